@@ -1,0 +1,75 @@
+"""Errors and warnings of infoplane.
+
+::
+
+    InfoplaneError
+    ├── InputError (ValueError)             an argument: shape, type, range, unknown parameter
+    ├── DataError (ValueError)              content of a file that cannot be used: NaN, wrong keys
+    ├── RunFileError (OSError)              a file is missing, damaged, locked or of another version
+    ├── NotFoundError (LookupError)         no checkpoint, layer or row of that name
+    └── EstimationError (ArithmeticError)   the quantity is undefined for this data
+    InfoplaneWarning (UserWarning)
+
+Every error carries a one-line message (what was expected, what was found, where), a ``code``
+``IPnnn`` (1xx configuration, 2xx estimation, 3xx data, 4xx selection) and, where there is one, a
+``hint`` that says what to do next. Each has a second, built-in parent, so that
+``except ValueError`` works for callers who never heard of us.
+"""
+
+from __future__ import annotations
+
+
+class InfoplaneError(Exception):
+    """Base of all errors of this package.
+
+    Parameters
+    ----------
+    message : str
+        One line: what was expected, what was found, and where.
+    hint : str, optional
+        What to do next, if possible with a command to copy.
+    code : str, optional
+        Catalogue number; each class has a default.
+    """
+
+    code = "IP100"
+
+    def __init__(self, message: str, *, hint: str | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+        if code is not None:
+            self.code = code
+
+
+class InputError(InfoplaneError, ValueError):
+    """An argument or option has the wrong shape, type, range or name."""
+
+    code = "IP101"
+
+
+class EstimationError(InfoplaneError, ArithmeticError):
+    """The quantity is undefined for this data, e.g. one sample or zero bandwidth."""
+
+    code = "IP210"
+
+
+class DataError(InfoplaneError, ValueError):
+    """A file was read but its content cannot be used: NaN, no labels, keys that do not fit."""
+
+    code = "IP310"
+
+
+class RunFileError(InfoplaneError, OSError):
+    """A file is missing, damaged, locked, already there, or of another format version."""
+
+    code = "IP301"
+
+
+class NotFoundError(InfoplaneError, LookupError):
+    """No checkpoint, layer or row matches."""
+
+    code = "IP401"
+
+
+class InfoplaneWarning(UserWarning):
+    """Base of all warnings of this package."""

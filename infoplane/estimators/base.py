@@ -1,0 +1,86 @@
+"""The contract of an estimator.
+
+An estimator is a frozen dataclass whose fields are its parameters. Work that all cells share is
+done once and handed in:
+
+1. ``prepare_run``: once per run (e.g. clusters of the inputs, one noise level for all layers);
+2. ``prepare_layer``: once per layer of the run (e.g. a basis fitted on pooled checkpoints);
+3. ``estimate``: once per cell, i.e. checkpoint and layer.
+
+Prepared values must pickle: they travel to worker processes.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from infoplane.records import Array, Estimate, LayerInfo, RunData
+
+
+@dataclass(frozen=True)
+class Estimator(ABC):
+    """Base of the estimators; a sub-class adds its parameters as fields.
+
+    Class attributes
+    ----------------
+    name : str
+        How it is called on the command line.
+    title : str
+        How figures and tables call it, e.g. "adaptive binning".
+    version : str
+        Changes whenever a number may change; part of the cache key.
+    quantities : tuple of str
+        Keys that ``estimate`` may return, out of ``records.QUANTITIES``.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    version: ClassVar[str] = "1"
+    quantities: ClassVar[tuple[str, ...]]
+
+    def parameters(self) -> dict[str, Any]:
+        """Return the parameters as they are written to the results."""
+        return asdict(self)
+
+    def prepare_run(self, run: RunData, rng: np.random.Generator) -> Any:
+        """Return what all cells of a run share; the labels unless overridden."""
+        return run.probe.labels
+
+    def prepare_layer(
+        self, shared: Any, run: RunData, layer: LayerInfo, rng: np.random.Generator
+    ) -> Any:
+        """Return what all checkpoints of a layer share; ``shared`` unless overridden."""
+        return shared
+
+    @abstractmethod
+    def estimate(
+        self, prepared: Any, activations: Array, rng: np.random.Generator
+    ) -> Mapping[str, Estimate]:
+        """Return the estimates of one cell.
+
+        Parameters
+        ----------
+        prepared : object
+            What ``prepare_layer`` returned.
+        activations : array (n_samples, n_units)
+            Finite, in the stored dtype, read-only.
+        rng : numpy.random.Generator
+            Stream of this cell alone.
+
+        Returns
+        -------
+        mapping of str to Estimate
+            By quantity. A sweep over a parameter returns one entry per value, the key followed by
+            ``@parameter=value`` (``ixt@bins=15``); each value becomes an estimator of its own in
+            the results.
+
+        Raises
+        ------
+        EstimationError
+            If the quantity is undefined for this data. The cell is marked failed, the run goes on.
+        """

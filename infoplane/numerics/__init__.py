@@ -1,0 +1,1 @@
+"""Arrays in, arrays or floats out: the mathematics behind the estimators."""

@@ -1,0 +1,1 @@
+"""The matplotlib side: figures and the report."""

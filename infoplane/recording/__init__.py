@@ -1,0 +1,1 @@
+"""The torch side: hook layers, load checkpoints, write runs."""

@@ -1,0 +1,188 @@
+"""What the parts of infoplane hand to each other: probe set, layer, estimate; and entry checks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from infoplane.errors import InputError
+
+Array: TypeAlias = NDArray[Any]
+FloatArray: TypeAlias = NDArray[np.float64]
+IntArray: TypeAlias = NDArray[np.int64]
+
+BoundName: TypeAlias = Literal["log2_n", "h_y", "log2_k", "capacity", "none"]
+IntervalMethod: TypeAlias = Literal[
+    "bootstrap", "subsample", "jackknife", "analytic", "bracket", "none"
+]
+
+QUANTITIES = {
+    "ixt": "I(X;T)",
+    "ity": "I(T;Y)",
+    "ixt_given_y": "I(X;T|Y)",
+    "ht": "H(T)",
+    "ht_x": "H(T|X)",
+    "ht_y": "H(T|Y)",
+    "dse": "DSE",
+    "dsmi_x": "DSMI(T;X)",
+    "dsmi_y": "DSMI(T;Y)",
+}
+"""Quantities of the results document and how they are written in tables and figures."""
+
+
+@dataclass(frozen=True, eq=False)
+class ProbeSet:
+    """The fixed samples that are recorded at every checkpoint.
+
+    Parameters
+    ----------
+    inputs : array (n_samples, ...)
+        Inputs of the network, finite.
+    labels : array of int64 (n_samples,) or None
+        Class ids.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than 2 samples, labels of another length, or values that are not finite.
+    """
+
+    inputs: Array  # (n_samples, ...)
+    labels: IntArray | None = None  # (n_samples,)
+
+    def __post_init__(self) -> None:
+        n = len(self.inputs) if self.inputs.ndim else 0
+        if n < 2:
+            raise InputError(f"expected at least 2 probe samples, got {n}")
+        if self.inputs.dtype.kind == "f":
+            bad = n - int(np.isfinite(self.inputs.reshape(n, -1)).all(axis=1).sum())
+            if bad:
+                raise InputError(
+                    f"expected finite probe inputs, got NaN or inf in {bad} of {n} rows"
+                )
+        if self.labels is not None:
+            if self.labels.shape != (n,):
+                raise InputError(
+                    f"expected one label per probe sample, shape ({n},), got {self.labels.shape}"
+                )
+            object.__setattr__(self, "labels", class_ids(self.labels))
+
+    @property
+    def n_samples(self) -> int:
+        """Number of samples."""
+        return len(self.inputs)
+
+
+def class_ids(labels: Array) -> IntArray:
+    """Return labels as int64 class ids (n_samples,).
+
+    Integers and booleans are taken as they are, floats if all are whole numbers, strings are
+    numbered in sorted order.
+
+    Raises
+    ------
+    InputError
+        If the labels are not one-dimensional, or floats that are not whole numbers.
+    """
+    labels = np.asarray(labels)
+    if labels.ndim != 1:
+        raise InputError(f"expected labels of shape (n_samples,), got {labels.shape}")
+    if labels.dtype.kind in "iub":
+        return labels.astype(np.int64)
+    if labels.dtype.kind == "f":
+        if not np.isfinite(labels).all() or (labels != np.floor(labels)).any():
+            raise InputError("expected class ids as labels, got floats that are not whole numbers")
+        return labels.astype(np.int64)
+    if labels.dtype.kind in "US":
+        return np.unique(labels, return_inverse=True)[1].astype(np.int64).reshape(-1)
+    raise InputError(f"expected integer class ids as labels, got dtype {labels.dtype}")
+
+
+@dataclass(frozen=True)
+class LayerInfo:
+    """One recorded layer."""
+
+    name: str
+    index: int  # order of the forward pass, from 0
+    type: str  # class name of the module, e.g. "ReLU"
+    shape: tuple[int, ...]  # of one sample
+    dtype: str  # as stored
+    reduction: str = "none"  # how a large output was reduced when it was recorded
+    noise: float | None = None  # standard deviation of declared additive Gaussian noise
+
+    @property
+    def n_units(self) -> int:
+        """Units of a sample, all axes taken together."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+
+class RunData(Protocol):
+    """What an estimator may read of a run (``infoplane.store.run.Run`` is one)."""
+
+    @property
+    def probe(self) -> ProbeSet:
+        """The samples."""
+
+    @property
+    def steps(self) -> Sequence[int]:
+        """Recorded training steps, ascending."""
+
+    @property
+    def layers(self) -> Sequence[LayerInfo]:
+        """Recorded layers in the order of the forward pass."""
+
+    def activations(self, step: int, layer: str) -> Array:
+        """Return activations (n_samples, n_units) in the dtype they were stored in; read-only."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """An estimated quantity, its interval, its bounds and what to know before trusting it.
+
+    ``bits`` is never clipped or rounded; ``None`` means that no number can be given, and a flag
+    says why. ``low`` and ``high`` are an interval of kind ``method``: sampling uncertainty at
+    ``level``, or for ``bracket`` bounds between which the quantity lies.
+    """
+
+    bits: float | None
+    low: float | None = None
+    high: float | None = None
+    method: IntervalMethod = "none"
+    level: float | None = None
+    bound_low: float | None = None
+    bound_high: float | None = None
+    bound_name: BoundName = "none"
+    n: int | None = None  # samples used, if not all of them
+    flags: tuple[str, ...] = ()
+    diagnostics: Mapping[str, Any] = field(default_factory=dict)
+
+
+def checked_activations(activations: Array, *, name: str = "activations") -> Array:
+    """Return activations as a finite array (n_samples, n_units), its dtype kept if floating.
+
+    Further axes are flattened, integers and booleans become float64.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than 2 axes, no samples or units, complex or object values, NaN or inf.
+    """
+    array = np.asarray(activations)
+    if array.dtype.kind not in "fiub":
+        raise InputError(f"expected {name} of real numbers, got dtype {array.dtype}")
+    if array.ndim < 2:
+        raise InputError(f"expected {name} of shape (n_samples, n_units), got {array.shape}")
+    array = array.reshape(len(array), -1)
+    if 0 in array.shape:
+        raise InputError(f"expected {name} with samples and units, got shape {array.shape}")
+    if array.dtype.kind != "f":
+        array = array.astype(np.float64)
+    finite = np.isfinite(array)
+    if not finite.all():
+        bad = int((~finite.all(axis=1)).sum())
+        raise InputError(f"expected finite {name}, got NaN or inf in {bad} of {len(array)} rows")
+    return array

@@ -1,0 +1,1 @@
+"""Files: runs of recorded activations and result documents."""
