@@ -1,0 +1,238 @@
+"""Symbols of activations: bin edges, labels, exact row identity and plug-in entropies.
+
+A layer becomes discrete in three steps: ``bin_labels`` numbers the bin of every value,
+``row_symbols`` numbers the distinct rows of bin numbers, ``entropy_of_counts`` measures them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from infoplane.records import Array, FloatArray, IntArray
+
+BLOCK = 1 << 16  # values compared at a time, so that they stay in the second-level cache
+MAX_COUNTED = 1 << 22  # cells of a contingency table that are counted rather than sorted
+
+
+@dataclass(frozen=True, eq=False)
+class Symbols:
+    """A partition of the samples.
+
+    Parameters
+    ----------
+    ids : int64 array (n_samples,)
+        State of each sample, 0 .. n_states - 1.
+    counts : int64 array (n_states,)
+        Samples in each state, all positive.
+    """
+
+    ids: IntArray
+    counts: IntArray
+
+    @property
+    def n_states(self) -> int:
+        """Number of different states."""
+        return len(self.counts)
+
+    @property
+    def entropy(self) -> float:
+        """Plug-in entropy in bits."""
+        return entropy_of_counts(self.counts)
+
+
+def entropy_of_counts(counts: IntArray) -> float:
+    """Return the plug-in entropy -sum p log2 p, in bits, of p = counts / counts.sum().
+
+    Counts of zero contribute nothing; without samples the entropy is 0.
+    """
+    total = int(counts.sum())
+    if total == 0:
+        return 0.0
+    repeated = counts[counts > 1].astype(np.float64)  # counts of 0 and 1 add nothing to the sum
+    return float(np.log2(total) - (repeated * np.log2(repeated)).sum() / total)
+
+
+def row_symbols(rows: Array, *, hash_bits: int = 64) -> Symbols:
+    """Number the distinct rows of ``rows`` (n_samples, n_units).
+
+    Equality is that of the values: -0.0 equals 0.0. Rows longer than 8 bytes are grouped by a
+    64-bit hash, and every pair of neighbours with one hash is compared in full; should two
+    different rows ever share a hash, the rows themselves are sorted instead. The result is exact.
+
+    Parameters
+    ----------
+    rows : array (n_samples, n_units)
+        Integers of any width, or floats without NaN.
+    hash_bits : int, default 64
+        Bits of the hash that are used; fewer make collisions, which only tests want.
+    """
+    words = _words(rows)
+    if words.shape[1] == 1:
+        return _grouped(words[:, 0])
+    keys = _hashed(words) >> np.uint64(64 - hash_bits)
+    order = np.argsort(keys)
+    same = np.empty(len(keys), dtype=bool)
+    same[:1] = False
+    ordered = keys[order]
+    np.equal(ordered[1:], ordered[:-1], out=same[1:])
+    pairs = np.flatnonzero(same)
+    if (words[order[pairs]] != words[order[pairs - 1]]).any():
+        order = np.lexsort(words.T)
+        sorted_words = words[order]
+        same[1:] = (sorted_words[1:] == sorted_words[:-1]).all(axis=1)
+    return _numbered(order, same)
+
+
+def _grouped(keys: Array) -> Symbols:
+    order = np.argsort(keys)
+    ordered = keys[order]
+    same = np.empty(len(keys), dtype=bool)
+    same[:1] = False
+    np.equal(ordered[1:], ordered[:-1], out=same[1:])
+    return _numbered(order, same)
+
+
+def _numbered(order: IntArray, same: Array) -> Symbols:
+    """Return the symbols of sorted samples; ``same`` marks those equal to their predecessor."""
+    first = np.flatnonzero(~same)
+    ids = np.empty(len(order), dtype=np.int64)
+    ids[order] = np.cumsum(~same) - 1
+    return Symbols(ids, np.diff(first, append=len(order)))
+
+
+def _words(rows: Array) -> Array:
+    """Return the rows as uint64 words (n_samples, n_words), padded with zero bytes."""
+    if rows.dtype.kind == "f":
+        rows = rows + rows.dtype.type(0)  # -0.0 becomes 0.0, so that equal values have equal bytes
+    n, width = len(rows), rows.shape[1] * rows.dtype.itemsize
+    raw = np.ascontiguousarray(rows).view(np.uint8).reshape(n, width)
+    if width % 8:
+        padded = np.zeros((n, width + -width % 8), dtype=np.uint8)
+        padded[:, :width] = raw
+        raw = padded
+    return raw.view(np.uint64)
+
+
+def _hashed(words: Array) -> Array:
+    """Return a 64-bit hash of each row of ``words``: multiply and fold, word after word."""
+    keys = np.zeros(len(words), dtype=np.uint64)
+    multiplier, shift = np.uint64(0x9E3779B97F4A7C15), np.uint64(32)
+    for column in words.T:
+        keys ^= column
+        keys *= multiplier
+        keys ^= keys >> shift
+    return keys
+
+
+def joint_counts(first: Symbols, second: Symbols) -> IntArray:
+    """Return the counts of the states of the pair (first, second) that occur."""
+    pair = first.ids * second.n_states + second.ids
+    size = first.n_states * second.n_states
+    if size <= MAX_COUNTED:
+        counts = np.bincount(pair, minlength=size)
+        return counts[counts > 0]
+    return _grouped(pair).counts
+
+
+def joint_occurrence(first: Symbols, second: Symbols) -> IntArray:
+    """Return for each sample how many samples share both its states (n_samples,)."""
+    pair = first.ids * second.n_states + second.ids
+    size = first.n_states * second.n_states
+    if size <= MAX_COUNTED:
+        counts: IntArray = np.bincount(pair, minlength=size)
+        return counts[pair]
+    joint = _grouped(pair)
+    return joint.counts[joint.ids]
+
+
+def joint_entropy(first: Symbols, second: Symbols) -> float:
+    """Return the plug-in entropy H(first, second) in bits."""
+    return entropy_of_counts(joint_counts(first, second))
+
+
+def bin_labels(values: Array, edges: Array) -> Array:
+    """Return how many edges are <= each value: the number of its left-closed bin.
+
+    The comparison is exact for any dtype of the edges: for narrower values an edge is replaced by
+    the smallest value of their dtype that is not below it.
+
+    Parameters
+    ----------
+    values : float array (...)
+        Finite values.
+    edges : array (n_edges,)
+        In ascending order; repeated edges count once each.
+
+    Returns
+    -------
+    uint8 array (...)
+        Labels; uint16 or uint32 if there are more than 255 edges.
+    """
+    edges = rounded_up(edges, values.dtype)
+    flat = np.ascontiguousarray(values).reshape(-1)
+    if len(edges) > np.iinfo(np.uint8).max:
+        dtype = np.uint16 if len(edges) <= np.iinfo(np.uint16).max else np.uint32
+        return np.searchsorted(edges, flat, side="right").astype(dtype).reshape(values.shape)
+    labels = np.zeros(flat.size, dtype=np.uint8)
+    above = np.empty(min(BLOCK, flat.size), dtype=bool)
+    for start in range(0, flat.size, BLOCK):
+        block, out = flat[start : start + BLOCK], labels[start : start + BLOCK]
+        mask = above[: len(block)]
+        for edge in edges:
+            np.greater_equal(block, edge, out=mask)
+            np.add(out, mask.view(np.uint8), out=out)
+    return labels.reshape(values.shape)
+
+
+def rounded_up(edges: Array, dtype: np.dtype[np.floating]) -> Array:
+    """Return the smallest numbers of ``dtype`` that are not below ``edges``."""
+    narrow = edges.astype(dtype)
+    low = narrow < edges
+    narrow[low] = np.nextafter(narrow[low], dtype.type(np.inf))
+    return narrow
+
+
+def distinct_sorted(ordered: Array) -> Array:
+    """Return the distinct values of an ascending array (n,)."""
+    changed = np.empty(len(ordered), dtype=bool)
+    changed[:1] = True
+    np.not_equal(ordered[1:], ordered[:-1], out=changed[1:])
+    return ordered if changed.all() else ordered[changed]
+
+
+def equal_count_edges(distinct: Array, bins: int) -> Array:
+    """Return edges of ``bins`` bins with equal numbers of distinct values, and the maximum.
+
+    The edges are ``distinct[int(k * (n / bins))]`` for k = 0 .. bins - 1 and the last value, with
+    the float quotient: rounding makes it differ from ``(k * n) // bins`` now and then, and the
+    published numbers come from the float one. The maximum becomes a symbol of its own.
+
+    References
+    ----------
+    Chelombiev, Houghton, O'Donnell: "Adaptive estimators show information compression in deep
+    neural networks", ICLR 2019 (entropy-based adaptive binning).
+    """
+    n = len(distinct)
+    if n == 0:
+        return distinct
+    index = (np.arange(bins) * (n / bins)).astype(np.int64)
+    return np.append(distinct[index], distinct[-1])
+
+
+def equal_mass_edges(ordered: Array, bins: int) -> Array:
+    """Return the first value of each of ``bins`` parts of ``ordered`` (n,) of near-equal size.
+
+    The first ``n % bins`` parts are one longer, as in Lorenzen, Igel, Nielsen: "Information
+    bottleneck: exact analysis of (quantized) neural networks", ICLR 2022 (adaptive binning).
+    """
+    bins = min(bins, len(ordered))
+    size, longer = divmod(len(ordered), bins)
+    k = np.arange(bins)
+    return ordered[k * size + np.minimum(k, longer)]
+
+
+def uniform_edges(low: float, high: float, n_edges: int) -> FloatArray:
+    """Return ``n_edges`` equally spaced float64 edges from ``low`` to ``high``."""
+    return np.linspace(low, high, n_edges)
