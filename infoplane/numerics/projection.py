@@ -1,0 +1,202 @@
+"""Principal components of activations that are read in chunks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from infoplane.errors import InputError
+from infoplane.records import Array, FloatArray
+
+COVARIANCE_UNITS = 1500
+"""Up to this width the covariance is accumulated; above, a randomised range finder streams."""
+
+_CHUNK_VALUES = 1_000_000  # activations held at once in double precision
+_OVERSAMPLING = 8
+_POWER_ITERATIONS = 4
+
+Chunks = Callable[[], Iterable[Array]]
+"""Starts a new pass over the samples, chunk by chunk, each (n_rows, n_units)."""
+
+
+@dataclass(frozen=True, eq=False)
+class PrincipalBasis:
+    """Directions of largest variance, to project activations on.
+
+    Parameters
+    ----------
+    mean : array (n_units,)
+        Subtracted before the projection.
+    components : array (n_units, n_components)
+        Orthonormal columns, in the order of falling variance.
+    variances : array (n_components,)
+        Variance along each direction.
+    total_variance : float
+        Variance of all units together, including what the directions leave out.
+    """
+
+    mean: FloatArray  # (n_units,)
+    components: FloatArray  # (n_units, n_components)
+    variances: FloatArray  # (n_components,)
+    total_variance: float
+
+    @property
+    def n_units(self) -> int:
+        """Width of the activations."""
+        return len(self.mean)
+
+    @property
+    def n_components(self) -> int:
+        """Number of directions."""
+        return int(self.components.shape[1])
+
+    def project(self, activations: Array) -> tuple[FloatArray, float]:
+        """Return scores (n_samples, n_components) and the variance that they leave out.
+
+        Activations are read in chunks, so that a memory-mapped array is never copied whole.
+
+        Raises
+        ------
+        InputError
+            If the width is another.
+        """
+        if activations.ndim != 2 or activations.shape[1] != self.n_units:
+            raise InputError(
+                f"expected activations of shape (n_samples, {self.n_units}), as the basis,"
+                f" got {activations.shape}"
+            )
+        n = len(activations)
+        scores = np.empty((n, self.n_components))
+        sums = np.zeros(self.n_units)
+        squares = 0.0
+        start = 0
+        for chunk in row_chunks(activations):
+            centred = chunk.astype(np.float64) - self.mean
+            scores[start : start + len(chunk)] = centred @ self.components
+            sums += centred.sum(axis=0)
+            squares += float(np.vdot(centred, centred))
+            start += len(chunk)
+        total = (squares - float(sums @ sums) / n) / n
+        # Not below 0: both are sums of the same squares, added in different orders.
+        return scores, max(total - float(scores.var(axis=0).sum()), 0.0)
+
+
+def principal_basis(
+    activations: Array, n_components: int, rng: np.random.Generator | None = None
+) -> PrincipalBasis:
+    """Return the principal directions of an array (n_samples, n_units), read in chunks."""
+    return streaming_basis(lambda: row_chunks(activations), activations.shape[1], n_components, rng)
+
+
+def streaming_basis(
+    chunks: Chunks, n_units: int, n_components: int, rng: np.random.Generator | None = None
+) -> PrincipalBasis:
+    """Return the principal directions of samples that are read in passes of chunks.
+
+    Parameters
+    ----------
+    chunks : callable
+        Starts a new pass. Up to 1500 units one pass is made; above, six.
+    n_units : int
+        Width of every chunk.
+    n_components : int
+        Directions wanted; fewer are returned if there are fewer units or samples.
+    rng : numpy.random.Generator, optional
+        For the random start above 1500 units; ``default_rng(0)`` unless given.
+
+    Raises
+    ------
+    InputError
+        If there are no samples or no components are wanted.
+
+    Notes
+    -----
+    Memory is one chunk and, up to 1500 units, a square matrix of that size; above,
+    ``n_components + 8`` columns.
+
+    References
+    ----------
+    Halko, Martinsson, Tropp, SIAM Review 53 (2011), algorithm 4.4, with 4 power iterations.
+    """
+    if n_components < 1:
+        raise InputError(f"expected at least 1 component, got {n_components}")
+    kept = min(n_components, n_units)
+    if n_units <= COVARIANCE_UNITS or kept + _OVERSAMPLING >= n_units:
+        return _from_covariance(chunks, n_units, kept)
+    generator = np.random.default_rng(0) if rng is None else rng
+    return _from_random_start(chunks, n_units, kept, generator)
+
+
+def row_chunks(activations: Array) -> Iterator[Array]:
+    """Yield blocks of rows of an array (n_samples, n_units), each small enough to be copied."""
+    rows = max(1, _CHUNK_VALUES // activations.shape[1])
+    for start in range(0, len(activations), rows):
+        yield activations[start : start + rows]
+
+
+def _from_covariance(chunks: Chunks, n_units: int, kept: int) -> PrincipalBasis:
+    from scipy.linalg import eigh
+    from scipy.linalg.blas import dsyrk
+
+    shift: FloatArray | None = None
+    products = np.zeros((n_units, n_units), order="F")
+    sums = np.zeros(n_units)
+    n = 0
+    for chunk in chunks():
+        if shift is None:  # products of large offsets would cancel
+            shift = chunk.mean(axis=0, dtype=np.float64)
+        centred = chunk.astype(np.float64) - shift
+        # The transposed view is in Fortran order: no copy, and half the work of a product.
+        products = dsyrk(1.0, centred.T, beta=1.0, c=products, overwrite_c=1)
+        sums += centred.sum(axis=0)
+        n += len(chunk)
+    if shift is None or n < 2:
+        raise InputError(f"expected at least 2 samples, got {n}")
+    offset = sums / n
+    covariance = products / n - np.triu(np.outer(offset, offset))
+    total = float(np.trace(covariance))
+    values, vectors = eigh(
+        covariance, lower=False, subset_by_index=(n_units - kept, n_units - 1), overwrite_a=True
+    )
+    return PrincipalBasis(
+        mean=shift + offset,
+        components=np.ascontiguousarray(vectors[:, ::-1]),
+        variances=np.maximum(values[::-1], 0.0),
+        total_variance=total,
+    )
+
+
+def _from_random_start(
+    chunks: Chunks, n_units: int, kept: int, rng: np.random.Generator
+) -> PrincipalBasis:
+    mean = np.zeros(n_units)
+    n = 0
+    for chunk in chunks():
+        mean += chunk.sum(axis=0, dtype=np.float64)
+        n += len(chunk)
+    if n < 2:
+        raise InputError(f"expected at least 2 samples, got {n}")
+    mean /= n
+    frame = np.linalg.qr(rng.standard_normal((n_units, kept + _OVERSAMPLING)))[0]
+    total = 0.0
+    for _ in range(_POWER_ITERATIONS):
+        image = np.zeros_like(frame)
+        for chunk in chunks():
+            centred = chunk.astype(np.float64) - mean
+            image += centred.T @ (centred @ frame)
+        frame = np.linalg.qr(image)[0]
+    small = np.zeros((frame.shape[1], frame.shape[1]))
+    for chunk in chunks():
+        centred = chunk.astype(np.float64) - mean
+        total += float(np.vdot(centred, centred))
+        scores = centred @ frame
+        small += scores.T @ scores
+    values, vectors = np.linalg.eigh(small / n)
+    return PrincipalBasis(
+        mean=mean,
+        components=np.ascontiguousarray((frame @ vectors)[:, ::-1][:, :kept]),
+        variances=np.maximum(values[::-1][:kept], 0.0),
+        total_variance=total / n,
+    )
