@@ -18,6 +18,7 @@ _MODULES = {
     "LayerInfo": "infoplane.records",
     "ProbeSet": "infoplane.records",
     "DataError": "infoplane.errors",
+    "ExitCode": "infoplane.errors",
     "EstimationError": "infoplane.errors",
     "InfoplaneError": "infoplane.errors",
     "InfoplaneWarning": "infoplane.errors",

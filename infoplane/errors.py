@@ -18,6 +18,8 @@ Every error carries a one-line message (what was expected, what was found, where
 
 from __future__ import annotations
 
+from enum import IntEnum
+
 
 class InfoplaneError(Exception):
     """Base of all errors of this package.
@@ -73,3 +75,17 @@ class NotFoundError(InfoplaneError, LookupError):
 
 class InfoplaneWarning(UserWarning):
     """Base of all warnings of this package."""
+
+
+class ExitCode(IntEnum):
+    """Exit status of the command line."""
+
+    OK = 0
+    CHECK_FAILED = 1
+    USAGE = 2
+    DATA = 3
+    NOTHING = 4
+    PARTIAL = 5
+    BUG = 70
+    INTERRUPTED = 130
+    TERMINATED = 143

@@ -1,0 +1,103 @@
+"""``infoplane demo``: the whole path on a small network, offline."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+
+from infoplane.cli.analyze import analyze
+from infoplane.cli.executors import processes
+from infoplane.cli.plot import plot
+from infoplane.errors import RunFileError
+
+_LAYERS = ("tanh*", "output")
+_ESTIMATORS = ("binning", "compressed:max_samples=2000", "dse:max_samples=400")
+
+
+@click.command()
+@click.option(
+    "-o", "--output", default="infoplane-demo", show_default=True, metavar="DIR", help="Folder."
+)
+@click.option("--seeds", type=click.IntRange(1, 64), default=4, show_default=True, metavar="N")
+@click.option("--epochs", type=click.IntRange(1), default=600, show_default=True, metavar="N")
+@click.option("--overwrite", is_flag=True, help="Replace an earlier demo in DIR.")
+@click.pass_context
+def demo(ctx: click.Context, output: str, seeds: int, epochs: int, overwrite: bool) -> None:
+    """Train, record, analyze and plot the classic 12-bit network, offline.
+
+    The network 12-10-7-5-4-3-2 with tanh is trained with several seeds on a rule over 12 bits. The
+    code is in infoplane.sample_runs.twelve_bit: a folder to copy for runs of your own.
+
+    \b
+    infoplane demo
+    infoplane demo --seeds 8 -o my-demo
+    """
+    folder = Path(output)
+    if folder.exists() and any(folder.iterdir()):
+        if not overwrite:
+            raise RunFileError(
+                f"{output}: the folder is not empty",
+                hint="choose another with -o, or replace the demo with --overwrite",
+                code="IP302",
+            )
+        _remove_earlier_demo(folder)
+    start = time.monotonic()
+    runs = [str(folder / "runs" / f"tanh-s{seed}") for seed in range(seeds)]
+    with processes(min(seeds, 2)) as executor:
+        click.echo(
+            f"[1/3] train and record: 12-10-7-5-4-3-2 tanh, {epochs} epochs, {seeds} seeds",
+            err=True,
+        )
+        futures = [
+            executor.submit(_train_and_record, seed, folder, epochs) for seed in range(seeds)
+        ]
+        accuracies = [future.result() for future in futures]
+    mean = sum(accuracies) / seeds
+    click.echo(
+        f"      {time.monotonic() - start:.0f} s, test accuracy {mean:.3f} (mean of seeds)",
+        err=True,
+    )
+    click.echo("[2/3] analyze", err=True)
+    results = str(folder / "results.json")
+    ctx.invoke(analyze, runs=tuple(runs), estimators=_ESTIMATORS, output=results)
+    click.echo("[3/3] plot", err=True)
+    report = str(folder / "report.html")
+    ctx.invoke(plot, results=results, output=str(folder / "figures"), report=report)
+    click.echo(
+        f"\ndone in {time.monotonic() - start:.0f} s; open {report}\n"
+        f"next: infoplane analyze {runs[0]} -e binning:bins=15+30+60 -o sweep.json\n"
+        f"      infoplane plot {results} --format svg -o figures"
+    )
+
+
+def _train_and_record(seed: int, folder: Path, epochs: int) -> float:
+    """Train a seed, save its checkpoints, record them; return the test accuracy."""
+    from infoplane.recording.checkpoints import find_checkpoints
+    from infoplane.recording.recorder import Recorder
+    from infoplane.recording.steps import record_checkpoints
+    from infoplane.sample_runs.twelve_bit.model import build, probe
+    from infoplane.sample_runs.twelve_bit.train import train
+
+    checkpoints = folder / "checkpoints" / f"tanh-s{seed}"
+    metrics = train(seed, checkpoints, epochs)
+    run = folder / "runs" / f"tanh-s{seed}"
+    reference = "infoplane.sample_runs.twelve_bit.model"
+    provenance = {"model": f"{reference}:build", "data": f"{reference}:probe"}
+    with Recorder(
+        build(), probe(), run, layers=_LAYERS, batch_size=4096, provenance=provenance
+    ) as recorder:
+        for _ in record_checkpoints(recorder, find_checkpoints([str(checkpoints / "*.pt")])):
+            pass
+    return metrics["test_accuracy"]
+
+
+def _remove_earlier_demo(folder: Path) -> None:
+    """Delete what a demo writes, and nothing else."""
+    import shutil
+
+    for name in ("checkpoints", "runs", "figures"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    for name in ("results.json", "report.html"):
+        (folder / name).unlink(missing_ok=True)

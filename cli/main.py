@@ -1,0 +1,161 @@
+"""The ``infoplane`` command: its sub-commands, and the one place that chooses an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import signal
+import sys
+import traceback
+from types import FrameType
+from typing import Any, NoReturn
+
+import click
+
+from infoplane import __version__
+from infoplane.errors import (
+    DataError,
+    EstimationError,
+    ExitCode,
+    InfoplaneError,
+    NotFoundError,
+    RunFileError,
+)
+
+_COMMANDS = {
+    "Pipeline": {
+        "record": "Hook layers and save their activations, step by step.",
+        "analyze": "Estimate information for every run, step and layer.",
+        "plot": "Draw the figures and the HTML report.",
+    },
+    "Look": {
+        "estimators": "List estimators, their parameters and units.",
+    },
+    "Start": {
+        "demo": "Train, record, analyze, plot; offline, in about a minute.",
+    },
+}
+
+_EPILOG = """\b
+Exit codes:
+  0  done                          4    nothing matched
+  1  a check failed                5    partial results (--strict)
+  2  usage or configuration        70   a bug in infoplane
+  3  unusable data                 130  interrupted (143: terminated)"""
+
+
+class _Commands(click.Group):
+    """A group that imports a command only when it is used; torch would cost seconds."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [name for section in _COMMANDS.values() for name in section]
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in self.list_commands(ctx):
+            return None
+        command = getattr(importlib.import_module(f"infoplane.cli.{name}"), name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for section, commands in _COMMANDS.items():
+            with formatter.section(section):
+                formatter.write_dl(list(commands.items()))
+
+
+@click.group(
+    cls=_Commands,
+    epilog=_EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "INFOPLANE"},
+)
+@click.version_option(__version__, "-V", "--version", prog_name="infoplane")
+@click.option("-q", "--quiet", count=True, help="No progress (-q), errors only (-qq).")
+@click.option("-v", "--verbose", count=True, help="More detail (-v), tracebacks (-vv).")
+@click.pass_context
+def cli(ctx: click.Context, quiet: int, verbose: int) -> None:
+    """Information-plane analysis of neural networks.
+
+    How much does each layer keep of the input, I(X;T), how much does it tell about the label,
+    I(T;Y), how do both move during training, and can the number be trusted?
+
+    \b
+    infoplane demo
+    infoplane record --model net.py:build --checkpoints 'epoch_*.pt' --data probe.npz -o runs/s0
+    infoplane analyze runs/s0 -o results.json
+    infoplane plot results.json --report report.html
+    """
+    ctx.obj = {"quiet": quiet, "verbose": verbose}
+    logging.basicConfig(
+        format="%(levelname)s: %(message)s",
+        level=logging.ERROR if quiet > 1 else logging.WARNING,
+        stream=sys.stderr,
+    )
+    logging.addLevelName(logging.WARNING, "warning")
+
+
+def main() -> NoReturn:
+    """Run the command line and exit with one of ``ExitCode``."""
+    signal.signal(signal.SIGTERM, _terminated)
+    sys.exit(int(_run(sys.argv[1:])))
+
+
+def _run(arguments: list[str]) -> int:
+    try:
+        code = cli.main(arguments, prog_name="infoplane", standalone_mode=False)
+        sys.stdout.flush()
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    except click.ClickException as error:
+        error.show()
+        return ExitCode.USAGE
+    except (KeyboardInterrupt, click.Abort) as stop:
+        text = str(stop) if isinstance(stop, KeyboardInterrupt) else ""
+        click.echo(text or "interrupted", err=True)
+        return ExitCode.INTERRUPTED
+    except _TerminatedError as stop:
+        click.echo(str(stop) or "terminated", err=True)
+        return ExitCode.TERMINATED
+    except BrokenPipeError:
+        # The reader (`| head`) has what it wants; keep Python from complaining at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.OK
+    except InfoplaneError as error:
+        _show(error)
+        if "-vv" in arguments:
+            traceback.print_exc()
+        return _exit_code(error)
+    except Exception as error:  # noqa: BLE001  - the last resort: say it in one line
+        click.echo(
+            f"error[IP900]: a bug in infoplane: {type(error).__name__}: {error}\n"
+            "  hint: run again with -vv before the command for the traceback, and report it",
+            err=True,
+        )
+        if "-vv" in arguments:
+            traceback.print_exc()
+        return ExitCode.BUG
+    return code if isinstance(code, int) else ExitCode.OK
+
+
+def _exit_code(error: InfoplaneError) -> ExitCode:
+    if isinstance(error, NotFoundError):
+        return ExitCode.NOTHING
+    if isinstance(error, (DataError, RunFileError, EstimationError)):
+        return ExitCode.DATA
+    return ExitCode.USAGE
+
+
+def _show(error: InfoplaneError) -> None:
+    from infoplane.cli.output import printable
+
+    click.echo(f"error[{error.code}]: {printable(str(error))}", err=True)
+    if error.hint:
+        click.echo(f"  hint: {printable(error.hint)}", err=True)
+
+
+class _TerminatedError(BaseException):
+    """SIGTERM arrived."""
+
+
+def _terminated(signum: int, frame: FrameType | None) -> Any:
+    raise _TerminatedError

@@ -1,0 +1,65 @@
+"""What goes to stdout: text that every stream can carry, and machine documents."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from typing import Any
+
+import click
+
+_ASCII = {
+    "─": "-",
+    "│": "|",
+    "…": "...",
+    "−": "-",
+    "×": "x",
+    "₂": "2",
+}
+_BARS = "▁▂▃▄▅▆▇█"
+_ASCII_BARS = "_.-:=+*#"
+
+
+def print_json(document: Any) -> None:
+    """Write one JSON document to stdout."""
+    click.echo(json.dumps(document, allow_nan=False, indent=1))
+
+
+def printable(text: str) -> str:
+    """Return text from files with its control characters escaped, on one line."""
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+    )
+
+
+def carries_unicode() -> bool:
+    """Tell whether stdout can print the bars of a sparkline."""
+    try:
+        _BARS.encode(sys.stdout.encoding or "ascii")
+    except (UnicodeError, LookupError):
+        return False
+    return True
+
+
+def plain(text: str) -> str:
+    """Return text in ASCII where stdout can carry no more."""
+    if carries_unicode():
+        return text
+    for char, replacement in _ASCII.items():
+        text = text.replace(char, replacement)
+    return text.encode("ascii", "replace").decode()
+
+
+def bars() -> str:
+    """Return the eight characters of a sparkline, low to high."""
+    return _BARS if carries_unicode() else _ASCII_BARS
+
+
+def width() -> int | None:
+    """Return the columns to stay within; None where lines may be of any length."""
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isdecimal() and int(columns) > 0:
+        return int(columns)
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None

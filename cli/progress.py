@@ -1,0 +1,85 @@
+"""Progress on stderr: a bar on a terminal, a plain line now and then elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import Any
+
+import click
+
+
+class Progress:
+    """Counts pieces of work and says so.
+
+    On a terminal a bar of rich; in a pipe a line per 10 % or 30 s. ``quiet`` says nothing.
+    """
+
+    def __init__(self, title: str, total: int, unit: str, *, quiet: int = 0) -> None:
+        self.title, self.total, self.unit = title, total, unit
+        self.done = 0
+        self.failed = 0
+        self._quiet = bool(quiet)
+        self._bar: Any = None
+
+    def __enter__(self) -> Progress:
+        self._start = self._last_line = time.monotonic()
+        self._said = 0
+        if not self._quiet and sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+            from rich.progress import Progress as Bar
+
+            self._bar = Bar(
+                TextColumn(self.title.ljust(8), markup=False),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn(self.unit, markup=False),
+                TimeRemainingColumn(),
+                console=Console(stderr=True),
+                transient=True,
+            )
+            self._bar.start()
+            self._task = self._bar.add_task(self.title, total=self.total)
+        return self
+
+    def advance(self, *, failed: bool = False) -> None:
+        """Count one piece of work."""
+        self.done += 1
+        self.failed += failed
+        if self._bar is not None:
+            self._bar.update(self._task, completed=self.done)
+            return
+        now = time.monotonic()
+        tenth = 10 * self.done // max(self.total, 1)
+        due = tenth > self._said or now - self._last_line > 30
+        # The first seconds pass in silence: short work needs no running commentary.
+        if due and now - self._start > 2 and self.done < self.total:
+            self._said, self._last_line = tenth, now
+            left = (now - self._start) / self.done * (self.total - self.done)
+            self._say(f"{100 * self.done // self.total} %, about {_clock(left)} left")
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+        if kind is None:
+            failed = f"{self.failed} failed, " if self.failed else ""
+            self._say(f"{failed}{_clock(time.monotonic() - self._start)}")
+
+    def _say(self, text: str) -> None:
+        if not self._quiet:
+            count = f"{self.done:,}/{self.total:,} {self.unit}"
+            click.echo(f"{self.title:<8} {count}, {text}", err=True)
+
+
+def _clock(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s"

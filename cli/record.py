@@ -1,0 +1,116 @@
+"""``infoplane record``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from infoplane.cli.progress import Progress
+
+
+@click.command()
+@click.option(
+    "--model",
+    "model_reference",
+    required=True,
+    metavar="MODULE:CALLABLE",
+    help="Makes the model; also path/to/file.py:callable. This code is run.",
+)
+@click.option(
+    "--checkpoints",
+    multiple=True,
+    required=True,
+    metavar="GLOB",
+    help="Checkpoint files; repeatable. Their steps order them.",
+)
+@click.option(
+    "--data",
+    "data_reference",
+    required=True,
+    metavar="FILE.npz|MODULE:CALLABLE",
+    help="Probe set: arrays inputs and labels, or what returns them.",
+)
+@click.option("-o", "--output", required=True, metavar="RUN", help="Folder of the run.")
+@click.option(
+    "-l",
+    "--layers",
+    multiple=True,
+    metavar="GLOB",
+    help="Layers by name; repeatable, !GLOB excludes, ** crosses dots. "
+    "Default: leaf modules with parameters or an activation.",
+)
+@click.option(
+    "--step-pattern",
+    metavar="REGEX",
+    help="Finds the step in a checkpoint's path; its first group. "
+    "Default: the number after step, iter, epoch, ..., or inside the file.",
+)
+@click.option("--samples", type=int, metavar="N", help="Keep N probe rows, classes in proportion.")
+@click.option("--batch-size", type=int, default=512, show_default=True, metavar="N")
+@click.option("--name", metavar="TEXT", help="Name of the run. Default: that of the folder.")
+@click.option("--group", metavar="TEXT", help="Group of runs that differ in their seed alone.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Chooses the --samples rows.")
+@click.option("--overwrite", is_flag=True, help="Replace an earlier run in RUN.")
+@click.pass_obj
+def record(
+    options: dict[str, int],
+    model_reference: str,
+    checkpoints: tuple[str, ...],
+    data_reference: str,
+    output: str,
+    layers: tuple[str, ...],
+    step_pattern: str | None,
+    samples: int | None,
+    batch_size: int,
+    name: str | None,
+    group: str | None,
+    seed: int,
+    overwrite: bool,
+) -> None:
+    """Record the activations of a probe set at every checkpoint of a training.
+
+    State dicts are loaded with weights_only=True: no code in a checkpoint is run. A step appears in
+    RUN only when it is complete; after an interruption the finished steps are kept.
+
+    \b
+    infoplane record --model net.py:build --checkpoints 'ckpt/*.pt' --data probe.npz -o runs/s0
+    infoplane record --model my.models:mlp --checkpoints 'run/*.pt' --data my.data:val \\
+        --layers 'fc*' --layers '!fc1' --samples 4096 -o runs/s0
+    """
+    from infoplane.recording.checkpoints import find_checkpoints
+    from infoplane.recording.recorder import Recorder
+    from infoplane.recording.sources import load_model, load_probe
+    from infoplane.recording.steps import record_checkpoints
+
+    found = find_checkpoints(checkpoints, step_pattern)
+    model = load_model(model_reference)
+    probe = load_probe(data_reference, samples, seed)
+    provenance = {"model": model_reference, "data": data_reference}
+    with (
+        Recorder(
+            model,
+            probe,
+            output,
+            layers=layers,
+            batch_size=batch_size,
+            name=name,
+            group=group,
+            overwrite=overwrite,
+            provenance=provenance,
+        ) as recorder,
+        Progress("record", len(found), "checkpoints", quiet=options["quiet"]) as progress,
+    ):
+        try:
+            for _ in record_checkpoints(recorder, found):
+                progress.advance()
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(
+                f"interrupted: {progress.done} of {len(found)} steps are recorded in {output} "
+                "and can be analyzed"
+            ) from None
+    size = sum(file.stat().st_size for file in Path(output).rglob("*.h5"))
+    click.echo(
+        f"recorded {len(found)} steps x {len(recorder.recorded)} layers x "
+        f"{probe.n_samples:,} samples in {output} ({size / 1e6:,.1f} MB)"
+    )

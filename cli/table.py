@@ -1,0 +1,225 @@
+"""The per-layer summary on the terminal: natural width, whole columns dropped when narrow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from infoplane.cli.output import bars, plain, printable, width
+from infoplane.records import QUANTITIES
+
+_SPARK_CELLS = 16
+
+
+@dataclass
+class Column:
+    """A column of text cells; the higher ``drop``, the sooner it goes when there is no room."""
+
+    title: str
+    cells: list[str]
+    right: bool = False
+    drop: int = 0
+
+    @property
+    def width(self) -> int:
+        """Characters of the widest cell."""
+        return max(map(len, [self.title, *self.cells]))
+
+    def line(self, text: str) -> str:
+        """Return a cell padded to the width of the column."""
+        return text.rjust(self.width) if self.right else text.ljust(self.width)
+
+
+def render(columns: Sequence[Column], *, limit: int | None) -> list[str]:
+    """Return the lines of a table that fits ``limit`` columns by leaving out whole columns."""
+    kept = list(columns)
+
+    def total() -> int:
+        return sum(column.width for column in kept) + 2 * (len(kept) - 1)
+
+    hidden: list[str] = []
+    while limit is not None and total() > limit:
+        candidates = [column for column in kept if column.drop]
+        if not candidates:
+            break
+        dropped = max(candidates, key=lambda column: column.drop)
+        kept.remove(dropped)
+        hidden.append(dropped.title)
+    rows = [[column.title for column in kept], ["─" * column.width for column in kept]]
+    rows += [list(row) for row in zip(*(column.cells for column in kept), strict=True)]
+    lines = [
+        "  ".join(column.line(text) for column, text in zip(kept, row, strict=True)).rstrip()
+        for row in rows
+    ]
+    if hidden:
+        lines.append(f"({', '.join(hidden)} hidden at {limit} columns; --wide shows all)")
+    return lines
+
+
+def summary(results: Mapping[str, Any], *, wide: bool = False) -> str:
+    """Return what was measured: a header, one table per group of runs, notes on warnings."""
+    limit = None if wide else width()
+    lines = _header(results)
+    groups = dict.fromkeys(_group(recording) for recording in results["recordings"])
+    for group in groups:
+        for estimator, quantity in _main_quantities(results):
+            table = _group_table(results, group, estimator, quantity)
+            if table:
+                lines += ["", *render(table, limit=limit)]
+                lines.append(_caption(results, group, estimator))
+                break
+    for number, warning in enumerate(results["warnings"], 1):
+        layers = ", ".join(map(str, warning.get("layers", [])[:6]))
+        more = ", …" if len(warning.get("layers", [])) > 6 else ""
+        lines.append(
+            f"[{number}] {warning['code']} {warning['message']}: "
+            f"{warning['count']:,} values ({printable(layers)}{more})"
+        )
+        if warning.get("hint"):
+            lines.append(f"    {warning['hint']}")
+    return plain("\n".join(lines))
+
+
+def _header(results: Mapping[str, Any]) -> list[str]:
+    lines = []
+    by_group: dict[str, list[Mapping[str, Any]]] = {}
+    for recording in results["recordings"]:
+        by_group.setdefault(_group(recording), []).append(recording)
+    for group, recordings in by_group.items():
+        first = recordings[0]
+        steps = first["steps"]
+        entropy = f", H(Y) = {first['h_y']:.2f} bits" if first["h_y"] is not None else ""
+        runs = f"{len(recordings)} runs" if len(recordings) > 1 else "1 run"
+        span = f"{len(steps)} steps {steps[0]:,}..{steps[-1]:,}" if len(steps) > 1 else "1 step"
+        lines.append(
+            f"{printable(group)}: {runs}, {span}, {len(first['layers'])} layers, "
+            f"N = {first['n']:,}{entropy}, log₂ N = {first['log2_n']:.2f} bits"
+        )
+    return lines
+
+
+def _caption(results: Mapping[str, Any], group: str, estimator: str) -> str:
+    entry = next(e for e in results["estimators"] if e["id"] == estimator)
+    runs = sum(_group(recording) == group for recording in results["recordings"])
+    over = f"mean of {runs} runs" if runs > 1 else "one run: intervals from its own cells"
+    return f"bits, {entry['name']} ({printable(estimator)}), {over}; n/m: estimators that agree"
+
+
+def _main_quantities(results: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return (estimator, quantity) pairs, the one to tabulate first."""
+    found = [
+        (entry["id"], quantity)
+        for quantity in ("ixt", "dse", "ht")
+        for entry in results["estimators"]
+        if quantity in entry["quantities"]
+    ]
+    return sorted(found, key=lambda pair: pair[1] != "ixt")
+
+
+def _group_table(
+    results: Mapping[str, Any], group: str, estimator: str, quantity: str
+) -> list[Column]:
+    phases = {
+        phase["layer"]: phase
+        for phase in results["phases"]
+        if (phase["group"], phase["estimator"], phase["quantity"]) == (group, estimator, quantity)
+    }
+    if not phases:
+        return []
+    units = {
+        layer["name"]: layer["units"]
+        for recording in results["recordings"]
+        if _group(recording) == group
+        for layer in recording["layers"]
+    }
+    layers = [name for name in units if name in phases]
+    curves = {name: _curve(results, group, name, estimator, quantity) for name in layers}
+    finite = [value for curve in curves.values() for value in curve]
+    bounds = [
+        row["bound_high"]
+        for row in results["rows"]
+        if row["estimator"] == estimator
+        and row["quantity"] == quantity
+        and row["bound_high"] is not None
+    ]
+    top = max([*bounds, *finite, 1e-9])
+    name = QUANTITIES[quantity]
+    columns = [
+        Column("layer", [printable(layer) for layer in layers]),
+        Column("units", [str(units[layer]) for layer in layers], right=True, drop=3),
+        Column(
+            f"{name}, 0 to {top:.3g} bits", [_spark(curves[layer], top) for layer in layers], drop=4
+        ),
+    ]
+    chosen = [phases[layer] for layer in layers]
+    for key in ("peak", "last"):
+        columns.append(Column(key, [_bits(phase[key]) for phase in chosen], right=True))
+    columns.append(Column("change", [_bits(p["change"], sign=True) for p in chosen], right=True))
+    columns.append(Column("95% CI", [_interval(phase) for phase in chosen], drop=2))
+    onsets = ["" if phase["onset_step"] is None else f"{phase['onset_step']:,}" for phase in chosen]
+    columns.append(Column("onset", onsets, right=True, drop=1))
+    label = {phase["layer"]: phase for phase in results["phases"] if _is(phase, group, estimator)}
+    if label:
+        last = [_bits(label[layer]["last"]) if layer in label else "" for layer in layers]
+        columns.append(Column(QUANTITIES["ity"], last, right=True))
+    columns.append(Column("verdict", [_verdict(phase) for phase in chosen]))
+    return columns
+
+
+def _is(phase: Mapping[str, Any], group: str, estimator: str) -> bool:
+    return (phase["group"], phase["estimator"], phase["quantity"]) == (group, estimator, "ity")
+
+
+def _curve(
+    results: Mapping[str, Any], group: str, layer: str, estimator: str, quantity: str
+) -> list[float]:
+    """Return the mean over runs by step; steps without a value are left out."""
+    runs = {r["run"] for r in results["recordings"] if _group(r) == group}
+    by_step: dict[int, list[float]] = {}
+    for row in results["rows"]:
+        if (
+            row["layer"] == layer
+            and row["estimator"] == estimator
+            and row["quantity"] == quantity
+            and row["run"] in runs
+            and row["value"] is not None
+        ):
+            by_step.setdefault(row["step"], []).append(row["value"])
+    return [float(np.mean(by_step[step])) for step in sorted(by_step)]
+
+
+def _spark(curve: Sequence[float], top: float) -> str:
+    """Return a curve as bars on the scale 0 to ``top``, the same for every row of a table."""
+    if not curve:
+        return ""
+    at = np.linspace(0, len(curve) - 1, min(_SPARK_CELLS, len(curve))).round().astype(int)
+    levels = bars()
+    return "".join(
+        levels[int(np.clip(curve[i] / top * len(levels), 0, len(levels) - 1))] for i in at
+    )
+
+
+def _bits(value: float | None, *, sign: bool = False) -> str:
+    if value is None:
+        return ""
+    return f"{value + 0.0:+.2f}" if sign else f"{value:.2f}"
+
+
+def _interval(phase: Mapping[str, Any]) -> str:
+    if phase["change_low"] is None:
+        return ""
+    return f"{_bits(phase['change_low'], sign=True)} .. {_bits(phase['change_high'], sign=True)}"
+
+
+def _verdict(phase: Mapping[str, Any]) -> str:
+    text = str(phase["verdict"]).replace("_", " ")
+    if phase["verdict"] == "saturated" or phase.get("agree") is None:
+        return text
+    return f"{text} {phase['agree']}/{phase['of']}"
+
+
+def _group(recording: Mapping[str, Any]) -> str:
+    return str(recording.get("group") or recording["run"])

@@ -1,0 +1,203 @@
+"""Run estimators over the cells of recorded runs, on any ``concurrent.futures`` executor.
+
+A cell is (run, step, layer, estimator). Cells are independent; what they share is prepared once per
+run and once per layer, on the same executor. The random stream of each piece of work is derived
+from its name, so results depend neither on the executor nor on the order of work.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from infoplane.errors import EstimationError, InfoplaneError, InputError, NotFoundError
+from infoplane.estimators import estimator_id
+from infoplane.estimators.base import Estimator
+from infoplane.records import Estimate, LayerInfo
+from infoplane.seeding import generator
+from infoplane.store.run import Run
+
+_IN_FLIGHT = 64  # submitted and unfinished pieces of work; bounds the memory of the queue
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """The estimates of one cell; ``error`` says why there are none."""
+
+    run: str
+    step: int
+    layer: LayerInfo
+    estimator: str
+    estimates: Mapping[str, Estimate]  # by quantity, as Estimator.estimate returns them
+    seconds: float
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class _Cell:
+    run: Run
+    layer: LayerInfo
+    step: int
+    estimator: Estimator
+
+
+def select_cells(
+    runs: Sequence[Run], layers: Sequence[str] = (), steps: Sequence[int] | None = None
+) -> dict[Run, tuple[list[LayerInfo], list[int]]]:
+    """Return the layers and steps of each run that are to be analyzed.
+
+    Parameters
+    ----------
+    runs : sequence of Run
+        Checked here: every step file is opened.
+    layers : sequence of str
+        Globs over layer names, ``!GLOB`` excludes; all layers if empty.
+    steps : sequence of int, optional
+        Keep these steps only, -1 is the last one; all steps if None.
+
+    Raises
+    ------
+    NotFoundError
+        If a pattern or the steps match nothing.
+    RunFileError
+        If a run is damaged.
+    """
+    chosen: dict[Run, tuple[list[LayerInfo], list[int]]] = {}
+    include = [pattern for pattern in layers if not pattern.startswith("!")]
+    exclude = [pattern[1:] for pattern in layers if pattern.startswith("!")]
+    names = [layer.name for run in runs for layer in run.layers]
+    for pattern in [*include, *exclude]:
+        if not fnmatch.filter(names, pattern):
+            raise NotFoundError(
+                f"no layer matches {pattern!r}",
+                hint=f"{runs[0].path} has {' '.join(layer.name for layer in runs[0].layers)}",
+            )
+    for run in runs:
+        run.check()
+        kept = [
+            layer
+            for layer in run.layers
+            if (not include or any(fnmatch.fnmatch(layer.name, p) for p in include))
+            and not any(fnmatch.fnmatch(layer.name, p) for p in exclude)
+        ]
+        wanted = None if steps is None else {run.steps[-1] if s == -1 else s for s in steps}
+        kept_steps = [step for step in run.steps if wanted is None or step in wanted]
+        if not kept or not kept_steps:
+            raise NotFoundError(
+                f"{run.path}: no cell is left to analyze",
+                hint=f"it has layers {' '.join(layer.name for layer in run.layers)} "
+                f"and steps {' '.join(map(str, run.steps))}",
+            )
+        chosen[run] = (kept, kept_steps)
+    return chosen
+
+
+def analyze(
+    cells: Mapping[Run, tuple[Sequence[LayerInfo], Sequence[int]]],
+    estimators: Sequence[Estimator],
+    executor: Executor,
+    *,
+    seed: int = 0,
+) -> Iterator[Measurement]:
+    """Estimate every cell and yield measurements as they finish.
+
+    Parameters
+    ----------
+    cells : mapping
+        As ``select_cells`` returns them.
+    estimators : sequence of Estimator
+        Their ids must differ.
+    executor : concurrent.futures.Executor
+        Any: processes, dask, MPI.
+    seed : int
+        All random streams derive from it.
+
+    Raises
+    ------
+    InputError
+        If two estimators have the same id, or an estimator cannot work on a run at all.
+    RunFileError
+        If a file of a run cannot be read.
+    """
+    ids = [estimator_id(estimator) for estimator in estimators]
+    if twice := [name for name in ids if ids.count(name) > 1]:
+        raise InputError(f"expected each estimator once, got {twice[0]!r} twice")
+    waiting: list[tuple[Any, ...]] = [
+        (_prepare_run, run, estimator, seed) for run in cells for estimator in estimators
+    ]
+    waiting.reverse()  # taken from the end
+    pending: dict[Future[Any], tuple[Any, ...]] = {}
+    try:
+        while waiting or pending:
+            while waiting and len(pending) < _IN_FLIGHT:
+                work = waiting.pop()
+                pending[executor.submit(*work)] = work
+            done, _ = wait(pending, return_when=FIRST_COMPLETED)
+            for future in done:
+                function, run, estimator, *rest = pending.pop(future)
+                result = future.result()
+                layers, steps = cells[run]
+                if function is _prepare_run:
+                    waiting += [
+                        (_prepare_layer, run, estimator, seed, layer, result)
+                        for layer in reversed(layers)
+                    ]
+                elif function is _prepare_layer:
+                    waiting += [
+                        (_measure, run, estimator, seed, rest[1], result, step)
+                        for step in reversed(steps)
+                    ]
+                else:
+                    yield result
+    finally:
+        for future in pending:
+            future.cancel()
+
+
+def _prepare_run(run: Run, estimator: Estimator, seed: int) -> Any:
+    return estimator.prepare_run(run, generator(seed, run.name, estimator_id(estimator)))
+
+
+def _prepare_layer(run: Run, estimator: Estimator, seed: int, layer: LayerInfo, shared: Any) -> Any:
+    rng = generator(seed, run.name, estimator_id(estimator), layer.name)
+    return estimator.prepare_layer(shared, run, layer, rng)
+
+
+def _measure(
+    run: Run, estimator: Estimator, seed: int, layer: LayerInfo, prepared: Any, step: int
+) -> Measurement:
+    """Estimate one cell, in a worker. What is wrong with the data of the cell fails it alone."""
+    name = estimator_id(estimator)
+    rng = generator(seed, run.name, name, layer.name, step)
+    start = time.process_time()
+    estimates: Mapping[str, Estimate] = {}
+    error = None
+    try:
+        activations = run.activations(step, layer.name)
+        if activations.dtype.kind == "f" and not np.isfinite(activations).all():
+            bad = int((~np.isfinite(activations).all(axis=1)).sum())
+            error = f"NaN or inf in {bad} of {len(activations)} rows"
+            estimates = _failed(estimator, ("failed", "nonfinite"), error)
+        else:
+            estimates = estimator.estimate(prepared, activations, rng)
+    except (EstimationError, InputError) as problem:
+        error = str(problem)
+        estimates = _failed(estimator, ("failed",), error)
+    except InfoplaneError:
+        raise
+    except Exception as problem:  # noqa: BLE001  - one bad cell must not cost the others
+        error = f"unexpected {type(problem).__name__}: {problem}"
+        estimates = _failed(estimator, ("failed",), error)
+    seconds = time.process_time() - start
+    return Measurement(run.name, step, layer, name, estimates, seconds, error)
+
+
+def _failed(estimator: Estimator, flags: Iterable[str], reason: str) -> dict[str, Estimate]:
+    empty = Estimate(None, flags=tuple(flags), diagnostics={"reason": reason})
+    return dict.fromkeys(estimator.quantities, empty)

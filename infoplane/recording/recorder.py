@@ -1,0 +1,287 @@
+"""Record the activations of a probe set at checkpoints of a training."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import platform
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from infoplane.errors import DataError, InfoplaneError, InputError
+from infoplane.recording.hooks import captured, evaluation_mode, to_array
+from infoplane.recording.layers import select_layers
+from infoplane.records import Array, ProbeSet
+from infoplane.store.run_writer import RunWriter, StepWriter
+
+log = logging.getLogger("infoplane")
+
+
+class Recorder:
+    """Records layers of a model on a fixed probe set, one snapshot per checkpoint.
+
+    >>> with Recorder(model, (x, y), "runs/s0", layers=["fc*"]) as rec:   # doctest: +SKIP
+    ...     for step, batch in enumerate(loader):
+    ...         train_on(batch)
+    ...         if step % 100 == 0:
+    ...             rec.snapshot(step, metrics={"train_loss": loss})
+
+    Training is not disturbed: the training flags, the random state and the parameters are as before
+    after each snapshot, and hooks exist only during one. Batches are written as they are computed,
+    so memory does not grow with samples or checkpoints.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        The model in training, or one that will be loaded with each checkpoint's weights. It is
+        called with one batch of inputs.
+    probe : ProbeSet or (inputs, labels)
+        Inputs (n_samples, ...) as array or tensor, and class ids (n_samples,). Floating inputs are
+        cast to the dtype of the model's parameters.
+    path : str or Path
+        Folder of the run.
+    layers : sequence of str, optional
+        Globs over layer names, ``!GLOB`` excludes; see ``select_layers``.
+    batch_size : int, default 512
+        Samples per forward pass.
+    name, group : str, optional
+        Name of the run (default: the folder's) and of the group of runs that differ in their seed
+        alone (default: the name without a trailing ``-s0``, ``_seed1``, ...).
+    seed : int, optional
+        Seed of the training, kept as provenance (default: taken from the name).
+    overwrite : bool, default False
+        Replace an earlier run in this folder.
+    provenance : mapping, optional
+        Further JSON values for the manifest.
+
+    Raises
+    ------
+    InputError
+        If an argument is unfit.
+    NotFoundError
+        If a layer pattern matches nothing.
+    RunFileError
+        If the folder holds a run already, or cannot be written.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        probe: ProbeSet | tuple[Any, Any],
+        path: str | Path,
+        *,
+        layers: Sequence[str] | str = (),
+        batch_size: int = 512,
+        name: str | None = None,
+        group: str | None = None,
+        seed: int | None = None,
+        overwrite: bool = False,
+        provenance: Mapping[str, Any] | None = None,
+    ) -> None:
+        if batch_size < 1:
+            raise InputError(f"expected a batch size of at least 1, got {batch_size}")
+        self.model = _unwrapped(model)
+        self.probe = probe if isinstance(probe, ProbeSet) else as_probe(*probe)
+        self.batch_size = batch_size
+        patterns = [layers] if isinstance(layers, str) else list(layers)
+        self.layers = select_layers(self.model, patterns)
+        name = name or Path(path).resolve().name
+        found = re.fullmatch(r"(.+?)[-_.]?s(?:eed)?[-_]?(\d+)", name)
+        manifest = {
+            "run": name,
+            "group": group or (found[1] if found else name),
+            "seed": seed if seed is not None else (int(found[2]) if found else None),
+            "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "layers": patterns,
+            "provenance": {
+                "model_class": f"{type(self.model).__module__}.{type(self.model).__qualname__}",
+                "argv": sys.argv,
+                "python": platform.python_version(),
+                "packages": {
+                    package: metadata.version(package)
+                    for package in ("infoplane", "torch", "numpy", "h5py")
+                },
+                **(provenance or {}),
+            },
+        }
+        self.recorded: list[str] = []  # names in the latest snapshot, in forward order
+        self._reported: set[str] = set()
+        self._writer = RunWriter(Path(path), self.probe, manifest, overwrite=overwrite)
+
+    def __enter__(self) -> Recorder:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release the run folder for other writers."""
+        self._writer.close()
+
+    def snapshot(
+        self,
+        step: int,
+        *,
+        metrics: Mapping[str, float] | None = None,
+        epoch: float | None = None,
+        provenance: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Record all chosen layers at a training step.
+
+        Parameters
+        ----------
+        step : int
+            Training step, at least 0. A step recorded twice replaces the earlier one.
+        metrics : mapping of str to float, optional
+            Numbers that belong to the step, e.g. ``train_loss``, ``test_accuracy``.
+        epoch : float, optional
+            Epoch of the step.
+        provenance : mapping, optional
+            JSON values kept with the step, e.g. the checkpoint file.
+
+        Raises
+        ------
+        DataError
+            If the model fails on the probe inputs, none of the chosen layers fires, or an output
+            has no sample axis of the batch's length.
+        RunFileError
+            If the step cannot be written. Finished steps stay as they are.
+        """
+        writer = self._writer.step(int(step))
+        writer.metrics = {key: float(value) for key, value in (metrics or {}).items()}
+        writer.epoch = epoch
+        writer.provenance = {"parameters_sha256": _parameter_hash(self.model), **(provenance or {})}
+        with writer, evaluation_mode(self.model):
+            self._record(writer)
+            _name_calls(writer)
+        self.recorded = [layer.name for layer in writer.layers.values()]
+
+    def _record(self, writer: StepWriter) -> None:
+        """Send the probe set through the model, writing layers from inside their hooks."""
+        row, rows = 0, 0
+        seen: set[str] = set()
+
+        def receive(name: str, call: int, tensor: torch.Tensor) -> None:
+            if tensor.ndim < 2 or len(tensor) != rows:
+                raise DataError(
+                    f"layer {name!r}: expected an output of shape ({rows}, n_units), one row per "
+                    f"sample of the batch, got {tuple(tensor.shape)}",
+                    hint=f"leave the layer out: --layers '!{name}'",
+                )
+            seen.add(name)
+            kind = type(self.layers[name]).__name__
+            dtype = str(tensor.dtype).removeprefix("torch.")
+            writer.write((name, call), name, kind, row, to_array(tensor, name), dtype)
+
+        with captured(self.layers, receive) as next_pass:
+            for row in range(0, self.probe.n_samples, self.batch_size):
+                inputs = _as_tensor(self.probe.inputs[row : row + self.batch_size], self.model)
+                rows = len(inputs)
+                next_pass()
+                self._forward(inputs)
+                if row == 0:
+                    self._report_silent(seen)
+
+    def _forward(self, inputs: torch.Tensor) -> None:
+        try:
+            self.model(inputs)
+        except InfoplaneError:
+            raise
+        except Exception as error:  # user code may raise anything
+            text = " ".join(str(error).split())
+            raise DataError(
+                f"the model failed on probe inputs of shape {tuple(inputs.shape)}, "
+                f"{inputs.dtype}: {type(error).__name__}: {text[:300]}",
+                hint="check that the probe inputs have the shape and dtype that the model expects",
+            ) from error
+
+    def _report_silent(self, seen: set[str]) -> None:
+        """Say which chosen layers took no part in the forward pass."""
+        silent = [name for name in self.layers if name not in seen]
+        if len(silent) == len(self.layers):
+            raise DataError(
+                f"none of the chosen layers was called by the model: {', '.join(silent)}",
+                hint="containers and modules whose forward is bypassed never fire; "
+                "choose the layers inside them",
+            )
+        if new := [name for name in silent if name not in self._reported]:
+            self._reported.update(new)
+            log.warning("not called by the model, so not recorded: %s", ", ".join(new))
+
+
+def _name_calls(writer: StepWriter) -> None:
+    """Name the outputs of a layer that is called several times ``name#0``, ``name#1``, ..."""
+    counts: dict[str, int] = {}
+    for layer in writer.layers.values():
+        counts[layer.name] = counts.get(layer.name, 0) + 1
+    for key, layer in writer.layers.items():
+        if counts[layer.name] > 1 and isinstance(key, tuple):
+            layer.name = f"{layer.name}#{key[1]}"
+
+
+def as_probe(inputs: Any, labels: Any) -> ProbeSet:
+    """Return a probe set of inputs and labels given as arrays, tensors or sequences.
+
+    Raises
+    ------
+    InputError
+        As ``ProbeSet``.
+    """
+    return ProbeSet(_as_array(inputs), None if labels is None else _as_array(labels))
+
+
+def _as_array(values: Any) -> Array:
+    if isinstance(values, torch.Tensor):
+        return to_array(values, "probe").copy()
+    return np.asarray(values)
+
+
+def _unwrapped(model: nn.Module) -> nn.Module:
+    """Return the model inside DataParallel, DDP, AveragedModel and torch.compile wrappers."""
+    wrappers = (
+        nn.DataParallel,
+        nn.parallel.DistributedDataParallel,
+        torch.optim.swa_utils.AveragedModel,
+    )
+    while True:
+        inner = getattr(model, "module" if isinstance(model, wrappers) else "_orig_mod", None)
+        if not isinstance(inner, nn.Module):
+            return model
+        model = inner
+
+
+def _as_tensor(batch: Array, model: nn.Module) -> torch.Tensor:
+    """Return a batch on the model's device; floating values in the dtype of its parameters."""
+    tensor = torch.from_numpy(np.array(batch))
+    parameter = next((p for p in model.parameters() if p.is_floating_point()), None)
+    if parameter is None:
+        return tensor
+    dtype = parameter.dtype if tensor.is_floating_point() else tensor.dtype
+    return tensor.to(device=parameter.device, dtype=dtype)
+
+
+def _parameter_hash(model: nn.Module) -> str:
+    digest = hashlib.sha256()
+    for name, value in model.state_dict().items():
+        digest.update(name.encode())
+        if isinstance(value, torch.Tensor) and value.layout is torch.strided:
+            raw = value.detach().cpu().contiguous().flatten()
+            with suppress(RuntimeError, TypeError):  # quantised values have no plain bytes
+                digest.update(raw.view(torch.uint8).numpy().data)
+    return digest.hexdigest()

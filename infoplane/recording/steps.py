@@ -1,0 +1,47 @@
+"""Record a list of checkpoint files, one snapshot each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from infoplane.errors import DataError
+from infoplane.recording.checkpoints import Checkpoint, load_into, load_weights
+from infoplane.recording.recorder import Recorder
+
+
+def record_checkpoints(recorder: Recorder, checkpoints: Sequence[Checkpoint]) -> Iterator[int]:
+    """Load each checkpoint into the recorder's model and record it; yield the steps as recorded.
+
+    Raises
+    ------
+    DataError
+        If the weights do not fit, a step is told neither by a file's name nor by its content, or
+        two files have the same step.
+    RunFileError
+        If a checkpoint cannot be read.
+    """
+    seen: dict[int, Checkpoint] = {}
+    for checkpoint in checkpoints:
+        weights = load_weights(checkpoint.path)
+        step = checkpoint.step if checkpoint.step is not None else weights.step
+        if step is None:
+            raise DataError(
+                f"{checkpoint.path}: neither the file name nor the file tells the step",
+                hint="tell where it stands in the path with --step-pattern 'REGEX'",
+                code="IP313",
+            )
+        if step in seen:
+            raise DataError(
+                f"two checkpoints of step {step}: {seen[step].path} and {checkpoint.path}",
+                hint="narrow --checkpoints, or tell the step with --step-pattern 'REGEX'",
+                code="IP313",
+            )
+        seen[step] = checkpoint
+        load_into(recorder.model, weights, checkpoint.path)
+        recorder.snapshot(
+            step,
+            metrics=weights.metrics,
+            epoch=weights.epoch,
+            provenance={"checkpoint": str(checkpoint.path)},
+        )
+        yield step
