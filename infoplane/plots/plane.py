@@ -1,0 +1,429 @@
+"""The information plane: I(T;Y) over I(X;T), one path per layer, coloured by training step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.colors import Normalize
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.text import Text
+from matplotlib.transforms import Bbox, ScaledTranslation
+
+from infoplane.curves import Curves
+from infoplane.errors import NotFoundError
+from infoplane.plots import style as look
+from infoplane.plots.labels import Label, laid_out, place
+from infoplane.plots.view import View, bound_label, joined, middle_cut, short_names
+from infoplane.records import FloatArray, IntArray
+
+SATURATION_BAND = 0.15
+"""Bits below log2 N that are shaded."""
+
+ONLY = "#56B4E9"
+"""Colour of a checkpoint that has no others to be compared with."""
+
+_TOGETHER = 9.0  # points: layers whose ends are nearer than this share one label
+
+
+@dataclass(frozen=True, eq=False)
+class Path:
+    """One layer in the plane; coordinates in bits."""
+
+    layer: str
+    steps: IntArray  # (n_steps,)
+    mean: FloatArray  # (n_steps, 2) mean over runs
+    runs: FloatArray  # (n_runs, n_steps, 2)
+    cross: FloatArray | None  # (2, 2) interval of the last point: low and high of x and y
+    onset: int | None  # index into steps
+    saturated: bool  # throughout
+    marker: str
+
+    @property
+    def time(self) -> FloatArray:
+        """``log10(step + 1)`` (n_steps,)."""
+        time: FloatArray = np.log10(self.steps + 1.0)
+        return time
+
+
+def plane(
+    results: Mapping[str, Any] | View,
+    *,
+    ax: Axes | None = None,
+    estimator: str | None = None,
+    group: str | None = None,
+    layers: Sequence[str] | None = None,
+    seeds: str = "both",
+    bounds: bool = True,
+    zoom: bool = False,
+    legend: bool = True,
+    style: str = "paper",
+    size: str | float = "double",
+) -> Axes:
+    """Draw the information plane of one estimator and one group of runs.
+
+    Parameters
+    ----------
+    results : mapping or View
+        A results document.
+    ax : Axes, optional
+        Where to draw; a new figure by default.
+    estimator : str, optional
+        Id of an estimator with I(X;T) and I(T;Y); the first by default.
+    group : str, optional
+        Group of runs; the first by default.
+    layers : sequence of str, optional
+        Layers to draw; all by default.
+    seeds : {"both", "mean", "all"}, default "both"
+        Mean over runs, single runs, or the mean over faint single runs.
+    bounds : bool, default True
+        Draw H(Y) and log2 N; the limits then contain them.
+    zoom : bool, default False
+        Leave saturated layers and the bounds out of the limits.
+    legend : bool, default True
+        Explain the marks below the axes.
+    style, size : str
+        See `infoplane.plots.style`.
+
+    Returns
+    -------
+    Axes
+        The axes; all quantities in bits.
+
+    Raises
+    ------
+    NotFoundError
+        If no estimator of the group has both quantities, or a layer is not there.
+    """
+    with look.context(style):
+        view = View.of(results)
+        group = view.group(group)
+        estimator = view.estimator(estimator, "ixt", "ity", group=group)
+        paths = find_paths(view, group, estimator, layers)
+        own = ax is None
+        if ax is None:
+            ax = look.canvas(size, 4.5).add_subplot()
+        shown = [p for p in paths if not (zoom and p.saturated)] or paths
+        _limits(ax, view, group, shown, bounds and not zoom)
+        taken = draw_bounds(ax, view, group) if bounds else []
+        norm = time_norm(paths)
+        dashes = _chains(ax, [p for p in shown if not p.saturated])
+        dashes += _bound_segments(ax, view, group) if bounds else []
+        for path in shown:
+            draw_path(ax, path, norm, seeds)
+        ax.set_xlabel("I(X;T)  [bits]")
+        ax.set_ylabel("I(T;Y)  [bits]")
+        titled(
+            ax,
+            f"Information plane — {middle_cut(look.drawable(group), 48)}",
+            view.subtitle(group, estimator),
+        )
+        if legend:
+            _legend(ax, shown, seeds, band=bounds and view.ceiling(group) is not None)
+        if own and len({int(s) for p in paths for s in p.steps}) > 1:
+            time_bar(ax, norm, paths)
+        figure = ax.figure.figure
+        laid_out(figure)
+        extents = [box.get_window_extent() for box in taken]
+        place(
+            ax,
+            [*(_bound_labels(ax, view, group) if bounds else []), *_labels(ax, shown, view, group)],
+            lines=[*(p.mean for p in shown), *dashes],
+            boxes=[*extents, *_marker_boxes(ax, shown)],
+            size=look.font_size("legend.fontsize"),
+        )
+        return ax
+
+
+def find_paths(
+    view: View, group: str, estimator: str, layers: Sequence[str] | None = None
+) -> list[Path]:
+    """Return the paths of the layers that have I(X;T) and I(T;Y), in order of the forward pass.
+
+    Raises
+    ------
+    NotFoundError
+        If a wanted layer is not there.
+    """
+    have = view.layers(group, estimator)
+    for layer in layers or ():
+        if layer not in have:
+            raise NotFoundError(f"no layer {layer!r} in {group!r}; it has {', '.join(have)}")
+    paths = []
+    for i, layer in enumerate(have):
+        x = view.curves.get((group, layer, estimator, "ixt"))
+        y = view.curves.get((group, layer, estimator, "ity"))
+        if x is None or y is None or (layers is not None and layer not in layers):
+            continue
+        phase = view.phases.get((group, layer, estimator, "ixt"), {})
+        path = _path(x, y, phase, look.LAYER_MARKERS[i % len(look.LAYER_MARKERS)])
+        if path is not None:
+            paths.append(path)
+    if not paths:
+        raise NotFoundError(f"no layer of {group!r} has both I(X;T) and I(T;Y) by {estimator}")
+    return paths
+
+
+def _path(x: Curves, y: Curves, phase: Mapping[str, Any], marker: str) -> Path | None:
+    runs = [run for run in x.runs if run in y.runs]
+    steps, at_x, at_y = np.intersect1d(x.steps, y.steps, return_indices=True)
+    both = np.stack(
+        [
+            x.values[[x.runs.index(run) for run in runs]][:, at_x],
+            y.values[[y.runs.index(run) for run in runs]][:, at_y],
+        ],
+        axis=-1,
+    )
+    mean = np.column_stack([x.mean()[at_x], y.mean()[at_y]])
+    there = np.isfinite(mean).all(axis=1)
+    if not there.any():
+        return None
+    steps, mean, both = steps[there], mean[there], both[:, there]
+    ends = []
+    for curve, at in ((x, at_x), (y, at_y)):
+        spread = curve.spread()
+        if spread is not None:
+            ends.append([side[at][there][-1] for side in spread])
+        elif len(runs) == 1:
+            ends.append([side[0][at][there][-1] for side in (curve.low, curve.high)])
+    cross = np.array(ends) if len(ends) == 2 and np.isfinite(ends).all() else None
+    onset = phase.get("onset_step")
+    present = np.isfinite(x.values)
+    return Path(
+        layer=x.layer,
+        steps=steps,
+        mean=mean,
+        runs=both,
+        cross=cross,
+        onset=None if onset is None else int(np.abs(steps - onset).argmin()),
+        saturated=bool(x.saturated[present].all()),
+        marker=marker,
+    )
+
+
+def time_norm(paths: Sequence[Path]) -> Normalize:
+    """Return the colour scale over ``log10(step + 1)`` of all paths."""
+    times = np.concatenate([p.time for p in paths])
+    high = times.max() if times.max() > times.min() else times.min() + 1
+    return Normalize(times.min(), high)
+
+
+def draw_path(ax: Axes, path: Path, norm: Normalize, seeds: str = "both") -> None:
+    """Draw one layer: faint runs, cased mean, hollow first and filled last checkpoint, onset."""
+    colours = look.time_colours()
+    filled = colours(norm(path.time[-1])) if len(path.mean) > 1 else ONLY
+    many = len(path.runs) > 1
+    if many and seeds in ("both", "all"):
+        if len(path.mean) == 1:
+            ax.plot(*path.runs[:, 0].T, ".", color="#8C959F", markersize=2.5, zorder=2)
+        for run in path.runs if len(path.mean) > 1 else ():
+            ax.plot(*run.T, color="#8C959F", linewidth=0.5, alpha=0.45, zorder=2, gid="run")
+    if len(path.mean) > 1 and (seeds != "all" or not many):
+        ax.plot(*path.mean.T, color=look.ink(), linewidth=2.8, zorder=3, gid=f"path {path.layer}")
+        segments = np.stack([path.mean[:-1], path.mean[1:]], axis=1)
+        middle = (path.time[:-1] + path.time[1:]) / 2
+        line = LineCollection(
+            list(segments), cmap=colours, norm=norm, linewidths=1.9, capstyle="round", zorder=4
+        )
+        line.set_array(middle)
+        ax.add_collection(line, autolim=False)
+    ink = look.SATURATED if path.saturated else look.ink()
+    marks: dict[str, Any] = {"marker": path.marker, "markersize": 6.0, "linestyle": "none"}
+    if path.onset is not None and len(path.mean) > 1:
+        x, y = path.mean[path.onset]
+        ax.plot(x, y, "|", color=look.ink(), markersize=9, markeredgewidth=2, zorder=4.5)
+    if len(path.mean) > 1:
+        ax.plot(
+            *path.mean[0], **marks, color=look.paper(), markeredgecolor=ink, markeredgewidth=1.1,
+            zorder=5,
+        )  # fmt: skip
+    x, y = path.mean[-1]
+    if path.cross is not None and not path.saturated:
+        (x_low, x_high), (y_low, y_high) = path.cross
+        for xs, ys in (([x_low, x_high], [y, y]), ([x, x], [y_low, y_high])):
+            ax.plot(xs, ys, color=look.ink(), linewidth=0.9, zorder=4.8)
+    ax.plot(
+        x, y, **{**marks, "markersize": 7.0}, color=filled,
+        markeredgecolor=ink, markeredgewidth=1.1, zorder=5.5,
+    )  # fmt: skip
+
+
+def draw_bounds(ax: Axes, view: View, group: str, *, text: bool = True) -> list[Text]:
+    """Draw H(Y), log2 N and the saturation band; return the text beside log2 N."""
+    h_y, ceiling = view.label_entropy(group), view.ceiling(group)
+    dashed: dict[str, Any] = {"color": look.ink(), "linewidth": 0.8, "linestyle": (0, (4, 2))}
+    if h_y is not None:
+        ax.axhline(h_y, **dashed, zorder=1.5)
+    if ceiling is None:
+        return []
+    ax.axvline(ceiling, **dashed, zorder=1.5)
+    ax.axvspan(ceiling - SATURATION_BAND, ceiling, color=look.SATURATED, alpha=0.16, lw=0)
+    if not text:
+        return []
+    note = ax.annotate(
+        bound_label("log2_n", ceiling), (ceiling, 0), xycoords=("data", "axes fraction"),
+        xytext=(3, 5), textcoords="offset points", ha="left", va="bottom", rotation=90,
+        fontsize=look.font_size("legend.fontsize"), zorder=6,
+    )  # fmt: skip
+    return [note]
+
+
+def _bound_segments(ax: Axes, view: View, group: str) -> list[FloatArray]:
+    """Return the lines of the bounds, to be kept free of text."""
+    (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
+    h_y, ceiling = view.label_entropy(group), view.ceiling(group)
+    lines = [np.array([[left, h_y], [right, h_y]])] if h_y is not None else []
+    if ceiling is not None:
+        lines.append(np.array([[ceiling, bottom], [ceiling, top]]))
+    return lines
+
+
+def _bound_labels(ax: Axes, view: View, group: str) -> list[Label]:
+    """Return the label of H(Y), for anywhere along its line."""
+    h_y = view.label_entropy(group)
+    if h_y is None:
+        return []
+    left, right = ax.get_xlim()
+    anchors = [(left + share * (right - left), h_y) for share in np.linspace(0.1, 0.9, 9)]
+    return [Label(bound_label("h_y", h_y), anchors, look.ink(), lead=False)]
+
+
+def _limits(ax: Axes, view: View, group: str, paths: Sequence[Path], bounds: bool) -> None:
+    """Set limits that hold data, intervals, and bounds if they are drawn; room for their text."""
+    x = [p.mean[:, 0] for p in paths] + [p.cross[0] for p in paths if p.cross is not None]
+    y = [p.mean[:, 1] for p in paths] + [p.cross[1] for p in paths if p.cross is not None]
+    low, high = look.padded(*_range(x))
+    bottom, top = look.padded(*_range(y))
+    h_y, ceiling = view.label_entropy(group), view.ceiling(group)
+    if bounds and ceiling is not None:
+        low, high = min(low, ceiling - 1), max(high, ceiling + 0.055 * (ceiling - low))
+    if bounds and h_y is not None:
+        bottom = min(bottom, 0.0)
+        top = max(top, h_y + 0.085 * (h_y - bottom))
+    ax.set_xlim(low, high)
+    ax.set_ylim(bottom, top)
+
+
+def _range(parts: Sequence[FloatArray]) -> tuple[float, float]:
+    values = look.finite(np.concatenate(parts))
+    return float(values.min()), float(values.max())
+
+
+def _chains(ax: Axes, paths: Sequence[Path]) -> list[FloatArray]:
+    """Join the layers at the first and the last step, and at the middle onset."""
+    if len(paths) < 2:
+        return []
+    onsets = [int(p.steps[p.onset]) for p in paths if p.onset is not None]
+    moments = [min(int(p.steps[0]) for p in paths), max(int(p.steps[-1]) for p in paths)]
+    if onsets:
+        moments.append(sorted(onsets)[len(onsets) // 2])
+    chains = []
+    for step in dict.fromkeys(moments):
+        points = [p.mean[np.flatnonzero(p.steps == step)[0]] for p in paths if step in p.steps]
+        if len(points) > 1:
+            ax.plot(*np.array(points).T, ":", color="#8C959F", linewidth=0.9, zorder=1.8)
+            chains.append(np.array(points))
+    return chains
+
+
+def _labels(ax: Axes, paths: Sequence[Path], view: View, group: str) -> list[Label]:
+    """Return one label per layer; layers on one point, and saturated ones, share a label."""
+    units = view.units(group)
+    names = short_names([p.layer for p in paths])
+    pixels = ax.figure.figure.dpi / 72.0
+    ends = {p.layer: ax.transData.transform(p.mean[[0, -1]]) / pixels for p in paths}
+    clusters: list[list[Path]] = []
+    saturated = [p for p in paths if p.saturated]
+    for path in paths:
+        if path.saturated:
+            continue
+        for cluster in clusters:
+            apart = np.abs(ends[path.layer] - ends[cluster[0].layer]).max()
+            if apart < _TOGETHER:
+                cluster.append(path)
+                break
+        else:
+            clusters.append([path])
+    labels = []
+    for cluster in clusters:
+        first = cluster[0]
+        text = joined(names[p.layer] for p in cluster)
+        if len(cluster) == 1 and first.layer in units:
+            text = f"{text} ({units[first.layer]})"
+        middle = first.mean[len(first.mean) // 2]
+        anchors = [tuple(point) for point in (first.mean[0], first.mean[-1], middle)]
+        labels.append(Label(text, anchors, look.ink()))
+    if saturated:
+        text = f"{joined(names[p.layer] for p in saturated)}: saturated"
+        labels.append(Label(text, [tuple(saturated[-1].mean[-1])], look.SATURATED))
+    return labels
+
+
+def _marker_boxes(ax: Axes, paths: Sequence[Path]) -> list[Bbox]:
+    """Return boxes (display) around first and last markers."""
+    reach = 4.0 * ax.figure.figure.dpi / 72.0
+    points = ax.transData.transform(np.concatenate([p.mean[[0, -1]] for p in paths]))
+    return [Bbox([point - reach, point + reach]) for point in points]
+
+
+def _legend(ax: Axes, paths: Sequence[Path], seeds: str, *, band: bool) -> None:
+    """Explain the marks that occur, below the axes."""
+    ink, many = look.ink(), any(len(p.runs) > 1 for p in paths)
+    drawn = [p for p in paths if not p.saturated]
+    moving = any(len(p.mean) > 1 for p in paths)
+    round_mark: dict[str, Any] = {"marker": "o", "linestyle": "none", "markeredgecolor": ink}
+    handles: list[Any] = []
+    if moving:
+        handles.append(Line2D([], [], **round_mark, color=look.paper(), label="first checkpoint"))
+    last = "last checkpoint" if moving else "the only checkpoint"
+    crosses = [p for p in drawn if p.cross is not None]
+    if crosses:
+        last += ", 95 % interval " + ("over runs" if many else "of the cell")
+    bright = look.time_colours()(0.95) if moving else ONLY
+    handles.append(Line2D([], [], **round_mark, color=bright, label=last))
+    if moving and any(p.onset is not None for p in drawn):
+        tick: dict[str, Any] = {
+            "marker": "|",
+            "markersize": 8,
+            "markeredgewidth": 2,
+            "linestyle": "none",
+        }
+        handles.append(Line2D([], [], **tick, color=ink, label="compression onset"))
+    if len(drawn) > 1:
+        handles.append(Line2D([], [], color="#8C959F", ls=":", lw=0.9, label="layers at one step"))
+    if many and seeds != "mean":
+        dot: dict[str, Any] = {"lw": 0.6} if moving else {"ls": "none", "marker": ".", "ms": 3}
+        handles.append(Line2D([], [], color="#8C959F", **dot, label="single runs"))
+    if band:
+        text = f"saturation band ({SATURATION_BAND:g} bits)"
+        handles.append(Patch(color=look.SATURATED, alpha=0.16, lw=0, label=text))
+    below = ax.transAxes + ScaledTranslation(0, -31 / 72, ax.figure.dpi_scale_trans)
+    ax.legend(
+        handles=handles, loc="upper left", bbox_to_anchor=(0, 0), bbox_transform=below, ncols=3,
+        borderaxespad=0, borderpad=0, columnspacing=1.6, labelspacing=0.35,
+    )  # fmt: skip
+
+
+def time_bar(ax: Axes, norm: Normalize, paths: Sequence[Path]) -> None:
+    """Add the colour bar of the training step to the right of an axes."""
+    mappable = mpl.cm.ScalarMappable(norm=norm, cmap=look.time_colours())
+    bar = ax.figure.colorbar(mappable, ax=ax, pad=0.015, fraction=0.05, aspect=32)
+    look.step_axis(bar.ax.yaxis, np.unique(np.concatenate([p.steps for p in paths])))
+    bar.set_label("training step (log scale)")
+    bar.outline.set_linewidth(0.5)
+
+
+def titled(ax: Axes, title: str, subtitle: str) -> None:
+    """Write a bold title and a quiet second line, both flush with the axes."""
+    size = look.font_size("legend.fontsize")
+    ax.set_title(title, loc="left", pad=8 + 1.25 * size)
+    ax.annotate(
+        subtitle, (0, 1), xycoords="axes fraction", xytext=(0, 6), textcoords="offset points",
+        ha="left", va="bottom", fontsize=size, color=look.muted(), annotation_clip=False,
+    )  # fmt: skip

@@ -1,0 +1,225 @@
+"""What figures read of a results document: selections, titles and names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from infoplane.curves import CurveKey, Curves, curves, group_of_runs
+from infoplane.errors import NotFoundError
+from infoplane.plots.style import bits, drawable
+from infoplane.records import QUANTITIES
+
+_MAX_NAME = 32
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """A results document with its curves; build it once for several figures."""
+
+    results: Mapping[str, Any]
+    curves: Mapping[CurveKey, Curves]
+    phases: Mapping[CurveKey, Mapping[str, Any]]
+
+    @classmethod
+    def of(cls, results: Mapping[str, Any] | View) -> View:
+        """Return the view of a results document, or the view itself.
+
+        Raises
+        ------
+        NotFoundError
+            If the results hold no rows.
+        """
+        if isinstance(results, View):
+            return results
+        if not results["rows"]:
+            raise NotFoundError("the results hold no rows: there is nothing to draw")
+        phases = {
+            (p["group"], p["layer"], p["estimator"], p["quantity"]): p for p in results["phases"]
+        }
+        return cls(results, curves(results), phases)
+
+    @property
+    def groups(self) -> list[str]:
+        """Groups of runs, in the order of the document."""
+        return list(dict.fromkeys(key[0] for key in self.curves))
+
+    def group(self, wanted: str | None) -> str:
+        """Return the wanted group, or the first.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such group.
+        """
+        if wanted is None:
+            return self.groups[0]
+        if wanted not in self.groups:
+            raise NotFoundError(f"no group {wanted!r}; there are {', '.join(self.groups)}")
+        return wanted
+
+    def estimators(self, *quantities: str, group: str | None = None) -> list[str]:
+        """Return the ids of the estimators that have numbers for all these quantities."""
+        have: dict[str, set[str]] = {}
+        for (of, _, estimator, quantity), curve in self.curves.items():
+            if (group is None or of == group) and np.isfinite(curve.values).any():
+                have.setdefault(estimator, set()).add(quantity)
+        order = {e["id"]: i for i, e in enumerate(self.results["estimators"])}
+        found = [e for e, present in have.items() if present.issuperset(quantities)]
+        return sorted(found, key=lambda e: (order.get(e, len(order)), e))
+
+    def estimator(self, wanted: str | None, *quantities: str, group: str) -> str:
+        """Return the wanted estimator, or the first that has these quantities.
+
+        Raises
+        ------
+        NotFoundError
+            If none has them, or the wanted one has not.
+        """
+        able = self.estimators(*quantities, group=group)
+        if wanted is not None and wanted in able:
+            return wanted
+        asked = " and ".join(QUANTITIES.get(q, q) for q in quantities)
+        have = ", ".join(self.estimators(group=group)) or "none"
+        if wanted is not None:
+            raise NotFoundError(
+                f"estimator {wanted!r} has no numbers for {asked} in {group!r}; there are {have}"
+            )
+        if not able:
+            raise NotFoundError(
+                f"this figure needs an estimator with {asked}; {group!r} has {have}",
+                hint="analyze with -e binning or -e compressed"
+                if "ixt" in quantities
+                else "analyze with -e dse",
+            )
+        return able[0]
+
+    def layers(self, group: str, estimator: str | None = None) -> list[str]:
+        """Return the layers of a group, in the order of the forward pass."""
+        return list(
+            dict.fromkeys(
+                key[1]
+                for key in self.curves
+                if key[0] == group and (estimator is None or key[2] == estimator)
+            )
+        )
+
+    def recordings(self, group: str) -> list[Mapping[str, Any]]:
+        """Return the recordings of a group."""
+        groups = group_of_runs(self.results)
+        return [r for r in self.results["recordings"] if groups[r["run"]] == group]
+
+    def units(self, group: str) -> dict[str, int]:
+        """Return the number of units of the layers of a group."""
+        found: dict[str, int] = {}
+        for recording in self.recordings(group):
+            for layer in recording["layers"]:
+                found.setdefault(layer["name"], layer["units"])
+        return found
+
+    def label_entropy(self, group: str) -> float | None:
+        """Return H(Y) in bits if all runs of the group share it."""
+        values = {round(r["h_y"], 6) for r in self.recordings(group) if r["h_y"] is not None}
+        return values.pop() if len(values) == 1 else None
+
+    def ceiling(self, group: str) -> float | None:
+        """Return log2 N in bits if all runs of the group share it."""
+        values = {round(r["log2_n"], 6) for r in self.recordings(group)}
+        return values.pop() if len(values) == 1 else None
+
+    def estimator_title(self, estimator: str) -> str:
+        """Return how an estimator is called, with what sets it apart, e.g. "binning, bins 30"."""
+        for entry in self.results["estimators"]:
+            if entry["id"] == estimator:
+                return title_of_estimator(entry)
+        return estimator
+
+    def subtitle(self, group: str, estimator: str | None = None) -> str:
+        """Return the second line of a title: estimator, runs, checkpoints, N and split."""
+        recordings = self.recordings(group)
+        parts = [drawable(self.estimator_title(estimator))] if estimator is not None else []
+        n_runs = len({key for c in self.curves.values() if c.group == group for key in c.runs})
+        parts.append("1 run" if n_runs == 1 else f"{n_runs} runs")
+        steps = {int(s) for c in self.curves.values() if c.group == group for s in c.steps}
+        parts.append("1 checkpoint" if len(steps) == 1 else f"{len(steps)} checkpoints")
+        samples = {r["n"] for r in recordings}
+        splits = {r["split"] for r in recordings if r.get("split")}
+        if len(samples) == 1:
+            split = f" {splits.pop()}" if len(splits) == 1 else ""
+            parts.append(f"N = {samples.pop():,}{split} samples")
+        return " · ".join(parts)
+
+
+def title_of_estimator(entry: Mapping[str, Any]) -> str:
+    """Return the name of an entry of ``estimators`` with the settings of its id."""
+    name = str(entry["name"])
+    params = dict(entry.get("params") or {})
+    spoken = dict(
+        part.split("=", 1)
+        for part in entry["id"].replace("@", ":").partition(":")[2].split(",")
+        if "=" in part
+    )
+    if not spoken and "bins" in params:
+        spoken = {"bins": params["bins"]}
+    settings = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in spoken.items())
+    return f"{name}, {settings}" if settings else name
+
+
+def short_names(layers: Sequence[str]) -> dict[str, str]:
+    """Return names that fit a label, still different from one another.
+
+    A dotted beginning that all share is dropped; what is longer than 32 characters loses its
+    middle.
+    """
+    cut = 0
+    if len(layers) > 1:
+        parts = [layer.split(".") for layer in layers]
+        while all(len(p) > cut + 1 for p in parts) and len({p[cut] for p in parts}) == 1:
+            cut += 1
+    short = {layer: ".".join(layer.split(".")[cut:]) for layer in layers}
+    tail = 0
+    if len(layers) > 1:
+        parts = [name.split(".") for name in short.values()]
+        while (
+            max(map(len, short.values())) > _MAX_NAME
+            and all(len(p) > tail + 1 for p in parts)
+            and len({p[-1 - tail] for p in parts}) == 1
+        ):
+            tail += 1
+            short = {k: ".".join(p[: len(p) - tail]) for k, p in zip(short, parts, strict=True)}
+    short = {k: drawable(v) for k, v in short.items()}
+    clipped = {k: middle_cut(v, _MAX_NAME) for k, v in short.items()}
+    return clipped if len(set(clipped.values())) == len(clipped) else short
+
+
+def middle_cut(text: str, length: int) -> str:
+    """Return ``text`` of at most ``length`` characters, its middle replaced by an ellipsis."""
+    if len(text) <= length:
+        return text
+    head = (length - 1) // 2
+    return f"{text[:head]}…{text[len(text) - (length - 1 - head) :]}"
+
+
+def evenly(items: Sequence[str], most: int) -> list[str]:
+    """Return at most ``most`` items, evenly spread, the first and the last among them."""
+    if len(items) <= most:
+        return list(items)
+    at = np.unique(np.round(np.linspace(0, len(items) - 1, most)).astype(int))
+    return [items[i] for i in at]
+
+
+def bound_label(name: str, value: float) -> str:
+    """Return the text beside a bound."""
+    written = {"log2_n": "log₂ N", "h_y": "H(Y)", "log2_k": "log₂ k", "capacity": "capacity"}
+    return f"{written.get(name, 'bound')} = {bits(value)} bits"
+
+
+def joined(names: Iterable[str], most: int = 4) -> str:
+    """Return names in one label: all of them, or the first, the last and how many."""
+    names = list(names)
+    if len(names) <= most:
+        return ", ".join(names)
+    return f"{names[0]} … {names[-1]} ({len(names)} layers)"

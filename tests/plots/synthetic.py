@@ -1,0 +1,223 @@
+"""Made-up results documents of known shape, for the tests of figures and report."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+ESTIMATORS: dict[str, dict[str, Any]] = {
+    "binning": {
+        "id": "binning",
+        "name": "adaptive binning",
+        "version": "1",
+        "params": {"bins": 30, "mode": "adaptive"},
+        "quantities": ["ixt", "ity"],
+        "plugin": None,
+    },
+    "compressed": {
+        "id": "compressed",
+        "name": "compressed",
+        "version": "1",
+        "params": {"dims": 4, "method": "pca"},
+        "quantities": ["ixt", "ity"],
+        "plugin": None,
+    },
+    "dse": {
+        "id": "dse",
+        "name": "diffusion spectral",
+        "version": "1",
+        "params": {"sigma": "median", "max_samples": 2000},
+        "quantities": ["dse", "dsmi_y", "dsmi_x"],
+        "plugin": None,
+    },
+}
+
+
+def results(
+    *,
+    n_layers: int = 5,
+    n_steps: int = 71,
+    n_seeds: int = 8,
+    last_step: int = 20000,
+    estimators: tuple[str, ...] = ("binning", "compressed", "dse"),
+    names: list[str] | None = None,
+    group: str | None = "tanh",
+    n: int = 4096,
+    h_y: float = 3.3212,
+    saturated_layers: int = 1,
+    on_one_point: int = 0,
+    missing: float = 0.0,
+    noise: float = 0.06,
+    wiggle: float = 0.0,
+    metrics: bool = True,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Return a results document: fit, then compress more the deeper the layer.
+
+    The first ``saturated_layers`` stay at log2 N; the last ``on_one_point`` share one curve;
+    ``missing`` is the share of cells without a value; ``wiggle`` is a random walk.
+    """
+    rng = np.random.default_rng(seed)
+    names = names or [f"fc{i + 1}" for i in range(n_layers)]
+    n_layers = len(names)
+    units = [max(3, round(1024 * 0.5**i)) if i < 8 else 10 for i in range(n_layers)]
+    steps = np.unique(np.round(np.geomspace(1, last_step + 1, n_steps)).astype(int) - 1)
+    if n_steps == 1:
+        steps = np.array([last_step])
+    u = np.log10(steps + 1.0)
+    log2_n = float(np.log2(n))
+    rows: list[dict[str, Any]] = []
+    recordings = []
+    for s in range(n_seeds):
+        run = f"{group or 'run'}-s{s}"
+        ability = rng.normal(0, 0.15)
+        recordings.append(
+            {
+                "run": run,
+                "group": group,
+                "path": f"runs/{run}",
+                "content_hash": f"sha256:{s:064x}",
+                "format": "infoplane.recording/1",
+                "split": "validation",
+                "seed": s,
+                "n": n,
+                "n_classes": 10,
+                "h_y": h_y,
+                "log2_n": log2_n,
+                "steps": [int(step) for step in steps],
+                "layers": [
+                    {"name": m, "index": i, "type": "Tanh", "units": k, "dtype": "float32"}
+                    for i, (m, k) in enumerate(zip(names, units, strict=True))
+                ],
+                "metrics": {
+                    "train_loss": [float(2.3 * np.exp(-0.7 * v)) for v in u],
+                    "test_loss": [float(2.3 * np.exp(-0.6 * v) + 0.1 + 0.1 * ability) for v in u],
+                }
+                if metrics
+                else {},
+            }
+        )
+        for i, name in enumerate(names):
+            depth = min(i, n_layers - on_one_point) / max(n_layers - 1, 1)
+            walk = wiggle * np.cumsum(rng.normal(0, 1, len(u))) / np.sqrt(len(u))
+            fit = 1 / (1 + np.exp(-4.0 * (u - 1.9 + 0.35 * depth + 0.1 * ability)))
+            fall = np.clip(u - 2.9 + 0.7 * depth, 0, None) / 2.0
+            for e, scale in zip(("binning", "compressed", "dse"), (1.0, 0.82, 0.6), strict=True):
+                if e not in estimators:
+                    continue
+                flags: list[str] = []
+                start = log2_n * (0.75 - 0.4 * depth)
+                top = log2_n * (0.96 - 0.28 * depth)
+                size = start + (top - start) * fit - fall * (0.6 + 4.0 * depth + ability)
+                size = np.minimum(size, log2_n - 0.05) * scale + walk
+                label = h_y * (0.45 - 0.33 * depth) + h_y * (0.53 - 0.03 * depth + 0.33 * depth) * (
+                    1 / (1 + np.exp(-4.0 * (u - 2.0 + 0.1 * depth)))
+                )
+                if i < saturated_layers and e == "binning":
+                    size = log2_n - 0.09 * np.exp(-u) - 0.002
+                    label = h_y - 0.3 * np.exp(-u)
+                    flags = ["saturated"]
+                offset = 0.0 if n_seeds == 1 else rng.normal(0, 0.12)
+                size = size + (0 if flags else offset + rng.normal(0, noise, len(u)))
+                size = np.minimum(size, log2_n)
+                label = np.minimum(label + rng.normal(0, noise / 5, len(u)) + walk / 6, h_y)
+                if e == "dse":
+                    quantities = {
+                        "dse": (size, float(np.log2(2000)), "log2_n"),
+                        "dsmi_y": (label * 0.7 - 0.4, h_y, "h_y"),
+                        "dsmi_x": (size * 0.3 - 0.5, 4.0, "log2_k"),
+                    }
+                else:
+                    quantities = {"ixt": (size, log2_n, "log2_n"), "ity": (label, h_y, "h_y")}
+                for q, (values, bound, bound_name) in quantities.items():
+                    for step, value in zip(steps, values, strict=True):
+                        gone = rng.random() < missing
+                        own = ["failed"] if gone else list(flags)
+                        if not gone and value < 0:
+                            own.append("negative")
+                        rows.append(
+                            {
+                                "run": run,
+                                "step": int(step),
+                                "epoch": float(step) / 400,
+                                "layer": name,
+                                "layer_index": i,
+                                "estimator": e,
+                                "quantity": q,
+                                "value": None if gone else float(value),
+                                "ci_low": None if gone else float(value) - 0.12,
+                                "ci_high": None if gone else float(value) + 0.12,
+                                "ci_level": 0.95,
+                                "ci_method": "subsample",
+                                "unit": "bits",
+                                "n": 2000 if e == "dse" else n,
+                                "bound_low": 0.0,
+                                "bound_high": bound,
+                                "bound_name": bound_name,
+                                "flags": own,
+                                "seconds": 0.01,
+                                "cached": False,
+                                "diag": {},
+                            }
+                        )
+    document: dict[str, Any] = {
+        "schema": "infoplane.results/1",
+        "tool": {"name": "infoplane", "version": "0.1.0"},
+        "created": "2026-11-21T20:47:03Z",
+        "status": "complete",
+        "config": {"analyze": {"estimator": list(estimators), "seed": 0, "ci": 0.95}},
+        "config_hash": "sha256:" + "9f" * 32,
+        "environment": {
+            "python": "3.11.7",
+            "platform": "Linux-6.1-x86_64",
+            "cpus": 2,
+            "jobs": 2,
+            "packages": {"infoplane": "0.1.0", "numpy": "2.4.6", "torch": "2.13.0"},
+        },
+        "recordings": recordings,
+        "estimators": [ESTIMATORS[e] for e in estimators],
+        "rows": rows,
+        "phases": [],
+        "checks": [],
+        "warnings": [
+            {
+                "code": "IP201",
+                "message": "estimates at the log2(N) ceiling",
+                "count": n_steps,
+                "layers": [names[0]],
+                "hint": "record more samples, or use fewer bins",
+            }
+        ]
+        if saturated_layers
+        else [],
+        "timing": {"wall_seconds": 41.2, "cpu_seconds": 78.9, "cells": 1065, "cached": 355},
+    }
+    from infoplane.phases import find_phases
+
+    document["phases"] = find_phases(document)
+    return document
+
+
+def shapes() -> dict[str, dict[str, Any]]:
+    """Return the data shapes that figures have to survive, by name."""
+    long_names = [
+        f"module.backbone.layer{b + 1}.{i}.conv{c + 1}.activation_post_process"
+        for b in range(4)
+        for i in range(5)
+        for c in range(3)
+    ]
+    return {
+        "five": results(),
+        "single": results(n_seeds=1, group=None, noise=0.1, wiggle=0.6, n_steps=35),
+        "one_checkpoint": results(n_steps=1),
+        "three": results(n_layers=3, n_seeds=3, saturated_layers=0, n_steps=10, last_step=10),
+        "sixty": results(names=long_names, n_seeds=2, n_steps=30, saturated_layers=6),
+        "saturated": results(n_layers=4, n_seeds=2, saturated_layers=4, n_steps=20),
+        "missing": results(missing=0.3, n_seeds=2, n_steps=25),
+        "one_point": results(n_layers=7, on_one_point=4, n_seeds=1, noise=0.0, n_steps=30),
+        "binning_only": results(estimators=("binning",), n_seeds=4, h_y=1.0, n_steps=35),
+        "odd_names": results(
+            names=["$x_1$", "a_b^c", "<script>alert(1)</script>", "層.ReLU", "-"], n_seeds=2, n_steps=20
+        ),
+    }
