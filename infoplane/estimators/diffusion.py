@@ -1,0 +1,271 @@
+"""Diffusion spectral entropy of a layer, and its information on labels and inputs."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from scipy.special import stdtrit
+
+from infoplane.errors import InputError
+from infoplane.estimators.base import Estimator
+from infoplane.numerics.clusters import Clusters, cluster_reference
+from infoplane.numerics.diffusion import (
+    DiffusionOptions,
+    DiffusionSpace,
+    Method,
+    diffusion_space,
+    set_diagnostics,
+    set_flags,
+    subset,
+)
+from infoplane.numerics.diffusion_information import DiffusionInformation, information_of_space
+from infoplane.numerics.diffusion_kernel import Normalization, check_sigma
+from infoplane.records import Array, Estimate, IntArray, RunData
+
+_PAPER = {"sigma": 10.0, "min_class_size": 1, "method": "exact", "max_samples": 10_000}
+_SHARED_KERNEL_ROWS = 2000  # up to here "auto" is exact in float64 for the set and every subset
+_LARGEST_GRAPH = 2e12  # multiplications of the neighbour search in the inputs
+_PROJECTED = 1024
+_LEVEL = 0.95
+
+
+@dataclass(frozen=True, eq=False)
+class DiffusionSamples:
+    """What all cells of a run share."""
+
+    n_given: int
+    rows: IntArray | None  # samples that are used, None for all
+    labels: Clusters | None
+    inputs: Clusters | None  # None if there are not more samples than clusters
+    inputs_id: str  # of the cluster labels of the inputs, sha256
+    projected_from: int | None  # features of the inputs, if they were projected first
+
+
+@dataclass(frozen=True)
+class DiffusionSpectral(Estimator):
+    """Entropy of the diffusion spectrum of a layer, DSMI(T;Y) and DSMI(T;X).
+
+    Parameters
+    ----------
+    sigma : float or str, default "median"
+        Bandwidth, or one of the rules median, rms, sqrtd, l2. Fixed numbers, such as the 10 of
+        the paper, mostly follow the growth of activations during training.
+    t : tuple of float, default (1,)
+        Diffusion times; several give one estimate each.
+    normalization, alpha, method
+        As in :func:`infoplane.diffusion_spectral_entropy`.
+    preset : {"none", "paper"}
+        ``paper`` sets what is left at its default to sigma=10, t=1, no minimum class size, all
+        eigenvalues in float64 and at most 10 000 samples.
+    max_samples : int, default 2000
+        More samples are subsampled, once for the whole run, and flagged.
+    repetitions : int, default 5
+        Random subsets per class size.
+    n_clusters : int, default 10
+        Clusters of the inputs, made once per run.
+    min_class_size : int, default 10
+        Smaller classes are left out.
+    permutations : int, default 0
+        Permutations of the labels for the null distribution of DSMI.
+    seed : int, default 0
+        Draws samples, subsets and permutations: the same for every cell, so that differences
+        between checkpoints are not those of the draws.
+
+    Raises
+    ------
+    InputError
+        If a parameter is unfit.
+
+    References
+    ----------
+    Liao et al., arXiv 2312.04823.
+    """
+
+    sigma: float | str = "median"
+    t: tuple[float, ...] = (1.0,)
+    normalization: Normalization = "official"
+    alpha: float = 0.5
+    method: Method = "auto"
+    preset: Literal["none", "paper"] = "none"
+    max_samples: int = 2000
+    repetitions: int = 5
+    n_clusters: int = 10
+    min_class_size: int = 10
+    permutations: int = 0
+    seed: int = 0
+
+    name: ClassVar[str] = "dse"
+    title: ClassVar[str] = "diffusion spectral entropy"
+    quantities: ClassVar[tuple[str, ...]] = ("dse", "dsmi_y", "dsmi_x")
+
+    def __post_init__(self) -> None:
+        if self.preset not in ("none", "paper"):
+            raise InputError(f"expected preset none or paper, got {self.preset!r}")
+        if self.preset == "paper":
+            for field in fields(self):
+                if field.name in _PAPER and getattr(self, field.name) == field.default:
+                    object.__setattr__(self, field.name, _PAPER[field.name])
+        check_sigma(self.sigma)
+        _ = self.options
+        for name in ("max_samples", "repetitions", "n_clusters", "min_class_size"):
+            if getattr(self, name) < 1:
+                raise InputError(f"expected {name} of at least 1, got {getattr(self, name)}")
+        if self.permutations < 0:
+            raise InputError(f"expected permutations of at least 0, got {self.permutations}")
+
+    @property
+    def options(self) -> DiffusionOptions:
+        """How spectra are computed."""
+        times = tuple(float(t) for t in self.t)
+        return DiffusionOptions(times, self.normalization, self.alpha, self.method, None, self.seed)
+
+    def prepare_run(self, run: RunData, rng: np.random.Generator) -> DiffusionSamples:
+        """Choose the samples and cluster the inputs."""
+        probe = run.probe
+        n = probe.n_samples
+        rows = None
+        if n > self.max_samples:
+            rows = np.sort(np.array(subset(n, self.max_samples, self.seed), dtype=np.int64))
+        inputs = probe.inputs if rows is None else probe.inputs[rows]
+        labels = None
+        if probe.labels is not None:
+            labels = cluster_reference(
+                probe.labels if rows is None else probe.labels[rows], kind="labels"
+            )
+        inputs = inputs.reshape(len(inputs), -1)
+        projected_from = None
+        if float(len(inputs)) ** 2 * inputs.shape[1] > _LARGEST_GRAPH:
+            projected_from = int(inputs.shape[1])
+            inputs = _projected(inputs, self.seed)
+        clusters = None
+        if len(inputs) > self.n_clusters:
+            clusters = cluster_reference(
+                inputs,
+                kind="vector" if inputs.shape[1] > 1 else "scalar",
+                n_clusters=self.n_clusters,
+            )
+        identity = b"" if clusters is None else clusters.labels.tobytes()
+        return DiffusionSamples(
+            n, rows, labels, clusters, hashlib.sha256(identity).hexdigest(), projected_from
+        )
+
+    def estimate(
+        self, prepared: DiffusionSamples, activations: Array, rng: np.random.Generator
+    ) -> Mapping[str, Estimate]:
+        """Return DSE, DSMI(T;Y) if there are labels, and DSMI(T;X)."""
+        if prepared.rows is not None:
+            activations = activations[prepared.rows]
+        space = diffusion_space(activations, self.sigma, self.options)
+        if space.cloud.n <= _SHARED_KERNEL_ROWS and self.method != "slq":
+            space = space.with_kernel()
+        common = () if prepared.rows is None else ("subsampled",)
+        found = {"dse": self._entropy(space, common)}
+        if prepared.labels is not None:
+            found["dsmi_y"] = self._information(space, prepared.labels, common, {})
+        origin = {
+            "clusters_sha256": prepared.inputs_id,
+            "inputs_projected_from": prepared.projected_from,
+        }
+        found["dsmi_x"] = self._information(space, prepared.inputs, common, origin)
+        if len(self.t) == 1:
+            return {quantity: estimates[0] for quantity, estimates in found.items()}
+        return {
+            f"{quantity}@t={t:g}": estimate
+            for quantity, estimates in found.items()
+            for t, estimate in zip(self.t, estimates, strict=True)
+        }
+
+    def _entropy(self, space: DiffusionSpace, flags: tuple[str, ...]) -> list[Estimate]:
+        found = space.entropy()
+        estimates = []
+        for which, t in enumerate(self.t):
+            bits = float(found.bits[which])
+            low = high = None
+            if found.method == "slq":
+                reach = 2.0 * float(found.spectral.errors[which])
+                low, high = bits - reach, bits + reach
+            estimates.append(
+                Estimate(
+                    bits,
+                    low,
+                    high,
+                    method="none" if low is None else "analytic",
+                    level=None if low is None else _LEVEL,
+                    bound_low=0.0,
+                    bound_high=float(np.log2(found.n)),
+                    bound_name="log2_n",
+                    n=found.n,
+                    flags=set_flags(space, found, which) + flags,
+                    diagnostics={**set_diagnostics(space, found, which), "t": float(t)},
+                )
+            )
+        return estimates
+
+    def _information(
+        self,
+        space: DiffusionSpace,
+        clusters: Clusters | None,
+        flags: tuple[str, ...],
+        origin: dict[str, Any],
+    ) -> list[Estimate]:
+        n = space.cloud.n
+        if clusters is None or max(clusters.sizes) < self.min_class_size:
+            sizes = [] if clusters is None else list(clusters.sizes)
+            missing = Estimate(
+                None, n=n, flags=("small_n", *flags), diagnostics={"counts": sizes, **origin}
+            )
+            return [missing] * len(self.t)
+        found = information_of_space(
+            space,
+            clusters,
+            repetitions=self.repetitions,
+            min_class_size=self.min_class_size,
+            permutations=self.permutations,
+        )
+        return [_estimate_of(one, flags, origin) for one in found]
+
+
+def _estimate_of(
+    found: DiffusionInformation, flags: tuple[str, ...], origin: dict[str, Any]
+) -> Estimate:
+    """Return the estimate of one record; its interval covers the subset draws alone."""
+    bits, error = float(found.bits), found.standard_error
+    low = high = None
+    if error is not None:
+        freedom = found.diagnostics["repetitions"] - 1
+        reach = float(stdtrit(freedom, 0.5 + _LEVEL / 2)) * float(error)
+        low, high = bits - reach, bits + reach
+    return Estimate(
+        bits,
+        low,
+        high,
+        method="none" if low is None else "subsample",
+        level=None if low is None else _LEVEL,
+        bound_high=found.bound,
+        bound_name="log2_n",  # of the classes: the sum of p_c log2 n_c
+        n=found.diagnostics["n_used"],
+        flags=found.flags + flags,
+        diagnostics={
+            **found.diagnostics,
+            **origin,
+            "null_mean": found.null_mean,
+            "null_sd": found.null_sd,
+            "per_class": [None if np.isnan(one) else float(one) for one in found.per_class],
+            "counts": found.counts.tolist(),
+        },
+    )
+
+
+def _projected(inputs: Array, seed: int) -> Array:
+    """Return a random projection (n, 1024), which keeps distances within a few per cent."""
+    draw = np.random.default_rng(seed)
+    result = np.zeros((len(inputs), _PROJECTED), dtype=np.float32)
+    for start in range(0, inputs.shape[1], _PROJECTED):
+        block = inputs[:, start : start + _PROJECTED].astype(np.float32)
+        directions = draw.standard_normal((block.shape[1], _PROJECTED), dtype=np.float32)
+        result += block @ directions
+    return result / np.float32(_PROJECTED**0.5)

@@ -1,0 +1,294 @@
+"""Entropy of the spectrum of a diffusion kernel: all eigenvalues, or stochastic quadrature."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.special import entr
+
+from infoplane.errors import EstimationError
+from infoplane.records import FloatArray
+
+_TORCH_FROM = 1000  # rows from which torch's LAPACK gains more than its import costs
+
+
+@dataclass(frozen=True, eq=False)
+class SpectralEntropies:
+    """Entropies of one spectrum at several diffusion times.
+
+    Attributes
+    ----------
+    bits : array (n_times,)
+        Entropies.
+    errors : array (n_times,)
+        Numerical uncertainty in bits: probe standard error plus quadrature bias; 0 if exact.
+    leading : tuple of float
+        Largest eigenvalues, descending (of ``slq`` those that converged).
+    trace : float
+        Sum of all eigenvalues.
+    n_above : int or None
+        Eigenvalues above 0.01, if all are known.
+    """
+
+    bits: FloatArray
+    errors: FloatArray
+    leading: tuple[float, ...]
+    trace: float
+    n_above: int | None = None
+
+
+def eigenvalues(matrix: Any) -> FloatArray:
+    """Return all eigenvalues of a symmetric matrix (n, n), ascending, as float64.
+
+    Parameters
+    ----------
+    matrix : array or torch.Tensor
+        Symmetric; float32 or float64. A tensor is solved on its device.
+
+    Raises
+    ------
+    EstimationError
+        If the solver does not converge.
+    """
+    try:
+        if isinstance(matrix, np.ndarray) and len(matrix) < _TORCH_FROM:
+            values = np.linalg.eigvalsh(matrix)
+        else:
+            import torch
+
+            tensor = torch.from_numpy(matrix) if isinstance(matrix, np.ndarray) else matrix
+            values = torch.linalg.eigvalsh(tensor).cpu().numpy()
+    except (np.linalg.LinAlgError, RuntimeError) as error:
+        raise EstimationError(
+            f"expected eigenvalues of a matrix {tuple(matrix.shape)}, got no convergence"
+        ) from error
+    return np.asarray(values, dtype=np.float64)
+
+
+def spectral_entropy(spectrum: FloatArray, t: float = 1.0) -> float:
+    """Return the Shannon entropy in bits of the shares of ``spectrum ** t``.
+
+    Eigenvalues below 0 are rounding of a positive semi-definite matrix and count as 0.
+
+    Parameters
+    ----------
+    spectrum : array (n,)
+        Eigenvalues, the largest above 0.
+    t : float
+        Diffusion time, above 0.
+
+    References
+    ----------
+    Liao et al., arXiv 2312.04823, definition IV.1.
+    """
+    powers = np.clip(spectrum, 0.0, None) ** t
+    return float(entr(powers / powers.sum()).sum() / np.log(2)) + 0.0
+
+
+def exact_entropies(kernel: Any, times: Sequence[float]) -> SpectralEntropies:
+    """Return the entropies of a diffusion kernel (n, n) from all of its eigenvalues.
+
+    Parameters
+    ----------
+    kernel : array or torch.Tensor (n, n)
+        Symmetric, largest eigenvalue 1.
+    times : sequence of float
+        Diffusion times; one spectrum serves all.
+    """
+    spectrum = eigenvalues(kernel)
+    return SpectralEntropies(
+        bits=np.array([spectral_entropy(spectrum, t) for t in times]),
+        errors=np.zeros(len(times)),
+        leading=tuple(float(value) for value in spectrum[:-11:-1]),
+        trace=float(spectrum.sum()),
+        n_above=int((spectrum > 0.01).sum()),
+    )
+
+
+def stochastic_entropies(
+    kernel: Any,
+    top: Any,
+    times: Sequence[float],
+    *,
+    seed: int = 0,
+    n_probes: int = 32,
+    n_steps: int = 20,
+    n_deflated: int = 32,
+) -> SpectralEntropies:
+    """Estimate the entropies of a diffusion kernel by stochastic Lanczos quadrature.
+
+    The known pair (1, ``top``) and the leading pairs that converge are split off, so that only
+    the bulk is left to chance. Each random probe v gives a quadrature of v'f(K)v; regressing it on
+    v'v, v'Kv and v'K²v, whose exact means are known traces, takes most of its variance away. Half
+    the Lanczos steps come for free and give the remaining quadrature bias by extrapolation.
+
+    Parameters
+    ----------
+    kernel : array or torch.Tensor (n, n)
+        Symmetric positive semi-definite, largest eigenvalue 1.
+    top : array or torch.Tensor (n,)
+        Eigenvector to the eigenvalue 1, of any length.
+    times : sequence of float
+        Diffusion times; all come from one set of quadratures.
+    seed : int
+        Draws the probes.
+    n_probes, n_steps, n_deflated : int
+        Random vectors, Lanczos steps, and leading pairs tried.
+
+    References
+    ----------
+    Ubaru, Chen, Saad: "Fast estimation of tr(f(A)) via stochastic Lanczos quadrature", 2017.
+    """
+    import torch
+
+    matrix = torch.from_numpy(kernel) if isinstance(kernel, np.ndarray) else kernel
+    place: dict[str, Any] = {"dtype": matrix.dtype, "device": matrix.device}
+    draw = np.random.default_rng(seed)
+    n = len(matrix)
+    n_deflated = min(n_deflated, n // 4)
+
+    top = torch.as_tensor(top).to(**place)
+    first = (top / torch.linalg.vector_norm(top))[:, None]
+    start = torch.as_tensor(draw.standard_normal((n, n_deflated))).to(**place)
+    basis, image, ritz = _leading_pairs(matrix, first, start)
+
+    trace = float(matrix.diagonal().double().sum())
+    square = float(torch.linalg.vector_norm(matrix, dim=1).double().square().sum())
+    inner = basis.T.double() @ image.double()
+    rest = square - 2 * float(image.double().square().sum()) + float(inner.square().sum())
+    means = np.array([n - basis.shape[1], trace - float(inner.trace()), rest])
+
+    signs = torch.as_tensor(draw.choice([-1.0, 1.0], (n, n_probes))).to(**place)
+    norms, tridiagonal = _lanczos(matrix, basis, signs - basis @ (basis.T @ signs), n_steps)
+    known = {1.0: trace, 2.0: square}
+    bits, errors = [], []
+    for t in times:
+        fine, error = _entropy_of_quadrature(norms, tridiagonal, means, ritz, t, known.get(t))
+        half = tridiagonal[:, : n_steps // 2, : n_steps // 2]
+        coarse, _ = _entropy_of_quadrature(norms, half, means, ritz, t, known.get(t))
+        bias = (fine - coarse) / 3
+        bits.append(fine + bias)
+        errors.append(error + abs(bias))
+    leading = (1.0, *(float(value) for value in np.sort(ritz)[::-1]))
+    return SpectralEntropies(np.array(bits), np.array(errors), leading[:10], trace)
+
+
+def _leading_pairs(matrix: Any, first: Any, start: Any) -> tuple[Any, Any, FloatArray]:
+    """Return the basis split off, its image under ``matrix``, and the Ritz values beside 1.
+
+    Only pairs with a residual of at most 2 % of their value are kept: splitting off others
+    shifts the entropy by more than it saves.
+    """
+    import torch
+
+    block = start
+    for _ in range(4):  # the first product is spent on orthogonality to the known pair
+        block, _ = torch.linalg.qr(block - first @ (first.T @ block))
+        block = matrix @ block
+    block, _ = torch.linalg.qr(block - first @ (first.T @ block))
+    image = matrix @ block
+    values, rotation = torch.linalg.eigh((block.T @ image).double())
+    rotation = rotation.to(block.dtype)
+    block, image = block @ rotation, image @ rotation
+    residual = torch.linalg.vector_norm(image - block * values.to(block.dtype), dim=0)
+    good = residual.double() <= 0.02 * values.abs()
+    basis = torch.cat([first, block[:, good]], dim=1)
+    image = torch.cat([matrix @ first, image[:, good]], dim=1)
+    return basis, image, values[good].cpu().numpy()
+
+
+def _lanczos(matrix: Any, basis: Any, block: Any, n_steps: int) -> tuple[FloatArray, FloatArray]:
+    """Run Lanczos from each column of ``block``, orthogonal to ``basis``.
+
+    Returns
+    -------
+    norms : array (n_probes,)
+        Squared norms of the start vectors.
+    tridiagonal : array (n_probes, n_steps, n_steps)
+        Projections of the matrix, float64; zero where a Krylov space was exhausted.
+    """
+    import torch
+
+    n, n_probes = block.shape
+    length = torch.linalg.vector_norm(block, dim=0)
+    tridiagonal = np.zeros((n_probes, n_steps, n_steps))
+    previous = torch.empty((n_probes, n_steps, n), dtype=block.dtype, device=block.device)
+    exhausted = 10 * torch.finfo(block.dtype).eps
+    vector = block / length
+    for step in range(n_steps):
+        previous[:, step] = vector.T
+        image = matrix @ vector
+        image -= basis @ (basis.T @ image)
+        diagonal = (vector * image).sum(0)
+        tridiagonal[:, step, step] = diagonal.double().cpu().numpy()
+        if step + 1 == n_steps:
+            break
+        rows = image.T.contiguous()[:, :, None]  # (n_probes, n, 1)
+        so_far = previous[:, : step + 1]
+        for _ in range(2):  # once leaves enough overlap in float32 to bring back known pairs
+            rows -= so_far.transpose(1, 2) @ (so_far @ rows)
+        size = torch.linalg.vector_norm(rows, dim=1)  # (n_probes, 1)
+        alive = size > exhausted
+        vector = torch.where(alive, rows[:, :, 0] / size.clamp(min=exhausted), 0.0).T.contiguous()
+        off = (size * alive)[:, 0].double().cpu().numpy()
+        tridiagonal[:, step, step + 1] = tridiagonal[:, step + 1, step] = off
+    return length.double().square().cpu().numpy(), tridiagonal
+
+
+def _entropy_of_quadrature(
+    norms: FloatArray,
+    tridiagonal: FloatArray,
+    means: FloatArray,
+    ritz: FloatArray,
+    t: float,
+    total: float | None,
+) -> tuple[float, float]:
+    """Return entropy in bits and its standard error; ``total`` is the sum of λ^t if known."""
+    nodes, vectors = np.linalg.eigh(tridiagonal)
+    weights = norms[:, None] * vectors[:, 0, :] ** 2
+    nodes = np.clip(nodes, 0.0, 1.0)
+    controls = np.stack(
+        [
+            norms,
+            norms * tridiagonal[:, 0, 0],
+            norms * (tridiagonal[:, 0, 0] ** 2 + tridiagonal[:, 0, 1] ** 2),
+        ],
+        axis=1,
+    )
+    powers = nodes**t
+    sums = (weights * powers).sum(axis=1)
+    logs = -(weights * entr(powers)).sum(axis=1) / np.log(2)  # of λ^t log2 λ^t
+    found = np.clip(ritz, 0.0, 1.0) ** t
+    mean_log, log_residual, factor, freedom = _regressed(logs, controls, means)
+    mean_sum, sum_residual, _, _ = _regressed(sums, controls, means)
+    log_total = mean_log - float(entr(found).sum()) / np.log(2)
+    if total is None:
+        total = 1.0 + float(found.sum()) + mean_sum
+        slope = 1 / (total * np.log(2)) + log_total / total**2
+    else:
+        slope = 0.0
+    residual = slope * sum_residual - log_residual / total
+    error = factor * float(np.sqrt((residual**2).sum() / freedom))
+    return float(np.log2(total) - log_total / total), error
+
+
+def _regressed(
+    values: FloatArray, controls: FloatArray, means: FloatArray
+) -> tuple[float, FloatArray, float, int]:
+    """Return the mean of ``values`` at controls equal to their known means.
+
+    Also the residuals, the factor from residual spread to standard error, and the degrees of
+    freedom.
+    """
+    spread = controls.std(axis=0)
+    used = spread > 1e-12 * np.abs(controls).max(axis=0)
+    centred = (controls - means)[:, used] / spread[used]
+    design = np.column_stack([np.ones(len(values)), centred])
+    inverse = np.linalg.pinv(design, rcond=1e-6)
+    coefficients = inverse @ values
+    residual = values - design @ coefficients
+    factor = float(np.linalg.norm(inverse[0]))
+    return float(coefficients[0]), residual, factor, max(1, len(values) - design.shape[1])
