@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import OrderedDict
 
 import torch
@@ -15,7 +16,7 @@ WIDTHS = (12, 10, 7, 5, 4, 3)
 def build() -> nn.Module:
     """Return the network, untrained: fc1, tanh1, ..., fc5, tanh5, output (two logits)."""
     layers: OrderedDict[str, nn.Module] = OrderedDict()
-    for number, (fan_in, units) in enumerate(zip(WIDTHS[:-1], WIDTHS[1:], strict=True), 1):
+    for number, (fan_in, units) in enumerate(itertools.pairwise(WIDTHS), 1):
         layers[f"fc{number}"] = _linear(fan_in, units)
         layers[f"tanh{number}"] = nn.Tanh()
     layers["output"] = _linear(WIDTHS[-1], 2)

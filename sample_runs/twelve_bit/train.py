@@ -15,7 +15,7 @@ from torch import nn
 from infoplane.sample_runs.twelve_bit.model import build, probe
 
 EPOCHS = 600
-CHECKPOINTS = 36
+CHECKPOINTS = 41
 
 
 def train(seed: int, out: Path, epochs: int = EPOCHS) -> dict[str, float]:
@@ -45,7 +45,7 @@ def train(seed: int, out: Path, epochs: int = EPOCHS) -> dict[str, float]:
             torch.save(content, out / f"epoch_{epoch:04d}.pt")
         if epoch < epochs:
             shuffled = parts["train"][torch.randperm(len(parts["train"]))]
-            for batch in shuffled.split(256):
+            for batch in torch.split(shuffled, 256):
                 optimizer.zero_grad()
                 loss_of(network(inputs[batch]), labels[batch]).backward()
                 optimizer.step()

@@ -1,0 +1,37 @@
+# Every target sets itself up in .venv; only python3 and make are needed.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/ready
+
+.PHONY: demo test lint bench clean
+
+demo: $(READY)
+	$(BIN)/infoplane demo --overwrite
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+lint: $(READY) build/typing
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	cd build/typing && ../../$(BIN)/mypy --cache-dir ../mypy -p infoplane
+
+bench: $(READY)
+	for benchmark in benchmarks/*.py; do $(BIN)/python $$benchmark --quick || exit 1; done
+
+clean:
+	rm -rf .venv build dist *.egg-info infoplane-demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+# The tree as it is installed, for mypy: cli/ and sample_runs/ are sub-packages of infoplane.
+build/typing: FORCE
+	rm -rf $@
+	mkdir -p $@/infoplane
+	ln -s $(CURDIR)/infoplane/* $(CURDIR)/cli $(CURDIR)/sample_runs $@/infoplane/
+	ln -s $(CURDIR)/pyproject.toml $@/
+
+FORCE:
