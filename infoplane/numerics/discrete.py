@@ -141,10 +141,11 @@ def joint_occurrence(first: Symbols, second: Symbols) -> IntArray:
     pair = first.ids * second.n_states + second.ids
     size = first.n_states * second.n_states
     if size <= MAX_COUNTED:
-        counts: IntArray = np.bincount(pair, minlength=size)
-        return counts[pair]
+        occurrence: IntArray = np.bincount(pair, minlength=size)[pair]
+        return occurrence
     joint = _grouped(pair)
-    return joint.counts[joint.ids]
+    occurrence = joint.counts[joint.ids]
+    return occurrence
 
 
 def joint_entropy(first: Symbols, second: Symbols) -> float:

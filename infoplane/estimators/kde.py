@@ -1,0 +1,131 @@
+"""Information of a layer under Gaussian noise, between pairwise-distance bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from infoplane.errors import InputError
+from infoplane.estimators.base import Estimator
+from infoplane.numerics.discrete import row_symbols
+from infoplane.numerics.kde import Bracket, kde_information
+from infoplane.records import Array, Estimate
+
+IN_RESULTS = ("saturated", "constant", "subsampled")  # flags that the results document knows
+
+
+@dataclass(frozen=True)
+class KernelDensity(Estimator):
+    """Mutual information of a layer with Gaussian noise added in the analysis.
+
+    The noise makes I(X;T) finite for a continuous layer: it says how many inputs can be told apart
+    at that scale. Estimates come with bounds that hold for the recorded samples.
+
+    Parameters
+    ----------
+    noise : {"fixed", "akde-var", "akde-std"}, default "fixed"
+        Variance of the noise per unit: ``variance``; ``variance`` times the largest activation of
+        the layer at that checkpoint; or the square of ``std`` times it.
+    variance : float, default 1e-3
+        Variance, or share of the largest activation.
+    std : float, default 0.05
+        Standard deviation as a share of the largest activation, of ``akde-std``.
+    precision : {"auto", "float32", "mixed", "float64"}, default "auto"
+        Of distances and exponentials.
+    max_samples : int, default 20000
+        Above this a stratified subsample of half as many is used, and bounds I(X;T).
+
+    Raises
+    ------
+    InputError
+        If a parameter is unfit.
+
+    References
+    ----------
+    Kolchinsky, Tracey: "Estimating mixture entropy with pairwise distances", Entropy 19, 2017.
+    Saxe et al.: "On the information bottleneck theory of deep learning", ICLR 2018.
+    """
+
+    noise: Literal["fixed", "akde-var", "akde-std"] = "fixed"
+    variance: float = 1e-3
+    std: float = 0.05
+    precision: Literal["auto", "float32", "mixed", "float64"] = "auto"
+    max_samples: int = 20_000
+
+    name: ClassVar[str] = "kde"
+    title: ClassVar[str] = "kernel density"
+    quantities: ClassVar[tuple[str, ...]] = ("ixt", "ity")
+
+    def __post_init__(self) -> None:
+        for name in ("variance", "std"):
+            if not getattr(self, name) > 0:
+                raise InputError(
+                    f"kde: expected {name} > 0, got {getattr(self, name)}", code="IP104"
+                )
+        if self.max_samples < 2:
+            raise InputError(
+                f"kde: expected max_samples of at least 2, got {self.max_samples}", code="IP104"
+            )
+
+    def estimate(
+        self, prepared: Any, activations: Array, rng: np.random.Generator
+    ) -> Mapping[str, Estimate]:
+        """Return I(X;T) and I(T;Y) of one cell, between their bounds."""
+        n = len(activations)
+        info = kde_information(
+            activations,
+            prepared,
+            noise=self.noise,
+            variance=self.variance,
+            std=self.std,
+            precision=self.precision,
+            max_samples=self.max_samples // 2 if n > self.max_samples else None,
+            rng=rng,
+        )
+        flags = tuple(flag for flag in info.flags if flag in IN_RESULTS)
+        diagnostics = {
+            "variance": info.variance,
+            "precision": info.precision,
+            "warnings": [flag for flag in info.flags if flag not in IN_RESULTS],
+        }
+        used = info.n_samples if info.n_samples < n else None
+        found = {
+            "ixt": _estimate(
+                info.ixt, float(np.log2(info.n_samples)), "log2_n", used, flags, diagnostics
+            )
+        }
+        if info.ity is not None:
+            found["ity"] = _estimate(
+                info.ity,
+                row_symbols(prepared[:, None]).entropy,
+                "h_y",
+                used,
+                tuple(flag for flag in flags if flag != "saturated"),
+                diagnostics | {"kl_difference": info.ity_kl, "bd_difference": info.ity_bd},
+            )
+        return found
+
+
+def _estimate(
+    bracket: Bracket,
+    bound: float,
+    bound_name: Literal["log2_n", "h_y"],
+    n: int | None,
+    flags: tuple[str, ...],
+    diagnostics: dict[str, Any],
+) -> Estimate:
+    return Estimate(
+        bracket.estimate,
+        low=bracket.lower,
+        high=bracket.upper,
+        method="bracket",
+        bound_low=0.0,
+        bound_high=bound,
+        bound_name=bound_name,
+        n=n,
+        flags=("negative", *flags) if bracket.estimate < 0 else flags,
+        diagnostics=diagnostics,
+    )
