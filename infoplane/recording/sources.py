@@ -116,9 +116,10 @@ def _module(name: str) -> Any:
 
 def _npz(path: Path) -> tuple[Any, Any]:
     try:
-        with np.load(path, allow_pickle=False) as content:
-            if not isinstance(content, np.lib.npyio.NpzFile):
-                raise DataError(f"{path}: expected a .npz file with inputs and labels")
+        content = np.load(path, allow_pickle=False)
+        if not isinstance(content, np.lib.npyio.NpzFile):
+            raise DataError(f"{path}: expected a .npz file with inputs and labels")
+        with content:
             for name in ("inputs", "labels"):
                 if name not in content:
                     raise DataError(

@@ -1,0 +1,79 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import hypothesis
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from infoplane.records import ProbeSet
+
+hypothesis.settings.register_profile("default", deadline=None, max_examples=40)
+hypothesis.settings.load_profile("default")
+
+NET = """
+from collections import OrderedDict
+from torch import nn
+
+def build():
+    return nn.Sequential(OrderedDict(
+        fc1=nn.Linear(5, 4), act1=nn.Tanh(),
+        fc2=nn.Linear(4, 3), act2=nn.Tanh(),
+        out=nn.Linear(3, 2),
+    ))
+"""
+
+
+def small_net() -> nn.Module:
+    namespace: dict = {}
+    exec(NET, namespace)  # the text that the command line tests write to net.py
+    return namespace["build"]()
+
+
+@pytest.fixture
+def probe() -> ProbeSet:
+    rng = np.random.default_rng(0)
+    inputs = rng.normal(size=(120, 5)).astype(np.float32)
+    return ProbeSet(inputs, (inputs[:, 0] > 0).astype(np.int64))
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, probe: ProbeSet) -> Path:
+    """A user's folder: net.py, probe.npz, ckpt/epoch_{0,2,10}.pt; also the working directory."""
+    monkeypatch.chdir(tmp_path)
+    Path("net.py").write_text(NET)
+    np.savez("probe.npz", inputs=probe.inputs, labels=probe.labels)
+    Path("ckpt").mkdir()
+    torch.manual_seed(0)
+    net = small_net()
+    for epoch in (0, 2, 10):
+        with torch.no_grad():
+            for parameter in net.parameters():
+                parameter.mul_(1.5)
+        torch.save(net.state_dict(), f"ckpt/epoch_{epoch}.pt")
+    return tmp_path
+
+
+class Result:
+    def __init__(self, done: subprocess.CompletedProcess[str]) -> None:
+        self.code, self.out, self.err = done.returncode, done.stdout, done.stderr
+
+
+def infoplane(*arguments: str, cwd: Path | None = None, **env: str) -> Result:
+    """Run the command line as a process of its own."""
+    import os
+
+    done = subprocess.run(
+        [sys.executable, "-m", "infoplane", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=cwd,
+        env={**os.environ, **env},
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    return Result(done)

@@ -1,0 +1,177 @@
+import argparse
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+
+from infoplane.errors import DataError, InputError, NotFoundError, RunFileError
+from infoplane.recording.checkpoints import find_checkpoints, load_into, load_weights
+from tests.conftest import small_net
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def touch(*names):
+    for name in names:
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_bytes(b"")
+
+
+@pytest.mark.parametrize(
+    ("name", "step"),
+    [
+        ("epoch_3.pt", 3),
+        ("epoch_0003.pt", 3),
+        ("mnist2_epoch_7.pt", 7),
+        ("epoch=3-step=1200.ckpt", 1200),
+        ("step=1200-epoch=3.ckpt", 1200),
+        ("checkpoint-500.pt", 500),
+        ("model_42.pth", 42),
+        ("resnet18_iter900.pt", 900),
+        ("last.pt", None),
+        ("model-00001-of-00002.pt", None),
+        ("lr_0.01.pt", None),
+    ],
+)
+def test_step_in_the_file_name(name, step):
+    touch(name)
+    assert find_checkpoints([name])[0].step == step
+
+
+def test_natural_order():
+    touch("epoch_10.pt", "epoch_9.pt", "epoch_100.pt", "last.pt")
+    assert [c.path.name for c in find_checkpoints(["*.pt"])] == [
+        "epoch_9.pt",
+        "epoch_10.pt",
+        "epoch_100.pt",
+        "last.pt",
+    ]
+
+
+def test_files_named_twice_count_once():
+    touch("a/epoch_1.pt", "a/epoch_2.pt")
+    assert len(find_checkpoints(["a/*.pt", "a/epoch_1.pt"])) == 2
+
+
+def test_step_pattern():
+    touch("lr_0.01_b7_final.pt")
+    assert find_checkpoints(["*.pt"], r"b(\d+)")[0].step == 7
+    with pytest.raises(DataError, match="finds no whole number"):
+        find_checkpoints(["*.pt"], r"c(\d+)")
+    with pytest.raises(InputError, match="expected a group"):
+        find_checkpoints(["*.pt"], r"b\d+")
+    with pytest.raises(InputError, match="--step-pattern"):
+        find_checkpoints(["*.pt"], r"b(\d+")
+
+
+def test_two_files_of_one_step_are_refused():
+    touch("epoch_5.pt", "epoch_05.pt")
+    with pytest.raises(
+        DataError, match=r"two checkpoints of step 5: epoch_0?5.pt and epoch_0?5.pt"
+    ):
+        find_checkpoints(["*.pt"])
+
+
+def test_nothing_matches():
+    with pytest.raises(NotFoundError, match=r"no checkpoint file matches 'x/\*.pt'"):
+        find_checkpoints(["x/*.pt"])
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda state: state,
+        lambda state: {"state_dict": state, "epoch": 3},
+        lambda state: {"model_state_dict": state, "optimizer": {"lr": 0.1}},
+        lambda state: {"model": {f"module.{key}": value for key, value in state.items()}},
+        lambda state: {f"_orig_mod.{key}": value for key, value in state.items()},
+        lambda state: {f"module._orig_mod.{key}": value for key, value in state.items()},
+    ],
+)
+def test_usual_layouts_load(wrap):
+    source, target = small_net(), small_net()
+    torch.save(wrap(source.state_dict()), "c.pt")
+    load_into(target, load_weights(Path("c.pt")), Path("c.pt"))
+    assert all(map(torch.equal, source.state_dict().values(), target.state_dict().values()))
+
+
+def test_step_epoch_and_metrics_in_the_file():
+    content = {
+        "model": small_net().state_dict(),
+        "epoch": 4,
+        "global_step": 40,
+        "best": True,
+        "metrics": {"test_loss": 0.25},
+        "train_loss": 1,
+    }
+    torch.save(content, "c.pt")
+    weights = load_weights(Path("c.pt"))
+    assert (weights.step, weights.epoch) == (40, 4.0)
+    assert weights.metrics == {"test_loss": 0.25, "train_loss": 1.0}
+
+
+def test_keys_that_do_not_fit_are_named():
+    state = small_net().state_dict()
+    state["fc9.weight"] = state.pop("fc1.weight")
+    torch.save(state, "c.pt")
+    with pytest.raises(DataError, match=r"missing fc1.weight; unexpected fc9.weight"):
+        load_into(small_net(), load_weights(Path("c.pt")), Path("c.pt"))
+
+
+def test_shapes_that_do_not_fit_are_named():
+    state = small_net().state_dict()
+    state["fc1.weight"] = torch.zeros(4, 6)
+    torch.save(state, "c.pt")
+    with pytest.raises(DataError, match=r"fc1.weight: expected shape \(4, 5\), found \(4, 6\)"):
+        load_into(small_net(), load_weights(Path("c.pt")), Path("c.pt"))
+
+
+class Evil:
+    def __reduce__(self):
+        return (Path.touch, (Path("executed"),))
+
+
+@pytest.mark.parametrize("protocol", ["torch", "pickle"])
+def test_code_in_a_pickle_is_refused_and_not_run(protocol):
+    if protocol == "torch":
+        torch.save({"model": Evil()}, "c.pt")
+    else:
+        Path("c.pt").write_bytes(pickle.dumps(Evil()))
+    with pytest.raises(DataError, match=r"c.pt: refused: .*could run code") as error:
+        load_weights(Path("c.pt"))
+    assert "state_dict" in error.value.hint
+    assert not Path("executed").exists()
+
+
+def test_objects_are_refused_by_name():
+    torch.save({"model": small_net().state_dict(), "args": argparse.Namespace(lr=1)}, "c.pt")
+    with pytest.raises(DataError, match="argparse.Namespace"):
+        load_weights(Path("c.pt"))
+    torch.save(small_net(), "whole.pt")
+    with pytest.raises(DataError, match="refused"):
+        load_weights(Path("whole.pt"))
+
+
+@pytest.mark.parametrize("size", [0, 1, 4, 100, 600])
+def test_truncated_file(size):
+    torch.save(small_net().state_dict(), "c.pt")
+    Path("c.pt").write_bytes(Path("c.pt").read_bytes()[:size])
+    with pytest.raises((RunFileError, DataError), match=r"c\.pt"):
+        load_weights(Path("c.pt"))
+
+
+@pytest.mark.parametrize("content", [torch.zeros(3), [1, 2], {"a": 1}, {}, {"model": {"w": 3}}])
+def test_no_state_dict(content):
+    torch.save(content, "c.pt")
+    with pytest.raises(DataError, match="expected a state dict"):
+        load_weights(Path("c.pt"))
+
+
+def test_random_bytes():
+    Path("c.pt").write_bytes(bytes(range(256)) * 40)
+    with pytest.raises((RunFileError, DataError), match=r"c\.pt"):
+        load_weights(Path("c.pt"))

@@ -1,0 +1,67 @@
+import pytest
+from torch import nn
+
+from infoplane.errors import NotFoundError
+from infoplane.recording.layers import select_layers
+
+
+class Block(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(2, 2)
+        self.act = nn.ReLU()
+        self.drop = nn.Dropout()
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer1 = Block()
+        self.layer10 = Block()
+        self.head = nn.Linear(2, 2)
+
+
+def chosen(*patterns):
+    return list(select_layers(Net(), patterns))
+
+
+def test_default_is_leaves_with_parameters_or_activation():
+    assert chosen() == ["layer1.fc", "layer1.act", "layer10.fc", "layer10.act", "head"]
+
+
+@pytest.mark.parametrize(
+    ("patterns", "names"),
+    [
+        (["layer1.*"], ["layer1.fc", "layer1.act", "layer1.drop"]),
+        (["*"], ["layer1", "layer10", "head"]),
+        (["**.fc"], ["layer1.fc", "layer10.fc"]),
+        (["layer?.act"], ["layer1.act"]),
+        (["layer1*.act"], ["layer1.act", "layer10.act"]),
+        (["**.[fa]*", "!layer10.**"], ["layer1.fc", "layer1.act"]),
+        (["!layer1.**"], ["layer10.fc", "layer10.act", "head"]),
+        (["head", "layer1.fc"], ["layer1.fc", "head"]),  # the order of the model
+    ],
+)
+def test_patterns(patterns, names):
+    assert chosen(*patterns) == names
+
+
+@pytest.mark.parametrize("patterns", [["conv*"], ["head", "conv*"], ["!conv*"]])
+def test_pattern_without_match_lists_what_exists(patterns):
+    with pytest.raises(NotFoundError, match=r"no layer matches 'conv\*'") as error:
+        chosen(*patterns)
+    assert "layer10.act (ReLU)" in error.value.hint
+
+
+def test_nothing_left_is_an_error():
+    with pytest.raises(NotFoundError, match="no layer is left"):
+        chosen("head", "!head")
+    with pytest.raises(NotFoundError, match="no layer is left"):
+        select_layers(nn.Sequential(nn.Flatten()))
+
+
+def test_names_with_regex_characters_are_literal():
+    net = nn.Module()
+    net.add_module("a+b", nn.ReLU())
+    net.add_module("aab", nn.ReLU())
+    assert list(select_layers(net, ["a+b"])) == ["a+b"]

@@ -1,0 +1,243 @@
+import copy
+import random
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from infoplane.errors import DataError, InputError, RunFileError
+from infoplane.recording.recorder import Recorder
+from infoplane.store.run import Run
+from tests.conftest import small_net
+
+
+def recorded(model, probe, path, **options):
+    with Recorder(model, probe, path, **options) as recorder:
+        recorder.snapshot(0)
+    return Run(path)
+
+
+def outputs(model, probe):
+    """The activations of every child of a Sequential, computed by hand."""
+    value, found = torch.from_numpy(probe.inputs), {}
+    with torch.no_grad():
+        for name, module in model.named_children():
+            value = copy.deepcopy(module).eval()(value.clone())
+            found[name] = value.flatten(1).clone().numpy()
+    return found
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 120, 1000])
+def test_records_what_the_layers_computed(tmp_path, probe, batch_size):
+    model = small_net()
+    run = recorded(model, probe, tmp_path / "r", batch_size=batch_size)
+    expected = outputs(model, probe)
+    assert [layer.name for layer in run.layers] == ["fc1", "act1", "fc2", "act2", "out"]
+    assert [layer.type for layer in run.layers] == ["Linear", "Tanh", "Linear", "Tanh", "Linear"]
+    for name, values in expected.items():
+        # A product over another number of rows may round differently.
+        np.testing.assert_allclose(run.activations(0, name), values, rtol=2e-6, atol=1e-6)
+
+
+def test_in_place_activation_does_not_change_what_was_recorded(tmp_path, probe):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(5, 4), nn.ReLU(inplace=True), nn.Linear(4, 2))
+    run = recorded(model, probe, tmp_path / "r", batch_size=200)
+    with torch.no_grad():
+        before = model[0](torch.from_numpy(probe.inputs)).numpy()
+    assert (before < 0).any()
+    np.testing.assert_array_equal(run.activations(0, "0"), before)
+    np.testing.assert_array_equal(run.activations(0, "1"), np.maximum(before, 0))
+
+
+def test_convolutions_keep_their_shape_and_dtype(tmp_path, probe):
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv1d(1, 3, 2)
+            self.wide = nn.Conv1d(1, 2, 2).double()
+
+        def forward(self, x):
+            self.wide(x[:, None].double())
+            return self.conv(x[:, None]).to(torch.bfloat16)
+
+    run = recorded(Net(), probe, tmp_path / "r")
+    shapes = {layer.name: (layer.shape, layer.dtype) for layer in run.layers}
+    assert shapes == {"wide": ((2, 4), "float64"), "conv": ((3, 4), "float32")}
+    assert run.activations(0, "conv").shape == (120, 12)
+
+
+def test_bfloat16_is_kept_exactly(tmp_path, probe):
+    model = small_net().to(torch.bfloat16)
+    run = recorded(model, probe, tmp_path / "r", batch_size=200)
+    with torch.no_grad():
+        expected = model.fc1(torch.from_numpy(probe.inputs).to(torch.bfloat16)).float().numpy()
+    np.testing.assert_array_equal(run.activations(0, "fc1"), expected)
+
+
+def test_module_called_twice_is_recorded_twice(tmp_path, probe):
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc, self.out = nn.Linear(5, 5), nn.Linear(5, 2)
+
+        def forward(self, x):
+            return self.out(self.fc(self.fc(x)))
+
+    model = Net()
+    run = recorded(model, probe, tmp_path / "r", batch_size=50)
+    assert [layer.name for layer in run.layers] == ["fc#0", "fc#1", "out"]
+    with torch.no_grad():
+        once = model.fc(torch.from_numpy(probe.inputs))
+        twice = model.fc(once)
+    np.testing.assert_allclose(run.activations(0, "fc#0"), once, atol=1e-6)
+    np.testing.assert_allclose(run.activations(0, "fc#1"), twice, atol=1e-6)
+
+
+def test_first_tensor_of_a_structured_output(tmp_path, probe):
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.rnn = nn.LSTM(1, 3, batch_first=True)
+
+        def forward(self, x):
+            return self.rnn(x[:, :, None])[0]
+
+    run = recorded(Net(), probe, tmp_path / "r")
+    assert run.layers[0].shape == (5, 3)
+
+
+def test_snapshot_leaves_no_trace_in_training(tmp_path, probe):
+    def train(path):
+        torch.manual_seed(3)
+        np.random.seed(3)
+        random.seed(3)
+        model = nn.Sequential(
+            nn.Linear(5, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.5), nn.Linear(8, 2)
+        )
+        model[1].eval()  # frozen by the user
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        recorder = Recorder(model, probe, path) if path else None
+        for step in range(4):
+            if recorder:
+                recorder.snapshot(step)
+            loss = model(torch.from_numpy(probe.inputs[torch.randperm(120)[:16]])).square().mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        if recorder:
+            recorder.close()
+        assert not any(module._forward_hooks for module in model.modules())
+        modes = [module.training for module in model]
+        draws = (torch.rand(1).item(), np.random.rand(), random.random())
+        return modes, draws, [p.detach().clone() for p in model.state_dict().values()]
+
+    modes, draws, weights = train(None)
+    assert modes == [True, False, True, True, True]
+    modes_recorded, draws_recorded, weights_recorded = train(tmp_path / "r")
+    assert modes_recorded == modes
+    assert draws_recorded == draws
+    assert all(map(torch.equal, weights, weights_recorded))
+    assert Run(tmp_path / "r").steps == (0, 1, 2, 3)
+
+
+def test_hooks_and_modes_are_restored_after_a_failure(tmp_path, probe):
+    class Fails(nn.Module):
+        def forward(self, x):
+            raise ValueError("no\nway")
+
+    model = nn.Sequential(nn.Linear(5, 3), Fails())
+    recorder = Recorder(model, probe, tmp_path / "r")
+    with recorder, pytest.raises(DataError, match=r"model failed .*ValueError: no way"):
+        recorder.snapshot(0)
+    assert all(module.training and not module._forward_hooks for module in model.modules())
+    assert Run(tmp_path / "r").steps == ()
+
+
+def test_inputs_of_another_shape_are_told_in_one_line(tmp_path, probe):
+    model = nn.Linear(9, 2)
+    with pytest.raises(DataError, match=r"shape \(120, 5\)") as error:
+        recorded(nn.Sequential(model), probe, tmp_path / "r")
+    assert "\n" not in str(error.value)
+
+
+def test_layers_that_never_fire(tmp_path, probe, caplog):
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.used, self.unused = nn.Linear(5, 2), nn.Linear(5, 2)
+
+        def forward(self, x):
+            return self.used(x)
+
+    run = recorded(Net(), probe, tmp_path / "r")
+    assert [layer.name for layer in run.layers] == ["used"]
+    assert "unused" in caplog.text
+    with pytest.raises(
+        DataError, match="none of the chosen layers was called by the model: unused"
+    ):
+        recorded(Net(), probe, tmp_path / "r2", layers="unused")
+
+
+def test_output_without_a_row_per_sample_is_refused(tmp_path, probe):
+    class Sum(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.act = nn.ReLU()
+
+        def forward(self, x):
+            return self.act(x.T)
+
+    with pytest.raises(
+        DataError, match=r"layer 'act': expected an output of shape \(120, n_units\)"
+    ):
+        recorded(Sum(), probe, tmp_path / "r")
+
+
+def test_wrappers_are_looked_through(tmp_path, probe):
+    run = recorded(nn.DataParallel(small_net()), probe, tmp_path / "r")
+    assert run.layers[0].name == "fc1"
+
+
+def test_group_and_seed_come_from_the_name(tmp_path, probe):
+    for name, group, seed in [
+        ("tanh-s3", "tanh", 3),
+        ("relu_seed12", "relu", 12),
+        ("plain", "plain", None),
+        ("resnet50", "resnet50", None),
+    ]:
+        manifest = recorded(small_net(), probe, tmp_path / name).manifest
+        assert (manifest["group"], manifest["seed"]) == (group, seed)
+
+
+def test_bad_arguments(tmp_path, probe):
+    with pytest.raises(InputError, match="batch size"):
+        Recorder(small_net(), probe, tmp_path / "r", batch_size=0)
+    with pytest.raises(InputError, match=r"shape \(120,\), got \(119,\)"):
+        Recorder(small_net(), (probe.inputs, probe.labels[1:]), tmp_path / "r")
+    with pytest.raises(InputError, match="NaN or inf in 1 of 120 rows"):
+        bad = probe.inputs.copy()
+        bad[3, 2] = np.nan
+        Recorder(small_net(), (bad, probe.labels), tmp_path / "r")
+    with Recorder(small_net(), probe, tmp_path / "r") as recorder:
+        with pytest.raises(InputError, match="at least 0, got -1"):
+            recorder.snapshot(-1)
+        recorder.snapshot(0)
+    with pytest.raises(RunFileError, match="already holds a run"):
+        Recorder(small_net(), probe, tmp_path / "r")
+
+
+def test_memory_does_not_grow_with_checkpoints(tmp_path, probe):
+    import tracemalloc
+
+    model = nn.Sequential(nn.Linear(5, 2000), nn.Tanh())
+    with Recorder(model, probe, tmp_path / "r", batch_size=10) as recorder:
+        recorder.snapshot(0)
+        tracemalloc.start()
+        for step in range(1, 6):
+            recorder.snapshot(step)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    # One batch of both layers is 160 kB, one checkpoint 1.9 MB.
+    assert peak < 1e6

@@ -1,0 +1,122 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from infoplane.errors import DataError, InfoplaneError, InputError, RunFileError
+from infoplane.recording.sources import load_model, load_probe
+
+
+def test_model_from_file_and_module(project):
+    assert isinstance(load_model("net.py:build"), nn.Sequential)
+    assert isinstance(load_model("net:build"), nn.Sequential)
+
+
+@pytest.mark.parametrize(
+    ("reference", "message"),
+    [
+        ("net.py", "expected MODULE:CALLABLE"),
+        ("net.py:", "expected MODULE:CALLABLE"),
+        ("missing.py:build", "no such file"),
+        ("no_such_module:build", "ModuleNotFoundError"),
+        ("net.py:bild", "AttributeError"),
+        ("net.py:OrderedDict", "expected a torch.nn.Module, got OrderedDict"),
+        ("broken.py:build", r"broken.py:3: ZeroDivisionError"),
+        ("syntax.py:build", "SyntaxError"),
+    ],
+)
+def test_unusable_model_is_told_in_one_line(project, reference, message):
+    Path("broken.py").write_text("\ndef build():\n    1 / 0\n")
+    Path("syntax.py").write_text("def build(:\n")
+    with pytest.raises(InputError, match=message) as error:
+        load_model(reference)
+    assert "\n" not in str(error.value)
+
+
+def test_npz(project, probe):
+    found = load_probe("probe.npz")
+    np.testing.assert_array_equal(found.inputs, probe.inputs)
+    np.testing.assert_array_equal(found.labels, probe.labels)
+
+
+def test_callables(project, probe):
+    Path("data.py").write_text(
+        "import numpy as np, torch\n"
+        "from torch.utils.data import TensorDataset\n"
+        "with np.load('probe.npz') as z:\n"
+        "    x, y = torch.tensor(z['inputs']), torch.tensor(z['labels'])\n"
+        "def pair(): return x, y\n"
+        "def dataset(): return TensorDataset(x, y)\n"
+        "constant = (x, y)\n"
+        "def nothing(): return 3\n"
+    )
+    for name in ("pair", "dataset", "constant"):
+        found = load_probe(f"data.py:{name}")
+        np.testing.assert_array_equal(found.inputs, probe.inputs)
+        np.testing.assert_array_equal(found.labels, probe.labels)
+    with pytest.raises(DataError, match="got int"):
+        load_probe("data.py:nothing")
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"inputs": np.zeros((4, 2))}, "labels is missing"),
+        ({"labels": np.zeros(4)}, "inputs is missing"),
+        ({"inputs": np.zeros((4, 2)), "labels": np.zeros(3)}, r"shape \(4,\), got \(3,\)"),
+        ({"inputs": np.full((4, 2), np.nan), "labels": np.zeros(4)}, "NaN or inf in 4 of 4 rows"),
+        ({"inputs": np.zeros((4, 2)), "labels": np.full(4, 0.5)}, "not whole numbers"),
+        ({"inputs": np.zeros((4, 2)), "labels": np.zeros((4, 10))}, r"got \(4, 10\)"),
+        ({"inputs": np.zeros((1, 2)), "labels": np.zeros(1)}, "at least 2 probe samples"),
+        ({"inputs": np.zeros((0, 2)), "labels": np.zeros(0)}, "at least 2 probe samples"),
+        ({"inputs": np.array([{}, {}]), "labels": np.zeros(2)}, "plain arrays"),
+    ],
+)
+def test_unusable_npz(tmp_path, arrays, message):
+    path = tmp_path / "p.npz"
+    np.savez(path, **arrays)
+    with pytest.raises(DataError, match=message) as error:
+        load_probe(str(path))
+    assert "p.npz" in str(error.value)
+
+
+def test_damaged_and_missing_npz(tmp_path, project):
+    data = Path("probe.npz").read_bytes()
+    for content in (b"", b"PK\x03\x04", data[: len(data) // 2], b"\x93NUMPY\x01\x00"):
+        Path("p.npz").write_bytes(content)
+        with pytest.raises(InfoplaneError, match=r"p\.npz"):
+            load_probe("p.npz")
+    with pytest.raises(RunFileError, match="no such file"):
+        load_probe("q.npz")
+    np.save("a.npy", np.zeros(3))
+    Path("a.npy").rename("a.npz")
+    with pytest.raises(DataError, match=r"expected a .npz file"):
+        load_probe("a.npz")
+
+
+def test_samples_are_stratified_seeded_and_in_order(tmp_path):
+    labels = np.repeat([0, 1, 2], [600, 300, 100])
+    np.savez(tmp_path / "p.npz", inputs=np.arange(1000.0)[:, None], labels=labels)
+    reference = str(tmp_path / "p.npz")
+    one, again, other = (load_probe(reference, 100, seed) for seed in (0, 0, 1))
+    np.testing.assert_array_equal(np.bincount(one.labels), [60, 30, 10])
+    np.testing.assert_array_equal(one.inputs, again.inputs)
+    assert not np.array_equal(one.inputs, other.inputs)
+    assert (np.diff(one.inputs[:, 0]) > 0).all()
+    assert load_probe(reference, 5000).n_samples == 1000
+    with pytest.raises(DataError, match="at least 2 samples"):
+        load_probe(reference, 1)
+
+
+def test_string_labels_become_class_ids(tmp_path):
+    np.savez(tmp_path / "p.npz", inputs=np.zeros((3, 1)), labels=np.array(["dog", "cat", "dog"]))
+    np.testing.assert_array_equal(load_probe(str(tmp_path / "p.npz")).labels, [1, 0, 1])
+
+
+def test_torch_labels_and_float_class_ids(tmp_path):
+    np.savez(tmp_path / "p.npz", inputs=np.zeros((3, 1)), labels=np.array([2.0, 0.0, 1.0]))
+    found = load_probe(str(tmp_path / "p.npz"))
+    assert found.labels.dtype == np.int64
+    assert torch.from_numpy(found.labels).tolist() == [2, 0, 1]

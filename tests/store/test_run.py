@@ -1,0 +1,212 @@
+import json
+import pickle
+import shutil
+from contextlib import closing
+
+import h5py
+import numpy as np
+import pytest
+
+from infoplane.errors import NotFoundError, RunFileError
+from infoplane.records import ProbeSet
+from infoplane.store.run import Run
+from infoplane.store.run_writer import RunWriter
+
+
+def write_run(path, probe, steps=(0, 7), names=("a/b", "..", "fc[1]"), scale=1.0):
+    rng = np.random.default_rng(1)
+    data = {}
+    writer = RunWriter(path, probe, {"run": path.name, "group": "g", "seed": 0})
+    for step in steps:
+        with writer.step(step) as out:
+            out.metrics = {"train_loss": 0.5, "test_loss": float("nan")}
+            for index, name in enumerate(names):
+                values = rng.normal(size=(probe.n_samples, index + 1, 2)).astype(np.float32) * scale
+                data[step, name] = values
+                for row in range(0, probe.n_samples, 50):
+                    out.write(index, name, "Linear", row, values[row : row + 50], "float32")
+    writer.close()
+    return data
+
+
+@pytest.fixture
+def run(tmp_path, probe):
+    write_run(tmp_path / "s0", probe)
+    return Run(tmp_path / "s0")
+
+
+def test_round_trip(tmp_path, probe):
+    data = write_run(tmp_path / "s0", probe)
+    run = Run(tmp_path / "s0")
+    assert run.steps == (0, 7)
+    assert [layer.name for layer in run.layers] == ["a/b", "..", "fc[1]"]
+    assert [layer.n_units for layer in run.layers] == [2, 4, 6]
+    for (step, name), values in data.items():
+        found = run.activations(step, name)
+        assert found.dtype == np.float32
+        np.testing.assert_array_equal(found, values.reshape(len(values), -1))
+    np.testing.assert_array_equal(run.probe.inputs, probe.inputs)
+    np.testing.assert_array_equal(run.probe.labels, probe.labels)
+    assert run.step_info(7).metrics == {"train_loss": 0.5}  # what is not finite is left out
+    run.check()
+
+
+def test_activations_are_read_only(run):
+    with pytest.raises(ValueError, match="read-only"):
+        run.activations(0, "..")[0, 0] = 1
+
+
+def test_run_pickles_by_path(run):
+    run.layers  # noqa: B018  - fill what is cached
+    copy = pickle.loads(pickle.dumps(run))
+    assert copy == run
+    assert vars(copy) == {"path": run.path}
+
+
+def test_same_content_gives_the_same_bytes_and_hash(tmp_path, probe):
+    for name in ("one", "two"):
+        write_run(tmp_path / name, probe)
+    for file in ("probe.h5", "steps/step_000000000007.h5"):
+        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
+    assert Run(tmp_path / "one").content_hash() == Run(tmp_path / "two").content_hash()
+    write_run(tmp_path / "three", probe, scale=1.01)
+    assert Run(tmp_path / "three").content_hash() != Run(tmp_path / "one").content_hash()
+
+
+def test_a_step_that_fails_leaves_nothing(tmp_path, probe):
+    writer = RunWriter(tmp_path / "s0", probe, {"run": "s0"})
+    with closing(writer), pytest.raises(KeyboardInterrupt), writer.step(3) as out:
+        out.write(0, "fc", "Linear", 0, np.zeros((10, 2), np.float32), "float32")
+        raise KeyboardInterrupt
+    assert list((tmp_path / "s0" / "steps").iterdir()) == []
+
+
+def test_a_step_with_missing_rows_is_not_made(tmp_path, probe):
+    writer = RunWriter(tmp_path / "s0", probe, {"run": "s0"})
+    error = pytest.raises(RunFileError, match="expected 120 rows, got 10")
+    with closing(writer), error, writer.step(3) as out:
+        out.write(0, "fc", "Linear", 0, np.zeros((10, 2), np.float32), "float32")
+    assert not Run(tmp_path / "s0").steps
+
+
+def test_existing_run_is_kept_unless_told(tmp_path, probe):
+    write_run(tmp_path / "s0", probe)
+    with pytest.raises(RunFileError, match="already holds a run"):
+        RunWriter(tmp_path / "s0", probe, {})
+    assert Run(tmp_path / "s0").steps == (0, 7)
+    RunWriter(tmp_path / "s0", probe, {}, overwrite=True).close()
+    assert Run(tmp_path / "s0").steps == ()
+
+
+def test_folder_with_other_files_is_never_touched(tmp_path, probe):
+    (tmp_path / "thesis.tex").write_text("x")
+    for overwrite in (False, True):
+        with pytest.raises(RunFileError, match=r"not of a run \(thesis.tex\)"):
+            RunWriter(tmp_path, probe, {}, overwrite=overwrite)
+    assert (tmp_path / "thesis.tex").read_text() == "x"
+
+
+def test_one_writer_at_a_time(tmp_path, probe):
+    first = RunWriter(tmp_path / "s0", probe, {})
+    with pytest.raises(RunFileError, match="another process is writing"):
+        RunWriter(tmp_path / "s0", probe, {}, overwrite=True)
+    first.close()
+    RunWriter(tmp_path / "s0", probe, {}, overwrite=True).close()
+
+
+@pytest.mark.parametrize("size", [0, 8, 100, 5000, -1])
+def test_truncated_step_is_refused_with_its_name(run, size):
+    path = run.step_file(7)
+    data = path.read_bytes()
+    path.write_bytes(data[:size])
+    with pytest.raises(RunFileError, match="step_000000000007.h5"):
+        run.check()
+    assert run.step_info(0).step == 0
+
+
+def test_other_version_is_refused(run):
+    manifest = run.path / "manifest.json"
+    document = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps({**document, "version": 2}))
+    with pytest.raises(RunFileError, match="expected format version 1, found 2"):
+        Run(run.path).steps  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "null", '{"format": "other"}', '{"format": "infoplane.recording"}']
+)
+def test_damaged_manifest_is_refused(run, text):
+    (run.path / "manifest.json").write_text(text)
+    with pytest.raises(RunFileError, match="manifest.json"):
+        Run(run.path).steps  # noqa: B018
+
+
+def test_missing_layer_and_step_list_what_exists(run):
+    with pytest.raises(NotFoundError, match=r"no layer 'fc9'; it has a/b, \.\., fc\[1\]"):
+        run.activations(0, "fc9")
+    with pytest.raises(NotFoundError, match="no step 5; it has 0, 7"):
+        run.step_info(5)
+
+
+def test_links_out_of_the_file_are_not_followed(run, tmp_path):
+    secret = tmp_path / "secret.bin"
+    secret.write_bytes(b"secret" * 1000)
+    shape = (120, 2)
+
+    def external_storage(file):
+        external = [(str(secret), 0, 960)]
+        file.create_dataset("layers/L0000/act", shape, np.float32, external=external)
+
+    def external_link(file):
+        file["layers/L0000"] = h5py.ExternalLink(str(run.step_file(0)), "/layers/L0000")
+
+    def soft_link(file):
+        file["layers/L0000/act"] = h5py.SoftLink("/layers/L0001/act")
+
+    def virtual(file):
+        layout = h5py.VirtualLayout(shape, np.float32)
+        layout[:] = h5py.VirtualSource(str(run.step_file(0)), "layers/L0000/act", (120, 1, 2))[:, 0]
+        file.create_virtual_dataset("layers/L0000/act", layout)
+
+    def objects(file):
+        file.create_dataset("layers/L0000/act", data=["a", "b"], dtype=h5py.string_dtype())
+
+    def chunked(file):
+        file.create_dataset("layers/L0000/act", data=np.zeros(shape, np.float32), chunks=(10, 2))
+
+    def huge(file):
+        file.create_dataset("layers/L0000/act", shape=(120, 2**40), dtype=np.float32)
+
+    for attack in (external_storage, external_link, soft_link, virtual, objects, chunked, huge):
+        copy = tmp_path / attack.__name__
+        shutil.copytree(run.path, copy)
+        with h5py.File(copy / "steps/step_000000000007.h5", "a") as file:
+            del file["layers/L0000"]
+            attack(file)
+        with pytest.raises(RunFileError, match="dataset 'layers/L0000/act'"):
+            Run(copy).activations(7, "a/b")
+
+
+def test_fifo_does_not_hang(run):
+    import os
+
+    path = run.step_file(7)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(RunFileError, match="regular file"):
+        run.step_info(7)
+
+
+def test_many_layers_with_long_names_fit_the_metadata(tmp_path, probe):
+    names = tuple(f"encoder.block.{i}.{'x' * 300}" for i in range(400))
+    writer = RunWriter(tmp_path / "s0", probe, {"run": "s0"})
+    with closing(writer), writer.step(0) as out:
+        for index, name in enumerate(names):
+            out.write(index, name, "Linear", 0, np.zeros((120, 1), np.float32), "float32")
+    assert tuple(layer.name for layer in Run(tmp_path / "s0").layers) == names
+
+
+def test_run_without_labels(tmp_path, probe):
+    bare = ProbeSet(probe.inputs)
+    write_run(tmp_path / "s0", bare)
+    assert Run(tmp_path / "s0").probe.labels is None
