@@ -97,8 +97,8 @@ def layer_verdicts(phases: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str],
     """Return the joint verdict per group and layer, over I(X;T) and DSE of all estimators.
 
     It is the verdict of more than half of the estimators that are not saturated, and of at least
-    two where there are two; else ``inconclusive``. Layers that are saturated in every estimator
-    are ``saturated``.
+    two where there are two; else ``inconclusive``, and ``agree`` counts the largest party that
+    came to a conclusion. Layers that are saturated in every estimator are ``saturated``.
     """
     cells: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
     for phase in phases:
@@ -110,10 +110,12 @@ def layer_verdicts(phases: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str],
         if not votes:
             verdicts[key] = LayerVerdict("saturated", 0, 0)
             continue
-        verdict, agree = max(votes.items(), key=lambda item: (item[1], item[0] == "compresses"))
-        if agree < min(2, votes.total()) or 2 * agree <= votes.total():
+        total = votes.total()
+        del votes["inconclusive"]
+        verdict, agree = max(votes.items(), key=lambda vote: vote[1], default=("inconclusive", 0))
+        if agree < min(2, total) or 2 * agree <= total:
             verdict = "inconclusive"
-        verdicts[key] = LayerVerdict(verdict, agree, votes.total())
+        verdicts[key] = LayerVerdict(verdict, agree, total)
     return verdicts
 
 

@@ -1,1 +1,87 @@
-"""The matplotlib side: figures and the report."""
+"""Figures and the report, drawn from a results document.
+
+Each figure is a function of its module; `draw` finds it by name. Nothing here imports pyplot,
+touches matplotlib's global settings, or opens a window.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Any
+
+from infoplane.errors import InputError, RunFileError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FIGURES: dict[str, str] = {
+    "plane": "infoplane.plots.plane:plane",
+    "steps": "infoplane.plots.steps:steps",
+    "compression": "infoplane.plots.compression:compression",
+    "spectral": "infoplane.plots.steps:spectral",
+}
+"""Figures by name, as ``module:function``."""
+
+DEFAULT = ("plane", "steps", "compression", "spectral")
+"""Figures that are drawn when none is named, where the results hold what they need."""
+
+FORMATS = ("png", "svg", "pdf")
+
+
+def draw(results: Mapping[str, Any], name: str, **options: Any) -> Figure:
+    """Draw a figure by name.
+
+    Parameters
+    ----------
+    results : mapping
+        A results document.
+    name : str
+        A key of `FIGURES`.
+    **options : object
+        Arguments of the figure function, e.g. ``estimator``, ``group``, ``style``, ``size``.
+
+    Raises
+    ------
+    InputError
+        If there is no figure of this name.
+    NotFoundError
+        If the results do not hold what the figure needs; the message says what.
+    """
+    if name not in FIGURES:
+        near = difflib.get_close_matches(name, FIGURES, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise InputError(f"expected a figure of {', '.join(FIGURES)}, got {name!r}{hint}")
+    drawn = resolve_name(FIGURES[name])(results, **options)
+    figure: Figure = drawn if hasattr(drawn, "savefig") else drawn.figure.figure
+    return figure
+
+
+def save(figure: Figure, path: str | Path, *, dpi: float = 200) -> None:
+    """Write a figure as PNG, SVG or PDF, by its suffix; the same figure gives the same bytes.
+
+    Raises
+    ------
+    InputError
+        If the suffix is none of the three.
+    RunFileError
+        If the file cannot be written.
+    """
+    from infoplane.plots.style import context
+
+    path = Path(path)
+    kind = path.suffix.lstrip(".").lower()
+    if kind not in FORMATS:
+        raise InputError(f"expected a file name ending in .png, .svg or .pdf, got {path.name!r}")
+    undated: dict[str, dict[str, Any]] = {
+        "png": {"Software": None},
+        "svg": {"Date": None, "Creator": "infoplane"},
+        "pdf": {"CreationDate": None, "Creator": "infoplane", "Producer": None},
+    }
+    try:
+        with context():
+            figure.savefig(path, format=kind, dpi=dpi, metadata=undated[kind], facecolor="auto")
+    except OSError as error:
+        raise RunFileError(f"{path}: cannot be written ({error.strerror})") from error

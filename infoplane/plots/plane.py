@@ -14,12 +14,13 @@ from matplotlib.colors import Normalize
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.text import Text
-from matplotlib.transforms import Bbox, ScaledTranslation
+from matplotlib.transforms import Bbox
 
 from infoplane.curves import Curves
 from infoplane.errors import NotFoundError
 from infoplane.plots import style as look
 from infoplane.plots.labels import Label, laid_out, place
+from infoplane.plots.titles import titled
 from infoplane.plots.view import View, bound_label, joined, middle_cut, short_names
 from infoplane.records import FloatArray, IntArray
 
@@ -403,11 +404,7 @@ def _legend(ax: Axes, paths: Sequence[Path], seeds: str, *, band: bool) -> None:
     if band:
         text = f"saturation band ({SATURATION_BAND:g} bits)"
         handles.append(Patch(color=look.SATURATED, alpha=0.16, lw=0, label=text))
-    below = ax.transAxes + ScaledTranslation(0, -31 / 72, ax.figure.dpi_scale_trans)
-    ax.legend(
-        handles=handles, loc="upper left", bbox_to_anchor=(0, 0), bbox_transform=below, ncols=3,
-        borderaxespad=0, borderpad=0, columnspacing=1.6, labelspacing=0.35,
-    )  # fmt: skip
+    look.legend_below(ax, handles)
 
 
 def time_bar(ax: Axes, norm: Normalize, paths: Sequence[Path]) -> None:
@@ -417,13 +414,3 @@ def time_bar(ax: Axes, norm: Normalize, paths: Sequence[Path]) -> None:
     look.step_axis(bar.ax.yaxis, np.unique(np.concatenate([p.steps for p in paths])))
     bar.set_label("training step (log scale)")
     bar.outline.set_linewidth(0.5)
-
-
-def titled(ax: Axes, title: str, subtitle: str) -> None:
-    """Write a bold title and a quiet second line, both flush with the axes."""
-    size = look.font_size("legend.fontsize")
-    ax.set_title(title, loc="left", pad=8 + 1.25 * size)
-    ax.annotate(
-        subtitle, (0, 1), xycoords="axes fraction", xytext=(0, 6), textcoords="offset points",
-        ha="left", va="bottom", fontsize=size, color=look.muted(), annotation_clip=False,
-    )  # fmt: skip

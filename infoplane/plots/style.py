@@ -18,6 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.transforms import ScaledTranslation
 
 from infoplane.errors import InputError
 from infoplane.records import FloatArray, IntArray
@@ -145,9 +146,35 @@ def muted() -> str:
     return str(mpl.rcParams["xtick.color"])
 
 
+def hair() -> str:
+    """Return the colour of grid lines in the style in force."""
+    return str(mpl.rcParams["grid.color"])
+
+
+def on_white() -> bool:
+    """Return whether the ground of the style in force is white."""
+    return paper() == _INK["paper"]["paper"]
+
+
 def paper() -> str:
     """Return the colour of the ground in the style in force."""
     return str(mpl.rcParams["figure.facecolor"])
+
+
+def legend_below(ax: Axes, handles: list[Any], *, n_columns: int = 3) -> None:
+    """Add a legend under the label of the horizontal axis, flush with the axes."""
+    drop = ScaledTranslation(0, -31 * font_size("font.size") / 8 / 72, ax.figure.dpi_scale_trans)
+    ax.legend(
+        handles=handles,
+        loc="upper left",
+        bbox_to_anchor=(0, 0),
+        bbox_transform=ax.transAxes + drop,
+        ncols=n_columns,
+        borderaxespad=0,
+        borderpad=0,
+        columnspacing=1.6,
+        labelspacing=0.35,
+    )
 
 
 def halo(width: float = 2.2) -> list[patheffects.AbstractPathEffect]:
@@ -211,8 +238,9 @@ def step_axis(axis: Axis, steps: Sequence[int] | IntArray, *, n_ticks: int = 6) 
     if len(ticks) < 3:
         finer = [0, *(m * 10**d for d in decades for m in (1, 2, 5))]
         ticks = [s for s in finer if low <= s <= high] or [low]
+    if len(ticks) > 3 and ticks[:2] == [0, 1]:
+        del ticks[1]  # next to 0
     if len(ticks) > n_ticks:
-        # 0 and 1 sit next to each other; keep the larger ones evenly
         stride = math.ceil((len(ticks) - 1) / (n_ticks - 1))
         ticks = sorted({ticks[0], *ticks[:0:-stride]})
     axis.set_ticks([math.log10(s + 1) for s in ticks], [step_text(s) for s in ticks], minor=False)
@@ -227,12 +255,6 @@ def bits(value: float | None, places: int = 2, *, sign: bool = False) -> str:
     if float(text) == 0:
         text = text.lstrip("+-")
     return text.replace("-", "−")
-
-
-def mark_steps_after(ax: Axes, start: float, colour: str) -> None:
-    """Shade an axes from ``start`` (data) to its right edge."""
-    right = ax.get_xlim()[1]
-    ax.axvspan(start, right, color=colour, alpha=0.07, linewidth=0, zorder=0.2)
 
 
 def padded(low: float, high: float, share: float = 0.04) -> tuple[float, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -201,6 +202,16 @@ def middle_cut(text: str, length: int) -> str:
         return text
     head = (length - 1) // 2
     return f"{text[:head]}…{text[len(text) - (length - 1 - head) :]}"
+
+
+def broken(text: str, width: int) -> str:
+    """Return a dotted name broken into lines of about ``width`` characters, after dots."""
+    lines = [""]
+    for part in re.findall(r"[^.]*\.?", text):
+        if lines[-1] and len(lines[-1]) + len(part) > width:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(middle_cut(line, width + 2) for line in lines)
 
 
 def evenly(items: Sequence[str], most: int) -> list[str]:

@@ -1,0 +1,290 @@
+"""Quantities over training: a row per quantity, a column per layer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from infoplane.curves import Curves
+from infoplane.errors import NotFoundError
+from infoplane.plots import style as look
+from infoplane.plots.titles import figure_titled, wrapped
+from infoplane.plots.view import View, bound_label, broken, evenly, middle_cut, short_names
+from infoplane.records import QUANTITIES
+
+MAX_COLUMNS = 8
+NARROW = 7
+"""From this many columns on, texts inside the panels are left out."""
+
+
+def steps(
+    results: Mapping[str, Any] | View,
+    *,
+    figure: Figure | None = None,
+    estimator: str | None = None,
+    group: str | None = None,
+    layers: Sequence[str] | None = None,
+    style: str = "paper",
+    size: str | float = "double",
+) -> Figure:
+    """Draw I(X;T) and I(T;Y) over the training step, in bits.
+
+    Parameters
+    ----------
+    results : mapping or View
+        A results document.
+    figure : Figure, optional
+        An empty figure to draw in; a new one by default.
+    estimator : str, optional
+        Id of an estimator with both quantities; the first by default.
+    group : str, optional
+        Group of runs; the first by default.
+    layers : sequence of str, optional
+        Layers to draw; of more than 8, 8 are taken evenly unless they are named here.
+    style, size : str
+        See `infoplane.plots.style`.
+
+    Raises
+    ------
+    NotFoundError
+        If no estimator has both quantities, or a layer is not there.
+    """
+    return _panels(
+        results, "Mutual information per layer", ("ixt", "ity"), ("ixt", "ity"),
+        figure=figure, estimator=estimator, group=group, layers=layers, style=style, size=size,
+    )  # fmt: skip
+
+
+def spectral(
+    results: Mapping[str, Any] | View,
+    *,
+    figure: Figure | None = None,
+    estimator: str | None = None,
+    group: str | None = None,
+    layers: Sequence[str] | None = None,
+    style: str = "paper",
+    size: str | float = "double",
+) -> Figure:
+    """Draw diffusion spectral entropy and information over the training step, in bits.
+
+    The parameters are those of `steps`. DSMI below 0 is drawn below 0.
+
+    Raises
+    ------
+    NotFoundError
+        If no estimator has DSE, or a layer is not there.
+    """
+    return _panels(
+        results, "Diffusion spectral entropy and information", ("dse",),
+        ("dse", "dsmi_y", "dsmi_x"),
+        figure=figure, estimator=estimator, group=group, layers=layers, style=style, size=size,
+    )  # fmt: skip
+
+
+def _panels(
+    results: Mapping[str, Any] | View,
+    title: str,
+    needed: tuple[str, ...],
+    wanted: tuple[str, ...],
+    *,
+    figure: Figure | None,
+    estimator: str | None,
+    group: str | None,
+    layers: Sequence[str] | None,
+    style: str,
+    size: str | float,
+) -> Figure:
+    with look.context(style):
+        view = View.of(results)
+        group = view.group(group)
+        estimator = view.estimator(estimator, *needed, group=group)
+        names, note = _columns(view, group, estimator, layers)
+        rows = [q for q in wanted if any((group, m, estimator, q) in view.curves for m in names)]
+        if figure is None:
+            figure = look.canvas(size, 0.95 + (1.6 if len(rows) < 3 else 1.35) * len(rows))
+        axes = figure.subplots(len(rows), len(names), sharex=True, sharey="row", squeeze=False)
+        every = np.unique(
+            np.concatenate([c.steps for c in view.curves.values() if c.group == group])
+        )
+        axes[0, 0].set_xlim(*look.padded(np.log10(every[0] + 1.0), np.log10(every[-1] + 1.0)))
+        for quantity, line in zip(rows, axes, strict=True):
+            _row(list(line), view, group, estimator, quantity, names)
+        units = view.units(group)
+        for ax, (layer, name) in zip(axes[0], short_names(names).items(), strict=True):
+            phase = view.phases.get((group, layer, estimator, rows[0]), {})
+            _head(ax, name, units.get(layer), phase, len(names))
+        every = np.unique(
+            np.concatenate([c.steps for c in view.curves.values() if c.group == group])
+        )
+        for ax in axes[-1]:
+            look.step_axis(ax.xaxis, every, n_ticks=5 if len(names) < 5 else 4)
+        figure_titled(
+            figure, f"{title} — {middle_cut(look.drawable(group), 48)}",
+            view.subtitle(group, estimator), wrapped([*_notes(view, group, estimator, rows), note]),
+        )  # fmt: skip
+        return figure
+
+
+def _columns(
+    view: View, group: str, estimator: str, layers: Sequence[str] | None
+) -> tuple[list[str], str]:
+    """Return the layers to draw and a note on those left out."""
+    have = view.layers(group, estimator)
+    for layer in layers or ():
+        if layer not in have:
+            raise NotFoundError(f"no layer {layer!r} in {group!r}; it has {', '.join(have)}")
+    if layers is not None:
+        return [layer for layer in have if layer in layers], ""
+    shown = evenly(have, MAX_COLUMNS)
+    if len(shown) == len(have):
+        return shown, ""
+    return shown, f"{len(shown)} of {len(have)} layers shown; --layers chooses others."
+
+
+def _head(ax: Axes, name: str, units: int | None, phase: Mapping[str, Any], n_columns: int) -> None:
+    """Write layer and change above a column."""
+    change, saturated = phase.get("change"), phase.get("verdict") == "saturated"
+    narrow = n_columns >= NARROW
+    text = f"{name} ({units})" if units is not None and not narrow else name
+    size = look.font_size("xtick.labelsize" if narrow else "axes.labelsize")
+    text = broken(text, int(84 / n_columns / size * 8))
+    ax.set_title(text, loc="left", fontsize=size, pad=16, linespacing=1.15)
+    if change is None and not saturated:
+        return
+    below = "saturated" if saturated else f"{look.bits(change, sign=True)} bits"
+    falls = phase.get("verdict") == "compresses"
+    colour = look.QUANTITY_COLOURS[str(phase["quantity"])] if falls else look.muted()
+    ax.annotate(
+        below, (0, 1), xycoords="axes fraction", xytext=(0, 5), textcoords="offset points",
+        color=look.SATURATED if saturated else colour, fontweight="bold" if falls else "normal",
+        fontsize=look.font_size("legend.fontsize"), va="bottom",
+    )  # fmt: skip
+
+
+def _row(
+    axes: list[Axes], view: View, group: str, estimator: str, quantity: str, names: list[str]
+) -> None:
+    found = [view.curves.get((group, layer, estimator, quantity)) for layer in names]
+    present = [c for c in found if c is not None and np.isfinite(c.values).any()]
+    if not present:
+        return
+    bound = _shared_bound(present)
+    _limit(axes[0], present, None if bound is None else bound[1])
+    first = quantity in ("ixt", "dse")
+    for ax, curve, layer in zip(axes, found, names, strict=True):
+        phase = view.phases.get((group, layer, estimator, "ixt" if first else quantity), {})
+        size_phase = next(
+            (view.phases.get((group, layer, estimator, q), {}) for q in ("ixt", "dse")
+             if (group, layer, estimator, q) in view.phases),
+            phase,
+        )  # fmt: skip
+        if curve is None or not np.isfinite(curve.values).any():
+            ax.text(0.5, 0.5, "no values", transform=ax.transAxes, ha="center", color=look.muted())
+            continue
+        _draw(ax, curve, saturated=first and size_phase.get("verdict") == "saturated")
+        if bound is not None:
+            ax.axhline(bound[1], color=look.ink(), linewidth=0.8, linestyle=(0, (4, 2)), zorder=1.5)
+        if ax.get_ylim()[0] < 0:
+            ax.axhline(0, color=look.muted(), linewidth=0.6, zorder=1.4)
+        if size_phase.get("onset_step") is not None:
+            _onset(ax, size_phase, mark=first, word="onset " if len(names) < NARROW else "")
+        if first and size_phase.get("verdict") == "saturated" and len(names) < NARROW:
+            ax.text(
+                0.95, 0.06, "saturated: at its\nceiling, not\ninformative", ha="right",
+                va="bottom", transform=ax.transAxes, color=look.SATURATED,
+                fontsize=look.font_size("legend.fontsize"),
+            )  # fmt: skip
+    if bound is not None:
+        axes[0].annotate(
+            bound_label(*bound).removesuffix(" bits"), (0, bound[1]),
+            xycoords=("axes fraction", "data"), xytext=(3, 2), textcoords="offset points",
+            va="bottom", fontsize=look.font_size("xtick.labelsize"),
+        )  # fmt: skip
+    axes[0].set_ylabel(f"{QUANTITIES[quantity]}  [bits]")
+
+
+def _shared_bound(present: Sequence[Curves]) -> tuple[str, float] | None:
+    """Return name and value of the upper bound, if the layers share it."""
+    bounds = {(c.bound_name, round(c.bound, 4)) for c in present if c.bound is not None}
+    return bounds.pop() if len(bounds) == 1 else None
+
+
+def _limit(ax: Axes, present: Sequence[Curves], bound: float | None) -> None:
+    """Set limits that hold the data and the bound, with room for text above and below."""
+    parts = [look.finite(c.values) for c in present]
+    for curve in present:
+        parts.extend(look.finite(side) for side in curve.spread() or ())
+    values = np.concatenate(parts)
+    low, high = float(values.min()), float(values.max())
+    if bound is not None:
+        high = max(high, bound)
+    if present[0].quantity == "ity":
+        low = min(low, 0.0)
+    low = min(low, high - 1.0)
+    span = high - low
+    ax.set_ylim(low - (0.16 if present[0].quantity in ("ixt", "dse") else 0.05) * span,
+                high + 0.14 * span)  # fmt: skip
+
+
+def _draw(ax: Axes, curve: Curves, *, saturated: bool) -> None:
+    """Draw the mean, the runs behind it, and the interval."""
+    colour = look.SATURATED if saturated else look.QUANTITY_COLOURS[curve.quantity]
+    time, mean = curve.time, curve.mean()
+    spread = curve.spread()
+    if spread is None and len(curve.runs) == 1:
+        spread = curve.low[0], curve.high[0]
+    if spread is not None and np.isfinite(spread[0]).any():
+        ax.fill_between(time, *spread, color=colour, alpha=0.22, linewidth=0, zorder=2)
+    if 1 < len(curve.runs) < 3:
+        for run in curve.filled():
+            ax.plot(time, run, color=colour, linewidth=0.6, alpha=0.5, zorder=2.2)
+    there = np.isfinite(mean)
+    mark: dict[str, Any] = {"marker": "o", "markersize": 3.5} if there.sum() == 1 else {}
+    ax.plot(
+        time[there], mean[there], color=colour, zorder=3,
+        linestyle="--" if curve.quantity == "dsmi_x" else "-", gid=f"mean {curve.layer}", **mark,
+    )  # fmt: skip
+
+
+def _onset(ax: Axes, phase: Mapping[str, Any], *, mark: bool, word: str) -> None:
+    """Shade what comes after the onset; mark it with its interval."""
+    at = float(np.log10(phase["onset_step"] + 1))
+    ax.axvspan(at, ax.get_xlim()[1], color="#0072B2", alpha=0.06, linewidth=0, zorder=0.2)
+    if not mark:
+        return
+    ax.axvline(at, color=look.ink(), linewidth=0.9, zorder=2.5)
+    low, high = phase.get("onset_low"), phase.get("onset_high")
+    frame = ax.get_xaxis_transform()
+    if low is not None and high is not None:
+        ends = np.log10(np.array([low, high]) + 1.0)
+        ax.plot(ends, [0.05, 0.05], color=look.ink(), linewidth=2.6, transform=frame,
+                solid_capstyle="butt", zorder=2.6)  # fmt: skip
+    left, right = ax.get_xlim()
+    far = (at - left) > 0.5 * (right - left)
+    text = ax.annotate(
+        f"{word}{phase['onset_step']:,}", (at, 0.05), xycoords=frame,
+        xytext=(-4 if far else 4, 3.5), textcoords="offset points", va="bottom",
+        ha="right" if far else "left", fontsize=look.font_size("xtick.labelsize"),
+        path_effects=look.halo(), zorder=4,
+    )  # fmt: skip
+    text.set_in_layout(False)
+
+
+def _notes(view: View, group: str, estimator: str, rows: Sequence[str]) -> list[str]:
+    shown = [c for (g, _, e, q), c in view.curves.items() if (g, e) == (group, estimator)]
+    most = max(len(c.runs) for c in shown)
+    notes = ["Across: training step (log scale)."]
+    if most > 2:
+        notes.append(f"Band: 95 % interval of the mean of {most} runs.")
+    elif most == 1 and any(np.isfinite(c.low).any() for c in shown):
+        notes.append("Band: 95 % interval of each estimate (one run).")
+    phases = [p for key, p in view.phases.items() if (key[0], key[2]) == (group, estimator)]
+    if any(p["onset_step"] is not None for p in phases if p["quantity"] == rows[0]):
+        notes.append("Shaded: after the onset of compression; bar: its interval.")
+    if any(p["change"] is not None for p in phases):
+        notes.append(f"Number: change of {QUANTITIES[rows[0]]}, peak to last.")
+    return notes
