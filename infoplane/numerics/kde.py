@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal, TypeAlias, get_args
@@ -16,7 +17,7 @@ Noise: TypeAlias = Literal["fixed", "akde-var", "akde-std"]
 Precision: TypeAlias = Literal["auto", "float32", "mixed", "float64"]
 
 BLOCK = 256  # samples whose pairwise terms are held at a time
-BETWEEN = 0.5 * np.log2(4 / np.e)  # 0.2787: where the information lies between its bounds
+BETWEEN = 0.5 * math.log2(4 / math.e)  # 0.2787: where the information lies between its bounds
 DOUBLE_UP_TO = 1024  # samples up to which double precision costs next to nothing
 SMALL_CLASS = 64  # mean class size below which blocks do not follow the classes
 ROUNDING = 2e-3  # greatest rounding error of an exponent that float32 may cause
