@@ -104,25 +104,38 @@ def kozachenko_leonenko_entropy(
     log_det = 0.0
     if whiten:
         points, log_det = whitened(points)
-    return float((entropy_terms(points, k, w).mean() + log_det) * LOG2_E)
+    terms = entropy_terms(neighbor_distances(points, k), d, w)
+    return float((terms.mean() + log_det) * LOG2_E)
 
 
-def entropy_terms(points: FloatArray, k: int, weights: FloatArray) -> FloatArray:
-    """Return the contributions (n_samples,) of each sample to the entropy, in nats."""
-    n, d = points.shape
-    distances = neighbor_distances(points, k)
-    ranks = np.broadcast_to(np.arange(1, k + 1), distances.shape)
+def entropy_terms(distances: FloatArray, n_dims: int, weights: FloatArray) -> FloatArray:
+    """Return the contributions (n_samples,) to the entropy, in nats, from neighbour distances.
+
+    Parameters
+    ----------
+    distances : array (n_samples, k)
+        To the nearest neighbours, ascending.
+    n_dims : int
+        Dimension of the sample.
+    weights : array (k,)
+        Weights of the neighbours.
+    """
+    ranks = np.broadcast_to(np.arange(1, distances.shape[1] + 1), distances.shape)
     if not distances[:, 0].all():
         distances, ranks = _past_duplicates(distances, ranks)
-    terms = d * np.log(distances) - digamma(ranks)
-    log_volume = 0.5 * d * math.log(math.pi) - gammaln(0.5 * d + 1.0)
-    return np.asarray(terms @ weights + weights.sum() * (log_volume + math.log(n - 1)))
+    terms = n_dims * np.log(distances) - digamma(ranks)
+    constant = log_unit_ball(n_dims) + math.log(len(distances) - 1)
+    return np.asarray(terms @ weights + weights.sum() * constant)
+
+
+def log_unit_ball(n_dims: int) -> float:
+    """Return the natural logarithm of the volume of the unit ball."""
+    return float(0.5 * n_dims * math.log(math.pi) - gammaln(0.5 * n_dims + 1.0))
 
 
 def duplicate_fraction(points: FloatArray) -> float:
     """Return the share of samples that have an exact duplicate."""
-    _, inverse, counts = np.unique(points, axis=0, return_inverse=True, return_counts=True)
-    return float((counts[inverse.reshape(-1)] > 1).mean())
+    return float((_duplicates(points) > 1).mean())
 
 
 def whitened(points: FloatArray) -> tuple[FloatArray, float]:
@@ -195,7 +208,8 @@ def shuffle_difference(
 
     def joint_entropy(right: FloatArray) -> float:
         points, log_det = whitened(np.hstack([first, right]))
-        return float(entropy_terms(points, k, w).mean() + log_det)
+        terms = entropy_terms(neighbor_distances(points, k), d, w)
+        return float(terms.mean() + log_det)
 
     paired = joint_entropy(second)
     shuffled = [
@@ -363,12 +377,16 @@ def intrinsic_dimension(x: Array, k: int = 20) -> float:
     points = np.unique(_sample(x, "x"), axis=0)
     if len(points) <= k:
         raise EstimationError(f"expected more than k = {k} distinct samples, got {len(points)}")
-    distances = neighbor_distances(points, k)
+    return dimension_from(neighbor_distances(points, k))
+
+
+def dimension_from(distances: FloatArray) -> float:
+    """Return the intrinsic dimension from neighbour distances (n_samples, k) above 0."""
     logs = np.log(distances[:, -1:] / distances[:, :-1])
     total = float(logs.sum())
     if total == 0.0:
         raise EstimationError("expected distances that differ, got samples on a regular lattice")
-    return (k - 2) * len(points) / total
+    return float((distances.shape[1] - 2) * len(distances) / total)
 
 
 def _past_duplicates(distances: FloatArray, ranks: Array) -> tuple[FloatArray, Array]:
@@ -386,7 +404,10 @@ def _past_duplicates(distances: FloatArray, ranks: Array) -> tuple[FloatArray, A
 
 
 def _duplicates(points: FloatArray) -> Array:
-    _, inverse, counts = np.unique(points, axis=0, return_inverse=True, return_counts=True)
+    """Return how many samples equal each one, itself included."""
+    rows = np.ascontiguousarray(points + 0.0)  # -0.0 is equal to 0.0 but has other bytes
+    keys = rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1])))[:, 0]
+    _, inverse, counts = np.unique(keys, return_inverse=True, return_counts=True)
     return counts[inverse.reshape(-1)]
 
 

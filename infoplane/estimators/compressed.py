@@ -1,0 +1,200 @@
+"""Compressed estimator: project a layer, add or use its noise, measure by neighbour distances."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+
+from infoplane.estimators.base import Estimator
+from infoplane.numerics.code_estimates import CellOptions, Code, noise_estimates
+from infoplane.numerics.compression import (
+    KEPT_COMPONENTS,
+    RELATIVE_NOISE,
+    basis_hash,
+    check_options,
+    choose_dim,
+    root_mean_square,
+    stability,
+)
+from infoplane.numerics.projection import (
+    PrincipalBasis,
+    principal_basis,
+    row_chunks,
+    streaming_basis,
+)
+from infoplane.records import Array, Estimate, IntArray, LayerInfo, RunData
+
+_BASIS_SAMPLES = 20_000  # rows over all checkpoints that the basis of a layer is fitted on
+_TRIAL_CHECKPOINTS = 4  # checkpoints at which a dimension is tried
+
+
+@dataclass(frozen=True, eq=False)
+class SharedByRun:
+    """What all cells of a run share."""
+
+    labels: IntArray | None
+    noise: float  # standard deviation of the noise that is added where none is declared
+    declared: tuple[str, ...]  # layers with noise of their own
+
+
+@dataclass(frozen=True, eq=False)
+class SharedByLayer:
+    """What all checkpoints of a layer share."""
+
+    run: SharedByRun
+    basis: PrincipalBasis
+    dim: int
+    noise: float
+    noisy: bool | None
+    upstream_noise: bool
+    diagnostics: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Compressed(Estimator):
+    """Information of wide layers with Gaussian noise, through a low-dimensional code.
+
+    A layer of a deterministic network holds infinitely many bits of a continuous input. The
+    estimate is I(X; T + noise): noise of one absolute size for all layers and checkpoints of a run
+    is added to the recorded activations, never fed forward. Layers with declared noise use theirs.
+
+    Parameters
+    ----------
+    mode : {"auto", "noise", "joint", "ksg"}
+        How I(X;T) is estimated.
+    noise : float, "relative" or None
+        Standard deviation of the added noise. None: 0.1 times the median over layers of the root
+        mean square of the activations at the last checkpoint. ``relative``: 0.1 times that of each
+        cell; changes of scale are then invisible.
+    dim : int or "auto"
+        Dimension of the code.
+    k : int or None
+        Neighbours; None for 20, or 40 from 8 dimensions on.
+    folds : int
+        Disjoint folds of the interval.
+    noise_scale : tuple of float
+        Factors on the noise; with several, each is reported on its own.
+    basis : {"pooled", "checkpoint"}
+        Whether a layer has one basis for all checkpoints or each its own.
+    max_samples : int
+        Samples used at most; above, a random subset.
+    cross_check : bool
+        Whether to count neighbours for a second value of I(X;T), from at most 1000 samples.
+
+    Raises
+    ------
+    InputError
+        If a parameter is out of range.
+
+    References
+    ----------
+    Butakov et al., "Information bottleneck analysis of deep neural networks via lossy
+    compression", ICLR 2024; Goldfeld et al., "Estimating information flow in deep neural
+    networks", ICML 2019; Ross, PLoS ONE 9 (2014).
+    """
+
+    mode: str = "auto"
+    noise: float | str | None = None
+    dim: int | str = "auto"
+    k: int | None = None
+    folds: int = 10
+    noise_scale: tuple[float, ...] = (1.0,)
+    basis: str = "pooled"
+    max_samples: int = 20_000
+    cross_check: bool = False
+
+    name: ClassVar[str] = "compressed"
+    title: ClassVar[str] = "lossy compression"
+    version: ClassVar[str] = "1"
+    quantities: ClassVar[tuple[str, ...]] = ("ixt", "ity", "ixt_given_y")
+
+    def __post_init__(self) -> None:
+        check_options(self.mode, self.noise, self.dim, self.k, self.folds)
+
+    def prepare_run(self, run: RunData, rng: np.random.Generator) -> SharedByRun:
+        """Return labels and the one size of noise of the run."""
+        if isinstance(self.noise, int | float):
+            noise = float(self.noise)
+        else:
+            sizes = [root_mean_square(run.activations(run.steps[-1], x.name)) for x in run.layers]
+            noise = RELATIVE_NOISE * float(np.median(sizes)) or 1.0
+        declared = tuple(layer.name for layer in run.layers if layer.noise is not None)
+        return SharedByRun(run.probe.labels, noise, declared)
+
+    def prepare_layer(
+        self, shared: SharedByRun, run: RunData, layer: LayerInfo, rng: np.random.Generator
+    ) -> SharedByLayer:
+        """Return the basis fitted on all checkpoints of a layer, and the dimension of its code."""
+        rows = self._rows(run.probe.n_samples, rng)
+        each = max(2, _BASIS_SAMPLES // len(run.steps))
+        fitted = rows if len(rows) <= each else rows[:: -(-len(rows) // each)]
+
+        def chunks() -> Iterator[Array]:
+            for step in run.steps:
+                yield from row_chunks(run.activations(step, layer.name)[fitted])
+
+        kept = min(KEPT_COMPONENTS, layer.n_units, len(fitted) * len(run.steps))
+        basis = streaming_basis(chunks, layer.n_units, kept, rng)
+        noise = shared.noise if layer.noise is None else layer.noise
+        count = min(_TRIAL_CHECKPOINTS, len(run.steps))
+        chosen = np.unique(np.linspace(0, len(run.steps) - 1, count).round().astype(int))
+        trials = []
+        for index in chosen:
+            activations = run.activations(run.steps[int(index)], layer.name)[fitted]
+            trials.append(self._code(basis, activations, 1))
+        dim = choose_dim(trials, noise) if self.dim == "auto" else int(self.dim)
+        dim = min(dim, basis.n_components)
+        before = {other.name for other in run.layers if other.index < layer.index}
+        return SharedByLayer(
+            run=shared,
+            basis=basis,
+            dim=dim,
+            noise=noise,
+            noisy=None if layer.noise is not None else False,
+            upstream_noise=bool(before & set(shared.declared)),
+            diagnostics={
+                "basis": basis_hash(basis),
+                "basis_steps": len(run.steps),
+                "reduction": layer.reduction,
+                "stability": stability([trials[-1]], dim, noise),
+            },
+        )
+
+    def estimate(
+        self, prepared: SharedByLayer, activations: Array, rng: np.random.Generator
+    ) -> Mapping[str, Estimate]:
+        """Return I(X;T), I(T;Y) and I(X;T|Y) of one cell in bits, without labels I(X;T) alone."""
+        rows = self._rows(len(activations), rng)
+        labels = prepared.run.labels
+        basis = prepared.basis
+        if len(rows) < len(activations):
+            activations = activations[rows]
+            labels = None if labels is None else labels[rows]
+        if self.basis == "checkpoint":
+            basis = principal_basis(activations, basis.n_components, rng)
+        noise = prepared.noise
+        if self.noise == "relative" and prepared.noisy is False:
+            noise = RELATIVE_NOISE * root_mean_square(activations) or noise
+        code = self._code(basis, activations, prepared.dim)
+        options = CellOptions(self.k, self.folds, self.cross_check, prepared.upstream_noise)
+        found: dict[str, Estimate] = {}
+        for scale in self.noise_scale:
+            cell = noise_estimates(code, scale * noise, labels, options, rng, noisy=prepared.noisy)
+            cell["ixt"] = replace(
+                cell["ixt"], diagnostics={**cell["ixt"].diagnostics, **prepared.diagnostics}
+            )
+            suffix = f"@noise_scale={scale:g}" if len(self.noise_scale) > 1 else ""
+            found.update({name + suffix: value for name, value in cell.items()})
+        return found
+
+    def _code(self, basis: PrincipalBasis, activations: Array, dim: int) -> Code:
+        scores, residual = basis.project(activations)
+        return Code(scores, dim, basis.n_units, residual)
+
+    def _rows(self, n: int, rng: np.random.Generator) -> IntArray:
+        if n <= self.max_samples:
+            return np.arange(n)
+        return np.sort(rng.permutation(n)[: self.max_samples])

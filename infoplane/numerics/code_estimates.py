@@ -1,0 +1,309 @@
+"""The estimates of one cell from its code: values, intervals, bounds, flags and diagnostics."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from infoplane.errors import EstimationError
+from infoplane.numerics.intervals import Interval, disjoint_folds, fold_interval
+from infoplane.numerics.loss_bounds import activation_loss_bound, capacity
+from infoplane.numerics.neighbors import (
+    LOG2_E,
+    duplicate_fraction,
+    kozachenko_leonenko_entropy,
+    ksg_mutual_information,
+    mixed_mutual_information,
+)
+from infoplane.numerics.noise_channel import (
+    SMALLEST_SAMPLE,
+    default_neighbors,
+    may_contain_noise,
+    mixture_information,
+    noise_entropy,
+    noise_information,
+    reference_bias,
+)
+from infoplane.records import Estimate, FloatArray, IntArray
+
+LEVEL = 0.95
+_CLASS_NEIGHBORS = 3
+_DEGENERATE = 0.65  # intrinsic dimension, as a share of the code's, below which a code is thin
+_EXTRAPOLATED = 0.8  # share of log2(n) above which an estimate extrapolates the density
+_LARGE_LOSS = 0.1  # loss bound, as a share of the estimate
+_CROSS_CHECK_SAMPLES = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class Code:
+    """A layer at one checkpoint, projected.
+
+    Parameters
+    ----------
+    scores : array (n_samples, n_components)
+        Projections on orthonormal directions, of which the first ``dim`` are the code.
+    dim : int
+        Dimension of the code.
+    n_units : int
+        Width of the layer.
+    residual_variance : float
+        Variance of the layer outside of the directions.
+    """
+
+    scores: FloatArray
+    dim: int
+    n_units: int
+    residual_variance: float
+
+    @property
+    def clean(self) -> FloatArray:
+        """The code as recorded (n_samples, dim)."""
+        return self.scores[:, : self.dim]
+
+    @property
+    def variance(self) -> float:
+        """Variance of all units together."""
+        return float(self.scores.var(axis=0).sum()) + self.residual_variance
+
+
+@dataclass(frozen=True)
+class CellOptions:
+    """What the estimates of a cell depend on besides the data."""
+
+    k: int | None = None
+    folds: int = 10
+    cross_check: bool = False
+    upstream_noise: bool = False
+
+
+def noise_estimates(
+    code: Code,
+    noise: float,
+    labels: IntArray | None,
+    options: CellOptions,
+    rng: np.random.Generator,
+    *,
+    noisy: bool | None = None,
+) -> dict[str, Estimate]:
+    """Return the estimates of a cell with Gaussian noise, by quantity.
+
+    Parameters
+    ----------
+    code : Code
+        The projected layer.
+    noise : float
+        Standard deviation of the noise of each unit, above 0.
+    labels : array (n_samples,), optional
+        Class ids; without them there is I(X;T) alone.
+    options : CellOptions
+        Neighbours, folds and what else to compute.
+    rng : numpy.random.Generator
+        Draws the noise and the folds.
+    noisy : bool, optional
+        Whether the code contains the noise already. Unless given, it does if its variance and
+        density allow it.
+    """
+    n, q = code.clean.shape
+    if n < SMALLEST_SAMPLE:
+        return _refused(labels, f"expected at least {SMALLEST_SAMPLE} samples, got {n}", "small_n")
+    if code.variance == 0.0:
+        return _constant(labels)
+    contained = may_contain_noise(code.clean, noise) if noisy is None else noisy
+    draw = rng.standard_normal(code.clean.shape)
+    noisy_code = code.clean if contained else code.clean + noise * draw
+    folds = _folds(n, options.folds, rng)
+    try:
+        ixt = noise_information(noisy_code, noise, options.k, folds)
+    except EstimationError as error:
+        return _refused(labels, str(error), "degenerate_manifold")
+    interval = _interval(ixt.bits, ixt.parts)
+    ceiling = capacity(code.clean, noise, contained=contained)
+    loss = activation_loss_bound(
+        code.scores,
+        q,
+        noise,
+        n_units=code.n_units,
+        residual_variance=code.residual_variance,
+        contained=contained,
+    )
+    flags = _size_flags(n, q)
+    diagnostics = _code_diagnostics(code) | {
+        "mode": "noise",
+        "noise": noise,
+        "noise_relative": noise / math.sqrt(code.variance / code.n_units),
+        "noise_source": "recorded" if contained else "added",
+        "loss_bound_t": loss,
+        "loss_bound_x": 0.0,
+        "capacity": ceiling,
+        "k": ixt.k,
+        "weights_norm": ixt.weights_norm,
+        "bias_correction": ixt.bits - ixt.uncorrected,
+        "intrinsic_dimension": ixt.dimension,
+        "id_ratio": ixt.dimension / q,
+        **_interval_diagnostics(interval),
+    }
+    if ixt.dimension < _DEGENERATE * q:
+        flags.append("degenerate_manifold")
+    if options.upstream_noise:
+        flags.append("upper_bound")
+    if loss > _LARGE_LOSS * max(ixt.bits, 0.0):
+        flags.append("large_compression_loss")
+    if ixt.bits > _EXTRAPOLATED * math.log2(n):
+        flags.append("finite_population")
+        if not contained:
+            diagnostics["mixture"] = mixture_information(code.clean, noise, rng)
+    spread = interval.standard_error if interval else 0.0
+    if ixt.bits > ceiling + 3.0 * spread:
+        flags.append("out_of_range")
+    if options.cross_check and not contained:
+        some = slice(0, _CROSS_CHECK_SAMPLES)
+        diagnostics["ksg"] = ksg_mutual_information(code.clean[some], noisy_code[some])
+    estimate = _estimate(ixt.bits, interval, flags, diagnostics)
+    found = {"ixt": replace(estimate, bound_low=0.0, bound_high=ceiling, bound_name="capacity")}
+    if labels is None:
+        return found
+    ity, ity_parts = label_estimate(noisy_code, labels, folds, rng, _size_flags(n, q))
+    found["ity"] = ity
+    found["ixt_given_y"] = _conditional(
+        found["ixt"], ixt.parts, ity, ity_parts, noisy_code, noise, labels
+    )
+    return found
+
+
+def label_estimate(
+    code: FloatArray,
+    labels: IntArray,
+    folds: list[IntArray],
+    rng: np.random.Generator,
+    flags: list[str],
+) -> tuple[Estimate, FloatArray]:
+    """Return I(T_c;Y) and its values on the folds."""
+    bits = mixed_mutual_information(code, labels, _CLASS_NEIGHBORS)
+    parts = np.array(
+        [mixed_mutual_information(code[f], labels[f], _CLASS_NEIGHBORS) for f in folds]
+    )
+    interval = _interval(bits, parts)
+    h_y = label_entropy(labels)
+    some = rng.permutation(len(code))[:_CROSS_CHECK_SAMPLES]
+    null = mixed_mutual_information(code[some], rng.permutation(labels[some]), _CLASS_NEIGHBORS)
+    flags = list(flags)
+    if h_y == 0.0:
+        flags.append("constant")
+    elif bits > h_y:
+        flags.append("saturated")
+    elif abs(null) >= abs(bits):
+        flags.append("null_dominates")
+    diagnostics = {
+        "estimator": "mixed",
+        "k": _CLASS_NEIGHBORS,
+        "h_y": h_y,
+        "null": null,
+        "smallest_class": int(np.unique(labels, return_counts=True)[1].min()),
+        **_interval_diagnostics(interval),
+    }
+    estimate = _estimate(bits, interval, flags, diagnostics)
+    return replace(estimate, bound_low=0.0, bound_high=h_y, bound_name="h_y"), parts
+
+
+def label_entropy(labels: IntArray) -> float:
+    """Return the entropy of the labels in bits, by plug-in."""
+    counts = np.unique(labels, return_counts=True)[1]
+    shares = counts / counts.sum()
+    return float(-(shares * np.log2(shares)).sum()) + 0.0
+
+
+def _conditional(
+    ixt: Estimate,
+    ixt_parts: FloatArray,
+    ity: Estimate,
+    ity_parts: FloatArray,
+    code: FloatArray,
+    noise: float,
+    labels: IntArray,
+) -> Estimate:
+    """Return I(X;T|Y) = I(X;T) - I(T;Y), for Y a function of X, and the direct value beside it."""
+    assert ixt.bits is not None
+    assert ity.bits is not None
+    bits = ixt.bits - ity.bits
+    interval = _interval(bits, ixt_parts - ity_parts)
+    flags = list(ixt.flags)
+    direct = _direct_conditional(code, noise, labels)
+    error = interval.standard_error if interval else 0.0
+    if direct is not None and abs(direct - bits) > 0.2 * LOG2_E + 3.0 * error:
+        flags.append("chain_rule_gap")
+    diagnostics = {"direct": direct, **_interval_diagnostics(interval)}
+    return replace(_estimate(bits, interval, flags, diagnostics), bound_low=0.0)
+
+
+def _direct_conditional(code: FloatArray, noise: float, labels: IntArray) -> float | None:
+    """Return sum_y p(y) h(T_c|y) - h(noise) in bits, or None if a class is too small."""
+    n, q = code.shape
+    total = 0.0
+    for label, size in zip(*np.unique(labels, return_counts=True), strict=True):
+        k = default_neighbors(int(size), q)
+        if size < max(5 * k, 20 * q, SMALLEST_SAMPLE):
+            return None
+        bias = reference_bias(int(size), k, q) * LOG2_E
+        total += size / n * (kozachenko_leonenko_entropy(code[labels == label], k) - bias)
+    return float(total) - noise_entropy(q, noise) * LOG2_E
+
+
+def _folds(n: int, folds: int, rng: np.random.Generator) -> list[IntArray]:
+    """Return folds of at least 50 samples, or none if not even 3 fit."""
+    wanted = min(folds, n // SMALLEST_SAMPLE)
+    return disjoint_folds(n, wanted, rng) if wanted >= 3 else []
+
+
+def _interval(whole: float, parts: FloatArray) -> Interval | None:
+    return fold_interval(whole, parts, LEVEL) if len(parts) else None
+
+
+def _interval_diagnostics(interval: Interval | None) -> dict[str, Any]:
+    if interval is None:
+        return {"se": None, "drift": None}
+    return {"se": interval.standard_error, "drift": interval.drift}
+
+
+def _code_diagnostics(code: Code) -> dict[str, Any]:
+    n = len(code.scores)
+    kept = float(code.clean.var(axis=0).sum())
+    return {
+        "dim": code.dim,
+        "n": n,
+        "n_units": code.n_units,
+        "log2_n": math.log2(n),
+        "explained_variance": kept / code.variance,
+        "duplicates": duplicate_fraction(code.clean),
+    }
+
+
+def _size_flags(n: int, dim: int) -> list[str]:
+    return ["small_n"] if n < max(200, 20 * dim) else []
+
+
+def _estimate(
+    bits: float, interval: Interval | None, flags: list[str], diagnostics: dict[str, Any]
+) -> Estimate:
+    if bits < 0.0:
+        flags = [*flags, "negative"]
+    estimate = Estimate(bits, flags=tuple(dict.fromkeys(flags)), diagnostics=diagnostics)
+    if interval is None:
+        return estimate
+    return replace(estimate, low=interval.low, high=interval.high, method="subsample", level=LEVEL)
+
+
+def _refused(labels: IntArray | None, reason: str, flag: str) -> dict[str, Estimate]:
+    names = ("ixt",) if labels is None else ("ixt", "ity", "ixt_given_y")
+    return {name: Estimate(None, flags=(flag,), diagnostics={"reason": reason}) for name in names}
+
+
+def _constant(labels: IntArray | None) -> dict[str, Estimate]:
+    """Return zeros: a layer that does not vary tells nothing, whatever the noise."""
+    names = ("ixt",) if labels is None else ("ixt", "ity", "ixt_given_y")
+    reason = "the layer does not vary over the samples"
+    return {
+        name: Estimate(0.0, flags=("constant",), diagnostics={"reason": reason}) for name in names
+    }

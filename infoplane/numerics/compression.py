@@ -1,0 +1,277 @@
+"""Information of wide layers through a low-dimensional code, with a bound on what it lost."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from infoplane.errors import InputError
+from infoplane.numerics.code_estimates import CellOptions, Code, noise_estimates
+from infoplane.numerics.loss_bounds import activation_loss_bound
+from infoplane.numerics.noise_channel import SMALLEST_SAMPLE, noise_information
+from infoplane.numerics.projection import PrincipalBasis, principal_basis, row_chunks
+from infoplane.records import Array, Estimate, FloatArray, checked_activations, class_ids
+
+MODES = ("auto", "noise", "joint", "ksg")
+RELATIVE_NOISE = 0.1  # standard deviation of added noise, as a share of the root mean square
+KEPT_COMPONENTS = 64  # directions whose covariance enters the loss bound in full
+LARGEST_DIM = 10
+_CANDIDATES = (1, 2, 3, 4, 6, 8, 10)
+_TRIAL_SAMPLES = 1000
+
+
+@dataclass(frozen=True)
+class CompressedInformation:
+    """What a layer tells about input and label, and what to know of the compression.
+
+    Parameters
+    ----------
+    ixt, ity, ixt_given_y : Estimate
+        I(X;T), I(T;Y) and I(X;T|Y) of the code in bits; None without labels.
+    dim : int
+        Dimension of the code.
+    noise : float or None
+        Standard deviation of the noise of each unit; None without noise.
+    loss_bound_t : float or None
+        The compression of the layer lost at most so many bits of I(X;T).
+    loss_bound_x : float or None
+        The compression of the inputs lost at most so many bits; 0 if they were not compressed.
+    capacity : float or None
+        The largest I(X;T) that the variance and the noise of the code allow, in bits.
+    diagnostics : mapping
+        What else was measured, by name.
+    """
+
+    ixt: Estimate
+    ity: Estimate | None
+    ixt_given_y: Estimate | None
+    dim: int
+    noise: float | None
+    loss_bound_t: float | None
+    loss_bound_x: float | None
+    capacity: float | None
+    diagnostics: Mapping[str, Any] = field(default_factory=dict)
+
+
+def compressed_information(
+    activations: Array,
+    labels: Array | None = None,
+    inputs: Array | None = None,
+    *,
+    mode: str = "auto",
+    noise: float | None = None,
+    dim: int | str = "auto",
+    basis: PrincipalBasis | Array | None = None,
+    k: int | None = None,
+    folds: int = 10,
+    seed: int = 0,
+    noisy: bool | None = None,
+) -> CompressedInformation:
+    """Estimate I(X;T), I(T;Y) and I(X;T|Y) of a layer through a low-dimensional code.
+
+    Parameters
+    ----------
+    activations : array (n_samples, n_units)
+        The layer.
+    labels : array (n_samples,), optional
+        Class ids; needed for I(T;Y) and I(X;T|Y).
+    inputs : array (n_samples, ...), optional
+        The inputs, or a second view; needed by the modes "joint" and "ksg".
+    mode : {"auto", "noise", "joint", "ksg"}
+        ``noise`` estimates I(X;T) of the layer with Gaussian noise, from the layer alone. ``joint``
+        takes the shuffle difference of the codes of layer and inputs, ``ksg`` counts neighbours.
+        ``auto`` is ``noise``.
+    noise : float, optional
+        Standard deviation of the noise of each unit. Unless given, noise of 0.1 root mean square
+        of the activations is added.
+    dim : int or "auto"
+        Dimension of the code. ``auto`` takes the smallest one whose loss bound is below a tenth of
+        the estimate, within what the number of samples allows.
+    basis : PrincipalBasis or array (n_units, n_components), optional
+        Orthonormal directions to project on; the principal ones unless given.
+    k : int, optional
+        Neighbours; by default 20, or 40 from 8 dimensions on.
+    folds : int, default 10
+        Disjoint folds of the interval.
+    seed : int, default 0
+        Of noise, folds and permutations.
+    noisy : bool, optional
+        Whether the activations contain a given ``noise`` already. Unless said, they do if their
+        variance and density allow it; otherwise it is added.
+
+    Returns
+    -------
+    CompressedInformation
+        In bits.
+
+    Raises
+    ------
+    InputError
+        If arrays are not finite, differ in length, or a parameter is out of range.
+    EstimationError
+        In the modes "joint" and "ksg", if the codes are degenerate.
+
+    References
+    ----------
+    Butakov et al., "Information bottleneck analysis of deep neural networks via lossy
+    compression", ICLR 2024; noise after Goldfeld et al., ICML 2019.
+    """
+    layer = checked_activations(activations)
+    n = len(layer)
+    classes = None if labels is None else class_ids(labels)
+    for name, other in (("labels", classes), ("inputs", inputs)):
+        if other is not None and len(other) != n:
+            raise InputError(f"expected {name} of the {n} samples, got {len(other)}")
+    check_options(mode, noise, dim, k, folds)
+    rng = np.random.default_rng(seed)
+    directions = _resolved_basis(basis, layer, rng)
+    scores, residual = directions.project(layer)
+    if mode in ("joint", "ksg"):
+        raise InputError("mode not built")
+    size = noise if noise is not None else RELATIVE_NOISE * root_mean_square(layer)
+    contained = noisy if noise is not None else False
+    whole = Code(scores, 1, layer.shape[1], residual)
+    if size == 0.0:
+        size = 1.0  # all activations are 0: the layer is constant at any noise
+    chosen = choose_dim([whole], size) if dim == "auto" else min(int(dim), scores.shape[1])
+    code = Code(scores, chosen, layer.shape[1], residual)
+    found = noise_estimates(
+        code, size, classes, CellOptions(k, folds, cross_check=True), rng, noisy=contained
+    )
+    diagnostics = dict(found["ixt"].diagnostics)
+    diagnostics["basis"] = basis_hash(directions)
+    diagnostics["stability"] = stability([whole], chosen, size)
+    return CompressedInformation(
+        ixt=found["ixt"],
+        ity=found.get("ity"),
+        ixt_given_y=found.get("ixt_given_y"),
+        dim=chosen,
+        noise=size,
+        loss_bound_t=diagnostics.get("loss_bound_t"),
+        loss_bound_x=diagnostics.get("loss_bound_x"),
+        capacity=diagnostics.get("capacity"),
+        diagnostics=diagnostics,
+    )
+
+
+def check_options(
+    mode: str, noise: float | str | None, dim: int | str, k: int | None, folds: int
+) -> None:
+    """Check what function and estimator share.
+
+    Raises
+    ------
+    InputError
+        If a value is out of range.
+    """
+    if mode not in MODES:
+        raise InputError(f"expected mode {', '.join(MODES)}, got {mode!r}")
+    if isinstance(noise, str):
+        if noise != "relative":
+            raise InputError(f"expected noise as a number or 'relative', got {noise!r}")
+    elif noise is not None and not (math.isfinite(noise) and noise > 0.0):
+        raise InputError(f"expected noise above 0, got {noise}")
+    if isinstance(dim, str) and dim != "auto":
+        raise InputError(f"expected dim as a whole number or 'auto', got {dim!r}")
+    if not isinstance(dim, str) and dim < 1:
+        raise InputError(f"expected dim of at least 1, got {dim}")
+    if k is not None and k < 3:
+        raise InputError(f"expected k of at least 3, got {k}")
+    if folds < 3:
+        raise InputError(f"expected at least 3 folds, got {folds}")
+
+
+def root_mean_square(activations: Array) -> float:
+    """Return the root mean square over samples and units, read in chunks."""
+    total = sum(float(np.square(c, dtype=np.float64).sum()) for c in row_chunks(activations))
+    return math.sqrt(total / activations.size)
+
+
+def largest_dim(n: int, n_components: int) -> int:
+    """Return the largest dimension that ``n`` samples support: n >= 200 * 2^(q/2), at most 10."""
+    supported = int(2.0 * math.log2(max(n, 1) / 200.0)) if n > 200 else 1
+    return max(1, min(LARGEST_DIM, supported, n_components))
+
+
+def choose_dim(codes: list[Code], noise: float) -> int:
+    """Return the smallest dimension that loses at most a tenth of I(X;T) at every checkpoint.
+
+    Parameters
+    ----------
+    codes : list of Code
+        The layer at a few checkpoints, on one basis; their ``dim`` does not matter.
+    noise : float
+        Standard deviation of the noise of each unit.
+    """
+    n, components = codes[0].scores.shape
+    cap = largest_dim(n, components)
+    varied = [code for code in codes if code.variance > 0.0]
+    if n < SMALLEST_SAMPLE:
+        return cap
+    for dim in _CANDIDATES:
+        if dim >= cap:
+            break
+        if all(_loss(code, dim, noise) <= 0.1 * _trial(code, dim, noise) for code in varied):
+            return dim
+    return cap
+
+
+def stability(codes: list[Code], dim: int, noise: float) -> dict[str, list[float]]:
+    """Return trial estimates of I(X;T_c) in bits at half, the chosen and twice the dimension.
+
+    Keys are the dimensions, values one estimate per code, each from at most 1000 samples.
+    """
+    n, components = codes[0].scores.shape
+    if n < SMALLEST_SAMPLE:
+        return {}
+    dims = sorted({max(1, dim // 2), dim, min(2 * dim, components)})
+    varied = [code for code in codes if code.variance > 0.0]
+    return {str(d): [_trial(code, d, noise) for code in varied] for d in dims}
+
+
+def basis_hash(basis: PrincipalBasis) -> str:
+    """Return 16 hexadecimal digits that name a basis."""
+    digest = hashlib.sha256(np.ascontiguousarray(basis.mean).tobytes())
+    digest.update(np.ascontiguousarray(basis.components).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _loss(code: Code, dim: int, noise: float) -> float:
+    return activation_loss_bound(
+        code.scores,
+        dim,
+        noise,
+        n_units=code.n_units,
+        residual_variance=code.residual_variance,
+        contained=False,
+    )
+
+
+def _trial(code: Code, dim: int, noise: float) -> float:
+    """Return I(X;T_c) at one dimension from a part of the samples."""
+    some = code.scores[:: max(1, len(code.scores) // _TRIAL_SAMPLES), :dim]
+    draw = np.random.default_rng(0).standard_normal(some.shape)
+    return noise_information(some + noise * draw, noise).bits
+
+
+def _resolved_basis(
+    basis: PrincipalBasis | Array | None, layer: Array, rng: np.random.Generator
+) -> PrincipalBasis:
+    if basis is None:
+        return principal_basis(layer, min(KEPT_COMPONENTS, *layer.shape), rng)
+    if isinstance(basis, PrincipalBasis):
+        return basis
+    columns: FloatArray = np.asarray(basis, dtype=np.float64)
+    if columns.ndim != 2 or columns.shape[0] != layer.shape[1]:
+        raise InputError(
+            f"expected a basis of shape ({layer.shape[1]}, n_components), got {columns.shape}"
+        )
+    if not np.allclose(columns.T @ columns, np.eye(columns.shape[1]), atol=1e-6):
+        raise InputError("expected a basis of orthonormal columns")
+    mean = layer.mean(axis=0, dtype=np.float64)
+    return PrincipalBasis(mean, columns, np.full(columns.shape[1], math.nan), math.nan)

@@ -1,0 +1,136 @@
+"""How much information a compression can have lost: bounds that hold for every distribution.
+
+A small reconstruction error bounds nothing, since what matters may sit in the direction of least
+variance. With noise of known size in the layer, the entropy of what is left out is bounded by that
+of a normal variable, and its conditional entropy from below by the noise.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from infoplane.errors import InputError
+from infoplane.numerics.neighbors import LOG2_E
+from infoplane.records import FloatArray
+
+
+def activation_loss_bound(
+    scores: FloatArray,
+    dim: int,
+    noise: float,
+    *,
+    n_units: int,
+    residual_variance: float,
+    contained: bool = True,
+) -> float:
+    """Return an upper bound on I(X;T) - I(X;T_c), in bits.
+
+    1/2 log2 det(C_rest / sigma^2), where C_rest is the covariance of what is left out, given the
+    code. Along the directions in ``scores`` it is used in full; the other units - n_components
+    directions have the determinant that is largest for their total variance. If the scores are the
+    layer's own principal components, this is 1/2 sum_{j > q} log2(lambda_j / sigma^2).
+
+    Parameters
+    ----------
+    scores : array (n_samples, n_components)
+        Projections of the layer on orthonormal directions; the first ``dim`` are the code.
+    dim : int
+        Dimension of the code.
+    noise : float
+        Standard deviation of the noise of each unit.
+    n_units : int
+        Width of the layer.
+    residual_variance : float
+        Variance of the layer outside of the directions.
+    contained : bool, default True
+        Whether the scores contain the noise; otherwise its variance is added.
+    """
+    variance = noise**2
+    added = 0.0 if contained else variance
+    covariance = _covariance(scores) + added * np.eye(scores.shape[1])
+    nats = 0.0
+    if scores.shape[1] > dim:
+        cross = covariance[:dim, dim:]
+        rest = (
+            covariance[dim:, dim:]
+            - cross.T @ np.linalg.lstsq(covariance[:dim, :dim], cross, rcond=None)[0]
+        )
+        nats += _log_ratio(np.linalg.eigvalsh(rest), variance)
+    outside = n_units - scores.shape[1]
+    if outside > 0:
+        mean = np.array([residual_variance / outside + added])
+        nats += outside * _log_ratio(mean, variance)
+    return 0.5 * nats * LOG2_E
+
+
+def capacity(scores: FloatArray, noise: float, *, contained: bool = True) -> float:
+    """Return the largest I(X;T_c), in bits, of a code with this covariance and noise.
+
+    1/2 log2 det(C / sigma^2): the entropy of a normal variable less that of the noise.
+    """
+    added = 0.0 if contained else noise**2
+    values = np.linalg.eigvalsh(_covariance(scores)) + added
+    return 0.5 * _log_ratio(values, noise**2) * LOG2_E
+
+
+def input_loss_bound(code: FloatArray, inputs: FloatArray, noise: float) -> float:
+    """Return an upper bound on I(X;T_c) - I(E(X);T_c), in bits, where E(X) compresses the input.
+
+    1/2 log2 det(R / sigma^2) with R the covariance of the residuals of a regression of the noisy
+    code on E(X), each half of the samples predicted by a fit to the other. The regression may be
+    any; linear and quadratic terms are tried and the smaller bound counts.
+
+    Parameters
+    ----------
+    code : array (n_samples, q)
+        Noisy code of the layer.
+    inputs : array (n_samples, n_dims)
+        Compressed inputs, rows in the same order.
+    noise : float
+        Standard deviation of the noise of the code.
+
+    Raises
+    ------
+    InputError
+        If the arrays differ in length.
+    """
+    if len(code) != len(inputs):
+        raise InputError(
+            f"expected rows that belong together, got {len(code)} and {len(inputs)} samples"
+        )
+    centred = inputs - inputs.mean(axis=0)
+    spread = centred.std(axis=0)
+    scaled = centred[:, spread > 0] / spread[spread > 0]
+    first, second = np.triu_indices(scaled.shape[1])
+    linear = np.hstack([np.ones((len(code), 1)), scaled])
+    quadratic = np.hstack([linear, scaled[:, first] * scaled[:, second]])
+    bounds = []
+    for features in (linear, quadratic):
+        if 10 * features.shape[1] <= len(code):
+            residuals = _crossed_residuals(features, code)
+            second_moment = residuals.T @ residuals / len(code)
+            bounds.append(0.5 * _log_ratio(np.linalg.eigvalsh(second_moment), noise**2) * LOG2_E)
+    return min(bounds, default=math.inf)
+
+
+def _crossed_residuals(features: FloatArray, target: FloatArray) -> FloatArray:
+    residuals = np.empty_like(target)
+    half = np.arange(len(target)) % 2 == 0
+    for fitted, held_out in ((half, ~half), (~half, half)):
+        slopes = np.linalg.lstsq(features[fitted], target[fitted], rcond=None)[0]
+        residuals[held_out] = target[held_out] - features[held_out] @ slopes
+    return residuals
+
+
+def _covariance(scores: FloatArray) -> FloatArray:
+    centred = scores - scores.mean(axis=0)
+    return np.asarray(centred.T @ centred / len(centred))
+
+
+def _log_ratio(values: NDArray[np.floating[Any]], variance: float) -> float:
+    """Return the sum of log(values / variance), none below 0: no variance is below the noise."""
+    return float(np.log(np.maximum(values, variance) / variance).sum())

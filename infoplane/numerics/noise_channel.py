@@ -1,0 +1,211 @@
+"""Information of a layer with additive Gaussian noise, from a low-dimensional projection of it.
+
+T = S + sigma Z with S a function of the input X and Z standard normal. Its projection T_c on q
+orthonormal directions has h(T_c|X) = (q/2) log(2 pi e sigma^2), so I(X;T_c) = h(T_c) - h(T_c|X)
+needs neither X nor a joint sample (Goldfeld et al., ICML 2019, for the noise; Butakov et al., ICLR
+2024, for the compression).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from scipy.special import digamma, polygamma
+
+from infoplane.numerics.neighbor_search import neighbor_distances
+from infoplane.numerics.neighbors import (
+    LOG2_E,
+    dimension_from,
+    entropy_terms,
+    log_unit_ball,
+    minimum_norm_weights,
+    whitened,
+)
+from infoplane.records import FloatArray, IntArray
+
+SMALLEST_SAMPLE = 50  # no estimate below
+
+
+@dataclass(frozen=True)
+class NoiseInformation:
+    """I(X;T_c) of one code, in bits.
+
+    Parameters
+    ----------
+    bits : float
+        The estimate.
+    parts : array (n_folds,)
+        Estimates from each fold.
+    uncorrected : float
+        The estimate without the correction.
+    dimension : float
+        Intrinsic dimension of the noisy code.
+    k : int
+        Neighbours used.
+    weights_norm : float
+        Euclidean norm of their weights; the variance grows with it.
+    """
+
+    bits: float
+    parts: FloatArray
+    uncorrected: float
+    dimension: float
+    k: int
+    weights_norm: float
+
+
+def default_neighbors(n: int, n_dims: int) -> int:
+    """Return the number of neighbours for ``n`` samples: 20, or 40 from 8 dimensions on."""
+    wanted = 40 if n_dims >= 8 else 20
+    return max(min(wanted, n // 50), min(5, n - 1))
+
+
+def noise_information(
+    code: FloatArray, noise: float, k: int | None = None, folds: list[IntArray] | None = None
+) -> NoiseInformation:
+    """Return I(X;T_c) of a code that contains Gaussian noise.
+
+    The entropy is the weighted Kozachenko-Leonenko estimate after whitening, less the mean error
+    that the same estimate makes on normal samples of this size: at no information, and for normal
+    codes at any, nothing of its bias is left.
+
+    Parameters
+    ----------
+    code : array (n_samples, q)
+        Projection of the noisy layer on orthonormal directions.
+    noise : float
+        Standard deviation of the noise in each direction.
+    k : int, optional
+        Neighbours, at least 3; `default_neighbors` unless given.
+    folds : list of arrays, optional
+        Indices of the folds to estimate separately.
+
+    Raises
+    ------
+    EstimationError
+        If the code is degenerate, i.e. contains no noise.
+    """
+    n, q = code.shape
+    points, log_det = whitened(code)
+    # Of unit covariance now; the determinant enters both whole and folds alike.
+    rest = log_det - noise_entropy(q, noise)
+    neighbors = default_neighbors(n, q) if k is None else min(k, n - 1)
+    distances = neighbor_distances(points, neighbors)
+    weights = np.array(minimum_norm_weights(neighbors, q))
+    uncorrected = float(entropy_terms(distances, q, weights).mean()) + rest
+    parts = []
+    for fold in folds or []:
+        size = len(fold)
+        few = default_neighbors(size, q) if k is None else min(k, size - 1)
+        shorter = np.array(minimum_norm_weights(few, q))
+        terms = entropy_terms(neighbor_distances(points[fold], few), q, shorter)
+        bias = reference_bias(size, few, q)
+        parts.append((float(terms.mean()) - bias + rest) * LOG2_E)
+    distinct = distances[distances[:, 0] > 0]
+    return NoiseInformation(
+        bits=(uncorrected - reference_bias(n, neighbors, q)) * LOG2_E,
+        parts=np.array(parts),
+        uncorrected=uncorrected * LOG2_E,
+        dimension=dimension_from(distinct),
+        k=neighbors,
+        weights_norm=float(np.linalg.norm(weights)),
+    )
+
+
+def noise_entropy(n_dims: int, noise: float) -> float:
+    """Return the entropy of the noise, h(T_c|X), in nats."""
+    return 0.5 * n_dims * math.log(2.0 * math.pi * math.e * noise**2)
+
+
+@lru_cache(maxsize=512)
+def reference_bias(n: int, k: int, n_dims: int) -> float:
+    """Return the expected error of the entropy estimate on ``n`` standard normal samples, in nats.
+
+    The probability u of the ball that reaches to the j-th neighbour is Beta(j, n - j) whatever the
+    density. With rho(u, x) the radius of the ball of probability u around x,
+    E d log rho_j is an integral over u and over the squared norm of x, chi-squared with d degrees
+    of freedom; both are done by quadrature.
+    """
+    from scipy.special import chndtr, roots_genlaguerre
+    from scipy.stats import beta
+
+    nodes, masses = roots_genlaguerre(24, 0.5 * n_dims - 1.0)
+    masses = masses / masses.sum()
+    shares = np.exp(np.linspace(math.log(0.02 / n), math.log(min(0.9, (2.0 * k + 20.0) / n)), 48))
+    log_radius = np.linspace(math.log(shares[0]) / n_dims - 3.0, 4.0, 800)
+    excess = np.zeros(len(shares))
+    for half_square, mass in zip(nodes, masses, strict=True):
+        reached = chndtr(np.exp(2.0 * log_radius), n_dims, 2.0 * half_square)
+        rising = np.flatnonzero((reached > 1e-14) & (reached < 1.0 - 1e-12))
+        radius = np.interp(np.log(shares), np.log(reached[rising]), log_radius[rising])
+        log_density = -half_square - 0.5 * n_dims * math.log(2.0 * math.pi)
+        # How far the mean density within the ball is below the density at its centre.
+        excess += mass * (n_dims * radius + log_unit_ball(n_dims) + log_density - np.log(shares))
+    quantiles = (np.arange(32) + 0.5) / 32.0
+    ranks = np.arange(1, k + 1)
+    drawn = beta.ppf(quantiles[None, :], ranks[:, None], n - ranks[:, None])
+    by_rank = np.interp(np.log(drawn), np.log(shares), excess).mean(axis=1)
+    weights = np.array(minimum_norm_weights(k, n_dims))
+    return float(by_rank @ weights) + math.log(n - 1) - float(digamma(n))
+
+
+def may_contain_noise(code: FloatArray, noise: float, k: int = 20) -> bool:
+    """Return whether a code (n_samples, q) may contain Gaussian noise of this size.
+
+    No direction can then have less variance than the noise, and no density can be higher than that
+    of the noise alone. Low density without noise passes too.
+    """
+    n, q = code.shape
+    centred = code - code.mean(axis=0)
+    smallest = float(np.linalg.eigvalsh(centred.T @ centred / n)[0])
+    if smallest < noise**2 * (1.0 - 5.0 * math.sqrt((2.0 + q) / n)):
+        return False
+    neighbors = min(k, n - 1)
+    distances = neighbor_distances(centred, neighbors)[:, -1]
+    highest = -0.5 * q * math.log(2.0 * math.pi * noise**2)
+    radius = math.exp(
+        (digamma(neighbors) - math.log(n - 1) - log_unit_ball(q) - highest
+         - 3.0 * math.sqrt(polygamma(1, neighbors))) / q
+    )  # fmt: skip
+    return float((distances < radius).mean()) < 0.01
+
+
+def mixture_information(
+    clean: FloatArray, noise: float, rng: np.random.Generator, n_points: int = 500
+) -> float:
+    """Return I(X;T_c) in bits if X takes only the recorded values, each equally often.
+
+    The entropy of the mixture of normals around the recorded codes, averaged over ``n_points``
+    random points of it. At most log2(n_samples).
+
+    Parameters
+    ----------
+    clean : array (n_samples, q)
+        Code before the noise.
+    noise : float
+        Standard deviation of the noise.
+    rng : numpy.random.Generator
+        Draws the points.
+    n_points : int, default 500
+        Points to average over.
+
+    References
+    ----------
+    Goldfeld et al., "Estimating information flow in deep neural networks", ICML 2019, section 4.
+    """
+    n, q = clean.shape
+    scaled = (clean - clean.mean(axis=0)) / noise
+    chosen = rng.permutation(n)[:n_points]
+    shift = rng.standard_normal((len(chosen), q))
+    points = scaled[chosen] + shift
+    # Distances from differences: |a|^2 + |b|^2 - 2ab cancels where noise is small.
+    gaps = np.zeros((len(chosen), n))
+    for axis in range(q):
+        gaps += (points[:, axis, None] - scaled[None, :, axis]) ** 2
+    own = 0.5 * (shift**2).sum(axis=1)
+    # log p(t|own) - log mean_j p(t|j); the own term is in the sum, so it is never empty.
+    ratio = np.log(np.exp(own[:, None] - 0.5 * gaps).mean(axis=1))
+    return float(-ratio.mean() * LOG2_E)
