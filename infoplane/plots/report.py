@@ -1,0 +1,84 @@
+"""The HTML report: one file that makes no request and runs no script but its own."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from html import escape
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from infoplane.errors import RunFileError
+from infoplane.plots import report_sections as sections
+from infoplane.plots.view import View
+
+
+def render_report(results: Mapping[str, Any], *, title: str | None = None) -> str:
+    """Return the report of a results document as one HTML page.
+
+    Parameters
+    ----------
+    results : mapping
+        A results document.
+    title : str, optional
+        Heading; the groups of runs by default.
+
+    Raises
+    ------
+    NotFoundError
+        If the results hold no rows.
+    """
+    view = View.of(results)
+    title = title or "Information plane — " + ", ".join(view.groups[:4])
+    parts: list[tuple[str, str, str]] = []
+    for i, group in enumerate(view.groups):
+        parts.extend(sections.group_sections(view, group, i))
+    parts.extend(sections.closing_sections(view))
+    body = [
+        f"<h1>{escape(title)}</h1>",
+        f'<p class="quiet">{escape(sections.provenance_line(view))}</p>',
+        "<nav>" + "".join(f'<a href="#{a}">{escape(h)}</a>' for a, h, _ in parts) + "</nav>",
+        sections.key_cards(view),
+        *sections.notes(view),
+    ]
+    for anchor, heading, markup in parts:
+        body.append(f'<section id="{anchor}"><h2>{escape(heading)}</h2>\n{markup}</section>')
+    script = _asset("report.js")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = (
+        "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
+        f"script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    )
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta name="generator" content="infoplane">\n<link rel="icon" href="data:,">\n'
+        f"<title>{escape(title)}</title>\n<style>\n{_asset('report.css')}</style>\n</head>\n"
+        "<body>\n<main>\n" + "\n".join(body) + "\n</main>\n"
+        f"<script>{script}</script>\n</body>\n</html>\n"
+    )
+
+
+def write_report(results: Mapping[str, Any], path: str | Path, *, title: str | None = None) -> None:
+    """Write the report of a results document to a file.
+
+    Raises
+    ------
+    NotFoundError
+        If the results hold no rows.
+    RunFileError
+        If the file cannot be written.
+    """
+    page = render_report(results, title=title)
+    path = Path(path)
+    try:
+        path.write_text(page, encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise RunFileError(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def _asset(name: str) -> str:
+    return resources.files("infoplane.plots").joinpath(name).read_text(encoding="utf-8")

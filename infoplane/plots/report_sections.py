@@ -1,0 +1,420 @@
+"""The sections of the report, each an anchor, a heading and markup."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from html import escape
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from infoplane.phases import LayerVerdict, layer_verdicts
+from infoplane.plots import html
+from infoplane.plots.compression import compression
+from infoplane.plots.html import Cell, table
+from infoplane.plots.plane import plane
+from infoplane.plots.steps import spectral, steps
+from infoplane.plots.style import bits
+from infoplane.plots.view import View
+from infoplane.records import QUANTITIES
+
+Section: TypeAlias = tuple[str, str, str]
+
+_CAUTION = (
+    "For a deterministic network with continuous activations, I(X;T) is infinite or constant. "
+    "What is shown is an entropy at the resolution of the estimator: a fall means that the "
+    "activations gather into fewer cells of that size (geometric compression), not that "
+    "information was lost. DSE is not Shannon mutual information."
+)
+
+
+def provenance_line(view: View) -> str:
+    """Return the line under the heading."""
+    results = view.results
+    recordings = results["recordings"]
+    layers = {(key[0], key[1]) for key in view.curves}
+    created = str(results["created"]).replace("T", " ").removesuffix("Z")[:16]
+    parts = [
+        f"infoplane {results['tool']['version']}",
+        _count(len(recordings), "run"),
+        _count(
+            len({step for c in view.curves.values() for step in c.steps.tolist()}), "checkpoint"
+        ),
+        _count(len(layers), "layer"),
+        _count(len(results["estimators"]), "estimator"),
+    ]
+    parts += _shared("N = {:,}", {r["n"] for r in recordings})
+    parts += _shared("H(Y) = {:.2f} bits", {r["h_y"] for r in recordings})
+    parts += _shared("log₂ N = {:.2f} bits", {r["log2_n"] for r in recordings})
+    return " · ".join([*parts, f"{created} UTC"])
+
+
+def _shared(form: str, values: set[Any]) -> list[str]:
+    """Format a value that all runs share, if they do."""
+    return [form.format(*values)] if len(values) == 1 and None not in values else []
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
+def key_cards(view: View) -> str:
+    """Return the key figures of the first group of runs, or of all if there are several."""
+    verdicts = layer_verdicts(view.phases.values())
+    words = Counter(v.verdict for v in verdicts.values())
+    cards = [(f"{words['compresses']} of {len(verdicts)}", "layers compress")]
+    saturated = list(dict.fromkeys(layer for (_, layer), v in _saturated(view).items() if v))
+    if saturated:
+        shown = ", ".join(saturated[:3]) + (" …" if len(saturated) > 3 else "")
+        cards.append((f"{len(saturated)} saturated", f"{shown}: at the ceiling of an estimator"))
+    else:
+        cards.append(("0 saturated", "no layer is at its ceiling"))
+    onsets = [
+        p["onset_step"]
+        for p in view.phases.values()
+        if p["quantity"] == "ixt" and p["verdict"] == "compresses" and p["onset_step"] is not None
+    ]
+    if onsets:
+        low, high = min(onsets), max(onsets)
+        text = f"{low:,}" if low == high else f"{low:,} … {high:,}"
+        cards.append((text, "onset of compression [step], I(X;T)"))
+    else:
+        cards.append(("—", "no onset of compression in I(X;T)"))
+    checks = view.results["checks"]
+    if checks:
+        passed = sum(c["status"] == "pass" for c in checks)
+        cards.append((f"{passed} / {len(checks)}", "checks pass"))
+    else:
+        failed = sum(row["value"] is None for row in view.results["rows"])
+        total = len(view.results["rows"])
+        cards.append((f"{total - failed:,}", f"values, {failed:,} missing"))
+    items = "".join(
+        f'<div class="card"><strong>{escape(a)}</strong><span>{escape(b)}</span></div>'
+        for a, b in cards
+    )
+    return f'<div class="cards">{items}</div>'
+
+
+def _saturated(view: View) -> dict[tuple[str, str], bool]:
+    """Return per group and layer whether any estimator of I(X;T) or DSE is saturated."""
+    found: dict[tuple[str, str], bool] = {}
+    for p in view.phases.values():
+        if p["quantity"] in ("ixt", "dse"):
+            key = p["group"], p["layer"]
+            found[key] = found.get(key, False) or p["verdict"] == "saturated"
+    return found
+
+
+def notes(view: View) -> list[str]:
+    """Return what a reader must know before the first figure."""
+    found = []
+    if any(key[3] in ("ixt", "dse") for key in view.curves):
+        found.append(("Read with care.", _CAUTION))
+    single = [g for g in view.groups if len({r for c in _of(view, g) for r in c.runs}) == 1]
+    if single and any(p["n_runs"] == 1 for p in view.phases.values()):
+        found.append(
+            (
+                "One run.",
+                f"{', '.join(single[:6])}: intervals hold for this run only and say nothing about "
+                "other seeds. Record more seeds before claiming compression.",
+            )
+        )
+    if view.results["status"] != "complete":
+        found.append(("Not complete.", f"The analysis is {view.results['status']}."))
+    return [f'<p class="note"><b>{escape(b)}</b> {escape(text)}</p>' for b, text in found]
+
+
+def _of(view: View, group: str) -> list[Any]:
+    return [c for c in view.curves.values() if c.group == group]
+
+
+def group_sections(view: View, group: str, number: int) -> list[Section]:
+    """Return plane, compression, steps and spectral sections of one group of runs."""
+    several = len(view.groups) > 1
+    tail = f" — {group}" if several else ""
+    mark = f"g{number}"
+    found: list[Section] = []
+    with_plane = one_per_name(view.estimators("ixt", "ity", group=group))
+    if with_plane:
+        figures = []
+        for i, estimator in enumerate(with_plane):
+            title = f"Information plane, {view.estimator_title(estimator)}"
+            figures.append(
+                html.figure(
+                    plane(view, group=group, estimator=estimator).figure.figure,
+                    f"{mark}plane{i}",
+                    title,
+                    _plane_text(view, group, estimator),
+                    "Mean over runs; colour is the training step, labels name the layers (units)."
+                    if view.curves and len(view.recordings(group)) > 1
+                    else "Colour is the training step, labels name the layers (units).",
+                )
+            )
+        links = _curve_download(view, group)
+        found.append((f"{mark}-plane", f"Information plane{tail}", "".join(figures) + links))
+    compress = _compression(view, group, mark)
+    if compress:
+        found.append((f"{mark}-compression", f"Compression by layer{tail}", compress))
+    for i, estimator in enumerate(with_plane):
+        title = f"Mutual information over training, {view.estimator_title(estimator)}"
+        drawn = html.figure(
+            steps(view, group=group, estimator=estimator), f"{mark}steps{i}", title,
+            _plane_text(view, group, estimator),
+        )  # fmt: skip
+        if i == 0:
+            found.append((f"{mark}-steps", f"Over training{tail}", drawn))
+        else:
+            anchor, heading, before = found[-1]
+            found[-1] = (anchor, heading, before + drawn)
+    with_dse = one_per_name(view.estimators("dse", group=group))
+    if with_dse:
+        drawn = "".join(
+            html.figure(
+                spectral(view, group=group, estimator=estimator), f"{mark}dse{i}",
+                f"Diffusion spectral entropy, {view.estimator_title(estimator)}",
+                _size_text(view, group, estimator, "dse"),
+            )
+            for i, estimator in enumerate(with_dse)
+        )  # fmt: skip
+        found.append((f"{mark}-spectral", f"Diffusion spectral entropy{tail}", drawn))
+    return found
+
+
+def one_per_name(estimators: Iterable[str]) -> list[str]:
+    """Return the first setting of each estimator: ``binning:bins=15`` and ``binning`` are one."""
+    first: dict[str, str] = {}
+    for estimator in estimators:
+        first.setdefault(estimator.split(":")[0].split("@")[0], estimator)
+    return list(first.values())
+
+
+def _plane_text(view: View, group: str, estimator: str) -> str:
+    """Describe in words what the plane of an estimator shows."""
+    return _size_text(view, group, estimator, "ixt")
+
+
+def _size_text(view: View, group: str, estimator: str, quantity: str) -> str:
+    sentences = [view.subtitle(group, estimator) + "."]
+    for layer in view.layers(group, estimator)[:20]:
+        p = view.phases.get((group, layer, estimator, quantity))
+        if p is not None and p["last"] is not None:
+            sentences.append(
+                f"{layer}: {QUANTITIES[quantity]} from {bits(p['first'])} over {bits(p['peak'])} "
+                f"to {bits(p['last'])} bits, {p['verdict'].replace('_', ' ')}."
+            )
+    return " ".join(sentences) + " The numbers are in the table of this report."
+
+
+def _compression(view: View, group: str, mark: str) -> str:
+    phases = [p for p in view.phases.values() if p["group"] == group]
+    sizes = [p for p in phases if p["quantity"] in ("ixt", "dse") and p["last"] is not None]
+    if not sizes:
+        return ""
+    verdicts = layer_verdicts(phases)
+    main = next((p["estimator"] for p in sizes if p["quantity"] == "ixt"), sizes[0]["estimator"])
+    quantity = next(p["quantity"] for p in sizes if p["estimator"] == main)
+    units = view.units(group)
+    rows = []
+    for p in sizes:
+        if (p["estimator"], p["quantity"]) == (main, quantity):
+            rows.append(_main_row(view, p, units, verdicts[group, p["layer"]]))
+    label = "I(T;Y)#" if quantity == "ixt" else "DSMI(T;Y)#"
+    heads = ["Layer", "Units#", "Course", "First#", "Peak#", "Last#", "Change#", "95 % interval#",
+             "Onset step#", label, "This estimator", "Together"]  # fmt: skip
+    caption = f"{QUANTITIES[quantity]}, {view.estimator_title(main)}, bits"
+    picture = html.figure(
+        compression(view, group=group), f"{mark}compression", f"Compression by layer, {group}",
+        " ".join(
+            f"{layer}: {v.verdict.replace('_', ' ')}, {v.agree} of {v.of} estimators agree."
+            for (_, layer), v in list(verdicts.items())[:60]
+        ),
+        "A layer compresses when more than half of its unsaturated estimators say so, and at "
+        "least two where there are two.",
+    )  # fmt: skip
+    fields = ("layer", "estimator", "quantity", "n_runs", "first", "peak", "last", "change",
+              "change_low", "change_high", "interval", "onset_step", "onset_low", "onset_high",
+              "score", "verdict", "agree", "of")  # fmt: skip
+    every = table(
+        "All estimators and quantities, bits",
+        ["Layer", "Estimator", "Quantity", "Runs#", "First#", "Peak#", "Last#", "Change#",
+         "95 % interval#", "Onset step#", "Verdict"],
+        [_phase_row(view, p) for p in phases],
+    )  # fmt: skip
+    save = html.download(
+        "phases", fields, ([p.get(f) for f in fields] for p in phases), "Download all verdicts"
+    )
+    return (
+        f"{table(caption, heads, rows)}<div class=download>{save}</div>{picture}"
+        f"<details><summary>All estimators and quantities</summary>{every}</details>"
+    )
+
+
+def _main_row(
+    view: View, p: Mapping[str, Any], units: Mapping[str, int], joint: LayerVerdict
+) -> list[Cell]:
+    key = (p["group"], p["layer"], p["estimator"])
+    curve = view.curves[(*key, p["quantity"])]
+    partner = view.phases.get((*key, "ity" if p["quantity"] == "ixt" else "dsmi_y"), {})
+    saturated = p["verdict"] == "saturated"
+    high = curve.bound or float(np.nanmax(curve.mean()))
+    spark = html.sparkline(curve.time, curve.mean(), high, saturated=saturated)
+    together = _pill(joint.verdict)
+    if joint.agree:
+        together += f" {joint.agree} of {joint.of}"
+    n_units = units.get(p["layer"])
+    return [
+        Cell(p["layer"]),
+        Cell("—" if n_units is None else f"{n_units:,}", n_units, number=True),
+        Cell(markup=spark or "—"),
+        *(_bits(p[name]) for name in ("first", "peak", "last")),
+        *_change(p),
+        _bits(partner.get("last")),
+        Cell(markup=_pill(p["verdict"], p["quantity"])),
+        Cell(markup=together),
+    ]
+
+
+def _phase_row(view: View, p: Mapping[str, Any]) -> list[Cell]:
+    return [
+        Cell(p["layer"]),
+        Cell(view.estimator_title(p["estimator"])),
+        Cell(QUANTITIES.get(p["quantity"], p["quantity"])),
+        Cell(str(p["n_runs"]), p["n_runs"], number=True),
+        *(_bits(p[name]) for name in ("first", "peak", "last")),
+        *_change(p),
+        Cell(markup=_pill(p["verdict"], p["quantity"])),
+    ]
+
+
+def _change(p: Mapping[str, Any]) -> list[Cell]:
+    """Return change, interval and onset: nothing where the layer is saturated."""
+    if p["verdict"] == "saturated" or p["change"] is None:
+        return [Cell("—", number=True)] * 3
+    low, high, onset = p["change_low"], p["change_high"], p["onset_step"]
+    interval = "—" if low is None else f"[{bits(low)}, {bits(high)}]"
+    return [
+        Cell(bits(p["change"], sign=True), p["change"], number=True),
+        Cell(interval, low, number=True),
+        Cell("—" if onset is None else f"{onset:,}", onset, number=True),
+    ]
+
+
+def _bits(value: float | None) -> Cell:
+    return Cell(bits(value), value, number=True)
+
+
+def _pill(verdict: str, quantity: str = "ixt") -> str:
+    """Return a verdict as a badge; information about labels or inputs falls or rises."""
+    words = {"compresses": "falls", "expands": "rises"} if quantity not in ("ixt", "dse") else {}
+    text = words.get(verdict, verdict.replace("_", " "))
+    return f'<span class="verdict {escape(verdict)}">{escape(text)}</span>'
+
+
+def _curve_download(view: View, group: str) -> str:
+    """Return the link to the mean curves of a group, the data of the figures."""
+    rows = []
+    for (of, layer, estimator, quantity), curve in view.curves.items():
+        if of != group:
+            continue
+        low, high = curve.spread() or (curve.low[0], curve.high[0])
+        counts = np.isfinite(curve.values).sum(axis=0)
+        means = curve.mean()
+        for step, mean, a, b, n in zip(
+            curve.steps.tolist(), means, low, high, counts.tolist(), strict=True
+        ):
+            rows.append((layer, estimator, quantity, step, n, _g(mean), _g(a), _g(b)))
+    heads = ("layer", "estimator", "quantity", "step", "runs", "mean_bits", "low", "high")
+    link = html.download("curves", heads, rows, "Download the curves of all figures")
+    return f"<div class=download>{link}</div>"
+
+
+def _g(value: float) -> str:
+    return "" if not np.isfinite(value) else f"{value:.6g}"
+
+
+def closing_sections(view: View) -> list[Section]:
+    """Return checks, warnings and provenance."""
+    results = view.results
+    found: list[Section] = []
+    if results["checks"]:
+        rows = [
+            [
+                Cell(c["name"]),
+                Cell(markup=f"<code>{escape(c['rule'])}</code>", wrap=True),
+                Cell(markup=f'<span class="{escape(c["status"])}">{escape(c["status"])}</span>'),
+                Cell(c["level"]),
+                Cell(c["message"], wrap=True),
+                Cell(c.get("source") or ""),
+            ]
+            for c in results["checks"]
+        ]
+        heads = ["Check", "Rule", "Status", "Level", "Message", "Source"]
+        found.append(("checks", "Checks", table("Rules tested on these results", heads, rows)))
+    if results["warnings"]:
+        rows = [
+            [
+                Cell(w["code"]),
+                Cell(w["message"], wrap=True),
+                Cell(f"{w['count']:,}", w["count"], number=True),
+                Cell(", ".join(w.get("layers") or []), wrap=True),
+                Cell(w.get("hint") or "", wrap=True),
+            ]
+            for w in results["warnings"]
+        ]
+        heads = ["Code", "Warning", "Cells#", "Layers", "What to do"]
+        found.append(("warnings", "Warnings", table("Counted over all cells", heads, rows)))
+    found.append(("provenance", "Provenance", _provenance(results)))
+    return found
+
+
+def _provenance(results: Mapping[str, Any]) -> str:
+    runs = [
+        [
+            Cell(r["run"]),
+            Cell(r.get("group") or ""),
+            Cell("" if r.get("seed") is None else str(r["seed"]), r.get("seed"), number=True),
+            Cell(f"{r['n']:,}", r["n"], number=True),
+            Cell(f"{len(r['steps']):,}", len(r["steps"]), number=True),
+            Cell(str(r.get("split") or "")),
+            Cell(r["path"], wrap=True),
+            Cell(markup=f"<code>{escape(r['content_hash'][:23])}</code>"),
+        ]
+        for r in results["recordings"]
+    ]
+    estimators = [
+        [
+            Cell(e["id"]),
+            Cell(e["name"]),
+            Cell(str(e["version"])),
+            Cell(", ".join(f"{k}={v}" for k, v in e["params"].items()), wrap=True),
+        ]
+        for e in results["estimators"]
+    ]
+    environment, timing = results["environment"], results["timing"]
+    facts = {
+        "Tool": f"infoplane {results['tool']['version']}",
+        "Created": results["created"],
+        "Status": results["status"],
+        "Configuration hash": results["config_hash"],
+        "Python": environment["python"],
+        "Platform": environment["platform"],
+        "Packages": ", ".join(f"{k} {v}" for k, v in environment["packages"].items()),
+        "Time": ", ".join(f"{k.replace('_', ' ')} {v:g}" for k, v in timing.items()),
+    }
+    settings = json.dumps(results["config"], indent=2, ensure_ascii=False)
+    return (
+        table(
+            "Runs",
+            ["Run", "Group", "Seed#", "N#", "Checkpoints#", "Split", "Path", "Content"],
+            runs,
+        )
+        + table("Estimators", ["Id", "Name", "Version", "Parameters"], estimators)
+        + "<details><summary>Configuration, versions, hashes</summary>"
+        + table(
+            "Environment", ["What", ""],
+            [[Cell(k), Cell(str(v), wrap=True)] for k, v in facts.items()], sortable=False,
+        )
+        + f"<pre>{escape(settings)}</pre></details>"
+    )  # fmt: skip
