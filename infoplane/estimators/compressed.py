@@ -82,7 +82,8 @@ class Compressed(Estimator):
     max_samples : int
         Samples used at most; above, a random subset.
     cross_check : bool
-        Whether to count neighbours for a second value of I(X;T), from at most 1000 samples.
+        Whether to give second values: I(X;T) by neighbour counts from at most 1000 samples, and
+        I(X;T|Y) class by class.
 
     Raises
     ------

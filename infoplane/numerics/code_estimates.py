@@ -71,7 +71,19 @@ class Code:
 
 @dataclass(frozen=True)
 class CellOptions:
-    """What the estimates of a cell depend on besides the data."""
+    """What the estimates of a cell depend on besides the data.
+
+    Parameters
+    ----------
+    k : int, optional
+        Neighbours.
+    folds : int, default 10
+        Disjoint folds of the interval.
+    cross_check : bool, default False
+        Whether to give second values: I(X;T) by neighbour counts, I(X;T|Y) class by class.
+    upstream_noise : bool, default False
+        Whether earlier layers are noisy too; the estimate is then an upper bound.
+    """
 
     k: int | None = None
     folds: int = 10
@@ -168,7 +180,11 @@ def noise_estimates(
     ity, ity_parts = label_estimate(noisy_code, labels, folds, rng, _size_flags(n, q))
     found["ity"] = ity
     found["ixt_given_y"] = _conditional(
-        found["ixt"], ixt.parts, ity, ity_parts, noisy_code, noise, labels
+        found["ixt"],
+        ixt.parts,
+        ity,
+        ity_parts,
+        _direct_conditional(noisy_code, noise, labels) if options.cross_check else None,
     )
     return found
 
@@ -220,9 +236,7 @@ def _conditional(
     ixt_parts: FloatArray,
     ity: Estimate,
     ity_parts: FloatArray,
-    code: FloatArray,
-    noise: float,
-    labels: IntArray,
+    direct: float | None,
 ) -> Estimate:
     """Return I(X;T|Y) = I(X;T) - I(T;Y), for Y a function of X, and the direct value beside it."""
     assert ixt.bits is not None
@@ -230,7 +244,6 @@ def _conditional(
     bits = ixt.bits - ity.bits
     interval = _interval(bits, ixt_parts - ity_parts)
     flags = list(ixt.flags)
-    direct = _direct_conditional(code, noise, labels)
     error = interval.standard_error if interval else 0.0
     if direct is not None and abs(direct - bits) > 0.2 * LOG2_E + 3.0 * error:
         flags.append("chain_rule_gap")

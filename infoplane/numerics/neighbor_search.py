@@ -72,18 +72,46 @@ def count_within(points: FloatArray, radius: FloatArray, *, norm: str, strict: b
     int64 array (n_samples,)
         At least 1 each.
     """
-    if points.shape[1] == 1:
+    n, d = points.shape
+    if d == 1:
         counts = _sorted_counts(points[:, 0], radius, strict)
-    else:
+    elif norm == "maximum":
         from sklearn.neighbors import KDTree
 
-        metric = "chebyshev" if norm == "maximum" else "euclidean"
-        if strict and norm == "maximum":
-            radius = np.nextafter(radius, 0.0)  # maximum norms have no rounding error
-        elif strict:
-            radius = radius * (1.0 - 1e-12)  # engines add squares in different orders
-        counts = KDTree(points, metric=metric).query_radius(points, radius, count_only=True)
+        # Maximum norms have no rounding error: the next smaller number leaves out the boundary.
+        reach = np.nextafter(radius, 0.0) if strict else radius
+        tree = KDTree(points, metric="chebyshev")
+        counts = tree.query_radius(points, reach, count_only=True)
+    else:
+        # Engines add squares in different orders, hence the margin around the boundary.
+        reach = radius * (1.0 - 1e-12 if strict else 1.0 + 1e-12)
+        blocked = d >= 3 if n <= 1500 else d >= 6 if n <= 20_000 else d >= 9
+        counts = _blocked_counts(points, reach) if blocked else _tree_counts(points, reach)
     return np.maximum(np.asarray(counts, dtype=np.int64), 1)
+
+
+def _tree_counts(points: FloatArray, radius: FloatArray) -> IntArray:
+    from scipy.spatial import cKDTree
+
+    counts = cKDTree(points).query_ball_point(points, radius, return_length=True)
+    return np.asarray(counts, dtype=np.int64)
+
+
+def _blocked_counts(points: FloatArray, radius: FloatArray) -> IntArray:
+    n = len(points)
+    centred = points - points.mean(axis=0)
+    squares = (centred * centred).sum(axis=1)
+    rounding = 8.0 * float(np.finfo(np.float64).eps) * float(squares.max())
+    counts = np.empty(n, dtype=np.int64)
+    rows = max(1, _BLOCK_VALUES // (2 * n))
+    for start in range(0, n, rows):
+        block = slice(start, start + rows)
+        scores = centred[block] @ centred.T
+        scores *= -2.0
+        scores += squares
+        limit = radius[block] ** 2 - squares[block] - rounding
+        counts[block] = (scores <= limit[:, None]).sum(axis=1)
+    return counts
 
 
 def _sorted_distances(values: FloatArray, k: int) -> FloatArray:

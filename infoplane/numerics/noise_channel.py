@@ -201,10 +201,7 @@ def mixture_information(
     chosen = rng.permutation(n)[:n_points]
     shift = rng.standard_normal((len(chosen), q))
     points = scaled[chosen] + shift
-    # Distances from differences: |a|^2 + |b|^2 - 2ab cancels where noise is small.
-    gaps = np.zeros((len(chosen), n))
-    for axis in range(q):
-        gaps += (points[:, axis, None] - scaled[None, :, axis]) ** 2
+    gaps = (points**2).sum(axis=1)[:, None] + (scaled**2).sum(axis=1) - 2.0 * (points @ scaled.T)
     own = 0.5 * (shift**2).sum(axis=1)
     # log p(t|own) - log mean_j p(t|j); the own term is in the sum, so it is never empty.
     ratio = np.log(np.exp(own[:, None] - 0.5 * gaps).mean(axis=1))
