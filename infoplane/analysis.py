@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ import numpy as np
 from infoplane.errors import EstimationError, InfoplaneError, InputError, NotFoundError
 from infoplane.estimators import estimator_id
 from infoplane.estimators.base import Estimator
-from infoplane.records import Estimate, LayerInfo
+from infoplane.records import Array, Estimate, LayerInfo, ProbeSet
 from infoplane.seeding import generator
 from infoplane.store.run import Run
 
@@ -160,13 +161,53 @@ def analyze(
             future.cancel()
 
 
+@dataclass(frozen=True)
+class _FiniteSteps:
+    """A run without the steps at which a layer holds NaN or inf; what is prepared sees this."""
+
+    run: Run
+
+    @property
+    def probe(self) -> ProbeSet:
+        return self.run.probe
+
+    @property
+    def layers(self) -> Sequence[LayerInfo]:
+        return self.run.layers
+
+    @cached_property
+    def steps(self) -> Sequence[int]:
+        return [step for step in self.run.steps if not any(self.run.step_info(step).nonfinite)]
+
+    def activations(self, step: int, layer: str) -> Array:
+        return self.run.activations(step, layer)
+
+
+@dataclass(frozen=True)
+class _Undefined:
+    """Stands for what could not be prepared; every cell that needs it fails with the reason."""
+
+    reason: str
+
+
 def _prepare_run(run: Run, estimator: Estimator, seed: int) -> Any:
-    return estimator.prepare_run(run, generator(seed, run.name, estimator_id(estimator)))
+    view = _FiniteSteps(run)
+    if not view.steps:
+        return _Undefined("NaN or inf at every step")
+    try:
+        return estimator.prepare_run(view, generator(seed, run.name, estimator_id(estimator)))
+    except EstimationError as error:
+        return _Undefined(str(error))
 
 
 def _prepare_layer(run: Run, estimator: Estimator, seed: int, layer: LayerInfo, shared: Any) -> Any:
+    if isinstance(shared, _Undefined):
+        return shared
     rng = generator(seed, run.name, estimator_id(estimator), layer.name)
-    return estimator.prepare_layer(shared, run, layer, rng)
+    try:
+        return estimator.prepare_layer(shared, _FiniteSteps(run), layer, rng)
+    except EstimationError as error:
+        return _Undefined(str(error))
 
 
 def _measure(
@@ -184,6 +225,9 @@ def _measure(
             bad = int((~np.isfinite(activations).all(axis=1)).sum())
             error = f"NaN or inf in {bad} of {len(activations)} rows"
             estimates = _failed(estimator, ("failed", "nonfinite"), error)
+        elif isinstance(prepared, _Undefined):
+            error = prepared.reason
+            estimates = _failed(estimator, ("failed",), error)
         else:
             estimates = estimator.estimate(prepared, activations, rng)
     except (EstimationError, InputError) as problem:

@@ -17,7 +17,7 @@ from torch import nn
 
 from infoplane.errors import DataError, InfoplaneError, InputError, RunFileError
 from infoplane.recording.recorder import as_probe
-from infoplane.records import ProbeSet
+from infoplane.records import Array, ProbeSet
 from infoplane.seeding import generator
 
 
@@ -114,12 +114,12 @@ def _module(name: str) -> Any:
     return module
 
 
-def _npz(path: Path) -> tuple[Any, Any]:
+def _npz(path: Path) -> tuple[Array, Array]:
     try:
-        content = np.load(path, allow_pickle=False)
-        if not isinstance(content, np.lib.npyio.NpzFile):
-            raise DataError(f"{path}: expected a .npz file with inputs and labels")
-        with content:
+        with path.open("rb") as file:  # np.load would leave a damaged file open
+            content = np.load(file, allow_pickle=False)
+            if not isinstance(content, np.lib.npyio.NpzFile):
+                raise DataError(f"{path}: expected a .npz file with inputs and labels")
             for name in ("inputs", "labels"):
                 if name not in content:
                     raise DataError(

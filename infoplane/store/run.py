@@ -18,6 +18,7 @@ seen can be read. Layer names stand in the metadata, never in HDF5 paths. The la
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import re
 import stat
@@ -185,10 +186,10 @@ class Run:
         for step in self.steps:
             found = self.step_info(step).layers
             if found != self.layers:
-                names = [layer.name for layer in self.layers]
                 raise RunFileError(
-                    f"{self.step_file(step)}: expected the layers of step {self.steps[0]} "
-                    f"({_listed(names)}), found {_listed([layer.name for layer in found])}"
+                    f"{self.step_file(step)}: its layers differ from those of step "
+                    f"{self.steps[0]}: expected {_first_difference(self.layers, found)}",
+                    hint="record all checkpoints of a run with the same model and layers",
                 )
 
     def content_hash(self) -> str:
@@ -199,6 +200,17 @@ class Run:
             info = self.step_info(step)
             digest.update(repr((step, info.layers, info.checksums)).encode())
         return "sha256:" + digest.hexdigest()
+
+
+def _first_difference(expected: tuple[LayerInfo, ...], found: tuple[LayerInfo, ...]) -> str:
+    for one, other in itertools.zip_longest(expected, found):
+        if one != other:
+            texts = [
+                f"{layer.name!r} {layer.shape} {layer.dtype}" if layer else "no layer"
+                for layer in (one, other)
+            ]
+            return f"{texts[0]}, found {texts[1]}"
+    return "the same"
 
 
 def _check_format(name: object, version: object, path: Path) -> None:

@@ -1,0 +1,115 @@
+"""What holds for every registered estimator."""
+
+import json
+import math
+import pickle
+
+import numpy as np
+import pytest
+
+from infoplane.estimators import estimator_class, estimator_names
+from infoplane.records import LayerInfo, ProbeSet
+from infoplane.store.results import result_rows
+
+N = 300
+NAMES = estimator_names()
+
+
+class Memory:
+    """A run in memory."""
+
+    def __init__(self, activations, labels, inputs=None):
+        rng = np.random.default_rng(5)
+        self.probe = ProbeSet(
+            rng.normal(size=(len(activations), 6)) if inputs is None else inputs, labels
+        )
+        self.steps = (0,)
+        shape = activations.shape[1:]
+        self.layers = (LayerInfo("fc", 0, "Tanh", shape, str(activations.dtype)),)
+        self._activations = activations
+
+    def activations(self, step, layer):
+        return self._activations
+
+
+def estimates(name, activations, labels, inputs=None, seed=0):
+    run = Memory(activations, labels, inputs)
+    estimator = estimator_class(name)()
+    rng = lambda: np.random.default_rng(seed)  # noqa: E731
+    shared = estimator.prepare_run(run, rng())
+    prepared = estimator.prepare_layer(shared, run, run.layers[0], rng())
+    return estimator.estimate(pickle.loads(pickle.dumps(prepared)), activations, rng())
+
+
+@pytest.fixture
+def data():
+    rng = np.random.default_rng(0)
+    labels = np.arange(N) % 3
+    activations = np.tanh(rng.normal(size=(N, 4)) + labels[:, None])
+    return activations.astype(np.float32), labels.astype(np.int64)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_rows_are_json_with_known_quantities(name, data):
+    found = estimates(name, *data)
+    assert found
+    rows = result_rows("r", 0, LayerInfo("fc", 0, "Tanh", (4,), "float32"), name, found, 0.0, N)
+    json.dumps(rows, allow_nan=False)
+    assert {row["quantity"] for row in rows} <= set(estimator_class(name).quantities)
+    for estimate in found.values():
+        assert estimate.bits is None or type(estimate.bits) is float
+        if estimate.low is not None and estimate.method == "bracket":
+            assert estimate.low <= estimate.bits <= estimate.high
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_same_seed_same_numbers_and_input_untouched(name, data):
+    activations, labels = data
+    before = activations.copy()
+    activations.setflags(write=False)
+    one, two = estimates(name, activations, labels), estimates(name, activations, labels)
+    assert {k: e.bits for k, e in one.items()} == {k: e.bits for k, e in two.items()}
+    np.testing.assert_array_equal(activations, before)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_label_information_of_a_copied_and_of_an_unrelated_label(name):
+    rng = np.random.default_rng(1)
+    labels = np.arange(N) % 3
+    copied = labels[:, None] * np.ones((1, 2)) + 1e-3 * rng.normal(size=(N, 2))
+    key = "dsmi_y" if name == "dse" else "ity"
+    informed = estimates(name, copied, labels)[key]
+    unrelated = estimates(name, copied, rng.permutation(labels))[key]
+    if name == "exact" or {"sparse", "null_dominates"} & set(informed.flags):
+        # Every row is a state of its own: both are H(Y), and the flag says that it is trivial.
+        assert {"sparse", "null_dominates"} & set(unrelated.flags)
+        return
+    if informed.bits is not None:
+        assert informed.bits > 0.8 * math.log2(3)
+        assert unrelated.bits < 0.2 or "null_dominates" in unrelated.flags
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_constant_layer_is_zero_or_said_to_be_undefined(name, data):
+    found = estimates(name, np.full((N, 3), 0.5), data[1])
+    for key, estimate in found.items():
+        if estimate.bits is None:
+            assert estimate.flags, key
+        else:
+            assert estimate.bits == pytest.approx(0, abs=1e-9), key
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_without_labels_nothing_is_said_about_them(name, data):
+    found = estimates(name, data[0], None)
+    assert found
+    assert not {key.partition("@")[0] for key in found} & {"ity", "dsmi_y", "ixt_given_y"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_float64_copy_of_float32_data_gives_the_same(name, data):
+    activations, labels = data
+    one, two = (estimates(name, activations.astype(t), labels) for t in (np.float32, np.float64))
+    for key, estimate in one.items():
+        if estimate.bits is not None:
+            assert estimate.bits == pytest.approx(two[key].bits, abs=2e-3), key
