@@ -14,11 +14,12 @@ from urllib.parse import quote
 
 import numpy as np
 from matplotlib.figure import Figure
+from PIL import Image
 
 from infoplane.plots.style import context
 from infoplane.records import FloatArray
 
-LARGEST_SVG = 300_000
+LARGEST_SVG = 250_000
 """Characters; larger figures are embedded as PNG."""
 
 _LARGEST_CSV = 100_000
@@ -98,6 +99,7 @@ def _svg(drawn: Figure, name: str, title: str, description: str) -> str:
     svg = re.sub(r'(xlink:href|href)="#([^"]+)"', rf'\1="#{name}-\2"', svg)
     svg = re.sub(r"url\(#([^)]+)\)", rf"url(#{name}-\1)", svg)
     svg = re.sub(r"\s*\n\s*", "\n", svg)
+    svg = re.sub(r' d="[^"]+"', lambda m: re.sub(r"(\.\d\d)\d+", r"\1", m[0]), svg)
     head = (
         f'<svg role="img" aria-labelledby="{name}-title {name}-desc" '
         'style="stroke-linejoin:round;stroke-linecap:butt" '
@@ -115,7 +117,9 @@ def _png(drawn: Figure, alternative: str) -> str:
     out = io.BytesIO()
     with context():
         drawn.savefig(out, format="png", dpi=200, metadata={"Software": None}, facecolor="auto")
-    data = base64.b64encode(out.getvalue()).decode()
+    palette, small = Image.open(out).convert("RGB").quantize(256), io.BytesIO()
+    palette.save(small, format="png", optimize=True)
+    data = base64.b64encode(small.getvalue()).decode()
     return f'<img src="data:image/png;base64,{data}" alt="{escape(alternative)}">'
 
 

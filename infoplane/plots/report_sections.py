@@ -221,8 +221,8 @@ def _compression(view: View, group: str, mark: str) -> str:
         if (p["estimator"], p["quantity"]) == (main, quantity):
             rows.append(_main_row(view, p, units, verdicts[group, p["layer"]]))
     label = "I(T;Y)#" if quantity == "ixt" else "DSMI(T;Y)#"
-    heads = ["Layer", "Units#", "Course", "First#", "Peak#", "Last#", "Change#", "95 % interval#",
-             "Onset step#", label, "This estimator", "Together"]  # fmt: skip
+    heads = ["Layer", "Course", "First#", "Peak#", "Last#", "Change#", "95 % interval#",
+             "Onset#", label, "Verdict", "All estimators"]  # fmt: skip
     caption = f"{QUANTITIES[quantity]}, {view.estimator_title(main)}, bits"
     picture = html.figure(
         compression(view, group=group), f"{mark}compression", f"Compression by layer, {group}",
@@ -264,9 +264,9 @@ def _main_row(
     if joint.agree:
         together += f" {joint.agree} of {joint.of}"
     n_units = units.get(p["layer"])
+    name = p["layer"] if n_units is None else f"{p['layer']} ({n_units})"
     return [
-        Cell(p["layer"]),
-        Cell("—" if n_units is None else f"{n_units:,}", n_units, number=True),
+        Cell(name),
         Cell(markup=spark or "—"),
         *(_bits(p[name]) for name in ("first", "peak", "last")),
         *_change(p),
