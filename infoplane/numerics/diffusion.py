@@ -125,16 +125,33 @@ class DiffusionSpace:
         """Return the entropies of the points ``rows`` (ascending index), or of all."""
         n = self.cloud.n if rows is None else len(rows)
         method, dtype = _method_for(n, self.options)
-        if self.gaussian is not None and dtype == "float64":
-            if rows is None:
-                xp = array_module(self.gaussian)
-                gaussian = self.gaussian.copy() if xp is np else self.gaussian.clone()
-            else:
-                gaussian = self.gaussian[rows][:, rows]
+        if n == 1 or self.width.rms_distance == 0:  # one eigenvalue 1, exactly
+            none = np.zeros(len(self.options.times))
+            single = SpectralEntropies(none, none, (1.0,), 1.0, 1)
+            return SpectrumOfSet(single, float(n), "exact", dtype, n)
+        gaussian = self._gaussian(rows, dtype)
+        if dtype == "float32" and self.options.dtype is None:
+            # Small eigenvalues under a wide kernel drown in the rounding of its entries near 1.
+            if float(gaussian.mean()) > 0.5:
+                dtype = "float64"
+                gaussian = self._gaussian(rows, dtype)
+        options = self.options
+        kernel, top, degree = diffusion_kernel(gaussian, options.normalization, options.alpha)
+        if method == "slq":
+            spectral = stochastic_entropies(kernel, top, options.times, seed=options.seed)
         else:
+            spectral = exact_entropies(kernel, options.times)
+        return SpectrumOfSet(spectral, degree, method, dtype, n)
+
+    def _gaussian(self, rows: Any, dtype: str) -> Tensor:
+        """Return a kernel of the points ``rows``, or of all, that may be overwritten."""
+        if self.gaussian is None or dtype != "float64":
             cloud = self.cloud if rows is None else self.cloud.rows(rows)
-            gaussian = gaussian_kernel(cloud, self.width.sigma, dtype)
-        return _entropy_of_kernel(gaussian, method, dtype, self)
+            return gaussian_kernel(cloud, self.width.sigma, dtype)
+        if rows is not None:
+            return self.gaussian[rows][:, rows]
+        on_cpu = isinstance(self.gaussian, np.ndarray)
+        return self.gaussian.copy() if on_cpu else self.gaussian.clone()
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,21 +179,6 @@ def _method_for(n: int, options: DiffusionOptions) -> tuple[str, str]:
     if dtype is None:
         dtype = "float64" if method == "exact" else "float32"
     return method, dtype
-
-
-def _entropy_of_kernel(
-    gaussian: Tensor, method: str, dtype: str, space: DiffusionSpace
-) -> SpectrumOfSet:
-    options, n = space.options, len(gaussian)
-    if n == 1 or space.width.rms_distance == 0:  # one eigenvalue 1, exactly
-        none = np.zeros(len(options.times))
-        return SpectrumOfSet(SpectralEntropies(none, none, (1.0,), 1.0, 1), n, "exact", dtype, n)
-    kernel, top, mean_degree = diffusion_kernel(gaussian, options.normalization, options.alpha)
-    if method == "slq":
-        spectral = stochastic_entropies(kernel, top, options.times, seed=options.seed)
-    else:
-        spectral = exact_entropies(kernel, options.times)
-    return SpectrumOfSet(spectral, mean_degree, method, dtype, n)
 
 
 def diffusion_space(x: Tensor, sigma: Sigma, options: DiffusionOptions) -> DiffusionSpace:
@@ -230,7 +232,8 @@ def diffusion_spectral_entropy(
         ``exact`` takes all eigenvalues, ``slq`` stochastic Lanczos quadrature (about 0.01 bit);
         ``auto`` is exact up to 4000 samples, in float64 up to 2000.
     dtype : {"float64", "float32"}, optional
-        Of kernel and spectrum; None is float64 for ``exact`` and float32 for ``slq``.
+        Of kernel and spectrum; None is float64 for ``exact`` and float32 for ``slq``, unless the
+        kernel is so wide that float32 would not do.
     max_samples : int
         Larger sets are subsampled, and flagged.
     seed : int

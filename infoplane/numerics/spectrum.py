@@ -116,14 +116,14 @@ def stochastic_entropies(
     seed: int = 0,
     n_probes: int = 32,
     n_steps: int = 20,
-    n_deflated: int = 32,
+    n_leading: int = 32,
 ) -> SpectralEntropies:
     """Estimate the entropies of a diffusion kernel by stochastic Lanczos quadrature.
 
-    The known pair (1, ``top``) and the leading pairs that converge are split off, so that only
-    the bulk is left to chance. Each random probe v gives a quadrature of v'f(K)v; regressing it on
-    v'v, v'Kv and v'K²v, whose exact means are known traces, takes most of its variance away. Half
-    the Lanczos steps come for free and give the remaining quadrature bias by extrapolation.
+    Only what is not known is left to chance: the pair (1, ``top``) is split off, the trace over an
+    approximate leading subspace is taken vector by vector, and random probes serve only the rest.
+    Their quadratures of v'f(K)v are regressed on v'v, v'Kv and v'K²v, whose exact means are known
+    traces. Half the Lanczos steps come for free and give the quadrature bias by extrapolation.
 
     Parameters
     ----------
@@ -135,12 +135,13 @@ def stochastic_entropies(
         Diffusion times; all come from one set of quadratures.
     seed : int
         Draws the probes.
-    n_probes, n_steps, n_deflated : int
-        Random vectors, Lanczos steps, and leading pairs tried.
+    n_probes, n_steps, n_leading : int
+        Random vectors, Lanczos steps, and dimension of the leading subspace.
 
     References
     ----------
-    Ubaru, Chen, Saad: "Fast estimation of tr(f(A)) via stochastic Lanczos quadrature", 2017.
+    Ubaru, Chen, Saad: "Fast estimation of tr(f(A)) via stochastic Lanczos quadrature", 2017;
+    Meyer, Musco, Musco, Woodruff: "Hutch++: Optimal stochastic trace estimation", 2021.
     """
     import torch
 
@@ -148,44 +149,47 @@ def stochastic_entropies(
     place: dict[str, Any] = {"dtype": matrix.dtype, "device": matrix.device}
     draw = np.random.default_rng(seed)
     n = len(matrix)
-    n_deflated = min(n_deflated, n // 4)
+    n_leading = min(n_leading, n // 4)
 
     top = torch.as_tensor(top).to(**place)
     first = (top / torch.linalg.vector_norm(top))[:, None]
-    start = torch.as_tensor(draw.standard_normal((n, n_deflated))).to(**place)
-    basis, image, ritz = _leading_pairs(matrix, first, start)
-
+    start = torch.as_tensor(draw.standard_normal((n, n_leading))).to(**place)
+    basis, image, ritz = _leading_subspace(matrix, first, start)
     trace = float(matrix.diagonal().double().sum())
     square = float(torch.linalg.vector_norm(matrix, dim=1).double().square().sum())
-    inner = basis.T.double() @ image.double()
-    rest = square - 2 * float(image.double().square().sum()) + float(inner.square().sum())
-    means = np.array([n - basis.shape[1], trace - float(inner.trace()), rest])
+    means = np.array(
+        [
+            n - 1 - n_leading,
+            trace - 1 - float((basis.double() * image.double()).sum()),
+            square - 1 - float(image.double().square().sum()),
+        ]
+    )
 
-    signs = torch.as_tensor(draw.choice([-1.0, 1.0], (n, n_probes))).to(**place)
-    norms, tridiagonal = _lanczos(matrix, basis, signs - basis @ (basis.T @ signs), n_steps)
+    probes = torch.as_tensor(draw.choice([-1.0, 1.0], (n, n_probes))).to(**place)
+    for part in (first, basis):
+        probes -= part @ (part.T @ probes)
+    quadrature = _lanczos(matrix, first, torch.cat([basis, probes], dim=1), n_steps)
     known = {1.0: trace, 2.0: square}
+    rounding = 20 * torch.finfo(matrix.dtype).eps * n**0.5
     bits, errors = [], []
     for t in times:
-        fine, error = _entropy_of_quadrature(norms, tridiagonal, means, ritz, t, known.get(t))
-        half = tridiagonal[:, : n_steps // 2, : n_steps // 2]
-        coarse, _ = _entropy_of_quadrature(norms, half, means, ritz, t, known.get(t))
+        fine, error = _entropy_of(quadrature, n_steps, n_leading, means, t, known.get(t))
+        coarse, _ = _entropy_of(quadrature, n_steps // 2, n_leading, means, t, known.get(t))
         bias = (fine - coarse) / 3
         bits.append(fine + bias)
-        errors.append(error + abs(bias))
-    leading = (1.0, *(float(value) for value in np.sort(ritz)[::-1]))
-    return SpectralEntropies(np.array(bits), np.array(errors), leading[:10], trace)
+        errors.append(error + abs(bias) + rounding)
+    return SpectralEntropies(np.array(bits), np.array(errors), (1.0, *ritz)[:10], trace)
 
 
-def _leading_pairs(matrix: Any, first: Any, start: Any) -> tuple[Any, Any, FloatArray]:
-    """Return the basis split off, its image under ``matrix``, and the Ritz values beside 1.
+def _leading_subspace(matrix: Any, first: Any, start: Any) -> tuple[Any, Any, list[float]]:
+    """Return an orthonormal basis close to the leading eigenvectors but ``first``.
 
-    Only pairs with a residual of at most 2 % of their value are kept: splitting off others
-    shifts the entropy by more than it saves.
+    Also its image under ``matrix``, and the Ritz values that are good to 2 %, descending.
     """
     import torch
 
     block = start
-    for _ in range(4):  # the first product is spent on orthogonality to the known pair
+    for _ in range(4):
         block, _ = torch.linalg.qr(block - first @ (first.T @ block))
         block = matrix @ block
     block, _ = torch.linalg.qr(block - first @ (first.T @ block))
@@ -193,11 +197,9 @@ def _leading_pairs(matrix: Any, first: Any, start: Any) -> tuple[Any, Any, Float
     values, rotation = torch.linalg.eigh((block.T @ image).double())
     rotation = rotation.to(block.dtype)
     block, image = block @ rotation, image @ rotation
-    residual = torch.linalg.vector_norm(image - block * values.to(block.dtype), dim=0)
-    good = residual.double() <= 0.02 * values.abs()
-    basis = torch.cat([first, block[:, good]], dim=1)
-    image = torch.cat([matrix @ first, image[:, good]], dim=1)
-    return basis, image, values[good].cpu().numpy()
+    residual = torch.linalg.vector_norm(image - block * values.to(block.dtype), dim=0).double()
+    good = residual <= 0.02 * values
+    return block, image, sorted(values[good].cpu().tolist(), reverse=True)
 
 
 def _lanczos(matrix: Any, basis: Any, block: Any, n_steps: int) -> tuple[FloatArray, FloatArray]:
@@ -216,7 +218,7 @@ def _lanczos(matrix: Any, basis: Any, block: Any, n_steps: int) -> tuple[FloatAr
     length = torch.linalg.vector_norm(block, dim=0)
     tridiagonal = np.zeros((n_probes, n_steps, n_steps))
     previous = torch.empty((n_probes, n_steps, n), dtype=block.dtype, device=block.device)
-    exhausted = 10 * torch.finfo(block.dtype).eps
+    eps = torch.finfo(block.dtype).eps
     vector = block / length
     for step in range(n_steps):
         previous[:, step] = vector.T
@@ -226,6 +228,8 @@ def _lanczos(matrix: Any, basis: Any, block: Any, n_steps: int) -> tuple[FloatAr
         tridiagonal[:, step, step] = diagonal.double().cpu().numpy()
         if step + 1 == n_steps:
             break
+        if step == 0:  # relative to what is left of the matrix, which may be tiny
+            exhausted = 10 * eps * float(torch.linalg.vector_norm(image, dim=0).max()) + 1e-300
         rows = image.T.contiguous()[:, :, None]  # (n_probes, n, 1)
         so_far = previous[:, : step + 1]
         for _ in range(2):  # once leaves enough overlap in float32 to bring back known pairs
@@ -238,40 +242,38 @@ def _lanczos(matrix: Any, basis: Any, block: Any, n_steps: int) -> tuple[FloatAr
     return length.double().square().cpu().numpy(), tridiagonal
 
 
-def _entropy_of_quadrature(
-    norms: FloatArray,
-    tridiagonal: FloatArray,
+def _entropy_of(
+    quadrature: tuple[FloatArray, FloatArray],
+    n_steps: int,
+    n_leading: int,
     means: FloatArray,
-    ritz: FloatArray,
     t: float,
     total: float | None,
 ) -> tuple[float, float]:
-    """Return entropy in bits and its standard error; ``total`` is the sum of λ^t if known."""
+    """Return entropy in bits and its standard error over probes, from the first ``n_steps``.
+
+    The first ``n_leading`` quadratures are added up, the others estimate a trace; ``total`` is
+    the sum of λ^t if it is known.
+    """
+    norms, tridiagonal = quadrature[0], quadrature[1][:, :n_steps, :n_steps]
     nodes, vectors = np.linalg.eigh(tridiagonal)
     weights = norms[:, None] * vectors[:, 0, :] ** 2
-    nodes = np.clip(nodes, 0.0, 1.0)
-    controls = np.stack(
-        [
-            norms,
-            norms * tridiagonal[:, 0, 0],
-            norms * (tridiagonal[:, 0, 0] ** 2 + tridiagonal[:, 0, 1] ** 2),
-        ],
-        axis=1,
-    )
-    powers = nodes**t
+    powers = np.clip(nodes, 0.0, 1.0) ** t
     sums = (weights * powers).sum(axis=1)
     logs = -(weights * entr(powers)).sum(axis=1) / np.log(2)  # of λ^t log2 λ^t
-    found = np.clip(ritz, 0.0, 1.0) ** t
-    mean_log, log_residual, factor, freedom = _regressed(logs, controls, means)
-    mean_sum, sum_residual, _, _ = _regressed(sums, controls, means)
-    log_total = mean_log - float(entr(found).sum()) / np.log(2)
+    squares = (tridiagonal[:, 0, :2] ** 2).sum(axis=1)
+    controls = np.stack([norms, norms * tridiagonal[:, 0, 0], norms * squares], axis=1)
+    probes = slice(n_leading, None)
+    log_mean, log_residual, factor, freedom = _regressed(logs[probes], controls[probes], means)
+    sum_mean, sum_residual, _, _ = _regressed(sums[probes], controls[probes], means)
+    log_total = log_mean + float(logs[:n_leading].sum())
     if total is None:
-        total = 1.0 + float(found.sum()) + mean_sum
+        total = 1.0 + sum_mean + float(sums[:n_leading].sum())
         slope = 1 / (total * np.log(2)) + log_total / total**2
     else:
         slope = 0.0
-    residual = slope * sum_residual - log_residual / total
-    error = factor * float(np.sqrt((residual**2).sum() / freedom))
+    spread = slope * sum_residual - log_residual / total
+    error = factor * float(np.sqrt((spread**2).sum() / freedom))
     return float(np.log2(total) - log_total / total), error
 
 
