@@ -18,8 +18,10 @@ data it is measured on:
 
 =============  ==================================================================================
 saturated      the last value, or more than half of them, is at its ceiling
-compresses     the interval of the change is below 0, and the change at least the smallest change
-expands        ends above its first value in the same sense, and does not fall from its peak
+compresses     the interval of the change is below 0 and reaches beyond the smallest change; with
+               one or two runs the change itself is at least that
+expands        the interval of last - first is above 0 and the rise at least the smallest change,
+               and the layer does not fall from its peak
 no_change      neither change nor rise can be more than the smallest change
 inconclusive   none of these
 =============  ==================================================================================
@@ -181,7 +183,10 @@ def _phase(curve: Curves, seed: int) -> dict[str, Any]:
     tolerance = smallest_change(curve.bound)
     if len(complete) == 1:
         tolerance = max(tolerance, 3 * noise)
-    verdict = "saturated" if curve.is_saturated else _verdict(change, low, high, rise, tolerance)
+    reach = change if len(complete) < 3 else low
+    verdict = _verdict(reach, low, high, rise, tolerance)
+    if curve.is_saturated:
+        verdict = "saturated"
     falls = high is not None and high < 0 and verdict in ("compresses", "inconclusive")
     onset = _onset(curve, complete, steps, noise, seed) if falls else (None, None, None)
     return {
@@ -251,19 +256,19 @@ def _interval(values: FloatArray, half: float) -> tuple[float, float]:
 
 
 def _verdict(
-    change: float | None,
+    reach: float | None,
     low: float | None,
     high: float | None,
     rise: tuple[float | None, float | None, float | None],
     tolerance: float,
 ) -> str:
     up, up_low, up_high = rise
-    if change is None or low is None or high is None:
+    if reach is None or low is None or high is None:
         return "inconclusive"
     assert up is not None
     assert up_low is not None
     assert up_high is not None
-    if high < 0 and change <= -tolerance:
+    if high < 0 and reach <= -tolerance:
         return "compresses"
     if low <= -tolerance:
         return "inconclusive"
