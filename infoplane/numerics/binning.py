@@ -10,6 +10,7 @@ import numpy as np
 
 from infoplane.errors import InputError
 from infoplane.numerics.discrete import (
+    DistinctValues,
     Symbols,
     bin_labels,
     distinct_sorted,
@@ -339,9 +340,10 @@ def _adaptive(
         low = None
     elif low is None:
         low = 0.0
-    distinct = distinct_sorted(ordered)
-    if low is not None and distinct[0] == low:
-        distinct = distinct[1:]
+    own = low is not None and ordered[0] == low  # the lowest value has a symbol of its own
+    distinct = DistinctValues(
+        ordered[np.searchsorted(ordered, ordered[0], side="right") :] if own else ordered
+    )
     for count in bins:
         edges = equal_count_edges(distinct, count)
         if low is not None:

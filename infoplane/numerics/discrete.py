@@ -71,35 +71,35 @@ def row_symbols(rows: Array, *, hash_bits: int = 64) -> Symbols:
     words = _words(rows)
     if words.shape[1] == 1:
         return _grouped(words[:, 0])
-    keys = _hashed(words) >> np.uint64(64 - hash_bits)
+    keys = _hashed(words)
+    if hash_bits < 64:
+        keys >>= np.uint64(64 - hash_bits)
     order = np.argsort(keys)
-    same = np.empty(len(keys), dtype=bool)
-    same[:1] = False
-    ordered = keys[order]
-    np.equal(ordered[1:], ordered[:-1], out=same[1:])
-    pairs = np.flatnonzero(same)
-    if (words[order[pairs]] != words[order[pairs - 1]]).any():
+    changed = _changed(keys[order])
+    repeated = np.flatnonzero(~changed)
+    if (words[order[repeated]] != words[order[repeated - 1]]).any():
         order = np.lexsort(words.T)
-        sorted_words = words[order]
-        same[1:] = (sorted_words[1:] == sorted_words[:-1]).all(axis=1)
-    return _numbered(order, same)
+        ordered = words[order]
+        changed[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
+    return _numbered(order, changed)
 
 
 def _grouped(keys: Array) -> Symbols:
     order = np.argsort(keys)
-    ordered = keys[order]
-    same = np.empty(len(keys), dtype=bool)
-    same[:1] = False
-    np.equal(ordered[1:], ordered[:-1], out=same[1:])
-    return _numbered(order, same)
+    return _numbered(order, _changed(keys[order]))
 
 
-def _numbered(order: IntArray, same: Array) -> Symbols:
-    """Return the symbols of sorted samples; ``same`` marks those equal to their predecessor."""
-    first = np.flatnonzero(~same)
+def _numbered(order: IntArray, changed: Array) -> Symbols:
+    """Return the symbols of sorted samples; ``changed`` marks those unlike their predecessor."""
+    first = np.flatnonzero(changed)
+    number = np.cumsum(changed, dtype=np.int64)
+    number -= 1
     ids = np.empty(len(order), dtype=np.int64)
-    ids[order] = np.cumsum(~same) - 1
-    return Symbols(ids, np.diff(first, append=len(order)))
+    ids[order] = number
+    counts = np.empty(len(first), dtype=np.int64)
+    np.subtract(first[1:], first[:-1], out=counts[:-1])
+    counts[-1:] = len(order) - first[-1:]
+    return Symbols(ids, counts)
 
 
 def _words(rows: Array) -> Array:
@@ -127,12 +127,11 @@ def _hashed(words: Array) -> Array:
 
 
 def joint_counts(first: Symbols, second: Symbols) -> IntArray:
-    """Return the counts of the states of the pair (first, second) that occur."""
+    """Return the counts of the states of the pair (first, second); some may be 0."""
     pair = first.ids * second.n_states + second.ids
     size = first.n_states * second.n_states
     if size <= MAX_COUNTED:
-        counts = np.bincount(pair, minlength=size)
-        return counts[counts > 0]
+        return np.bincount(pair, minlength=size)
     return _grouped(pair).counts
 
 
@@ -140,12 +139,11 @@ def joint_occurrence(first: Symbols, second: Symbols) -> IntArray:
     """Return for each sample how many samples share both its states (n_samples,)."""
     pair = first.ids * second.n_states + second.ids
     size = first.n_states * second.n_states
-    if size <= MAX_COUNTED:
-        occurrence: IntArray = np.bincount(pair, minlength=size)[pair]
-        return occurrence
-    joint = _grouped(pair)
-    occurrence = joint.counts[joint.ids]
-    return occurrence
+    if size > MAX_COUNTED:
+        joint = _grouped(pair)
+        return joint.counts[joint.ids]
+    counts: IntArray = np.bincount(pair, minlength=size)
+    return np.take(counts, pair)
 
 
 def joint_entropy(first: Symbols, second: Symbols) -> float:
@@ -197,13 +195,45 @@ def rounded_up(edges: Array, dtype: np.dtype[np.floating]) -> Array:
 
 def distinct_sorted(ordered: Array) -> Array:
     """Return the distinct values of an ascending array (n,)."""
-    changed = np.empty(len(ordered), dtype=bool)
-    changed[:1] = True
-    np.not_equal(ordered[1:], ordered[:-1], out=changed[1:])
+    changed = _changed(ordered)
     return ordered if changed.all() else ordered[changed]
 
 
-def equal_count_edges(distinct: Array, bins: int) -> Array:
+def _changed(ordered: Array) -> Array:
+    """Return which values of an ascending array (n,) differ from their predecessor."""
+    changed = np.empty(len(ordered), dtype=bool)
+    changed[:1] = True
+    np.not_equal(ordered[1:], ordered[:-1], out=changed[1:])
+    return changed
+
+
+class DistinctValues:
+    """The distinct values of an ascending array, found by rank without copying them.
+
+    Parameters
+    ----------
+    ordered : array (n,)
+        Ascending.
+    """
+
+    def __init__(self, ordered: Array) -> None:
+        self._ordered = ordered
+        self._changed = _changed(ordered)
+        self._n = int(np.count_nonzero(self._changed))
+
+    def __len__(self) -> int:
+        return self._n
+
+    def __getitem__(self, ranks: IntArray) -> Array:
+        """Return the values of these ranks, counted from 0."""
+        if 2 * self._n < len(self._ordered):
+            return np.take(self._ordered, np.flatnonzero(self._changed)[ranks])
+        repeats = np.flatnonzero(~self._changed)
+        repeats -= np.arange(len(repeats))  # ranks that come after each repeated value
+        return np.take(self._ordered, ranks + np.searchsorted(repeats, ranks, side="right"))
+
+
+def equal_count_edges(distinct: Array | DistinctValues, bins: int) -> Array:
     """Return edges of ``bins`` bins with equal numbers of distinct values, and the maximum.
 
     The edges are ``distinct[int(k * (n / bins))]`` for k = 0 .. bins - 1 and the last value, with
@@ -217,9 +247,8 @@ def equal_count_edges(distinct: Array, bins: int) -> Array:
     """
     n = len(distinct)
     if n == 0:
-        return distinct
-    index = (np.arange(bins) * (n / bins)).astype(np.int64)
-    return np.append(distinct[index], distinct[-1])
+        return distinct[np.arange(0)]
+    return distinct[np.append((np.arange(bins) * (n / bins)).astype(np.int64), n - 1)]
 
 
 def equal_mass_edges(ordered: Array, bins: int) -> Array:
