@@ -25,7 +25,8 @@ from infoplane.numerics.projection import (
     row_chunks,
     streaming_basis,
 )
-from infoplane.records import Array, Estimate, IntArray, LayerInfo, RunData
+from infoplane.numerics.two_views import compressed_inputs, view_dim, view_estimates
+from infoplane.records import Array, Estimate, FloatArray, IntArray, LayerInfo, RunData
 
 _BASIS_SAMPLES = 20_000  # rows over all checkpoints that the basis of a layer is fitted on
 _TRIAL_CHECKPOINTS = 4  # checkpoints at which a dimension is tried
@@ -38,6 +39,8 @@ class SharedByRun:
     labels: IntArray | None
     noise: float  # standard deviation of the noise that is added where none is declared
     declared: tuple[str, ...]  # layers with noise of their own
+    input_code: FloatArray | None  # in the modes that compress the inputs
+    encoder: str | None  # names how they were compressed
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +126,10 @@ class Compressed(Estimator):
             sizes = [root_mean_square(run.activations(run.steps[-1], x.name)) for x in run.layers]
             noise = RELATIVE_NOISE * float(np.median(sizes)) or 1.0
         declared = tuple(layer.name for layer in run.layers if layer.noise is not None)
-        return SharedByRun(run.probe.labels, noise, declared)
+        code, encoder = None, None
+        if self.mode in ("joint", "ksg"):
+            code, encoder = compressed_inputs(run.probe.inputs, int(rng.integers(2**31)))
+        return SharedByRun(run.probe.labels, noise, declared, code, encoder)
 
     def prepare_layer(
         self, shared: SharedByRun, run: RunData, layer: LayerInfo, rng: np.random.Generator
@@ -146,7 +152,12 @@ class Compressed(Estimator):
         for index in chosen:
             activations = run.activations(run.steps[int(index)], layer.name)[fitted]
             trials.append(self._code(basis, activations, 1))
-        dim = choose_dim(trials, noise) if self.dim == "auto" else int(self.dim)
+        if self.dim != "auto":
+            dim = int(self.dim)
+        elif shared.input_code is not None:
+            dim = max(view_dim(trial.scores) for trial in trials)
+        else:
+            dim = choose_dim(trials, noise)
         dim = min(dim, basis.n_components)
         before = {other.name for other in run.layers if other.index < layer.index}
         return SharedByLayer(
@@ -181,12 +192,17 @@ class Compressed(Estimator):
             noise = RELATIVE_NOISE * root_mean_square(activations) or noise
         code = self._code(basis, activations, prepared.dim)
         options = CellOptions(self.k, self.folds, self.cross_check, prepared.upstream_noise)
+        if prepared.run.input_code is not None:
+            pair = view_estimates(
+                code.clean, prepared.run.input_code[rows], self.mode, labels, options, rng
+            )
+            return _with_diagnostics(
+                pair, {**prepared.diagnostics, "encoder": prepared.run.encoder}
+            )
         found: dict[str, Estimate] = {}
         for scale in self.noise_scale:
             cell = noise_estimates(code, scale * noise, labels, options, rng, noisy=prepared.noisy)
-            cell["ixt"] = replace(
-                cell["ixt"], diagnostics={**cell["ixt"].diagnostics, **prepared.diagnostics}
-            )
+            cell = _with_diagnostics(cell, prepared.diagnostics)
             suffix = f"@noise_scale={scale:g}" if len(self.noise_scale) > 1 else ""
             found.update({name + suffix: value for name, value in cell.items()})
         return found
@@ -199,3 +215,10 @@ class Compressed(Estimator):
         if n <= self.max_samples:
             return np.arange(n)
         return np.sort(rng.permutation(n)[: self.max_samples])
+
+
+def _with_diagnostics(
+    found: Mapping[str, Estimate], more: Mapping[str, Any]
+) -> dict[str, Estimate]:
+    ixt = found["ixt"]
+    return {**found, "ixt": replace(ixt, diagnostics={**ixt.diagnostics, **more})}

@@ -120,18 +120,18 @@ def noise_estimates(
     """
     n, q = code.clean.shape
     if n < SMALLEST_SAMPLE:
-        return _refused(labels, f"expected at least {SMALLEST_SAMPLE} samples, got {n}", "small_n")
+        return refused(labels, f"expected at least {SMALLEST_SAMPLE} samples, got {n}", "small_n")
     if code.variance == 0.0:
         return _constant(labels)
     contained = may_contain_noise(code.clean, noise) if noisy is None else noisy
     draw = rng.standard_normal(code.clean.shape)
     noisy_code = code.clean if contained else code.clean + noise * draw
-    folds = _folds(n, options.folds, rng)
+    folds = folds_of(n, options.folds, rng)
     try:
         ixt = noise_information(noisy_code, noise, options.k, folds)
     except EstimationError as error:
-        return _refused(labels, str(error), "degenerate_manifold")
-    interval = _interval(ixt.bits, ixt.parts)
+        return refused(labels, str(error), "degenerate_manifold")
+    interval = interval_of(ixt.bits, ixt.parts)
     ceiling = capacity(code.clean, noise, contained=contained)
     loss = activation_loss_bound(
         code.scores,
@@ -141,7 +141,7 @@ def noise_estimates(
         residual_variance=code.residual_variance,
         contained=contained,
     )
-    flags = _size_flags(n, q)
+    flags = size_flags(n, q)
     diagnostics = _code_diagnostics(code) | {
         "mode": "noise",
         "noise": noise,
@@ -173,11 +173,11 @@ def noise_estimates(
     if options.cross_check and not contained:
         some = slice(0, _CROSS_CHECK_SAMPLES)
         diagnostics["ksg"] = ksg_mutual_information(code.clean[some], noisy_code[some])
-    estimate = _estimate(ixt.bits, interval, flags, diagnostics)
+    estimate = estimate_of(ixt.bits, interval, flags, diagnostics)
     found = {"ixt": replace(estimate, bound_low=0.0, bound_high=ceiling, bound_name="capacity")}
     if labels is None:
         return found
-    ity, ity_parts = label_estimate(noisy_code, labels, folds, rng, _size_flags(n, q))
+    ity, ity_parts = label_estimate(noisy_code, labels, folds, rng, size_flags(n, q))
     found["ity"] = ity
     found["ixt_given_y"] = _conditional(
         found["ixt"],
@@ -201,7 +201,7 @@ def label_estimate(
     parts = np.array(
         [mixed_mutual_information(code[f], labels[f], _CLASS_NEIGHBORS) for f in folds]
     )
-    interval = _interval(bits, parts)
+    interval = interval_of(bits, parts)
     h_y = label_entropy(labels)
     some = rng.permutation(len(code))[:_CROSS_CHECK_SAMPLES]
     null = mixed_mutual_information(code[some], rng.permutation(labels[some]), _CLASS_NEIGHBORS)
@@ -220,7 +220,7 @@ def label_estimate(
         "smallest_class": int(np.unique(labels, return_counts=True)[1].min()),
         **_interval_diagnostics(interval),
     }
-    estimate = _estimate(bits, interval, flags, diagnostics)
+    estimate = estimate_of(bits, interval, flags, diagnostics)
     return replace(estimate, bound_low=0.0, bound_high=h_y, bound_name="h_y"), parts
 
 
@@ -242,13 +242,13 @@ def _conditional(
     assert ixt.bits is not None
     assert ity.bits is not None
     bits = ixt.bits - ity.bits
-    interval = _interval(bits, ixt_parts - ity_parts)
+    interval = interval_of(bits, ixt_parts - ity_parts)
     flags = list(ixt.flags)
     error = interval.standard_error if interval else 0.0
     if direct is not None and abs(direct - bits) > 0.2 * LOG2_E + 3.0 * error:
         flags.append("chain_rule_gap")
     diagnostics = {"direct": direct, **_interval_diagnostics(interval)}
-    return replace(_estimate(bits, interval, flags, diagnostics), bound_low=0.0)
+    return replace(estimate_of(bits, interval, flags, diagnostics), bound_low=0.0)
 
 
 def _direct_conditional(code: FloatArray, noise: float, labels: IntArray) -> float | None:
@@ -264,13 +264,14 @@ def _direct_conditional(code: FloatArray, noise: float, labels: IntArray) -> flo
     return float(total) - noise_entropy(q, noise) * LOG2_E
 
 
-def _folds(n: int, folds: int, rng: np.random.Generator) -> list[IntArray]:
+def folds_of(n: int, folds: int, rng: np.random.Generator) -> list[IntArray]:
     """Return folds of at least 50 samples, or none if not even 3 fit."""
     wanted = min(folds, n // SMALLEST_SAMPLE)
     return disjoint_folds(n, wanted, rng) if wanted >= 3 else []
 
 
-def _interval(whole: float, parts: FloatArray) -> Interval | None:
+def interval_of(whole: float, parts: FloatArray) -> Interval | None:
+    """Return the interval of an estimate, or None without folds."""
     return fold_interval(whole, parts, LEVEL) if len(parts) else None
 
 
@@ -293,13 +294,15 @@ def _code_diagnostics(code: Code) -> dict[str, Any]:
     }
 
 
-def _size_flags(n: int, dim: int) -> list[str]:
+def size_flags(n: int, dim: int) -> list[str]:
+    """Return the flag of a sample below 200 or 20 per dimension."""
     return ["small_n"] if n < max(200, 20 * dim) else []
 
 
-def _estimate(
+def estimate_of(
     bits: float, interval: Interval | None, flags: list[str], diagnostics: dict[str, Any]
 ) -> Estimate:
+    """Return an estimate with its interval; a negative one is flagged, never clipped."""
     if bits < 0.0:
         flags = [*flags, "negative"]
     estimate = Estimate(bits, flags=tuple(dict.fromkeys(flags)), diagnostics=diagnostics)
@@ -308,7 +311,8 @@ def _estimate(
     return replace(estimate, low=interval.low, high=interval.high, method="subsample", level=LEVEL)
 
 
-def _refused(labels: IntArray | None, reason: str, flag: str) -> dict[str, Estimate]:
+def refused(labels: IntArray | None, reason: str, flag: str) -> dict[str, Estimate]:
+    """Return estimates without a value, with the reason."""
     names = ("ixt",) if labels is None else ("ixt", "ity", "ixt_given_y")
     return {name: Estimate(None, flags=(flag,), diagnostics={"reason": reason}) for name in names}
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from infoplane.errors import InputError
 from infoplane.numerics.code_estimates import CellOptions, Code, noise_estimates
-from infoplane.numerics.loss_bounds import activation_loss_bound
+from infoplane.numerics.loss_bounds import activation_loss_bound, capacity, input_loss_bound
 from infoplane.numerics.noise_channel import SMALLEST_SAMPLE, noise_information
 from infoplane.numerics.projection import PrincipalBasis, principal_basis, row_chunks
+from infoplane.numerics.two_views import compressed_inputs, view_dim, view_estimates
 from infoplane.records import Array, Estimate, FloatArray, checked_activations, class_ids
 
 MODES = ("auto", "noise", "joint", "ksg")
@@ -131,27 +132,43 @@ def compressed_information(
     rng = np.random.default_rng(seed)
     directions = _resolved_basis(basis, layer, rng)
     scores, residual = directions.project(layer)
-    if mode in ("joint", "ksg"):
-        raise InputError("mode not built")
     size = noise if noise is not None else RELATIVE_NOISE * root_mean_square(layer)
-    contained = noisy if noise is not None else False
+    options = CellOptions(k, folds, cross_check=True)
     whole = Code(scores, 1, layer.shape[1], residual)
+    if mode in ("joint", "ksg"):
+        if inputs is None:
+            raise InputError(f"expected inputs for the mode {mode!r}, got none")
+        chosen = view_dim(scores) if dim == "auto" else min(int(dim), scores.shape[1])
+        input_code, encoder = compressed_inputs(np.asarray(inputs), seed)
+        code = replace(whole, dim=chosen)
+        found = view_estimates(code.clean, input_code, mode, classes, options, rng)
+        extra: dict[str, Any] = {"encoder": encoder}
+        if noise is not None:
+            extra["loss_bound_t"] = _loss(code, chosen, noise, contained=True)
+            extra["loss_bound_x"] = input_loss_bound(code.clean, input_code, noise)
+            extra["capacity"] = capacity(code.clean, noise)
+        return _gathered(found, chosen, noise, extra | {"basis": basis_hash(directions)})
     if size == 0.0:
         size = 1.0  # all activations are 0: the layer is constant at any noise
     chosen = choose_dim([whole], size) if dim == "auto" else min(int(dim), scores.shape[1])
-    code = Code(scores, chosen, layer.shape[1], residual)
+    code = replace(whole, dim=chosen)
     found = noise_estimates(
-        code, size, classes, CellOptions(k, folds, cross_check=True), rng, noisy=contained
+        code, size, classes, options, rng, noisy=noisy if noise is not None else False
     )
-    diagnostics = dict(found["ixt"].diagnostics)
-    diagnostics["basis"] = basis_hash(directions)
-    diagnostics["stability"] = stability([whole], chosen, size)
+    extra = {"basis": basis_hash(directions), "stability": stability([whole], chosen, size)}
+    return _gathered(found, chosen, size, extra)
+
+
+def _gathered(
+    found: Mapping[str, Estimate], dim: int, noise: float | None, extra: Mapping[str, Any]
+) -> CompressedInformation:
+    diagnostics = {**found["ixt"].diagnostics, **extra}
     return CompressedInformation(
         ixt=found["ixt"],
         ity=found.get("ity"),
         ixt_given_y=found.get("ixt_given_y"),
-        dim=chosen,
-        noise=size,
+        dim=dim,
+        noise=noise,
         loss_bound_t=diagnostics.get("loss_bound_t"),
         loss_bound_x=diagnostics.get("loss_bound_x"),
         capacity=diagnostics.get("capacity"),
@@ -241,14 +258,14 @@ def basis_hash(basis: PrincipalBasis) -> str:
     return digest.hexdigest()[:16]
 
 
-def _loss(code: Code, dim: int, noise: float) -> float:
+def _loss(code: Code, dim: int, noise: float, *, contained: bool = False) -> float:
     return activation_loss_bound(
         code.scores,
         dim,
         noise,
         n_units=code.n_units,
         residual_variance=code.residual_variance,
-        contained=False,
+        contained=contained,
     )
 
 

@@ -1,0 +1,216 @@
+"""Mutual information of two continuous codes when there is no noise model."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from scipy.special import digamma
+
+from infoplane.errors import EstimationError
+from infoplane.numerics.autoencoder import fit_autoencoder
+from infoplane.numerics.code_estimates import (
+    CellOptions,
+    estimate_of,
+    folds_of,
+    interval_of,
+    label_estimate,
+    refused,
+    size_flags,
+)
+from infoplane.numerics.neighbors import (
+    ATOM_FRACTION,
+    LOG2_E,
+    duplicate_fraction,
+    intrinsic_dimension,
+    ksg_mutual_information,
+    shuffle_difference,
+    whitened,
+)
+from infoplane.numerics.noise_channel import SMALLEST_SAMPLE
+from infoplane.records import Array, Estimate, FloatArray, IntArray, checked_activations
+
+_NARROW = 4  # dimension up to which a view is its own code, and largest of a layer's
+_TRIED_DIMS = 10
+_THIN = 0.65  # intrinsic dimension over dimension below which entropies cannot be trusted
+_KSG_NEIGHBORS = 3
+_CEILING = 0.85  # share of the largest value that neighbour counts can give
+_DIMENSION_SAMPLES = 2000
+
+
+def view_estimate(
+    a: FloatArray,
+    b: FloatArray,
+    mode: str,
+    k: int | None,
+    folds: int,
+    rng: np.random.Generator,
+) -> tuple[Estimate, list[IntArray], FloatArray]:
+    """Return I(A;B) of two codes, the folds, and the values on them.
+
+    The shuffle difference is used in the mode "joint" as long as both codes are continuous and
+    fill their dimensions; otherwise, and in the mode "ksg", neighbours are counted.
+
+    Parameters
+    ----------
+    a, b : array (n_samples, n_dims)
+        Codes, rows in the same order; columns that do not vary or repeat others are left out.
+    mode : {"joint", "ksg"}
+        The estimate asked for.
+    k : int, optional
+        Neighbours; 20, or 3 for counts, unless given.
+    folds : int
+        Disjoint folds of the interval.
+    rng : numpy.random.Generator
+        Draws folds and permutations.
+    """
+    n = len(a)
+    if n < SMALLEST_SAMPLE:
+        reason = f"expected at least {SMALLEST_SAMPLE} samples, got {n}"
+        return _without(None, "small_n", reason)
+    a, b = full_rank(a), full_rank(b)
+    if 0 in (a.shape[1], b.shape[1]):
+        return _without(0.0, "constant", "one of the codes does not vary over the samples")
+    d = a.shape[1] + b.shape[1]
+    seed = int(rng.integers(2**31))
+    flags: list[str] = []
+    atoms = max(duplicate_fraction(a), duplicate_fraction(b))
+    ratio = _dimension_ratio(a, b, rng)
+    if atoms >= ATOM_FRACTION:
+        flags.append("atoms")
+    if ratio is not None and ratio < _THIN:
+        flags.append("degenerate_manifold")
+    counted = mode == "ksg" or bool(flags)
+    neighbors = k if k is not None else _KSG_NEIGHBORS if counted else _shuffle_neighbors(n, d)
+
+    def measured(rows: IntArray | slice) -> float:
+        if counted:
+            return ksg_mutual_information(a[rows], b[rows], neighbors)
+        fewer = min(neighbors, max(5, len(a[rows]) // 50))
+        return shuffle_difference(a[rows], b[rows], fewer, seed=seed)
+
+    try:
+        bits = measured(slice(None))
+    except EstimationError as error:
+        return _without(None, "degenerate_manifold", str(error))
+    parts_of = folds_of(n, folds, rng)
+    try:
+        parts = np.array([measured(fold) for fold in parts_of])
+    except EstimationError:  # a fold can hold more duplicates than the whole
+        parts = np.empty(0)
+    interval = interval_of(bits, parts)
+    ceiling = float(digamma(n) - digamma(neighbors)) * LOG2_E
+    if counted and bits > _CEILING * ceiling:
+        flags.append("saturated")
+    if n < max(200, 20 * d):
+        flags.append("small_n")
+    diagnostics: dict[str, Any] = {
+        "mode": mode,
+        "estimator": "ksg" if counted else "shuffle_difference",
+        "k": neighbors,
+        "n": n,
+        "dim": a.shape[1],
+        "dim_x": b.shape[1],
+        "log2_n": math.log2(n),
+        "duplicates": atoms,
+        "id_ratio": ratio,
+        "ksg": bits if counted else ksg_mutual_information(a, b, _KSG_NEIGHBORS),
+        "ksg_ceiling": ceiling if counted else None,
+        "se": interval.standard_error if interval else None,
+        "drift": interval.drift if interval else None,
+    }
+    estimate = estimate_of(bits, interval, flags, diagnostics)
+    return replace(estimate, bound_low=0.0), parts_of, parts
+
+
+def view_estimates(
+    code: FloatArray,
+    input_code: FloatArray,
+    mode: str,
+    labels: IntArray | None,
+    options: CellOptions,
+    rng: np.random.Generator,
+) -> dict[str, Estimate]:
+    """Return the estimates of a cell from the codes of layer and inputs, by quantity."""
+    ixt, parts_of, parts = view_estimate(code, input_code, mode, options.k, options.folds, rng)
+    found = {"ixt": ixt}
+    if labels is None:
+        return found
+    if len(code) < SMALLEST_SAMPLE:
+        return refused(labels, str(ixt.diagnostics["reason"]), "small_n")
+    ity, ity_parts = label_estimate(code, labels, parts_of, rng, size_flags(*code.shape))
+    found["ity"] = ity
+    if ixt.bits is None or ity.bits is None:
+        reason = "I(X;T) is undefined for this sample"
+        found["ixt_given_y"] = Estimate(None, flags=ixt.flags, diagnostics={"reason": reason})
+        return found
+    same = len(parts) == len(ity_parts)
+    interval = interval_of(ixt.bits - ity.bits, parts - ity_parts) if same else None
+    found["ixt_given_y"] = replace(
+        estimate_of(ixt.bits - ity.bits, interval, list(ixt.flags), {}), bound_low=0.0
+    )
+    return found
+
+
+def compressed_inputs(inputs: Array, seed: int) -> tuple[FloatArray, str | None]:
+    """Return the code of the inputs and the hash of its encoder.
+
+    Inputs of up to 4 numbers are their own code; wider ones go through an autoencoder.
+    """
+    flat = checked_activations(inputs.reshape(len(inputs), -1), name="inputs")
+    if flat.shape[1] <= _NARROW:
+        return np.asarray(flat, dtype=np.float64), None
+    encoder = fit_autoencoder(flat, seed=seed)
+    return encoder.encode(flat), encoder.content_hash
+
+
+def view_dim(scores: FloatArray) -> int:
+    """Return the dimension of a layer's code: its intrinsic dimension rounded, at most 4."""
+    some = full_rank(scores[:_DIMENSION_SAMPLES, :_TRIED_DIMS])
+    if some.shape[1] == 0:
+        return 1
+    try:
+        found = intrinsic_dimension(some, min(20, len(some) - 1))
+    except EstimationError:
+        found = 1.0
+    return int(max(1, min(_NARROW, round(found), scores.shape[1])))
+
+
+def full_rank(code: FloatArray) -> FloatArray:
+    """Return the code without directions that hold below 1e-10 of the largest variance."""
+    centred = code - code.mean(axis=0)
+    spread = centred.std(axis=0)
+    # An offset leaves rounding errors of its own size behind; they are no variance.
+    varied = spread > 1e-12 * np.abs(code).max(axis=0)
+    if not varied.any():
+        return np.empty((len(code), 0))
+    kept = centred[:, varied]
+    try:
+        whitened(kept)
+    except EstimationError:
+        values, vectors = np.linalg.eigh(kept.T @ kept / len(kept))
+        return np.asarray(kept @ vectors[:, values > 1e-10 * values[-1]])
+    return np.asarray(kept)
+
+
+def _shuffle_neighbors(n: int, d: int) -> int:
+    wanted = 40 if d >= 8 and n >= 4000 else 20
+    return min(max(5, min(wanted, n // 50)), n - 1)
+
+
+def _dimension_ratio(a: FloatArray, b: FloatArray, rng: np.random.Generator) -> float | None:
+    """Return intrinsic dimension over dimension of the shuffled pair, or None if undefined."""
+    rows = rng.permutation(len(a))[:_DIMENSION_SAMPLES]
+    points, _ = whitened(np.hstack([a[rows], b[rng.permutation(rows)]]))
+    try:
+        return float(intrinsic_dimension(points, min(20, len(points) - 1)) / points.shape[1])
+    except EstimationError:
+        return None
+
+
+def _without(
+    bits: float | None, flag: str, reason: str
+) -> tuple[Estimate, list[IntArray], FloatArray]:
+    return Estimate(bits, flags=(flag,), diagnostics={"reason": reason}), [], np.empty(0)
