@@ -33,6 +33,7 @@ LEVEL = 0.95
 _CLASS_NEIGHBORS = 3
 _DEGENERATE = 0.65  # intrinsic dimension, as a share of the code's, below which a code is thin
 _EXTRAPOLATED = 0.8  # share of log2(n) above which an estimate extrapolates the density
+_CONSTANT = 1e-12  # variance, as a share of the noise, that tells nothing
 _LARGE_LOSS = 0.1  # loss bound, as a share of the estimate
 _CROSS_CHECK_SAMPLES = 1000
 
@@ -121,7 +122,7 @@ def noise_estimates(
     n, q = code.clean.shape
     if n < SMALLEST_SAMPLE:
         return refused(labels, f"expected at least {SMALLEST_SAMPLE} samples, got {n}", "small_n")
-    if code.variance == 0.0:
+    if code.variance <= _CONSTANT * noise**2:
         return _constant(labels)
     contained = may_contain_noise(code.clean, noise) if noisy is None else noisy
     draw = rng.standard_normal(code.clean.shape)

@@ -87,7 +87,8 @@ def count_within(points: FloatArray, radius: FloatArray, *, norm: str, strict: b
         reach = radius * (1.0 - 1e-12 if strict else 1.0 + 1e-12)
         blocked = d >= 3 if n <= 1500 else d >= 6 if n <= 20_000 else d >= 9
         counts = _blocked_counts(points, reach) if blocked else _tree_counts(points, reach)
-    return np.maximum(np.asarray(counts, dtype=np.int64), 1)
+    nothing = (radius == 0.0) & strict
+    return np.where(nothing, 1, np.maximum(np.asarray(counts, dtype=np.int64), 1))
 
 
 def _tree_counts(points: FloatArray, radius: FloatArray) -> IntArray:
