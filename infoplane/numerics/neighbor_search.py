@@ -53,8 +53,8 @@ def joint_radius(x: FloatArray, y: FloatArray, k: int) -> FloatArray:
     return np.asarray(distances[:, 0], dtype=np.float64)
 
 
-def count_within(points: FloatArray, radius: FloatArray, *, norm: str, strict: bool) -> IntArray:
-    """Count the points, itself included, within ``radius`` of each point.
+def count_closer(points: FloatArray, radius: FloatArray, *, norm: str) -> IntArray:
+    """Count the points, itself included, that are strictly closer than ``radius`` to each point.
 
     Parameters
     ----------
@@ -64,8 +64,6 @@ def count_within(points: FloatArray, radius: FloatArray, *, norm: str, strict: b
         One radius per point.
     norm : {"maximum", "euclidean"}
         How distances are measured.
-    strict : bool
-        Whether a point at exactly the radius is left out (the point itself always counts).
 
     Returns
     -------
@@ -74,21 +72,19 @@ def count_within(points: FloatArray, radius: FloatArray, *, norm: str, strict: b
     """
     n, d = points.shape
     if d == 1:
-        counts = _sorted_counts(points[:, 0], radius, strict)
+        counts = _sorted_counts(points[:, 0], radius)
     elif norm == "maximum":
         from sklearn.neighbors import KDTree
 
         # Maximum norms have no rounding error: the next smaller number leaves out the boundary.
-        reach = np.nextafter(radius, 0.0) if strict else radius
         tree = KDTree(points, metric="chebyshev")
-        counts = tree.query_radius(points, reach, count_only=True)
+        counts = tree.query_radius(points, np.nextafter(radius, 0.0), count_only=True)
     else:
-        # Engines add squares in different orders, hence the margin around the boundary.
-        reach = radius * (1.0 - 1e-12 if strict else 1.0 + 1e-12)
+        # Engines add squares in different orders, hence the margin below the boundary.
+        reach = radius * (1.0 - 1e-12)
         blocked = d >= 3 if n <= 1500 else d >= 6 if n <= 20_000 else d >= 9
         counts = _blocked_counts(points, reach) if blocked else _tree_counts(points, reach)
-    nothing = (radius == 0.0) & strict
-    return np.where(nothing, 1, np.maximum(np.asarray(counts, dtype=np.int64), 1))
+    return np.where(radius == 0.0, 1, np.maximum(np.asarray(counts, dtype=np.int64), 1))
 
 
 def _tree_counts(points: FloatArray, radius: FloatArray) -> IntArray:
@@ -174,20 +170,19 @@ def _measured(centred: torch.Tensor, block: slice, index: torch.Tensor) -> torch
     return torch.sort(gaps.pow(2).sum(dim=2).sqrt(), dim=1).values
 
 
-def _sorted_counts(values: FloatArray, radius: FloatArray, strict: bool) -> IntArray:
+def _sorted_counts(values: FloatArray, radius: FloatArray) -> IntArray:
     ranked = np.sort(values)
     n = len(ranked)
     padded = np.concatenate([[-np.inf], ranked, [np.inf]])
-    inside = np.less if strict else np.less_equal
     left = np.searchsorted(ranked, values - radius)
     right = np.searchsorted(ranked, values + radius)
     # values ± radius are rounded: move both ends until the differences themselves agree.
-    while (move := (left > 0) & inside(values - padded[left], radius)).any():
+    while (move := (left > 0) & (values - padded[left] < radius)).any():
         left = left - move
-    while (move := (left < n) & ~inside(values - padded[left + 1], radius)).any():
+    while (move := (left < n) & (values - padded[left + 1] >= radius)).any():
         left = left + move
-    while (move := (right < n) & inside(padded[right + 1] - values, radius)).any():
+    while (move := (right < n) & (padded[right + 1] - values < radius)).any():
         right = right + move
-    while (move := (right > 0) & ~inside(padded[right] - values, radius)).any():
+    while (move := (right > 0) & (padded[right] - values >= radius)).any():
         right = right - move
     return (right - left).astype(np.int64)

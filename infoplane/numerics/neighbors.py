@@ -10,7 +10,7 @@ import numpy as np
 from scipy.special import digamma, gammaln
 
 from infoplane.errors import EstimationError, InputError
-from infoplane.numerics.neighbor_search import count_within, joint_radius, neighbor_distances
+from infoplane.numerics.neighbor_search import count_closer, joint_radius, neighbor_distances
 from infoplane.records import Array, FloatArray, checked_activations, class_ids
 
 LOG2_E = 1.0 / math.log(2.0)
@@ -270,8 +270,8 @@ def ksg_terms(x: FloatArray, y: FloatArray, k: int) -> FloatArray:
     ratio = _spread(x, "x") / _spread(y, "y")
     y = y * 10.0 ** round(math.log10(ratio))
     radius = joint_radius(x, y, k)
-    n_x = count_within(x, radius, norm="maximum", strict=True)
-    n_y = count_within(y, radius, norm="maximum", strict=True)
+    n_x = count_closer(x, radius, norm="maximum")
+    n_y = count_closer(y, radius, norm="maximum")
     k_i = np.full(n, k)
     tied = radius == 0.0
     if tied.any():
@@ -334,7 +334,7 @@ def mixed_terms(x: FloatArray, labels: Array, k: int) -> FloatArray:
         neighbors = min(k, len(members) - 1)
         k_i[members] = neighbors
         radius[members] = neighbor_distances(x[members], neighbors)[:, -1]
-    m = count_within(x, radius, norm="euclidean", strict=True)
+    m = count_closer(x, radius, norm="euclidean")
     tied = (radius == 0.0) & ~alone
     if tied.any():  # a discrete sample: counts of equal samples take the place of distances
         m[tied] = _duplicates(x)[tied]
