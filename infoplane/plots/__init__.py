@@ -22,6 +22,7 @@ FIGURES: dict[str, str] = {
     "steps": "infoplane.plots.steps:steps",
     "compression": "infoplane.plots.compression:compression",
     "spectral": "infoplane.plots.steps:spectral",
+    "heat": "infoplane.plots.heat:heat",
 }
 """Figures by name, as ``module:function``."""
 
@@ -41,7 +42,9 @@ def draw(results: Mapping[str, Any], name: str, **options: Any) -> Figure:
     name : str
         A key of `FIGURES`.
     **options : object
-        Arguments of the figure function, e.g. ``estimator``, ``group``, ``style``, ``size``.
+        Arguments of the figure function, e.g. ``estimator``, ``group``, ``style``, ``size``; for
+        ``plane`` also ``facet``: "none", "layer" (the default above 8 layers), "estimator" or
+        "group".
 
     Raises
     ------
@@ -54,7 +57,10 @@ def draw(results: Mapping[str, Any], name: str, **options: Any) -> Figure:
         near = difflib.get_close_matches(name, FIGURES, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise InputError(f"expected a figure of {', '.join(FIGURES)}, got {name!r}{hint}")
-    drawn = resolve_name(FIGURES[name])(results, **options)
+    target = FIGURES[name]
+    if name == "plane" and "ax" not in options:
+        target = "infoplane.plots.facets:plane_figure"
+    drawn = resolve_name(target)(results, **options)
     figure: Figure = drawn if hasattr(drawn, "savefig") else drawn.figure.figure
     return figure
 

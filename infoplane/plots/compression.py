@@ -23,6 +23,7 @@ VERDICT_COLOURS = {
     "inconclusive": "#8F4E8B",
     "saturated": look.SATURATED,
 }
+_SHORT = {"ixt": "I(X;T)", "dse": "DSE"}
 _MAX_ESTIMATORS = 6
 
 
@@ -94,8 +95,10 @@ def compression(
         verdicts = layer_verdicts(phases)
         for i, layer in enumerate(names):
             _verdict(forest, i, verdicts[group, layer], two_lines=row >= 0.34)
+        called = view.estimator_names(dict.fromkeys(key[0] for key in marks))
+        called = {estimator: look.drawable(name) for estimator, name in called.items()}
         handles = [
-            Line2D([], [], color=colour, marker=marker, label=_title(view, *key))
+            Line2D([], [], color=colour, marker=marker, label=f"{_SHORT[key[1]]}, {called[key[0]]}")
             for key, (colour, marker) in marks.items()
         ]
         figure_titled(
@@ -103,11 +106,6 @@ def compression(
             view.subtitle(group), wrapped(_notes(phases)), handles,
         )  # fmt: skip
         return figure
-
-
-def _title(view: View, estimator: str, quantity: str) -> str:
-    what = {"ixt": "I(X;T)", "dse": "DSE"}[quantity]
-    return f"{what}, {look.drawable(view.estimator_title(estimator))}"
 
 
 def _cell(

@@ -72,7 +72,7 @@ def place(
     pixels = figure.dpi / 72.0
     points = _dense([ax.transData.transform(line) for line in lines if len(line)], 3 * pixels)
     frame = ax.get_window_extent()
-    taken = [box.padded(1.5 * pixels) for box in boxes]
+    taken = [box.padded(3 * pixels) for box in boxes]
     placed = []
     for label in labels:
         note = ax.annotate(
@@ -98,7 +98,7 @@ def place(
         note.xy = label.anchors[anchor]
         note.set_position(tuple((centre - at) / pixels))
         box = _box(centre, extent)
-        taken.append(box.padded(1.5 * pixels))
+        taken.append(box.padded(3 * pixels))
         if label.lead:
             _leader(ax, at, box, pixels)
         placed.append(note)

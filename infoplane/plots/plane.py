@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import Normalize
@@ -16,13 +16,12 @@ from matplotlib.patches import Patch
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
-from infoplane.curves import Curves
-from infoplane.errors import NotFoundError
 from infoplane.plots import style as look
 from infoplane.plots.labels import Label, laid_out, place
+from infoplane.plots.paths import Path, find_paths, time_norm
 from infoplane.plots.titles import titled
 from infoplane.plots.view import View, bound_label, joined, middle_cut, short_names
-from infoplane.records import FloatArray, IntArray
+from infoplane.records import FloatArray
 
 SATURATION_BAND = 0.15
 """Bits below log2 N that are shaded."""
@@ -31,26 +30,6 @@ ONLY = "#56B4E9"
 """Colour of a checkpoint that has no others to be compared with."""
 
 _TOGETHER = 9.0  # points: layers whose ends are nearer than this share one label
-
-
-@dataclass(frozen=True, eq=False)
-class Path:
-    """One layer in the plane; coordinates in bits."""
-
-    layer: str
-    steps: IntArray  # (n_steps,)
-    mean: FloatArray  # (n_steps, 2) mean over runs
-    runs: FloatArray  # (n_runs, n_steps, 2)
-    cross: FloatArray | None  # (2, 2) interval of the last point: low and high of x and y
-    onset: int | None  # index into steps
-    saturated: bool  # throughout
-    marker: str
-
-    @property
-    def time(self) -> FloatArray:
-        """``log10(step + 1)`` (n_steps,)."""
-        time: FloatArray = np.log10(self.steps + 1.0)
-        return time
 
 
 def plane(
@@ -106,113 +85,62 @@ def plane(
         view = View.of(results)
         group = view.group(group)
         estimator = view.estimator(estimator, "ixt", "ity", group=group)
-        paths = find_paths(view, group, estimator, layers)
         own = ax is None
         if ax is None:
             ax = look.canvas(size, 4.5).add_subplot()
-        shown = [p for p in paths if not (zoom and p.saturated)] or paths
-        _limits(ax, view, group, shown, bounds and not zoom)
-        taken = draw_bounds(ax, view, group) if bounds else []
+        paths = find_paths(view, group, estimator, layers)
         norm = time_norm(paths)
-        dashes = _chains(ax, [p for p in shown if not p.saturated])
-        dashes += _bound_segments(ax, view, group) if bounds else []
-        for path in shown:
-            draw_path(ax, path, norm, seeds)
+        label = draw_plane(
+            ax, view, group, estimator, paths, norm, seeds=seeds, bounds=bounds, zoom=zoom
+        )
         ax.set_xlabel("I(X;T)  [bits]")
         ax.set_ylabel("I(T;Y)  [bits]")
         titled(
-            ax,
-            f"Information plane — {middle_cut(look.drawable(group), 48)}",
+            ax, f"Information plane — {middle_cut(look.drawable(group), 48)}",
             view.subtitle(group, estimator),
-        )
+        )  # fmt: skip
         if legend:
-            _legend(ax, shown, seeds, band=bounds and view.ceiling(group) is not None)
+            look.legend_below(
+                ax, plane_legend(paths, seeds, band=bounds and view.ceiling(group) is not None)
+            )
         if own and len({int(s) for p in paths for s in p.steps}) > 1:
-            time_bar(ax, norm, paths)
-        figure = ax.figure.figure
-        laid_out(figure)
-        extents = [box.get_window_extent() for box in taken]
+            time_bar([ax], norm, paths)
+        laid_out(ax.figure.figure)
+        label()
+        return ax
+
+
+def draw_plane(
+    ax: Axes,
+    view: View,
+    group: str,
+    estimator: str,
+    paths: Sequence[Path],
+    norm: Normalize,
+    *,
+    seeds: str = "both",
+    bounds: bool = True,
+    zoom: bool = False,
+) -> Callable[[], None]:
+    """Draw paths and bounds; return the function that writes the labels once the layout is done."""
+    shown = [p for p in paths if not (zoom and p.saturated)] or list(paths)
+    _limits(ax, view, group, shown, bounds and not zoom)
+    taken = draw_bounds(ax, view, group) if bounds else []
+    dashes = _chains(ax, [p for p in shown if not p.saturated])
+    dashes += _bound_segments(ax, view, group) if bounds else []
+    for path in shown:
+        draw_path(ax, path, norm, seeds)
+
+    def label() -> None:
         place(
             ax,
             [*(_bound_labels(ax, view, group) if bounds else []), *_labels(ax, shown, view, group)],
             lines=[*(p.mean for p in shown), *dashes],
-            boxes=[*extents, *_marker_boxes(ax, shown)],
+            boxes=[*(t.get_window_extent() for t in taken), *_marker_boxes(ax, shown)],
             size=look.font_size("legend.fontsize"),
         )
-        return ax
 
-
-def find_paths(
-    view: View, group: str, estimator: str, layers: Sequence[str] | None = None
-) -> list[Path]:
-    """Return the paths of the layers that have I(X;T) and I(T;Y), in order of the forward pass.
-
-    Raises
-    ------
-    NotFoundError
-        If a wanted layer is not there.
-    """
-    have = view.layers(group, estimator)
-    for layer in layers or ():
-        if layer not in have:
-            raise NotFoundError(f"no layer {layer!r} in {group!r}; it has {', '.join(have)}")
-    paths = []
-    for i, layer in enumerate(have):
-        x = view.curves.get((group, layer, estimator, "ixt"))
-        y = view.curves.get((group, layer, estimator, "ity"))
-        if x is None or y is None or (layers is not None and layer not in layers):
-            continue
-        phase = view.phases.get((group, layer, estimator, "ixt"), {})
-        path = _path(x, y, phase, look.LAYER_MARKERS[i % len(look.LAYER_MARKERS)])
-        if path is not None:
-            paths.append(path)
-    if not paths:
-        raise NotFoundError(f"no layer of {group!r} has both I(X;T) and I(T;Y) by {estimator}")
-    return paths
-
-
-def _path(x: Curves, y: Curves, phase: Mapping[str, Any], marker: str) -> Path | None:
-    runs = [run for run in x.runs if run in y.runs]
-    steps, at_x, at_y = np.intersect1d(x.steps, y.steps, return_indices=True)
-    both = np.stack(
-        [
-            x.values[[x.runs.index(run) for run in runs]][:, at_x],
-            y.values[[y.runs.index(run) for run in runs]][:, at_y],
-        ],
-        axis=-1,
-    )
-    mean = np.column_stack([x.mean()[at_x], y.mean()[at_y]])
-    there = np.isfinite(mean).all(axis=1)
-    if not there.any():
-        return None
-    steps, mean, both = steps[there], mean[there], both[:, there]
-    ends = []
-    for curve, at in ((x, at_x), (y, at_y)):
-        spread = curve.spread()
-        if spread is not None:
-            ends.append([side[at][there][-1] for side in spread])
-        elif len(runs) == 1:
-            ends.append([side[0][at][there][-1] for side in (curve.low, curve.high)])
-    cross = np.array(ends) if len(ends) == 2 and np.isfinite(ends).all() else None
-    onset = phase.get("onset_step")
-    present = np.isfinite(x.values)
-    return Path(
-        layer=x.layer,
-        steps=steps,
-        mean=mean,
-        runs=both,
-        cross=cross,
-        onset=None if onset is None else int(np.abs(steps - onset).argmin()),
-        saturated=bool(x.saturated[present].all()),
-        marker=marker,
-    )
-
-
-def time_norm(paths: Sequence[Path]) -> Normalize:
-    """Return the colour scale over ``log10(step + 1)`` of all paths."""
-    times = np.concatenate([p.time for p in paths])
-    high = times.max() if times.max() > times.min() else times.min() + 1
-    return Normalize(times.min(), high)
+    return label
 
 
 def draw_path(ax: Axes, path: Path, norm: Normalize, seeds: str = "both") -> None:
@@ -352,6 +280,9 @@ def _labels(ax: Axes, paths: Sequence[Path], view: View, group: str) -> list[Lab
         else:
             clusters.append([path])
     labels = []
+    if saturated:
+        text = f"{joined(names[p.layer] for p in saturated)}: saturated"
+        labels.append(Label(text, [tuple(saturated[-1].mean[-1])], look.SATURATED))
     for cluster in clusters:
         first = cluster[0]
         text = joined(names[p.layer] for p in cluster)
@@ -360,9 +291,6 @@ def _labels(ax: Axes, paths: Sequence[Path], view: View, group: str) -> list[Lab
         middle = first.mean[len(first.mean) // 2]
         anchors = [tuple(point) for point in (first.mean[0], first.mean[-1], middle)]
         labels.append(Label(text, anchors, look.ink()))
-    if saturated:
-        text = f"{joined(names[p.layer] for p in saturated)}: saturated"
-        labels.append(Label(text, [tuple(saturated[-1].mean[-1])], look.SATURATED))
     return labels
 
 
@@ -373,13 +301,15 @@ def _marker_boxes(ax: Axes, paths: Sequence[Path]) -> list[Bbox]:
     return [Bbox([point - reach, point + reach]) for point in points]
 
 
-def _legend(ax: Axes, paths: Sequence[Path], seeds: str, *, band: bool) -> None:
-    """Explain the marks that occur, below the axes."""
+def plane_legend(
+    paths: Sequence[Path], seeds: str, *, band: bool, chains: bool = True
+) -> list[Artist]:
+    """Return the legend of the marks that occur."""
     ink, many = look.ink(), any(len(p.runs) > 1 for p in paths)
     drawn = [p for p in paths if not p.saturated]
     moving = any(len(p.mean) > 1 for p in paths)
     round_mark: dict[str, Any] = {"marker": "o", "linestyle": "none", "markeredgecolor": ink}
-    handles: list[Any] = []
+    handles: list[Artist] = []
     if moving:
         handles.append(Line2D([], [], **round_mark, color=look.paper(), label="first checkpoint"))
     last = "last checkpoint" if moving else "the only checkpoint"
@@ -396,7 +326,7 @@ def _legend(ax: Axes, paths: Sequence[Path], seeds: str, *, band: bool) -> None:
             "linestyle": "none",
         }
         handles.append(Line2D([], [], **tick, color=ink, label="compression onset"))
-    if len(drawn) > 1:
+    if len(drawn) > 1 and chains:
         handles.append(Line2D([], [], color="#8C959F", ls=":", lw=0.9, label="layers at one step"))
     if many and seeds != "mean":
         dot: dict[str, Any] = {"lw": 0.6} if moving else {"ls": "none", "marker": ".", "ms": 3}
@@ -404,13 +334,13 @@ def _legend(ax: Axes, paths: Sequence[Path], seeds: str, *, band: bool) -> None:
     if band:
         text = f"saturation band ({SATURATION_BAND:g} bits)"
         handles.append(Patch(color=look.SATURATED, alpha=0.16, lw=0, label=text))
-    look.legend_below(ax, handles)
+    return handles
 
 
-def time_bar(ax: Axes, norm: Normalize, paths: Sequence[Path]) -> None:
-    """Add the colour bar of the training step to the right of an axes."""
+def time_bar(axes: Sequence[Axes], norm: Normalize, paths: Sequence[Path]) -> None:
+    """Add the colour bar of the training step to the right of the axes."""
     mappable = mpl.cm.ScalarMappable(norm=norm, cmap=look.time_colours())
-    bar = ax.figure.colorbar(mappable, ax=ax, pad=0.015, fraction=0.05, aspect=32)
+    bar = axes[0].figure.colorbar(mappable, ax=list(axes), pad=0.015, fraction=0.05, aspect=32)
     look.step_axis(bar.ax.yaxis, np.unique(np.concatenate([p.steps for p in paths])))
     bar.set_label("training step (log scale)")
     bar.outline.set_linewidth(0.5)

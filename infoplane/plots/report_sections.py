@@ -13,8 +13,8 @@ import numpy as np
 from infoplane.phases import LayerVerdict, layer_verdicts
 from infoplane.plots import html
 from infoplane.plots.compression import compression
+from infoplane.plots.facets import MAX_LAYERS, plane_figure
 from infoplane.plots.html import Cell, table
-from infoplane.plots.plane import plane
 from infoplane.plots.steps import spectral, steps
 from infoplane.plots.style import bits
 from infoplane.plots.view import View
@@ -143,7 +143,7 @@ def group_sections(view: View, group: str, number: int) -> list[Section]:
             title = f"Information plane, {view.estimator_title(estimator)}"
             figures.append(
                 html.figure(
-                    plane(view, group=group, estimator=estimator).figure.figure,
+                    plane_figure(view, group=group, estimator=estimator),
                     f"{mark}plane{i}",
                     title,
                     _plane_text(view, group, estimator),
@@ -157,6 +157,14 @@ def group_sections(view: View, group: str, number: int) -> list[Section]:
     compress = _compression(view, group, mark)
     if compress:
         found.append((f"{mark}-compression", f"Compression by layer{tail}", compress))
+    if len(view.layers(group)) > MAX_LAYERS:
+        quantity = "ixt" if with_plane else "dse"
+        drawn = html.figure(
+            heat(view, group=group, quantity=quantity), f"{mark}heat",
+            f"{QUANTITIES[quantity]} by layer and step",
+            "The values of all layers and steps are in the download of the curves.",
+        )  # fmt: skip
+        found.append((f"{mark}-heat", f"By layer and step{tail}", drawn))
     for i, estimator in enumerate(with_plane):
         title = f"Mutual information over training, {view.estimator_title(estimator)}"
         drawn = html.figure(

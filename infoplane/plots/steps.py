@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from infoplane.curves import Curves
 from infoplane.errors import NotFoundError
@@ -173,7 +174,9 @@ def _row(
     if not present:
         return
     bound = _shared_bound(present)
-    _limit(axes[0], present, None if bound is None else bound[1])
+    beyond = bound is not None and _far(present, bound[1])
+    _limit(axes[0], present, None if bound is None or beyond else bound[1])
+    axes[0].yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
     first = quantity in ("ixt", "dse")
     for ax, curve, layer in zip(axes, found, names, strict=True):
         phase = view.phases.get((group, layer, estimator, "ixt" if first else quantity), {})
@@ -186,7 +189,7 @@ def _row(
             ax.text(0.5, 0.5, "no values", transform=ax.transAxes, ha="center", color=look.muted())
             continue
         _draw(ax, curve, saturated=first and size_phase.get("verdict") == "saturated")
-        if bound is not None:
+        if bound is not None and not beyond:
             ax.axhline(bound[1], color=look.ink(), linewidth=0.8, linestyle=(0, (4, 2)), zorder=1.5)
         if ax.get_ylim()[0] < 0:
             ax.axhline(0, color=look.muted(), linewidth=0.6, zorder=1.4)
@@ -199,11 +202,13 @@ def _row(
                 fontsize=look.font_size("legend.fontsize"),
             )  # fmt: skip
     if bound is not None:
+        text = ("↑ " if beyond else "") + bound_label(*bound).removesuffix(" bits")
         axes[0].annotate(
-            bound_label(*bound).removesuffix(" bits"), (0, bound[1]),
-            xycoords=("axes fraction", "data"), xytext=(3, 2), textcoords="offset points",
-            va="bottom", fontsize=look.font_size("xtick.labelsize"),
-        )  # fmt: skip
+            text, (0, 1 if beyond else bound[1]),
+            xycoords=("axes fraction", "axes fraction" if beyond else "data"),
+            xytext=(3, -10 if beyond else 2), textcoords="offset points",
+            va="bottom", fontsize=look.font_size("xtick.labelsize"), path_effects=look.halo(),
+        ).set_in_layout(False)  # fmt: skip
     axes[0].set_ylabel(f"{QUANTITIES[quantity]}  [bits]")
 
 
@@ -211,6 +216,12 @@ def _shared_bound(present: Sequence[Curves]) -> tuple[str, float] | None:
     """Return name and value of the upper bound, if the layers share it."""
     bounds = {(c.bound_name, round(c.bound, 4)) for c in present if c.bound is not None}
     return bounds.pop() if len(bounds) == 1 else None
+
+
+def _far(present: Sequence[Curves], bound: float) -> bool:
+    """Return whether a bound of DSMI is so far up that the curves would lie flat under it."""
+    highest = max(float(look.finite(c.values).max()) for c in present)
+    return present[0].quantity in ("dsmi_y", "dsmi_x") and bound > max(3 * highest, 1.0)
 
 
 def _limit(ax: Axes, present: Sequence[Curves], bound: float | None) -> None:
@@ -224,9 +235,10 @@ def _limit(ax: Axes, present: Sequence[Curves], bound: float | None) -> None:
         high = max(high, bound)
     if present[0].quantity == "ity":
         low = min(low, 0.0)
-    low = min(low, high - 1.0)
-    span = high - low
-    ax.set_ylim(low - (0.16 if present[0].quantity in ("ixt", "dse") else 0.05) * span,
+    if present[0].quantity in ("ixt", "dse"):
+        low = min(low, high - 1.0)
+    span = max(high - low, 0.1)
+    ax.set_ylim(low - (0.24 if present[0].quantity in ("ixt", "dse") else 0.05) * span,
                 high + 0.14 * span)  # fmt: skip
 
 

@@ -36,7 +36,8 @@ def figure_titled(
         f"{title}\n ", x=left, ha="left", linespacing=1.25, fontweight="bold",
         fontsize=look.font_size("axes.titlesize"),
     )  # fmt: skip
-    rows = math.ceil(len(handles) / 3)
+    columns = _columns(handles, figure.get_figwidth() * 72 / size)
+    rows = math.ceil(len(handles) / columns)
     foot = figure.supxlabel(
         "\n" * rows + note, x=left, ha="left", fontsize=size, color=look.muted(), linespacing=1.35
     )
@@ -44,12 +45,18 @@ def figure_titled(
     if handles:
         box = foot.get_window_extent().transformed(figure.transSubfigure.inverted())
         figure.legend(
-            handles=list(handles), loc="upper left", bbox_to_anchor=(left, box.y1), ncols=3,
+            handles=list(handles), loc="upper left", bbox_to_anchor=(left, box.y1), ncols=columns,
             borderaxespad=0, borderpad=0, columnspacing=1.6, labelspacing=0.35,
         ).set_in_layout(False)  # fmt: skip
     box = head.get_window_extent().transformed(figure.transSubfigure.inverted())
     line = figure.text(left, box.y0, subtitle, va="bottom", fontsize=size, color=look.muted())
     line.set_in_layout(False)
+
+
+def _columns(handles: Sequence[Artist], room: float) -> int:
+    """Return how many columns of a legend fit; ``room`` in font sizes."""
+    longest = max((len(str(handle.get_label())) for handle in handles), default=0)
+    return max(1, min(3, int(room / (0.55 * longest + 4.2))))
 
 
 def wrapped(parts: list[str], width: int = 118) -> str:

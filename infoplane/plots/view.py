@@ -138,6 +138,15 @@ class View:
                 return title_of_estimator(entry)
         return estimator
 
+    def estimator_names(self, estimators: Iterable[str]) -> dict[str, str]:
+        """Return short names of estimators, as long as they differ; else their titles."""
+        entries = {e["id"]: e for e in self.results["estimators"]}
+        estimators = list(estimators)
+        short = {e: name_of_estimator(entries[e]) if e in entries else e for e in estimators}
+        if len(set(short.values())) < len(short):
+            return {e: self.estimator_title(e) for e in estimators}
+        return short
+
     def subtitle(self, group: str, estimator: str | None = None) -> str:
         """Return the second line of a title: estimator, runs, checkpoints, N and split."""
         recordings = self.recordings(group)
@@ -147,26 +156,39 @@ class View:
         steps = {int(s) for c in self.curves.values() if c.group == group for s in c.steps}
         parts.append("1 checkpoint" if len(steps) == 1 else f"{len(steps)} checkpoints")
         samples = {r["n"] for r in recordings}
+        used = {c.n for c in self.curves.values() if (c.group, c.estimator) == (group, estimator)}
         splits = {r["split"] for r in recordings if r.get("split")}
-        if len(samples) == 1:
+        if len(used or samples) == 1:
             split = f" {splits.pop()}" if len(splits) == 1 else ""
-            parts.append(f"N = {samples.pop():,}{split} samples")
+            parts.append(f"N = {max(used or samples):,}{split} samples")
         return " · ".join(parts)
+
+
+_MODES = {"ebab": "adaptive", "adaptive": "adaptive"}
+
+
+def name_of_estimator(entry: Mapping[str, Any]) -> str:
+    """Return the name of an entry of ``estimators``, with the kind of bins for binning."""
+    name = str(entry["name"])
+    mode = _MODES.get(str((entry.get("params") or {}).get("mode")))
+    return f"{mode} {name}" if name == "binning" and mode is not None else name
 
 
 def title_of_estimator(entry: Mapping[str, Any]) -> str:
     """Return the name of an entry of ``estimators`` with the settings of its id."""
-    name = str(entry["name"])
     params = dict(entry.get("params") or {})
-    spoken = dict(
-        part.split("=", 1)
-        for part in entry["id"].replace("@", ":").partition(":")[2].split(",")
-        if "=" in part
-    )
-    if not spoken and "bins" in params:
-        spoken = {"bins": params["bins"]}
-    settings = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in spoken.items())
-    return f"{name}, {settings}" if settings else name
+    written = entry["id"].replace("@", ":").partition(":")[2].split(",")
+    settings = [
+        part.replace("_", " ").replace("=", " ")
+        for part in written
+        if "=" in part and not part.startswith("max_samples")  # N is written anyway
+    ]
+    bins = params.get("bins")
+    if isinstance(bins, list) and len(bins) == 1:
+        bins = bins[0]
+    if isinstance(bins, int | float) and not any(s.startswith("bins") for s in settings):
+        settings.insert(0, f"{bins:g} bins")
+    return ", ".join([name_of_estimator(entry), *settings])
 
 
 def short_names(layers: Sequence[str]) -> dict[str, str]:

@@ -1,0 +1,199 @@
+"""A quantity by layer and step: the picture for networks of many layers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch, Rectangle
+
+from infoplane.curves import Curves
+from infoplane.errors import InputError, NotFoundError
+from infoplane.plots import style as look
+from infoplane.plots.titles import figure_titled
+from infoplane.plots.view import View, bound_label, middle_cut, short_names
+from infoplane.records import QUANTITIES, FloatArray
+
+_MISSING = "#CDD3DA"
+
+
+def heat(
+    results: Mapping[str, Any] | View,
+    *,
+    figure: Figure | None = None,
+    quantity: str | None = None,
+    estimator: str | None = None,
+    group: str | None = None,
+    layers: Sequence[str] | None = None,
+    style: str = "paper",
+    size: str | float = "double",
+) -> Figure:
+    """Draw the mean over runs of one quantity as colour, layers downwards, steps to the right.
+
+    Parameters
+    ----------
+    results : mapping or View
+        A results document.
+    figure : Figure, optional
+        An empty figure to draw in; a new one by default.
+    quantity : str, optional
+        A key of `infoplane.records.QUANTITIES`; I(X;T) by default, or DSE without it.
+    estimator : str, optional
+        Id of an estimator with the quantity; the first by default.
+    group : str, optional
+        Group of runs; the first by default.
+    layers : sequence of str, optional
+        Layers to draw; all by default.
+    style, size : str
+        See `infoplane.plots.style`.
+
+    Raises
+    ------
+    InputError
+        If there is no such quantity.
+    NotFoundError
+        If no estimator has it, or a layer is not there.
+    """
+    if quantity is not None and quantity not in QUANTITIES:
+        raise InputError(f"expected a quantity of {', '.join(QUANTITIES)}, got {quantity!r}")
+    with look.context(style):
+        view = View.of(results)
+        group = view.group(group)
+        if quantity is None:
+            quantity = "ixt" if view.estimators("ixt", group=group) else "dse"
+        estimator = view.estimator(estimator, quantity, group=group)
+        have = [m for m in view.layers(group) if (group, m, estimator, quantity) in view.curves]
+        for layer in layers or ():
+            if layer not in have:
+                raise NotFoundError(f"no layer {layer!r} in {group!r}; it has {', '.join(have)}")
+        names = [m for m in have if layers is None or m in layers]
+        found = [view.curves[group, m, estimator, quantity] for m in names]
+        every = np.unique(np.concatenate([c.steps for c in found]))
+        row = 0.26 if len(names) <= 24 else 0.17
+        if figure is None:
+            figure = look.canvas(size, 1.35 + max(row * len(names), 1.0))
+        ax = figure.add_subplot()
+        norm = _norm(found)
+        edges = _edges(np.log10(every + 1.0))
+        _cells(ax, found, every, edges, norm)
+        _rows(ax, names, view, (group, estimator, quantity), found)
+        ax.set_xlim(edges[0], edges[-1])
+        look.step_axis(ax.xaxis, every)
+        ax.set_xlabel("training step (log scale)")
+        mappable = mpl.cm.ScalarMappable(norm=norm, cmap=look.time_colours())
+        bar = figure.colorbar(mappable, ax=ax, pad=0.02, fraction=0.04, aspect=28)
+        bar.set_label(f"{QUANTITIES[quantity]}  [bits]")
+        bar.outline.set_linewidth(0.5)
+        bound = max((c.bound for c in found if c.bound is not None), default=None)
+        note = "" if bound is None else f"ceiling: {bound_label(found[0].bound_name, bound)}"
+        figure_titled(
+            figure, f"{QUANTITIES[quantity]} by layer and step — "
+            f"{middle_cut(look.drawable(group), 40)}",
+            view.subtitle(group, estimator), note, _legend(found, view, group, estimator, quantity),
+        )  # fmt: skip
+        return figure
+
+
+def _norm(found: Sequence[Curves]) -> Normalize:
+    """Return the colour scale from 0 (or the lowest value below it) to the bound."""
+    values = np.concatenate([look.finite(c.mean()) for c in found])
+    bounds = [c.bound for c in found if c.bound is not None]
+    low, high = min(0.0, float(values.min())), max([float(values.max()), *bounds])
+    return Normalize(low, high if high > low else low + 1)
+
+
+def _edges(times: FloatArray) -> FloatArray:
+    """Return cell edges half way between the steps (n + 1,)."""
+    if len(times) == 1:
+        return np.array([times[0] - 0.5, times[0] + 0.5])
+    middle = (times[:-1] + times[1:]) / 2
+    first, last = times[0] - (middle[0] - times[0]), times[-1] + (times[-1] - middle[-1])
+    return np.concatenate([[first], middle, [last]])
+
+
+def _cells(
+    ax: Axes, found: Sequence[Curves], every: Any, edges: FloatArray, norm: Normalize
+) -> None:
+    """Draw the cells; hatch what is saturated in most runs, grey what is missing."""
+    values = np.full((len(found), len(every)), np.nan)
+    for row, curve in enumerate(found):
+        at = np.searchsorted(every, curve.steps)
+        there = np.isfinite(curve.values).any(axis=0)
+        values[row, at[there]] = curve.mean()[there]
+        share = curve.saturated.sum(axis=0) / np.maximum(np.isfinite(curve.values).sum(axis=0), 1)
+        for k in at[(share > 0.5) & there]:
+            box = Rectangle(
+                (edges[k], row - 0.5), edges[k + 1] - edges[k], 1, fill=False, hatch="///",
+                linewidth=0, edgecolor=look.SATURATED,
+            )  # fmt: skip
+            ax.add_patch(box)
+    ax.set_facecolor(_MISSING)
+    ax.grid(visible=False)
+    rows = np.arange(len(found) + 1) - 0.5
+    ax.pcolormesh(edges, rows, np.ma.masked_invalid(values), norm=norm, cmap=look.time_colours(),
+                  rasterized=True, zorder=0.5)  # fmt: skip
+    ax.set_ylim(len(found) - 0.5, -0.5)
+
+
+def _rows(
+    ax: Axes, names: list[str], view: View, key: tuple[str, str, str], found: Sequence[Curves]
+) -> None:
+    """Name the layers, mark the onsets, write last value and change at the right."""
+    group, estimator, quantity = key
+    small = look.font_size("xtick.labelsize") if len(names) <= 24 else 6.2
+    ax.set_yticks(range(len(names)), list(short_names(names).values()), fontsize=small)
+    for label in ax.get_yticklabels():
+        label.set_parse_math(False)
+    ax.tick_params(axis="y", length=0)
+    points = {"last": 3.9 * small, "change": 8.6 * small}  # right edge, from the axes
+    for word, x in points.items():
+        ax.annotate(
+            word, (1, 1), xycoords="axes fraction", xytext=(x, 3), textcoords="offset points",
+            ha="right", va="bottom", fontsize=small, color=look.muted(), annotation_clip=False,
+        )  # fmt: skip
+    for i, layer in enumerate(names):
+        phase = view.phases.get((group, layer, estimator, quantity))
+        if phase is None:
+            continue
+        if phase["onset_step"] is not None:
+            at = [np.log10(phase["onset_step"] + 1)] * 2
+            ax.plot(at, [i - 0.5, i + 0.5], color="white", linewidth=3.2, solid_capstyle="butt")
+            ax.plot(at, [i - 0.5, i + 0.5], color="black", linewidth=1.6, solid_capstyle="butt")
+        saturated, falls = phase["verdict"] == "saturated", phase["verdict"] == "compresses"
+        change = "sat." if saturated else look.bits(phase["change"], sign=True)
+        blue = look.QUANTITY_COLOURS.get(quantity, look.ink())
+        colour = look.SATURATED if saturated else blue if falls else look.muted()
+        texts = {"last": (look.bits(phase["last"]), look.ink()), "change": (change, colour)}
+        for word, (text, ink) in texts.items():
+            ax.annotate(
+                text, (1, i), xycoords=("axes fraction", "data"), xytext=(points[word], 0),
+                textcoords="offset points", ha="right", va="center", fontsize=small, color=ink,
+                fontweight="bold" if word == "change" and falls else "normal",
+                annotation_clip=False,
+            )  # fmt: skip
+
+
+def _legend(
+    found: Sequence[Curves], view: View, group: str, estimator: str, quantity: str
+) -> list[Any]:
+    """Return the marks that occur."""
+    handles: list[Any] = []
+    phases = [view.phases.get((group, c.layer, estimator, quantity), {}) for c in found]
+    if any(p.get("onset_step") is not None for p in phases):
+        handles.append(Line2D([], [], color="black", linewidth=2, label="compression onset"))
+    if any(c.saturated.any() for c in found):
+        patch = Patch(fill=False, hatch="///", edgecolor=look.SATURATED, lw=0, label="saturated")
+        handles.append(patch)
+    every = set().union(*(c.steps.tolist() for c in found))
+    gone = any(
+        len(c.steps) < len(every) or not np.isfinite(c.values).any(axis=0).all() for c in found
+    )
+    if gone:
+        handles.append(Patch(color=_MISSING, label="no value"))
+    return handles
