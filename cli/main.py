@@ -110,8 +110,8 @@ def _run(arguments: list[str]) -> int:
         error.show()
         return ExitCode.USAGE
     except (KeyboardInterrupt, click.Abort) as stop:
-        text = str(stop) if isinstance(stop, KeyboardInterrupt) else ""
-        click.echo(text or "interrupted", err=True)
+        # click turns KeyboardInterrupt into Abort; what a command had to say is in its cause.
+        click.echo(str(stop.__cause__ or stop) or "interrupted", err=True)
         return ExitCode.INTERRUPTED
     except _TerminatedError as stop:
         click.echo(str(stop) or "terminated", err=True)

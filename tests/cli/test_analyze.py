@@ -1,0 +1,239 @@
+import gzip
+import json
+import signal
+import subprocess
+import sys
+import time
+from importlib import resources
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pytest
+
+from infoplane.records import ProbeSet
+from infoplane.store.run_writer import RunWriter
+from tests.conftest import infoplane
+
+SCHEMA = json.loads(
+    resources.files("infoplane.schemas").joinpath("results.schema.json").read_text()
+)
+
+
+def write_run(path, n=150, steps=(0, 1, 10), layers=("fc1", "fc2"), seed=0, units=3):
+    rng = np.random.default_rng(seed)
+    labels = np.arange(n) % 3
+    probe = ProbeSet(rng.normal(size=(n, 4)), labels.astype(np.int64))
+    writer = RunWriter(Path(path), probe, {"run": Path(path).name, "group": "net", "seed": seed})
+    for step in steps:
+        with writer.step(step) as out:
+            for index, name in enumerate(layers):
+                values = np.tanh(rng.normal(size=(n, units)) + step * labels[:, None] / 5)
+                out.write(index, name, "Tanh", 0, values.astype(np.float32), "float32")
+    writer.close()
+
+
+@pytest.fixture
+def runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_run("net-s0")
+    write_run("net-s1", seed=1)
+    return tmp_path
+
+
+def rows_of(path):
+    document = json.loads(Path(path).read_text())
+    return [
+        {key: value for key, value in row.items() if key != "seconds"} for row in document["rows"]
+    ]
+
+
+def test_document_validates_and_covers_every_cell(runs):
+    done = infoplane("analyze", "net-s0", "net-s1", "-o", "r.json")
+    assert done.code == 0
+    document = json.loads(Path("r.json").read_text())
+    jsonschema.Draft202012Validator(SCHEMA).validate(document)
+    assert document["status"] == "complete"
+    cells = {(r["run"], r["step"], r["layer"], r["estimator"]) for r in document["rows"]}
+    assert len(cells) == 2 * 3 * 2 * 3 == document["timing"]["cells"]
+    assert {r["estimator"] for r in document["rows"]} == {"binning", "compressed", "dse"}
+    assert {r["quantity"] for r in document["rows"]} >= {"ixt", "ity", "dse", "dsmi_x", "dsmi_y"}
+    assert {p["layer"] for p in document["phases"]} == {"fc1", "fc2"}
+    assert "verdict" in done.out
+    assert "wrote r.json" in done.err
+
+
+def test_numbers_do_not_depend_on_the_number_of_jobs(runs):
+    for jobs in ("1", "3"):
+        assert infoplane("analyze", "net-s0", "-j", jobs, "-o", f"{jobs}.json").code == 0
+    assert rows_of("1.json") == rows_of("3.json")
+    assert infoplane("analyze", "net-s0", "--seed", "1", "-o", "other.json").code == 0
+    assert rows_of("other.json") != rows_of("1.json")
+
+
+def test_sweep_becomes_one_estimator_per_value(runs):
+    assert infoplane("analyze", "net-s0", "-e", "binning:bins=5+30", "-o", "r.json").code == 0
+    document = json.loads(Path("r.json").read_text())
+    jsonschema.Draft202012Validator(SCHEMA).validate(document)
+    by_id = {entry["id"]: entry["params"]["bins"] for entry in document["estimators"]}
+    assert by_id == {"binning:bins=5": 5, "binning:bins=30": 30}
+
+
+def test_stdout_is_one_json_document(runs):
+    done = infoplane("analyze", "net-s0", "-e", "binning", "-o", "-")
+    assert json.loads(done.out)["schema"] == "infoplane.results/1"
+
+
+def test_compressed_document(runs):
+    assert infoplane("analyze", "net-s0", "-e", "binning", "-o", "r.json.gz").code == 0
+    assert json.loads(gzip.decompress(Path("r.json.gz").read_bytes()))["rows"]
+    assert infoplane("plot", "r.json.gz", "-f", "plane").code == 0
+
+
+def test_selection_of_layers_and_steps(runs):
+    options = ["-e", "binning", "-l", "fc*", "-l", "!fc1", "--steps", "0,last"]
+    assert infoplane("analyze", "net-s0", *options, "-o", "r.json").code == 0
+    assert {(r["step"], r["layer"]) for r in rows_of("r.json")} == {(0, "fc2"), (10, "fc2")}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["net-s0", "-e", "bining"], 2, "did you mean 'binning'?"),
+        (["net-s0", "-e", "binning:bin=3"], 2, "did you mean 'bins'?"),
+        (["net-s0", "-e", "binning:bins=x"], 2, "expected a whole number"),
+        (["net-s0", "-l", "conv*"], 4, "no layer matches 'conv*'"),
+        (["net-s0", "--steps", "5"], 4, "no cell is left"),
+        (["net-s0", "--steps", "five"], 2, "--steps"),
+        (["net-s0", "-j", "0"], 2, "--jobs"),
+        (["net-s0", "--seed", "-1"], 2, "--seed"),
+        (["missing"], 3, "missing: no such run"),
+        (["."], 3, "expected a run folder"),
+        (["net-s0", "net-s0/../net-s0"], 2, "two runs are called 'net-s0'"),
+        (["net-s0", "-o", "exists.json"], 3, "the file exists"),
+    ],
+)
+def test_bad_input_is_one_line_and_its_exit_code(runs, arguments, code, message):
+    Path("exists.json").write_text("{}")
+    done = infoplane("analyze", *arguments)
+    assert (done.code, done.out) == (code, "")
+    errors = [line for line in done.err.splitlines() if line.startswith("error[IP")]
+    assert len(errors) == 1
+    assert message in errors[0]
+    assert Path("exists.json").read_text() == "{}"
+
+
+def test_usage_errors_of_click_are_2(runs):
+    for arguments in (["analyze"], ["analyse"], ["analyze", "net-s0", "--nonsense"]):
+        assert infoplane(*arguments).code == 2
+
+
+def test_truncated_step_names_the_file(runs):
+    path = Path("net-s0/steps/step_000000000010.h5")
+    path.write_bytes(path.read_bytes()[:-200])
+    done = infoplane("analyze", "net-s0", "-o", "r.json")
+    assert done.code == 3
+    assert "step_000000000010.h5: not a complete HDF5 file (truncated" in done.err
+    path.unlink()  # what the hint says
+    assert infoplane("analyze", "net-s0", "-e", "binning", "-o", "r.json").code == 0
+
+
+def test_run_of_another_version(runs):
+    path = Path("net-s0/manifest.json")
+    path.write_text(json.dumps({**json.loads(path.read_text()), "version": 9}))
+    done = infoplane("analyze", "net-s0")
+    assert done.code == 3
+    assert "expected format version 1, found 9" in done.err
+
+
+def test_cells_that_fail_are_counted_and_strict_says_so(runs):
+    probe = ProbeSet(np.zeros((20, 1)), np.arange(20) % 2)
+    writer = RunWriter(Path("diverged"), probe, {"run": "diverged"})
+    for step, value in ((0, 1.0), (1, np.nan)):
+        with writer.step(step) as out:
+            values = np.full((20, 2), value) + np.arange(20)[:, None] % 3
+            out.write(0, "fc", "ReLU", 0, values, "float64")
+    writer.close()
+    done = infoplane("analyze", "diverged", "-e", "binning", "-o", "r.json")
+    assert done.code == 0
+    assert "1 failed" in done.err
+    assert "IP204" in done.out
+    document = json.loads(Path("r.json").read_text())
+    jsonschema.Draft202012Validator(SCHEMA).validate(document)
+    assert document["status"] == "partial"
+    values = {r["step"]: r["value"] for r in document["rows"] if r["quantity"] == "ixt"}
+    assert values[1] is None
+    assert values[0] is not None
+    arguments = ["analyze", "diverged", "-e", "binning", "-o", "r.json", "--overwrite", "--strict"]
+    assert infoplane(*arguments).code == 5
+
+
+def test_interrupt_keeps_the_finished_cells(runs):
+    write_run("big", n=3000, steps=range(60), units=20)
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "infoplane",
+            "analyze",
+            "big",
+            "-e",
+            "dse",
+            "-j",
+            "1",
+            "-o",
+            "r.json",
+        ],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    time.sleep(12)
+    assert process.poll() is None, "finished before it could be interrupted"
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert out == ""
+    document = json.loads(Path("r.json").read_text())
+    jsonschema.Draft202012Validator(SCHEMA).validate(document)
+    assert document["status"] == "interrupted"
+    assert 0 < document["timing"]["cells"] < 120
+    assert f"{document['timing']['cells']} of 120 cells are in r.json" in err
+    assert infoplane("plot", "r.json", "-o", "figures").code == 0
+
+
+def test_names_from_files_are_printed_as_text(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_run("net", layers=("[bold]a[/]", "b\n\x1b[31mred", "<script>"))
+    done = infoplane("analyze", "net", "-e", "binning", "-o", "r.json")
+    assert done.code == 0
+    assert "[bold]a[/]" in done.out
+    assert "\\n\\x1b[31mred" in done.out
+    assert "\x1b" not in done.out
+
+
+@pytest.mark.parametrize("columns", ["200", "80", "60"])
+def test_table_drops_whole_columns_and_never_cuts_a_number(runs, columns):
+    assert infoplane("analyze", "net-s0", "net-s1", "-e", "binning", "-o", "r.json").code == 0
+    last = {
+        p["layer"]: f"{p['last']:.2f}"
+        for p in json.loads(Path("r.json").read_text())["phases"]
+        if p["quantity"] == "ixt"
+    }
+    arguments = ["analyze", "net-s0", "net-s1", "-e", "binning", "-o", "r.json", "--overwrite"]
+    done = infoplane(*arguments, COLUMNS=columns)
+    for layer, value in last.items():
+        line = next(line for line in done.out.splitlines() if line.startswith(layer))
+        assert value in line.split()
+        assert len(line) <= int(columns)
+    assert ("hidden at" in done.out) == (columns != "200")
+    assert "▁" not in infoplane(*arguments, PYTHONIOENCODING="ascii").out
+
+
+def test_closed_pipe_ends_quietly(runs):
+    command = f"{sys.executable} -m infoplane estimators | head -1"
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")

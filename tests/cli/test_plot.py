@@ -1,0 +1,123 @@
+import copy
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.test_analyze import write_run
+from tests.conftest import infoplane
+
+
+@pytest.fixture(scope="module")
+def document(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("plot")
+    for seed in range(2):
+        write_run(folder / f"net-s{seed}", seed=seed)
+    done = infoplane("analyze", "net-s0", "net-s1", "-o", "r.json", cwd=folder)
+    assert done.code == 0
+    return json.loads((folder / "r.json").read_text())
+
+
+@pytest.fixture
+def results(tmp_path, monkeypatch, document):
+    monkeypatch.chdir(tmp_path)
+    Path("r.json").write_text(json.dumps(document))
+    return copy.deepcopy(document)
+
+
+def test_figures_and_report(results):
+    done = infoplane("plot", "r.json", "-o", "out/figures", "--report", "out/report.html")
+    assert (done.code, done.err) == (0, "")
+    written = done.out.split()
+    assert {"out/figures/plane.png", "out/figures/steps.png", "out/figures/compression.png"} <= set(
+        written
+    )
+    for path in written:
+        assert Path(path).stat().st_size > 1000
+    assert Path("out/figures/plane.png").read_bytes()[:4] == b"\x89PNG"
+    assert Path("out/report.html").read_text().startswith("<!DOCTYPE html>")
+
+
+def test_same_results_give_the_same_bytes(results):
+    for folder in ("one", "two"):
+        arguments = ["-o", folder, "--format", "png,svg", "--report", f"{folder}/r.html"]
+        assert infoplane("plot", "r.json", *arguments).code == 0
+    files = sorted(path.name for path in Path("one").iterdir())
+    assert files == sorted(path.name for path in Path("two").iterdir())
+    for name in files:
+        assert (Path("one") / name).read_bytes() == (Path("two") / name).read_bytes(), name
+
+
+def test_chosen_figures_and_formats(results):
+    done = infoplane("plot", "r.json", "-f", "plane", "--format", "svg,pdf", "-o", "f")
+    assert done.code == 0
+    assert sorted(path.name for path in Path("f").iterdir()) == ["plane.pdf", "plane.svg"]
+
+
+def _without_rows(document):
+    document["rows"] = []
+
+
+def _other_schema(document):
+    document["schema"] = "infoplane.results/9"
+
+
+def _no_value_field(document):
+    del document["rows"][3]["value"]
+
+
+def _only_ity(document):
+    document["rows"] = [row for row in document["rows"] if row["quantity"] == "ity"]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "options", "code", "message"),
+    [
+        (_without_rows, [], 4, "no rows"),
+        (_other_schema, [], 3, "infoplane.results/9"),
+        (_no_value_field, [], 3, "rows[3]: expected 'value'"),
+        (_only_ity, ["-f", "plane"], 4, ""),
+        (None, ["-f", "plain"], 2, "expected a figure, got 'plain'"),
+        (None, ["--format", "jpg"], 2, "--format"),
+        (None, ["-o", "r.json/figures"], 3, "cannot be written"),
+        (None, ["--report", "r.json/report.html"], 3, "cannot be written"),
+    ],
+)
+def test_bad_input_is_one_line_and_its_exit_code(results, spoil, options, code, message):
+    if spoil:
+        spoil(results)
+        Path("r.json").write_text(json.dumps(results))
+    done = infoplane("plot", "r.json", *options)
+    assert done.code == code
+    errors = [line for line in done.err.splitlines() if line.startswith("error[IP")]
+    assert len(errors) == 1
+    assert message in errors[0]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", '{"schema": "infoplane.results/1"', "[]", "\x00\x01", "3"]
+)
+def test_truncated_or_foreign_document(results, text):
+    Path("r.json").write_text(text)
+    done = infoplane("plot", "r.json")
+    assert done.code == 3
+    assert done.err.startswith("error[IP")
+
+
+def test_unknown_fields_and_missing_cells_are_no_problem(results):
+    results["later"] = {"a": 1}
+    for row in results["rows"]:
+        row["later"] = 1
+    results["rows"] = [row for row in results["rows"] if (row["step"], row["layer"]) != (1, "fc2")]
+    for row in results["rows"][:20]:
+        row["value"] = None
+        row["flags"] = ["failed"]
+    Path("r.json").write_text(json.dumps(results))
+    done = infoplane("plot", "r.json", "--report", "report.html")
+    assert (done.code, done.err) == (0, "")
+
+
+def test_missing_file(results):
+    done = infoplane("plot", "other.json")
+    assert done.code == 3
+    assert "other.json: no such file" in done.err

@@ -1,0 +1,183 @@
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from infoplane.store.run import Run
+from tests.conftest import infoplane, small_net
+
+RECORD = ("record", "--model", "net.py:build", "--data", "probe.npz", "-o", "run")
+CHECKPOINTS = ("--checkpoints", "ckpt/*.pt")
+
+
+def test_record_from_files_alone(project, probe):
+    done = infoplane(*RECORD, *CHECKPOINTS, "--layers", "act*", "--layers", "!act1")
+    assert (done.code, done.err) == (0, "record   3/3 checkpoints, " + done.err.split(", ")[1])
+    assert done.out.startswith("recorded 3 steps x 1 layers x 120 samples in run (")
+    run = Run(Path("run"))
+    assert run.steps == (0, 2, 10)
+    assert [layer.name for layer in run.layers] == ["act2"]
+    net = small_net()
+    net.load_state_dict(torch.load("ckpt/epoch_10.pt", weights_only=True))
+    with torch.no_grad():
+        expected = net[:4](torch.from_numpy(probe.inputs))
+    np.testing.assert_array_equal(run.activations(10, "act2"), expected)
+    assert run.manifest["provenance"]["model"] == "net.py:build"
+
+
+def test_step_and_metrics_from_the_checkpoint(project):
+    content = {"model": small_net().state_dict(), "step": 77, "metrics": {"test_loss": 0.5}}
+    torch.save(content, "last.pt")
+    assert infoplane(*RECORD, "--checkpoints", "last.pt").code == 0
+    assert Run(Path("run")).step_info(77).metrics == {"test_loss": 0.5}
+
+
+def test_samples_and_quiet(project):
+    done = infoplane("-q", *RECORD, *CHECKPOINTS, "--samples", "50")
+    assert (done.code, done.err) == (0, "")
+    assert Run(Path("run")).probe.n_samples == 50
+
+
+def test_existing_run_needs_overwrite(project):
+    assert infoplane(*RECORD, *CHECKPOINTS).code == 0
+    before = {path: path.read_bytes() for path in Path("run").rglob("*.*") if path.is_file()}
+    done = infoplane(*RECORD, "--checkpoints", "ckpt/epoch_2.pt")
+    assert done.code == 3
+    assert done.err.startswith("error[IP302]: run: already holds a run\n  hint: ")
+    assert "--overwrite" in done.err
+    assert {path: path.read_bytes() for path in before} == before
+    assert infoplane(*RECORD, "--checkpoints", "ckpt/epoch_2.pt", "--overwrite").code == 0
+    assert Run(Path("run")).steps == (2,)
+
+
+def save_keys_that_do_not_fit():
+    state = small_net().state_dict()
+    state["head.weight"] = state.pop("out.weight")
+    torch.save(state, "ckpt/epoch_4.pt")
+
+
+def save_pickle():
+    class Config:
+        pass
+
+    Path("ckpt/epoch_4.pt").write_bytes(pickle.dumps({"config": Path("x")}))
+
+
+def save_nan():
+    np.savez("probe.npz", inputs=np.full((9, 5), np.nan), labels=np.zeros(9, int))
+
+
+def save_without_labels():
+    np.savez("probe.npz", inputs=np.zeros((9, 5)))
+
+
+def save_other_rows():
+    np.savez("probe.npz", inputs=np.zeros((9, 5)), labels=np.zeros(8, int))
+
+
+def save_other_width():
+    np.savez("probe.npz", inputs=np.zeros((9, 4)), labels=np.zeros(9, int))
+
+
+def truncate():
+    data = Path("ckpt/epoch_2.pt").read_bytes()
+    Path("ckpt/epoch_2.pt").write_bytes(data[: len(data) // 2])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "options", "code", "message"),
+    [
+        (None, ["--layers", "conv*"], 4, "no layer matches 'conv*'"),
+        (None, ["--checkpoints", "nothing/*.pt"], 4, "no checkpoint file matches"),
+        (None, ["--model", "net.py:bild"], 2, "AttributeError"),
+        (None, ["--model", "net"], 2, "expected MODULE:CALLABLE"),
+        (None, ["--step-pattern", "x"], 2, "--step-pattern"),
+        (None, ["--samples", "1"], 3, "at least 2 samples"),
+        (None, ["--batch-size", "0"], 2, "batch size"),
+        (None, ["--data", "nothing.npz"], 3, "nothing.npz: no such file"),
+        (None, ["-o", "net.py"], 3, "expected a folder"),
+        (None, ["-o", "ckpt"], 3, "not of a run"),
+        (save_keys_that_do_not_fit, [], 3, "missing out.weight; unexpected head.weight"),
+        (save_pickle, [], 3, "ckpt/epoch_4.pt: refused: it is a pickle"),
+        (save_nan, [], 3, "NaN or inf in 9 of 9 rows"),
+        (save_without_labels, [], 3, "labels is missing"),
+        (save_other_rows, [], 3, "shape (9,), got (8,)"),
+        (save_other_width, [], 3, "the model failed on probe inputs of shape (9, 4)"),
+        (truncate, [], 3, "ckpt/epoch_2.pt: not a readable PyTorch checkpoint"),
+    ],
+)
+def test_bad_input_is_one_line_and_its_exit_code(project, spoil, options, code, message):
+    if spoil:
+        spoil()
+    done = infoplane(*RECORD, *CHECKPOINTS, *options)
+    assert (done.code, done.out) == (code, "")
+    errors = [line for line in done.err.splitlines() if line.startswith("error[IP")]
+    assert len(errors) == 1
+    assert message in errors[0]
+
+
+def test_what_was_recorded_before_an_error_is_kept(project):
+    save_keys_that_do_not_fit()  # step 4, after 0 and 2
+    assert infoplane(*RECORD, *CHECKPOINTS).code == 3
+    assert Run(Path("run")).steps == (0, 2)
+
+
+def test_first_attempt_that_failed_does_not_block_the_second(project):
+    assert infoplane(*RECORD, *CHECKPOINTS, "--layers", "out", "--layers", "!out").code == 4
+    save_keys_that_do_not_fit()
+    assert infoplane(*RECORD, "--checkpoints", "ckpt/epoch_4.pt").code == 3
+    assert infoplane(*RECORD, "--checkpoints", "ckpt/epoch_2.pt").code == 0
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interrupt_keeps_the_finished_steps(project, sent, code):
+    Path("net.py").write_text(
+        Path("net.py").read_text()
+        + "\nimport time\nclass Slow(nn.Module):\n    def forward(self, x):\n"
+        "        time.sleep(0.1)\n        return x\n"
+        "fast = build\ndef build():\n    net = fast()\n    net.slow = Slow()\n    return net\n"
+    )
+    state = torch.load("ckpt/epoch_2.pt", weights_only=True)
+    for epoch in range(100, 200):
+        torch.save(state, f"ckpt/epoch_{epoch}.pt")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "infoplane", *RECORD, *CHECKPOINTS],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 60
+    while len(list(Path("run/steps").glob("*.h5"))) < 3 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(sent)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert "Traceback" not in err
+    expected = " of 103 steps are recorded in run" if sent == signal.SIGINT else "terminated"
+    assert expected in err
+    run = Run(Path("run"))
+    assert 3 <= len(run.steps) < 103
+    run.check()
+    assert not list(Path("run/steps").glob("*.tmp"))
+    done = infoplane("analyze", "run", "-e", "binning", "-o", "r.json")
+    assert done.code == 0
+    assert json.loads(Path("r.json").read_text())["recordings"][0]["steps"] == list(run.steps)
+
+
+def test_unwritable_output(project):
+    if os.geteuid() == 0:
+        target = "/proc/run"  # root may write everywhere else
+    else:
+        Path("locked").mkdir(mode=0o500)
+        target = "locked/run"
+    done = infoplane(*RECORD, *CHECKPOINTS, "-o", target)
+    assert done.code == 3
+    assert "cannot be written" in done.err
