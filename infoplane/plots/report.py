@@ -12,6 +12,7 @@ from typing import Any
 
 from infoplane.errors import RunFileError
 from infoplane.plots import report_sections as sections
+from infoplane.plots.report_groups import group_sections
 from infoplane.plots.view import View
 
 
@@ -34,7 +35,7 @@ def render_report(results: Mapping[str, Any], *, title: str | None = None) -> st
     title = title or "Information plane — " + ", ".join(view.groups[:4])
     parts: list[tuple[str, str, str]] = []
     for i, group in enumerate(view.groups):
-        parts.extend(sections.group_sections(view, group, i))
+        parts.extend(group_sections(view, group, i))
     parts.extend(sections.closing_sections(view))
     body = [
         f"<h1>{escape(title)}</h1>",

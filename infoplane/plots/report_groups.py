@@ -1,0 +1,233 @@
+"""The part of the report that belongs to one group of runs: figures and tables of verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from html import escape
+from typing import Any
+
+import numpy as np
+
+from infoplane.phases import LayerVerdict, layer_verdicts
+from infoplane.plots import html
+from infoplane.plots.compression import compression
+from infoplane.plots.facets import MAX_LAYERS, plane_figure
+from infoplane.plots.heat import heat
+from infoplane.plots.html import Cell, table
+from infoplane.plots.report_sections import Section
+from infoplane.plots.steps import spectral, steps
+from infoplane.plots.style import bits
+from infoplane.plots.view import View
+from infoplane.records import QUANTITIES
+
+
+def group_sections(view: View, group: str, number: int) -> list[Section]:
+    """Return plane, compression, steps and spectral sections of one group of runs."""
+    several = len(view.groups) > 1
+    tail = f" — {group}" if several else ""
+    mark = f"g{number}"
+    found: list[Section] = []
+    with_plane = one_per_name(view.estimators("ixt", "ity", group=group))
+    if with_plane:
+        figures = []
+        for i, estimator in enumerate(with_plane):
+            title = f"Information plane, {view.estimator_title(estimator)}"
+            figures.append(
+                html.figure(
+                    plane_figure(view, group=group, estimator=estimator),
+                    f"{mark}plane{i}",
+                    title,
+                    _plane_text(view, group, estimator),
+                    "Mean over runs; colour is the training step, labels name the layers (units)."
+                    if view.curves and len(view.recordings(group)) > 1
+                    else "Colour is the training step, labels name the layers (units).",
+                )
+            )
+        links = _curve_download(view, group)
+        found.append((f"{mark}-plane", f"Information plane{tail}", "".join(figures) + links))
+    compress = _compression(view, group, mark)
+    if compress:
+        found.append((f"{mark}-compression", f"Compression by layer{tail}", compress))
+    if len(view.layers(group)) > MAX_LAYERS:
+        quantity = "ixt" if with_plane else "dse"
+        drawn = html.figure(
+            heat(view, group=group, quantity=quantity), f"{mark}heat",
+            f"{QUANTITIES[quantity]} by layer and step",
+            "The values of all layers and steps are in the download of the curves.",
+        )  # fmt: skip
+        found.append((f"{mark}-heat", f"By layer and step{tail}", drawn))
+    for i, estimator in enumerate(with_plane):
+        title = f"Mutual information over training, {view.estimator_title(estimator)}"
+        drawn = html.figure(
+            steps(view, group=group, estimator=estimator), f"{mark}steps{i}", title,
+            _plane_text(view, group, estimator),
+        )  # fmt: skip
+        if i == 0:
+            found.append((f"{mark}-steps", f"Over training{tail}", drawn))
+        else:
+            anchor, heading, before = found[-1]
+            found[-1] = (anchor, heading, before + drawn)
+    with_dse = one_per_name(view.estimators("dse", group=group))
+    if with_dse:
+        drawn = "".join(
+            html.figure(
+                spectral(view, group=group, estimator=estimator), f"{mark}dse{i}",
+                f"Diffusion spectral entropy, {view.estimator_title(estimator)}",
+                _size_text(view, group, estimator, "dse"),
+            )
+            for i, estimator in enumerate(with_dse)
+        )  # fmt: skip
+        found.append((f"{mark}-spectral", f"Diffusion spectral entropy{tail}", drawn))
+    return found
+
+
+def one_per_name(estimators: Iterable[str]) -> list[str]:
+    """Return the first setting of each estimator: ``binning:bins=15`` and ``binning`` are one."""
+    first: dict[str, str] = {}
+    for estimator in estimators:
+        first.setdefault(estimator.split(":")[0].split("@")[0], estimator)
+    return list(first.values())
+
+
+def _plane_text(view: View, group: str, estimator: str) -> str:
+    """Describe in words what the plane of an estimator shows."""
+    return _size_text(view, group, estimator, "ixt")
+
+
+def _size_text(view: View, group: str, estimator: str, quantity: str) -> str:
+    sentences = [view.subtitle(group, estimator) + "."]
+    for layer in view.layers(group, estimator)[:20]:
+        p = view.phases.get((group, layer, estimator, quantity))
+        if p is not None and p["last"] is not None:
+            sentences.append(
+                f"{layer}: {QUANTITIES[quantity]} from {bits(p['first'])} over {bits(p['peak'])} "
+                f"to {bits(p['last'])} bits, {p['verdict'].replace('_', ' ')}."
+            )
+    return " ".join(sentences) + " The numbers are in the table of this report."
+
+
+def _compression(view: View, group: str, mark: str) -> str:
+    phases = [p for p in view.phases.values() if p["group"] == group]
+    sizes = [p for p in phases if p["quantity"] in ("ixt", "dse") and p["last"] is not None]
+    if not sizes:
+        return ""
+    verdicts = layer_verdicts(phases)
+    main = next((p["estimator"] for p in sizes if p["quantity"] == "ixt"), sizes[0]["estimator"])
+    quantity = next(p["quantity"] for p in sizes if p["estimator"] == main)
+    units = view.units(group)
+    rows = []
+    for p in sizes:
+        if (p["estimator"], p["quantity"]) == (main, quantity):
+            rows.append(_main_row(view, p, units, verdicts[group, p["layer"]]))
+    label = "I(T;Y)#" if quantity == "ixt" else "DSMI(T;Y)#"
+    heads = ["Layer", "Course", "First#", "Peak#", "Last#", "Change#", "95 % interval#",
+             "Onset#", label, "Verdict", "All estimators"]  # fmt: skip
+    caption = f"{QUANTITIES[quantity]}, {view.estimator_title(main)}, bits"
+    picture = html.figure(
+        compression(view, group=group), f"{mark}compression", f"Compression by layer, {group}",
+        " ".join(
+            f"{layer}: {v.verdict.replace('_', ' ')}, {v.agree} of {v.of} estimators agree."
+            for (_, layer), v in list(verdicts.items())[:60]
+        ),
+        "A layer compresses when more than half of its unsaturated estimators say so, and at "
+        "least two where there are two.",
+    )  # fmt: skip
+    fields = ("layer", "estimator", "quantity", "n_runs", "first", "peak", "last", "change",
+              "change_low", "change_high", "interval", "onset_step", "onset_low", "onset_high",
+              "score", "verdict", "agree", "of")  # fmt: skip
+    every = table(
+        "All estimators and quantities, bits",
+        ["Layer", "Estimator", "Quantity", "Runs#", "First#", "Peak#", "Last#", "Change#",
+         "95 % interval#", "Onset step#", "Verdict"],
+        [_phase_row(view, p) for p in phases],
+    )  # fmt: skip
+    save = html.download(
+        "phases", fields, ([p.get(f) for f in fields] for p in phases), "Download all verdicts"
+    )
+    return (
+        f"{table(caption, heads, rows)}<div class=download>{save}</div>{picture}"
+        f"<details><summary>All estimators and quantities</summary>{every}</details>"
+    )
+
+
+def _main_row(
+    view: View, p: Mapping[str, Any], units: Mapping[str, int], joint: LayerVerdict
+) -> list[Cell]:
+    key = (p["group"], p["layer"], p["estimator"])
+    curve = view.curves[(*key, p["quantity"])]
+    partner = view.phases.get((*key, "ity" if p["quantity"] == "ixt" else "dsmi_y"), {})
+    saturated = p["verdict"] == "saturated"
+    high = curve.bound or float(np.nanmax(curve.mean()))
+    spark = html.sparkline(curve.time, curve.mean(), high, saturated=saturated)
+    together = _pill(joint.verdict)
+    if joint.agree:
+        together += f" {joint.agree} of {joint.of}"
+    n_units = units.get(p["layer"])
+    name = p["layer"] if n_units is None else f"{p['layer']} ({n_units})"
+    return [
+        Cell(name),
+        Cell(markup=spark or "—"),
+        *(_bits(p[name]) for name in ("first", "peak", "last")),
+        *_change(p),
+        _bits(partner.get("last")),
+        Cell(markup=_pill(p["verdict"], p["quantity"])),
+        Cell(markup=together),
+    ]
+
+
+def _phase_row(view: View, p: Mapping[str, Any]) -> list[Cell]:
+    return [
+        Cell(p["layer"]),
+        Cell(view.estimator_title(p["estimator"])),
+        Cell(QUANTITIES.get(p["quantity"], p["quantity"])),
+        Cell(str(p["n_runs"]), p["n_runs"], number=True),
+        *(_bits(p[name]) for name in ("first", "peak", "last")),
+        *_change(p),
+        Cell(markup=_pill(p["verdict"], p["quantity"])),
+    ]
+
+
+def _change(p: Mapping[str, Any]) -> list[Cell]:
+    """Return change, interval and onset: nothing where the layer is saturated."""
+    if p["verdict"] == "saturated" or p["change"] is None:
+        return [Cell("—", number=True)] * 3
+    low, high, onset = p["change_low"], p["change_high"], p["onset_step"]
+    interval = "—" if low is None else f"[{bits(low)}, {bits(high)}]"
+    return [
+        Cell(bits(p["change"], sign=True), p["change"], number=True),
+        Cell(interval, low, number=True),
+        Cell("—" if onset is None else f"{onset:,}", onset, number=True),
+    ]
+
+
+def _bits(value: float | None) -> Cell:
+    return Cell(bits(value), value, number=True)
+
+
+def _pill(verdict: str, quantity: str = "ixt") -> str:
+    """Return a verdict as a badge; information about labels or inputs falls or rises."""
+    words = {"compresses": "falls", "expands": "rises"} if quantity not in ("ixt", "dse") else {}
+    text = words.get(verdict, verdict.replace("_", " "))
+    return f'<span class="verdict {escape(verdict)}">{escape(text)}</span>'
+
+
+def _curve_download(view: View, group: str) -> str:
+    """Return the link to the mean curves of a group, the data of the figures."""
+    rows = []
+    for (of, layer, estimator, quantity), curve in view.curves.items():
+        if of != group:
+            continue
+        low, high = curve.spread() or (curve.low[0], curve.high[0])
+        counts = np.isfinite(curve.values).sum(axis=0)
+        means = curve.mean()
+        for step, mean, a, b, n in zip(
+            curve.steps.tolist(), means, low, high, counts.tolist(), strict=True
+        ):
+            rows.append((layer, estimator, quantity, step, n, _g(mean), _g(a), _g(b)))
+    heads = ("layer", "estimator", "quantity", "step", "runs", "mean_bits", "low", "high")
+    link = html.download("curves", heads, rows, "Download the curves of all figures")
+    return f"<div class=download>{link}</div>"
+
+
+def _g(value: float) -> str:
+    return "" if not np.isfinite(value) else f"{value:.6g}"
