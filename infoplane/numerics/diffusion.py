@@ -37,6 +37,7 @@ Method: TypeAlias = Literal["auto", "exact", "slq"]
 SMALL_N = 30
 _EXACT_DOUBLE = 2000  # samples up to which "auto" is exact in float64
 _EXACT_SINGLE = 4000  # and in float32
+_WIDE = 0.5  # mean entry from which small eigenvalues drown in the rounding of float32
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,11 +131,10 @@ class DiffusionSpace:
             single = SpectralEntropies(none, none, (1.0,), 1.0, 1)
             return SpectrumOfSet(single, float(n), "exact", dtype, n)
         gaussian = self._gaussian(rows, dtype)
-        if dtype == "float32" and self.options.dtype is None:
-            # Small eigenvalues under a wide kernel drown in the rounding of its entries near 1.
-            if float(gaussian.mean()) > 0.5:
-                dtype = "float64"
-                gaussian = self._gaussian(rows, dtype)
+        free = dtype == "float32" and self.options.dtype is None
+        if free and float(gaussian.mean()) > _WIDE:
+            dtype = "float64"
+            gaussian = self._gaussian(rows, dtype)
         options = self.options
         kernel, top, degree = diffusion_kernel(gaussian, options.normalization, options.alpha)
         if method == "slq":
@@ -348,9 +348,11 @@ def mean_squared_cosine(x: Tensor) -> float | None:
     entropy says nothing more. None if a row is zero.
     """
     xp = array_module(x)
-    rows = x.astype(np.float64) if xp is np else x.double()
-    largest = float(abs(rows).max())
-    rows = rows / (largest or 1.0)
+    largest = float(abs(x).max())
+    if largest == 0:
+        return None
+    rows = x.astype(np.float64) / largest if xp is np else x.double() / largest
+    rows = rows.astype(np.float32) if xp is np else rows.float()
     length = (rows * rows).sum(1) ** 0.5
     if not bool((length > 0).all()):
         return None

@@ -167,7 +167,7 @@ def subset_mutual_information(
     for one, size in zip(classes, counts.tolist(), strict=True):
         if size not in subsets:
             draw = random.Random(seed)  # noqa: S311
-            rows = [np.sort(draw.sample(range(len(points)), size)) for _ in range(repetitions)]
+            rows = [draw.sample(range(len(points)), size) for _ in range(repetitions)]
             subsets[size] = float(np.mean([entropy(points[row]) for row in rows]))
         total += size / len(points) * (subsets[size] - entropy(points[labels == one]))
     return total
@@ -186,4 +186,4 @@ def _neighbour_graph(points: Array, n_neighbors: int) -> FloatArray:
 
     distances = cdist(points, points)
     reach = np.partition(distances, n_neighbors - 1, axis=1)[:, n_neighbors - 1]
-    return (distances <= reach[:, None]).astype(np.float64)
+    return np.asarray(distances <= reach[:, None], dtype=np.float64)

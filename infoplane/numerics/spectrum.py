@@ -114,9 +114,10 @@ def stochastic_entropies(
     times: Sequence[float],
     *,
     seed: int = 0,
-    n_probes: int = 32,
+    n_probes: int = 24,
     n_steps: int = 20,
-    n_leading: int = 32,
+    n_leading: int = 24,
+    tolerance: float = 0.003,
 ) -> SpectralEntropies:
     """Estimate the entropies of a diffusion kernel by stochastic Lanczos quadrature.
 
@@ -137,6 +138,8 @@ def stochastic_entropies(
         Draws the probes.
     n_probes, n_steps, n_leading : int
         Random vectors, Lanczos steps, and dimension of the leading subspace.
+    tolerance : float
+        Standard error in bits at which to stop; up to 5 times ``n_probes`` are drawn to reach it.
 
     References
     ----------
@@ -165,18 +168,29 @@ def stochastic_entropies(
         ]
     )
 
-    probes = torch.as_tensor(draw.choice([-1.0, 1.0], (n, n_probes))).to(**place)
-    for part in (first, basis):
-        probes -= part @ (part.T @ probes)
-    quadrature = _lanczos(matrix, first, torch.cat([basis, probes], dim=1), n_steps)
     known = {1.0: trace, 2.0: square}
+
+    def at(t: float, steps: int) -> tuple[float, float]:
+        return _entropy_of(norms, tridiagonal[:, :steps, :steps], n_leading, means, t, known.get(t))
+
+    norms, tridiagonal = np.empty(0), np.empty((0, n_steps, n_steps))
+    pending = basis
+    while True:
+        signs = torch.as_tensor(draw.choice([-1.0, 1.0], (n, n_probes))).to(**place)
+        for part in (first, basis):
+            signs -= part @ (part.T @ signs)
+        more = _lanczos(matrix, first, torch.cat([pending, signs], dim=1), n_steps)
+        pending = signs[:, :0]
+        norms = np.concatenate([norms, more[0]])
+        tridiagonal = np.concatenate([tridiagonal, more[1]])
+        fine = [at(t, n_steps) for t in times]
+        if max(error for _, error in fine) <= tolerance or len(norms) > 4 * n_probes + n_leading:
+            break
     rounding = 20 * torch.finfo(matrix.dtype).eps * n**0.5
     bits, errors = [], []
-    for t in times:
-        fine, error = _entropy_of(quadrature, n_steps, n_leading, means, t, known.get(t))
-        coarse, _ = _entropy_of(quadrature, n_steps // 2, n_leading, means, t, known.get(t))
-        bias = (fine - coarse) / 3
-        bits.append(fine + bias)
+    for t, (value, error) in zip(times, fine, strict=True):
+        bias = (value - at(t, n_steps // 2)[0]) / 3
+        bits.append(value + bias)
         errors.append(error + abs(bias) + rounding)
     return SpectralEntropies(np.array(bits), np.array(errors), (1.0, *ritz)[:10], trace)
 
@@ -232,8 +246,7 @@ def _lanczos(matrix: Any, basis: Any, block: Any, n_steps: int) -> tuple[FloatAr
             exhausted = 10 * eps * float(torch.linalg.vector_norm(image, dim=0).max()) + 1e-300
         rows = image.T.contiguous()[:, :, None]  # (n_probes, n, 1)
         so_far = previous[:, : step + 1]
-        for _ in range(2):  # once leaves enough overlap in float32 to bring back known pairs
-            rows -= so_far.transpose(1, 2) @ (so_far @ rows)
+        rows -= so_far.transpose(1, 2) @ (so_far @ rows)
         size = torch.linalg.vector_norm(rows, dim=1)  # (n_probes, 1)
         alive = size > exhausted
         vector = torch.where(alive, rows[:, :, 0] / size.clamp(min=exhausted), 0.0).T.contiguous()
@@ -243,19 +256,18 @@ def _lanczos(matrix: Any, basis: Any, block: Any, n_steps: int) -> tuple[FloatAr
 
 
 def _entropy_of(
-    quadrature: tuple[FloatArray, FloatArray],
-    n_steps: int,
+    norms: FloatArray,
+    tridiagonal: FloatArray,
     n_leading: int,
     means: FloatArray,
     t: float,
     total: float | None,
 ) -> tuple[float, float]:
-    """Return entropy in bits and its standard error over probes, from the first ``n_steps``.
+    """Return entropy in bits and its standard error over probes.
 
     The first ``n_leading`` quadratures are added up, the others estimate a trace; ``total`` is
     the sum of λ^t if it is known.
     """
-    norms, tridiagonal = quadrature[0], quadrature[1][:, :n_steps, :n_steps]
     nodes, vectors = np.linalg.eigh(tridiagonal)
     weights = norms[:, None] * vectors[:, 0, :] ** 2
     powers = np.clip(nodes, 0.0, 1.0) ** t
