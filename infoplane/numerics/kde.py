@@ -122,6 +122,9 @@ def kde_information(
 
     Notes
     -----
+    Between those limits, where the noise of neighbours begins to overlap, the estimate of I(X;T+Z)
+    falls short by up to about 0.05 bits per effective dimension, against quadrature and sampling.
+
     Time grows with n_samples^2 / 2, memory with n_samples. Blocks of samples are sorted by class,
     so that a block of pairs is within one class or between two; each pair costs one exponential,
     as exp(-x / 2s) is the fourth power of exp(-x / 8s).

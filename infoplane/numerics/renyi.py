@@ -188,7 +188,7 @@ def matrix_entropy(gram: FloatArray, alpha: float) -> float:
     if alpha == 2:
         return float(-np.log2(np.square(gram / trace).sum()))
     eigenvalues = np.linalg.eigvalsh(gram / trace)
-    positive = eigenvalues[eigenvalues > 0]  # a Gram matrix has no others but for rounding
+    positive = eigenvalues[eigenvalues > len(gram) * np.finfo(np.float64).eps]  # no rounding errors
     if alpha == 1:
         return float(-(positive * np.log2(positive)).sum())
     return float(np.log2((positive**alpha).sum()) / (1 - alpha))

@@ -1,0 +1,198 @@
+"""Kernel-density bounds against exact integrals."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from infoplane.errors import InputError
+from infoplane.numerics.kde import BETWEEN, kde_information, noise_variance, stratified
+from infoplane.numerics.noisy import noisy_network_information
+
+QUADRATURE = json.loads((Path(__file__).parents[1] / "golden/kde_quadrature.json").read_text())
+
+
+def exact_1d(points, labels, variance):
+    """Return I(X;T) and I(T;Y) of a one-dimensional mixture by quadrature, in bits."""
+    std = np.sqrt(variance)
+    grid = np.arange(points.min() - 9 * std, points.max() + 9 * std, std / 30)
+
+    def entropy(centres):
+        density = np.zeros(len(grid))
+        for centre in centres:
+            density += np.exp(-((grid - centre) ** 2) / (2 * variance))
+        density /= len(centres) * np.sqrt(2 * np.pi * variance)
+        terms = np.where(density > 0, density * np.log2(np.maximum(density, 1e-300)), 0)
+        return -terms.sum() * std / 30
+
+    h_t = entropy(points)
+    within = sum((labels == c).mean() * entropy(points[labels == c]) for c in np.unique(labels))
+    return h_t - 0.5 * np.log2(2 * np.pi * np.e * variance), h_t - within
+
+
+def clouds(seed=0, n=300):
+    rng = np.random.default_rng(seed)
+    uniform = rng.random(n)
+    return {
+        "uniform": uniform,
+        "clusters": rng.choice([-1.0, 1.0], n) + 0.05 * rng.normal(size=n),
+        "relu": np.maximum(rng.normal(size=n), 0),
+        "tanh": np.tanh(3 * rng.normal(size=n)),
+    }
+
+
+@pytest.mark.parametrize("name", ["uniform", "clusters", "relu", "tanh"])
+@pytest.mark.parametrize("variance", [1e-4, 1e-3, 1e-2, 1e-1])
+def test_bracket_holds_the_exact_information_in_one_dimension(name, variance):
+    points = clouds()[name]
+    labels = (points > np.median(points) * 0.9).astype(int)
+    labels[::7] = 1 - labels[::7]
+    ixt, ity = exact_1d(points, labels, variance)
+    info = kde_information(points[:, None], labels, variance=variance)
+    assert info.ixt.lower - 1e-9 <= ixt <= info.ixt.upper + 1e-9
+    assert info.ity.lower - 1e-9 <= ity <= info.ity.upper + 1e-9
+    assert info.ixt.estimate == pytest.approx(ixt, abs=0.06)
+    assert info.ity.estimate == pytest.approx(ity, abs=0.03)
+
+
+@pytest.mark.parametrize("variance", [1e-3, 1e-2, 1e-1])
+def test_estimate_in_three_dimensions(variance):
+    rng = np.random.default_rng(1)
+    points = np.tanh(rng.normal(size=(400, 3)))
+    labels = (points.sum(axis=1) > 0).astype(int)
+    exact = noisy_network_information(points, labels, std=np.sqrt(variance), draws=40)
+    info = kde_information(points, labels, variance=variance)
+    assert exact.ixt_error < 0.01
+    assert info.ixt.lower <= exact.ixt <= info.ixt.upper
+    assert info.ity.lower <= exact.ity <= info.ity.upper
+    # it falls short by up to 0.05 bits per dimension where noise balls begin to overlap
+    assert info.ixt.estimate == pytest.approx(exact.ixt, abs=0.15)
+
+
+@pytest.mark.parametrize("case", list(QUADRATURE))
+def test_share_between_the_bounds_on_published_quadratures(case):
+    """Separate quadratures: bounds, exact values, and the convex combination between them."""
+    values = QUADRATURE[case]
+    one = "exact_ixt" in values
+    exact = values["exact_ixt"] if one else values["mc_ixt"]
+    low, high = values["ixt_lb"], values["ixt_ub"]
+    assert low <= exact <= high
+    assert low + BETWEEN * (high - low) == pytest.approx(exact, abs=0.06 if one else 0.12)
+
+
+def test_share_is_that_of_the_dense_limit():
+    """Dense samples: upper - exact = d/2 log2 e, exact - lower = d/2 log2 (4/e)."""
+    points = np.linspace(0, 100, 4001)[:, None]
+    info = kde_information(points, variance=1.0)
+    exact, _ = exact_1d(points[:, 0], np.zeros(4001), 1.0)
+    assert info.ixt.upper - exact == pytest.approx(0.5 * np.log2(np.e), abs=0.02)
+    assert exact - info.ixt.lower == pytest.approx(0.5 * np.log2(4 / np.e), abs=0.02)
+
+
+def test_sparse_samples_are_told_apart():
+    info = kde_information(np.arange(64.0)[:, None], np.arange(64) % 4)
+    for value in (info.ixt.lower, info.ixt.estimate, info.ixt.upper):
+        assert value == pytest.approx(6.0, abs=1e-9)
+    assert info.ity.lower == pytest.approx(2.0, abs=1e-9)
+    assert info.ity.upper == pytest.approx(2.0, abs=1e-9)
+    assert "saturated" in info.flags
+
+
+def direct(points, labels, scale):
+    """Return mean_i log2 mean_j exp(-|t_i - t_j|^2 / scale), over all and over the own class."""
+    distances = ((points[:, None] - points[None]) ** 2).sum(axis=2)
+    kernel = np.exp(-distances / scale)
+    same = labels[:, None] == labels[None]
+    return -np.log2(kernel.mean(axis=1)).mean(), -np.log2(
+        (kernel * same).sum(axis=1) / same.sum(axis=1)
+    ).mean()
+
+
+@pytest.mark.parametrize("n_classes", [1, 2, 7, 150])
+@pytest.mark.parametrize(
+    ("precision", "tolerance"), [("float64", 1e-10), ("mixed", 1e-6), ("float32", 1e-4)]
+)
+def test_blocks_add_up_to_the_full_matrix(n_classes, precision, tolerance):
+    """Class sizes around, below and above the block size, and many tiny classes."""
+    rng = np.random.default_rng(n_classes)
+    points = np.tanh(rng.normal(size=(700, 4)))
+    labels = rng.integers(0, n_classes, 700)
+    info = kde_information(points, labels, variance=0.01, precision=precision)
+    upper, within_upper = direct(points, labels, 0.02)
+    lower, within_lower = direct(points, labels, 0.08)
+    assert info.ixt.upper == pytest.approx(upper, abs=tolerance)
+    assert info.ixt.lower == pytest.approx(lower, abs=tolerance)
+    assert info.ity_kl == pytest.approx(upper - within_upper, abs=tolerance)
+    assert info.ity_bd == pytest.approx(lower - within_lower, abs=tolerance)
+    assert info.ity.lower == pytest.approx(max(0, lower - within_upper), abs=tolerance)
+    assert info.ity.upper == pytest.approx(upper - within_lower, abs=tolerance)
+
+
+def test_far_from_the_origin_float32_is_not_used():
+    """Rounding of |a|^2 + |b|^2 - 2ab must not turn into information."""
+    rng = np.random.default_rng(0)
+    points = (100 * rng.normal(size=(1500, 50))).astype(np.float32)
+    info = kde_information(points, variance=1e-3)
+    assert info.precision == "mixed"
+    assert info.ixt.upper == pytest.approx(np.log2(1500), abs=1e-6)
+    shifted = kde_information((points[:, :2] / 100 + 1e3).astype(np.float64), variance=1e-2)
+    centred = kde_information((points[:, :2] / 100 + 1e3).astype(np.float64) - 1e3, variance=1e-2)
+    assert shifted.ixt.upper == pytest.approx(centred.ixt.upper, abs=1e-4)
+
+
+@given(st.sampled_from([0.01, 0.5, 16.0]), st.integers(0, 100))
+def test_noise_relative_to_the_largest_activation(factor, seed):
+    points = np.random.default_rng(seed).normal(size=(40, 2))
+    one = kde_information(points, noise="akde-std")
+    two = kde_information(points * factor, noise="akde-std")
+    assert two.ixt.estimate == pytest.approx(one.ixt.estimate, abs=1e-9)
+    largest = np.abs(points).max()
+    assert noise_variance(largest, "akde-var", 1e-3, 0.05) == pytest.approx(1e-3 * largest)
+    assert noise_variance(largest, "akde-std", 1e-3, 0.05) == pytest.approx((0.05 * largest) ** 2)
+
+
+def test_dead_layer_holds_nothing():
+    for noise in ("fixed", "akde-var", "akde-std"):
+        info = kde_information(np.zeros((10, 2)), np.arange(10) % 2, noise=noise)
+        assert info.ixt.upper == info.ity.upper == 0.0
+        assert "constant" in info.flags
+
+
+def test_wide_bracket_and_noise_below_resolution_are_flagged():
+    rng = np.random.default_rng(0)
+    wide = kde_information(rng.normal(size=(500, 8)), variance=1.0)
+    assert wide.ixt.upper - wide.ixt.lower > 2
+    assert "wide_bracket" in wide.flags
+    coarse = kde_information((1e5 + rng.normal(size=(50, 1))).astype(np.float32), variance=1e-6)
+    assert "below_resolution" in coarse.flags
+
+
+def test_subsample_keeps_the_shares_of_the_classes():
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1, 2], [500, 300, 200])
+    info = kde_information(rng.normal(size=(1000, 2)), labels, max_samples=100)
+    assert info.n_samples == 100
+    assert "subsampled" in info.flags
+    from infoplane.numerics.discrete import row_symbols
+
+    chosen = stratified(row_symbols(labels[:, None]), 1000, 100, rng)
+    assert len(set(chosen.tolist())) == 100
+    np.testing.assert_array_equal(np.bincount(labels[chosen]), [50, 30, 20])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"noise": "adaptive"}, "noise"),
+        ({"variance": 0.0}, "variance"),
+        ({"precision": "half"}, "precision"),
+        ({"labels": [0]}, "labels"),
+        ({"max_samples": 0}, "max_samples"),
+    ],
+)
+def test_errors_name_the_argument(arguments, message):
+    with pytest.raises(InputError, match=message):
+        kde_information(np.array([[0.0], [1.0]]), **arguments)
