@@ -1,0 +1,81 @@
+"""The estimator ``renyi`` as an analysis calls it."""
+
+import numpy as np
+import pytest
+
+from infoplane.errors import InputError
+from infoplane.estimators import parse_estimator
+from infoplane.numerics.renyi import renyi_information
+from infoplane.records import LayerInfo, ProbeSet
+
+
+class Memory:
+    def __init__(self, inputs, labels, layer):
+        self.probe = ProbeSet(inputs, labels)
+        self.steps = (0,)
+        self.layers = (LayerInfo("fc", 0, "Tanh", layer.shape[1:], str(layer.dtype)),)
+        self._layer = layer
+
+    def activations(self, step, layer):
+        return self._layer
+
+
+def estimate(spec, run):
+    estimator = parse_estimator(spec)
+    shared = estimator.prepare_run(run, np.random.default_rng(0))
+    prepared = estimator.prepare_layer(shared, run, run.layers[0], np.random.default_rng(1))
+    return estimator.estimate(prepared, run.activations(0, "fc"), np.random.default_rng(2))
+
+
+@pytest.fixture
+def run():
+    rng = np.random.default_rng(0)
+    inputs = rng.normal(size=(120, 4))
+    return Memory(inputs, (inputs[:, 0] > 0).astype(np.int64), np.tanh(inputs[:, :2]))
+
+
+def test_numbers_are_those_of_the_function(run):
+    found = estimate("renyi", run)
+    layer, probe = run.activations(0, "fc"), run.probe
+    for name, other in (("ixt", probe.inputs), ("ity", probe.labels)):
+        info = renyi_information(layer, other, shuffles=0)
+        assert found[name].bits == pytest.approx(info.information, abs=1e-9)
+        assert found[name].diagnostics["null"] < found[name].bits
+
+
+def test_subsample_keeps_the_classes(run):
+    found = estimate("renyi:max-samples=60", run)
+    assert found["ixt"].n == 60
+    assert "subsampled" in found["ixt"].flags
+    assert found["ixt"].bound_high == pytest.approx(np.log2(60))
+
+
+def test_unrelated_inputs_are_flagged(run):
+    rng = np.random.default_rng(3)
+    unrelated = Memory(run.probe.inputs, None, rng.normal(size=(120, 4)))
+    found = estimate("renyi", unrelated)
+    assert set(found) == {"ixt"}
+    assert "null_dominates" in found["ixt"].flags
+
+
+def test_alignment_needs_labels(run):
+    assert estimate("renyi:width=alignment", run)["ity"].bits > 0
+    with pytest.raises(InputError, match="labels"):
+        estimate("renyi:width=alignment", Memory(run.probe.inputs, None, run.activations(0, "fc")))
+
+
+def test_dead_layer_holds_nothing(run):
+    dead = Memory(run.probe.inputs, run.probe.labels, np.zeros((120, 2)))
+    for spec in ("renyi", "renyi:width=alignment"):
+        found = estimate(spec, dead)
+        assert found["ixt"].bits == pytest.approx(0, abs=1e-6)
+        assert "constant" in found["ixt"].flags
+
+
+@pytest.mark.parametrize(
+    "spec",
+    ["renyi:alpha=0", "renyi:width=scott", "renyi:max-samples=5000", "renyi:shuffles=-1"],
+)
+def test_unfit_parameters_are_refused(spec):
+    with pytest.raises(InputError):
+        parse_estimator(spec)
