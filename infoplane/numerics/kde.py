@@ -16,7 +16,7 @@ from infoplane.records import Array, FloatArray, IntArray, checked_activations, 
 Noise: TypeAlias = Literal["fixed", "akde-var", "akde-std"]
 Precision: TypeAlias = Literal["auto", "float32", "mixed", "float64"]
 
-BLOCK = 256  # samples whose pairwise terms are held at a time
+BLOCK = 512  # samples whose pairwise terms are held at a time
 BETWEEN = 0.5 * math.log2(4 / math.e)  # 0.2787: where the information lies between its bounds
 DOUBLE_UP_TO = 1024  # samples up to which double precision costs next to nothing
 SMALL_CLASS = 64  # mean class size below which blocks do not follow the classes
@@ -296,7 +296,7 @@ def _add_pairs(
         for a in range(start, stop, BLOCK)
     ]
     exponents = np.empty(BLOCK * BLOCK, dtype=left.dtype)
-    terms = np.empty(BLOCK * BLOCK, dtype=kernel)
+    terms = exponents if left.dtype == kernel else np.empty(BLOCK * BLOCK, dtype=kernel)
     ones = np.ones(BLOCK, dtype=kernel)
     lowest = UNDERFLOW[np.dtype(kernel).name]
     floor = 2.0**lowest  # added to the terms that are clipped, and taken off their sum again
