@@ -157,7 +157,7 @@ class Compressed(Estimator):
         elif shared.input_code is not None:
             dim = max(view_dim(trial.scores) for trial in trials)
         else:
-            dim = choose_dim(trials, noise)
+            dim = choose_dim(trials, noise, len(rows))
         dim = min(dim, basis.n_components)
         before = {other.name for other in run.layers if other.index < layer.index}
         return SharedByLayer(

@@ -22,7 +22,6 @@ from infoplane.numerics.noise_channel import (
     SMALLEST_SAMPLE,
     default_neighbors,
     may_contain_noise,
-    mixture_information,
     noise_entropy,
     noise_information,
     reference_bias,
@@ -129,7 +128,9 @@ def noise_estimates(
     noisy_code = code.clean if contained else code.clean + noise * draw
     folds = folds_of(n, options.folds, rng)
     try:
-        ixt = noise_information(noisy_code, noise, options.k, folds)
+        ixt = noise_information(
+            noisy_code, noise, options.k, folds, None if contained else code.clean, rng
+        )
     except EstimationError as error:
         return refused(labels, str(error), "degenerate_manifold")
     interval = interval_of(ixt.bits, ixt.parts)
@@ -153,7 +154,10 @@ def noise_estimates(
         "capacity": ceiling,
         "k": ixt.k,
         "weights_norm": ixt.weights_norm,
-        "bias_correction": ixt.bits - ixt.uncorrected,
+        "bias_correction": ixt.correction,
+        "neighbor": ixt.neighbor,
+        "mixture_low": ixt.bounds[0] if ixt.bounds else None,
+        "mixture_high": finite(ixt.bounds[1]) if ixt.bounds else None,
         "intrinsic_dimension": ixt.dimension,
         "id_ratio": ixt.dimension / q,
         **_interval_diagnostics(interval),
@@ -166,8 +170,6 @@ def noise_estimates(
         flags.append("large_compression_loss")
     if ixt.bits > _EXTRAPOLATED * math.log2(n):
         flags.append("finite_population")
-        if not contained:
-            diagnostics["mixture"] = mixture_information(code.clean, noise, rng)
     spread = interval.standard_error if interval else 0.0
     if ixt.bits > ceiling + 3.0 * spread:
         flags.append("out_of_range")
@@ -293,6 +295,11 @@ def _code_diagnostics(code: Code) -> dict[str, Any]:
         "explained_variance": kept / code.variance,
         "duplicates": duplicate_fraction(code.clean),
     }
+
+
+def finite(value: float) -> float | None:
+    """Return the value, or None for infinity, which results cannot hold."""
+    return value if math.isfinite(value) else None
 
 
 def size_flags(n: int, dim: int) -> list[str]:

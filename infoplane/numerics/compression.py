@@ -17,6 +17,7 @@ from infoplane.numerics.noise_channel import SMALLEST_SAMPLE, noise_information
 from infoplane.numerics.projection import PrincipalBasis, principal_basis, row_chunks
 from infoplane.numerics.two_views import compressed_inputs, view_dim, view_estimates
 from infoplane.records import Array, Estimate, FloatArray, checked_activations, class_ids
+from infoplane.seeding import generator
 
 MODES = ("auto", "noise", "joint", "ksg")
 RELATIVE_NOISE = 0.1  # standard deviation of added noise, as a share of the root mean square
@@ -129,7 +130,8 @@ def compressed_information(
         if other is not None and len(other) != n:
             raise InputError(f"expected {name} of the {n} samples, got {len(other)}")
     check_options(mode, noise, dim, k, folds)
-    rng = np.random.default_rng(seed)
+    # Not default_rng(seed): callers draw their data from it, and noise must be independent of them.
+    rng = generator(seed, "compressed_information")
     directions = _resolved_basis(basis, layer, rng)
     scores, residual = directions.project(layer)
     size = noise if noise is not None else RELATIVE_NOISE * root_mean_square(layer)
@@ -150,7 +152,7 @@ def compressed_information(
         return _gathered(found, chosen, noise, extra | {"basis": basis_hash(directions)})
     if size == 0.0:
         size = 1.0  # all activations are 0: the layer is constant at any noise
-    chosen = choose_dim([whole], size) if dim == "auto" else min(int(dim), scores.shape[1])
+    chosen = choose_dim([whole], size, n) if dim == "auto" else min(int(dim), scores.shape[1])
     code = replace(whole, dim=chosen)
     found = noise_estimates(
         code, size, classes, options, rng, noisy=noisy if noise is not None else False
@@ -215,7 +217,7 @@ def largest_dim(n: int, n_components: int) -> int:
     return max(1, min(LARGEST_DIM, supported, n_components))
 
 
-def choose_dim(codes: list[Code], noise: float) -> int:
+def choose_dim(codes: list[Code], noise: float, n: int) -> int:
     """Return the smallest dimension that loses at most a tenth of I(X;T) at every checkpoint.
 
     Parameters
@@ -224,11 +226,13 @@ def choose_dim(codes: list[Code], noise: float) -> int:
         The layer at a few checkpoints, on one basis; their ``dim`` does not matter.
     noise : float
         Standard deviation of the noise of each unit.
+    n : int
+        Samples that the estimates will have; the codes may hold fewer.
     """
-    n, components = codes[0].scores.shape
+    trial, components = codes[0].scores.shape
     cap = largest_dim(n, components)
     varied = [code for code in codes if code.variance > 0.0]
-    if n < SMALLEST_SAMPLE:
+    if trial < SMALLEST_SAMPLE:
         return cap
     for dim in _CANDIDATES:
         if dim >= cap:
@@ -272,8 +276,8 @@ def _loss(code: Code, dim: int, noise: float, *, contained: bool = False) -> flo
 def _trial(code: Code, dim: int, noise: float) -> float:
     """Return I(X;T_c) at one dimension from a part of the samples."""
     some = code.scores[:: max(1, len(code.scores) // _TRIAL_SAMPLES), :dim]
-    draw = np.random.default_rng(0).standard_normal(some.shape)
-    return noise_information(some + noise * draw, noise).bits
+    draw = generator(0, "trial dimension").standard_normal(some.shape)
+    return noise_information(some + noise * draw, noise, clean=some).bits
 
 
 def _resolved_basis(

@@ -14,6 +14,7 @@ COVARIANCE_UNITS = 1500
 """Up to this width the covariance is accumulated; above, a randomised range finder streams."""
 
 _CHUNK_VALUES = 1_000_000  # activations held at once in double precision
+_LANCZOS_UNITS = 300  # a full decomposition is quicker below
 _OVERSAMPLING = 8
 _POWER_ITERATIONS = 4
 
@@ -137,7 +138,6 @@ def row_chunks(activations: Array) -> Iterator[Array]:
 
 
 def _from_covariance(chunks: Chunks, n_units: int, kept: int) -> PrincipalBasis:
-    from scipy.linalg import eigh
     from scipy.linalg.blas import dsyrk
 
     shift: FloatArray | None = None
@@ -157,15 +157,33 @@ def _from_covariance(chunks: Chunks, n_units: int, kept: int) -> PrincipalBasis:
     offset = sums / n
     covariance = products / n - np.triu(np.outer(offset, offset))
     total = float(np.trace(covariance))
-    values, vectors = eigh(
-        covariance, lower=False, subset_by_index=(n_units - kept, n_units - 1), overwrite_a=True
-    )
+    values, vectors = _leading(covariance, kept)
     return PrincipalBasis(
         mean=shift + offset,
         components=np.ascontiguousarray(vectors[:, ::-1]),
         variances=np.maximum(values[::-1], 0.0),
         total_variance=total,
     )
+
+
+def _leading(covariance: FloatArray, kept: int) -> tuple[FloatArray, FloatArray]:
+    """Return the largest eigenvalues, ascending, and eigenvectors of an upper triangle."""
+    from scipy.linalg import eigh
+    from scipy.linalg.blas import dsymv
+    from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
+
+    size = len(covariance)
+    if size > _LANCZOS_UNITS and 10 * kept < size:
+        operator = LinearOperator(
+            covariance.shape, matvec=lambda x: dsymv(1.0, covariance, x), dtype=np.float64
+        )
+        try:  # a fixed start, so that the same data give the same basis
+            values, vectors = eigsh(operator, kept, v0=np.diag(covariance).copy())
+        except ArpackError:  # e.g. fewer directions with variance than wanted
+            pass
+        else:
+            return values, vectors
+    return tuple(eigh(covariance, lower=False, subset_by_index=(size - kept, size - 1)))
 
 
 def _from_random_start(

@@ -1,0 +1,475 @@
+"""Accuracy, coverage and speed of the compressed estimator, against known truths.
+
+Information in nats here, as in the literature on these tests. Times are ratios of CPU time within
+this process on one thread, interleaved; medians of some rounds.
+
+    python benchmarks/compressed.py [--quick] [--only SECTION] [--mnist FOLDER]
+
+Sections: images, noise, bounds, copulas, labels, layers, coverage, speed. ``layers`` needs a folder
+with the two idx files of MNIST test images.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[variable] = "1"
+
+import numpy as np  # noqa: E402 - threads are limited before the first import
+from scipy.ndimage import gaussian_filter  # noqa: E402
+from scipy.spatial import cKDTree  # noqa: E402
+from scipy.special import digamma, gammaln, ndtr  # noqa: E402
+
+from infoplane.numerics.autoencoder import fit_autoencoder  # noqa: E402
+from infoplane.numerics.intervals import (  # noqa: E402
+    disjoint_folds,
+    fold_interval,
+    half_sampling_interval,
+)
+from infoplane.numerics.loss_bounds import activation_loss_bound, input_loss_bound  # noqa: E402
+from infoplane.numerics.neighbors import (  # noqa: E402
+    ksg_mutual_information,
+    mixed_mutual_information,
+    shuffle_difference,
+)
+from infoplane.numerics.noise_channel import noise_information  # noqa: E402
+from infoplane.numerics.projection import principal_basis  # noqa: E402
+
+NATS = math.log(2.0)
+ARRAY = np.ndarray
+
+
+def gaussian_pair(mi: float, d: int, n: int, rng: np.random.Generator) -> tuple[ARRAY, ARRAY]:
+    rho = math.sqrt(1 - math.exp(-2 * mi / d))
+    x = rng.normal(size=(n, d))
+    y = rho * x + math.sqrt(1 - rho**2) * rng.normal(size=(n, d))
+    turned = [np.linalg.qr(rng.normal(size=(d, d)))[0] for _ in range(2)]
+    return x @ turned[0], y @ turned[1]
+
+
+def gaussian_images(z: ARRAY, size: int = 16) -> ARRAY:
+    center, grid = ndtr(z), np.linspace(0, 1, size)
+    across = (grid[None, :] - center[:, :1]) ** 2
+    down = (grid[None, :] - center[:, 1:]) ** 2
+    return np.exp(-10 * (down[:, :, None] + across[:, None, :])).reshape(len(z), -1)
+
+
+def rectangle_images(z: ARRAY, size: int = 32) -> ARRAY:
+    u, shortest, pixel = ndtr(z), 2 / size, np.arange(size)
+    sides = []
+    for axis in (0, 2):
+        left = (1 - shortest) * (1 - np.sqrt(1 - u[:, axis]))
+        right = left + shortest + u[:, axis + 1] * (1 - left - shortest)
+        covered = np.minimum(right[:, None] * size, pixel + 1)
+        sides.append(np.clip(covered - np.maximum(left[:, None] * size, pixel), 0, 1))
+    return (sides[0][:, :, None] * sides[1][:, None, :]).reshape(len(z), -1)
+
+
+def images(quick: bool) -> None:
+    """Images of prescribed information: one compressor per seed, fitted on 6000 other images."""
+    n, seeds = (2000, 2) if quick else (5000, 5)
+    levels = (0, 1, 2, 4, 6, 8, 10)
+    for name, drawn, d in (
+        ("gauss 16x16", gaussian_images, 2),
+        ("rect 32x32", rectangle_images, 4),
+    ):
+        errors: dict[int, list[list[float]]] = {k: [] for k in (5, 10, 20)}
+        for seed in range(seeds):
+            rng = np.random.default_rng([2026, seed])
+            training = drawn(rng.normal(size=(6000, d))).astype(np.float32)
+            coder = fit_autoencoder(training, d, seed=seed, steps=1000 if quick else 8000)
+            rows: dict[int, list[float]] = {k: [] for k in errors}
+            for mi in levels:
+                a, b = (coder.encode(drawn(z)) for z in gaussian_pair(mi, d, n, rng))
+                for k in errors:
+                    rows[k].append(shuffle_difference(a, b, k, seed=seed) * NATS - mi)
+            for k in errors:
+                errors[k].append(rows[k])
+        for k, values in errors.items():
+            table = np.array(values)
+            far, near = np.abs(table).mean(), np.abs(table[:, :5]).mean()
+            oracle = [math.sqrt(d * (1 - math.exp(-2 * mi / d)) / n) for mi in levels]
+            spread = table.std(axis=0, ddof=1)
+            cells = " ".join(
+                f"{m:+.2f}±{s:.2f}" for m, s in zip(table.mean(0), spread, strict=True)
+            )
+            print(f"{name} k={k:2d}  {cells}  MAE {far:.2f}, up to 6: {near:.2f}")
+            ratios = " ".join(f"{s / o:.1f}" for s, o in zip(spread[1:], oracle[1:], strict=True))
+            print(f"{'':17s} sd over that of the oracle, MI 1 to 10: {ratios}")
+
+
+def noisy_layer(q: int, share: float, n: int, rng: np.random.Generator) -> tuple:
+    """Return a linear-Gaussian layer of 20 inputs, clean, noisy, its noise and covariance."""
+    spectrum = 1.0 / np.arange(1, 21)
+    weights = rng.normal(size=(20, q)) / math.sqrt(20)
+    covariance = weights.T @ (spectrum[:, None] * weights)
+    noise = share * math.sqrt(np.trace(covariance) / q)
+    x = rng.normal(size=(n, 20)) * np.sqrt(spectrum)
+    clean = x @ weights
+    return x, clean, clean + noise * rng.normal(size=clean.shape), noise, covariance
+
+
+def tanh_truth(gain: float, noise: float, weights: ARRAY, draws: int) -> float:
+    """Return I(X;T) of two tanh units by convolution on a grid."""
+    rng, step = np.random.default_rng(99), noise / 8
+    low, cells = -1 - 6 * noise, int((2 + 12 * noise) / step)
+    counts = np.zeros(cells * cells)
+    for _ in range(draws):
+        at = ((np.tanh(gain * rng.normal(size=(10**6, 2)) @ weights) - low) / step).astype(int)
+        counts += np.bincount(at[:, 0] * cells + at[:, 1], minlength=cells * cells)
+    p = gaussian_filter((counts / counts.sum()).reshape(cells, cells), 8, truncate=7) / step**2
+    entropy = -(p[p > 0] * np.log(p[p > 0])).sum() * step**2
+    return float(entropy - math.log(2 * math.pi * math.e * noise**2))
+
+
+def noise(quick: bool) -> None:
+    """Noise mode on linear-Gaussian layers and on two tanh units; n = 3000."""
+    seeds = 3 if quick else 10
+    print("units noise/rms  truth   error   sd   largest")
+    for q, share in ((4, 1.0), (4, 0.3), (4, 0.1), (4, 0.001), (8, 1.0), (8, 0.1), (8, 0.001)):
+        errors, truths = [], []
+        for seed in range(seeds):
+            rng = np.random.default_rng([7, seed])
+            _, clean, noisy, size, covariance = noisy_layer(q, share, 3000, rng)
+            truth = 0.5 * np.linalg.slogdet(np.eye(q) + covariance / size**2)[1]
+            errors.append(noise_information(noisy, size, clean=clean).bits * NATS - truth)
+            truths.append(truth)
+        print(f"{q:5d} {share:9g} {np.mean(truths):6.2f} {np.mean(errors):+7.3f} "
+              f"{np.std(errors):.3f} {np.abs(errors).max():7.3f}")  # fmt: skip
+    print(" gain  noise  truth  mean error  sd")
+    weights = np.random.default_rng(5).normal(size=(2, 2)) / math.sqrt(2)
+    for gain in (1, 4, 16):
+        for size in (0.03, 0.1, 0.3):
+            truth = tanh_truth(gain, size, weights, 3 if quick else 20)
+            errors = []
+            for seed in range(seeds):
+                rng = np.random.default_rng([8, seed])
+                clean = np.tanh(gain * rng.normal(size=(3000, 2)) @ weights)
+                noisy = clean + size * rng.normal(size=clean.shape)
+                errors.append(noise_information(noisy, size, clean=clean).bits * NATS - truth)
+            print(f"{gain:5d} {size:6g} {truth:6.3f} {np.mean(errors):+11.3f} {np.std(errors):.3f}")
+
+
+def bounds(quick: bool) -> None:
+    """Loss bounds against the exact loss: linear-Gaussian layers, then tanh units 2 -> 1."""
+    n = 5000 if quick else 20_000
+    print("layer bound - exact loss at q = 1, 2, 4; inputs bound - exact loss at 1, 4, 10 of 20")
+    for seed in range(3):
+        x, _, noisy, size, covariance = noisy_layer(8, 0.3, n, np.random.default_rng([9, seed]))
+        basis = principal_basis(noisy, 8)
+        scores, rest = basis.project(noisy)
+        values, vectors = np.linalg.eigh(covariance)
+        layer = []
+        for q in (1, 2, 4):
+            bound = activation_loss_bound(scores, q, size, n_units=8, residual_variance=rest)
+            layer.append(bound * NATS - 0.5 * np.log1p(values[::-1][q:] / size**2).sum())
+        code = noisy @ vectors[:, :-5:-1]
+        inputs = []
+        for kept in (1, 4, 10):
+            slopes = np.linalg.lstsq(x[:, :20], noisy - noisy.mean(0), rcond=None)[0]
+            left = slopes[kept:].T @ (slopes[kept:] / np.arange(kept + 1, 21)[:, None])
+            turned = vectors[:, :-5:-1].T @ left @ vectors[:, :-5:-1]
+            exact = 0.5 * np.linalg.slogdet(np.eye(4) + turned / size**2)[1]
+            inputs.append(input_loss_bound(code, x[:, :kept], size) * NATS - exact)
+        print(
+            "  ", " ".join(f"{v:+.3f}" for v in layer), " | ", " ".join(f"{v:+.3f}" for v in inputs)
+        )
+    print("two tanh units, one component kept: exact loss, bound (violated if below)")
+    weights = np.random.default_rng(5).normal(size=(2, 2)) / math.sqrt(2)
+    for gain in (1, 4, 16):
+        for size in (0.03, 0.3):
+            rng = np.random.default_rng([10, gain])
+            clean = np.tanh(gain * rng.normal(size=(n, 2)) @ weights)
+            noisy = clean + size * rng.normal(size=clean.shape)
+            scores, rest = principal_basis(noisy, 2).project(noisy)
+            whole = tanh_truth(gain, size, weights, 3)
+            kept = noise_information(scores[:, :1], size).bits * NATS
+            bound = activation_loss_bound(scores, 1, size, n_units=2, residual_variance=rest) * NATS
+            print(f"   gain {gain:2d} noise {size:4g}: {whole - kept:6.3f} {bound:6.3f}")
+
+
+def copulas(quick: bool) -> None:
+    """Codes whose dependence is not Gaussian; n = 3000."""
+    seeds = 2 if quick else 5
+    levels = (0.0, 1.0, 4.0, 8.0)
+    print("family       dims   truth  shuffle difference      neighbour counts")
+    for name, drawn in COPULAS.items():
+        for d in (1, 2, 4):
+            for level in levels:
+                if name == "rings" and d > 1:
+                    continue
+                values, truth = [], 0.0
+                for seed in range(seeds):
+                    rng = np.random.default_rng([11, seed])
+                    x, y, truth = drawn(level, d, 3000, rng)
+                    values.append(
+                        (
+                            shuffle_difference(x, y, seed=seed) * NATS - truth,
+                            ksg_mutual_information(x, y) * NATS - truth,
+                        )
+                    )
+                mean, spread = np.mean(values, axis=0), np.std(values, axis=0, ddof=1)
+                worse = abs(mean[0]) - abs(mean[1]) > 3 * math.hypot(*spread)
+                print(f"{name:12s} {d}+{d} {truth:7.2f}   {mean[0]:+7.3f} ± {spread[0]:.3f}"
+                      f"      {mean[1]:+7.3f} ± {spread[1]:.3f} {'WORSE' if worse else ''}")  # fmt: skip
+
+
+def _uniform(mi: float, d: int, n: int, rng: np.random.Generator) -> tuple:
+    x, y = gaussian_pair(mi, d, n, rng)
+    return ndtr(x), ndtr(y), mi
+
+
+def _student(mi: float, d: int, n: int, rng: np.random.Generator, degrees: int = 3) -> tuple:
+    x, y = gaussian_pair(mi, d, n, rng)
+    scale = np.sqrt(rng.chisquare(degrees, size=(n, 1)) / degrees)
+    c = [gammaln(f / 2) - f / 2 * digamma(f / 2) for f in (degrees, degrees + d, degrees + 2 * d)]
+    return x / scale, y / scale, mi + c[0] + c[2] - 2 * c[1]
+
+
+def _smoothed(mi: float, d: int, n: int, rng: np.random.Generator) -> tuple:
+    each = max(mi, 0.05 * d) / d
+    low, high = 1e-12, 1e3
+    for _ in range(200):  # information falls with the width of the noise
+        width = math.sqrt(low * high)
+        value = width / 2 - math.log(width) if width <= 1 else 1 / (2 * width)
+        low, high = (width, high) if value > each else (low, width)
+    x = rng.random((n, d))
+    return x, x + width * rng.random((n, d)), each * d
+
+
+def _log_gamma(mi: float, d: int, n: int, rng: np.random.Generator) -> tuple:
+    each = max(mi, 0.05 * d) / d
+    low, high = 1e-6, 1e4
+    for _ in range(200):
+        a = math.sqrt(low * high)
+        low, high = (a, high) if digamma(a) + 1 / a - math.log(a) > each else (low, a)
+    # log Gamma(a) as log Gamma(a + 1) + log(U) / a: Gamma(a) itself underflows at small a.
+    x = np.log(rng.gamma(a + 1, size=(n, d))) + np.log(rng.random((n, d))) / a
+    return x, np.log(rng.exponential(size=(n, d))) - x, each * d
+
+
+def _rings(mi: float, d: int, n: int, rng: np.random.Generator) -> tuple:
+    u, v, _ = _uniform(mi, 2, n, rng)
+    polar = [
+        np.column_stack([(1 + w[:, 0]) * np.cos(2 * np.pi * w[:, 1]),
+                         (1 + w[:, 0]) * np.sin(2 * np.pi * w[:, 1])])
+        for w in (u, v)
+    ]  # fmt: skip
+    return polar[0], polar[1], mi
+
+
+COPULAS: dict[str, Callable[[float, int, int, np.random.Generator], tuple]] = {
+    "uniform": _uniform,
+    "student 3": _student,
+    "smoothed": _smoothed,
+    "log-gamma": _log_gamma,
+    "rings": _rings,
+}
+
+
+def labels(quick: bool) -> None:
+    """I(T;Y) of ten normal classes in 8 dimensions, n = 2000; truth by the mixture density."""
+    for separation in (0.0, 1.0, 2.0, 3.0, 6.0):
+        errors = []
+        for seed in range(3 if quick else 20):
+            rng = np.random.default_rng([12, seed])
+            centers = separation * np.random.default_rng(3).normal(size=(10, 8)) / math.sqrt(2)
+            y = np.arange(2000) % 10
+            x = centers[y] + rng.normal(size=(2000, 8))
+            distance = ((x[:, None] - centers[None]) ** 2).sum(axis=2)
+            ratio = np.exp(0.5 * (distance[np.arange(2000), y][:, None] - distance)).mean(axis=1)
+            errors.append(
+                (
+                    mixed_mutual_information(x, y) * NATS + np.log(ratio).mean(),
+                    -np.log(ratio).mean(),
+                )
+            )
+        mean = np.mean(errors, axis=0)
+        print(
+            f"separation {separation:3g}: truth {mean[1]:.3f}  error {mean[0]:+.3f} ± {np.std(errors, axis=0)[0]:.3f}"
+        )
+
+
+def layers(quick: bool, folder: Path | None) -> None:
+    """Order of the layers of the sample network on MNIST at the last checkpoint."""
+    if folder is None:
+        print("skipped: give --mnist FOLDER")
+        return
+    import torch
+
+    from infoplane.estimators.compressed import Compressed
+    from infoplane.records import LayerInfo, ProbeSet
+    from infoplane.sample_runs.mnist import models
+    from infoplane.sample_runs.mnist.train import read_idx
+
+    pixels = read_idx(folder / "t10k-images-idx3-ubyte.gz")[:, None] / np.float32(255)
+    y = read_idx(folder / "t10k-labels-idx1-ubyte.gz").astype(np.int64)
+    torch.manual_seed(0)
+    model = models.cnn()
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    inputs, targets = torch.from_numpy(pixels), torch.from_numpy(y)
+    names = ("relu1", "relu2", "relu3", "output")
+    recorded: dict[tuple[int, str], ARRAY] = {}
+    for epoch in range(2 if quick else 6):
+        for batch in torch.split(torch.randperm(8000), 64) if epoch else ():
+            optimizer.zero_grad()
+            torch.nn.functional.cross_entropy(model(inputs[batch]), targets[batch]).backward()
+            optimizer.step()
+        with torch.no_grad():
+            values = inputs
+            for name, module in model.named_children():
+                values = module(values)
+                if name in names:
+                    recorded[epoch, name] = values.reshape(len(values), -1).numpy()
+
+    class Memory:
+        probe = ProbeSet(pixels, y)
+        steps = tuple(sorted({step for step, _ in recorded}))
+        layers = tuple(
+            LayerInfo(name, i, "", recorded[0, name].shape[1:], "float32")
+            for i, name in enumerate(names)
+        )
+
+        def activations(self, step: int, layer: str) -> ARRAY:
+            return recorded[step, layer]
+
+    estimator, run, last = Compressed(), Memory(), Memory.steps[-1]
+    shared = estimator.prepare_run(run, np.random.default_rng(0))
+    for layer in run.layers:
+        start = time.process_time()
+        prepared = estimator.prepare_layer(shared, run, layer, np.random.default_rng(0))
+        ready = time.process_time()
+        found = estimator.estimate(prepared, recorded[last, layer.name], np.random.default_rng(0))
+        spent = time.process_time() - ready
+        ixt, ity = found["ixt"], found["ity"]
+        print(f"{layer.name:7s} {layer.n_units:5d} units, q = {prepared.dim:2d}: I(X;T) {ixt.bits:6.2f}"
+              f" ± {ixt.diagnostics['se']:.2f} bits, loss bound {ixt.diagnostics['loss_bound_t']:7.1f},"
+              f" I(T;Y) {ity.bits:.3f} ± {ity.diagnostics['se']:.3f}; basis {ready - start:.1f} s,"
+              f" cell {spent:.2f} s; {', '.join(ixt.flags)}")  # fmt: skip
+
+
+def coverage(quick: bool) -> None:
+    """How often nominal 95 % intervals hold the expectation of the estimate; n = 1000."""
+    replicates, n = (30, 500) if quick else (200, 1000)
+    weights = np.random.default_rng(5).normal(size=(2, 2)) / math.sqrt(2)
+
+    def fixed(rng: np.random.Generator) -> ARRAY:
+        x = rng.normal(size=(n, 4)) * [2.0, 1.0, 0.5, 0.2]
+        return x + 0.3 * rng.normal(size=x.shape)
+
+    def saturated(rng: np.random.Generator) -> ARRAY:
+        clean = np.tanh(8 * rng.normal(size=(n, 2)) @ weights)
+        return clean + 0.1 * rng.normal(size=clean.shape)
+
+    def classes(rng: np.random.Generator) -> tuple[ARRAY, ARRAY]:
+        y = rng.integers(0, 5, n)
+        return 1.5 * np.eye(5)[y] + rng.normal(size=(n, 5)), y
+
+    def pair(rng: np.random.Generator) -> tuple[ARRAY, ARRAY]:
+        return gaussian_pair(2.0, 2, n, rng)
+
+    tasks: dict[str, tuple[Callable, Callable]] = {
+        "noise, normal, q = 4": (fixed, lambda t: noise_information(t, 0.3).bits),
+        "noise, saturated tanh, q = 2": (saturated, lambda t: noise_information(t, 0.1).bits),
+        "labels, d = 5": (classes, lambda d: mixed_mutual_information(*d)),
+        "shuffle difference, 2+2": (pair, lambda d: shuffle_difference(*d)),
+    }
+    print("estimate                       sd     folds: se/sd  coverage   halves: se/sd  coverage")
+    for name, (drawn, estimate) in tasks.items():
+        found = []
+        for seed in range(replicates):
+            rng = np.random.default_rng([13, seed])
+            data = drawn(rng)
+
+            def part(rows: ARRAY, data=data, estimate=estimate) -> float:
+                if isinstance(data, tuple):
+                    return estimate(tuple(array[rows] for array in data))
+                return estimate(data[rows])
+
+            whole = estimate(data)
+            values = np.array([part(fold) for fold in disjoint_folds(n, 10, rng)])
+            halves = half_sampling_interval(part, n, rng, repeats=10 if quick else 40, whole=whole)
+            found.append((whole, fold_interval(whole, values), halves))
+        center = float(np.mean([row[0] for row in found]))
+        spread = float(np.std([row[0] for row in found], ddof=1))
+        cells = []
+        for scheme in (1, 2):
+            size = math.sqrt(np.mean([row[scheme].standard_error ** 2 for row in found]))
+            covered = np.mean([row[scheme].low <= center <= row[scheme].high for row in found])
+            cells.append(f"{size / spread:10.2f} {100 * covered:8.1f} %")
+        print(f"{name:29s} {spread:.4f} {cells[0]}    {cells[1]}")
+
+
+def timed(work: Callable[[], object]) -> float:
+    start = time.process_time()
+    work()
+    return time.process_time() - start
+
+
+def ratio(name: str, work: Callable[[], object], base: Callable[[], object], rounds: int) -> None:
+    work(), base()
+    pairs = [(timed(work), timed(base)) for _ in range(rounds)]
+    print(f"{name:62s} {np.median([a / b for a, b in pairs]):5.2f}")
+
+
+def speed(quick: bool) -> None:
+    """Ratios of CPU time."""
+    import torch
+
+    torch.set_num_threads(1)
+    rounds, n = (3, 4000) if quick else (9, 10_000)
+    rng = np.random.default_rng(0)
+    code = rng.normal(size=(n, 4))
+    ratio("noise-mode value, q = 4 : tree build and query k = 20",
+          lambda: noise_information(code, 0.1), lambda: cKDTree(code).query(code, 21), rounds)  # fmt: skip
+    seen = code + 0.1 * rng.normal(size=code.shape)
+    ratio("the same between its bounds",
+          lambda: noise_information(seen, 0.1, clean=code),
+          lambda: cKDTree(code).query(code, 21), rounds)  # fmt: skip
+    folds = disjoint_folds(n, 10, rng)
+    ratio("the same with its interval from 10 folds",
+          lambda: noise_information(code, 0.1, None, folds),
+          lambda: cKDTree(code).query(code, 21), rounds)  # fmt: skip
+    a, b = gaussian_pair(2.0, 2, n, rng)
+    joint = np.hstack([a, b])
+    ratio("shuffle difference 2+2, 2 permutations : one joint query k = 20",
+          lambda: shuffle_difference(a, b), lambda: cKDTree(joint).query(joint, 21), rounds)  # fmt: skip
+    ratio("shuffle difference 2+2, 1 permutation",
+          lambda: shuffle_difference(a, b, permutations=1),
+          lambda: cKDTree(joint).query(joint, 21), rounds)  # fmt: skip
+    for width in (784, 1500, 3072):
+        wide = rng.normal(size=(n, width)).astype(np.float32) * (1 / np.arange(1, width + 1))
+        wide = wide.astype(np.float32)
+        exact = wide.astype(np.float64)
+        ratio(f"8 components of {width} units : product of the centred array",
+              lambda wide=wide: principal_basis(wide, 8),
+              lambda exact=exact: exact.T @ exact, min(rounds, 5))  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--mnist", type=Path)
+    sections: dict[str, Callable[[bool], None]] = {
+        "images": images, "noise": noise, "bounds": bounds, "copulas": copulas, "labels": labels,
+        "coverage": coverage, "speed": speed,
+    }  # fmt: skip
+    parser.add_argument("--only", choices=[*sections, "layers"])
+    arguments = parser.parse_args()
+    for name, section in sections.items():
+        if arguments.only in (None, name):
+            print(f"\n{name}: {(section.__doc__ or '').splitlines()[0]}")
+            section(arguments.quick)
+    if arguments.only in (None, "layers"):
+        print("\nlayers")
+        layers(arguments.quick, arguments.mnist)
+
+
+if __name__ == "__main__":
+    main()
