@@ -11,12 +11,22 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from infoplane.numerics.binning import (
+    ProbeSymbols,
+    partition_information,
+    partitioned,
+    probe_symbols,
+)
+from infoplane.numerics.gradients import gradient_transition
+from infoplane.numerics.kde import kde_information
 from infoplane.tasks import toy12
 
 WIDTHS = (12, 10, 7, 5, 4, 3, 2)
@@ -29,7 +39,7 @@ PENALTY = 0.015  # times half the squared weights of all matrices but the last
 def parameter_slices() -> list[tuple[slice, slice]]:
     """Return where weights and bias of each layer are in the flat parameter vector."""
     slices, start = [], 0
-    for fan_in, fan_out in zip(WIDTHS[:-1], WIDTHS[1:], strict=True):
+    for fan_in, fan_out in pairwise(WIDTHS):
         weights = slice(start, start + fan_in * fan_out)
         slices.append((weights, slice(weights.stop, weights.stop + fan_out)))
         start = weights.stop + fan_out
@@ -175,7 +185,9 @@ def signal_to_noise(
 ) -> np.ndarray:
     """Return |mean| / spread of the gradient over mini-batches that partition the data."""
     batches = []
-    order = train_index[torch.randperm(len(train_index), generator=torch.Generator().manual_seed(1))]
+    order = train_index[
+        torch.randperm(len(train_index), generator=torch.Generator().manual_seed(1))
+    ]
     for start in range(0, len(order), BATCH):
         chosen = order[start : start + BATCH].expand(len(group.flat), -1)
         gradient = torch.zeros_like(group.flat)
@@ -191,11 +203,164 @@ def signal_to_noise(
     return torch.stack(ratios, dim=1).numpy()
 
 
+ESTIMATORS = ("fixed [-1,1]", "global range", "adaptive 30", "kde 1e-3", "akde-var", "akde-std")
+KDE = {"kde 1e-3": "fixed", "akde-var": "akde-var", "akde-std": "akde-std"}
+
+
+def activations(trained: dict[str, np.ndarray], run: int) -> Iterator[list[np.ndarray]]:
+    """Yield the layers of one run, (4096, n_units) each, at every checkpoint."""
+    nets = tuple(trained["nets"].tolist())
+    net = nets[run // int(trained["seeds"])]
+    inputs = torch.tensor(toy12()[0], dtype=torch.float32)[None]
+    for weights in trained["weights"][:, run]:
+        single = Networks((net,), 1, torch.tensor(weights)[None])
+        yield [layer[0].numpy() for layer in single.forward(inputs)]
+
+
+def curves(
+    trained: dict[str, np.ndarray], run: int, probe: ProbeSymbols, sparse: list[int]
+) -> dict[str, np.ndarray]:
+    """Return I(X;T) of each estimator, (n_checkpoints, n_layers); kde at ``sparse`` checkpoints."""
+    largest, least = -np.inf, np.inf
+    for layers in activations(trained, run):
+        least = min(least, *(float(t.min()) for t in layers))
+        largest = max(largest, *(float(t.max()) for t in layers))
+    ranges = {"fixed [-1,1]": (-1.0, 1.0), "global range": (least, largest)}
+    found: dict[str, list[list[float]]] = {name: [] for name in ESTIMATORS}
+    for checkpoint, layers in enumerate(activations(trained, run)):
+        for name, (low, high) in ranges.items():
+            found[name].append([binned(t, probe, "fixed", low=low, high=high) for t in layers])
+        found["adaptive 30"].append([binned(t, probe, "ebab") for t in layers])
+        if checkpoint in sparse:
+            for name, noise in KDE.items():
+                found[name].append([kde_information(t, noise=noise).ixt.upper for t in layers])
+    return {name: np.array(values) for name, values in found.items()}
+
+
+def binned(t: np.ndarray, probe: ProbeSymbols, mode: str, **ranges: float) -> float:
+    (partition,) = partitioned(t, mode, (30,), **ranges)
+    return partition_information(partition, probe).ixt
+
+
+def amount(curve: np.ndarray, last: int) -> float:
+    """Return how far a curve falls: peak of its unimodal fit less the mean of the last values."""
+    middle = np.median(np.stack([curve[:-2], curve[1:-1], curve[2:]]), axis=0)
+    smooth = np.concatenate([curve[:1], middle, curve[-1:]])
+    errors, peaks = [], []
+    for top in range(1, len(smooth) + 1):
+        up, down = isotonic(smooth[:top]), isotonic(smooth[top:][::-1])[::-1]
+        fit = np.concatenate([up, down])
+        errors.append(float(((fit - smooth) ** 2).sum()))
+        peaks.append(float(fit.max()))
+    return peaks[int(np.argmin(errors))] - float(curve[-last:].mean())
+
+
+def isotonic(values: np.ndarray) -> np.ndarray:
+    """Return the non-decreasing least-squares fit: neighbours that fall are pooled."""
+    pools: list[tuple[float, int]] = []
+    for value in values:
+        pools.append((float(value), 1))
+        while len(pools) > 1 and pools[-2][0] > pools[-1][0]:
+            (b, m), (a, n) = pools.pop(), pools.pop()
+            pools.append(((a * n + b * m) / (n + m), n + m))
+    return np.concatenate([np.full(n, a) for a, n in pools]) if pools else values
+
+
+def accuracies(trained: dict[str, np.ndarray], run: int) -> list[float]:
+    """Return training and test accuracy at the end."""
+    *_, layers = activations(trained, run)
+    right = layers[-1].argmax(axis=1) == toy12()[1]
+    return [float(right[part].mean()) for part in split()]
+
+
+def report(trained: dict[str, np.ndarray], kde_runs: int) -> dict[str, np.ndarray]:
+    """Print the tables; return the amounts (n_networks, n_estimators, n_layers)."""
+    nets, seeds = trained["nets"].tolist(), int(trained["seeds"])
+    epochs = trained["epochs"]
+    wanted = [0, 6, 16, 39, 97, 241, 600, 1498, 3735]
+    sparse = sorted({int(np.argmin(np.abs(epochs - e))) for e in wanted if e <= epochs[-1]})
+    probe = probe_symbols(4096, permutations=0)
+    amounts = np.full((len(nets) * seeds, len(ESTIMATORS), 6), np.nan)
+    for run in range(len(amounts)):
+        few = sparse if run % seeds < kde_runs else []
+        for e, (name, curve) in enumerate(curves(trained, run, probe, few).items()):
+            if len(curve):
+                last = 1 if name in KDE else min(3, len(curve))
+                amounts[run, e] = [amount(layer, last) for layer in curve.T]
+    print(f"Fall of I(X;T) from its peak, bits: mean over {seeds} seeds, layers 3 / 4 / 5")
+    print(f"(kde columns: {min(kde_runs, seeds)} seeds, {len(sparse)} checkpoints, upper bound)")
+    print(f"{'net':10}" + "".join(f"{name:>18}" for name in ESTIMATORS))
+    for n, net in enumerate(nets):
+        mean = np.nanmean(amounts[n * seeds : (n + 1) * seeds], axis=0)[:, 2:5]
+        print(f"{net:10}" + "".join(f"{' / '.join(f'{v:.1f}' for v in m):>18}" for m in mean))
+    print("\nLayer 5 by seed: fixed, then adaptive; global range: seeds above 0.5 bits in L1..L5")
+    for n, net in enumerate(nets):
+        part = amounts[n * seeds : (n + 1) * seeds]
+        fixed, adaptive = (" ".join(f"{v:.1f}" for v in part[:, e, 4]) for e in (0, 2))
+        many = (part[:, 1, :5] > 0.5).sum(axis=0).tolist()
+        print(f"{net:10} {fixed}  |  {adaptive}  |  {many}")
+    print("\nMean final accuracy (train, test), and median epoch of the gradient's change point")
+    for n, net in enumerate(nets):
+        runs = range(n * seeds, (n + 1) * seeds)
+        mean = np.mean([accuracies(trained, run) for run in runs], axis=0)
+        change = [
+            np.median(
+                [gradient_transition(epochs, trained["snr"][:, r, layer]).epoch for r in runs]
+            )
+            for layer in range(6)
+        ]
+        print(f"{net:10} {mean[0]:.3f} {mean[1]:.3f}   " + " ".join(f"{c:.0f}" for c in change))
+    return {net: amounts[n * seeds : (n + 1) * seeds] for n, net in enumerate(nets)}
+
+
+def facts(amounts: dict[str, np.ndarray]) -> list[tuple[str, bool]]:
+    """Return what networks of this task show, with whether these do; layers count from 0."""
+    fixed, global_, ebab, kde, _, std = range(6)
+    tanh, relu, decayed, linear = (amounts[n] for n in ("tanh", "relu", "relu+l2", "linear"))
+    below = [
+        np.median(relu[:, global_, :5], axis=0).max(),
+        (relu[:, global_, :5] > 0.5).mean(0).max(),
+    ]
+    growth = decayed[:, ebab, 2:4].mean(0).sum() / relu[:, ebab, 2:4].mean(0).sum()
+    spread = np.ptp(relu[:, ebab, 4])
+    return [
+        ("tanh, fixed: layer 5 falls by 1.2 bits in every seed", tanh[:, fixed, 4].min() >= 1.2),
+        (
+            "tanh, fixed: layer 5 falls by 2.5-5.5 on average",
+            2.5 <= tanh[:, fixed, 4].mean() <= 5.5,
+        ),
+        ("tanh, fixed: softmax falls by 2.0 in every seed", tanh[:, fixed, 5].min() >= 2.0),
+        (
+            "tanh, fixed: layer 4 falls by 0.4-2.2 on average",
+            0.4 <= tanh[:, fixed, 3].mean() <= 2.2,
+        ),
+        ("ReLU, global range: the median seed stays within 0.2", below[0] <= 0.2),
+        ("ReLU, global range: at most 30 % of the seeds fall by 0.5", below[1] <= 0.3),
+        (
+            "ReLU in [-1,1] bins: layers 4, 5 seem to fall by 1.2",
+            relu[:, fixed, 3:5].mean(0).min() >= 1.2,
+        ),
+        ("ReLU, adaptive: layer 5 differs by 0.6 between seeds", spread >= 0.6),
+        (
+            "ReLU, adaptive: layer 5 falls by 0.7-2.2 on average",
+            0.7 <= relu[:, ebab, 4].mean() <= 2.2,
+        ),
+        (f"weight decay triples the adaptive fall of ReLU ({growth:.1f}x)", growth >= 3),
+        ("tanh, adaptive: layer 5 falls by 2.0 in every seed", tanh[:, ebab, 4].min() >= 2.0),
+        ("linear, adaptive: layer 5 falls by 2.2 on average", linear[:, ebab, 4].mean() >= 2.2),
+        ("linear, akde-std: layer 5 falls by 1.5 on average", np.nanmean(linear[:, std, 4]) >= 1.5),
+        ("linear, kde 1e-3: layer 5 falls by less than 0.9", np.nanmean(linear[:, kde, 4]) <= 0.9),
+    ]
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--quick", action="store_true", help="2 seeds, 300 epochs")
     parser.add_argument("--seeds", type=int, default=8)
     parser.add_argument("--epochs", type=int, default=8000)
+    parser.add_argument("--kde-seeds", type=int, default=4, help="seeds in the kde columns")
     parser.add_argument("--weights", type=Path, help="read trained weights, or write them there")
     options = parser.parse_args()
     seeds, epochs = (2, 300) if options.quick else (options.seeds, options.epochs)
@@ -207,6 +372,10 @@ def main() -> None:
         trained = train(NETS, seeds, epochs)
         if options.weights:
             np.savez(options.weights, **trained)
+    amounts = report(trained, options.kde_seeds)
+    print("\nWhat full-length networks of this task are known to show")
+    for text, holds in facts(amounts):
+        print(f"{'yes' if holds else 'NO ':4} {text}")
 
 
 if __name__ == "__main__":

@@ -13,12 +13,12 @@ from infoplane.estimators.base import Estimator
 from infoplane.numerics.binning import (
     BinnedInformation,
     ProbeSymbols,
-    jackknife_error,
     partition_information,
     partitioned,
     probe_symbols,
     working_precision,
 )
+from infoplane.numerics.discrete import jackknife_error
 from infoplane.records import Array, Estimate, LayerInfo, RunData
 
 RANGES = {

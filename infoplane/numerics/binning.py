@@ -17,7 +17,6 @@ from infoplane.numerics.discrete import (
     equal_count_edges,
     equal_mass_edges,
     joint_entropy,
-    joint_occurrence,
     row_symbols,
     uniform_edges,
 )
@@ -402,28 +401,3 @@ def partition_information(partition: Partition, probe: ProbeSymbols) -> BinnedIn
         flags=tuple(flag for flag, raised in flags.items() if raised),
         symbols=t,
     )
-
-
-def jackknife_error(t: Symbols, other: Symbols | None) -> float:
-    """Return the standard error of plug-in H(T), or of I(T;other), by the delete-one jackknife.
-
-    Leaving out a sample changes each c log2 c of its own states alone, so that all n estimates
-    follow from the counts. The error is that of the sampling; the bias of a plug-in entropy, which
-    grows with the number of states, is not in it.
-
-    References
-    ----------
-    Efron, Stein: "The jackknife estimate of variance", Annals of Statistics 9, 1981.
-    """
-    change = _change(t.counts)[t.ids]
-    if other is not None:
-        change = change + _change(other.counts)[other.ids] - _change(joint_occurrence(t, other))
-    n = len(change)
-    return float(np.sqrt((n - 1) / n * np.square(change - change.mean()).sum()) / (n - 1))
-
-
-def _change(counts: Array) -> FloatArray:
-    """Return c log2 c - (c - 1) log2 (c - 1) of positive counts."""
-    c = counts.astype(np.float64)
-    fewer = np.maximum(c - 1, 1)
-    return np.asarray(c * np.log2(c) - fewer * np.log2(fewer))

@@ -10,12 +10,11 @@ from infoplane.errors import InputError
 from infoplane.numerics.binning import (
     MODES,
     binned_information,
-    jackknife_error,
     partition_information,
     partitioned,
     probe_symbols,
 )
-from infoplane.numerics.discrete import row_symbols
+from infoplane.numerics.discrete import jackknife_error, row_symbols
 
 RANGE = {"low": -3.0, "high": 3.0}
 layers = npst.arrays(
