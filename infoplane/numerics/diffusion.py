@@ -348,14 +348,13 @@ def mean_squared_cosine(x: Tensor) -> float | None:
     entropy says nothing more. None if a row is zero.
     """
     xp = array_module(x)
-    largest = float(abs(x).max())
+    largest = max(float(x.max()), -float(x.min()))
     if largest == 0:
         return None
-    rows = x.astype(np.float64) / largest if xp is np else x.double() / largest
-    rows = rows.astype(np.float32) if xp is np else rows.float()
+    rows = (x * (1.0 / largest)).astype(np.float32) if xp is np else (x * (1.0 / largest)).float()
     length = (rows * rows).sum(1) ** 0.5
     if not bool((length > 0).all()):
         return None
-    rows = rows / length[:, None]
+    rows /= length[:, None]
     gram = rows.T @ rows if rows.shape[1] <= len(rows) else rows @ rows.T
     return float((gram * gram).sum()) / len(rows) ** 2

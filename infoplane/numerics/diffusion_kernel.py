@@ -107,17 +107,17 @@ def checked_points(x: Tensor, *, name: str = "x") -> Tensor:
 def point_cloud(x: Tensor, sigma: Sigma) -> PointCloud:
     """Return checked points, centred in float64; at ``sigma="l2"`` rows are first of length 1."""
     xp = array_module(x)
-    points = x.astype(np.float64) if xp is np else x.double()
-    largest = float(abs(points).max())
-    unit = float(2.0 ** np.floor(np.log2(largest))) if largest > 0 else 1.0
-    points = points / unit
+    largest = max(float(x.max()), -float(x.min()))
+    unit = float(2.0 ** np.clip(np.floor(np.log2(largest)), -1000, 1000)) if largest > 0 else 1.0
+    points = (x.astype(np.float64) if xp is np else x.double()) if x.dtype != xp.float64 else x
+    points = points * (1 / unit)
     zero_rows = 0
     if sigma == "l2":
         length = (points * points).sum(1) ** 0.5
         zero_rows = int((length == 0).sum())
         length[length == 0] = 1.0
         points, unit = points / length[:, None], 1.0
-    points = points - points[0]  # equal rows give exact zeros, which subtracting a mean does not
+    points -= points[:1] + 0.0  # equal rows give exact zeros, which subtracting a mean does not
     points -= points.mean(0)
     return PointCloud(points, unit, zero_rows)
 
@@ -239,6 +239,15 @@ def _half_square_blocks(
     xp = array_module(points)
     half = (points * points).sum(1) * 0.5
     ones = xp.ones_like(half)
+    if xp is np and len(points) <= 2 * _BLOCK:  # one product that BLAS does by half
+        block = points @ points.T
+        block -= half[:, None]
+        block -= half
+        np.minimum(block, 0.0, out=block)
+        if merge:
+            block[block > -4e-16 * (half[:, None] + half)] = 0.0
+        yield slice(0, len(points)), slice(0, len(points)), block
+        return
     left = xp.concatenate([points, half[:, None], ones[:, None]], 1)
     right = xp.concatenate([points, -ones[:, None], -half[:, None]], 1)
     size = _BLOCK if xp is np else 32 * _BLOCK
@@ -357,7 +366,7 @@ def _scale(matrix: Tensor, factor: Tensor) -> None:
     """Multiply rows and columns of ``matrix`` by ``factor``, in place and in cache."""
     on_cpu = isinstance(matrix, np.ndarray)
     factor = factor.astype(matrix.dtype) if on_cpu else factor.to(matrix.dtype)
-    step = 64 if on_cpu else len(matrix)
+    step = 64 if on_cpu and len(matrix) > 2 * _BLOCK else len(matrix)
     for start in range(0, len(matrix), step):
         rows = slice(start, start + step)
         matrix[rows] *= factor[rows, None]

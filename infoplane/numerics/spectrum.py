@@ -60,7 +60,8 @@ def eigenvalues(matrix: Any) -> FloatArray:
             import torch
 
             tensor = torch.from_numpy(matrix) if isinstance(matrix, np.ndarray) else matrix
-            values = torch.linalg.eigvalsh(tensor).cpu().numpy()
+            # Column-major, as LAPACK wants it: the copy that torch makes need not transpose.
+            values = torch.linalg.eigvalsh(tensor.mT).cpu().numpy()
     except (np.linalg.LinAlgError, RuntimeError) as error:
         raise EstimationError(
             f"expected eigenvalues of a matrix {tuple(matrix.shape)}, got no convergence"

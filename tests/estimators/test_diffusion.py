@@ -1,0 +1,197 @@
+"""The estimator of diffusion spectral entropy and information."""
+
+import json
+import pickle
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from infoplane import (
+    diffusion_spectral_entropy,
+    diffusion_spectral_mutual_information,
+    toy12,
+)
+from infoplane.errors import InputError
+from infoplane.estimators import parse_estimator
+from infoplane.estimators.diffusion import DiffusionSpectral
+from infoplane.records import ProbeSet
+
+GOLDEN = Path(__file__).parent.parent / "golden"
+CASES = {
+    case["id"]: case["calls"] for case in json.loads((GOLDEN / "dse.json").read_text())["cases"]
+}
+INPUTS = np.load(GOLDEN / "dse_inputs.npz")
+RNG = np.random.default_rng(0)
+
+
+def run_of(inputs, labels=None):
+    return SimpleNamespace(probe=ProbeSet(inputs, labels))
+
+
+def estimated(estimator, inputs, labels, activations):
+    prepared = estimator.prepare_run(run_of(inputs, labels), RNG)
+    return estimator.estimate(pickle.loads(pickle.dumps(prepared)), activations, RNG)
+
+
+@pytest.fixture(scope="module")
+def cell():
+    inputs, labels = toy12()
+    weights = np.random.default_rng(0).normal(size=(12, 5))
+    return inputs, labels, np.tanh(inputs @ weights).astype(np.float32)
+
+
+@pytest.mark.parametrize("name", ["blobs_small", "tree10"])
+def test_preset_paper_gives_the_published_numbers(name):
+    x, labels = INPUTS[f"{name}__X"], INPUTS[f"{name}__y"]
+    found = estimated(parse_estimator("dse:preset=paper"), x, labels, x)
+    plain = [call for call in CASES[name] if not call["kw"] or call["kw"].get("reference_discrete")]
+    expected = {call["fn"]: call for call in reversed(plain) if len(call["kw"]) < 2}
+    assert found["dse"].bits == pytest.approx(expected["dse"]["value"], abs=2e-9)
+    assert found["dsmi_y"].bits == pytest.approx(expected["dsmi"]["value"], abs=1e-8)
+
+
+def test_preset_paper_clusters_inputs_as_published():
+    x, inputs = INPUTS["images_vector_ref__X"], INPUTS["images_vector_ref__R"]
+    labels = INPUTS["images_vector_ref__y"]
+    call = next(
+        one
+        for one in CASES["images_vector_ref"]
+        if one["kw"] == {"n_clusters": 10, "gaussian_kernel_sigma": 3.0}
+    )
+    found = estimated(DiffusionSpectral(preset="paper", sigma=3.0), inputs, labels, x)
+    assert found["dsmi_x"].bits == pytest.approx(call["value"], abs=1e-8)
+
+
+def test_preset_changes_only_what_is_at_its_default():
+    paper = parse_estimator("dse:preset=paper,sigma=3,min-class-size=2")
+    assert (paper.sigma, paper.min_class_size, paper.method) == (3.0, 2, "exact")
+    assert DiffusionSpectral(preset="paper").sigma == 10.0
+    assert DiffusionSpectral().sigma == "median"
+
+
+def test_equals_the_functions_on_the_samples_it_chose(cell):
+    inputs, labels, activations = cell
+    estimator = DiffusionSpectral(max_samples=300, seed=2)
+    prepared = estimator.prepare_run(run_of(inputs, labels), RNG)
+    found = estimator.estimate(prepared, activations, RNG)
+    rows = prepared.rows
+    assert len(rows) == 300
+    x = activations[rows]
+    entropy = diffusion_spectral_entropy(x)
+    assert found["dse"].bits == pytest.approx(entropy.bits, abs=1e-11)
+    for quantity, reference in (("dsmi_y", labels[rows]), ("dsmi_x", inputs[rows])):
+        one = diffusion_spectral_mutual_information(x, reference, seed=2)
+        assert found[quantity].bits == pytest.approx(one.bits, abs=1e-11)
+        assert found[quantity].bound_high == one.bound
+        assert found[quantity].flags == (*one.flags, "subsampled")
+        half = (found[quantity].high - found[quantity].low) / 2
+        # Student's t with 4 degrees of freedom, 97.5 %.
+        assert half == pytest.approx(2.776445 * one.standard_error, rel=1e-5)
+    assert found["dse"].flags == (*entropy.flags, "subsampled")
+    assert found["dse"].bound_high == np.log2(300)
+    assert found["dse"].n == 300
+
+
+def test_several_times_give_one_estimate_each(cell):
+    inputs, labels, activations = cell
+    found = estimated(parse_estimator("dse:t=1+2+0.5,max_samples=200"), inputs, labels, activations)
+    names = [f"{q}@t={t}" for q in ("dse", "dsmi_y", "dsmi_x") for t in ("1", "2", "0.5")]
+    assert list(found) == names
+    single = estimated(parse_estimator("dse:t=2,max_samples=200"), inputs, labels, activations)
+    for quantity, estimate in single.items():
+        assert found[f"{quantity}@t=2"].bits == pytest.approx(estimate.bits, abs=1e-12)
+        assert found[f"{quantity}@t=2"].flags == estimate.flags
+
+
+def test_diagnostics_are_json_and_flags_are_known(cell):
+    schema = json.loads(
+        (Path(__file__).parents[2] / "infoplane/schemas/results.schema.json").read_text()
+    )
+    known = schema["$defs"]["row"]["properties"]["flags"]["items"]["enum"] + ["degenerate"]
+    inputs, labels, activations = cell
+    settings = ("permutations=3", "sigma=100", "sigma=0.0001", "method=slq", "min_class_size=400")
+    for setting in settings:
+        estimator = parse_estimator(f"dse:max_samples=300,{setting}")
+        for estimate in estimated(estimator, inputs, labels, activations).values():
+            json.dumps(estimate.__dict__, allow_nan=False)
+            assert set(estimate.flags) <= set(known)
+
+
+def test_without_labels_only_the_inputs_are_asked_for(cell):
+    inputs, _, activations = cell
+    found = estimated(DiffusionSpectral(max_samples=100), inputs, None, activations)
+    assert list(found) == ["dse", "dsmi_x"]
+
+
+def test_no_class_large_enough_gives_no_number_but_a_flag(cell):
+    inputs, labels, activations = cell
+    found = estimated(
+        DiffusionSpectral(max_samples=100, min_class_size=95), inputs, labels, activations
+    )
+    assert found["dsmi_y"].bits is None
+    assert "small_n" in found["dsmi_y"].flags
+    few = estimated(DiffusionSpectral(), inputs[:8], labels[:8], activations[:8])
+    assert few["dsmi_x"].bits is None
+
+
+def test_constant_layer_has_no_entropy_and_no_information(cell):
+    inputs, labels, _ = cell
+    estimator = DiffusionSpectral(max_samples=200)
+    for estimate in estimated(estimator, inputs, labels, np.full((4096, 3), 0.1)).values():
+        assert estimate.bits == 0.0
+        assert "constant" in estimate.flags
+
+
+def test_quadrature_reports_its_uncertainty(cell):
+    inputs, labels, activations = cell
+    estimator = DiffusionSpectral(max_samples=600, method="slq")
+    found = estimated(estimator, inputs, labels, activations)["dse"]
+    exact = estimated(DiffusionSpectral(max_samples=600), inputs, labels, activations)["dse"]
+    assert found.method == "analytic"
+    assert found.low <= exact.bits <= found.high
+    assert exact.method == "none"
+
+
+def test_clusters_of_the_inputs_are_made_once_and_named_by_content(cell):
+    inputs, labels, activations = cell
+    estimator = DiffusionSpectral(max_samples=200)
+    first = estimator.prepare_run(run_of(inputs, labels), RNG)
+    again = estimator.prepare_run(run_of(inputs, labels), RNG)
+    assert first.inputs_id == again.inputs_id
+    other = DiffusionSpectral(max_samples=200, seed=1).prepare_run(run_of(inputs, labels), RNG)
+    assert first.inputs_id != other.inputs_id
+    found = estimator.estimate(first, activations, RNG)["dsmi_x"]
+    assert found.diagnostics["clusters_sha256"] == first.inputs_id
+    assert found.diagnostics["inputs_projected_from"] is None
+
+
+def test_very_wide_inputs_are_projected_and_say_so(monkeypatch):
+    monkeypatch.setattr("infoplane.estimators.diffusion._LARGEST_GRAPH", 1e6)
+    rng = np.random.default_rng(0)
+    groups = np.arange(60) % 3
+    inputs = (5 * rng.normal(size=(3, 2000)))[groups] + rng.normal(size=(60, 2000))
+    estimator = DiffusionSpectral(n_clusters=3)
+    prepared = estimator.prepare_run(run_of(inputs, groups), RNG)
+    assert prepared.projected_from == 2000
+    assert len(set(zip(groups, prepared.inputs.labels, strict=True))) == 3
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"sigma": -1.0},
+        {"sigma": "broad"},
+        {"t": (0.0,)},
+        {"preset": "thesis"},
+        {"max_samples": 0},
+        {"repetitions": 0},
+        {"permutations": -1},
+        {"method": "nystrom"},
+        {"normalization": "none"},
+    ],
+)
+def test_unfit_parameters_are_refused(options):
+    with pytest.raises(InputError):
+        DiffusionSpectral(**options)
