@@ -14,7 +14,6 @@ from matplotlib.lines import Line2D
 
 from infoplane.errors import InputError
 from infoplane.plots import style as look
-from infoplane.plots.labels import laid_out
 from infoplane.plots.paths import Path, find_paths, time_norm
 from infoplane.plots.plane import draw_bounds, draw_path, draw_plane, plane, plane_legend, time_bar
 from infoplane.plots.titles import figure_titled
@@ -155,11 +154,11 @@ def _by_layer(
         figure = look.canvas(size, 1.1 + height * rows)
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     names = short_names([p.layer for p in shown])
+    gap = np.full((1, 2), np.nan)
+    behind = np.concatenate([part for p in paths for part in (p.mean, gap)])
     axes = _used(grid, len(shown))
     for ax, path in zip(axes, shown, strict=True):
-        for other in paths:
-            if other.layer != path.layer:
-                ax.plot(*other.mean.T, color=look.hair(), linewidth=0.7, zorder=1)
+        ax.plot(*behind.T, color=look.hair(), linewidth=0.7, zorder=1)
         if bounds:
             draw_bounds(ax, view, group, text=False)
         draw_path(ax, path, norm, seeds)
@@ -178,7 +177,7 @@ def _by_layer(
     if len(shown) < len(paths):
         note = f"{len(shown)} of {len(paths)} layers shown; --layers chooses others."
     title = f"Information plane by layer — {middle_cut(look.drawable(group), 48)}"
-    others = Line2D([], [], color=look.hair(), linewidth=2, label="the other layers")
+    others = Line2D([], [], color=look.hair(), linewidth=2, label="all layers")
     handles = [*plane_legend(shown, seeds, band=bounds, chains=False), others]
     _finish(figure, axes, norm, shown, title, view.subtitle(group, estimator), note, handles)
     return figure
@@ -239,4 +238,3 @@ def _finish(
     if len({int(s) for p in paths for s in p.steps}) > 1:
         time_bar(axes, norm, paths)
     figure_titled(figure, title, subtitle, note, handles)
-    laid_out(figure)

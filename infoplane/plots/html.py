@@ -22,7 +22,7 @@ from infoplane.records import FloatArray
 LARGEST_SVG = 250_000
 """Characters; larger figures are embedded as PNG."""
 
-_LARGEST_CSV = 100_000
+_LARGEST_CSV = 40_000
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,15 @@ def table(
     )
 
 
-def figure(drawn: Figure, name: str, title: str, description: str, caption: str = "") -> str:
+def figure(
+    drawn: Figure,
+    name: str,
+    title: str,
+    description: str,
+    caption: str = "",
+    *,
+    vector: bool = True,
+) -> str:
     """Return a figure element: SVG where that is small, else PNG at twice the resolution.
 
     Parameters
@@ -77,9 +85,12 @@ def figure(drawn: Figure, name: str, title: str, description: str, caption: str 
         The text alternative.
     caption : str
         Shown below.
+    vector : bool, default True
+        Whether to try SVG; of many layers it would be too large anyway.
     """
-    markup = _svg(drawn, name, title, description)
-    if len(markup) > LARGEST_SVG:
+    drawn.set_layout_engine("none")  # its layout is final; do not run it for each format
+    markup = _svg(drawn, name, title, description) if vector else ""
+    if not 0 < len(markup) <= LARGEST_SVG:
         markup = _png(drawn, f"{title}. {description}")
     below = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
     region = f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(title)}">'
@@ -116,7 +127,8 @@ def _svg(drawn: Figure, name: str, title: str, description: str) -> str:
 def _png(drawn: Figure, alternative: str) -> str:
     out = io.BytesIO()
     with context():
-        drawn.savefig(out, format="png", dpi=200, metadata={"Software": None}, facecolor="auto")
+        dpi = 200 if drawn.get_figheight() < 8 else 140
+        drawn.savefig(out, format="png", dpi=dpi, metadata={"Software": None}, facecolor="auto")
     palette, small = Image.open(out).convert("RGB").quantize(256), io.BytesIO()
     palette.save(small, format="png", optimize=True)
     data = base64.b64encode(small.getvalue()).decode()

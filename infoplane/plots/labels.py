@@ -35,7 +35,9 @@ def laid_out(figure: Figure) -> None:
     """Run the layout of a figure, so that positions of artists are final."""
     if not isinstance(figure.canvas, FigureCanvasAgg):
         FigureCanvasAgg(figure)
-    figure.draw_without_rendering()
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
 
 
 def place(
@@ -162,7 +164,7 @@ def _leader(ax: Axes, anchor: FloatArray, box: Bbox, pixels: float) -> None:
     x, y = ax.transData.inverted().transform(ends).T
     (line,) = ax.plot(x, y, color=muted(), linewidth=0.6, zorder=6, scalex=False, scaley=False)
     line.set_in_layout(False)
-    line.set_gid("leader")
+    line.set_label("_leader")
 
 
 def _box(centre: FloatArray, extent: Bbox) -> Bbox:

@@ -152,9 +152,11 @@ def draw_path(ax: Axes, path: Path, norm: Normalize, seeds: str = "both") -> Non
         if len(path.mean) == 1:
             ax.plot(*path.runs[:, 0].T, ".", color="#8C959F", markersize=2.5, zorder=2)
         for run in path.runs if len(path.mean) > 1 else ():
-            ax.plot(*run.T, color="#8C959F", linewidth=0.5, alpha=0.45, zorder=2, gid="run")
+            ax.plot(*run.T, color="#8C959F", linewidth=0.5, alpha=0.45, zorder=2, label="_run")
     if len(path.mean) > 1 and (seeds != "all" or not many):
-        ax.plot(*path.mean.T, color=look.ink(), linewidth=2.8, zorder=3, gid=f"path {path.layer}")
+        ax.plot(
+            *path.mean.T, color=look.ink(), linewidth=2.8, zorder=3, label=f"_path {path.layer}"
+        )
         segments = np.stack([path.mean[:-1], path.mean[1:]], axis=1)
         middle = (path.time[:-1] + path.time[1:]) / 2
         line = LineCollection(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from html import escape
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from infoplane.phases import LayerVerdict, layer_verdicts
 from infoplane.plots import html
@@ -20,65 +21,63 @@ from infoplane.plots.style import bits
 from infoplane.plots.view import View
 from infoplane.records import QUANTITIES
 
+_VECTOR_LAYERS = 12
+"""Figures of more layers are embedded as PNG."""
+
 
 def group_sections(view: View, group: str, number: int) -> list[Section]:
-    """Return plane, compression, steps and spectral sections of one group of runs."""
-    several = len(view.groups) > 1
-    tail = f" — {group}" if several else ""
+    """Return the sections of one group of runs: plane, compression, heat, steps, spectral."""
+    planes = one_per_name(view.estimators("ixt", "ity", group=group))
+    spectra = one_per_name(view.estimators("dse", group=group))
     mark = f"g{number}"
-    found: list[Section] = []
-    with_plane = one_per_name(view.estimators("ixt", "ity", group=group))
-    if with_plane:
-        figures = []
-        for i, estimator in enumerate(with_plane):
-            title = f"Information plane, {view.estimator_title(estimator)}"
-            figures.append(
-                html.figure(
-                    plane_figure(view, group=group, estimator=estimator),
-                    f"{mark}plane{i}",
-                    title,
-                    _plane_text(view, group, estimator),
-                    "Mean over runs; colour is the training step, labels name the layers (units)."
-                    if view.curves and len(view.recordings(group)) > 1
-                    else "Colour is the training step, labels name the layers (units).",
-                )
-            )
-        links = _curve_download(view, group)
-        found.append((f"{mark}-plane", f"Information plane{tail}", "".join(figures) + links))
-    compress = _compression(view, group, mark)
-    if compress:
-        found.append((f"{mark}-compression", f"Compression by layer{tail}", compress))
-    if len(view.layers(group)) > MAX_LAYERS:
-        quantity = "ixt" if with_plane else "dse"
-        drawn = html.figure(
-            heat(view, group=group, quantity=quantity), f"{mark}heat",
-            f"{QUANTITIES[quantity]} by layer and step",
-            "The values of all layers and steps are in the download of the curves.",
-        )  # fmt: skip
-        found.append((f"{mark}-heat", f"By layer and step{tail}", drawn))
-    for i, estimator in enumerate(with_plane):
-        title = f"Mutual information over training, {view.estimator_title(estimator)}"
-        drawn = html.figure(
-            steps(view, group=group, estimator=estimator), f"{mark}steps{i}", title,
-            _plane_text(view, group, estimator),
-        )  # fmt: skip
-        if i == 0:
-            found.append((f"{mark}-steps", f"Over training{tail}", drawn))
-        else:
-            anchor, heading, before = found[-1]
-            found[-1] = (anchor, heading, before + drawn)
-    with_dse = one_per_name(view.estimators("dse", group=group))
-    if with_dse:
-        drawn = "".join(
-            html.figure(
-                spectral(view, group=group, estimator=estimator), f"{mark}dse{i}",
-                f"Diffusion spectral entropy, {view.estimator_title(estimator)}",
-                _size_text(view, group, estimator, "dse"),
-            )
-            for i, estimator in enumerate(with_dse)
-        )  # fmt: skip
-        found.append((f"{mark}-spectral", f"Diffusion spectral entropy{tail}", drawn))
-    return found
+    colour = "Colour is the training step; labels name the layers (units)."
+    many = len({run for c in view.curves.values() if c.group == group for run in c.runs}) > 1
+
+    def embed(drawn: Figure, name: str, title: str, text: str, caption: str = "") -> str:
+        vector = len(view.layers(group)) <= _VECTOR_LAYERS
+        return html.figure(drawn, f"{mark}{name}", title, text, caption, vector=vector)
+
+    found: list[tuple[str, str, list[str]]] = []
+    figures = [
+        embed(
+            plane_figure(view, group=group, estimator=estimator), f"plane{i}",
+            f"Information plane, {view.estimator_title(estimator)}",
+            _in_words(view, group, estimator, "ixt"),
+            f"Thick: mean over runs. {colour}" if many else colour,
+        )
+        for i, estimator in enumerate(planes)
+    ]  # fmt: skip
+    found.append(("plane", "Information plane", figures))
+    found.append(("compression", "Compression by layer", _compression(view, group, embed)))
+    if len(view.layers(group)) > MAX_LAYERS and (planes or spectra):
+        quantity = "ixt" if planes else "dse"
+        drawn = heat(view, group=group, quantity=quantity)
+        title = f"{QUANTITIES[quantity]} by layer and step"
+        text = "The values of all layers and steps are in the download of the curves."
+        found.append(("heat", "By layer and step", [embed(drawn, "heat", title, text)]))
+    figures = [
+        embed(
+            steps(view, group=group, estimator=estimator), f"steps{i}",
+            f"Mutual information over training, {view.estimator_title(estimator)}",
+            _in_words(view, group, estimator, "ity"),
+        )
+        for i, estimator in enumerate(planes)
+    ]  # fmt: skip
+    found.append(("steps", "Over training", figures))
+    figures = [
+        embed(
+            spectral(view, group=group, estimator=estimator), f"spectral{i}",
+            f"Diffusion spectral entropy, {view.estimator_title(estimator)}",
+            _in_words(view, group, estimator, "dse"),
+        )
+        for i, estimator in enumerate(spectra)
+    ]  # fmt: skip
+    found.append(("spectral", "Diffusion spectral entropy", figures))
+    found = [section for section in found if section[2]]
+    if found:
+        found[0][2].append(_curve_download(view, group))
+    tail = f" — {group}" if len(view.groups) > 1 else ""
+    return [(f"{mark}-{name}", heading + tail, "".join(parts)) for name, heading, parts in found]
 
 
 def one_per_name(estimators: Iterable[str]) -> list[str]:
@@ -89,12 +88,8 @@ def one_per_name(estimators: Iterable[str]) -> list[str]:
     return list(first.values())
 
 
-def _plane_text(view: View, group: str, estimator: str) -> str:
-    """Describe in words what the plane of an estimator shows."""
-    return _size_text(view, group, estimator, "ixt")
-
-
-def _size_text(view: View, group: str, estimator: str, quantity: str) -> str:
+def _in_words(view: View, group: str, estimator: str, quantity: str) -> str:
+    """Describe what a figure shows, as its text alternative."""
     sentences = [view.subtitle(group, estimator) + "."]
     for layer in view.layers(group, estimator)[:20]:
         p = view.phases.get((group, layer, estimator, quantity))
@@ -106,11 +101,12 @@ def _size_text(view: View, group: str, estimator: str, quantity: str) -> str:
     return " ".join(sentences) + " The numbers are in the table of this report."
 
 
-def _compression(view: View, group: str, mark: str) -> str:
+def _compression(view: View, group: str, embed: Callable[..., str]) -> list[str]:
+    """Return table, figure and downloads of the verdicts; nothing without verdicts."""
     phases = [p for p in view.phases.values() if p["group"] == group]
     sizes = [p for p in phases if p["quantity"] in ("ixt", "dse") and p["last"] is not None]
     if not sizes:
-        return ""
+        return []
     verdicts = layer_verdicts(phases)
     main = next((p["estimator"] for p in sizes if p["quantity"] == "ixt"), sizes[0]["estimator"])
     quantity = next(p["quantity"] for p in sizes if p["estimator"] == main)
@@ -123,8 +119,8 @@ def _compression(view: View, group: str, mark: str) -> str:
     heads = ["Layer", "Course", "First#", "Peak#", "Last#", "Change#", "95 % interval#",
              "Onset#", label, "Verdict", "All estimators"]  # fmt: skip
     caption = f"{QUANTITIES[quantity]}, {view.estimator_title(main)}, bits"
-    picture = html.figure(
-        compression(view, group=group), f"{mark}compression", f"Compression by layer, {group}",
+    picture = embed(
+        compression(view, group=group), "compression", f"Compression by layer, {group}",
         " ".join(
             f"{layer}: {v.verdict.replace('_', ' ')}, {v.agree} of {v.of} estimators agree."
             for (_, layer), v in list(verdicts.items())[:60]
@@ -144,10 +140,12 @@ def _compression(view: View, group: str, mark: str) -> str:
     save = html.download(
         "phases", fields, ([p.get(f) for f in fields] for p in phases), "Download all verdicts"
     )
-    return (
-        f"{table(caption, heads, rows)}<div class=download>{save}</div>{picture}"
-        f"<details><summary>All estimators and quantities</summary>{every}</details>"
-    )
+    return [
+        table(caption, heads, rows),
+        f"<div class=download>{save}</div>",
+        picture,
+        f"<details><summary>All estimators and quantities</summary>{every}</details>",
+    ]
 
 
 def _main_row(
@@ -230,4 +228,4 @@ def _curve_download(view: View, group: str) -> str:
 
 
 def _g(value: float) -> str:
-    return "" if not np.isfinite(value) else f"{value:.6g}"
+    return "" if not np.isfinite(value) else f"{value:.4f}"

@@ -258,7 +258,7 @@ def _draw(ax: Axes, curve: Curves, *, saturated: bool) -> None:
     mark: dict[str, Any] = {"marker": "o", "markersize": 3.5} if there.sum() == 1 else {}
     ax.plot(
         time[there], mean[there], color=colour, zorder=3,
-        linestyle="--" if curve.quantity == "dsmi_x" else "-", gid=f"mean {curve.layer}", **mark,
+        linestyle="--" if curve.quantity == "dsmi_x" else "-", label=f"_mean {curve.layer}", **mark,
     )  # fmt: skip
 
 

@@ -218,6 +218,8 @@ def shapes() -> dict[str, dict[str, Any]]:
         "one_point": results(n_layers=7, on_one_point=4, n_seeds=1, noise=0.0, n_steps=30),
         "binning_only": results(estimators=("binning",), n_seeds=4, h_y=1.0, n_steps=35),
         "odd_names": results(
-            names=["$x_1$", "a_b^c", "<script>alert(1)</script>", "層.ReLU", "-"], n_seeds=2, n_steps=20
+            names=["$x_1$", "a_b^c", "<script>alert(1)</script>", "層.ReLU", "-"],
+            n_seeds=2,
+            n_steps=20,
         ),
     }

@@ -1,0 +1,288 @@
+"""Every figure over every shape of data, read back from its artists."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from infoplane.errors import InputError, NotFoundError, RunFileError
+from infoplane.plots import DEFAULT, FIGURES, draw, save
+from infoplane.plots.compression import compression
+from infoplane.plots.facets import planes
+from infoplane.plots.plane import plane
+from infoplane.plots.steps import steps
+from infoplane.plots.view import View
+
+
+def texts(figure: Figure) -> list[Text]:
+    """Return the visible texts that say something, without tick labels."""
+    ticks = {
+        label
+        for ax in figure.axes
+        for label in (*ax.get_xticklabels(), *ax.get_yticklabels(), *ax.get_xticklabels(minor=True))
+    }
+    return [
+        t
+        for t in figure.findobj(Text)
+        if t.get_visible() and t.get_text().strip() and t not in ticks
+    ]
+
+
+def words(figure: Figure) -> list[str]:
+    return [t.get_text() for t in texts(figure)]
+
+
+def overlapping(figure: Figure) -> list[tuple[str, str]]:
+    """Return pairs of texts whose boxes share more than a sliver."""
+    boxes = [(t.get_text(), t.get_window_extent()) for t in texts(figure) if not is_spacer(t)]
+    pairs = []
+    for (a, box), (b, other) in combinations(boxes, 2):
+        width = min(box.x1, other.x1) - max(box.x0, other.x0)
+        height = min(box.y1, other.y1) - max(box.y0, other.y0)
+        if width > 2 and height > 2:
+            pairs.append((a, b))
+    return pairs
+
+
+def is_spacer(text: Text) -> bool:
+    """Whether the box of a text is larger than its letters: lines kept free for others."""
+    return text.get_text() != text.get_text().strip()
+
+
+def outside(figure: Figure) -> list[str]:
+    """Return texts that leave the figure."""
+    figure.draw_without_rendering()
+    width, height = figure.canvas.get_width_height()
+    return [
+        t.get_text()
+        for t in texts(figure)
+        for box in [t.get_window_extent()]
+        if box.x0 < -1 or box.y0 < -1 or box.x1 > width + 1 or box.y1 > height + 1
+    ]
+
+
+@pytest.mark.parametrize("name", [*FIGURES])
+def test_no_text_is_cut_or_covers_another(name: str, view: View) -> None:
+    try:
+        figure = draw(view, name)
+    except NotFoundError:
+        assert name == "spectral"
+        return
+    figure.set_layout_engine("none")  # it is final
+    assert outside(figure) == []
+    assert overlapping(figure) == []
+
+
+def test_the_plane_holds_data_and_bounds(view: View) -> None:
+    ax = plane(view)
+    (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
+    group = view.groups[0]
+    assert left < view.ceiling(group) < right
+    assert bottom <= 0 < view.label_entropy(group) < top
+    for layer in view.layers(group, "binning"):
+        x = view.curves[group, layer, "binning", "ixt"].mean()
+        y = view.curves[group, layer, "binning", "ity"].mean()
+        assert left <= np.nanmin(x) <= np.nanmax(x) <= right
+        assert bottom <= np.nanmin(y) <= np.nanmax(y) <= top
+
+
+def test_the_plane_draws_one_path_and_all_runs_per_layer(five: View) -> None:
+    ax = plane(five)
+    paths = [line for line in ax.lines if str(line.get_label()).startswith("_path")]
+    assert len(paths) == 5
+    curve = five.curves["tanh", "fc3", "binning", "ixt"]
+    drawn = next(line for line in paths if line.get_label() == "_path fc3")
+    np.testing.assert_array_equal(drawn.get_xdata(), curve.mean())
+    assert sum(line.get_label() == "_run" for line in ax.lines) == 5 * 8
+    assert sum(line.get_label() == "_run" for line in plane(five, seeds="mean").lines) == 0
+
+
+def test_the_plane_names_every_layer_once(five: View) -> None:
+    written = words(plane(five).figure)
+    assert "fc1: saturated" in written
+    for name in ("fc2 (512)", "fc3 (256)", "fc4 (128)", "fc5 (64)"):
+        assert written.count(name) == 1
+    assert "H(Y) = 3.32 bits" in written
+    assert "log₂ N = 12.00 bits" in written
+
+
+def test_layers_on_one_point_share_a_label(views: dict[str, View]) -> None:
+    assert "fc4, fc5, fc6, fc7" in words(plane(views["one_point"]).figure)
+
+
+def test_all_layers_saturated_is_one_label(views: dict[str, View]) -> None:
+    assert "fc1, fc2, fc3, fc4: saturated" in words(plane(views["saturated"]).figure)
+
+
+def test_zoom_leaves_saturated_layers_out(views: dict[str, View]) -> None:
+    ax = plane(views["five"], zoom=True)
+    assert ax.get_xlim()[1] < 12
+    assert "fc1: saturated" not in words(ax.figure)
+    assert plane(views["saturated"], zoom=True).get_xlim()[1] > 11  # nothing else to show
+
+
+def test_names_are_written_as_they_are(views: dict[str, View]) -> None:
+    ax = plane(views["odd_names"])
+    written = words(ax.figure)
+    assert "$x_1$: saturated" in written
+    assert "a_b^c (512)" in written
+    assert "\\u5c64.ReLU (128)" in written  # the font has no such glyph
+    assert not any(t.get_parse_math() for t in texts(ax.figure))
+    rows = compression(views["odd_names"]).axes[0].get_yticklabels()
+    assert rows[0].get_text() == "$x_1$ (1024)"
+    assert not any(label.get_parse_math() for label in rows)
+
+
+def test_many_layers_are_drawn_by_layer(views: dict[str, View]) -> None:
+    figure = draw(views["sixty"], "plane")
+    assert "24 of 60 layers shown; --layers chooses others." in " ".join(words(figure))
+    assert len([ax for ax in figure.axes if ax.get_title(loc="left")]) == 24
+    chosen = draw(views["sixty"], "plane", layers=views["sixty"].layers("tanh")[:3])
+    assert len(chosen.axes) == 2  # plane and colour bar
+
+
+@pytest.mark.parametrize("facet", ["layer", "estimator", "group"])
+def test_facets_share_their_axes(facet: str, five: View) -> None:
+    figure = planes(five, facet=facet)
+    limits = {ax.get_xlim() for ax in figure.axes if ax.get_xlabel().startswith("I(X;T)")}
+    assert len(limits) == 1
+    figure.draw_without_rendering()
+    assert overlapping(figure) == []
+
+
+def test_steps_are_labelled_with_steps_in_log_scale(five: View) -> None:
+    figure = steps(five)
+    assert len(figure.axes) == 10
+    line = next(x for x in figure.axes[1].lines if str(x.get_label()).startswith("_mean"))
+    curve = five.curves["tanh", "fc2", "binning", "ixt"]
+    np.testing.assert_allclose(10 ** line.get_xdata() - 1, curve.steps)
+    np.testing.assert_array_equal(line.get_ydata(), curve.mean())
+    labels = [t.get_text() for t in figure.axes[-1].get_xticklabels()]
+    assert labels[0] == "0"
+    assert labels[-1] == "10k"
+    for ax in figure.axes[:5]:
+        assert ax.get_ylim()[1] > 12
+        assert ax.get_ylabel() in ("", "I(X;T)  [bits]")
+    assert figure.axes[0].get_ylabel() == "I(X;T)  [bits]"
+    assert figure.axes[5].get_ylabel() == "I(T;Y)  [bits]"
+
+
+def test_steps_show_change_onset_and_saturation(five: View) -> None:
+    written = words(steps(five))
+    phase = five.phases["tanh", "fc5", "binning", "ixt"]
+    assert f"{phase['change']:+.2f} bits".replace("-", "−") in written
+    assert f"onset {phase['onset_step']:,}" in written
+    assert "saturated" in written
+
+
+def test_steps_of_many_layers_say_what_is_left_out(views: dict[str, View]) -> None:
+    figure = steps(views["sixty"])
+    assert len(figure.axes) == 16
+    assert "8 of 60 layers shown" in " ".join(words(figure))
+
+
+def test_negative_spectral_information_is_inside(views: dict[str, View]) -> None:
+    figure = draw(views["five"], "spectral")
+    lowest = min(
+        np.nanmin(c.mean()) for (*_, q), c in views["five"].curves.items() if q == "dsmi_y"
+    )
+    assert lowest < 0
+    row = [ax for ax in figure.axes if ax.get_ylabel().startswith("DSMI(T;Y)")]
+    assert row[0].get_ylim()[0] < lowest
+
+
+def test_compression_shows_every_verdict(view: View) -> None:
+    figure = compression(view)
+    ranges, forest = figure.axes
+    group = view.groups[0]
+    assert len(ranges.get_yticks()) == len(view.layers(group))
+    low, high = forest.get_xlim()
+    for (_, _, _, quantity), p in view.phases.items():
+        if quantity in ("ixt", "dse") and p["verdict"] != "saturated" and p["change"] is not None:
+            assert low <= p["change"] <= high
+    assert ranges.get_xlim()[0] < view.ceiling(group) < ranges.get_xlim()[1]
+    assert len(forest.texts) >= len(view.layers(group))
+
+
+def test_heat_covers_layers_and_bound(views: dict[str, View]) -> None:
+    figure = draw(views["missing"], "heat")
+    mesh = next(c for c in figure.axes[0].collections if c.get_array() is not None)
+    assert mesh.get_clim() == (0.0, 12.0)
+    assert np.ma.getmaskarray(mesh.get_array()).any()
+    assert {"saturated", "no value", "compression onset"} <= set(words(figure))
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [*((name, "svg") for name in DEFAULT), ("plane", "png"), ("plane", "pdf")]
+)
+def test_the_same_results_give_the_same_bytes(
+    name: str, kind: str, views: dict[str, View], tmp_path: Path
+) -> None:
+    files = [tmp_path / f"{i}.{kind}" for i in range(2)]
+    for path in files:
+        save(draw(views["three"].results, name), path, dpi=60)
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+@pytest.mark.parametrize("style", ["paper", "talk", "dark"])
+def test_styles_leave_the_settings_of_matplotlib_alone(style: str, five: View) -> None:
+    before = dict(mpl.rcParams)
+    figure = draw(five, "plane", style=style)
+    assert dict(mpl.rcParams) == before
+    dark = sum(figure.get_facecolor()[:3]) < 1
+    assert dark == (style == "dark")
+
+
+def test_a_figure_can_be_drawn_into_given_axes(five: View) -> None:
+    figure = Figure(figsize=(7, 4))
+    left, right = figure.subplots(1, 2)
+    assert plane(five, ax=right, legend=False) is right
+    assert not left.lines
+    whole = Figure(figsize=(9, 4))
+    assert steps(five, figure=whole) is whole
+
+
+def test_nothing_imports_pyplot(tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from tests.plots import synthetic\n"
+        "from infoplane.plots import draw\n"
+        "draw(synthetic.results(n_steps=4, n_seeds=1), 'plane')\n"
+        "assert 'matplotlib.pyplot' not in sys.modules\n"
+    )
+    here = str(Path(__file__).parents[2])
+    subprocess.run([sys.executable, "-c", code, here], check=True)
+
+
+def test_figures_that_cannot_be_drawn_say_why(views: dict[str, View], tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match=r"needs an estimator with DSE; 'tanh' has binning"):
+        draw(views["binning_only"], "spectral")
+    with pytest.raises(NotFoundError, match=r"'dse' has no numbers for I\(X;T\)"):
+        draw(views["five"], "plane", estimator="dse")
+    with pytest.raises(NotFoundError, match=r"no layer 'fc9'.*it has fc1, fc2"):
+        draw(views["five"], "plane", layers=["fc9"])
+    with pytest.raises(NotFoundError, match=r"no group 'x'; there are tanh"):
+        draw(views["five"], "steps", group="x")
+    with pytest.raises(InputError, match=r"got 'plain'; did you mean 'plane'"):
+        draw(views["five"], "plain")
+    with pytest.raises(InputError, match=r"style of paper, talk, dark, got 'neon'"):
+        draw(views["five"], "plane", style="neon")
+    empty: dict[str, Any] = {**views["five"].results, "rows": []}
+    with pytest.raises(NotFoundError, match="hold no rows"):
+        draw(empty, "plane")
+    with pytest.raises(NotFoundError, match="no phases"):
+        draw({**views["five"].results, "phases": []}, "compression")
+    figure = draw(views["three"], "plane")
+    with pytest.raises(InputError, match=r"ending in .png, .svg or .pdf"):
+        save(figure, tmp_path / "x.gif")
+    with pytest.raises(RunFileError, match="cannot be written"):
+        save(figure, tmp_path / "no" / "x.png")

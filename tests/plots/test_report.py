@@ -1,0 +1,263 @@
+"""The report: its text, and its behaviour in a browser."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import gzip
+import io
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+
+from infoplane.errors import NotFoundError, RunFileError
+from infoplane.plots.report import render_report, write_report
+from tests.plots import synthetic
+from tests.plots.browser import EXECUTABLE, Page, browser
+
+
+class Checker(HTMLParser):
+    """Collects ids, links and the nesting of elements."""
+
+    void = frozenset({"meta", "link", "img", "br", "hr", "input"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.text: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in self.void:
+            self.open.append(tag)
+        for key, value in attrs:
+            if key == "id":
+                self.ids.append(value or "")
+            if key in ("href", "src", "xlink:href"):
+                self.links.append(value or "")
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in self.void:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+
+def parsed(page: str) -> Checker:
+    checker = Checker()
+    checker.feed(page)
+    checker.close()
+    assert checker.open == []
+    return checker
+
+
+@pytest.fixture(scope="module")
+def pages(shapes: dict[str, dict[str, Any]]) -> dict[str, str]:
+    names = ("five", "single", "one_checkpoint", "odd_names", "binning_only")
+    return {name: render_report(shapes[name]) for name in names}
+
+
+def test_the_page_refers_to_nothing_outside_itself(pages: dict[str, str]) -> None:
+    for page in pages.values():
+        checker = parsed(page)
+        assert [i for i, n in Counter(checker.ids).items() if n > 1] == []
+        for link in checker.links:
+            assert link.startswith(("data:", "#"))
+            assert not link.startswith("#") or link[1:] in checker.ids
+        assert "default-src 'none'" in page
+        assert not re.search(r"url\((?!#)", page)
+
+
+def test_names_are_escaped(pages: dict[str, str]) -> None:
+    page = pages["odd_names"]
+    assert "<script>alert(1)</script>" not in page
+    assert page.count("<script>") == 1
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "$x_1$" in page
+
+
+def test_sections_come_in_order(pages: dict[str, str]) -> None:
+    headings = re.findall(r"<h2>(.*?)</h2>", pages["five"])
+    assert headings == [
+        "Information plane", "Compression by layer", "Over training",
+        "Diffusion spectral entropy", "Warnings", "Provenance",
+    ]  # fmt: skip
+    assert "Diffusion spectral entropy" not in pages["binning_only"]
+
+
+def test_the_caution_and_the_single_run_are_said(pages: dict[str, str]) -> None:
+    for page in pages.values():
+        assert "geometric compression" in page
+    assert "<b>One run.</b>" in pages["single"]
+    assert "<b>One run.</b>" not in pages["five"]
+
+
+def test_the_table_holds_the_numbers_of_the_phases(
+    pages: dict[str, str], shapes: dict[str, dict[str, Any]]
+) -> None:
+    phase = next(
+        p
+        for p in shapes["five"]["phases"]
+        if (p["layer"], p["estimator"], p["quantity"]) == ("fc5", "binning", "ixt")
+    )
+    row = re.search(r'<tr><th scope="row">fc5 \(64\)</th>.*?</tr>', pages["five"])
+    assert row is not None
+    assert f"{phase['peak']:.2f}" in row[0]
+    assert f"{phase['change']:+.2f}".replace("-", "−") in row[0]
+    assert f"{phase['onset_step']:,}" in row[0]
+    assert "compresses</span> 3 of 3" in row[0]
+
+
+def test_downloads_hold_the_data_of_the_figures(
+    pages: dict[str, str], shapes: dict[str, dict[str, Any]]
+) -> None:
+    links = dict(re.findall(r'download="([^"]+)" href="data:[^,]+,([^"]+)"', pages["five"]))
+    packed = gzip.decompress(base64.b64decode(links["curves.csv.gz"])).decode()
+    curves = list(csv.DictReader(io.StringIO(packed)))
+    assert len(curves) == len(shapes["five"]["rows"]) / 8
+    verdicts = list(csv.DictReader(io.StringIO(unquote(links["phases.csv"]))))
+    assert len(verdicts) == len(shapes["five"]["phases"])
+    assert {row["verdict"] for row in verdicts} >= {"compresses", "saturated"}
+
+
+def test_figures_have_text_alternatives(pages: dict[str, str]) -> None:
+    for page in pages.values():
+        figures = re.findall(r"<figure>.*?</figure>", page, flags=re.DOTALL)
+        assert figures
+        for figure in figures:
+            assert '<title id="' in figure or ' alt="' in figure
+        assert all(f"{m}" in page for m in re.findall(r'aria-labelledby="(\S+)', page))
+
+
+def test_groups_get_sections_of_their_own() -> None:
+    one = synthetic.results(n_layers=3, n_steps=8, n_seeds=2, group="relu", estimators=("binning",))
+    two = synthetic.results(n_layers=3, n_steps=8, n_seeds=2, estimators=("binning",), seed=1)
+    both = {
+        **one,
+        "recordings": one["recordings"] + two["recordings"],
+        "rows": one["rows"] + two["rows"],
+        "phases": one["phases"] + two["phases"],
+    }
+    page = render_report(both)
+    assert "Information plane — relu</h2>" in page
+    assert "Information plane — tanh</h2>" in page
+    assert [i for i, n in Counter(parsed(page).ids).items() if n > 1] == []
+
+
+def test_the_same_results_give_the_same_page(shapes: dict[str, dict[str, Any]]) -> None:
+    assert render_report(shapes["three"]) == render_report(shapes["three"])
+
+
+def test_a_report_without_rows_or_place_is_refused(
+    shapes: dict[str, dict[str, Any]], tmp_path: Path
+) -> None:
+    with pytest.raises(NotFoundError, match="hold no rows"):
+        render_report({**shapes["three"], "rows": []})
+    with pytest.raises(RunFileError, match="cannot be written"):
+        write_report(shapes["three"], tmp_path / "no" / "report.html")
+
+
+@pytest.mark.slow
+def test_the_report_of_a_large_network_stays_small() -> None:
+    names = [f"backbone.layer{i // 15}.{i % 15}.conv" for i in range(60)]
+    large = synthetic.results(names=names, n_steps=100, n_seeds=8)
+    assert len(render_report(large)) < 2_000_000
+
+
+@pytest.fixture(scope="module")
+def tab() -> Iterator[Page]:
+    if EXECUTABLE is None:
+        if os.environ.get("INFOPLANE_REQUIRE_BROWSER"):
+            pytest.fail("no chromium on the path, and INFOPLANE_REQUIRE_BROWSER is set")
+        pytest.skip("no chromium on the path")
+    with browser() as page:
+        yield page
+
+
+@pytest.fixture
+def report(pages: dict[str, str], tmp_path: Path) -> Path:
+    path = tmp_path / "report.html"
+    path.write_text(pages["odd_names"], encoding="utf-8")
+    return path
+
+
+def test_a_browser_makes_no_request_and_reports_no_error(tab: Page, report: Path) -> None:
+    tab.open(report)
+    requested = [
+        e["params"]["request"]["url"]
+        for e in tab.events
+        if e.get("method") == "Network.requestWillBeSent"
+    ]
+    assert [u for u in requested if not u.startswith(("file:", "data:"))] == []
+    wrong = ("Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Log.entryAdded")
+    assert [e for e in tab.events if e.get("method") in wrong] == []
+    assert tab.run("[...document.images].filter(i => !i.complete || !i.naturalWidth).length") == 0
+    assert tab.run("document.querySelectorAll('figure').length") >= 5
+
+
+@pytest.mark.parametrize("width", [1100, 390])
+def test_the_page_does_not_overflow_sideways(tab: Page, report: Path, width: int) -> None:
+    tab.open(report, width)
+    assert tab.run("document.documentElement.scrollWidth") <= width
+
+
+def test_tables_sort_up_down_and_back(tab: Page, pages: dict[str, str], tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    path.write_text(pages["five"], encoding="utf-8")
+    tab.open(path)
+    tab.run(
+        "window.head = [...document.querySelectorAll('th')].find(h => h.textContent === 'Change');"
+        "window.names = () => [...head.closest('table').tBodies[0].rows]"
+        ".map(r => r.cells[0].textContent.slice(0, 3)).join(' ')"
+    )
+    click = "head.querySelector('button').click(); [head.getAttribute('aria-sort'), names()]"
+    # the changes fall from fc2 to fc5; fc1 is saturated and has none, so it stays last
+    assert tab.run(click) == ["ascending", "fc5 fc4 fc3 fc2 fc1"]
+    assert tab.run(click) == ["descending", "fc2 fc3 fc4 fc5 fc1"]
+    assert tab.run(click) == [None, "fc1 fc2 fc3 fc4 fc5"]
+
+
+def test_an_injected_script_does_not_run(tab: Page, report: Path) -> None:
+    page = report.read_text(encoding="utf-8")
+    report.write_text(
+        page.replace("</main>", "<script>window.owned = 1</script><img src=x onerror='owned=1'>"),
+        encoding="utf-8",
+    )
+    tab.open(report)
+    assert tab.run("window.owned === undefined") is True
+
+
+def test_the_page_prints(tab: Page, report: Path) -> None:
+    tab.open(report)
+    pdf = base64.b64decode(tab.call("Page.printToPDF")["data"])
+    assert pdf.startswith(b"%PDF")
+    assert len(pdf) > 20_000
+
+
+def test_dark_mode_changes_the_ground_but_not_the_figures(tab: Page, report: Path) -> None:
+    colours = (
+        "['body', 'figure'].map(s => getComputedStyle(document.querySelector(s)).backgroundColor)"
+    )
+    tab.open(report)
+    light = tab.run(colours)
+    tab.call(
+        "Emulation.setEmulatedMedia",
+        features=[{"name": "prefers-color-scheme", "value": "dark"}],
+    )
+    dark = tab.run(colours)
+    tab.call("Emulation.setEmulatedMedia", features=[])
+    assert light == ["rgb(255, 255, 255)", "rgb(255, 255, 255)"]
+    assert dark == ["rgb(13, 17, 23)", "rgb(255, 255, 255)"]
