@@ -217,7 +217,8 @@ def copulas(quick: bool) -> None:
                 mean, spread = np.mean(values, axis=0), np.std(values, axis=0, ddof=1)
                 worse = abs(mean[0]) - abs(mean[1]) > 3 * math.hypot(*spread)
                 print(f"{name:12s} {d}+{d} {truth:7.2f}   {mean[0]:+7.3f} ± {spread[0]:.3f}"
-                      f"      {mean[1]:+7.3f} ± {spread[1]:.3f} {'WORSE' if worse else ''}")  # fmt: skip
+                      f"      {mean[1]:+7.3f} ± {spread[1]:.3f}"
+                      f" {'WORSE' if worse else ''}")  # fmt: skip
 
 
 def _uniform(mi: float, d: int, n: int, rng: np.random.Generator) -> tuple:
@@ -284,16 +285,10 @@ def labels(quick: bool) -> None:
             x = centers[y] + rng.normal(size=(2000, 8))
             distance = ((x[:, None] - centers[None]) ** 2).sum(axis=2)
             ratio = np.exp(0.5 * (distance[np.arange(2000), y][:, None] - distance)).mean(axis=1)
-            errors.append(
-                (
-                    mixed_mutual_information(x, y) * NATS + np.log(ratio).mean(),
-                    -np.log(ratio).mean(),
-                )
-            )
-        mean = np.mean(errors, axis=0)
-        print(
-            f"separation {separation:3g}: truth {mean[1]:.3f}  error {mean[0]:+.3f} ± {np.std(errors, axis=0)[0]:.3f}"
-        )
+            value = mixed_mutual_information(x, y) * NATS
+            errors.append((value + np.log(ratio).mean(), -np.log(ratio).mean()))
+        (error, truth), spread = np.mean(errors, axis=0), np.std(errors, axis=0)[0]
+        print(f"separation {separation:3g}: truth {truth:.3f}  error {error:+.3f} ± {spread:.3f}")
 
 
 def layers(quick: bool, folder: Path | None) -> None:
@@ -348,8 +343,9 @@ def layers(quick: bool, folder: Path | None) -> None:
         found = estimator.estimate(prepared, recorded[last, layer.name], np.random.default_rng(0))
         spent = time.process_time() - ready
         ixt, ity = found["ixt"], found["ity"]
-        print(f"{layer.name:7s} {layer.n_units:5d} units, q = {prepared.dim:2d}: I(X;T) {ixt.bits:6.2f}"
-              f" ± {ixt.diagnostics['se']:.2f} bits, loss bound {ixt.diagnostics['loss_bound_t']:7.1f},"
+        loss, se = ixt.diagnostics["loss_bound_t"], ixt.diagnostics["se"]
+        print(f"{layer.name:7s} {layer.n_units:5d} units, q = {prepared.dim:2d}:"
+              f" I(X;T) {ixt.bits:6.2f} ± {se:.2f} bits, loss bound {loss:7.1f},"
               f" I(T;Y) {ity.bits:.3f} ± {ity.diagnostics['se']:.3f}; basis {ready - start:.1f} s,"
               f" cell {spent:.2f} s; {', '.join(ixt.flags)}")  # fmt: skip
 
@@ -427,7 +423,8 @@ def speed(quick: bool) -> None:
     rng = np.random.default_rng(0)
     code = rng.normal(size=(n, 4))
     ratio("noise-mode value, q = 4 : tree build and query k = 20",
-          lambda: noise_information(code, 0.1), lambda: cKDTree(code).query(code, 21), rounds)  # fmt: skip
+          lambda: noise_information(code, 0.1),
+          lambda: cKDTree(code).query(code, 21), rounds)  # fmt: skip
     seen = code + 0.1 * rng.normal(size=code.shape)
     ratio("the same between its bounds",
           lambda: noise_information(seen, 0.1, clean=code),
@@ -439,7 +436,8 @@ def speed(quick: bool) -> None:
     a, b = gaussian_pair(2.0, 2, n, rng)
     joint = np.hstack([a, b])
     ratio("shuffle difference 2+2, 2 permutations : one joint query k = 20",
-          lambda: shuffle_difference(a, b), lambda: cKDTree(joint).query(joint, 21), rounds)  # fmt: skip
+          lambda: shuffle_difference(a, b),
+          lambda: cKDTree(joint).query(joint, 21), rounds)  # fmt: skip
     ratio("shuffle difference 2+2, 1 permutation",
           lambda: shuffle_difference(a, b, permutations=1),
           lambda: cKDTree(joint).query(joint, 21), rounds)  # fmt: skip

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from infoplane.errors import InputError
 from infoplane.estimators.base import Estimator
 from infoplane.numerics.code_estimates import CellOptions, Code, noise_estimates
 from infoplane.numerics.compression import (
@@ -19,6 +20,7 @@ from infoplane.numerics.compression import (
     root_mean_square,
     stability,
 )
+from infoplane.numerics.noise_channel import SMALLEST_SAMPLE
 from infoplane.numerics.projection import (
     PrincipalBasis,
     principal_basis,
@@ -27,6 +29,7 @@ from infoplane.numerics.projection import (
 )
 from infoplane.numerics.two_views import compressed_inputs, view_dim, view_estimates
 from infoplane.records import Array, Estimate, FloatArray, IntArray, LayerInfo, RunData
+from infoplane.seeding import generator
 
 _BASIS_SAMPLES = 20_000  # rows over all checkpoints that the basis of a layer is fitted on
 _TRIAL_CHECKPOINTS = 4  # checkpoints at which a dimension is tried
@@ -36,7 +39,8 @@ _TRIAL_CHECKPOINTS = 4  # checkpoints at which a dimension is tried
 class SharedByRun:
     """What all cells of a run share."""
 
-    labels: IntArray | None
+    rows: IntArray | None  # samples that are used, if not all
+    labels: IntArray | None  # of those samples
     noise: float  # standard deviation of the noise that is added where none is declared
     declared: tuple[str, ...]  # layers with noise of their own
     input_code: FloatArray | None  # in the modes that compress the inputs
@@ -117,6 +121,14 @@ class Compressed(Estimator):
 
     def __post_init__(self) -> None:
         check_options(self.mode, self.noise, self.dim, self.k, self.folds)
+        if not self.noise_scale or min(self.noise_scale) <= 0.0:
+            raise InputError(f"expected noise_scale above 0, got {self.noise_scale}")
+        if self.basis not in ("pooled", "checkpoint"):
+            raise InputError(f"expected basis 'pooled' or 'checkpoint', got {self.basis!r}")
+        if self.max_samples < SMALLEST_SAMPLE:
+            raise InputError(
+                f"expected max_samples of at least {SMALLEST_SAMPLE}, got {self.max_samples}"
+            )
 
     def prepare_run(self, run: RunData, rng: np.random.Generator) -> SharedByRun:
         """Return labels and the one size of noise of the run."""
@@ -126,16 +138,21 @@ class Compressed(Estimator):
             sizes = [root_mean_square(run.activations(run.steps[-1], x.name)) for x in run.layers]
             noise = RELATIVE_NOISE * float(np.median(sizes)) or 1.0
         declared = tuple(layer.name for layer in run.layers if layer.noise is not None)
+        n, labels, rows = run.probe.n_samples, run.probe.labels, None
+        if n > self.max_samples:
+            rows = np.sort(rng.permutation(n)[: self.max_samples])
+            labels = None if labels is None else labels[rows]
         code, encoder = None, None
         if self.mode in ("joint", "ksg"):
             code, encoder = compressed_inputs(run.probe.inputs, int(rng.integers(2**31)))
-        return SharedByRun(run.probe.labels, noise, declared, code, encoder)
+            code = code if rows is None else code[rows]
+        return SharedByRun(rows, labels, noise, declared, code, encoder)
 
     def prepare_layer(
         self, shared: SharedByRun, run: RunData, layer: LayerInfo, rng: np.random.Generator
     ) -> SharedByLayer:
         """Return the basis fitted on all checkpoints of a layer, and the dimension of its code."""
-        rows = self._rows(run.probe.n_samples, rng)
+        rows = np.arange(run.probe.n_samples) if shared.rows is None else shared.rows
         each = max(2, _BASIS_SAMPLES // len(run.steps))
         fitted = rows if len(rows) <= each else rows[:: -(-len(rows) // each)]
 
@@ -179,42 +196,36 @@ class Compressed(Estimator):
         self, prepared: SharedByLayer, activations: Array, rng: np.random.Generator
     ) -> Mapping[str, Estimate]:
         """Return I(X;T), I(T;Y) and I(X;T|Y) of one cell in bits, without labels I(X;T) alone."""
-        rows = self._rows(len(activations), rng)
-        labels = prepared.run.labels
-        basis = prepared.basis
-        if len(rows) < len(activations):
-            activations = activations[rows]
-            labels = None if labels is None else labels[rows]
+        run, basis, noise = prepared.run, prepared.basis, prepared.noise
+        if run.rows is not None:
+            activations = activations[run.rows]
         if self.basis == "checkpoint":
             basis = principal_basis(activations, basis.n_components, rng)
-        noise = prepared.noise
         if self.noise == "relative" and prepared.noisy is False:
             noise = RELATIVE_NOISE * root_mean_square(activations) or noise
         code = self._code(basis, activations, prepared.dim)
         options = CellOptions(self.k, self.folds, self.cross_check, prepared.upstream_noise)
-        if prepared.run.input_code is not None:
-            pair = view_estimates(
-                code.clean, prepared.run.input_code[rows], self.mode, labels, options, rng
-            )
-            return _with_diagnostics(
-                pair, {**prepared.diagnostics, "encoder": prepared.run.encoder}
-            )
         found: dict[str, Estimate] = {}
-        for scale in self.noise_scale:
-            cell = noise_estimates(code, scale * noise, labels, options, rng, noisy=prepared.noisy)
+        if run.input_code is not None:
+            pair = view_estimates(code.clean, run.input_code, self.mode, run.labels, options, rng)
+            found = _with_diagnostics(pair, {**prepared.diagnostics, "encoder": run.encoder})
+            return _subsampled(found, run.rows)
+        seed = int(rng.integers(2**62))
+        # Noise that is in the recording has one size only.
+        for scale in self.noise_scale if prepared.noisy is False else (1.0,):
+            # The same draws at every scale, so that a sweep compares like with like.
+            draws = generator(seed, "noise and folds")
+            cell = noise_estimates(
+                code, scale * noise, run.labels, options, draws, noisy=prepared.noisy
+            )
             cell = _with_diagnostics(cell, prepared.diagnostics)
             suffix = f"@noise_scale={scale:g}" if len(self.noise_scale) > 1 else ""
             found.update({name + suffix: value for name, value in cell.items()})
-        return found
+        return _subsampled(found, run.rows)
 
     def _code(self, basis: PrincipalBasis, activations: Array, dim: int) -> Code:
         scores, residual = basis.project(activations)
         return Code(scores, dim, basis.n_units, residual)
-
-    def _rows(self, n: int, rng: np.random.Generator) -> IntArray:
-        if n <= self.max_samples:
-            return np.arange(n)
-        return np.sort(rng.permutation(n)[: self.max_samples])
 
 
 def _with_diagnostics(
@@ -222,3 +233,12 @@ def _with_diagnostics(
 ) -> dict[str, Estimate]:
     ixt = found["ixt"]
     return {**found, "ixt": replace(ixt, diagnostics={**ixt.diagnostics, **more})}
+
+
+def _subsampled(found: dict[str, Estimate], rows: IntArray | None) -> dict[str, Estimate]:
+    if rows is None:
+        return found
+    return {
+        name: replace(value, n=len(rows), flags=(*value.flags, "subsampled"))
+        for name, value in found.items()
+    }

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -128,8 +130,22 @@ def _trained_on(
         dim = max(1, round(intrinsic_dimension(some, min(20, len(some) - 1))))
     width = scores.shape[1]
     sizes = (width, hidden, hidden, min(dim, width), hidden, hidden, width)
-    layers, error = _optimised(scores, sizes, steps, rng)
+    with _one_thread():
+        layers, error = _optimised(scores, sizes, steps, rng)
     return Autoencoder(basis, scale, layers, error, key)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Train on one thread: the products are small, and waiting for others costs far more."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _sufficient_basis(array: Array, rng: np.random.Generator) -> PrincipalBasis:

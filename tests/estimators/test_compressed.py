@@ -1,0 +1,211 @@
+"""The compressed estimator over a run."""
+
+import json
+import math
+import pickle
+
+import numpy as np
+import pytest
+
+from infoplane.errors import InputError
+from infoplane.estimators import estimator_id, parse_estimator
+from infoplane.estimators.compressed import Compressed
+from infoplane.records import LayerInfo, ProbeSet
+
+N = 800
+
+
+class Memory:
+    """A run in memory that counts what is read."""
+
+    def __init__(self, activations, labels=None, inputs=None, noise=None):
+        names = list(dict.fromkeys(name for _, name in activations))
+        self.steps = tuple(dict.fromkeys(step for step, _ in activations))
+        self.probe = ProbeSet(
+            np.random.default_rng(5).normal(size=(N, 3)) if inputs is None else inputs, labels
+        )
+        self.layers = tuple(
+            LayerInfo(
+                name,
+                i,
+                "Tanh",
+                activations[self.steps[0], name].shape[1:],
+                "float32",
+                noise=(noise or {}).get(name),
+            )
+            for i, name in enumerate(names)
+        )
+        self._activations = activations
+
+    def activations(self, step, layer):
+        return self._activations[step, layer]
+
+
+def network(seed=0, gains=(0.5, 2.0), widths=(12, 6, 3)):
+    rng = np.random.default_rng(seed)
+    inputs = rng.normal(size=(N, 3))
+    labels = (inputs[:, 0] > 0).astype(np.int64)
+    weights = []
+    width = 3
+    for w in widths:
+        weights.append(rng.normal(size=(width, w)) / math.sqrt(width))
+        width = w
+    activations = {}
+    for step, gain in enumerate(gains):
+        values = inputs
+        for i, weight in enumerate(weights):
+            values = np.tanh(gain * values @ weight)
+            activations[step, f"fc{i}"] = values.astype(np.float32)
+    return activations, labels, inputs
+
+
+def cells(estimator, run, seed=0):
+    rng = lambda: np.random.default_rng(seed)  # noqa: E731
+    shared = estimator.prepare_run(run, rng())
+    found = {}
+    for layer in run.layers:
+        prepared = estimator.prepare_layer(shared, run, layer, rng())
+        prepared = pickle.loads(pickle.dumps(prepared))
+        for step in run.steps:
+            activations = run.activations(step, layer.name)
+            found[step, layer.name] = estimator.estimate(prepared, activations, rng())
+    return found
+
+
+@pytest.fixture(scope="module")
+def run():
+    return Memory(*network())
+
+
+@pytest.fixture(scope="module")
+def found(run):
+    return cells(Compressed(), run)
+
+
+def test_every_cell_has_three_quantities_with_intervals(found):
+    for cell in found.values():
+        assert set(cell) == {"ixt", "ity", "ixt_given_y"}
+        for estimate in cell.values():
+            assert type(estimate.bits) is float
+            assert estimate.low < estimate.bits < estimate.high
+            json.dumps(dict(estimate.diagnostics), allow_nan=False)
+        assert cell["ixt"].bound_name == "capacity"
+        assert cell["ity"].bound_name == "h_y"
+
+
+def test_one_noise_for_all_layers_and_checkpoints(run, found):
+    last = [run.activations(1, layer.name).astype(float) for layer in run.layers]
+    expected = 0.1 * np.median([math.sqrt((a**2).mean()) for a in last])
+    for cell in found.values():
+        assert cell["ixt"].diagnostics["noise"] == pytest.approx(expected)
+
+
+def test_one_basis_and_dimension_for_all_checkpoints_of_a_layer(run, found):
+    for layer in run.layers:
+        same = [found[step, layer.name]["ixt"].diagnostics for step in run.steps]
+        assert same[0]["basis"] == same[1]["basis"]
+        assert same[0]["dim"] == same[1]["dim"]
+    assert found[0, "fc0"]["ixt"].diagnostics["basis"] != same[0]["basis"]
+
+
+def test_basis_of_each_checkpoint_on_request(run):
+    own = cells(Compressed(basis="checkpoint", dim=2), run)
+    pooled = cells(Compressed(dim=2), run)
+    explained = "explained_variance"
+    for key, cell in own.items():
+        other = pooled[key]["ixt"].diagnostics[explained]
+        assert cell["ixt"].diagnostics[explained] >= other - 1e-9
+
+
+def test_labels_are_found(found):
+    # The label is the sign of one input; with noise of a tenth of the signal most of it stays.
+    assert 0.5 < found[1, "fc0"]["ity"].bits < 1.05
+
+
+def test_declared_noise_wins_and_marks_later_layers():
+    activations, labels, inputs = network(gains=(1.0,), widths=(4, 3))
+    rng = np.random.default_rng(1)
+    noisy = {
+        k: (a + 0.3 * rng.normal(size=a.shape)).astype(np.float32) for k, a in activations.items()
+    }
+    declared = cells(Compressed(), Memory(noisy, labels, inputs, {"fc0": 0.3}))
+    first, second = declared[0, "fc0"]["ixt"], declared[0, "fc1"]["ixt"]
+    assert first.diagnostics["noise"] == 0.3
+    assert first.diagnostics["noise_source"] == "recorded"
+    assert "upper_bound" not in first.flags
+    assert second.diagnostics["noise_source"] == "added"
+    assert "upper_bound" in second.flags
+    assert {"upper_bound"} <= set(declared[0, "fc1"]["ixt_given_y"].flags)
+    clean = cells(
+        Compressed(noise=0.3, dim=first.diagnostics["dim"]), Memory(activations, labels, inputs)
+    )
+    assert first.bits == pytest.approx(clean[0, "fc0"]["ixt"].bits, abs=0.25)
+
+
+def test_sweep_returns_one_entry_per_noise(run):
+    swept = cells(Compressed(noise=0.2, dim=3, noise_scale=(0.5, 1.0, 2.0)), run)[1, "fc0"]
+    keys = [f"ixt@noise_scale={s}" for s in ("0.5", "1", "2")]
+    assert set(keys) < set(swept)
+    assert len(swept) == 9
+    values = [swept[key].bits for key in keys]
+    assert values == sorted(values, reverse=True)
+    assert [swept[key].diagnostics["noise"] for key in keys] == pytest.approx([0.1, 0.2, 0.4])
+
+
+def test_relative_noise_hides_the_scale():
+    activations, labels, inputs = network(gains=(1.0,), widths=(4,))
+    scaled = {**activations, (1, "fc0"): activations[0, "fc0"] * np.float32(8)}
+    both = cells(Compressed(noise="relative", dim=2), Memory(scaled, labels, inputs))
+    assert both[1, "fc0"]["ixt"].bits == pytest.approx(both[0, "fc0"]["ixt"].bits, abs=1e-3)
+    fixed = cells(Compressed(dim=2), Memory(scaled, labels, inputs))
+    assert fixed[1, "fc0"]["ixt"].bits > fixed[0, "fc0"]["ixt"].bits + 1.0
+
+
+def test_more_samples_than_wanted_are_drawn_from(run):
+    cell = cells(Compressed(max_samples=300, dim=2), run)[0, "fc0"]
+    for estimate in cell.values():
+        assert estimate.n == 300
+        assert "subsampled" in estimate.flags
+
+
+def test_two_views(run):
+    for mode in ("joint", "ksg"):
+        cell = cells(Compressed(mode=mode, dim=2), run)[0, "fc2"]
+        assert set(cell) == {"ixt", "ity", "ixt_given_y"}
+        assert cell["ixt"].bits is None or math.isfinite(cell["ixt"].bits)
+        assert cell["ixt"].diagnostics["mode"] == mode
+
+
+def test_dead_layer_beside_live_ones(run):
+    activations, labels, inputs = network()
+    activations = {**activations, (0, "fc1"): np.zeros((N, 6), np.float32)}
+    cell = cells(Compressed(), Memory(activations, labels, inputs))[0, "fc1"]
+    assert {e.bits for e in cell.values()} == {0.0}
+    assert all("constant" in e.flags for e in cell.values())
+
+
+def test_parameters_are_written_and_read():
+    estimator = parse_estimator("compressed:mode=noise,noise=0.05,dim=4,noise-scale=0.5+1+2")
+    assert estimator == Compressed(mode="noise", noise=0.05, dim=4, noise_scale=(0.5, 1.0, 2.0))
+    assert parse_estimator(estimator_id(estimator)) == estimator
+    assert parse_estimator("compressed:noise=relative").noise == "relative"
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value"),
+    [
+        ("mode", "exact"),
+        ("noise", -1.0),
+        ("noise", "loud"),
+        ("dim", 0),
+        ("k", 1),
+        ("folds", 2),
+        ("noise_scale", ()),
+        ("noise_scale", (0.0,)),
+        ("basis", "random"),
+        ("max_samples", 10),
+    ],
+)
+def test_parameters_out_of_range_are_refused(parameter, value):
+    with pytest.raises(InputError, match="expected"):
+        Compressed(**{parameter: value})
