@@ -145,7 +145,7 @@ def binning_table(quick: bool) -> None:
             "sort": lambda t=t: np.sort(t, axis=None),
             "no loop": lambda t=t, y=y, x=x: textbook_binning(t, y, x, loop=False),
         }
-        best = cpu(functions, 3 if quick or n * d > 4e6 else 7)
+        best = cpu(functions, 40 if n * d < 1e6 else 4)
         if n <= 4096:
             best |= cpu({"loop": lambda t=t, y=y, x=x: textbook_binning(t, y, x, loop=True)}, 2)
         info, plain = binned_information(t, y, x), textbook_binning(t, y, x, loop=False)

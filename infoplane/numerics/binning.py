@@ -10,9 +10,11 @@ import numpy as np
 
 from infoplane.errors import InputError
 from infoplane.numerics.discrete import (
+    CROWDED,
     DistinctValues,
     Symbols,
     bin_labels,
+    coarsened,
     distinct_sorted,
     equal_count_edges,
     equal_mass_edges,
@@ -343,12 +345,19 @@ def _adaptive(
     distinct = DistinctValues(
         ordered[np.searchsorted(ordered, ordered[0], side="right") :] if own else ordered
     )
-    for count in bins:
-        edges = equal_count_edges(distinct, count)
-        if low is not None:
-            edges = np.append(values.dtype.type(low), edges)
-        labels = bin_labels(values, distinct_sorted(edges)[1:])
-        yield Partition(count, labels, edges, below / values.size)
+    found = [equal_count_edges(distinct, count) for count in bins]
+    if low is not None:
+        found = [np.append(values.dtype.type(low), edges) for edges in found]
+    inner = [distinct_sorted(edges)[1:] for edges in found]
+    outside = below / values.size
+    merged = np.unique(np.concatenate(inner))
+    if len(bins) == 1 or len(merged) >= CROWDED:
+        for count, edges, used in zip(bins, found, inner, strict=True):
+            yield Partition(count, bin_labels(values, used), edges, outside)
+        return
+    labels = bin_labels(values, merged)
+    for count, edges, used in zip(bins, found, inner, strict=True):
+        yield Partition(count, coarsened(labels, merged, used), edges, outside)
 
 
 def _per_unit(values: Array, mode: str, bins: Sequence[int]) -> Iterator[Partition]:

@@ -13,6 +13,8 @@ import numpy as np
 from infoplane.records import Array, FloatArray, IntArray
 
 BLOCK = 1 << 16  # values compared at a time, so that they stay in the second-level cache
+LOOKED_UP = 1 << 21  # comparisons of values with edges above which a table is quicker
+CROWDED = 255  # label of a bucket that holds several edges
 MAX_COUNTED = 1 << 22  # cells of a contingency table that are counted rather than sorted
 
 
@@ -57,9 +59,9 @@ def entropy_of_counts(counts: IntArray) -> float:
 def row_symbols(rows: Array, *, hash_bits: int = 64) -> Symbols:
     """Number the distinct rows of ``rows`` (n_samples, n_units).
 
-    Equality is that of the values: -0.0 equals 0.0. Rows longer than 8 bytes are grouped by a
-    64-bit hash, and every pair of neighbours with one hash is compared in full; should two
-    different rows ever share a hash, the rows themselves are sorted instead. The result is exact.
+    Equality is that of the values: -0.0 equals 0.0. Rows are grouped by a hash, and every pair of
+    neighbours with one hash is compared in full; should two different rows ever share a hash, the
+    rows themselves are sorted instead. The result is exact.
 
     Parameters
     ----------
@@ -69,13 +71,14 @@ def row_symbols(rows: Array, *, hash_bits: int = 64) -> Symbols:
         Bits of the hash that are used; fewer make collisions, which only tests want.
     """
     words = _words(rows)
-    if words.shape[1] == 1:
-        return _grouped(words[:, 0])
-    keys = _hashed(words)
-    if hash_bits < 64:
-        keys >>= np.uint64(64 - hash_bits)
-    order = np.argsort(keys)
-    changed = _changed(keys[order])
+    n = len(words)
+    index_bits = max(1, (n - 1).bit_length())
+    dropped = max(64 - hash_bits, index_bits)  # low bits of the hash make room for the sample
+    keys = _hashed(words) >> np.uint64(dropped) << np.uint64(dropped)
+    keys |= np.arange(n, dtype=np.uint64)
+    keys.sort()  # several times quicker than argsort
+    order = (keys & np.uint64((1 << index_bits) - 1)).astype(np.int64)
+    changed = _changed(keys >> np.uint64(dropped))
     repeated = np.flatnonzero(~changed)
     if (words[order[repeated]] != words[order[repeated - 1]]).any():
         order = np.lexsort(words.T)
@@ -204,14 +207,76 @@ def bin_labels(values: Array, edges: Array) -> Array:
         dtype = np.uint16 if len(edges) <= np.iinfo(np.uint16).max else np.uint32
         return np.searchsorted(edges, flat, side="right").astype(dtype).reshape(values.shape)
     labels = np.zeros(flat.size, dtype=np.uint8)
-    above = np.empty(min(BLOCK, flat.size), dtype=bool)
-    for start in range(0, flat.size, BLOCK):
-        block, out = flat[start : start + BLOCK], labels[start : start + BLOCK]
+    if flat.dtype == np.float32 and len(edges) < CROWDED and flat.size * len(edges) > LOOKED_UP:
+        _look_up(flat, edges, labels)
+    else:
+        _compare(flat, edges, labels)
+    return labels.reshape(values.shape)
+
+
+def _compare(values: Array, edges: Array, labels: Array) -> None:
+    """Add to ``labels`` (n,) how many edges are <= each value (n,), edge by edge."""
+    above = np.empty(min(BLOCK, values.size), dtype=bool)
+    for start in range(0, values.size, BLOCK):
+        block, out = values[start : start + BLOCK], labels[start : start + BLOCK]
         mask = above[: len(block)]
         for edge in edges:
             np.greater_equal(block, edge, out=mask)
             np.add(out, mask.view(np.uint8), out=out)
-    return labels.reshape(values.shape)
+
+
+def _look_up(values: Array, edges: Array, labels: Array) -> None:
+    """Set ``labels`` (n,) to how many edges are <= each float32 value (n,), by table.
+
+    The upper 16 bits of a value name its bucket. A table says how many edges lie in lower buckets,
+    another which edge lies within; the values of buckets with several edges are compared.
+    """
+    edges = edges + np.float32(0)  # -0.0 becomes 0.0
+    prefix = (edges.view(np.uint32) >> 16).astype(np.int64)
+    rank = np.where(prefix < 1 << 15, prefix + (1 << 15), (1 << 16) - 1 - prefix)  # ascending
+    lower = np.repeat(
+        np.arange(len(edges) + 1, dtype=np.uint8), np.diff(rank, prepend=-1, append=(1 << 16) - 1)
+    )
+    within = np.full(1 << 16, np.inf, dtype=np.float32)
+    within[rank] = edges
+    crowded = rank[1:][rank[1:] == rank[:-1]]
+    lower[crowded], within[crowded] = CROWDED, np.inf
+    lower, within = (
+        np.concatenate([table[1 << 15 :], table[: 1 << 15][::-1]]) for table in (lower, within)
+    )
+    size = min(BLOCK, values.size)
+    plain, limit = np.empty(size, dtype=np.float32), np.empty(size, dtype=np.float32)
+    above = np.empty(size, dtype=bool)
+    for start in range(0, values.size, BLOCK):
+        out = labels[start : start + BLOCK]
+        n = len(out)
+        np.add(values[start : start + BLOCK], np.float32(0), out=plain[:n])
+        bucket = (plain[:n].view(np.uint32) >> 16).astype(np.intp)
+        np.take(lower, bucket, out=out, mode="clip")
+        np.take(within, bucket, out=limit[:n], mode="clip")
+        np.greater_equal(plain[:n], limit[:n], out=above[:n])
+        np.add(out, above[:n].view(np.uint8), out=out)
+        if len(crowded):
+            places = np.flatnonzero(out == CROWDED)
+            counted = np.zeros(len(places), dtype=np.uint8)
+            _compare(plain[places], edges, counted)
+            out[places] = counted
+
+
+def coarsened(labels: Array, edges: Array, kept: Array) -> Array:
+    """Return the labels that ``kept`` gives, from the uint8 labels that ``edges`` gave.
+
+    Parameters
+    ----------
+    labels : uint8 array (...)
+        ``bin_labels(values, edges)``.
+    edges, kept : array (n_edges,)
+        Ascending and different; ``kept`` are some of ``edges``.
+    """
+    table = np.zeros(256, dtype=np.uint8)
+    table[1 : len(edges) + 1] = np.searchsorted(kept, edges, side="right")
+    translated = np.ascontiguousarray(labels).tobytes().translate(table.tobytes())
+    return np.frombuffer(translated, dtype=np.uint8).reshape(labels.shape)
 
 
 def rounded_up(edges: Array, dtype: np.dtype[np.floating]) -> Array:

@@ -10,6 +10,7 @@ from infoplane.numerics.discrete import (
     DistinctValues,
     Symbols,
     bin_labels,
+    coarsened,
     distinct_sorted,
     entropy_of_counts,
     equal_count_edges,
@@ -120,6 +121,29 @@ def test_labels_of_more_values_than_a_block():
     values = np.random.default_rng(0).normal(size=(70_000, 2)).astype(np.float32)
     edges = np.linspace(-2, 2, 9)
     np.testing.assert_array_equal(bin_labels(values, edges), np.digitize(values, edges))
+
+
+@pytest.mark.parametrize("n_edges", [1, 30, 200, 254])
+def test_table_gives_the_labels_of_digitize(n_edges, monkeypatch):
+    """Values that share the upper bits of edges, signed zeros, subnormals and extremes."""
+    monkeypatch.setattr("infoplane.numerics.discrete.LOOKED_UP", 0)
+    rng = np.random.default_rng(n_edges)
+    near_one = 1 - np.abs(rng.normal(scale=1e-3, size=500))
+    special = [0.0, -0.0, 1e-45, -1e-45, 3e38, -3e38, 1.0, -1.0]
+    values = np.concatenate([rng.normal(size=2000), near_one, -near_one, special])
+    values = values.astype(np.float32)[:, None]
+    edges = np.sort(rng.choice(np.unique(values), n_edges - (n_edges > 1), replace=False))
+    if n_edges > 1:
+        edges = np.sort(np.append(edges, np.float32(-0.0)))
+    np.testing.assert_array_equal(bin_labels(values, edges), np.digitize(values, edges))
+
+
+def test_labels_of_fewer_edges_follow_from_those_of_more():
+    values = np.random.default_rng(0).normal(size=(500, 3)).astype(np.float32)
+    edges = np.linspace(-2, 2, 41).astype(np.float32)
+    kept = edges[[0, 3, 4, 20, 40]]
+    coarse = coarsened(bin_labels(values, edges), edges, kept)
+    np.testing.assert_array_equal(coarse, bin_labels(values, kept))
 
 
 def test_float32_values_and_float64_edges_compare_exactly():
