@@ -93,9 +93,10 @@ def analyze(
     from infoplane.cli.executors import processes
     from infoplane.cli.output import print_json
     from infoplane.cli.table import summary
+    from infoplane.document import build_results, result_rows
     from infoplane.estimators import DEFAULT, parse_estimator
     from infoplane.phases import find_phases
-    from infoplane.store.results import build_results, result_rows, write_results
+    from infoplane.store.results import write_results
     from infoplane.store.run import Run
 
     chosen = [parse_estimator(text) for text in estimators or DEFAULT]

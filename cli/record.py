@@ -48,6 +48,11 @@ from infoplane.cli.progress import Progress
 )
 @click.option("--samples", type=int, metavar="N", help="Keep N probe rows, classes in proportion.")
 @click.option("--batch-size", type=int, default=512, show_default=True, metavar="N")
+@click.option(
+    "--gradients",
+    is_flag=True,
+    help="Keep mean and spread of the cross-entropy gradient over mini-batches of the probe set.",
+)
 @click.option("--name", metavar="TEXT", help="Name of the run. Default: that of the folder.")
 @click.option("--group", metavar="TEXT", help="Group of runs that differ in their seed alone.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Chooses the --samples rows.")
@@ -63,6 +68,7 @@ def record(
     step_pattern: str | None,
     samples: int | None,
     batch_size: int,
+    gradients: bool,
     name: str | None,
     group: str | None,
     seed: int,
@@ -102,7 +108,7 @@ def record(
         Progress("record", len(found), "checkpoints", quiet=options["quiet"]) as progress,
     ):
         try:
-            for _ in record_checkpoints(recorder, found):
+            for _ in record_checkpoints(recorder, found, gradients=gradients):
                 progress.advance()
         except KeyboardInterrupt:
             raise KeyboardInterrupt(

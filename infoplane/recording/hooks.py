@@ -95,6 +95,16 @@ def to_array(tensor: torch.Tensor, name: str) -> Array:
     return array
 
 
+def as_tensor(batch: Array, model: nn.Module) -> torch.Tensor:
+    """Return a batch on the model's device; floating values in the dtype of its parameters."""
+    tensor = torch.from_numpy(np.array(batch))
+    parameter = next((p for p in model.parameters() if p.is_floating_point()), None)
+    if parameter is None:
+        return tensor
+    dtype = parameter.dtype if tensor.is_floating_point() else tensor.dtype
+    return tensor.to(device=parameter.device, dtype=dtype)
+
+
 @contextmanager
 def evaluation_mode(model: nn.Module) -> Iterator[None]:
     """Run the block in evaluation mode without gradients; leave no trace in the model.

@@ -20,7 +20,8 @@ import torch
 from torch import nn
 
 from infoplane.errors import DataError, InfoplaneError, InputError
-from infoplane.recording.hooks import captured, evaluation_mode, to_array
+from infoplane.recording.gradients import Loss, gradient_statistics
+from infoplane.recording.hooks import as_tensor, captured, evaluation_mode, to_array
 from infoplane.recording.layers import select_layers
 from infoplane.records import Array, ProbeSet
 from infoplane.store.run_writer import RunWriter, StepWriter
@@ -140,6 +141,8 @@ class Recorder:
         *,
         metrics: Mapping[str, float] | None = None,
         epoch: float | None = None,
+        gradients: Loss | None = None,
+        gradient_batch_size: int = 256,
         provenance: Mapping[str, Any] | None = None,
     ) -> None:
         """Record all chosen layers at a training step.
@@ -152,6 +155,11 @@ class Recorder:
             Numbers that belong to the step, e.g. ``train_loss``, ``test_accuracy``.
         epoch : float, optional
             Epoch of the step.
+        gradients : callable (outputs, labels) -> scalar tensor, optional
+            A loss, e.g. ``torch.nn.functional.cross_entropy``. Mean and spread of its gradient over
+            mini-batches of the probe set are kept for every layer of the model with a weight.
+        gradient_batch_size : int, default 256
+            Samples of a mini-batch for ``gradients``.
         provenance : mapping, optional
             JSON values kept with the step, e.g. the checkpoint file.
 
@@ -170,6 +178,10 @@ class Recorder:
         with writer, evaluation_mode(self.model):
             self._record(writer)
             _name_calls(writer)
+            if gradients is not None:
+                writer.gradients = gradient_statistics(
+                    self.model, self.probe, gradients, gradient_batch_size
+                )
         self.recorded = [layer.name for layer in writer.layers.values()]
 
     def _record(self, writer: StepWriter) -> None:
@@ -191,7 +203,7 @@ class Recorder:
 
         with captured(self.layers, receive) as next_pass:
             for row in range(0, self.probe.n_samples, self.batch_size):
-                inputs = _as_tensor(self.probe.inputs[row : row + self.batch_size], self.model)
+                inputs = as_tensor(self.probe.inputs[row : row + self.batch_size], self.model)
                 rows = len(inputs)
                 next_pass()
                 self._forward(inputs)
@@ -264,16 +276,6 @@ def _unwrapped(model: nn.Module) -> nn.Module:
         if not isinstance(inner, nn.Module):
             return model
         model = inner
-
-
-def _as_tensor(batch: Array, model: nn.Module) -> torch.Tensor:
-    """Return a batch on the model's device; floating values in the dtype of its parameters."""
-    tensor = torch.from_numpy(np.array(batch))
-    parameter = next((p for p in model.parameters() if p.is_floating_point()), None)
-    if parameter is None:
-        return tensor
-    dtype = parameter.dtype if tensor.is_floating_point() else tensor.dtype
-    return tensor.to(device=parameter.device, dtype=dtype)
 
 
 def _parameter_hash(model: nn.Module) -> str:

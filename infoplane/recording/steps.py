@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from torch.nn.functional import cross_entropy
+
 from infoplane.errors import DataError
 from infoplane.recording.checkpoints import Checkpoint, load_into, load_weights
 from infoplane.recording.recorder import Recorder
 
 
-def record_checkpoints(recorder: Recorder, checkpoints: Sequence[Checkpoint]) -> Iterator[int]:
+def record_checkpoints(
+    recorder: Recorder, checkpoints: Sequence[Checkpoint], *, gradients: bool = False
+) -> Iterator[int]:
     """Load each checkpoint into the recorder's model and record it; yield the steps as recorded.
+
+    With ``gradients``, statistics of the cross-entropy gradient are kept with each step.
 
     Raises
     ------
@@ -42,6 +48,7 @@ def record_checkpoints(recorder: Recorder, checkpoints: Sequence[Checkpoint]) ->
             step,
             metrics=weights.metrics,
             epoch=weights.epoch,
+            gradients=cross_entropy if gradients else None,
             provenance={"checkpoint": str(checkpoint.path)},
         )
         yield step

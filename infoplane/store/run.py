@@ -50,6 +50,7 @@ class StepInfo:
     epoch: float | None
     checksums: tuple[int, ...]  # crc32 of each layer's bytes
     nonfinite: tuple[int, ...]  # number of NaN and inf in each layer
+    gradients: Mapping[str, Mapping[str, float]]  # by layer: mean_norm, spread, weight_norm, ...
 
 
 @dataclass(frozen=True)
@@ -277,6 +278,10 @@ def _step_info(file: h5py.File, path: Path, n_samples: int) -> StepInfo:
             epoch=None if meta["epoch"] is None else float(meta["epoch"]),
             checksums=tuple(int(layer["crc32"]) for layer in meta["layers"]),
             nonfinite=tuple(int(layer["n_nonfinite"]) for layer in meta["layers"]),
+            gradients={
+                str(name): {str(key): float(value) for key, value in found.items()}
+                for name, found in meta.get("gradients", {}).items()
+            },
         )
     except InfoplaneError:
         raise

@@ -182,6 +182,7 @@ class StepWriter:
     metrics: dict[str, float] = field(default_factory=dict)
     epoch: float | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
+    gradients: dict[str, dict[str, float | int]] = field(default_factory=dict)
     layers: dict[object, _Layer] = field(default_factory=dict)
 
     def __enter__(self) -> StepWriter:
@@ -245,6 +246,7 @@ class StepWriter:
             "metrics": {key: _finite(value) for key, value in self.metrics.items()},
             "epoch": self.epoch,
             "provenance": self.provenance,
+            "gradients": self.gradients,
         }
         text = np.frombuffer(json.dumps(meta, allow_nan=False).encode(), dtype=np.uint8)
         _contiguous(self._file, "meta", text.shape, text.dtype)[...] = text

@@ -241,3 +241,47 @@ def test_memory_does_not_grow_with_checkpoints(tmp_path, probe):
         tracemalloc.stop()
     # One batch of both layers is 160 kB, one checkpoint 1.9 MB.
     assert peak < 1e6
+
+
+def test_gradient_statistics_at_fixed_weights(tmp_path, probe):
+    from torch.nn.functional import cross_entropy
+
+    torch.manual_seed(0)
+    model = small_net()
+    model.fc1.weight.grad = torch.full_like(model.fc1.weight, 3.0)  # of the user's training
+    before = copy.deepcopy(model.state_dict())
+    with Recorder(model, probe, tmp_path / "r", layers="act1") as recorder:
+        recorder.snapshot(4, gradients=cross_entropy, gradient_batch_size=40)
+    assert all(map(torch.equal, before.values(), model.state_dict().values()))
+    assert (model.fc1.weight.grad == 3.0).all()
+    found = Run(tmp_path / "r").step_info(4).gradients
+    assert list(found) == ["fc1", "fc2", "out"]
+
+    twin = small_net()
+    twin.load_state_dict(before)
+    x, y = torch.from_numpy(probe.inputs), torch.from_numpy(probe.labels)
+    gradients = []
+    for rows in (slice(0, 40), slice(40, 80), slice(80, 120)):
+        twin.zero_grad()
+        cross_entropy(twin(x[rows]), y[rows]).backward()
+        gradients.append(twin.fc2.weight.grad.numpy().copy())
+    twin.zero_grad()
+    cross_entropy(twin(x), y).backward()
+    # The mean over batches that part the data is the gradient of the data.
+    whole = np.linalg.norm(twin.fc2.weight.grad.numpy())
+    assert found["fc2"]["mean_norm"] == pytest.approx(whole, rel=1e-5)
+    spread = np.sqrt(np.var(gradients, axis=0).sum())
+    assert found["fc2"]["spread"] == pytest.approx(spread, rel=1e-4)
+    assert found["fc2"]["weight_norm"] == pytest.approx(
+        float(before["fc2.weight"].norm()), rel=1e-6
+    )
+    assert found["fc2"]["n_batches"] == 3
+
+
+def test_gradients_that_cannot_be_taken(tmp_path, probe):
+    with Recorder(small_net(), probe, tmp_path / "r") as recorder:
+        with pytest.raises(InputError, match="at least two mini-batches"):
+            recorder.snapshot(0, gradients=nn.functional.cross_entropy, gradient_batch_size=100)
+        with pytest.raises(DataError, match="the loss failed"):
+            recorder.snapshot(0, gradients=lambda a, b: a @ b.float(), gradient_batch_size=9)
+    assert Run(tmp_path / "r").steps == ()

@@ -1,0 +1,310 @@
+"""Build the results document: rows of estimates with all that is needed to trust them.
+
+The document is described by ``infoplane/schemas/results.schema.json``. ``rows`` is long and tidy:
+one row per run, step, layer, estimator and quantity. A value that cannot be given is ``null``,
+never NaN, and a flag says why.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime, timezone
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+
+from infoplane.errors import InputError
+from infoplane.estimators import estimator_id
+from infoplane.estimators.base import Estimator
+from infoplane.numerics.gradients import gradient_transition
+from infoplane.records import Estimate, IntArray, LayerInfo
+from infoplane.store.results import SCHEMA
+from infoplane.store.run import Run, StepInfo
+
+_FLAG_WARNINGS = {
+    "saturated": ("IP201", "estimates at their ceiling: they follow N, not the network",
+                  "record more samples, or lower the resolution"),
+    "sparse": ("IP202", "most samples have a state of their own: I(T;Y) near H(Y) is trivial",
+               "record more samples, or lower the resolution"),
+    "out_of_range": ("IP203", "activations outside the range of the bins",
+                     "use mode=ebab, or give the range"),
+    "failed": ("IP204", "cells without a number", "the reason stands in diag of each row"),
+    "nonfinite": ("IP205", "layers with NaN or inf", "the training diverged at these steps"),
+    "null_dominates": ("IP206", "I(T;Y) is mostly what shuffled labels give too",
+                       "read it against its null, in diag of each row"),
+    "large_compression_loss": ("IP207", "compression may have lost much of the information",
+                               "raise dim, or read the value as a lower bound"),
+}  # fmt: skip
+
+
+def result_rows(
+    run: str,
+    step: int,
+    layer: LayerInfo,
+    estimator: str,
+    estimates: Mapping[str, Estimate],
+    seconds: float,
+    n_samples: int,
+    epoch: float | None = None,
+) -> list[dict[str, Any]]:
+    """Return the rows of one cell.
+
+    A key ``quantity@parameter=value`` becomes a row of the estimator with that parameter.
+    """
+    rows = []
+    for key, estimate in estimates.items():
+        quantity, _, variant = key.partition("@")
+        bits = _number(estimate.bits)
+        flags = list(dict.fromkeys(estimate.flags))
+        if bits is None and "failed" not in flags:
+            flags.append("failed")
+        rows.append(
+            {
+                "run": run,
+                "step": step,
+                "epoch": epoch,
+                "layer": layer.name,
+                "layer_index": layer.index,
+                "estimator": variant_id(estimator, variant),
+                "quantity": quantity,
+                "value": bits,
+                "ci_low": _number(estimate.low),
+                "ci_high": _number(estimate.high),
+                "ci_level": estimate.level,
+                "ci_method": estimate.method,
+                "unit": "bits",
+                "n": estimate.n or n_samples,
+                "bound_low": _number(estimate.bound_low),
+                "bound_high": _number(estimate.bound_high),
+                "bound_name": estimate.bound_name,
+                "flags": flags,
+                "seconds": seconds,
+                "cached": False,
+                "diag": _plain(estimate.diagnostics),
+            }
+        )
+    return rows
+
+
+def variant_id(estimator: str, variant: str) -> str:
+    """Return the id of one value of a sweep: ``binning``, ``bins=15`` gives ``binning:bins=15``."""
+    if not variant:
+        return estimator
+    name, _, text = estimator.partition(":")
+    key = variant.partition("=")[0]
+    kept = [item for item in text.split(",") if item and item.partition("=")[0] != key]
+    return f"{name}:{','.join([*kept, variant])}"
+
+
+def build_results(
+    rows: list[dict[str, Any]],
+    runs: Mapping[Run, tuple[Sequence[LayerInfo], Sequence[int]]],
+    estimators: Sequence[Estimator],
+    config: Mapping[str, Any],
+    *,
+    status: str,
+    wall_seconds: float,
+    jobs: int,
+) -> dict[str, Any]:
+    """Return the results document of an analysis; ``phases`` and ``checks`` are left empty."""
+    order = {run.name: index for index, run in enumerate(runs)}
+    rows = sorted(
+        rows,
+        key=lambda row: (
+            order[row["run"]],
+            row["layer_index"],
+            row["step"],
+            row["estimator"],
+            row["quantity"],
+        ),
+    )
+    canonical = json.dumps(config, sort_keys=True, separators=(",", ":"))
+    failed = [row for row in rows if "failed" in row["flags"]]
+    seconds = {(r["run"], r["step"], r["layer"], r["estimator"]): r["seconds"] for r in rows}
+    return {
+        "schema": SCHEMA,
+        "tool": {"name": "infoplane", "version": metadata.version("infoplane")},
+        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "status": status,
+        "config": dict(config),
+        "config_hash": "sha256:" + hashlib.sha256(canonical.encode()).hexdigest(),
+        "environment": {
+            "python": platform.python_version(),
+            "platform": platform.platform(),
+            "cpus": os.cpu_count() or 1,
+            "jobs": jobs,
+            "blas_threads": 1,
+            "packages": {
+                name: metadata.version(name)
+                for name in ("infoplane", "numpy", "scipy", "scikit-learn", "torch", "h5py")
+            },
+        },
+        "recordings": [_recording(run, *chosen) for run, chosen in runs.items()],
+        "estimators": _estimators(rows, estimators),
+        "rows": rows,
+        "phases": [],
+        "checks": [],
+        "warnings": list(_warnings(rows)),
+        "timing": {
+            "wall_seconds": wall_seconds,
+            "cpu_seconds": float(sum(seconds.values())),
+            "cells": len(seconds),
+            "cached": 0,
+            "failed": len({(r["run"], r["step"], r["layer"], r["estimator"]) for r in failed}),
+        },
+    }
+
+
+def label_entropy(labels: IntArray | None) -> float | None:
+    """Return H(Y) of the recorded labels, in bits."""
+    if labels is None:
+        return None
+    share = np.unique(labels, return_counts=True)[1] / len(labels)
+    return float(-(share * np.log2(share)).sum()) + 0.0
+
+
+def _recording(run: Run, layers: Sequence[LayerInfo], steps: Sequence[int]) -> dict[str, Any]:
+    manifest, probe = run.manifest, run.probe
+    infos = [run.step_info(step) for step in steps]
+    names = sorted({name for info in infos for name in info.metrics})
+    return {
+        "run": run.name,
+        "group": manifest.get("group"),
+        "path": str(run.path),
+        "content_hash": run.content_hash(),
+        "format": "infoplane.recording/1",
+        "split": str(manifest.get("split") or "probe"),
+        "seed": manifest.get("seed"),
+        "n": probe.n_samples,
+        "n_classes": None if probe.labels is None else len(np.unique(probe.labels)),
+        "h_y": label_entropy(probe.labels),
+        "log2_n": float(np.log2(probe.n_samples)),
+        "steps": list(steps),
+        "layers": [
+            {
+                "name": layer.name,
+                "index": layer.index,
+                "type": layer.type,
+                "units": layer.n_units,
+                "dtype": layer.dtype,
+                "reduction": layer.reduction,
+                "noise": layer.noise,
+            }
+            for layer in layers
+        ],
+        "metrics": {name: [info.metrics.get(name) for info in infos] for name in names},
+        "gradients": _gradients(infos),
+    }
+
+
+def _gradients(infos: Sequence[StepInfo]) -> dict[str, Any]:
+    """Return gradient statistics by layer, with the drop of their signal-to-noise ratio."""
+    found: dict[str, Any] = {}
+    for name in dict.fromkeys(name for info in infos for name in info.gradients):
+        steps = [info.step for info in infos if name in info.gradients]
+        kept = [info.gradients[name] for info in infos if name in info.gradients]
+        mean, spread, weight = (
+            np.array([one[key] for one in kept]) for key in ("mean_norm", "spread", "weight_norm")
+        )
+        with np.errstate(divide="ignore", invalid="ignore"):
+            snr = mean / spread
+            relative_mean, relative_spread = mean / weight, spread / weight
+        try:
+            transition = asdict(gradient_transition(np.array(steps), snr))
+        except InputError:  # too few steps
+            transition = None
+        found[name] = _plain(
+            {
+                "steps": steps,
+                "snr": snr,
+                "relative_mean": relative_mean,
+                "relative_spread": relative_spread,
+                "transition": transition,
+            }
+        )
+    return found
+
+
+def _estimators(
+    rows: Iterable[Mapping[str, Any]], estimators: Sequence[Estimator]
+) -> list[dict[str, Any]]:
+    """Describe every estimator id that occurs in the rows."""
+    quantities: dict[str, dict[str, None]] = {}
+    for row in rows:
+        quantities.setdefault(row["estimator"], {})[row["quantity"]] = None
+    described = []
+    for identifier, found in quantities.items():
+        matches = [e for e in estimators if estimator_id(e) == identifier] or [
+            e for e in estimators if e.name == identifier.partition(":")[0]
+        ]
+        estimator = matches[0]
+        params = _plain(estimator.parameters())
+        if estimator_id(estimator) != identifier:
+            for item in identifier.partition(":")[2].split(","):
+                key, _, value = item.partition("=")
+                params[key] = _written_back(value)
+        described.append(
+            {
+                "id": identifier,
+                "name": estimator.title,
+                "version": estimator.version,
+                "params": params,
+                "quantities": list(found),
+                "plugin": None
+                if type(estimator).__module__.startswith("infoplane.")
+                else type(estimator).__module__,
+            }
+        )
+    return described
+
+
+def _warnings(rows: Iterable[Mapping[str, Any]]) -> Iterable[dict[str, Any]]:
+    """Count flags: one warning per kind, not one per cell."""
+    counts: Counter[str] = Counter()
+    layers: dict[str, dict[str, None]] = {}
+    for row in rows:
+        for flag in row["flags"]:
+            counts[flag] += 1
+            layers.setdefault(flag, {})[row["layer"]] = None
+    for flag, (code, message, hint) in _FLAG_WARNINGS.items():
+        if counts[flag]:
+            yield {
+                "code": code,
+                "message": message,
+                "count": counts[flag],
+                "layers": list(layers[flag]),
+                "hint": hint,
+            }
+
+
+def _number(value: float | None) -> float | None:
+    return None if value is None or not np.isfinite(value) else float(value)
+
+
+def _written_back(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _plain(value: Any) -> Any:
+    """Return a value made of what JSON has; NaN and inf become None."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return [_plain(item) for item in value]
+    if isinstance(value, (bool, np.bool_)):
+        return bool(value)
+    if isinstance(value, (int, np.integer)):
+        return int(value)
+    if isinstance(value, (float, np.floating)):
+        return float(value) if np.isfinite(value) else None
+    return value if value is None else str(value)
