@@ -88,6 +88,9 @@ class Compressed(Estimator):
         Whether a layer has one basis for all checkpoints or each its own.
     max_samples : int
         Samples used at most; above, a random subset.
+    population : {"sampled", "recorded"}
+        Whether the recorded inputs are a sample, or all there are. A sample lets I(X;T) exceed
+        log2(n_samples), which is flagged; with all inputs recorded it cannot.
     cross_check : bool
         Whether to give second values: I(X;T) by neighbour counts from at most 1000 samples, and
         I(X;T|Y) class by class.
@@ -112,6 +115,7 @@ class Compressed(Estimator):
     noise_scale: tuple[float, ...] = (1.0,)
     basis: str = "pooled"
     max_samples: int = 20_000
+    population: str = "sampled"
     cross_check: bool = False
 
     name: ClassVar[str] = "compressed"
@@ -125,6 +129,10 @@ class Compressed(Estimator):
             raise InputError(f"expected noise_scale above 0, got {self.noise_scale}")
         if self.basis not in ("pooled", "checkpoint"):
             raise InputError(f"expected basis 'pooled' or 'checkpoint', got {self.basis!r}")
+        if self.population not in ("sampled", "recorded"):
+            raise InputError(
+                f"expected population 'sampled' or 'recorded', got {self.population!r}"
+            )
         if self.max_samples < SMALLEST_SAMPLE:
             raise InputError(
                 f"expected max_samples of at least {SMALLEST_SAMPLE}, got {self.max_samples}"
@@ -204,7 +212,9 @@ class Compressed(Estimator):
         if self.noise == "relative" and prepared.noisy is False:
             noise = RELATIVE_NOISE * root_mean_square(activations) or noise
         code = self._code(basis, activations, prepared.dim)
-        options = CellOptions(self.k, self.folds, self.cross_check, prepared.upstream_noise)
+        options = CellOptions(
+            self.k, self.folds, self.cross_check, prepared.upstream_noise, self.population
+        )
         found: dict[str, Estimate] = {}
         if run.input_code is not None:
             pair = view_estimates(code.clean, run.input_code, self.mode, run.labels, options, rng)

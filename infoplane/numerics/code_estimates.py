@@ -9,7 +9,12 @@ from typing import Any
 import numpy as np
 
 from infoplane.errors import EstimationError
-from infoplane.numerics.intervals import Interval, disjoint_folds, fold_interval
+from infoplane.numerics.intervals import (
+    Interval,
+    disjoint_folds,
+    fold_interval,
+    normal_interval,
+)
 from infoplane.numerics.loss_bounds import activation_loss_bound, capacity
 from infoplane.numerics.neighbors import (
     LOG2_E,
@@ -26,7 +31,7 @@ from infoplane.numerics.noise_channel import (
     noise_information,
     reference_bias,
 )
-from infoplane.records import Estimate, FloatArray, IntArray
+from infoplane.records import BoundName, Estimate, FloatArray, IntArray
 
 LEVEL = 0.95
 _CLASS_NEIGHBORS = 3
@@ -83,12 +88,16 @@ class CellOptions:
         Whether to give second values: I(X;T) by neighbour counts, I(X;T|Y) class by class.
     upstream_noise : bool, default False
         Whether earlier layers are noisy too; the estimate is then an upper bound.
+    population : {"sampled", "recorded"}
+        Whether the recorded inputs are a sample, or all there are. In the latter case I(X;T) of
+        added noise is at most log2(n_samples) and needs no extrapolation.
     """
 
     k: int | None = None
     folds: int = 10
     cross_check: bool = False
     upstream_noise: bool = False
+    population: str = "sampled"
 
 
 def noise_estimates(
@@ -133,7 +142,11 @@ def noise_estimates(
         )
     except EstimationError as error:
         return refused(labels, str(error), "degenerate_manifold")
-    interval = interval_of(ixt.bits, ixt.parts)
+    bits, interval = ixt.bits, interval_of(ixt.bits, ixt.parts)
+    whole = options.population == "recorded" and ixt.bounds is not None
+    if whole and ixt.bounds is not None:
+        bits = ixt.bounds[0]
+        interval = normal_interval(bits, ixt.bounds_error, LEVEL)
     ceiling = capacity(code.clean, noise, contained=contained)
     loss = activation_loss_bound(
         code.scores,
@@ -166,27 +179,33 @@ def noise_estimates(
         flags.append("degenerate_manifold")
     if options.upstream_noise:
         flags.append("upper_bound")
-    if loss > _LARGE_LOSS * max(ixt.bits, 0.0):
+    if loss > _LARGE_LOSS * max(bits, 0.0):
         flags.append("large_compression_loss")
-    if ixt.bits > _EXTRAPOLATED * math.log2(n):
+    if whole or bits > _EXTRAPOLATED * math.log2(n):
         flags.append("finite_population")
     spread = interval.standard_error if interval else 0.0
-    if ixt.bits > ceiling + 3.0 * spread:
+    if bits > ceiling + 3.0 * spread:
         flags.append("out_of_range")
     if options.cross_check and not contained:
         some = slice(0, _CROSS_CHECK_SAMPLES)
         diagnostics["ksg"] = ksg_mutual_information(code.clean[some], noisy_code[some])
-    estimate = estimate_of(ixt.bits, interval, flags, diagnostics)
-    found = {"ixt": replace(estimate, bound_low=0.0, bound_high=ceiling, bound_name="capacity")}
+    estimate = estimate_of(bits, interval, flags, diagnostics)
+    limit: float
+    name: BoundName
+    if whole:
+        limit, name = math.log2(n), "log2_n"
+        estimate = replace(estimate, method="analytic")
+    else:
+        limit, name = ceiling, "capacity"
+    found = {"ixt": replace(estimate, bound_low=0.0, bound_high=limit, bound_name=name)}
     if labels is None:
         return found
     ity, ity_parts = label_estimate(noisy_code, labels, folds, rng, size_flags(n, q))
     found["ity"] = ity
     found["ixt_given_y"] = _conditional(
         found["ixt"],
-        ixt.parts,
         ity,
-        ity_parts,
+        None if whole else ixt.parts - ity_parts,
         _direct_conditional(noisy_code, noise, labels) if options.cross_check else None,
     )
     return found
@@ -213,7 +232,7 @@ def label_estimate(
         flags.append("constant")
     elif bits > h_y:
         flags.append("saturated")
-    elif abs(null) >= abs(bits):
+    elif abs(null) > 0.5 * abs(bits):
         flags.append("null_dominates")
     diagnostics = {
         "estimator": "mixed",
@@ -236,16 +255,22 @@ def label_entropy(labels: IntArray) -> float:
 
 def _conditional(
     ixt: Estimate,
-    ixt_parts: FloatArray,
     ity: Estimate,
-    ity_parts: FloatArray,
+    parts: FloatArray | None,
     direct: float | None,
 ) -> Estimate:
-    """Return I(X;T|Y) = I(X;T) - I(T;Y), for Y a function of X, and the direct value beside it."""
+    """Return I(X;T|Y) = I(X;T) - I(T;Y), for Y a function of X, and the direct value beside it.
+
+    Without values on common folds, the errors of both terms are taken as independent.
+    """
     assert ixt.bits is not None
     assert ity.bits is not None
     bits = ixt.bits - ity.bits
-    interval = interval_of(bits, ixt_parts - ity_parts)
+    if parts is None:
+        errors = [e.diagnostics["se"] or 0.0 for e in (ixt, ity)]
+        interval: Interval | None = normal_interval(bits, math.hypot(*errors), LEVEL)
+    else:
+        interval = interval_of(bits, parts)
     flags = list(ixt.flags)
     error = interval.standard_error if interval else 0.0
     if direct is not None and abs(direct - bits) > 0.2 * LOG2_E + 3.0 * error:

@@ -64,6 +64,14 @@ def fold_interval(whole: float, parts: FloatArray, level: float = 0.95) -> Inter
     return _interval(whole, error, len(parts) - 1, float(parts.mean()) - whole, level)
 
 
+def normal_interval(whole: float, error: float, level: float = 0.95) -> Interval:
+    """Return the interval of an estimate whose standard error is known."""
+    from scipy.special import ndtri
+
+    half = float(ndtri(0.5 + 0.5 * level)) * error
+    return Interval(whole - half, whole + half, error, 0.0)
+
+
 def half_sampling_interval(
     estimate: Callable[[IntArray], float],
     n: int,

@@ -46,6 +46,8 @@ class NoiseInformation:
         The correction in it.
     bounds : tuple of float, optional
         Lower and upper bound in expectation, if the code before the noise is known.
+    bounds_error : float
+        Standard error of the lower bound for the recorded inputs, 0 without bounds.
     dimension : float
         Intrinsic dimension of the noisy code.
     k : int
@@ -59,6 +61,7 @@ class NoiseInformation:
     neighbor: float
     correction: float
     bounds: tuple[float, float] | None
+    bounds_error: float
     dimension: float
     k: int
     weights_norm: float
@@ -121,12 +124,13 @@ def noise_information(
         terms = entropy_terms(neighbor_distances(points[fold], few), q, _weights(few, q))
         parts.append((float(terms.mean()) + rest - reference_bias(size, few, q)) * LOG2_E)
     bounds = None
+    bounds_error = 0.0
     held = value
     if clean is not None:
         flat = np.full(neighbors, 1.0 / neighbors)
         control = entropy_terms(distances, q, flat)
         generator = np.random.default_rng(0) if rng is None else rng
-        low, high = mixture_bounds(clean, code, noise, control, generator)
+        low, high, bounds_error = mixture_bounds(clean, code, noise, control, generator)
         held = min(max(value, low), high)
         bounds = (low * LOG2_E, high * LOG2_E)
     return NoiseInformation(
@@ -135,6 +139,7 @@ def noise_information(
         neighbor=value * LOG2_E,
         correction=-bias * LOG2_E,
         bounds=bounds,
+        bounds_error=bounds_error * LOG2_E,
         dimension=dimension_from(distances[distances[:, 0] > 0]),
         k=neighbors,
         weights_norm=float(np.linalg.norm(weights)),
@@ -209,8 +214,10 @@ def mixture_bounds(
     noise: float,
     control: FloatArray,
     rng: np.random.Generator,
-) -> tuple[float, float]:
+) -> tuple[float, float, float]:
     """Return a lower and an upper bound on I(X;T_c), in nats, that hold in expectation.
+
+    The third number is the standard error of the lower bound from evaluating it at some samples.
 
     The density of the code is taken as the mixture of normals around the recorded codes. Its
     entropy is below the true one, since entropy is concave: this is I(X;T_c) if X takes only the
@@ -248,4 +255,5 @@ def mixture_bounds(
     with np.errstate(divide="ignore"):  # a point far from all others: no upper bound
         upper = scale + shift - np.log(others / (n - 1))
     lower = scale + shift - np.log(total / n)
-    return float(lower.mean()), float(upper.mean())
+    error = float(lower.std(ddof=1)) / math.sqrt(len(chosen))
+    return float(lower.mean()), float(upper.mean()), error

@@ -161,6 +161,17 @@ def test_relative_noise_hides_the_scale():
     assert fixed[1, "fc0"]["ixt"].bits > fixed[0, "fc0"]["ixt"].bits + 1.0
 
 
+def test_all_inputs_recorded_hold_at_most_their_logarithm(run):
+    sampled = cells(Compressed(noise=1e-3, dim=3), run)[1, "fc0"]["ixt"]
+    recorded = cells(Compressed(noise=1e-3, dim=3, population="recorded"), run)[1, "fc0"]
+    assert sampled.bits > math.log2(N) + 1
+    assert recorded["ixt"].bits == pytest.approx(math.log2(N), abs=0.3)
+    assert recorded["ixt"].bound_high == math.log2(N)
+    assert recorded["ixt_given_y"].bits == recorded["ixt"].bits - recorded["ity"].bits
+    assert "finite_population" in sampled.flags
+    assert "finite_population" in recorded["ixt"].flags
+
+
 def test_more_samples_than_wanted_are_drawn_from(run):
     cell = cells(Compressed(max_samples=300, dim=2), run)[0, "fc0"]
     for estimate in cell.values():
@@ -204,6 +215,7 @@ def test_parameters_are_written_and_read():
         ("noise_scale", (0.0,)),
         ("basis", "random"),
         ("max_samples", 10),
+        ("population", "known"),
     ],
 )
 def test_parameters_out_of_range_are_refused(parameter, value):
