@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from infoplane.cli.options import Verbosity, verbosity
 from infoplane.cli.progress import Progress
 from infoplane.errors import ExitCode, InfoplaneError, InputError, RunFileError
 
@@ -53,9 +54,10 @@ if TYPE_CHECKING:
 @click.option("--strict", is_flag=True, help="Exit with 5 if a cell failed.")
 @click.option("--wide", is_flag=True, help="Show all columns of the table.")
 @click.option("--overwrite", is_flag=True, help="Replace FILE if it exists.")
+@verbosity
 @click.pass_obj
 def analyze(
-    options: dict[str, int],
+    said: Verbosity,
     runs: tuple[str, ...],
     estimators: tuple[str, ...],
     output: str,
@@ -151,7 +153,7 @@ def analyze(
 
     try:
         with (
-            Progress("analyze", total, "cells", quiet=options["quiet"]) as progress,
+            Progress("analyze", total, "cells", quiet=said.quiet) as progress,
             processes(jobs) as executor,
         ):
             for measured in analysis.analyze(cells, chosen, executor, seed=seed):
@@ -173,7 +175,7 @@ def analyze(
     else:
         write_results(target, results)
         click.echo(summary(results, wide=wide))
-        if not options["quiet"]:
+        if not said.quiet:
             click.echo(f"wrote {output} ({len(rows):,} rows)", err=True)
     return ExitCode.PARTIAL if strict and progress.failed else ExitCode.OK
 

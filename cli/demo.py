@@ -9,6 +9,7 @@ import click
 
 from infoplane.cli.analyze import analyze
 from infoplane.cli.executors import processes
+from infoplane.cli.options import verbosity
 from infoplane.cli.plot import plot
 from infoplane.errors import RunFileError
 
@@ -23,6 +24,7 @@ _ESTIMATORS = ("binning", "compressed:max_samples=2000", "dse:max_samples=400")
 @click.option("--seeds", type=click.IntRange(1, 64), default=4, show_default=True, metavar="N")
 @click.option("--epochs", type=click.IntRange(1), default=600, show_default=True, metavar="N")
 @click.option("--overwrite", is_flag=True, help="Replace an earlier demo in DIR.")
+@verbosity
 @click.pass_context
 def demo(ctx: click.Context, output: str, seeds: int, epochs: int, overwrite: bool) -> None:
     """Train, record, analyze and plot the classic 12-bit network, offline.

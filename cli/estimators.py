@@ -6,9 +6,12 @@ from dataclasses import MISSING, fields
 
 import click
 
+from infoplane.cli.options import verbosity
+
 
 @click.command()
 @click.argument("name", required=False)
+@verbosity
 def estimators(name: str | None) -> None:
     """List the estimators, or the parameters of one.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import logging
 import os
 import signal
 import sys
@@ -14,6 +13,7 @@ from typing import Any, NoReturn
 import click
 
 from infoplane import __version__
+from infoplane.cli.options import verbosity
 from infoplane.errors import (
     DataError,
     EstimationError,
@@ -70,10 +70,8 @@ class _Commands(click.Group):
     context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "INFOPLANE"},
 )
 @click.version_option(__version__, "-V", "--version", prog_name="infoplane")
-@click.option("-q", "--quiet", count=True, help="No progress (-q), errors only (-qq).")
-@click.option("-v", "--verbose", count=True, help="More detail (-v), tracebacks (-vv).")
-@click.pass_context
-def cli(ctx: click.Context, quiet: int, verbose: int) -> None:
+@verbosity
+def cli() -> None:
     """Information-plane analysis of neural networks.
 
     How much does each layer keep of the input, I(X;T), how much does it tell about the label,
@@ -85,13 +83,6 @@ def cli(ctx: click.Context, quiet: int, verbose: int) -> None:
     infoplane analyze runs/s0 -o results.json
     infoplane plot results.json --report report.html
     """
-    ctx.obj = {"quiet": quiet, "verbose": verbose}
-    logging.basicConfig(
-        format="%(levelname)s: %(message)s",
-        level=logging.ERROR if quiet > 1 else logging.WARNING,
-        stream=sys.stderr,
-    )
-    logging.addLevelName(logging.WARNING, "warning")
 
 
 def main() -> NoReturn:
@@ -128,7 +119,7 @@ def _run(arguments: list[str]) -> int:
     except Exception as error:  # noqa: BLE001  - the last resort: say it in one line
         click.echo(
             f"error[IP900]: a bug in infoplane: {type(error).__name__}: {error}\n"
-            "  hint: run again with -vv before the command for the traceback, and report it",
+            "  hint: run again with -vv for the traceback, and report it",
             err=True,
         )
         if "-vv" in arguments:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from infoplane.cli.options import Verbosity, verbosity
 from infoplane.errors import InputError, NotFoundError, RunFileError
 
 
@@ -32,9 +33,10 @@ from infoplane.errors import InputError, NotFoundError, RunFileError
     help="Of the figures: png, svg, pdf, joined by commas.",
 )
 @click.option("--dpi", type=click.IntRange(50, 1200), default=200, show_default=True)
+@verbosity
 @click.pass_obj
 def plot(
-    options: dict[str, int],
+    said: Verbosity,
     results: str,
     figures: tuple[str, ...],
     output: str,

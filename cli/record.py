@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from infoplane.cli.options import Verbosity, verbosity
 from infoplane.cli.progress import Progress
 
 
@@ -57,9 +58,10 @@ from infoplane.cli.progress import Progress
 @click.option("--group", metavar="TEXT", help="Group of runs that differ in their seed alone.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Chooses the --samples rows.")
 @click.option("--overwrite", is_flag=True, help="Replace an earlier run in RUN.")
+@verbosity
 @click.pass_obj
 def record(
-    options: dict[str, int],
+    said: Verbosity,
     model_reference: str,
     checkpoints: tuple[str, ...],
     data_reference: str,
@@ -105,7 +107,7 @@ def record(
             overwrite=overwrite,
             provenance=provenance,
         ) as recorder,
-        Progress("record", len(found), "checkpoints", quiet=options["quiet"]) as progress,
+        Progress("record", len(found), "checkpoints", quiet=said.quiet) as progress,
     ):
         try:
             for _ in record_checkpoints(recorder, found, gradients=gradients):
