@@ -288,7 +288,8 @@ def _direct_conditional(code: FloatArray, noise: float, labels: IntArray) -> flo
         if size < max(5 * k, 20 * q, SMALLEST_SAMPLE):
             return None
         bias = reference_bias(int(size), k, q) * LOG2_E
-        total += size / n * (kozachenko_leonenko_entropy(code[labels == label], k) - bias)
+        members = code[labels == label]
+        total += size / n * (kozachenko_leonenko_entropy(members, k, whiten=True) - bias)
     return float(total) - noise_entropy(q, noise) * LOG2_E
 
 

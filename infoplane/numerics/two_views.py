@@ -86,9 +86,10 @@ def view_estimate(
     neighbors = k if k is not None else _KSG_NEIGHBORS if counted else _shuffle_neighbors(n, d)
 
     def measured(rows: IntArray | slice) -> float:
+        size = len(a[rows])
         if counted:
-            return ksg_mutual_information(a[rows], b[rows], neighbors)
-        fewer = min(neighbors, max(5, len(a[rows]) // 50))
+            return ksg_mutual_information(a[rows], b[rows], min(neighbors, size - 1))
+        fewer = min(neighbors, max(5, size // 50))
         return shuffle_difference(a[rows], b[rows], fewer, seed=seed)
 
     try:

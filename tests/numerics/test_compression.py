@@ -263,6 +263,13 @@ def test_few_samples_are_refused_with_a_reason(mode):
         assert "50 samples" in estimate.diagnostics["reason"]
 
 
+@pytest.mark.parametrize("mode", ["noise", "joint", "ksg"])
+def test_more_neighbors_than_a_fold_has_samples(mode):
+    activations, _ = labelled(300)
+    found = compressed_information(activations, inputs=activations[:, :2], mode=mode, k=100, dim=2)
+    assert math.isfinite(found.ixt.bits)
+
+
 def test_extrapolation_beyond_the_samples_is_flagged():
     layer = np.random.default_rng(0).normal(size=(1000, 8))
     found = compressed_information(layer, noise=1e-3, noisy=False)
