@@ -16,9 +16,8 @@ from infoplane.numerics.binning import (
     partition_information,
     partitioned,
     probe_symbols,
-    working_precision,
 )
-from infoplane.numerics.discrete import jackknife_error
+from infoplane.numerics.discrete import jackknife_error, working_precision
 from infoplane.records import Array, Estimate, LayerInfo, RunData
 
 RANGES = {

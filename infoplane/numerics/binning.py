@@ -10,7 +10,7 @@ import numpy as np
 
 from infoplane.errors import InputError
 from infoplane.numerics.discrete import (
-    CROWDED,
+    MOST_EDGES,
     DistinctValues,
     Symbols,
     bin_labels,
@@ -21,6 +21,7 @@ from infoplane.numerics.discrete import (
     joint_entropy,
     row_symbols,
     uniform_edges,
+    working_precision,
 )
 from infoplane.records import Array, FloatArray, checked_activations, class_ids
 
@@ -259,20 +260,6 @@ class Partition:
     out_of_range: float = 0.0
 
 
-def working_precision(activations: Array) -> Array:
-    """Return activations as float32 or float64, whichever holds them without rounding.
-
-    Raises
-    ------
-    InputError
-        If they are not a finite array (n_samples, n_units).
-    """
-    values = checked_activations(activations)
-    if values.dtype.itemsize < 4:
-        return values.astype(np.float32)
-    return values.astype(np.float64) if values.dtype.itemsize > 8 else values
-
-
 def partitioned(
     values: Array,
     mode: str,
@@ -351,7 +338,7 @@ def _adaptive(
     inner = [distinct_sorted(edges)[1:] for edges in found]
     outside = below / values.size
     merged = np.unique(np.concatenate(inner))
-    if len(bins) == 1 or len(merged) >= CROWDED:
+    if len(bins) == 1 or len(merged) > MOST_EDGES:
         for count, edges, used in zip(bins, found, inner, strict=True):
             yield Partition(count, bin_labels(values, used), edges, outside)
         return

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from infoplane.records import Array, FloatArray, IntArray
+from infoplane.records import Array, FloatArray, IntArray, checked_activations
 
 BLOCK = 1 << 16  # values compared at a time, so that they stay in the second-level cache
-LOOKED_UP = 1 << 21  # comparisons of values with edges above which a table is quicker
-CROWDED = 255  # label of a bucket that holds several edges
+TABLE_COST = 600_000  # comparisons that take as long as making the table of ``_looked_up``
+MOST_EDGES = 255  # of labels in one byte
 MAX_COUNTED = 1 << 22  # cells of a contingency table that are counted rather than sorted
 
 
@@ -42,6 +42,20 @@ class Symbols:
     def entropy(self) -> float:
         """Plug-in entropy in bits."""
         return entropy_of_counts(self.counts)
+
+
+def working_precision(activations: Array) -> Array:
+    """Return activations as float32 or float64, whichever holds them without rounding.
+
+    Raises
+    ------
+    InputError
+        If they are not a finite array (n_samples, n_units).
+    """
+    values = checked_activations(activations)
+    if values.dtype.itemsize < 4:
+        return values.astype(np.float32)
+    return values.astype(np.float64) if values.dtype.itemsize > 8 else values
 
 
 def entropy_of_counts(counts: IntArray) -> float:
@@ -203,13 +217,11 @@ def bin_labels(values: Array, edges: Array) -> Array:
     """
     edges = rounded_up(edges, values.dtype)
     flat = np.ascontiguousarray(values).reshape(-1)
-    if len(edges) > np.iinfo(np.uint8).max:
+    if len(edges) > MOST_EDGES:
         dtype = np.uint16 if len(edges) <= np.iinfo(np.uint16).max else np.uint32
         return np.searchsorted(edges, flat, side="right").astype(dtype).reshape(values.shape)
     labels = np.zeros(flat.size, dtype=np.uint8)
-    if flat.dtype == np.float32 and len(edges) < CROWDED and flat.size * len(edges) > LOOKED_UP:
-        _look_up(flat, edges, labels)
-    else:
+    if not (flat.dtype == np.float32 and _looked_up(flat, edges, labels)):
         _compare(flat, edges, labels)
     return labels.reshape(values.shape)
 
@@ -225,42 +237,41 @@ def _compare(values: Array, edges: Array, labels: Array) -> None:
             np.add(out, mask.view(np.uint8), out=out)
 
 
-def _look_up(values: Array, edges: Array, labels: Array) -> None:
-    """Set ``labels`` (n,) to how many edges are <= each float32 value (n,), by table.
+def _looked_up(values: Array, edges: Array, labels: Array) -> bool:
+    """Set ``labels`` (n,) to how many edges are <= each float32 value, where a table is quicker.
 
-    The upper 16 bits of a value name its bucket. A table says how many edges lie in lower buckets,
-    another which edge lies within; the values of buckets with several edges are compared.
+    The upper 16 bits of a value name its bucket. A table says how many edges lie in lower buckets;
+    those within the bucket are found by bisection. Return False, with nothing done, if comparing
+    all edges is quicker.
     """
     edges = edges + np.float32(0)  # -0.0 becomes 0.0
     prefix = (edges.view(np.uint32) >> 16).astype(np.int64)
     rank = np.where(prefix < 1 << 15, prefix + (1 << 15), (1 << 16) - 1 - prefix)  # ascending
-    lower = np.repeat(
-        np.arange(len(edges) + 1, dtype=np.uint8), np.diff(rank, prepend=-1, append=(1 << 16) - 1)
-    )
-    within = np.full(1 << 16, np.inf, dtype=np.float32)
-    within[rank] = edges
-    crowded = rank[1:][rank[1:] == rank[:-1]]
-    lower[crowded], within[crowded] = CROWDED, np.inf
-    lower, within = (
-        np.concatenate([table[1 << 15 :], table[: 1 << 15][::-1]]) for table in (lower, within)
-    )
-    size = min(BLOCK, values.size)
+    rounds = int(np.unique(rank, return_counts=True)[1].max(initial=0)).bit_length()
+    if values.size * (len(edges) - 30 - 12 * rounds) < TABLE_COST:
+        return False
+    numbers = np.arange(len(edges) + 1, dtype=np.uint8)
+    lower = np.repeat(numbers, np.diff(rank, prepend=-1, append=(1 << 16) - 1))
+    lower = np.concatenate([lower[1 << 15 :], lower[: 1 << 15][::-1]])
+    padded = np.append(edges, np.full(1 << rounds, np.inf, dtype=np.float32))
+    size = min(BLOCK // 4, values.size)
     plain, limit = np.empty(size, dtype=np.float32), np.empty(size, dtype=np.float32)
+    found, probed = np.empty(size, dtype=np.intp), np.empty(size, dtype=np.intp)
     above = np.empty(size, dtype=bool)
-    for start in range(0, values.size, BLOCK):
-        out = labels[start : start + BLOCK]
-        n = len(out)
-        np.add(values[start : start + BLOCK], np.float32(0), out=plain[:n])
-        bucket = (plain[:n].view(np.uint32) >> 16).astype(np.intp)
-        np.take(lower, bucket, out=out, mode="clip")
-        np.take(within, bucket, out=limit[:n], mode="clip")
-        np.greater_equal(plain[:n], limit[:n], out=above[:n])
-        np.add(out, above[:n].view(np.uint8), out=out)
-        if len(crowded):
-            places = np.flatnonzero(out == CROWDED)
-            counted = np.zeros(len(places), dtype=np.uint8)
-            _compare(plain[places], edges, counted)
-            out[places] = counted
+    for start in range(0, values.size, size):
+        n = min(size, values.size - start)
+        v, e, k, i, up = plain[:n], limit[:n], found[:n], probed[:n], above[:n]
+        np.add(values[start : start + n], np.float32(0), out=v)
+        np.copyto(i, v.view(np.uint32) >> 16)
+        np.copyto(k, np.take(lower, i, mode="clip"))
+        for power in range(rounds - 1, -1, -1):
+            np.add(k, (1 << power) - 1, out=i)
+            np.take(padded, i, out=e, mode="clip")
+            np.greater_equal(v, e, out=up)
+            np.multiply(up, 1 << power, out=i, dtype=np.intp)
+            np.add(k, i, out=k)
+        labels[start : start + n] = k
+    return True
 
 
 def coarsened(labels: Array, edges: Array, kept: Array) -> Array:
@@ -311,20 +322,23 @@ class DistinctValues:
     """
 
     def __init__(self, ordered: Array) -> None:
+        changed = _changed(ordered)
         self._ordered = ordered
-        self._changed = _changed(ordered)
-        self._n = int(np.count_nonzero(self._changed))
+        self._n = int(np.count_nonzero(changed))
+        self._few = 2 * self._n < len(ordered)
+        self._places = np.flatnonzero(changed if self._few else ~changed)
+        if not self._few:
+            self._places -= np.arange(len(self._places))  # ranks that come after each repeat
 
     def __len__(self) -> int:
         return self._n
 
     def __getitem__(self, ranks: IntArray) -> Array:
         """Return the values of these ranks, counted from 0."""
-        if 2 * self._n < len(self._ordered):
-            return np.take(self._ordered, np.flatnonzero(self._changed)[ranks])
-        repeats = np.flatnonzero(~self._changed)
-        repeats -= np.arange(len(repeats))  # ranks that come after each repeated value
-        return np.take(self._ordered, ranks + np.searchsorted(repeats, ranks, side="right"))
+        if self._few:
+            return np.take(self._ordered, self._places[ranks])
+        repeats = np.searchsorted(self._places, ranks, side="right")
+        return np.take(self._ordered, ranks + repeats)
 
 
 def equal_count_edges(distinct: Array | DistinctValues, bins: int) -> Array:
