@@ -14,7 +14,7 @@ from infoplane.cli.plot import plot
 from infoplane.errors import RunFileError
 
 _LAYERS = ("tanh*", "output")
-_ESTIMATORS = ("binning", "compressed:max_samples=2000", "dse:max_samples=400")
+_ESTIMATORS = ("binning", "compressed:max_samples=2000", "dse:max_samples=500")
 
 
 @click.command()
@@ -90,7 +90,8 @@ def _train_and_record(seed: int, folder: Path, epochs: int) -> float:
     with Recorder(
         build(), probe(), run, layers=_LAYERS, batch_size=4096, provenance=provenance
     ) as recorder:
-        for _ in record_checkpoints(recorder, find_checkpoints([str(checkpoints / "*.pt")])):
+        found = find_checkpoints([str(checkpoints / "*.pt")])
+        for _ in record_checkpoints(recorder, found, gradients=True):
             pass
     return metrics["test_accuracy"]
 

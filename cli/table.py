@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -55,7 +56,8 @@ def render(columns: Sequence[Column], *, limit: int | None) -> list[str]:
         for row in rows
     ]
     if hidden:
-        lines.append(f"({', '.join(hidden)} hidden at {limit} columns; --wide shows all)")
+        order = [column.title for column in columns if column.title in hidden]
+        lines.append(f"({', '.join(order)} hidden at {limit} columns; --wide shows all)")
     return lines
 
 
@@ -63,23 +65,22 @@ def summary(results: Mapping[str, Any], *, wide: bool = False) -> str:
     """Return what was measured: a header, one table per group of runs, notes on warnings."""
     limit = None if wide else width()
     lines = _header(results)
-    groups = dict.fromkeys(_group(recording) for recording in results["recordings"])
-    for group in groups:
-        for estimator, quantity in _main_quantities(results):
-            table = _group_table(results, group, estimator, quantity)
-            if table:
-                lines += ["", *render(table, limit=limit)]
-                lines.append(_caption(results, group, estimator))
-                break
+    for group in dict.fromkeys(_group(recording) for recording in results["recordings"]):
+        main = _main_quantity(results, group)
+        if main is not None:
+            lines += ["", *render(_group_table(results, group, *main), limit=limit)]
+            lines += textwrap.wrap(_caption(results, group, main[0]), limit or 100)
     for number, warning in enumerate(results["warnings"], 1):
-        layers = ", ".join(map(str, warning.get("layers", [])[:6]))
-        more = ", …" if len(warning.get("layers", [])) > 6 else ""
-        lines.append(
-            f"[{number}] {warning['code']} {warning['message']}: "
-            f"{warning['count']:,} values ({printable(layers)}{more})"
-        )
-        if warning.get("hint"):
-            lines.append(f"    {warning['hint']}")
+        names = [printable(str(name)) for name in warning.get("layers", [])]
+        layers = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if names[6:] else "")
+        text = f"{warning['code']} {warning['message']}: {warning['count']:,} values ({layers})"
+        for part in (text, warning.get("hint")):
+            if part:
+                mark = f"[{number}] " if part is text else "    "
+                filled = textwrap.wrap(
+                    part, limit or 100, initial_indent=mark, subsequent_indent="    "
+                )
+                lines += filled
     return plain("\n".join(lines))
 
 
@@ -108,15 +109,19 @@ def _caption(results: Mapping[str, Any], group: str, estimator: str) -> str:
     return f"bits, {entry['name']} ({printable(estimator)}), {over}; n/m: estimators that agree"
 
 
-def _main_quantities(results: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return (estimator, quantity) pairs, the one to tabulate first."""
-    found = [
-        (entry["id"], quantity)
-        for quantity in ("ixt", "dse", "ht")
-        for entry in results["estimators"]
-        if quantity in entry["quantities"]
-    ]
-    return sorted(found, key=lambda pair: pair[1] != "ixt")
+def _main_quantity(results: Mapping[str, Any], group: str) -> tuple[str, str] | None:
+    """Return estimator and quantity to tabulate: I(X;T) before DSE, the least saturated first."""
+    found: dict[tuple[str, str], int] = {}
+    for phase in results["phases"]:
+        if phase["group"] == group and phase["quantity"] in ("ixt", "dse"):
+            key = phase["estimator"], phase["quantity"]
+            found[key] = found.get(key, 0) + (phase["verdict"] == "saturated")
+    layers = len({phase["layer"] for phase in results["phases"] if phase["group"] == group})
+
+    def rank(key: tuple[str, str]) -> tuple[bool, bool]:
+        return found[key] == layers, key[1] != "ixt"
+
+    return min(found, key=rank, default=None)
 
 
 def _group_table(
@@ -127,8 +132,6 @@ def _group_table(
         for phase in results["phases"]
         if (phase["group"], phase["estimator"], phase["quantity"]) == (group, estimator, quantity)
     }
-    if not phases:
-        return []
     units = {
         layer["name"]: layer["units"]
         for recording in results["recordings"]

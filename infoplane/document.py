@@ -33,14 +33,18 @@ _FLAG_WARNINGS = {
                   "record more samples, or lower the resolution"),
     "sparse": ("IP202", "most samples have a state of their own: I(T;Y) near H(Y) is trivial",
                "record more samples, or lower the resolution"),
-    "out_of_range": ("IP203", "activations outside the range of the bins",
-                     "use mode=ebab, or give the range"),
+    "out_of_range": ("IP203", "activations outside the bins, or values outside their bounds",
+                     "see diag of each row; for bins, use mode=ebab or give the range"),
     "failed": ("IP204", "cells without a number", "the reason stands in diag of each row"),
     "nonfinite": ("IP205", "layers with NaN or inf", "the training diverged at these steps"),
     "null_dominates": ("IP206", "I(T;Y) is mostly what shuffled labels give too",
                        "read it against its null, in diag of each row"),
     "large_compression_loss": ("IP207", "compression may have lost much of the information",
                                "raise dim, or read the value as a lower bound"),
+    "finite_population": ("IP208", "more bits than N samples can hold: a density extrapolated",
+                          "read it as a property of the input distribution, or raise the noise"),
+    "degenerate": ("IP209", "the bandwidth is far above the spread: the spectrum has collapsed",
+                   "use sigma=median"),
 }  # fmt: skip
 
 

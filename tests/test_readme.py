@@ -6,13 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from infoplane.estimators import estimator_names
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-SETS_UP = ("make ", "python3 -m pip install")  # .ci/run has run these
+SETS_UP = ("make ", "python3 -m pip install")  # .ci/run runs these
 
 
 def test_readme_names_every_command_and_estimator():
@@ -31,12 +29,6 @@ def test_links_lead_somewhere():
     assert links
     for link in links:
         assert link.startswith("https://") or (root / link).exists(), link
-
-
-@pytest.mark.slow
-def test_demo_as_printed(tmp_path):
-    _bash("infoplane demo", tmp_path)
-    assert (tmp_path / "infoplane-demo" / "report.html").exists()
 
 
 def test_commands_run_in_the_order_of_the_page(tmp_path):
