@@ -15,7 +15,7 @@ Array: TypeAlias = NDArray[Any]
 FloatArray: TypeAlias = NDArray[np.float64]
 IntArray: TypeAlias = NDArray[np.int64]
 
-BoundName: TypeAlias = Literal["log2_n", "h_y", "log2_k", "capacity", "none"]
+BoundName: TypeAlias = Literal["log2_n", "h_y", "log2_k", "log2_n_c", "capacity", "none"]
 IntervalMethod: TypeAlias = Literal[
     "bootstrap", "subsample", "jackknife", "analytic", "bracket", "none"
 ]
