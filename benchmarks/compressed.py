@@ -400,6 +400,21 @@ def coverage(quick: bool) -> None:
             covered = np.mean([row[scheme].low <= center <= row[scheme].high for row in found])
             cells.append(f"{size / spread:10.2f} {100 * covered:8.1f} %")
         print(f"{name:29s} {spread:.4f} {cells[0]}    {cells[1]}")
+    reported = (("as reported, normal", fixed, 0.3), ("as reported, saturated", saturated, 0.1))
+    for name, drawn, share in reported:
+        rows = []
+        for seed in range(replicates):
+            rng = np.random.default_rng([14, seed])
+            clean = drawn(rng)  # noise of the same size is in it already, and is part of the input
+            noisy = clean + share * rng.normal(size=clean.shape)
+            folds = disjoint_folds(n, 10, rng)
+            value = noise_information(noisy, share, None, folds, clean, rng)
+            rows.append((value.bits, fold_interval(value.bits, value.parts)))
+        center = float(np.mean([row[0] for row in rows]))
+        spread = float(np.std([row[0] for row in rows], ddof=1))
+        size = math.sqrt(np.mean([row[1].standard_error ** 2 for row in rows]))
+        covered = np.mean([row[1].low <= center <= row[1].high for row in rows])
+        print(f"{name:29s} {spread:.4f} {size / spread:10.2f} {100 * covered:8.1f} %")
 
 
 def timed(work: Callable[[], object]) -> float:

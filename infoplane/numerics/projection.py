@@ -15,6 +15,7 @@ COVARIANCE_UNITS = 1500
 
 _CHUNK_VALUES = 1_000_000  # activations held at once in double precision
 _LANCZOS_UNITS = 300  # a full decomposition is quicker below
+_SHIFT_ROWS = 100  # of the first chunk; their mean is near enough to that of all
 _OVERSAMPLING = 8
 _POWER_ITERATIONS = 4
 
@@ -143,14 +144,17 @@ def _from_covariance(chunks: Chunks, n_units: int, kept: int) -> PrincipalBasis:
     shift: FloatArray | None = None
     products = np.zeros((n_units, n_units), order="F")
     sums = np.zeros(n_units)
+    buffer = np.empty((0, n_units))
     n = 0
     for chunk in chunks():
         if shift is None:  # products of large offsets would cancel
-            shift = chunk.mean(axis=0, dtype=np.float64)
-        centred = chunk.astype(np.float64) - shift
+            shift = chunk[:_SHIFT_ROWS].mean(axis=0, dtype=np.float64)
+        if len(chunk) > len(buffer):
+            buffer = np.empty((len(chunk), n_units))
+        centred = np.subtract(chunk, shift, out=buffer[: len(chunk)], dtype=np.float64)
         # The transposed view is in Fortran order: no copy, and half the work of a product.
         products = dsyrk(1.0, centred.T, beta=1.0, c=products, overwrite_c=1)
-        sums += centred.sum(axis=0)
+        sums += np.ones(len(chunk)) @ centred
         n += len(chunk)
     if shift is None or n < 2:
         raise InputError(f"expected at least 2 samples, got {n}")
