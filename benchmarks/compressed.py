@@ -216,7 +216,8 @@ def copulas(quick: bool) -> None:
                     )
                 mean, spread = np.mean(values, axis=0), np.std(values, axis=0, ddof=1)
                 worse = abs(mean[0]) - abs(mean[1]) > 3 * math.hypot(*spread)
-                print(f"{name:12s} {d}+{d} {truth:7.2f}   {mean[0]:+7.3f} ± {spread[0]:.3f}"
+                print(f"{name:12s} {x.shape[1]}+{y.shape[1]} {truth:7.2f}"
+                      f"   {mean[0]:+7.3f} ± {spread[0]:.3f}"
                       f"      {mean[1]:+7.3f} ± {spread[1]:.3f}"
                       f" {'WORSE' if worse else ''}")  # fmt: skip
 
