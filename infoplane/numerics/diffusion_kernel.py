@@ -44,7 +44,7 @@ class PointCloud:
         """Root mean square distance of two different points, in original units."""
         if self.n < 2:
             return 0.0
-        square = float((self.points * self.points).sum())
+        square = float(_square_norms(self.points).sum())
         return self.unit * float(np.sqrt(2.0 * square / (self.n - 1)))
 
     def rows(self, index: Tensor) -> PointCloud:
@@ -66,6 +66,11 @@ class Bandwidth:
 def array_module(array: Tensor) -> Any:
     """Return the module that computes on ``array``: numpy or torch."""
     return np if isinstance(array, np.ndarray) else sys.modules["torch"]
+
+
+def _square_norms(points: Tensor) -> Tensor:
+    """Return the squared norms of rows, without a temporary of their size."""
+    return array_module(points).einsum("ij,ij->i", points, points)
 
 
 def checked_points(x: Tensor, *, name: str = "x") -> Tensor:
@@ -113,7 +118,7 @@ def point_cloud(x: Tensor, sigma: Sigma) -> PointCloud:
     points = points * (1 / unit)
     zero_rows = 0
     if sigma == "l2":
-        length = (points * points).sum(1) ** 0.5
+        length = _square_norms(points) ** 0.5
         zero_rows = int((length == 0).sum())
         length[length == 0] = 1.0
         points, unit = points / length[:, None], 1.0
@@ -194,7 +199,7 @@ def median_distance(cloud: PointCloud) -> float:
         return 0.0
     if cloud.n > _MEDIAN_DOUBLE:
         points, xp = cloud.points, array_module(cloud.points)
-        squares = (points * points).sum(1)
+        squares = _square_norms(points)
         if float(squares.max()) < 1e3 * float(squares.mean()):
             cloud = replace(cloud, points=points.astype(np.float32) if xp is np else points.float())
     pairs = cloud.n * (cloud.n - 1) // 2
@@ -237,7 +242,7 @@ def _half_square_blocks(
     ``merge``, rows that are closer than that count as equal.
     """
     xp = array_module(points)
-    half = (points * points).sum(1) * 0.5
+    half = 0.5 * _square_norms(points)
     ones = xp.ones_like(half)
     if xp is np and len(points) <= 2 * _BLOCK:  # one product that BLAS does by half
         block = points @ points.T
@@ -277,7 +282,7 @@ def gaussian_kernel(cloud: PointCloud, sigma: float, dtype: str = "float64") -> 
     """
     xp = array_module(cloud.points)
     points = cloud.points * (cloud.unit / sigma)
-    largest = float((points * points).sum(1).max())
+    largest = float(_square_norms(points).max())
     if dtype == "float32" and largest < 200:  # beyond, float32 distances cost digits
         points = points.astype(np.float32) if xp is np else points.float()
     kind = getattr(xp, dtype)
