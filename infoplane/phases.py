@@ -121,6 +121,23 @@ def layer_verdicts(phases: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str],
     return verdicts
 
 
+def run_changes(curve: Curves) -> dict[str, float]:
+    """Return last - peak of each run in bits, the peak of a run chosen on the other runs.
+
+    Runs without numbers are left out; there is nothing below two checkpoints in common.
+    """
+    runs = [
+        run for run, row in zip(curve.runs, curve.values, strict=True) if np.isfinite(row).any()
+    ]
+    values = curve.filled()
+    common = np.isfinite(values).all(axis=0)
+    if not len(values) or common.sum() < 2:
+        return {}
+    values, steps = values[:, common], curve.steps[common]
+    peaks, _, _ = _held_out_peaks(curve, values, steps, 0.0)
+    return dict(zip(runs, (values[:, -1] - peaks).tolist(), strict=True))
+
+
 def smallest_change(bound: float | None) -> float:
     """Return the smallest change that counts, in bits, of a quantity with this upper bound."""
     if bound is None or bound <= 0:

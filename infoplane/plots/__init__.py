@@ -17,28 +17,30 @@ from infoplane.errors import InputError, RunFileError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from infoplane.plots.view import View
+
 FIGURES: dict[str, str] = {
     "plane": "infoplane.plots.plane:plane",
     "steps": "infoplane.plots.steps:steps",
     "compression": "infoplane.plots.compression:compression",
     "spectral": "infoplane.plots.steps:spectral",
+    "agreement": "infoplane.plots.agreement:agreement",
     "heat": "infoplane.plots.heat:heat",
+    "gap": "infoplane.plots.gap:gap",
+    "gradients": "infoplane.plots.gradients:gradients",
 }
 """Figures by name, as ``module:function``."""
-
-DEFAULT = ("plane", "steps", "compression", "spectral")
-"""Figures that are drawn when none is named, where the results hold what they need."""
 
 FORMATS = ("png", "svg", "pdf")
 
 
-def draw(results: Mapping[str, Any], name: str, **options: Any) -> Figure:
+def draw(results: Mapping[str, Any] | View, name: str, **options: Any) -> Figure:
     """Draw a figure by name.
 
     Parameters
     ----------
-    results : mapping
-        A results document.
+    results : mapping or View
+        A results document; a `infoplane.plots.view.View` of it saves time over many figures.
     name : str
         A key of `FIGURES`.
     **options : object

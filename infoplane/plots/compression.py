@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from infoplane.errors import NotFoundError
 from infoplane.phases import LayerVerdict, layer_verdicts
 from infoplane.plots import style as look
-from infoplane.plots.titles import figure_titled, wrapped
+from infoplane.plots.titles import figure_titled
 from infoplane.plots.view import View, middle_cut, short_names
 
 VERDICT_COLOURS = {
@@ -103,7 +103,7 @@ def compression(
         ]
         figure_titled(
             figure, f"Compression by layer — {middle_cut(look.drawable(group), 48)}",
-            view.subtitle(group), wrapped(_notes(phases)), handles,
+            view.subtitle(group), _notes(phases), handles,
         )  # fmt: skip
         return figure
 

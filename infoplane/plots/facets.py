@@ -125,7 +125,7 @@ def planes(
         _outer_labels(grid)
         every = [p for some in paths for p in some]
         _finish(
-            figure, axes, norm, every, title, subtitle, "", plane_legend(every, seeds, band=bounds)
+            figure, axes, norm, every, title, subtitle, [], plane_legend(every, seeds, band=bounds)
         )
         for label in write:
             label()
@@ -173,13 +173,13 @@ def _by_layer(
     values = np.concatenate([p.mean for p in paths])
     _limit_all(axes, view, group, values, bounds=bounds)
     _outer_labels(grid)
-    note = ""
+    notes = []
     if len(shown) < len(paths):
-        note = f"{len(shown)} of {len(paths)} layers shown; --layers chooses others."
+        notes = [f"{len(shown)} of {len(paths)} layers shown; --layers chooses others."]
     title = f"Information plane by layer — {middle_cut(look.drawable(group), 48)}"
     others = Line2D([], [], color=look.hair(), linewidth=2, label="all layers")
     handles = [*plane_legend(shown, seeds, band=bounds, chains=False), others]
-    _finish(figure, axes, norm, shown, title, view.subtitle(group, estimator), note, handles)
+    _finish(figure, axes, norm, shown, title, view.subtitle(group, estimator), notes, handles)
     return figure
 
 
@@ -232,9 +232,9 @@ def _finish(
     paths: Sequence[Path],
     title: str,
     subtitle: str,
-    note: str,
+    notes: Sequence[str],
     handles: Sequence[Artist],
 ) -> None:
     if len({int(s) for p in paths for s in p.steps}) > 1:
         time_bar(axes, norm, paths)
-    figure_titled(figure, title, subtitle, note, handles)
+    figure_titled(figure, title, subtitle, notes, handles)

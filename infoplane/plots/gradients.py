@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 
 from infoplane.errors import NotFoundError
 from infoplane.plots import style as look
-from infoplane.plots.titles import figure_titled, wrapped
+from infoplane.plots.titles import figure_titled
 from infoplane.plots.view import View, evenly, middle_cut, short_names
 
 MAX_COLUMNS = 8
@@ -83,7 +83,7 @@ def gradients(
         notes.append("Such a drop is seen in networks that do not compress as well: no cause.")
         figure_titled(
             figure, f"Gradient phases — {middle_cut(look.drawable(group), 48)}",
-            view.subtitle(group), wrapped(notes), handles,
+            view.subtitle(group), notes, handles,
         )  # fmt: skip
         return figure
 

@@ -17,7 +17,7 @@ from infoplane.curves import Curves
 from infoplane.errors import InputError, NotFoundError
 from infoplane.plots import style as look
 from infoplane.plots.titles import figure_titled
-from infoplane.plots.view import View, bound_label, middle_cut, short_names
+from infoplane.plots.view import View, bound_label, short_names
 from infoplane.records import QUANTITIES, FloatArray
 
 _MISSING = "#CDD3DA"
@@ -91,12 +91,10 @@ def heat(
         bar.set_label(f"{QUANTITIES[quantity]}  [bits]")
         bar.outline.set_linewidth(0.5)
         bound = max((c.bound for c in found if c.bound is not None), default=None)
-        note = "" if bound is None else f"ceiling: {bound_label(found[0].bound_name, bound)}"
-        figure_titled(
-            figure, f"{QUANTITIES[quantity]} by layer and step — "
-            f"{middle_cut(look.drawable(group), 40)}",
-            view.subtitle(group, estimator), note, _legend(found, view, group, estimator, quantity),
-        )  # fmt: skip
+        notes = [] if bound is None else [f"Ceiling: {bound_label(found[0].bound_name, bound)}."]
+        title = f"{QUANTITIES[quantity]} by layer and step — {look.drawable(group)}"
+        handles = _legend(found, view, group, estimator, quantity)
+        figure_titled(figure, title, view.subtitle(group, estimator), notes, handles)
         return figure
 
 

@@ -38,6 +38,8 @@ def laid_out(figure: Figure) -> None:
     engine = figure.get_layout_engine()
     if engine is not None:
         engine.execute(figure)
+    for ax in figure.axes:
+        ax.apply_aspect()
 
 
 def place(

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from infoplane.errors import NotFoundError
 from infoplane.phases import LayerVerdict, layer_verdicts
-from infoplane.plots import html
+from infoplane.plots import draw, html
 from infoplane.plots.compression import compression
 from infoplane.plots.facets import MAX_LAYERS, plane_figure
 from infoplane.plots.heat import heat
@@ -23,6 +24,23 @@ from infoplane.records import QUANTITIES
 
 _VECTOR_LAYERS = 12
 """Figures of more layers are embedded as PNG."""
+
+
+_FURTHER = {
+    "agreement": (
+        "Agreement of estimators",
+        "Change of each layer by one estimator against another; the numbers are in the table of "
+        "all estimators and quantities.",
+    ),
+    "gap": (
+        "Compression and generalisation",
+        "Change of each run against its generalisation gap, with rank correlations per layer.",
+    ),
+    "gradients": (
+        "Gradient phases",
+        "Mean and spread of the gradient over the norm of the weights, by training step and layer.",
+    ),
+}
 
 
 def group_sections(view: View, group: str, number: int) -> list[Section]:
@@ -73,6 +91,12 @@ def group_sections(view: View, group: str, number: int) -> list[Section]:
         for i, estimator in enumerate(spectra)
     ]  # fmt: skip
     found.append(("spectral", "Diffusion spectral entropy", figures))
+    for name, (heading, text) in _FURTHER.items():
+        try:
+            drawn = draw(view, name, group=group)
+        except NotFoundError:
+            continue
+        found.append((name, heading, [embed(drawn, name, heading, text)]))
     found = [section for section in found if section[2]]
     if found:
         found[0][2].append(_curve_download(view, group))

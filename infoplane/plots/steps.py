@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from infoplane.curves import Curves
 from infoplane.errors import NotFoundError
 from infoplane.plots import style as look
-from infoplane.plots.titles import figure_titled, wrapped
+from infoplane.plots.titles import figure_titled
 from infoplane.plots.view import View, bound_label, broken, evenly, middle_cut, short_names
 from infoplane.records import QUANTITIES
 
@@ -125,7 +125,7 @@ def _panels(
             look.step_axis(ax.xaxis, every, n_ticks=5 if len(names) < 5 else 4)
         figure_titled(
             figure, f"{title} — {middle_cut(look.drawable(group), 48)}",
-            view.subtitle(group, estimator), wrapped([*_notes(view, group, estimator, rows), note]),
+            view.subtitle(group, estimator), [*_notes(view, group, estimator, rows), note],
         )  # fmt: skip
         return figure
 
@@ -149,11 +149,11 @@ def _columns(
 def _head(ax: Axes, name: str, units: int | None, phase: Mapping[str, Any], n_columns: int) -> None:
     """Write layer and change above a column."""
     change, saturated = phase.get("change"), phase.get("verdict") == "saturated"
-    narrow = n_columns >= NARROW
+    narrow, small = n_columns >= NARROW, look.font_size("legend.fontsize")
     text = f"{name} ({units})" if units is not None and not narrow else name
     size = look.font_size("xtick.labelsize" if narrow else "axes.labelsize")
-    text = broken(text, int(84 / n_columns / size * 8))
-    ax.set_title(text, loc="left", fontsize=size, pad=16, linespacing=1.15)
+    text = broken(text, look.letters(ax.figure.figure.get_figwidth() * 0.87 / n_columns, size))
+    ax.set_title(text, loc="left", fontsize=size, pad=7 + 1.2 * small, linespacing=1.15)
     if change is None and not saturated:
         return
     below = "saturated" if saturated else f"{look.bits(change, sign=True)} bits"

@@ -14,6 +14,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib import font_manager, patheffects
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.colors import Colormap, LinearSegmentedColormap
@@ -161,15 +162,27 @@ def paper() -> str:
     return str(mpl.rcParams["figure.facecolor"])
 
 
-def legend_below(ax: Axes, handles: list[Any], *, n_columns: int = 3) -> None:
+def letters(width: float, size: float, *, bold: bool = False) -> int:
+    """Return about how many letters of ``size`` points fit in ``width`` inches."""
+    return max(8, int(width * 72 / size / (0.64 if bold else 0.56)))
+
+
+def legend_columns(handles: Sequence[Artist], width: float) -> int:
+    """Return how many columns of a legend fit in ``width`` inches, at most 3."""
+    longest = max((len(str(handle.get_label())) for handle in handles), default=0)
+    room = width * 72 / font_size("legend.fontsize")
+    return max(1, min(3, int(room / (0.55 * longest + 4.2))))
+
+
+def legend_below(ax: Axes, handles: Sequence[Artist]) -> None:
     """Add a legend under the label of the horizontal axis, flush with the axes."""
     drop = ScaledTranslation(0, -31 * font_size("font.size") / 8 / 72, ax.figure.dpi_scale_trans)
     ax.legend(
-        handles=handles,
+        handles=list(handles),
         loc="upper left",
         bbox_to_anchor=(0, 0),
         bbox_transform=ax.transAxes + drop,
-        ncols=n_columns,
+        ncols=legend_columns(handles, ax.figure.figure.get_figwidth() - 0.8),
         borderaxespad=0,
         borderpad=0,
         columnspacing=1.6,
@@ -194,7 +207,9 @@ def time_colours() -> Colormap:
 
 
 def canvas(width: str | float = "double", height: float = 4.3) -> Figure:
-    """Return an empty figure, ``width`` a name of `SIZES` or inches, ``height`` in inches.
+    """Return an empty figure, ``width`` a name of `SIZES` or inches.
+
+    ``height`` is in inches for text of 8 points and grows with the text of the style.
 
     Raises
     ------
@@ -205,7 +220,7 @@ def canvas(width: str | float = "double", height: float = 4.3) -> Figure:
         if width not in SIZES:
             raise InputError(f"expected a size of {', '.join(SIZES)}, got {width!r}")
         width = SIZES[width]
-    return Figure(figsize=(width, height), layout="constrained")
+    return Figure(figsize=(width, height * font_size("font.size") / 8), layout="constrained")
 
 
 def drawable(text: str) -> str:

@@ -93,7 +93,8 @@ def test_sections_come_in_order(pages: dict[str, str]) -> None:
     headings = re.findall(r"<h2>(.*?)</h2>", pages["five"])
     assert headings == [
         "Information plane", "Compression by layer", "Over training",
-        "Diffusion spectral entropy", "Warnings", "Provenance",
+        "Diffusion spectral entropy", "Agreement of estimators", "Compression and generalisation",
+        "Warnings", "Provenance",
     ]  # fmt: skip
     assert "Diffusion spectral entropy" not in pages["binning_only"]
 

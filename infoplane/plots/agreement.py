@@ -1,0 +1,159 @@
+"""Do the estimators agree? The change of each layer, one estimator against another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
+
+from infoplane.errors import NotFoundError
+from infoplane.plots import style as look
+from infoplane.plots.generalization import spearman
+from infoplane.plots.labels import Label, laid_out, place
+from infoplane.plots.titles import figure_titled
+from infoplane.plots.view import View, middle_cut, short_names
+from infoplane.records import FloatArray
+
+_MAX_ESTIMATORS = 4
+_MAX_LABELS = 12
+
+
+def agreement(
+    results: Mapping[str, Any] | View,
+    *,
+    figure: Figure | None = None,
+    group: str | None = None,
+    layers: Sequence[str] | None = None,
+    style: str = "paper",
+    size: str | float = "double",
+) -> Figure:
+    """Draw the change of I(X;T) or DSE by each pair of estimators, in bits, a mark per layer.
+
+    Shaded where the two differ in sign. Saturated layers are left out. Of more than four
+    estimators the first four are drawn.
+
+    Parameters
+    ----------
+    results : mapping or View
+        A results document; its ``phases`` are drawn.
+    figure : Figure, optional
+        An empty figure to draw in; a new one by default.
+    group : str, optional
+        Group of runs; the first by default.
+    layers : sequence of str, optional
+        Layers to draw; all by default.
+    style, size : str
+        See `infoplane.plots.style`.
+
+    Raises
+    ------
+    NotFoundError
+        If fewer than two estimators have a change of the same layer.
+    """
+    with look.context(style):
+        view = View.of(results)
+        group = view.group(group)
+        changes: dict[str, dict[str, Mapping[str, Any]]] = {}
+        for p in view.phases.values():
+            if p["group"] != group or p["quantity"] not in ("ixt", "dse"):
+                continue
+            if p["verdict"] == "saturated" or p["change"] is None:
+                continue
+            if layers is None or p["layer"] in layers:
+                changes.setdefault(p["estimator"], {})[p["layer"]] = p
+        chosen = sorted(changes, key=view.estimators(group=group).index)[:_MAX_ESTIMATORS]
+        pairs = [
+            (a, b) for a, b in combinations(chosen, 2) if changes[a].keys() & changes[b].keys()
+        ]
+        if not pairs:
+            raise NotFoundError(
+                f"agreement needs two estimators with a change of the same layer of {group!r}",
+                hint="analyze with -e binning -e compressed -e dse, over two checkpoints or more",
+            )
+        columns = min(len(pairs), 3)
+        rows = -(-len(pairs) // columns)
+        if figure is None:
+            height = {1: 4.0, 2: 3.2, 3: 2.6}[columns]
+            figure = look.canvas(size, 0.9 + height * rows)
+        grid = figure.subplots(rows, columns, squeeze=False)
+        for ax in grid.ravel()[len(pairs) :]:
+            ax.set_visible(False)
+        titles = view.estimator_names(chosen)
+        order = view.layers(group)
+        pending = []
+        for ax, (a, b) in zip(grid.ravel(), pairs, strict=False):
+            common = [layer for layer in order if layer in changes[a] and layer in changes[b]]
+            found = [(changes[a][layer], changes[b][layer]) for layer in common]
+            _panel(ax, found, [order.index(layer) for layer in common])
+            names = [look.drawable(middle_cut(titles[e], 30)) for e in (a, b)]
+            ax.set_xlabel(f"{names[0]}  [bits]")
+            ax.set_ylabel(f"{names[1]}  [bits]")
+            points = np.array([[p["change"], q["change"]] for p, q in found])
+            ax.set_title(_spearman_text(points), loc="left", fontsize=look.font_size("font.size"),
+                         fontweight="normal")  # fmt: skip
+            pending.append((ax, common, points))
+        notes = ["Change of I(X;T) or DSE, peak to last.", "Shaded: the estimators differ in sign.",
+                 "Dashed: equal.", "Bars: 95 % intervals."]  # fmt: skip
+        figure_titled(
+            figure, f"Agreement of estimators — {middle_cut(look.drawable(group), 48)}",
+            view.subtitle(group), notes,
+        )  # fmt: skip
+        laid_out(figure)
+        for ax, common, points in pending:
+            _name(ax, common, points)
+        return figure
+
+
+def _panel(
+    ax: Axes, found: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]], at: Sequence[int]
+) -> None:
+    for (p, q), i in zip(found, at, strict=True):
+        ends = [[s["change_low"], s["change_high"]] for s in (p, q)]
+        if None not in ends[0]:
+            ax.plot(ends[0], [q["change"]] * 2, color=look.muted(), linewidth=0.8, zorder=2)
+        if None not in ends[1]:
+            ax.plot([p["change"]] * 2, ends[1], color=look.muted(), linewidth=0.8, zorder=2)
+        marker = look.LAYER_MARKERS[i % len(look.LAYER_MARKERS)]
+        ax.plot(
+            p["change"], q["change"], marker, color=look.QUANTITY_COLOURS["ixt"],
+            markeredgecolor=look.ink(), markeredgewidth=0.8, markersize=6, zorder=3,
+        )  # fmt: skip
+    low = min(ax.dataLim.x0, ax.dataLim.y0, 0.0)
+    high = max(ax.dataLim.x1, ax.dataLim.y1, 0.0)
+    low, high = look.padded(low, high, 0.06)
+    ax.set_xlim(low, high)
+    ax.set_ylim(low, high)
+    ax.set_aspect("equal")
+    for x, y in (((low, 0), (0, high)), ((0, high), (low, 0))):
+        ax.fill_between(x, *y, color="#D55E00", alpha=0.08, linewidth=0, zorder=0.3)
+    ax.plot([low, high], [low, high], color=look.ink(), linewidth=0.7, linestyle=(0, (4, 2)))
+    ax.axhline(0, color=look.ink(), linewidth=0.7, zorder=1)
+    ax.axvline(0, color=look.ink(), linewidth=0.7, zorder=1)
+
+
+def _name(ax: Axes, layers: Sequence[str], points: FloatArray) -> None:
+    if len(layers) > _MAX_LABELS:
+        return
+    names = short_names(layers)
+    reach = 3.5 * ax.figure.figure.dpi / 72
+    left, right = ax.get_xlim()
+    axes = [np.array([[left, 0.0], [right, 0.0]]), np.array([[0.0, left], [0.0, right]])]
+    drawn = [np.column_stack(line.get_data()) for line in ax.lines]
+    place(
+        ax,
+        [Label(names[n], [tuple(p)], look.ink()) for n, p in zip(layers, points, strict=True)],
+        lines=[*axes, *(line for line in drawn if len(line) > 1)],
+        boxes=[Bbox([at - reach, at + reach]) for at in ax.transData.transform(points)],
+        size=look.font_size("xtick.labelsize"),
+    )
+
+
+def _spearman_text(points: FloatArray) -> str:
+    rho = spearman(points)
+    layers = "1 layer" if len(points) == 1 else f"{len(points)} layers"
+    return layers if rho is None else f"Spearman {look.bits(rho)}, {layers}"
