@@ -52,7 +52,8 @@ def toy12() -> tuple[FloatArray, IntArray]:
     opposite = 1 - adjacent - two_apart - itself
 
     def active_pairs(relation: IntArray) -> IntArray:
-        return ((bits @ relation) * bits).sum(axis=1) // 2
+        pairs: IntArray = ((bits @ relation) * bits).sum(axis=1) // 2
+        return pairs
 
     k = bits.sum(axis=1)
     score = 23 * k + active_pairs(adjacent) - 5 * active_pairs(two_apart)
