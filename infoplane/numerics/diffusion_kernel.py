@@ -205,8 +205,8 @@ def median_distance(cloud: PointCloud) -> float:
     pairs = cloud.n * (cloud.n - 1) // 2
     ranks = np.array([(pairs - 1) // 2, pairs // 2])
     low, high = -np.inf, np.inf
-    if cloud.n > 2048:
-        every = -(-cloud.n // 1024)
+    if cloud.n > 1024:
+        every = -(-cloud.n // 512)
         sample = np.concatenate(list(_pair_values(cloud.rows(slice(None, None, every)))))
         low, high = np.quantile(sample, [0.44, 0.56])
     while True:

@@ -145,7 +145,7 @@ def test_rules_for_the_bandwidth(rule, expected, n):
     )
 
 
-@pytest.mark.parametrize(("n", "accuracy"), [(2500, 1e-12), (4500, 1e-6)])
+@pytest.mark.parametrize(("n", "accuracy"), [(1500, 1e-12), (2500, 1e-12), (4500, 1e-6)])
 def test_median_distance_of_many_points_is_not_sampled(n, accuracy):
     x = points(3, n=n, n_units=3) ** 3
     cloud = kernels.point_cloud(x, 1.0)
