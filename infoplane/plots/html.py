@@ -34,6 +34,7 @@ class Cell:
     number: bool = False
     markup: str = ""
     wrap: bool = False
+    title: str = ""
 
     def html(self) -> str:
         """Return the markup of the cell."""
@@ -55,7 +56,8 @@ def table(
         columns.append(f'<th scope="col"{" class=number" if number else ""}>{inner}</th>')
     body = []
     for first, *rest in rows:
-        head = f'<th scope="row">{first.markup or escape(first.text)}</th>'
+        full = f' title="{escape(first.title)}"' if first.title else ""
+        head = f'<th scope="row"{full}>{first.markup or escape(first.text)}</th>'
         body.append(f"<tr>{head}{''.join(cell.html() for cell in rest)}</tr>")
     return (
         f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(caption)}"><table>'

@@ -19,7 +19,7 @@ from infoplane.plots.html import Cell, table
 from infoplane.plots.report_sections import Section
 from infoplane.plots.steps import spectral, steps
 from infoplane.plots.style import bits
-from infoplane.plots.view import View
+from infoplane.plots.view import View, short_names
 from infoplane.records import QUANTITIES
 
 _VECTOR_LAYERS = 12
@@ -135,10 +135,11 @@ def _compression(view: View, group: str, embed: Callable[..., str]) -> list[str]
     main = next((p["estimator"] for p in sizes if p["quantity"] == "ixt"), sizes[0]["estimator"])
     quantity = next(p["quantity"] for p in sizes if p["estimator"] == main)
     units = view.units(group)
-    rows = []
-    for p in sizes:
-        if (p["estimator"], p["quantity"]) == (main, quantity):
-            rows.append(_main_row(view, p, units, verdicts[group, p["layer"]]))
+    of_main = [p for p in sizes if (p["estimator"], p["quantity"]) == (main, quantity)]
+    short = short_names([p["layer"] for p in of_main])
+    rows = [
+        _main_row(view, p, short[p["layer"]], units, verdicts[group, p["layer"]]) for p in of_main
+    ]
     label = "I(T;Y)#" if quantity == "ixt" else "DSMI(T;Y)#"
     heads = ["Layer", "Course", "First#", "Peak#", "Last#", "Change#", "95 % interval#",
              "Onset#", label, "Verdict", "All estimators"]  # fmt: skip
@@ -173,7 +174,7 @@ def _compression(view: View, group: str, embed: Callable[..., str]) -> list[str]
 
 
 def _main_row(
-    view: View, p: Mapping[str, Any], units: Mapping[str, int], joint: LayerVerdict
+    view: View, p: Mapping[str, Any], name: str, units: Mapping[str, int], joint: LayerVerdict
 ) -> list[Cell]:
     key = (p["group"], p["layer"], p["estimator"])
     curve = view.curves[(*key, p["quantity"])]
@@ -185,9 +186,8 @@ def _main_row(
     if joint.agree:
         together += f" {joint.agree} of {joint.of}"
     n_units = units.get(p["layer"])
-    name = p["layer"] if n_units is None else f"{p['layer']} ({n_units})"
     return [
-        Cell(name),
+        Cell(name if n_units is None else f"{name} ({n_units})", title=p["layer"]),
         Cell(markup=spark or "—"),
         *(_bits(p[name]) for name in ("first", "peak", "last")),
         *_change(p),

@@ -169,9 +169,14 @@ def letters(width: float, size: float, *, bold: bool = False) -> int:
 
 def legend_columns(handles: Sequence[Artist], width: float) -> int:
     """Return how many columns of a legend fit in ``width`` inches, at most 3."""
-    longest = max((len(str(handle.get_label())) for handle in handles), default=0)
     room = width * 72 / font_size("legend.fontsize")
-    return max(1, min(3, int(room / (0.55 * longest + 4.2))))
+    lengths = [len(str(handle.get_label())) for handle in handles]
+    for columns in (3, 2):
+        rows = math.ceil(len(lengths) / columns)
+        parts = [lengths[i : i + rows] for i in range(0, len(lengths), max(rows, 1))]
+        if sum(0.55 * max(part) + 4.2 for part in parts) <= room:
+            return columns
+    return 1
 
 
 def legend_below(ax: Axes, handles: Sequence[Artist]) -> None:

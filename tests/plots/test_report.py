@@ -114,7 +114,7 @@ def test_the_table_holds_the_numbers_of_the_phases(
         for p in shapes["five"]["phases"]
         if (p["layer"], p["estimator"], p["quantity"]) == ("fc5", "binning", "ixt")
     )
-    row = re.search(r'<tr><th scope="row">fc5 \(64\)</th>.*?</tr>', pages["five"])
+    row = re.search(r'<tr><th scope="row" title="fc5">fc5 \(64\)</th>.*?</tr>', pages["five"])
     assert row is not None
     assert f"{phase['peak']:.2f}" in row[0]
     assert f"{phase['change']:+.2f}".replace("-", "−") in row[0]
