@@ -181,6 +181,8 @@ class DiffusionSpectral(Estimator):
 
     def _entropy(self, space: DiffusionSpace, flags: tuple[str, ...]) -> list[Estimate]:
         found = space.entropy()
+        half_n = found.n // 2
+        half = space.entropy(np.sort(subset(found.n, half_n, self.seed))) if half_n > 1 else None
         estimates = []
         for which, t in enumerate(self.t):
             bits = float(found.bits[which])
@@ -200,7 +202,11 @@ class DiffusionSpectral(Estimator):
                     bound_name="log2_n",
                     n=found.n,
                     flags=set_flags(space, found, which) + flags,
-                    diagnostics={**set_diagnostics(space, found, which), "t": float(t)},
+                    diagnostics={
+                        **set_diagnostics(space, found, which),
+                        "t": float(t),
+                        "bits_of_half_the_samples": half and float(half.bits[which]),
+                    },
                 )
             )
         return estimates

@@ -91,6 +91,8 @@ def test_equals_the_functions_on_the_samples_it_chose(cell):
         assert half == pytest.approx(2.776445 * one.standard_error, rel=1e-5)
     assert found["dse"].flags == (*entropy.flags, "subsampled")
     assert found["dse"].bound_high == np.log2(300)
+    half = diffusion_spectral_entropy(x, sigma=entropy.sigma, max_samples=150, seed=2)
+    assert found["dse"].diagnostics["bits_of_half_the_samples"] == pytest.approx(half.bits)
     assert found["dse"].n == 300
 
 
