@@ -17,7 +17,7 @@ from infoplane.numerics.binning import (
     partitioned,
     probe_symbols,
 )
-from infoplane.numerics.discrete import jackknife_error, working_precision
+from infoplane.numerics.discrete import Symbols, jackknife_error, working_precision
 from infoplane.records import Array, Estimate, LayerInfo, RunData
 
 RANGES = {
@@ -78,10 +78,10 @@ class Binning(Estimator):
 
     Notes
     -----
-    The interval is that of the delete-one jackknife: sampling error, not bias. There is none where
-    all inputs that exist were recorded, since then there is no sampling, nor where more than half
-    of the samples are alone in their state, since then bias outweighs it. Sampling with replacement
-    is not used: copies of a sample look like a state seen twice.
+    The interval is that of the delete-one jackknife: sampling error, not bias. It is 0 wide where
+    all inputs that exist were recorded, since then there is no sampling. There is none where more
+    than half of the samples are alone in their state, since then bias outweighs it. Sampling with
+    replacement is not used: copies of a sample look like a state seen twice.
 
     References
     ----------
@@ -274,16 +274,22 @@ def _estimates(info: BinnedInformation, prepared: Prepared) -> dict[str, Estimat
         "singleton_fraction": info.singleton_fraction,
         "out_of_range": info.out_of_range,
         "edges": _edge_summary(info.edges),
+        "whole_population": prepared.whole,
     }
     shared = tuple(flag for flag in info.flags if flag not in ("saturated", "null_dominates"))
-    if prepared.whole:
-        shared += ("finite_population",)
     x_flags = ("saturated", *shared) if "saturated" in info.flags else shared
-    measured = not prepared.whole and "sparse" not in info.flags and probe.n_samples > 2
+
+    def error(other: Symbols | None) -> float | None:
+        if prepared.whole:
+            return 0.0
+        if "sparse" in info.flags or probe.n_samples < 3:
+            return None
+        return jackknife_error(info.symbols, other)
+
     found = {
         "ixt": _estimate(
             info.ixt,
-            jackknife_error(info.symbols, probe.inputs) if measured else None,
+            error(probe.inputs),
             probe.ceiling,
             "log2_n",
             x_flags,
@@ -291,7 +297,7 @@ def _estimates(info: BinnedInformation, prepared: Prepared) -> dict[str, Estimat
         ),
         "ht": _estimate(
             info.ht,
-            jackknife_error(info.symbols, None) if measured else None,
+            error(None),
             float(np.log2(probe.n_samples)),
             "log2_n",
             x_flags,
@@ -302,7 +308,7 @@ def _estimates(info: BinnedInformation, prepared: Prepared) -> dict[str, Estimat
         y_flags = ("null_dominates", *shared) if "null_dominates" in info.flags else shared
         found["ity"] = _estimate(
             info.ity,
-            jackknife_error(info.symbols, probe.labels) if measured else None,
+            error(probe.labels),
             info.h_y,
             "h_y",
             y_flags,
@@ -323,7 +329,7 @@ def _estimate(
         bits,
         low=None if error is None else bits - 1.96 * error,
         high=None if error is None else bits + 1.96 * error,
-        method="none" if error is None else "jackknife",
+        method="none" if error is None else "jackknife" if error else "analytic",
         level=None if error is None else 0.95,
         bound_low=0.0,
         bound_high=bound,

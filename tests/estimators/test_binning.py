@@ -99,12 +99,12 @@ def test_whole_population_has_no_sampling_error():
     inputs, labels = toy12()
     layer = np.tanh(inputs[None, :, :2] + inputs[None, :, 2:4])
     found = estimate("binning", Memory(inputs, labels, Tanh1=layer))
-    assert found["ixt"].low is None
-    assert "finite_population" in found["ixt"].flags
-    sampled = estimate("binning", Memory(inputs[::2], labels[::2], Tanh1=layer[:, ::2]))
-    assert "finite_population" in sampled["ixt"].flags  # half of the cube is a smaller cube
+    assert found["ixt"].low == found["ixt"].bits == found["ixt"].high
+    assert found["ixt"].diagnostics["whole_population"]
+    half = estimate("binning", Memory(inputs[::2], labels[::2], Tanh1=layer[:, ::2]))
+    assert half["ixt"].diagnostics["whole_population"]  # half of the cube is a smaller cube
     third = estimate("binning", Memory(inputs[::3], labels[::3], Tanh1=layer[:, ::3]))
-    assert "finite_population" not in third["ixt"].flags
+    assert not third["ixt"].diagnostics["whole_population"]
     assert third["ixt"].method == "jackknife"
     assert third["ixt"].low < third["ixt"].bits < third["ixt"].high
 
