@@ -18,8 +18,21 @@ from infoplane.errors import InputError, NotFoundError, RunFileError
     "figures",
     multiple=True,
     metavar="NAME",
-    help="Figure to draw; repeatable. Default: all that the results hold.",
+    help="Figure to draw; repeatable, 'all' for every one. Default: all that the results hold.",
 )
+@click.option(
+    "-e", "--estimator", metavar="ID", help="Estimator to draw: its id in the results, or its name."
+)
+@click.option("--group", metavar="NAME", help="Group of runs to draw. Default: the first.")
+@click.option("-l", "--layers", multiple=True, metavar="NAME", help="Layers to draw; repeatable.")
+@click.option(
+    "--facet",
+    type=click.Choice(["none", "layer", "estimator", "group"]),
+    help="Small multiples of the plane. Default: by layer above 8 layers.",
+)
+@click.option("--zoom", is_flag=True, help="Fit the plane to the layers that are not saturated.")
+@click.option("--style", type=click.Choice(["paper", "talk", "dark"]), help="Look of the figures.")
+@click.option("--size", metavar="SIZE", help="single, double, slide, or a width in inches.")
 @click.option(
     "-o", "--output", default="figures", show_default=True, metavar="DIR", help="Folder of figures."
 )
@@ -39,6 +52,13 @@ def plot(
     said: Verbosity,
     results: str,
     figures: tuple[str, ...],
+    estimator: str | None,
+    group: str | None,
+    layers: tuple[str, ...],
+    facet: str | None,
+    zoom: bool,
+    style: str | None,
+    size: str | None,
     output: str,
     report: str | None,
     formats: str,
@@ -48,40 +68,62 @@ def plot(
 
     \b
     infoplane plot results.json
-    infoplane plot results.json -f plane -f steps --format png,svg -o figures/ --report report.html
+    infoplane plot results.json -f plane -e compressed --format png,svg -o figures
+    infoplane plot results.json --report report.html
     """
     kinds = [kind.strip() for kind in formats.split(",")]
     if unknown := [kind for kind in kinds if kind not in ("png", "svg", "pdf")]:
         raise InputError(f"--format: expected png, svg or pdf, got {unknown[0]!r}")
 
-    from infoplane.plots import FIGURES, draw, save
+    from infoplane.plots import FIGURES, draw, options_of, save
+    from infoplane.plots.view import View
     from infoplane.store.results import read_results
 
-    for name in figures:
+    every = not figures or "all" in figures
+    names = list(FIGURES) if every else list(dict.fromkeys(figures))
+    for name in names:
         if name not in FIGURES:
             raise InputError(
                 f"-f: expected a figure, got {name!r}", hint="figures: " + ", ".join(FIGURES)
             )
+    given = {
+        "estimator": estimator,
+        "group": group,
+        "layers": layers or None,
+        "facet": facet,
+        "zoom": zoom or None,
+        "style": style,
+        "size": _size(size),
+    }
+    wanted = {key: value for key, value in given.items() if value is not None}
     document = read_results(Path(results))
     if not document["rows"]:
         raise NotFoundError(f"{results}: the results hold no rows: nothing to draw", code="IP404")
+    view = View.of(document)
+    ids = [entry["id"] for entry in document["estimators"]]
+    alike = [known for known in ids if known.partition(":")[0] == estimator]
+    if estimator not in ids and len(alike) == 1:
+        wanted["estimator"] = alike[0]
     written = []
-    for name in figures or FIGURES:
+    for name in names:
+        taken = options_of(name)
+        if not every and (unfit := [key for key in wanted if key not in taken]):
+            raise InputError(f"--{unfit[0]}: the figure {name!r} has no such option")
         try:
-            figure = draw(document, name)
+            figure = draw(view, name, **{key: wanted[key] for key in wanted if key in taken})
         except NotFoundError:
-            if figures:
+            if not every:
                 raise
             continue
         for kind in kinds:
             path = Path(output) / f"{name}.{kind}"
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                save(figure, path, dpi=dpi)
             except OSError as error:
                 raise RunFileError(
                     f"{path}: cannot be written ({error.strerror or error})", code="IP305"
                 ) from error
+            save(figure, path, dpi=dpi)
             written.append(str(path))
     if report:
         from infoplane.plots.report import write_report
@@ -98,3 +140,17 @@ def plot(
         raise NotFoundError(f"{results}: the results hold nothing to draw", code="IP404")
     for path_text in written:
         click.echo(path_text)
+
+
+def _size(text: str | None) -> str | float | None:
+    if text is None or text in ("single", "double", "slide"):
+        return text
+    try:
+        inches = float(text)
+    except ValueError:
+        inches = 0.0
+    if not 1 <= inches <= 60:
+        raise InputError(
+            f"--size: expected single, double, slide or a width of 1 to 60 inches, got {text!r}"
+        )
+    return inches

@@ -7,6 +7,7 @@ touches matplotlib's global settings, or opens a window.
 from __future__ import annotations
 
 import difflib
+import inspect
 from collections.abc import Mapping
 from pathlib import Path
 from pkgutil import resolve_name
@@ -65,6 +66,12 @@ def draw(results: Mapping[str, Any] | View, name: str, **options: Any) -> Figure
     drawn = resolve_name(target)(results, **options)
     figure: Figure = drawn if hasattr(drawn, "savefig") else drawn.figure.figure
     return figure
+
+
+def options_of(name: str) -> set[str]:
+    """Return the names of the options that a figure takes."""
+    taken = set(inspect.signature(resolve_name(FIGURES[name])).parameters)
+    return (taken | {"facet"} if name == "plane" else taken) - {"results", "ax", "figure"}
 
 
 def save(figure: Figure, path: str | Path, *, dpi: float = 200) -> None:

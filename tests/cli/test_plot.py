@@ -121,3 +121,30 @@ def test_missing_file(results):
     done = infoplane("plot", "other.json")
     assert done.code == 3
     assert "other.json: no such file" in done.err
+
+
+def test_options_reach_the_figures_that_take_them(results):
+    done = infoplane("plot", "r.json", "-f", "plane", "-f", "steps", "-e", "compressed", "-o", "f")
+    assert (done.code, done.out.split()) == (0, ["f/plane.png", "f/steps.png"])
+    for folder, options in {"a": [], "b": ["--style", "dark"], "c": ["--size", "5"]}.items():
+        assert infoplane("plot", "r.json", "-f", "plane", "-o", folder, *options).code == 0
+    images = {Path(folder, "plane.png").read_bytes() for folder in "abc"}
+    assert len(images) == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        (["-f", "heat", "--facet", "layer"], 2, "the figure 'heat' has no such option"),
+        (["-f", "plane", "--size", "huge"], 2, "--size"),
+        (["-f", "plane", "-e", "nothing"], 4, "'nothing' has no numbers"),
+        (["-f", "plane", "--group", "other"], 4, "no group 'other'; there are net"),
+        (["-f", "gap"], 4, "metrics"),
+        (["-f", "gradients"], 4, "recorded without"),
+    ],
+)
+def test_options_that_do_not_fit(results, options, code, message):
+    done = infoplane("plot", "r.json", *options)
+    assert done.code == code
+    assert message in done.err
+    assert done.err.startswith("error[IP")
