@@ -124,16 +124,11 @@ def layer_verdicts(phases: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str],
 def run_changes(curve: Curves) -> dict[str, float]:
     """Return last - peak of each run in bits, the peak of a run chosen on the other runs.
 
-    Runs without numbers are left out; there is nothing below two checkpoints in common.
+    Runs that do not span the training are left out; there is nothing below two common checkpoints.
     """
-    runs = [
-        run for run, row in zip(curve.runs, curve.values, strict=True) if np.isfinite(row).any()
-    ]
-    values = curve.filled()
-    common = np.isfinite(values).all(axis=0)
-    if not len(values) or common.sum() < 2:
+    runs, values, steps = _comparable(curve)
+    if not runs or len(steps) < 2:
         return {}
-    values, steps = values[:, common], curve.steps[common]
     peaks, _, _ = _held_out_peaks(curve, values, steps, 0.0)
     return dict(zip(runs, (values[:, -1] - peaks).tolist(), strict=True))
 
@@ -178,17 +173,38 @@ def _median3(values: FloatArray) -> FloatArray:
     return smooth
 
 
+def _comparable(curve: Curves) -> tuple[list[str], FloatArray, IntArray]:
+    """Return runs that span the training, their values (n_runs, n_steps), and the common steps.
+
+    A run that misses more than a tenth of the time (log scale) at either end, because it stopped
+    early or its cells failed, is left out: its last value is not that of the others.
+    """
+    runs = [r for r, row in zip(curve.runs, curve.values, strict=True) if np.isfinite(row).any()]
+    values, time = curve.filled(), curve.time
+    if not runs:
+        return [], values, curve.steps
+    there = np.isfinite(values)
+    spans = np.array([time[row][[0, -1]] for row in there])
+    start, end = spans[:, 0].min(), spans[:, 1].max()
+    slack = 0.1 * (end - start)
+    keep = (spans[:, 0] <= start + slack) & (spans[:, 1] >= end - slack)
+    if not keep.any():
+        keep[:] = True
+    common = there[keep].all(axis=0)
+    kept = [runs[i] for i in np.flatnonzero(keep)]
+    return kept, values[keep][:, common], curve.steps[common]
+
+
 def _phase(curve: Curves, seed: int) -> dict[str, Any]:
-    values = curve.filled()
-    complete = values[:, np.isfinite(values).all(axis=0)] if len(values) else values
-    steps = curve.steps[np.isfinite(values).all(axis=0)] if len(values) else curve.steps
+    runs, complete, steps = _comparable(curve)
     first = peak = last = change = None
     rise: tuple[float | None, float | None, float | None] = (None, None, None)
     low = high = None
     interval, noise = "none", 0.0
     if complete.size:
         first, last = float(complete[:, 0].mean()), float(complete[:, -1].mean())
-        noise = float(np.mean([jitter(row) for row in complete]))
+        # of the values themselves: those interpolated over gaps have no noise of their own
+        noise = float(np.mean([jitter(curve.values[curve.runs.index(run)]) for run in runs]))
         peaks, half, interval = _held_out_peaks(curve, complete, steps, noise)
         peak = float(peaks.mean())
         if complete.shape[1] > 1:
@@ -211,7 +227,7 @@ def _phase(curve: Curves, seed: int) -> dict[str, Any]:
         "layer": curve.layer,
         "estimator": curve.estimator,
         "quantity": curve.quantity,
-        "n_runs": len(values),
+        "n_runs": len(runs),
         "onset_step": onset[0],
         "onset_low": onset[1],
         "onset_high": onset[2],

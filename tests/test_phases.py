@@ -167,6 +167,24 @@ def test_missing_cells_are_bridged_and_missing_layers_survive() -> None:
     assert (nothing["n_runs"], nothing["last"], nothing["verdict"]) == (0, None, "inconclusive")
 
 
+def test_a_run_that_stopped_early_does_not_end_the_others() -> None:
+    values = noisy(5 + 3 * FIT - 2 * FALL, 4)
+    values[0, U > 0.4] = np.nan
+    (phase,) = find_phases(document(values))
+    assert phase["n_runs"] == 3
+    assert phase["last"] == pytest.approx(6.0, abs=0.5)
+    assert phase["verdict"] == "compresses"
+
+
+def test_runs_recorded_at_different_steps_are_interpolated() -> None:
+    values = noisy(5 + 3 * FIT - 2 * FALL, 4)
+    values[::2, 1:-1:2] = np.nan
+    values[1::2, 2:-1:2] = np.nan
+    (phase,) = find_phases(document(values))
+    assert phase["n_runs"] == 4
+    assert phase["verdict"] == "compresses"
+
+
 def test_runs_without_a_group_are_judged_alone() -> None:
     phases = find_phases(document(noisy(8 - 3 * U, 3), group=None))
     assert [(p["group"], p["n_runs"]) for p in phases] == [("s0", 1), ("s1", 1), ("s2", 1)]

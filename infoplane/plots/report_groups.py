@@ -79,7 +79,7 @@ def group_sections(view: View, group: str, number: int) -> list[Section]:
             f"Mutual information over training, {view.estimator_title(estimator)}",
             _in_words(view, group, estimator, "ity"),
         )
-        for i, estimator in enumerate(planes)
+        for i, estimator in enumerate(one_per_name(view.estimators("ixt", group=group)))
     ]  # fmt: skip
     found.append(("steps", "Over training", figures))
     figures = [

@@ -32,7 +32,7 @@ def steps(
     style: str = "paper",
     size: str | float = "double",
 ) -> Figure:
-    """Draw I(X;T) and I(T;Y) over the training step, in bits.
+    """Draw I(X;T), and I(T;Y) where there are labels, over the training step, in bits.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def steps(
     figure : Figure, optional
         An empty figure to draw in; a new one by default.
     estimator : str, optional
-        Id of an estimator with both quantities; the first by default.
+        Id of an estimator with I(X;T); the first by default.
     group : str, optional
         Group of runs; the first by default.
     layers : sequence of str, optional
@@ -52,10 +52,10 @@ def steps(
     Raises
     ------
     NotFoundError
-        If no estimator has both quantities, or a layer is not there.
+        If no estimator has I(X;T), or a layer is not there.
     """
     return _panels(
-        results, "Mutual information per layer", ("ixt", "ity"), ("ixt", "ity"),
+        results, "Mutual information per layer", ("ixt",), ("ixt", "ity"),
         figure=figure, estimator=estimator, group=group, layers=layers, style=style, size=size,
     )  # fmt: skip
 
