@@ -29,6 +29,7 @@ from infoplane.numerics.noise_channel import (
     may_contain_noise,
     noise_entropy,
     noise_information,
+    recorded_information,
     reference_bias,
 )
 from infoplane.records import BoundName, Estimate, FloatArray, IntArray
@@ -143,10 +144,10 @@ def noise_estimates(
     except EstimationError as error:
         return refused(labels, str(error), "degenerate_manifold")
     bits, interval = ixt.bits, interval_of(ixt.bits, ixt.parts)
-    whole = options.population == "recorded" and ixt.bounds is not None
-    if whole and ixt.bounds is not None:
-        bits = ixt.bounds[0]
-        interval = normal_interval(bits, ixt.bounds_error, LEVEL)
+    whole = options.population == "recorded" and not contained
+    if whole:
+        bits, error_of_mean = recorded_information(code.clean, noisy_code, noise, rng)
+        interval = normal_interval(bits, error_of_mean, LEVEL)
     ceiling = capacity(code.clean, noise, contained=contained)
     loss = activation_loss_bound(
         code.scores,

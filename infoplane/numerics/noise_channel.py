@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import digamma, polygamma
 
 from infoplane.numerics.neighbor_search import neighbor_distances
@@ -27,7 +28,8 @@ from infoplane.numerics.neighbors import (
 from infoplane.records import FloatArray, IntArray
 
 SMALLEST_SAMPLE = 50  # no estimate below
-_MIXTURE_VALUES = 2_000_000  # terms of the mixture's density that are evaluated
+_MIXTURE_VALUES = 2_000_000  # terms of the mixture's density that are evaluated for bounds
+_RECORDED_VALUES = 8_000_000  # and where the mixture is the estimate
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,6 @@ class NoiseInformation:
         The correction in it.
     bounds : tuple of float, optional
         Lower and upper bound in expectation, if the code before the noise is known.
-    bounds_error : float
-        Standard error of the lower bound for the recorded inputs, 0 without bounds.
     dimension : float
         Intrinsic dimension of the noisy code.
     k : int
@@ -61,7 +61,6 @@ class NoiseInformation:
     neighbor: float
     correction: float
     bounds: tuple[float, float] | None
-    bounds_error: float
     dimension: float
     k: int
     weights_norm: float
@@ -124,13 +123,12 @@ def noise_information(
         terms = entropy_terms(neighbor_distances(points[fold], few), q, _weights(few, q))
         parts.append((float(terms.mean()) + rest - reference_bias(size, few, q)) * LOG2_E)
     bounds = None
-    bounds_error = 0.0
     held = value
     if clean is not None:
         flat = np.full(neighbors, 1.0 / neighbors)
         control = entropy_terms(distances, q, flat)
         generator = np.random.default_rng(0) if rng is None else rng
-        low, high, bounds_error = mixture_bounds(clean, code, noise, control, generator)
+        low, high = mixture_bounds(clean, code, noise, control, generator)
         held = min(max(value, low), high)
         bounds = (low * LOG2_E, high * LOG2_E)
     return NoiseInformation(
@@ -139,7 +137,6 @@ def noise_information(
         neighbor=value * LOG2_E,
         correction=-bias * LOG2_E,
         bounds=bounds,
-        bounds_error=bounds_error * LOG2_E,
         dimension=dimension_from(distances[distances[:, 0] > 0]),
         k=neighbors,
         weights_norm=float(np.linalg.norm(weights)),
@@ -214,10 +211,8 @@ def mixture_bounds(
     noise: float,
     control: FloatArray,
     rng: np.random.Generator,
-) -> tuple[float, float, float]:
+) -> tuple[float, float]:
     """Return a lower and an upper bound on I(X;T_c), in nats, that hold in expectation.
-
-    The third number is the standard error of the lower bound from evaluating it at some samples.
 
     The density of the code is taken as the mixture of normals around the recorded codes. Its
     entropy is below the true one, since entropy is concave: this is I(X;T_c) if X takes only the
@@ -242,12 +237,7 @@ def mixture_bounds(
     """
     n, q = clean.shape
     chosen = rng.permutation(n)[: max(100, min(500, _MIXTURE_VALUES // n))]
-    centers = (clean - clean.mean(axis=0)) / noise
-    points = (noisy[chosen] - clean.mean(axis=0)) / noise
-    gaps = (points**2).sum(axis=1)[:, None] + (centers**2).sum(axis=1)
-    gaps -= 2.0 * (points @ centers.T)
-    gaps *= -0.5
-    kernel = np.exp(gaps.astype(np.float32))  # single precision: relative errors of 1e-5 at most
+    kernel = _kernel(clean, noisy[chosen], noise)
     total = kernel.sum(axis=1, dtype=np.float64)
     others = np.maximum(total - kernel[np.arange(len(chosen)), chosen], 0.0)
     scale = 0.5 * q * math.log(2.0 * math.pi * noise**2) - noise_entropy(q, noise)
@@ -255,5 +245,39 @@ def mixture_bounds(
     with np.errstate(divide="ignore"):  # a point far from all others: no upper bound
         upper = scale + shift - np.log(others / (n - 1))
     lower = scale + shift - np.log(total / n)
-    error = float(lower.std(ddof=1)) / math.sqrt(len(chosen))
-    return float(lower.mean()), float(upper.mean()), error
+    return float(lower.mean()), float(upper.mean())
+
+
+def recorded_information(
+    clean: FloatArray, noisy: FloatArray, noise: float, rng: np.random.Generator
+) -> tuple[float, float]:
+    """Return I(X;T_c), in bits, if X takes the recorded values only, and its standard error.
+
+    Mean of log2 p(t|x) / p(t) over at most 2000 samples, none of which can exceed log2(n_samples).
+
+    Parameters
+    ----------
+    clean, noisy : array (n_samples, q)
+        Code before and with the noise, in the same order.
+    noise : float
+        Standard deviation of the noise.
+    rng : numpy.random.Generator
+        Draws the samples.
+    """
+    n = len(clean)
+    chosen = rng.permutation(n)[: max(200, min(2000, _RECORDED_VALUES // n))]
+    total = _kernel(clean, noisy[chosen], noise).sum(axis=1, dtype=np.float64)
+    own = -0.5 * ((noisy[chosen] - clean[chosen]) ** 2).sum(axis=1) / noise**2
+    # The sample's own term is in the sum; single precision may have rounded it.
+    gains = np.minimum(own - np.log(total / n), math.log(n)) * LOG2_E
+    return float(gains.mean()), float(gains.std(ddof=1)) / math.sqrt(len(gains))
+
+
+def _kernel(clean: FloatArray, points: FloatArray, noise: float) -> NDArray[np.float32]:
+    """Return exp(-|t - s|^2 / 2 sigma^2) for points t (rows) and recorded codes s (columns)."""
+    middle = clean.mean(axis=0)
+    centers, scaled = (clean - middle) / noise, (points - middle) / noise
+    gaps = (scaled**2).sum(axis=1)[:, None] + (centers**2).sum(axis=1)
+    gaps -= 2.0 * (scaled @ centers.T)
+    gaps *= -0.5
+    return np.asarray(np.exp(gaps.astype(np.float32)))  # relative errors of 1e-5 at most

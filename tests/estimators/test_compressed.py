@@ -165,7 +165,8 @@ def test_all_inputs_recorded_hold_at_most_their_logarithm(run):
     sampled = cells(Compressed(noise=1e-3, dim=3), run)[1, "fc0"]["ixt"]
     recorded = cells(Compressed(noise=1e-3, dim=3, population="recorded"), run)[1, "fc0"]
     assert sampled.bits > math.log2(N) + 1
-    assert recorded["ixt"].bits == pytest.approx(math.log2(N), abs=0.3)
+    # Inputs a distance of many noises apart: all of log2 n is kept, and no more.
+    assert math.log2(N) - 0.3 < recorded["ixt"].bits <= math.log2(N)
     assert recorded["ixt"].bound_high == math.log2(N)
     assert recorded["ixt_given_y"].bits == recorded["ixt"].bits - recorded["ity"].bits
     assert "finite_population" in sampled.flags

@@ -20,6 +20,7 @@ from infoplane.numerics.neighbors import entropy_terms, minimum_norm_weights
 from infoplane.numerics.noise_channel import (
     may_contain_noise,
     noise_information,
+    recorded_information,
     reference_bias,
 )
 from infoplane.numerics.projection import principal_basis
@@ -94,6 +95,21 @@ def test_four_points_hold_two_bits_between_equal_bounds():
     low, high = found.bounds
     assert low == pytest.approx(2.0, abs=0.1)  # the noise drawn fluctuates by sqrt(q / 2n)
     assert low <= found.bits <= high <= low + 0.02
+
+
+def test_recorded_inputs_hold_what_the_mixture_says():
+    rng = np.random.default_rng(0)
+    corners = np.tile([[0.0, 0.0], [0.0, 9.0], [9.0, 0.0], [9.0, 9.0]], (100, 1))
+    noisy = corners + 0.5 * rng.normal(size=corners.shape)
+    bits, error = recorded_information(corners, noisy, 0.5, rng)
+    assert (bits, error) == pytest.approx((2.0, 0.0), abs=1e-5)
+    apart = 1e3 * rng.normal(size=(256, 3))
+    bits, _ = recorded_information(apart, apart + 0.1 * rng.normal(size=(256, 3)), 0.1, rng)
+    assert bits == pytest.approx(8.0, abs=1e-4)
+    assert bits <= 8.0
+    overlapping = rng.normal(size=(400, 2))
+    noisy = overlapping + 50.0 * rng.normal(size=(400, 2))
+    assert recorded_information(overlapping, noisy, 50.0, rng)[0] == pytest.approx(0.0, abs=0.01)
 
 
 def test_distinct_points_far_apart_reach_the_logarithm_of_their_number():
