@@ -351,7 +351,7 @@ def mean_squared_cosine(x: Tensor) -> float | None:
     largest = max(float(x.max()), -float(x.min()))
     if largest == 0:
         return None
-    rows = (x * (1.0 / largest)).astype(np.float32) if xp is np else (x * (1.0 / largest)).float()
+    rows = (x / largest).astype(np.float32) if xp is np else (x / largest).float()
     length = (rows * rows).sum(1) ** 0.5
     if not bool((length > 0).all()):
         return None

@@ -23,7 +23,7 @@ SIGMA_RULES = ("median", "rms", "sqrtd", "l2")
 _BLOCK = 256  # a float64 block with its transpose stays in a second-level cache
 _MEDIAN_ROWS = 10_000
 _MEDIAN_DOUBLE = 4096
-_SMALLEST_SIGMA = 1e-6  # in RMS distances: below, distances of a matrix product are rounding
+_SMALLEST_SIGMA = 1e-6  # in typical distances: below, those of a matrix product are rounding
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,8 +184,12 @@ def bandwidth(cloud: PointCloud, sigma: Sigma, *, seed: int = 0) -> Bandwidth:
             rule, value = "fixed", float(sigma)
     if rms == 0.0:
         return Bandwidth(value or 1.0, rule, rms, median)
-    if value < _SMALLEST_SIGMA * rms:
-        return Bandwidth(_SMALLEST_SIGMA * rms, rule, rms, median, requested=value)
+    norms = _square_norms(cloud.points)
+    norms = norms if isinstance(norms, np.ndarray) else norms.cpu().numpy()
+    typical = cloud.unit * float(np.sqrt(2 * np.median(norms)))  # not moved by a few outliers
+    least = _SMALLEST_SIGMA * min(rms, typical or rms)
+    if value < least:
+        return Bandwidth(least, rule, rms, median, requested=value)
     return Bandwidth(value, rule, rms, median)
 
 

@@ -166,7 +166,7 @@ def test_offset_does_not_cancel():
 
 def test_huge_and_tiny_coordinates_neither_overflow_nor_vanish():
     x = points(6)
-    for factor in (1e200, 1e-200):
+    for factor in (1e200, 1e-200, 1e300):
         assert bits(factor * x) == pytest.approx(bits(x), abs=1e-11)
 
 
@@ -175,6 +175,18 @@ def test_bandwidth_below_resolution_is_raised_and_flagged():
     assert found.bits == pytest.approx(np.log2(40))
     assert "out_of_range" in found.flags
     assert found.diagnostics["sigma_requested"] == 1e-200
+
+
+def test_a_far_outlier_does_not_blur_the_others():
+    x = points(6, n=200)
+    far = x.copy()
+    far[0] = 1e7
+    # The other 199 keep their kernel, the outlier adds one eigenvalue 1 to their spectrum.
+    alone = diffusion_spectral_entropy(x[1:], sigma=1.0)
+    share = 1 / (alone.diagnostics["trace"] + 1)
+    expected = (1 - share) * alone.bits - share * np.log2(share)
+    expected -= (1 - share) * np.log2(1 - share)
+    assert bits(far, sigma=1.0) == pytest.approx(expected, abs=1e-3)
 
 
 def test_equal_points_have_no_entropy_and_say_so():
