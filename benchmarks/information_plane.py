@@ -10,24 +10,28 @@ table shows how far I(X;T) falls from its peak, in bits, for layers 3, 4 and 5.
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-import numpy as np
-import torch
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[variable] = "1"
 
-from infoplane.numerics.binning import (
+import numpy as np  # noqa: E402 - threads are limited before the first import
+import torch  # noqa: E402
+
+from infoplane.numerics.binning import (  # noqa: E402
     ProbeSymbols,
     partition_information,
     partitioned,
     probe_symbols,
 )
-from infoplane.numerics.gradients import gradient_transition
-from infoplane.numerics.kde import kde_information
-from infoplane.tasks import toy12
+from infoplane.numerics.gradients import gradient_transition  # noqa: E402
+from infoplane.numerics.kde import kde_information  # noqa: E402
+from infoplane.tasks import toy12  # noqa: E402
 
 WIDTHS = (12, 10, 7, 5, 4, 3, 2)
 NETS = ("tanh", "relu", "relu+l2", "elu", "linear")
@@ -364,7 +368,7 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, help="read trained weights, or write them there")
     options = parser.parse_args()
     seeds, epochs = (2, 300) if options.quick else (options.seeds, options.epochs)
-    torch.set_num_threads(1)
+    kde_seeds = 1 if options.quick else options.kde_seeds
     if options.weights and options.weights.exists():
         with np.load(options.weights) as file:
             trained = dict(file)
@@ -372,7 +376,7 @@ def main() -> None:
         trained = train(NETS, seeds, epochs)
         if options.weights:
             np.savez(options.weights, **trained)
-    amounts = report(trained, options.kde_seeds)
+    amounts = report(trained, kde_seeds)
     print("\nWhat full-length networks of this task are known to show")
     for text, holds in facts(amounts):
         print(f"{'yes' if holds else 'NO ':4} {text}")

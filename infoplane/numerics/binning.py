@@ -155,11 +155,13 @@ def probe_symbols(
         inputs = np.asarray(inputs)
         if len(inputs) != n_samples:
             raise InputError(f"expected {n_samples} inputs, one per sample, got {len(inputs)}")
-        x = row_symbols(checked_activations(inputs.reshape(n_samples, -1), name="inputs"))
+        inputs = inputs.reshape(n_samples, -1)
+        if inputs.dtype.kind not in "iub":
+            inputs = checked_activations(inputs, name="inputs")
+        x = row_symbols(inputs)
     n_inputs = n_samples if x is None else x.n_states
-    return ProbeSymbols(
-        n_samples, symbols, shuffled, None if n_inputs == n_samples else x, n_inputs
-    )
+    repeated = x if n_inputs < n_samples else None
+    return ProbeSymbols(n_samples, symbols, shuffled, repeated, n_inputs)
 
 
 def binned_information(
@@ -252,7 +254,7 @@ def binned_information(
 
 @dataclass(frozen=True, eq=False)
 class Partition:
-    """The binned rows of a layer: numbers of bins, edges, and the share of values outside."""
+    """The binned rows of a layer, their edges, and the share of values outside."""
 
     bins: int
     rows: Array  # (n_samples, n_units)

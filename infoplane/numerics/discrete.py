@@ -292,7 +292,8 @@ def coarsened(labels: Array, edges: Array, kept: Array) -> Array:
 
 def rounded_up(edges: Array, dtype: np.dtype[np.floating]) -> Array:
     """Return the smallest numbers of ``dtype`` that are not below ``edges``."""
-    narrow = edges.astype(dtype)
+    with np.errstate(over="ignore"):  # an edge beyond all numbers of dtype becomes infinite
+        narrow = edges.astype(dtype)
     low = narrow < edges
     narrow[low] = np.nextafter(narrow[low], dtype.type(np.inf))
     return narrow

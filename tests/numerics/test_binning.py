@@ -244,6 +244,14 @@ def test_errors_name_the_argument(arguments, message):
         binned_information(np.array([[0.1], [0.2], [0.3]]), **arguments)
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, bool, np.float32])
+def test_inputs_of_any_type_are_told_apart(dtype):
+    inputs = np.array([[[0, 1]], [[0, 1]], [[1, 1]], [[1, 0]]]).astype(dtype)
+    probe = probe_symbols(4, None, inputs)
+    assert probe.n_inputs == 3
+    assert probe.inputs.entropy == pytest.approx(1.5)
+
+
 def test_nan_is_refused():
     with pytest.raises(InputError, match="finite"):
         binned_information(np.array([[0.1], [np.nan]]))

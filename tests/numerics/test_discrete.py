@@ -152,6 +152,11 @@ def test_float32_values_and_float64_edges_compare_exactly():
     assert bin_labels(np.array([[value]]), edges)[0, 0] == 2
 
 
+def test_edges_beyond_float32_leave_all_values_between():
+    values = np.array([[-3e38, 0.0, 3e38]], dtype=np.float32)
+    assert bin_labels(values, np.array([-1e300, 1e300])).tolist() == [[1, 1, 1]]
+
+
 @given(st.integers(1, 5000), st.integers(1, 120))
 def test_edges_are_bit_identical_to_the_float_index_rule(n, bins):
     distinct = np.arange(n, dtype=np.float64) ** 1.5
