@@ -16,9 +16,8 @@ from infoplane.numerics.intervals import (
     normal_interval,
 )
 from infoplane.numerics.loss_bounds import activation_loss_bound, capacity
+from infoplane.numerics.neighbor_terms import LOG2_E, duplicate_fraction
 from infoplane.numerics.neighbors import (
-    LOG2_E,
-    duplicate_fraction,
     kozachenko_leonenko_entropy,
     ksg_mutual_information,
     mixed_mutual_information,

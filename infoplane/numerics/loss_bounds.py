@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infoplane.errors import InputError
-from infoplane.numerics.neighbors import LOG2_E
+from infoplane.numerics.neighbor_terms import LOG2_E
 from infoplane.records import FloatArray
 
 

@@ -3,61 +3,24 @@
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 from typing import Literal, TypeAlias
 
 import numpy as np
-from scipy.special import digamma, gammaln
+from scipy.special import digamma
 
 from infoplane.errors import EstimationError, InputError
 from infoplane.numerics.neighbor_search import count_closer, joint_radius, neighbor_distances
+from infoplane.numerics.neighbor_terms import (
+    LOG2_E,
+    dimension_from,
+    duplicate_counts,
+    entropy_terms,
+    minimum_norm_weights,
+    whitened,
+)
 from infoplane.records import Array, FloatArray, checked_activations, class_ids
 
-LOG2_E = 1.0 / math.log(2.0)
-ATOM_FRACTION = 0.01
-"""Share of points with an exact duplicate from which a sample counts as partly discrete."""
-
-RANK_TOLERANCE = 1e-10  # eigenvalues below this share of the largest are no dimension
-
 Weights: TypeAlias = Literal["minimum-norm", "uniform"] | Array
-
-
-@lru_cache(maxsize=256)
-def minimum_norm_weights(k: int, n_dims: int, largest_norm: float = 4.0) -> tuple[float, ...]:
-    """Return weights of the first ``k`` neighbours that cancel the leading bias terms.
-
-    The shortest vector w with sum(w) = 1 and, for l = 1 .. L,
-    sum_j w_j Gamma(j + 2l/d) / Gamma(j) = 0, where L = min(d // 4, 2); L is lowered as long as
-    |w| is above ``largest_norm``, since the variance grows with it. With L = 0 all are 1/k.
-
-    Parameters
-    ----------
-    k : int
-        Neighbours.
-    n_dims : int
-        Dimension d of the sample.
-    largest_norm : float
-        Euclidean norm that the weights may have.
-
-    References
-    ----------
-    Berrett, Samworth, Yuan: "Efficient multivariate entropy estimation via k-nearest neighbour
-    distances", Annals of Statistics 47 (2019), section 2; the minimum norm replaces their sparse
-    support, whose weights reach norms in the hundreds at small k.
-    """
-    ranks = np.arange(1, k + 1, dtype=np.float64)
-    for terms in range(min(n_dims // 4, 2, k - 1), 0, -1):
-        powers = 2.0 * np.arange(1, terms + 1)[:, None] / n_dims
-        logs = gammaln(ranks + powers) - gammaln(ranks)
-        rows = np.exp(logs - logs.max(axis=1, keepdims=True))  # scaled: else they overflow
-        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-        system = np.vstack([np.full(k, 1.0 / math.sqrt(k)), rows])
-        target = np.zeros(terms + 1)
-        target[0] = 1.0 / math.sqrt(k)
-        weights = np.linalg.lstsq(system, target, rcond=None)[0]
-        if np.linalg.norm(weights) <= largest_norm:
-            return tuple(weights.tolist())
-    return (1.0 / k,) * k
 
 
 def kozachenko_leonenko_entropy(
@@ -109,62 +72,6 @@ def kozachenko_leonenko_entropy(
         points, log_det = points - points.mean(axis=0), 0.0
     terms = entropy_terms(neighbor_distances(points, k), d, w)
     return float((terms.mean() + log_det) * LOG2_E)
-
-
-def entropy_terms(distances: FloatArray, n_dims: int, weights: FloatArray) -> FloatArray:
-    """Return the contributions (n_samples,) to the entropy, in nats, from neighbour distances.
-
-    Parameters
-    ----------
-    distances : array (n_samples, k)
-        To the nearest neighbours, ascending.
-    n_dims : int
-        Dimension of the sample.
-    weights : array (k,)
-        Weights of the neighbours.
-    """
-    ranks = np.arange(1, distances.shape[1] + 1)
-    if not distances[:, 0].all():
-        distances, ranks = _past_duplicates(distances, ranks)
-    constant = log_unit_ball(n_dims) + math.log(len(distances) - 1)
-    rest = weights.sum() * constant - digamma(ranks) @ weights
-    return np.asarray(n_dims * (np.log(distances) @ weights) + rest)
-
-
-def log_unit_ball(n_dims: int) -> float:
-    """Return the natural logarithm of the volume of the unit ball."""
-    return float(0.5 * n_dims * math.log(math.pi) - gammaln(0.5 * n_dims + 1.0))
-
-
-def duplicate_fraction(points: FloatArray) -> float:
-    """Return the share of samples that have an exact duplicate."""
-    return float((_duplicates(points) > 1).mean())
-
-
-def whitened(points: FloatArray) -> tuple[FloatArray, float]:
-    """Return the sample with unit covariance and half the log-determinant taken out, in nats.
-
-    Raises
-    ------
-    EstimationError
-        If the covariance is singular.
-    """
-    centred = points - points.mean(axis=0)
-    scale = centred.std(axis=0)
-    if not scale.all():
-        raise EstimationError(
-            f"expected columns that vary, got {int((scale == 0).sum())} constant of {len(scale)}"
-        )
-    centred /= scale
-    values, vectors = np.linalg.eigh(centred.T @ centred / len(centred))
-    if values[0] < RANK_TOLERANCE * values[-1]:
-        rank = int((values >= RANK_TOLERANCE * values[-1]).sum())
-        raise EstimationError(
-            f"expected linearly independent columns, got rank {rank} of {len(values)}",
-            hint="project to fewer dimensions first",
-        )
-    log_det = float(np.log(scale).sum() + 0.5 * np.log(values).sum())
-    return centred @ (vectors / np.sqrt(values)), log_det
 
 
 def shuffle_difference(
@@ -278,9 +185,9 @@ def ksg_terms(x: FloatArray, y: FloatArray, k: int) -> FloatArray:
     k_i = np.full(n, k)
     tied = radius == 0.0
     if tied.any():
-        k_i[tied] = _duplicates(np.hstack([x, y]))[tied]
-        n_x[tied] = _duplicates(x)[tied]
-        n_y[tied] = _duplicates(y)[tied]
+        k_i[tied] = duplicate_counts(np.hstack([x, y]))[tied]
+        n_x[tied] = duplicate_counts(x)[tied]
+        n_y[tied] = duplicate_counts(y)[tied]
     return np.asarray(digamma(k_i) + digamma(n) - digamma(n_x) - digamma(n_y))
 
 
@@ -340,8 +247,8 @@ def mixed_terms(x: FloatArray, labels: Array, k: int) -> FloatArray:
     m = count_closer(x, radius, norm="euclidean")
     tied = (radius == 0.0) & ~alone
     if tied.any():  # a discrete sample: counts of equal samples take the place of distances
-        m[tied] = _duplicates(x)[tied]
-        k_i[tied] = _duplicates(np.hstack([x, labels[:, None].astype(np.float64)]))[tied]
+        m[tied] = duplicate_counts(x)[tied]
+        k_i[tied] = duplicate_counts(np.hstack([x, labels[:, None].astype(np.float64)]))[tied]
     m[alone] = n
     return np.asarray(digamma(n) + digamma(k_i) - digamma(size) - digamma(m))
 
@@ -381,37 +288,6 @@ def intrinsic_dimension(x: Array, k: int = 20) -> float:
     if len(points) <= k:
         raise EstimationError(f"expected more than k = {k} distinct samples, got {len(points)}")
     return dimension_from(neighbor_distances(points, k))
-
-
-def dimension_from(distances: FloatArray) -> float:
-    """Return the intrinsic dimension from neighbour distances (n_samples, k) above 0."""
-    logs = np.log(distances[:, -1:] / distances[:, :-1])
-    total = float(logs.sum())
-    if total == 0.0:
-        raise EstimationError("expected distances that differ, got samples on a regular lattice")
-    return float((distances.shape[1] - 2) * len(distances) / total)
-
-
-def _past_duplicates(distances: FloatArray, ranks: Array) -> tuple[FloatArray, Array]:
-    """Replace distances of 0 by the first one above 0, with its true rank."""
-    zero = distances == 0.0
-    share = float(zero[:, 0].mean())
-    if share >= ATOM_FRACTION or zero.all(axis=1).any():
-        raise EstimationError(
-            f"expected a continuous sample, got {share:.1%} of samples with a duplicate",
-            hint="declare or add noise, or use a mixed or binned estimate",
-        )
-    first = zero.sum(axis=1)
-    fill = distances[np.arange(len(distances)), first][:, None]
-    return np.where(zero, fill, distances), np.where(zero, first[:, None] + 1, ranks)
-
-
-def _duplicates(points: FloatArray) -> Array:
-    """Return how many samples equal each one, itself included."""
-    rows = np.ascontiguousarray(points + 0.0)  # -0.0 is equal to 0.0 but has other bytes
-    keys = rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1])))[:, 0]
-    _, inverse, counts = np.unique(keys, return_inverse=True, return_counts=True)
-    return counts[inverse.reshape(-1)]
 
 
 def _spread(centred: FloatArray, name: str) -> float:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.special import digamma, polygamma
 
 from infoplane.numerics.neighbor_search import neighbor_distances
-from infoplane.numerics.neighbors import (
+from infoplane.numerics.neighbor_terms import (
     LOG2_E,
     dimension_from,
     entropy_terms,

@@ -20,14 +20,16 @@ from infoplane.numerics.code_estimates import (
     refused,
     size_flags,
 )
-from infoplane.numerics.neighbors import (
+from infoplane.numerics.neighbor_terms import (
     ATOM_FRACTION,
     LOG2_E,
     duplicate_fraction,
+    whitened,
+)
+from infoplane.numerics.neighbors import (
     intrinsic_dimension,
     ksg_mutual_information,
     shuffle_difference,
-    whitened,
 )
 from infoplane.numerics.noise_channel import SMALLEST_SAMPLE
 from infoplane.records import Array, Estimate, FloatArray, IntArray, checked_activations

@@ -16,7 +16,7 @@ from infoplane.numerics.compression import (
 )
 from infoplane.numerics.loss_bounds import activation_loss_bound, capacity, input_loss_bound
 from infoplane.numerics.neighbor_search import neighbor_distances
-from infoplane.numerics.neighbors import entropy_terms, minimum_norm_weights
+from infoplane.numerics.neighbor_terms import entropy_terms, minimum_norm_weights
 from infoplane.numerics.noise_channel import (
     may_contain_noise,
     noise_information,

@@ -13,11 +13,11 @@ from scipy.spatial.distance import cdist
 from infoplane.errors import EstimationError, InputError
 from infoplane.numerics import neighbor_search
 from infoplane.numerics.neighbor_search import count_closer, neighbor_distances
+from infoplane.numerics.neighbor_terms import minimum_norm_weights
 from infoplane.numerics.neighbors import (
     intrinsic_dimension,
     kozachenko_leonenko_entropy,
     ksg_mutual_information,
-    minimum_norm_weights,
     mixed_mutual_information,
     shuffle_difference,
 )
