@@ -28,6 +28,7 @@ FIGURES: dict[str, str] = {
     "agreement": "infoplane.plots.agreement:agreement",
     "heat": "infoplane.plots.heat:heat",
     "gap": "infoplane.plots.gap:gap",
+    "diagnostics": "infoplane.plots.diagnostics:diagnostics",
     "gradients": "infoplane.plots.gradients:gradients",
 }
 """Figures by name, as ``module:function``."""

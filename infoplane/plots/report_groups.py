@@ -36,6 +36,11 @@ _FURTHER = {
         "Compression and generalisation",
         "Change of each run against its generalisation gap, with rank correlations per layer.",
     ),
+    "diagnostics": (
+        "Diagnostics",
+        "Share of samples with a state of their own, by training step and layer: above a half, "
+        "estimates follow the number of samples.",
+    ),
     "gradients": (
         "Gradient phases",
         "Mean and spread of the gradient over the norm of the weights, by training step and layer.",

@@ -158,7 +158,9 @@ def results(
                                 "flags": own,
                                 "seconds": 0.01,
                                 "cached": False,
-                                "diag": {},
+                                "diag": {"singleton_fraction": float(value / log2_n) ** 2}
+                                if q == "ixt" and e == "binning"
+                                else {},
                             }
                         )
     document: dict[str, Any] = {

@@ -236,6 +236,16 @@ def test_the_gap_has_a_mark_per_run(views: dict[str, View]) -> None:
         draw(views["three"], "gap")
 
 
+def test_diagnostics_are_the_mean_over_runs(views: dict[str, View]) -> None:
+    figure = draw(views["five"], "diagnostics")
+    (ax,) = figure.axes
+    drawn = next(line for line in ax.lines if line.get_label() == "_share fc3")
+    curve = views["five"].curves["tanh", "fc3", "binning", "ixt"]
+    np.testing.assert_allclose(drawn.get_ydata(), ((curve.values / 12) ** 2).mean(axis=0))
+    assert "sparse above 0.5" in words(figure)
+    assert ax.get_ylim()[0] < 0 < 0.5 < ax.get_ylim()[1]
+
+
 def test_heat_covers_layers_and_bound(views: dict[str, View]) -> None:
     figure = draw(views["missing"], "heat")
     mesh = next(c for c in figure.axes[0].collections if c.get_array() is not None)

@@ -94,7 +94,7 @@ def test_sections_come_in_order(pages: dict[str, str]) -> None:
     assert headings == [
         "Information plane", "Compression by layer", "Over training",
         "Diffusion spectral entropy", "Agreement of estimators", "Compression and generalisation",
-        "Warnings", "Provenance",
+        "Diagnostics", "Warnings", "Provenance",
     ]  # fmt: skip
     assert "Diffusion spectral entropy" not in pages["binning_only"]
 
