@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -187,8 +188,10 @@ def noise_estimates(
     if bits > ceiling + 3.0 * spread:
         flags.append("out_of_range")
     if options.cross_check and not contained:
-        some = slice(0, _CROSS_CHECK_SAMPLES)
-        diagnostics["ksg"] = ksg_mutual_information(code.clean[some], noisy_code[some])
+        some = rng.permutation(n)[:_CROSS_CHECK_SAMPLES]
+        diagnostics["ksg"] = _or_none(
+            lambda: ksg_mutual_information(code.clean[some], noisy_code[some])
+        )
     estimate = estimate_of(bits, interval, flags, diagnostics)
     limit: float
     name: BoundName
@@ -206,7 +209,9 @@ def noise_estimates(
         found["ixt"],
         ity,
         None if whole else ixt.parts - ity_parts,
-        _direct_conditional(noisy_code, noise, labels) if options.cross_check else None,
+        _or_none(lambda: _direct_conditional(noisy_code, noise, labels))
+        if options.cross_check
+        else None,
     )
     return found
 
@@ -277,6 +282,14 @@ def _conditional(
         flags.append("chain_rule_gap")
     diagnostics = {"direct": direct, **_interval_diagnostics(interval)}
     return replace(estimate_of(bits, interval, flags, diagnostics), bound_low=0.0)
+
+
+def _or_none(check: Callable[[], float | None]) -> float | None:
+    """Return a second value beside an estimate, or None where it is undefined."""
+    try:
+        return check()
+    except EstimationError:
+        return None
 
 
 def _direct_conditional(code: FloatArray, noise: float, labels: IntArray) -> float | None:

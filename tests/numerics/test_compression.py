@@ -262,6 +262,14 @@ def test_constant_layer_is_flagged(value):
         assert estimate.flags == ("constant",)
 
 
+def test_layer_that_varies_in_few_samples():
+    layer = np.zeros((3000, 5))
+    layer[-5:] = np.random.default_rng(0).normal(size=(5, 5))
+    found = compressed_information(layer, np.arange(3000) % 2)
+    assert abs(found.ixt.bits) < 0.5
+    assert abs(found.ity.bits) < 0.1
+
+
 def test_rank_one_layer_of_two_values():
     y = np.arange(1000) % 2
     found = compressed_information(np.outer(y, np.ones(30)), y, noise=0.1, noisy=False)
