@@ -227,10 +227,6 @@ def binned_information(
     InputError
         If shapes, values, mode or bins do not fit.
 
-    Notes
-    -----
-    Values outside a fixed range are counted in the outermost bins, never wrapped around.
-
     References
     ----------
     Fixed bins: Shwartz-Ziv, Tishby: "Opening the black box of deep neural networks via
