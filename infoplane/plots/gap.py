@@ -67,10 +67,9 @@ def gap(
                 f"accuracy; {group!r} has {len(runs)}",
                 hint="record metrics with each checkpoint, and more seeds",
             )
-        found = [e for e in gap_correlations(view.results, seed=seed) if e["group"] == group]
-        estimators = list(dict.fromkeys(e["estimator"] for e in found))
-        chosen = estimator if estimator is not None else next(iter(estimators), None)
-        found = [e for e in found if e["estimator"] == chosen]
+        able = [e for q in ("ixt", "dse") for e in view.estimators(q, group=group)]
+        chosen = estimator if estimator is not None else next(iter(able), None)
+        found = gap_correlations(view.results, group=group, estimator=chosen, seed=seed)
         names = [e["layer"] for e in found]
         shown = evenly(names, MAX_COLUMNS) if layers is None else [m for m in names if m in layers]
         found = [e for e in found if e["layer"] in shown]

@@ -43,13 +43,21 @@ def generalization_gaps(results: Mapping[str, Any]) -> tuple[str, dict[str, floa
     return "", {}
 
 
-def gap_correlations(results: Mapping[str, Any], *, seed: int = 0) -> list[dict[str, Any]]:
+def gap_correlations(
+    results: Mapping[str, Any],
+    *,
+    group: str | None = None,
+    estimator: str | None = None,
+    seed: int = 0,
+) -> list[dict[str, Any]]:
     """Return the rank correlation of change and generalisation gap over runs.
 
     Parameters
     ----------
     results : mapping
         A results document with metrics of at least 5 runs of a group.
+    group, estimator : str, optional
+        Only this group, only this estimator; all by default.
     seed : int, default 0
         Seed of the bootstrap and of the permutations.
 
@@ -68,6 +76,10 @@ def gap_correlations(results: Mapping[str, Any], *, seed: int = 0) -> list[dict[
     for curve in curves(results).values():
         runs = [run for run in curve.runs if run in gaps and groups.get(run) == curve.group]
         if curve.quantity not in ("ixt", "dse") or curve.is_saturated or len(runs) < FEWEST_RUNS:
+            continue
+        if curve.group != (group or curve.group) or curve.estimator != (
+            estimator or curve.estimator
+        ):
             continue
         changes = run_changes(curve)
         runs = [run for run in runs if run in changes]

@@ -40,7 +40,7 @@ class Cell:
         """Return the markup of the cell."""
         classes = ["number"] * self.number + ["wrap"] * self.wrap
         named = f' class="{" ".join(classes)}"' if classes else ""
-        sort = "NaN" if self.value is None else repr(float(self.value))
+        sort = "NaN" if self.value is None else f"{self.value:.7g}"
         value = f' data-value="{sort}"' if self.number else ""
         return f"<td{named}{value}>{self.markup or escape(self.text)}</td>"
 
@@ -129,8 +129,10 @@ def _svg(drawn: Figure, name: str, title: str, description: str) -> str:
 def _png(drawn: Figure, alternative: str) -> str:
     out = io.BytesIO()
     with context():
-        dpi = 200 if drawn.get_figheight() < 8 else 140
-        drawn.savefig(out, format="png", dpi=dpi, metadata={"Software": None}, facecolor="auto")
+        dpi = 200 if drawn.get_figheight() < 8 else 120
+        drawn.savefig(
+            out, format="png", dpi=dpi, facecolor="auto", pil_kwargs={"compress_level": 1}
+        )
     palette, small = Image.open(out).convert("RGB").quantize(256), io.BytesIO()
     palette.save(small, format="png", optimize=True)
     data = base64.b64encode(small.getvalue()).decode()

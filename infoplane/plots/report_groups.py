@@ -257,4 +257,4 @@ def _curve_download(view: View, group: str) -> str:
 
 
 def _g(value: float) -> str:
-    return "" if not np.isfinite(value) else f"{value:.4f}"
+    return "" if not np.isfinite(value) else f"{value:.3f}"
