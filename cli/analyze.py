@@ -127,6 +127,7 @@ def analyze(
     jobs = jobs or os.cpu_count() or 1
     start = time.monotonic()
     rows: list[dict[str, Any]] = []
+    artifacts: dict[str, Any] = {}
     status = "interrupted"
 
     def add(measured: Measurement) -> None:
@@ -146,7 +147,14 @@ def analyze(
     def document() -> dict[str, Any]:
         wall = time.monotonic() - start
         results = build_results(
-            rows, cells, chosen, config, status=status, wall_seconds=wall, jobs=jobs
+            rows,
+            cells,
+            chosen,
+            config,
+            artifacts=artifacts,
+            status=status,
+            wall_seconds=wall,
+            jobs=jobs,
         )
         results["phases"] = find_phases(results, seed=seed)
         return results
@@ -156,7 +164,9 @@ def analyze(
             Progress("analyze", total, "cells", quiet=said.quiet) as progress,
             processes(jobs) as executor,
         ):
-            for measured in analysis.analyze(cells, chosen, executor, seed=seed):
+            for measured in analysis.analyze(
+                cells, chosen, executor, seed=seed, keep=artifacts.update
+            ):
                 add(measured)
                 progress.advance(failed=measured.error is not None)
     except (KeyboardInterrupt, InfoplaneError) as stop:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import fnmatch
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass
 from functools import cached_property
@@ -105,6 +105,7 @@ def analyze(
     executor: Executor,
     *,
     seed: int = 0,
+    keep: Callable[[dict[str, dict[str, Any]]], None] | None = None,
 ) -> Iterator[Measurement]:
     """Estimate every cell and yield measurements as they finish.
 
@@ -118,6 +119,8 @@ def analyze(
         Any: processes, dask, MPI.
     seed : int
         All random streams derive from it.
+    keep : callable, optional
+        Receives the artifacts of each run and estimator, see ``Estimator.artifacts``.
 
     Raises
     ------
@@ -145,6 +148,8 @@ def analyze(
                 result = future.result()
                 layers, steps = cells[run]
                 if function is _prepare_run:
+                    if keep is not None and not isinstance(result, _Undefined):
+                        keep(estimator.artifacts(result))
                     waiting += [
                         (_prepare_layer, run, estimator, seed, layer, result)
                         for layer in reversed(layers)

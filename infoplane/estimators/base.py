@@ -51,6 +51,13 @@ class Estimator(ABC):
         """Return what all cells of a run share; the labels unless overridden."""
         return run.probe.labels
 
+    def artifacts(self, shared: Any) -> dict[str, dict[str, Any]]:
+        """Return what of the shared state the results keep, by content hash; nothing by default.
+
+        Values are mappings of lists and plain values, e.g. the clusters of the inputs.
+        """
+        return {}
+
     def prepare_layer(
         self, shared: Any, run: RunData, layer: LayerInfo, rng: np.random.Generator
     ) -> Any:

@@ -153,6 +153,14 @@ class DiffusionSpectral(Estimator):
             n, rows, labels, clusters, hashlib.sha256(identity).hexdigest(), projected_from
         )
 
+    def artifacts(self, shared: DiffusionSamples) -> dict[str, dict[str, Any]]:
+        """Return the clusters of the inputs, named as in the diagnostics of DSMI(T;X)."""
+        if shared.inputs is None:
+            return {}
+        rows = None if shared.rows is None else shared.rows.tolist()
+        labels = shared.inputs.labels.tolist()
+        return {shared.inputs_id: {"content": "input clusters", "rows": rows, "labels": labels}}
+
     def estimate(
         self, prepared: DiffusionSamples, activations: Array, rng: np.random.Generator
     ) -> Mapping[str, Estimate]:

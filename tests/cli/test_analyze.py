@@ -59,6 +59,10 @@ def test_document_validates_and_covers_every_cell(runs):
     assert {r["estimator"] for r in document["rows"]} == {"binning", "compressed", "dse"}
     assert {r["quantity"] for r in document["rows"]} >= {"ixt", "ity", "dse", "dsmi_x", "dsmi_y"}
     assert {p["layer"] for p in document["phases"]} == {"fc1", "fc2"}
+    clusters = {r["diag"]["clusters_sha256"] for r in document["rows"] if r["quantity"] == "dsmi_x"}
+    assert clusters == document["artifacts"].keys()  # one clustering per run, by its hash
+    assert len(clusters) == 2
+    assert all(len(entry["labels"]) == 150 for entry in document["artifacts"].values())
     assert "verdict" in done.out
     assert "wrote r.json" in done.err
 
