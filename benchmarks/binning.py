@@ -197,7 +197,7 @@ def kde_table(quick: bool) -> None:
         }
         functions |= {"plain": lambda t=t, y=y: textbook_kde(t, y, 1e-3), "floor": kernel_floor(t)}
         best = cpu(functions, 2 if n > 5000 else 4)
-        used = kde_information(t, y).precision
+        used = kde_information(t, y, precision="auto").precision
         ratio = {name: best["plain"] / seconds for name, seconds in best.items()}
         print(
             f"{n:6d} {d:5d} {best['auto'] * 1e3:9.1f} {used:>9} {ratio['auto']:7.1f} "
@@ -208,7 +208,7 @@ def kde_table(quick: bool) -> None:
     t, y, _ = layer(n, 10)
     tracemalloc.start()
     started = time.process_time()
-    kde_information(t, y)
+    kde_information(t, y, precision="auto")
     seconds = time.process_time() - started
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()

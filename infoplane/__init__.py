@@ -14,6 +14,16 @@ from typing import Any
 __version__ = "0.1.0"
 
 _MODULES = {
+    "BottleneckCurve": "infoplane.numerics.bottleneck",
+    "NoisyInformation": "infoplane.numerics.noisy",
+    "RenyiInformation": "infoplane.numerics.renyi",
+    "GradientAccumulator": "infoplane.numerics.gradients",
+    "GradientStatistics": "infoplane.numerics.gradients",
+    "gradient_transition": "infoplane.numerics.gradients",
+    "adjacency_spectral_entropy": "infoplane.numerics.spectral_variants",
+    "matrix_entry_entropy": "infoplane.numerics.spectral_variants",
+    "coordinate_binned_entropy": "infoplane.numerics.spectral_variants",
+    "subset_mutual_information": "infoplane.numerics.spectral_variants",
     "Estimate": "infoplane.records",
     "LayerInfo": "infoplane.records",
     "ProbeSet": "infoplane.records",

@@ -1,6 +1,11 @@
+import os
 import subprocess
 import sys
 from pathlib import Path
+
+# One numerical thread each, as in the workers; before numpy is loaded.
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")
 
 import hypothesis
 import numpy as np
@@ -63,8 +68,6 @@ class Result:
 
 def infoplane(*arguments: str, cwd: Path | None = None, **env: str) -> Result:
     """Run the command line as a process of its own."""
-    import os
-
     done = subprocess.run(
         [sys.executable, "-m", "infoplane", *arguments],
         capture_output=True,

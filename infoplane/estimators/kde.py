@@ -14,8 +14,6 @@ from infoplane.numerics.discrete import row_symbols
 from infoplane.numerics.kde import Bracket, kde_information
 from infoplane.records import Array, Estimate
 
-IN_RESULTS = ("saturated", "constant", "subsampled")  # flags that the results document knows
-
 
 @dataclass(frozen=True)
 class KernelDensity(Estimator):
@@ -85,11 +83,10 @@ class KernelDensity(Estimator):
             max_samples=self.max_samples // 2 if n > self.max_samples else None,
             rng=rng,
         )
-        flags = tuple(flag for flag in info.flags if flag in IN_RESULTS)
+        flags = info.flags
         diagnostics = {
             "variance": info.variance,
             "precision": info.precision,
-            "warnings": [flag for flag in info.flags if flag not in IN_RESULTS],
         }
         used = info.n_samples if info.n_samples < n else None
         found = {

@@ -182,7 +182,7 @@ def noise_estimates(
         flags.append("upper_bound")
     if loss > _LARGE_LOSS * max(bits, 0.0):
         flags.append("large_compression_loss")
-    if whole or bits > _EXTRAPOLATED * math.log2(n):
+    if not whole and bits > _EXTRAPOLATED * math.log2(n):
         flags.append("finite_population")
     spread = interval.standard_error if interval else 0.0
     if bits > ceiling + 3.0 * spread:

@@ -74,4 +74,4 @@ def test_pairwise_bounds(activations, cell, key, noise):
         "ity_hi": info.ity.upper,
         "ity_lo": info.ity.lower,
     }
-    assert found == pytest.approx(expected, abs=1e-5)
+    assert found == pytest.approx(expected, abs=1e-9)

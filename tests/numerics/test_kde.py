@@ -135,7 +135,7 @@ def test_far_from_the_origin_float32_is_not_used():
     """Rounding of |a|^2 + |b|^2 - 2ab must not turn into information."""
     rng = np.random.default_rng(0)
     points = (100 * rng.normal(size=(1500, 50))).astype(np.float32)
-    info = kde_information(points, variance=1e-3)
+    info = kde_information(points, variance=1e-3, precision="auto")
     assert info.precision == "mixed"
     assert info.ixt.upper == pytest.approx(np.log2(1500), abs=1e-6)
     shifted = kde_information((points[:, :2] / 100 + 1e3).astype(np.float64), variance=1e-2)
