@@ -102,12 +102,13 @@ def gap(
                 fontsize=small, linespacing=1.2,
             )  # fmt: skip
         for ax in grid[:, 0]:
-            ax.set_ylabel(f"change of {QUANTITIES[found[0]['quantity']]}  [bits]")
+            ax.set_ylabel("change  [bits]")
         for column in grid.T:
             lowest = [ax for ax in column if ax.get_visible()][-1]
             lowest.set_xlabel(words)
             lowest.tick_params(labelbottom=True)
         notes = [
+            f"Change of {QUANTITIES[found[0]['quantity']]}, peak to last.",
             f"One mark per run (n = {found[0]['n']}).",
             "ρ: Spearman, 95 % bootstrap interval.",
             "p: permutations, Holm over layers.",

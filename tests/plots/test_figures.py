@@ -230,7 +230,8 @@ def test_the_gap_has_a_mark_per_run(views: dict[str, View]) -> None:
     figure = draw(views["five"], "gap")
     ax = figure.axes[0]
     assert len(ax.lines[0].get_xdata()) == 8
-    assert ax.get_ylabel() == "change of I(X;T)  [bits]"
+    assert ax.get_ylabel() == "change  [bits]"
+    assert "Change of I(X;T), peak to last." in " ".join(words(figure))
     assert "Correlation over runs, not cause." in " ".join(words(figure))
     with pytest.raises(NotFoundError, match=r"needs 5 runs.*'tanh' has 3"):
         draw(views["three"], "gap")
