@@ -14,7 +14,7 @@ from infoplane.cli.plot import plot
 from infoplane.errors import RunFileError
 
 _LAYERS = ("tanh*", "output")
-_ESTIMATORS = ("binning", "compressed:population=recorded,max_samples=1500", "dse:max_samples=500")
+_ESTIMATORS = ("binning", "compressed:population=recorded,max_samples=1000", "dse:max_samples=400")
 
 
 @click.command()

@@ -260,7 +260,7 @@ def _estimate_of(
         method="none" if low is None else "subsample",
         level=None if low is None else _LEVEL,
         bound_high=found.bound,
-        bound_name="log2_n",  # of the classes: the sum of p_c log2 n_c
+        bound_name="log2_n_c",
         n=found.diagnostics["n_used"],
         flags=found.flags + flags,
         diagnostics={

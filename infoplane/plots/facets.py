@@ -160,7 +160,7 @@ def _by_layer(
     for ax, path in zip(axes, shown, strict=True):
         ax.plot(*behind.T, color=look.hair(), linewidth=0.7, zorder=1)
         if bounds:
-            draw_bounds(ax, view, group, text=False)
+            draw_bounds(ax, view, group, estimator, text=False)
         draw_path(ax, path, norm, seeds)
         small = look.font_size("xtick.labelsize")
         text = broken(names[path.layer], int(80 / columns))
@@ -171,7 +171,7 @@ def _by_layer(
             fontweight=weight,
         )  # fmt: skip
     values = np.concatenate([p.mean for p in paths])
-    _limit_all(axes, view, group, values, bounds=bounds)
+    _limit_all(axes, view, group, estimator, values, bounds=bounds)
     _outer_labels(grid)
     notes = []
     if len(shown) < len(paths):
@@ -191,11 +191,13 @@ def _used(grid: Any, n: int) -> list[Axes]:
     return axes[:n]
 
 
-def _limit_all(axes: Sequence[Axes], view: View, group: str, values: Any, *, bounds: bool) -> None:
+def _limit_all(
+    axes: Sequence[Axes], view: View, group: str, estimator: str, values: Any, *, bounds: bool
+) -> None:
     x, y = look.finite(values[:, 0]), look.finite(values[:, 1])
     low, high = look.padded(float(x.min()), float(x.max()))
     bottom, top = look.padded(min(0.0, float(y.min())), float(y.max()))
-    h_y, ceiling = view.label_entropy(group), view.ceiling(group)
+    h_y, ceiling = view.label_entropy(group), view.ceiling(group, estimator)
     if bounds and ceiling is not None:
         low, high = min(low, ceiling - 1), max(high, ceiling + 0.05 * (ceiling - low))
     if bounds and h_y is not None:

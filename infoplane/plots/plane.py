@@ -101,7 +101,10 @@ def plane(
         )  # fmt: skip
         if legend:
             look.legend_below(
-                ax, plane_legend(paths, seeds, band=bounds and view.ceiling(group) is not None)
+                ax,
+                plane_legend(
+                    paths, seeds, band=bounds and view.ceiling(group, estimator) is not None
+                ),
             )
         if own and len({int(s) for p in paths for s in p.steps}) > 1:
             time_bar([ax], norm, paths)
@@ -124,10 +127,10 @@ def draw_plane(
 ) -> Callable[[], None]:
     """Draw paths and bounds; return the function that writes the labels once the layout is done."""
     shown = [p for p in paths if not (zoom and p.saturated)] or list(paths)
-    _limits(ax, view, group, shown, bounds and not zoom)
-    taken = draw_bounds(ax, view, group) if bounds else []
+    _limits(ax, view, group, estimator, shown, bounds and not zoom)
+    taken = draw_bounds(ax, view, group, estimator) if bounds else []
     dashes = _chains(ax, [p for p in shown if not p.saturated])
-    dashes += _bound_segments(ax, view, group) if bounds else []
+    dashes += _bound_segments(ax, view, group, estimator) if bounds else []
     for path in shown:
         draw_path(ax, path, norm, seeds)
 
@@ -185,9 +188,11 @@ def draw_path(ax: Axes, path: Path, norm: Normalize, seeds: str = "both") -> Non
     )  # fmt: skip
 
 
-def draw_bounds(ax: Axes, view: View, group: str, *, text: bool = True) -> list[Text]:
+def draw_bounds(
+    ax: Axes, view: View, group: str, estimator: str, *, text: bool = True
+) -> list[Text]:
     """Draw H(Y), log2 N and the saturation band; return the text beside log2 N."""
-    h_y, ceiling = view.label_entropy(group), view.ceiling(group)
+    h_y, ceiling = view.label_entropy(group), view.ceiling(group, estimator)
     dashed: dict[str, Any] = {"color": look.ink(), "linewidth": 0.8, "linestyle": (0, (4, 2))}
     if h_y is not None:
         ax.axhline(h_y, **dashed, zorder=1.5)
@@ -205,10 +210,10 @@ def draw_bounds(ax: Axes, view: View, group: str, *, text: bool = True) -> list[
     return [note]
 
 
-def _bound_segments(ax: Axes, view: View, group: str) -> list[FloatArray]:
+def _bound_segments(ax: Axes, view: View, group: str, estimator: str) -> list[FloatArray]:
     """Return the lines of the bounds, to be kept free of text."""
     (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
-    h_y, ceiling = view.label_entropy(group), view.ceiling(group)
+    h_y, ceiling = view.label_entropy(group), view.ceiling(group, estimator)
     lines = [np.array([[left, h_y], [right, h_y]])] if h_y is not None else []
     if ceiling is not None:
         lines.append(np.array([[ceiling, bottom], [ceiling, top]]))
@@ -225,13 +230,15 @@ def _bound_labels(ax: Axes, view: View, group: str) -> list[Label]:
     return [Label(bound_label("h_y", h_y), anchors, look.ink(), lead=False)]
 
 
-def _limits(ax: Axes, view: View, group: str, paths: Sequence[Path], bounds: bool) -> None:
+def _limits(
+    ax: Axes, view: View, group: str, estimator: str, paths: Sequence[Path], bounds: bool
+) -> None:
     """Set limits that hold data, intervals, and bounds if they are drawn; room for their text."""
     x = [p.mean[:, 0] for p in paths] + [p.cross[0] for p in paths if p.cross is not None]
     y = [p.mean[:, 1] for p in paths] + [p.cross[1] for p in paths if p.cross is not None]
     low, high = look.padded(*_range(x))
     bottom, top = look.padded(*_range(y))
-    h_y, ceiling = view.label_entropy(group), view.ceiling(group)
+    h_y, ceiling = view.label_entropy(group), view.ceiling(group, estimator)
     if bounds and ceiling is not None:
         low, high = min(low, ceiling - 1), max(high, ceiling + 0.055 * (ceiling - low))
     if bounds and h_y is not None:

@@ -126,10 +126,19 @@ class View:
         values = {round(r["h_y"], 6) for r in self.recordings(group) if r["h_y"] is not None}
         return values.pop() if len(values) == 1 else None
 
-    def ceiling(self, group: str) -> float | None:
-        """Return log2 N in bits if all runs of the group share it."""
-        values = {round(r["log2_n"], 6) for r in self.recordings(group)}
-        return values.pop() if len(values) == 1 else None
+    def ceiling(self, group: str, estimator: str | None = None) -> float | None:
+        """Return log2 N in bits if all runs of the group share it.
+
+        Of an estimator that works on a subsample N is the size of that.
+        """
+        used = {
+            curve.n for curve in self.curves.values() if (curve.group, curve.estimator)
+            == (group, estimator) and curve.quantity == "ixt"
+        }  # fmt: skip
+        recorded = {round(r["log2_n"], 6) for r in self.recordings(group)}
+        if len(used) == 1 and len(recorded) == 1:
+            return min(recorded.pop(), float(np.log2(used.pop())))
+        return recorded.pop() if len(recorded) == 1 else None
 
     def estimator_title(self, estimator: str) -> str:
         """Return how an estimator is called, with what sets it apart, e.g. "binning, bins 30"."""
