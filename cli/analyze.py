@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 import os
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from infoplane.cli.options import Verbosity, verbosity
 from infoplane.cli.progress import Progress
-from infoplane.errors import ExitCode, InfoplaneError, InputError, RunFileError
+from infoplane.errors import (
+    ExitCode,
+    InfoplaneError,
+    InputError,
+    RunFileError,
+    TerminatedError,
+)
 
 if TYPE_CHECKING:
-    from infoplane.analysis import Measurement
+    from infoplane.store.run import Run
+
+log = logging.getLogger("infoplane")
 
 
 @click.command()
@@ -83,26 +91,80 @@ def analyze(
         raise InputError(f"--seed: expected a number of at least 0, got {seed}")
     if jobs is not None and jobs < 1:
         raise InputError(f"--jobs: expected a number of at least 1, got {jobs}")
-    target = None if output == "-" else Path(output)
-    if target is not None and target.exists() and not overwrite:
+    from infoplane import analysis
+    from infoplane.cli.executors import processes
+    from infoplane.cli.output import print_json
+    from infoplane.cli.table import summary
+    from infoplane.document import Document, describe_recordings
+    from infoplane.estimators import DEFAULT, parse_estimator
+    from infoplane.store.results import write_results
+
+    target = _target(output, overwrite)
+    specs = list(estimators or DEFAULT)
+    chosen = [parse_estimator(text) for text in specs]
+    cells = analysis.select_cells(_runs(runs), layers, _steps(steps))
+    total = len(chosen) * sum(len(names) * len(at) for names, at in cells.values())
+    jobs = jobs or len(os.sched_getaffinity(0))
+    settings = {"estimators": specs, "layers": list(layers), "steps": steps, "seed": seed}
+    document = Document(describe_recordings(cells), chosen, {"analyze": settings}, jobs, seed)
+    try:
+        with (
+            Progress("analyze", total, "cells", quiet=said.quiet) as progress,
+            processes(jobs) as executor,
+        ):
+            progress.begin(f"{len(cells)} runs, {jobs} processes")
+            for measured in analysis.analyze(
+                cells, chosen, executor, seed=seed, keep=document.artifacts.update
+            ):
+                progress.advance(failed=document.add(measured))
+    except (KeyboardInterrupt, InfoplaneError) as stop:
+        if not document.rows or target is None:
+            raise
+        write_results(target, document.results("interrupted"))
+        kept = f"{progress.done:,} of {total:,} cells are in {output}"
+        if isinstance(stop, KeyboardInterrupt):
+            word = "terminated" if isinstance(stop, TerminatedError) else "interrupted"
+            raise type(stop)(f"{word}: {kept}") from None
+        click.echo(f"stopped by an error: {kept}", err=True)
+        raise
+    results = document.results("partial" if progress.failed else "complete")
+    if target is None:
+        print_json(results)
+    else:
+        write_results(target, results)
+        click.echo(summary(results, wide=wide))
+        if not said.quiet:
+            click.echo(f"wrote {output} ({len(results['rows']):,} rows)", err=True)
+    return ExitCode.PARTIAL if strict and progress.failed else ExitCode.OK
+
+
+def _target(output: str, overwrite: bool) -> Path | None:
+    """Return where the document goes, None for stdout; it can be written there."""
+    from infoplane.store.results import check_writable
+
+    if output == "-":
+        return None
+    target = Path(output)
+    if target.is_file() and not overwrite:
         raise RunFileError(
             f"{output}: the file exists",
             hint="choose another name with -o, or replace it with --overwrite",
             code="IP302",
         )
+    check_writable(target)
+    return target
 
-    from infoplane import analysis
-    from infoplane.cli.executors import processes
-    from infoplane.cli.output import print_json
-    from infoplane.cli.table import summary
-    from infoplane.document import build_results, result_rows
-    from infoplane.estimators import DEFAULT, parse_estimator
-    from infoplane.phases import find_phases
-    from infoplane.store.results import write_results
+
+def _runs(paths: tuple[str, ...]) -> list[Run]:
+    """Return the runs, each once and by different names; those without a step are left out."""
     from infoplane.store.run import Run
 
-    chosen = [parse_estimator(text) for text in estimators or DEFAULT]
-    opened = [Run(Path(path)) for path in dict.fromkeys(runs)]
+    opened = [Run(Path(path)) for path in {Path(path).resolve(): path for path in paths}.values()]
+    if any(run.steps for run in opened):
+        for run in opened:
+            if not run.steps:
+                log.warning("%s: left out: it holds no complete step", run.path)
+        opened = [run for run in opened if run.steps]
     by_name: dict[str, Run] = {}
     for run in opened:
         if run.name in by_name:
@@ -111,83 +173,7 @@ def analyze(
                 hint="record with --name to tell them apart",
             )
         by_name[run.name] = run
-    cells = analysis.select_cells(opened, layers, _steps(steps))
-    total = len(chosen) * sum(len(names) * len(at) for names, at in cells.values())
-    epochs = {
-        (run.name, step): run.step_info(step).epoch for run, (_, at) in cells.items() for step in at
-    }
-    config = {
-        "analyze": {
-            "estimators": list(estimators or DEFAULT),
-            "layers": list(layers),
-            "steps": steps,
-            "seed": seed,
-        }
-    }
-    jobs = jobs or os.cpu_count() or 1
-    start = time.monotonic()
-    rows: list[dict[str, Any]] = []
-    artifacts: dict[str, Any] = {}
-    status = "interrupted"
-
-    def add(measured: Measurement) -> None:
-        rows.extend(
-            result_rows(
-                measured.run,
-                measured.step,
-                measured.layer,
-                measured.estimator,
-                measured.estimates,
-                measured.seconds,
-                by_name[measured.run].probe.n_samples,
-                epochs[measured.run, measured.step],
-            )
-        )
-
-    def document() -> dict[str, Any]:
-        wall = time.monotonic() - start
-        results = build_results(
-            rows,
-            cells,
-            chosen,
-            config,
-            artifacts=artifacts,
-            status=status,
-            wall_seconds=wall,
-            jobs=jobs,
-        )
-        results["phases"] = find_phases(results, seed=seed)
-        return results
-
-    try:
-        with (
-            Progress("analyze", total, "cells", quiet=said.quiet) as progress,
-            processes(jobs) as executor,
-        ):
-            for measured in analysis.analyze(
-                cells, chosen, executor, seed=seed, keep=artifacts.update
-            ):
-                add(measured)
-                progress.advance(failed=measured.error is not None)
-    except (KeyboardInterrupt, InfoplaneError) as stop:
-        if not rows or target is None:
-            raise
-        write_results(target, document())
-        kept = f"{progress.done:,} of {total:,} cells are in {output}"
-        if isinstance(stop, KeyboardInterrupt):
-            raise KeyboardInterrupt(f"interrupted: {kept}") from None
-        click.echo(f"stopped by an error: {kept}", err=True)
-        raise
-    status = "partial" if progress.failed else "complete"
-    results = document()
-    if target is None:
-        print_json(results)
-    else:
-        write_results(target, results)
-        click.echo(summary(results, wide=wide))
-        if not said.quiet:
-            click.echo(f"wrote {output} ({len(rows):,} rows)", err=True)
-    return ExitCode.PARTIAL if strict and progress.failed else ExitCode.OK
+    return opened
 
 
 def _steps(text: str | None) -> list[int] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import signal
@@ -13,7 +14,7 @@ from typing import Any, NoReturn
 import click
 
 from infoplane import __version__
-from infoplane.cli.options import verbosity
+from infoplane.cli.options import Verbosity, verbosity
 from infoplane.errors import (
     DataError,
     EstimationError,
@@ -21,6 +22,8 @@ from infoplane.errors import (
     InfoplaneError,
     NotFoundError,
     RunFileError,
+    TerminatedError,
+    WorkerError,
 )
 
 _COMMANDS = {
@@ -88,41 +91,58 @@ def cli() -> None:
 def main() -> NoReturn:
     """Run the command line and exit with one of ``ExitCode``."""
     signal.signal(signal.SIGTERM, _terminated)
-    sys.exit(int(_run(sys.argv[1:])))
+    if "_INFOPLANE_COMPLETE" in os.environ:
+        cli.main(prog_name="infoplane")
+    status = run(sys.argv[1:])
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            # The reader (`| head`) has what it wants; keep Python from complaining at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    sys.exit(int(status))
 
 
-def _run(arguments: list[str]) -> int:
+def run(arguments: list[str]) -> int:
+    """Run one command; return its exit code.
+
+    click's own ``main`` is not used: it answers a closed pipe with 1, which means "a check failed".
+    """
+    said = Verbosity()
     try:
-        code = cli.main(arguments, prog_name="infoplane", standalone_mode=False)
-        sys.stdout.flush()
+        with cli.make_context("infoplane", arguments, obj=said) as ctx:
+            code = cli.invoke(ctx)
+            sys.stdout.flush()
     except click.exceptions.Exit as done:
         return done.exit_code
     except click.ClickException as error:
         error.show()
         return ExitCode.USAGE
-    except (KeyboardInterrupt, click.Abort) as stop:
-        # click turns KeyboardInterrupt into Abort; what a command had to say is in its cause.
-        click.echo(str(stop.__cause__ or stop) or "interrupted", err=True)
+    except click.Abort:
+        _tell("interrupted")
         return ExitCode.INTERRUPTED
-    except _TerminatedError as stop:
-        click.echo(str(stop) or "terminated", err=True)
+    except TerminatedError as stop:
+        _tell(str(stop) or "terminated")
         return ExitCode.TERMINATED
+    except KeyboardInterrupt as stop:
+        _tell(str(stop) or "interrupted")
+        return ExitCode.INTERRUPTED
     except BrokenPipeError:
-        # The reader (`| head`) has what it wants; keep Python from complaining at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.OK
     except InfoplaneError as error:
-        _show(error)
-        if "-vv" in arguments:
+        from infoplane.cli.output import printable
+
+        _tell(f"error[{error.code}]: {printable(str(error))}")
+        if error.hint:
+            _tell(f"  hint: {printable(error.hint)}")
+        if said.verbose > 1:
             traceback.print_exc()
         return _exit_code(error)
     except Exception as error:  # noqa: BLE001  - the last resort: say it in one line
-        click.echo(
-            f"error[IP900]: a bug in infoplane: {type(error).__name__}: {error}\n"
-            "  hint: run again with -vv for the traceback, and report it",
-            err=True,
-        )
-        if "-vv" in arguments:
+        text = " ".join(str(error).split())
+        _tell(f"error[IP900]: a bug in infoplane: {type(error).__name__}: {text}")
+        _tell("  hint: run again with -vv for the traceback, and report it")
+        if said.verbose > 1:
             traceback.print_exc()
         return ExitCode.BUG
     return code if isinstance(code, int) else ExitCode.OK
@@ -131,22 +151,17 @@ def _run(arguments: list[str]) -> int:
 def _exit_code(error: InfoplaneError) -> ExitCode:
     if isinstance(error, NotFoundError):
         return ExitCode.NOTHING
+    if isinstance(error, WorkerError):
+        return ExitCode.PARTIAL
     if isinstance(error, (DataError, RunFileError, EstimationError)):
         return ExitCode.DATA
     return ExitCode.USAGE
 
 
-def _show(error: InfoplaneError) -> None:
-    from infoplane.cli.output import printable
-
-    click.echo(f"error[{error.code}]: {printable(str(error))}", err=True)
-    if error.hint:
-        click.echo(f"  hint: {printable(error.hint)}", err=True)
-
-
-class _TerminatedError(BaseException):
-    """SIGTERM arrived."""
+def _tell(text: str) -> None:
+    with contextlib.suppress(BrokenPipeError):
+        click.echo(text, err=True)
 
 
 def _terminated(signum: int, frame: FrameType | None) -> Any:
-    raise _TerminatedError
+    raise TerminatedError

@@ -26,10 +26,10 @@ class Verbosity:
 
     def apply(self) -> None:
         """Set the level of the log accordingly."""
-        level = logging.ERROR if self.quiet > 1 else logging.WARNING
-        logging.basicConfig(format="%(levelname)s: %(message)s", level=level, stream=sys.stderr)
-        logging.getLogger().setLevel(logging.DEBUG if self.verbose > 1 else level)
+        logging.basicConfig(format="%(levelname)s: %(message)s", stream=sys.stderr)
         logging.addLevelName(logging.WARNING, "warning")
+        level = logging.ERROR if self.quiet > 1 else logging.WARNING
+        logging.getLogger("infoplane").setLevel(logging.DEBUG if self.verbose > 1 else level)
 
 
 def verbosity(command: Decorated) -> Decorated:

@@ -44,6 +44,11 @@ class Progress:
             self._task = self._bar.add_task(self.title, total=self.total)
         return self
 
+    def begin(self, text: str) -> None:
+        """Say what lies ahead, off a terminal."""
+        if self._bar is None and not self._quiet:
+            self._echo(f"{self.title:<8} {self.total:,} {self.unit}, {text}")
+
     def advance(self, *, failed: bool = False) -> None:
         """Count one piece of work."""
         self.done += 1
@@ -74,8 +79,13 @@ class Progress:
 
     def _say(self, text: str) -> None:
         if not self._quiet:
-            count = f"{self.done:,}/{self.total:,} {self.unit}"
-            click.echo(f"{self.title:<8} {count}, {text}", err=True)
+            self._echo(f"{self.title:<8} {self.done:,}/{self.total:,} {self.unit}, {text}")
+
+    def _echo(self, line: str) -> None:
+        try:
+            click.echo(line, err=True)
+        except BrokenPipeError:  # nobody listens; the work goes on
+            self._quiet = True
 
 
 def _clock(seconds: float) -> str:

@@ -7,20 +7,26 @@ from its name, so results depend neither on the executor nor on the order of wor
 
 from __future__ import annotations
 
-import fnmatch
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from infoplane.errors import EstimationError, InfoplaneError, InputError, NotFoundError
+from infoplane.errors import (
+    EstimationError,
+    InfoplaneError,
+    InputError,
+    NotFoundError,
+    WorkerError,
+)
 from infoplane.estimators import estimator_id
 from infoplane.estimators.base import Estimator
-from infoplane.records import Array, Estimate, LayerInfo, ProbeSet
+from infoplane.patterns import matches
+from infoplane.records import Array, Estimate, LayerInfo, ProbeSet, RunData
 from infoplane.seeding import generator
 from infoplane.store.run import Run
 
@@ -58,7 +64,7 @@ def select_cells(
     runs : sequence of Run
         Checked here: every step file is opened.
     layers : sequence of str
-        Globs over layer names, ``!GLOB`` excludes; all layers if empty.
+        Globs over layer names as in recording, ``!GLOB`` excludes; all layers if empty.
     steps : sequence of int, optional
         Keep these steps only, -1 is the last one; all steps if None.
 
@@ -74,7 +80,7 @@ def select_cells(
     exclude = [pattern[1:] for pattern in layers if pattern.startswith("!")]
     names = [layer.name for run in runs for layer in run.layers]
     for pattern in [*include, *exclude]:
-        if not fnmatch.filter(names, pattern):
+        if not any(matches(name, pattern) for name in names):
             raise NotFoundError(
                 f"no layer matches {pattern!r}",
                 hint=f"{runs[0].path} has {' '.join(layer.name for layer in runs[0].layers)}",
@@ -84,16 +90,21 @@ def select_cells(
         kept = [
             layer
             for layer in run.layers
-            if (not include or any(fnmatch.fnmatch(layer.name, p) for p in include))
-            and not any(fnmatch.fnmatch(layer.name, p) for p in exclude)
+            if (not include or any(matches(layer.name, p) for p in include))
+            and not any(matches(layer.name, p) for p in exclude)
         ]
         wanted = None if steps is None else {run.steps[-1] if s == -1 else s for s in steps}
         kept_steps = [step for step in run.steps if wanted is None or step in wanted]
-        if not kept or not kept_steps:
+        if wanted is not None and (missing := wanted - set(run.steps)):
             raise NotFoundError(
-                f"{run.path}: no cell is left to analyze",
-                hint=f"it has layers {' '.join(layer.name for layer in run.layers)} "
-                f"and steps {' '.join(map(str, run.steps))}",
+                f"{run.path}: no step {min(missing)}",
+                hint=f"it has steps {' '.join(map(str, run.steps))}",
+                code="IP402",
+            )
+        if not kept:
+            raise NotFoundError(
+                f"{run.path}: no layer is left to analyze",
+                hint=f"it has layers {' '.join(layer.name for layer in run.layers)}",
             )
         chosen[run] = (kept, kept_steps)
     return chosen
@@ -128,6 +139,8 @@ def analyze(
         If two estimators have the same id, or an estimator cannot work on a run at all.
     RunFileError
         If a file of a run cannot be read.
+    WorkerError
+        If a worker process died.
     """
     ids = [estimator_id(estimator) for estimator in estimators]
     if twice := [name for name in ids if ids.count(name) > 1]:
@@ -137,52 +150,72 @@ def analyze(
     ]
     waiting.reverse()  # taken from the end
     pending: dict[Future[Any], tuple[Any, ...]] = {}
-    try:
-        while waiting or pending:
-            while waiting and len(pending) < _IN_FLIGHT:
-                work = waiting.pop()
+    while waiting or pending:
+        while waiting and len(pending) < _IN_FLIGHT:
+            work = waiting.pop()
+            with _workers_alive():
                 pending[executor.submit(*work)] = work
-            done, _ = wait(pending, return_when=FIRST_COMPLETED)
-            for future in done:
-                function, run, estimator, *rest = pending.pop(future)
+        done, _ = wait(pending, return_when=FIRST_COMPLETED)
+        for future in done:
+            function, run, estimator, *rest = pending.pop(future)
+            with _workers_alive():
                 result = future.result()
-                layers, steps = cells[run]
-                if function is _prepare_run:
-                    if keep is not None and not isinstance(result, _Undefined):
-                        keep(estimator.artifacts(result))
-                    waiting += [
-                        (_prepare_layer, run, estimator, seed, layer, result)
-                        for layer in reversed(layers)
-                    ]
-                elif function is _prepare_layer:
-                    waiting += [
-                        (_measure, run, estimator, seed, rest[1], result, step)
-                        for step in reversed(steps)
-                    ]
-                else:
-                    yield result
-    finally:
-        for future in pending:
-            future.cancel()
+            layers, steps = cells[run]
+            if function is _prepare_run:
+                if keep is not None and not isinstance(result, _Undefined):
+                    keep(estimator.artifacts(result))
+                waiting += [
+                    (_prepare_layer, run, estimator, seed, layer, result)
+                    for layer in reversed(layers)
+                ]
+            elif function is _prepare_layer:
+                waiting += [
+                    (_measure, run, estimator, seed, rest[1], result, step)
+                    for step in reversed(steps)
+                ]
+            else:
+                yield result
+
+
+@contextmanager
+def _workers_alive() -> Iterator[None]:
+    try:
+        yield
+    except BrokenExecutor as error:
+        raise WorkerError(
+            "a worker process died, perhaps for want of memory",
+            hint="use fewer processes (-j 1), or fewer samples",
+        ) from error
 
 
 @dataclass(frozen=True)
-class _FiniteSteps:
-    """A run without the steps at which a layer holds NaN or inf; what is prepared sees this."""
+class _FinitePart:
+    """The steps and layers of a run that hold no NaN or inf; what is prepared sees this."""
 
     run: Run
+    layers: Sequence[LayerInfo]
+    steps: Sequence[int]
+
+    @classmethod
+    def of_run(cls, run: Run) -> _FinitePart:
+        """Keep layers that are finite somewhere, and the steps at which all of these are."""
+        finite = {step: ~np.array(run.step_info(step).nonfinite, dtype=bool) for step in run.steps}
+        kept = np.logical_or.reduce(list(finite.values()))
+        if not any(finite[step][kept].all() for step in run.steps):
+            kept = max(finite.values(), key=np.count_nonzero)
+        steps = [step for step in run.steps if finite[step][kept].all()]
+        layers = [layer for layer, good in zip(run.layers, kept, strict=True) if good]
+        return cls(run, layers, steps if layers else [])
+
+    @classmethod
+    def of_layer(cls, run: Run, layer: LayerInfo) -> _FinitePart:
+        """Keep the steps at which one layer is finite."""
+        steps = [step for step in run.steps if not run.step_info(step).nonfinite[layer.index]]
+        return cls(run, run.layers, steps)
 
     @property
     def probe(self) -> ProbeSet:
         return self.run.probe
-
-    @property
-    def layers(self) -> Sequence[LayerInfo]:
-        return self.run.layers
-
-    @cached_property
-    def steps(self) -> Sequence[int]:
-        return [step for step in self.run.steps if not any(self.run.step_info(step).nonfinite)]
 
     def activations(self, step: int, layer: str) -> Array:
         return self.run.activations(step, layer)
@@ -195,24 +228,31 @@ class _Undefined:
     reason: str
 
 
-def _prepare_run(run: Run, estimator: Estimator, seed: int) -> Any:
-    view = _FiniteSteps(run)
-    if not view.steps:
+def _prepared(part: _FinitePart, prepare: Callable[[RunData], Any]) -> Any:
+    """Return what ``prepare`` makes of the finite part of a run, or why there is nothing."""
+    if not part.steps:
         return _Undefined("NaN or inf at every step")
     try:
-        return estimator.prepare_run(view, generator(seed, run.name, estimator_id(estimator)))
+        return prepare(part)
     except EstimationError as error:
         return _Undefined(str(error))
+    except InfoplaneError:
+        raise
+    except Exception as error:  # noqa: BLE001  - must not cost the other estimators their cells
+        return _Undefined(f"unexpected {type(error).__name__}: {error}")
+
+
+def _prepare_run(run: Run, estimator: Estimator, seed: int) -> Any:
+    rng = generator(seed, run.name, estimator_id(estimator))
+    return _prepared(_FinitePart.of_run(run), lambda part: estimator.prepare_run(part, rng))
 
 
 def _prepare_layer(run: Run, estimator: Estimator, seed: int, layer: LayerInfo, shared: Any) -> Any:
     if isinstance(shared, _Undefined):
         return shared
     rng = generator(seed, run.name, estimator_id(estimator), layer.name)
-    try:
-        return estimator.prepare_layer(shared, _FiniteSteps(run), layer, rng)
-    except EstimationError as error:
-        return _Undefined(str(error))
+    part = _FinitePart.of_layer(run, layer)
+    return _prepared(part, lambda part: estimator.prepare_layer(shared, part, layer, rng))
 
 
 def _measure(
@@ -225,7 +265,7 @@ def _measure(
     estimates: Mapping[str, Estimate] = {}
     error = None
     try:
-        activations = run.activations(step, layer.name)
+        activations = run.activations(step, layer.name, verify=True)
         if activations.dtype.kind == "f" and not np.isfinite(activations).all():
             bad = int((~np.isfinite(activations).all(axis=1)).sum())
             error = f"NaN or inf in {bad} of {len(activations)} rows"

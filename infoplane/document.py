@@ -11,19 +11,22 @@ import hashlib
 import json
 import os
 import platform
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from importlib import metadata
 from typing import Any
 
 import numpy as np
 
+from infoplane.analysis import Measurement
 from infoplane.errors import InputError
 from infoplane.estimators import estimator_id
 from infoplane.estimators.base import Estimator
 from infoplane.numerics.gradients import gradient_transition
+from infoplane.phases import find_phases
 from infoplane.records import Estimate, IntArray, LayerInfo
 from infoplane.store.results import SCHEMA
 from infoplane.store.run import Run, StepInfo
@@ -107,9 +110,64 @@ def variant_id(estimator: str, variant: str) -> str:
     return f"{name}:{','.join([*kept, variant])}"
 
 
+@dataclass
+class Document:
+    """Collects the cells of an analysis; a document can be made of it at any time."""
+
+    recordings: list[dict[str, Any]]
+    estimators: Sequence[Estimator]
+    config: Mapping[str, Any]
+    jobs: int
+    seed: int
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    artifacts: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._start = time.monotonic()
+        self._about = {recording["run"]: recording for recording in self.recordings}
+
+    def add(self, measured: Measurement) -> bool:
+        """Take in the rows of a cell; tell whether one of them has no number."""
+        recording = self._about[measured.run]
+        rows = result_rows(
+            measured.run,
+            measured.step,
+            measured.layer,
+            measured.estimator,
+            measured.estimates,
+            measured.seconds,
+            recording["n"],
+            recording["epochs"][recording["steps"].index(measured.step)],
+        )
+        self.rows += rows
+        return any("failed" in row["flags"] for row in rows)
+
+    def results(self, status: str) -> dict[str, Any]:
+        """Return the document, its phases found."""
+        results = build_results(
+            self.rows,
+            self.recordings,
+            self.estimators,
+            self.config,
+            artifacts=self.artifacts,
+            status=status,
+            wall_seconds=time.monotonic() - self._start,
+            jobs=self.jobs,
+        )
+        results["phases"] = find_phases(results, seed=self.seed)
+        return results
+
+
+def describe_recordings(
+    runs: Mapping[Run, tuple[Sequence[LayerInfo], Sequence[int]]],
+) -> list[dict[str, Any]]:
+    """Return the ``recordings`` of the document: what is analyzed of each run."""
+    return [_recording(run, *chosen) for run, chosen in runs.items()]
+
+
 def build_results(
     rows: list[dict[str, Any]],
-    runs: Mapping[Run, tuple[Sequence[LayerInfo], Sequence[int]]],
+    recordings: list[dict[str, Any]],
     estimators: Sequence[Estimator],
     config: Mapping[str, Any],
     *,
@@ -119,7 +177,7 @@ def build_results(
     jobs: int,
 ) -> dict[str, Any]:
     """Return the results document of an analysis; ``phases`` and ``checks`` are left empty."""
-    order = {run.name: index for index, run in enumerate(runs)}
+    order = {recording["run"]: index for index, recording in enumerate(recordings)}
     rows = sorted(
         rows,
         key=lambda row: (
@@ -151,7 +209,7 @@ def build_results(
                 for name in ("infoplane", "numpy", "scipy", "scikit-learn", "torch", "h5py")
             },
         },
-        "recordings": [_recording(run, *chosen) for run, chosen in runs.items()],
+        "recordings": recordings,
         "estimators": _estimators(rows, estimators),
         "artifacts": dict(sorted((artifacts or {}).items())),
         "rows": rows,
@@ -193,6 +251,7 @@ def _recording(run: Run, layers: Sequence[LayerInfo], steps: Sequence[int]) -> d
         "h_y": label_entropy(probe.labels),
         "log2_n": float(np.log2(probe.n_samples)),
         "steps": list(steps),
+        "epochs": [info.epoch for info in infos],
         "layers": [
             {
                 "name": layer.name,

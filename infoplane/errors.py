@@ -7,7 +7,8 @@
     ├── DataError (ValueError)              content of a file that cannot be used: NaN, wrong keys
     ├── RunFileError (OSError)              a file is missing, damaged, locked or of another version
     ├── NotFoundError (LookupError)         no checkpoint, layer or row of that name
-    └── EstimationError (ArithmeticError)   the quantity is undefined for this data
+    ├── EstimationError (ArithmeticError)   the quantity is undefined for this data
+    └── WorkerError (RuntimeError)          a worker process died
     InfoplaneWarning (UserWarning)
 
 Every error carries a one-line message (what was expected, what was found, where), a ``code``
@@ -73,8 +74,18 @@ class NotFoundError(InfoplaneError, LookupError):
     code = "IP401"
 
 
+class WorkerError(InfoplaneError, RuntimeError):
+    """A worker process died; what it had not returned is missing."""
+
+    code = "IP220"
+
+
 class InfoplaneWarning(UserWarning):
     """Base of all warnings of this package."""
+
+
+class TerminatedError(KeyboardInterrupt):
+    """SIGTERM arrived; what an interrupt keeps, this keeps."""
 
 
 class ExitCode(IntEnum):

@@ -134,7 +134,7 @@ def test_selection(runs):
     with pytest.raises(NotFoundError, match=r"no layer matches 'conv\*'") as error:
         select_cells(runs, ["conv*"])
     assert "fc1 fc2 out" in error.value.hint
-    with pytest.raises(NotFoundError, match="no cell is left"):
+    with pytest.raises(NotFoundError, match="no step 3"):
         select_cells(runs, (), [3])
 
 

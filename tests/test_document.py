@@ -50,7 +50,7 @@ def test_label_entropy():
 
 
 def test_gradient_statistics_reach_the_document(tmp_path, probe):
-    from infoplane.document import build_results
+    from infoplane.document import build_results, describe_recordings
     from infoplane.recording.recorder import Recorder
     from infoplane.store.run import Run
     from tests.conftest import small_net
@@ -61,8 +61,8 @@ def test_gradient_statistics_reach_the_document(tmp_path, probe):
         for step in (0, 1, 3, 9, 20):
             recorder.snapshot(step, gradients=cross_entropy, gradient_batch_size=30)
     run = Run(tmp_path / "r")
-    chosen = {run: (run.layers, run.steps)}
-    results = build_results([], chosen, [], {}, status="complete", wall_seconds=0.0, jobs=1)
+    recordings = describe_recordings({run: (run.layers, run.steps)})
+    results = build_results([], recordings, [], {}, status="complete", wall_seconds=0.0, jobs=1)
     found = results["recordings"][0]["gradients"]["fc1"]
     assert found["steps"] == [0, 1, 3, 9, 20]
     info = run.step_info(3).gradients["fc1"]

@@ -14,13 +14,14 @@ MAY_IMPORT = {
     "errors": set(),
     "seeding": set(),
     "records": {"errors"},
+    "patterns": set(),
     "tasks": {"records", "errors"},
     "numerics": _NUMERIC,
     "estimators": {"estimators", *_NUMERIC},
     "store": {"store", "records", "errors"},
-    "recording": {"recording", "store", "numerics", "records", "seeding", "errors"},
-    "analysis": {"store", "estimators", "records", "seeding", "errors"},
-    "document": {"store", "estimators", "numerics", "records", "errors"},
+    "recording": {"patterns", "recording", "store", "numerics", "records", "seeding", "errors"},
+    "analysis": {"store", "estimators", "records", "patterns", "seeding", "errors"},
+    "document": {"analysis", "phases", "store", "estimators", "numerics", "records", "errors"},
     "curves": {"records", "errors"},
     "phases": {"curves", "records", "seeding", "errors"},
     "plots": {"plots", "phases", "curves", "records", "errors", "schemas"},
@@ -88,8 +89,8 @@ HELP = [
 @pytest.mark.parametrize("arguments", HELP, ids=" ".join)
 def test_help_loads_no_heavy_library(arguments):
     code = (
-        "import sys; from infoplane.cli.main import _run\n"
-        f"status = _run({arguments!r})\n"
+        "import sys; from infoplane.cli.main import run\n"
+        f"status = run({arguments!r})\n"
         "heavy = {'torch', 'matplotlib', 'h5py', 'numpy', 'scipy', 'sklearn'} & set(sys.modules)\n"
         "sys.exit(f'loaded {heavy}' if heavy else status)"
     )

@@ -135,9 +135,9 @@ class View:
             curve.n for curve in self.curves.values() if (curve.group, curve.estimator)
             == (group, estimator) and curve.quantity == "ixt"
         }  # fmt: skip
-        recorded = {round(r["log2_n"], 6) for r in self.recordings(group)}
+        recorded = {round(float(r["log2_n"]), 6) for r in self.recordings(group)}
         if len(used) == 1 and len(recorded) == 1:
-            return min(recorded.pop(), float(np.log2(used.pop())))
+            return min(float(recorded.pop()), float(np.log2(used.pop())))
         return recorded.pop() if len(recorded) == 1 else None
 
     def estimator_title(self, estimator: str) -> str:

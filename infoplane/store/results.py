@@ -5,14 +5,23 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import tempfile
 import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from infoplane.errors import DataError, RunFileError
 
 SCHEMA = "infoplane.results/1"
+
+_PARTS = {
+    "recordings": {"run", "n", "h_y", "log2_n", "steps", "layers"},
+    "estimators": {"id", "name", "params", "quantities"},
+    "phases": {"group", "layer", "estimator", "quantity", "verdict", "change"},
+}
+"""What the parts of a document must hold to be drawn."""
 
 
 def write_results(path: Path, results: Mapping[str, Any]) -> None:
@@ -23,7 +32,7 @@ def write_results(path: Path, results: Mapping[str, Any]) -> None:
     RunFileError
         If the file cannot be written.
     """
-    text = json.dumps(results, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(results, allow_nan=False, separators=(",", ":"))
     data = (text.replace('{"run":', '\n{"run":') + "\n").encode()
     if path.suffix == ".gz":
         data = gzip.compress(data, mtime=0)
@@ -33,7 +42,28 @@ def write_results(path: Path, results: Mapping[str, Any]) -> None:
         temporary.write_bytes(data)
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise RunFileError(
+            f"{path}: cannot be written ({error.strerror or error})", code="IP305"
+        ) from error
+
+
+def check_writable(path: Path) -> None:
+    """Make sure that a results document can be written, before the work begins.
+
+    Raises
+    ------
+    RunFileError
+        If the path is a folder, or its folder cannot be made or written to.
+    """
+    if path.is_dir():
+        raise RunFileError(f"{path}: expected a file, found a folder", code="IP302")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
         raise RunFileError(
             f"{path}: cannot be written ({error.strerror or error})", code="IP305"
         ) from error
@@ -80,5 +110,26 @@ def read_results(path: Path) -> dict[str, Any]:
             raise DataError(
                 f"{path}: rows[{index}]: expected {sorted(missing)[0]!r}, found none", code="IP315"
             )
+        for key in ("value", "ci_low", "ci_high", "bound_low", "bound_high", "step", "n"):
+            if not isinstance(row.get(key), (int, float, type(None))):
+                raise DataError(
+                    f"{path}: rows[{index}].{key}: expected a number, found {row[key]!r}",
+                    code="IP315",
+                )
+        if not isinstance(row["flags"], list):
+            raise DataError(f"{path}: rows[{index}].flags: expected a list", code="IP315")
+    for kind, wanted in _PARTS.items():
+        for index, item in enumerate(document[kind]):
+            if lacking := wanted - item.keys():
+                raise DataError(
+                    f"{path}: {kind}[{index}]: expected {sorted(lacking)[0]!r}, found none",
+                    code="IP315",
+                )
+    known = {recording["run"] for recording in document["recordings"]}
+    if unknown := {row["run"] for row in document["rows"]} - known:
+        raise DataError(
+            f"{path}: rows of a run that is not under 'recordings': {sorted(map(str, unknown))[0]}",
+            code="IP315",
+        )
     results: dict[str, Any] = document
     return results

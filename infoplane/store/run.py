@@ -22,6 +22,7 @@ import itertools
 import json
 import re
 import stat
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -96,6 +97,8 @@ class Run:
         if not isinstance(manifest, dict):
             raise RunFileError(f"{path}: expected a JSON object, got {type(manifest).__name__}")
         _check_format(manifest.get("format"), manifest.get("version"), path)
+        if not isinstance(manifest.get("probe"), dict):
+            raise RunFileError(f"{path}: expected an object under 'probe'")
         return manifest
 
     @cached_property
@@ -111,6 +114,14 @@ class Run:
             return ProbeSet(inputs, labels)
         except InputError as error:
             raise DataError(f"{path}: {error}") from error
+
+    @cached_property
+    def n_samples(self) -> int:
+        """Number of samples; the probe set is not read for it."""
+        self.manifest  # noqa: B018
+        path = self.path / "probe.h5"
+        with _opened(path) as file:
+            return len(_mapped(file, "inputs", path))
 
     @cached_property
     def steps(self) -> tuple[int, ...]:
@@ -144,7 +155,7 @@ class Run:
             )
         path = self.step_file(step)
         with _opened(path) as file:
-            return _step_info(file, path, self.probe.n_samples)
+            return _step_info(file, path, step, self.n_samples)
 
     def layer(self, name: str) -> LayerInfo:
         """Return the layer of this name.
@@ -160,19 +171,26 @@ class Run:
         names = _listed([layer.name for layer in self.layers])
         raise NotFoundError(f"{self.path}: no layer {name!r}; it has {names}")
 
-    def activations(self, step: int, layer: str) -> Array:
+    def activations(self, step: int, layer: str, *, verify: bool = False) -> Array:
         """Return the activations (n_samples, n_units) in the stored dtype.
 
-        The array is a read-only memory map of the file.
+        The array is a read-only memory map of the file. With ``verify`` its bytes are compared with
+        the checksum that was recorded.
         """
         index = self.layer(layer).index
         path = self.step_file(step)
         with _opened(path) as file:
             found = _mapped(file, f"layers/L{index:04d}/act", path)
-        if len(found) != self.probe.n_samples:
+        if len(found) != self.n_samples:
             raise RunFileError(
-                f"{path}: expected {self.probe.n_samples} samples of layer {layer!r}, "
-                f"found {len(found)}"
+                f"{path}: expected {self.n_samples} samples of layer {layer!r}, found {len(found)}"
+            )
+        if verify and zlib.crc32(found.data) != self.step_info(step).checksums[index]:
+            raise RunFileError(
+                f"{path}: layer {layer!r} does not match its checksum: the data was changed or "
+                "damaged after recording",
+                hint="delete the file to use the other steps, or record that step again",
+                code="IP307",
             )
         return found.reshape(len(found), -1)
 
@@ -196,7 +214,7 @@ class Run:
     def content_hash(self) -> str:
         """Return a hash of what was recorded: probe set, steps, layers, checksums."""
         digest = hashlib.sha256()
-        digest.update(str(self.manifest.get("probe", {}).get("sha256")).encode())
+        digest.update(str(self.manifest["probe"].get("sha256")).encode())
         for step in self.steps:
             info = self.step_info(step)
             digest.update(repr((step, info.layers, info.checksums)).encode())
@@ -217,7 +235,7 @@ def _first_difference(expected: tuple[LayerInfo, ...], found: tuple[LayerInfo, .
 def _check_format(name: object, version: object, path: Path) -> None:
     if name != FORMAT:
         raise RunFileError(f"{path}: expected format {FORMAT!r}, found {name!r}", code="IP303")
-    if version != VERSION:
+    if type(version) is bool or version != VERSION or not isinstance(version, (int, np.integer)):
         raise RunFileError(
             f"{path}: expected format version {VERSION}, found {version!r}",
             hint="it was written by another release of infoplane: record again, or use that one",
@@ -242,11 +260,13 @@ def _opened(path: Path) -> h5py.File:
             what = f"truncated: {int(truncated[1]):,} of {int(truncated[2]):,} bytes"
         raise RunFileError(
             f"{path}: not a complete HDF5 file ({what})",
-            hint="delete the file to use the other steps, or record that step again",
+            hint="record the run again"
+            if path.name == "probe.h5"
+            else "delete the file to use the other steps, or record that step again",
         ) from error
 
 
-def _step_info(file: h5py.File, path: Path, n_samples: int) -> StepInfo:
+def _step_info(file: h5py.File, path: Path, step: int, n_samples: int) -> StepInfo:
     attributes = {}
     try:
         for key in ("format", "version", "step", "complete"):
@@ -254,6 +274,10 @@ def _step_info(file: h5py.File, path: Path, n_samples: int) -> StepInfo:
         _check_format(attributes["format"], attributes["version"], path)
         if not attributes["complete"]:
             raise RunFileError(f"{path}: the step is not complete")
+        if int(attributes["step"]) != step:
+            raise RunFileError(
+                f"{path}: expected step {step} by its name, found step {attributes['step']}"
+            )
         meta = json.loads(bytes(_mapped(file, "meta", path)))
         layers = tuple(
             LayerInfo(
@@ -272,7 +296,7 @@ def _step_info(file: h5py.File, path: Path, n_samples: int) -> StepInfo:
                 f"{path}: expected {n_samples} samples as in probe.h5, found {meta['n_samples']}"
             )
         return StepInfo(
-            step=int(attributes["step"]),
+            step=step,
             layers=layers,
             metrics={str(k): float(v) for k, v in meta["metrics"].items() if v is not None},
             epoch=None if meta["epoch"] is None else float(meta["epoch"]),

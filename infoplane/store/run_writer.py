@@ -6,9 +6,10 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import zlib
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -48,64 +49,79 @@ class RunWriter:
     ) -> None:
         self.path = path
         self.n_samples = probe.n_samples
+        document = {
+            "format": FORMAT,
+            "version": VERSION,
+            **manifest,
+            "probe": {
+                "file": "probe.h5",
+                "n_samples": probe.n_samples,
+                "n_classes": None if probe.labels is None else len(np.unique(probe.labels)),
+                "sha256": _probe_hash(probe),
+            },
+        }
         try:
-            self._prepare_folder(overwrite)
+            self._manifest = (json.dumps(document, indent=1, allow_nan=False) + "\n").encode()
+        except (TypeError, ValueError) as error:
+            raise InputError(f"expected provenance of JSON values ({error})") from error
+        self._begun = False
+        with _written(path):
+            self._check_folder(overwrite)
+            self._made = not path.exists()
+            (path / "steps").mkdir(parents=True, exist_ok=True)
             self._lock = self._locked()
-            self._remove_old_run()
+            self._check_folder(overwrite)  # another writer may have been faster
             self._write_probe(probe)
-            document = {
-                "format": FORMAT,
-                "version": VERSION,
-                **manifest,
-                "probe": {
-                    "file": "probe.h5",
-                    "n_samples": probe.n_samples,
-                    "n_classes": None if probe.labels is None else len(np.unique(probe.labels)),
-                    "sha256": _probe_hash(probe),
-                },
-            }
-            text = json.dumps(document, indent=1, allow_nan=False) + "\n"
-            _write_atomically(path / "manifest.json", text.encode())
-        except OSError as error:
-            if isinstance(error, RunFileError):
-                raise
-            raise RunFileError(
-                f"{path}: cannot be written ({error.strerror or error})", code="IP305"
-            ) from error
 
     def close(self) -> None:
-        """Release the folder for other writers."""
+        """Release the folder for other writers; a new folder without a step is removed."""
+        if not self._begun:
+            with suppress(OSError):
+                self._new_probe.unlink(missing_ok=True)
         self._lock.close()
+        if self._made and not self._begun:
+            with suppress(OSError):  # not empty: somebody else has put something there
+                (self.path / ".lock").unlink(missing_ok=True)
+                (self.path / "steps").rmdir()
+                self.path.rmdir()
 
     def step(self, step: int) -> StepWriter:
         """Return the writer of one step, to be used in a ``with`` block."""
         if step < 0:
             raise InputError(f"expected a step of at least 0, got {step}")
-        return StepWriter(self.path / "steps" / f"step_{step:012d}.h5", step, self.n_samples)
+        path = self.path / "steps" / f"step_{step:012d}.h5"
+        return StepWriter(path, step, self.n_samples, before_commit=self._begin)
 
-    def _prepare_folder(self, overwrite: bool) -> None:
+    def _begin(self) -> None:
+        """Make the run, now that its first step is complete; an earlier run ends only here."""
+        if self._begun:
+            return
+        (self.path / "manifest.json").unlink(missing_ok=True)
+        for file in (self.path / "steps").glob("step_*.h5"):
+            file.unlink()
+        self._new_probe.replace(self.path / "probe.h5")
+        _write_atomically(self.path / "manifest.json", self._manifest)
+        self._begun = True
+
+    def _check_folder(self, overwrite: bool) -> None:
         if self.path.exists() and not self.path.is_dir():
             raise RunFileError(f"{self.path}: expected a folder, found a file", code="IP302")
         is_run = (self.path / "manifest.json").exists()
-        # A run without steps is what a failed first attempt leaves: nothing would be lost.
         if is_run and any((self.path / "steps").glob("step_*.h5")) and not overwrite:
             raise RunFileError(
                 f"{self.path}: already holds a run",
                 hint="choose another folder, or replace the run with --overwrite",
                 code="IP302",
             )
-        foreign = {"manifest.json", "probe.h5", "steps", ".lock"}
         if self.path.exists() and not is_run:
-            others = sorted(
-                entry.name for entry in self.path.iterdir() if entry.name not in foreign
-            )
-            if others:
+            own = re.compile(r"(manifest\.json|probe\.h5|steps|\.lock)(\..*tmp)?")
+            names = sorted(entry.name for entry in self.path.iterdir())
+            if others := [name for name in names if not own.fullmatch(name)]:
                 raise RunFileError(
                     f"{self.path}: the folder holds files that are not of a run ({others[0]})",
                     hint="choose an empty or a new folder",
                     code="IP302",
                 )
-        (self.path / "steps").mkdir(parents=True, exist_ok=True)
 
     def _locked(self) -> IO[str]:
         lock = (self.path / ".lock").open("w")
@@ -118,23 +134,17 @@ class RunWriter:
             ) from error
         return lock
 
-    def _remove_old_run(self) -> None:
-        """Delete what an earlier writer made, and nothing else."""
-        (self.path / "manifest.json").unlink(missing_ok=True)
-        (self.path / "probe.h5").unlink(missing_ok=True)
-        for file in (self.path / "steps").glob("step_*.h5*"):
-            file.unlink()
+    @property
+    def _new_probe(self) -> Path:
+        return self.path / "probe.h5.tmp"
 
     def _write_probe(self, probe: ProbeSet) -> None:
-        path = self.path / "probe.h5"
-        temporary = path.with_suffix(".h5.tmp")
-        with h5py.File(temporary, "w") as file:
+        with h5py.File(self._new_probe, "w") as file:
             _contiguous(file, "inputs", probe.inputs.shape, probe.inputs.dtype)[...] = probe.inputs
             if probe.labels is not None:
                 _contiguous(file, "labels", probe.labels.shape, probe.labels.dtype)[...] = (
                     probe.labels
                 )
-        temporary.replace(path)
 
 
 @dataclass
@@ -179,6 +189,7 @@ class StepWriter:
     path: Path
     step: int
     n_samples: int
+    before_commit: Callable[[], None] = lambda: None
     metrics: dict[str, float] = field(default_factory=dict)
     epoch: float | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
@@ -187,10 +198,8 @@ class StepWriter:
 
     def __enter__(self) -> StepWriter:
         self._temporary = self.path.with_suffix(".h5.tmp")
-        try:
+        with _written(self.path):
             self._file = h5py.File(self._temporary, "w")
-        except OSError as error:
-            raise RunFileError(f"{self.path}: cannot be written ({error})", code="IP305") from error
         return self
 
     def write(
@@ -204,7 +213,8 @@ class StepWriter:
         if layer is None:
             group = f"layers/L{len(self.layers):04d}/act"
             shape = (self.n_samples, *batch.shape[1:])
-            dataset = _contiguous(self._file, group, shape, batch.dtype)
+            with _written(self.path):
+                dataset = _contiguous(self._file, group, shape, batch.dtype)
             layer = self.layers[key] = _Layer(name, module_type, dataset, source_dtype)
         if row != layer.rows or batch.shape[1:] != layer.dataset.shape[1:]:
             raise RunFileError(
@@ -212,7 +222,8 @@ class StepWriter:
                 f"{layer.dataset.shape[1:]}, got rows from {row} of shape {batch.shape[1:]}"
             )
         batch = np.ascontiguousarray(batch)
-        layer.dataset[row : row + len(batch)] = batch
+        with _written(self.path):
+            layer.dataset[row : row + len(batch)] = batch
         layer.rows += len(batch)
         layer.crc32 = zlib.crc32(batch.data, layer.crc32) if batch.size else layer.crc32
         _count(layer, batch)
@@ -223,16 +234,23 @@ class StepWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        complete = False
         try:
-            if kind is None:
-                self._finish()
+            with _written(self.path):
+                if kind is None:
+                    self._finish()
+                self._file.close()
+                if kind is None:
+                    self.before_commit()
+                    self._temporary.replace(self.path)
+                    complete = True
+        except RunFileError:
+            if kind is None:  # otherwise the error that came first is the one to tell
+                raise
         finally:
-            self._file.close()
-            if kind is not None:
+            if not complete:
                 with suppress(OSError):
                     self._temporary.unlink()
-        if kind is None:
-            self._temporary.replace(self.path)
 
     def _finish(self) -> None:
         for layer in self.layers.values():
@@ -283,7 +301,25 @@ def _contiguous(
     node = parent.require_group(group) if group else parent
     space = h5py.h5s.create_simple(shape)
     kind = h5py.h5t.py_create(dtype, logical=True)
-    return h5py.Dataset(h5py.h5d.create(node.id, last.encode(), kind, space, dcpl=properties))
+    dataset = h5py.Dataset(h5py.h5d.create(node.id, last.encode(), kind, space, dcpl=properties))
+    if dataset.nbytes:
+        # A full disk must show now, and not when HDF5 flushes what it has promised to keep.
+        descriptor = parent.file.id.get_vfd_handle()
+        os.posix_fallocate(descriptor, dataset.id.get_offset(), dataset.nbytes)
+    return dataset
+
+
+@contextmanager
+def _written(path: Path) -> Iterator[None]:
+    """Turn what goes wrong in writing into one line that names the file."""
+    try:
+        yield
+    except RunFileError:
+        raise
+    except (OSError, RuntimeError) as error:
+        number = error.errno if isinstance(error, OSError) else None
+        reason = os.strerror(number) if number else " ".join(str(error).split())[:200]
+        raise RunFileError(f"{path}: cannot be written ({reason})", code="IP305") from error
 
 
 def _finite(value: float) -> float | None:

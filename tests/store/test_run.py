@@ -78,7 +78,7 @@ def test_a_step_that_fails_leaves_nothing(tmp_path, probe):
     with closing(writer), pytest.raises(KeyboardInterrupt), writer.step(3) as out:
         out.write(0, "fc", "Linear", 0, np.zeros((10, 2), np.float32), "float32")
         raise KeyboardInterrupt
-    assert list((tmp_path / "s0" / "steps").iterdir()) == []
+    assert not (tmp_path / "s0").exists()
 
 
 def test_a_step_with_missing_rows_is_not_made(tmp_path, probe):
@@ -86,7 +86,57 @@ def test_a_step_with_missing_rows_is_not_made(tmp_path, probe):
     error = pytest.raises(RunFileError, match="expected 120 rows, got 10")
     with closing(writer), error, writer.step(3) as out:
         out.write(0, "fc", "Linear", 0, np.zeros((10, 2), np.float32), "float32")
-    assert not Run(tmp_path / "s0").steps
+    assert not (tmp_path / "s0").exists()
+
+
+def test_residue_of_a_killed_writer_is_no_obstacle(tmp_path, probe):
+    (tmp_path / "s0" / "steps").mkdir(parents=True)
+    for name in (".lock", "probe.h5.tmp", "manifest.json.77.tmp", "steps/step_000000000003.h5.tmp"):
+        (tmp_path / "s0" / name).write_bytes(b"x")
+    write_run(tmp_path / "s0", probe)
+    Run(tmp_path / "s0").check()
+
+
+def test_full_disk_is_one_line_and_keeps_complete_steps(tmp_path, probe, monkeypatch):
+    import errno
+    import os
+
+    def full(descriptor, offset, size):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    writer = RunWriter(tmp_path / "s0", probe, {"run": "s0"})
+    with closing(writer):
+        with writer.step(0) as out:
+            out.write(0, "fc", "Linear", 0, np.zeros((120, 2), np.float32), "float32")
+        monkeypatch.setattr(os, "posix_fallocate", full)
+        with (
+            pytest.raises(RunFileError, match="cannot be written .No space left"),
+            writer.step(1) as out,
+        ):
+            out.write(0, "fc", "Linear", 0, np.zeros((120, 2), np.float32), "float32")
+    run = Run(tmp_path / "s0")
+    assert run.steps == (0,)
+    run.check()
+    assert not list((tmp_path / "s0" / "steps").glob("*.tmp"))
+
+
+def test_changed_data_and_renamed_steps_are_found(run):
+    path = run.step_file(7)
+    offset = run.activations(7, "..").offset
+    data = bytearray(path.read_bytes())
+    data[offset + 3] ^= 1
+    path.write_bytes(data)
+    run.activations(7, "..")
+    with pytest.raises(RunFileError, match="does not match its checksum"):
+        run.activations(7, "..", verify=True)
+    path.rename(run.step_file(8))
+    with pytest.raises(RunFileError, match="expected step 8 by its name, found step 7"):
+        Run(run.path).check()
+
+
+def test_reading_a_layer_does_not_read_the_probe_set(run, monkeypatch):
+    monkeypatch.setattr(Run, "probe", property(lambda self: pytest.fail("read")))
+    Run(run.path).activations(7, "..", verify=True)
 
 
 def test_existing_run_is_kept_unless_told(tmp_path, probe):
@@ -94,8 +144,14 @@ def test_existing_run_is_kept_unless_told(tmp_path, probe):
     with pytest.raises(RunFileError, match="already holds a run"):
         RunWriter(tmp_path / "s0", probe, {})
     assert Run(tmp_path / "s0").steps == (0, 7)
+    old = Run(tmp_path / "s0").content_hash()
     RunWriter(tmp_path / "s0", probe, {}, overwrite=True).close()
-    assert Run(tmp_path / "s0").steps == ()
+    assert Run(tmp_path / "s0").content_hash() == old  # replaced only by a complete step
+    writer = RunWriter(tmp_path / "s0", probe, {}, overwrite=True)
+    with closing(writer), writer.step(3) as out:
+        out.write(0, "fc", "Linear", 0, np.zeros((120, 2), np.float32), "float32")
+    assert Run(tmp_path / "s0").steps == (3,)
+    assert sorted(p.name for p in (tmp_path / "s0" / "steps").iterdir()) == ["step_000000000003.h5"]
 
 
 def test_folder_with_other_files_is_never_touched(tmp_path, probe):
