@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import glob
+import json
 import pickle
 import re
+import shlex
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from infoplane.errors import DataError, InputError, NotFoundError, RunFileError
+from infoplane.recording.messages import one_line
+from infoplane.recording.step_names import step_in_path
 
-_KEYWORD = re.compile(r"(?:global_?step|step|iter(?:ation)?|checkpoint|ckpt|epoch|ep)[-_=]?(\d+)")
 _STEP_KEYS = ("step", "global_step", "iteration", "epoch")
 _WEIGHT_KEYS = ("state_dict", "model_state_dict", "model", "net", "module", "weights", "params")
 _WRAPPERS = re.compile(r"(?:^|(?<=\.))(?:module|_orig_mod|_forward_module)\.")
@@ -43,8 +48,7 @@ class Weights:
 def find_checkpoints(patterns: Sequence[str], step_pattern: str | None = None) -> list[Checkpoint]:
     """Return the files that match, by step; files whose name tells no step come last, by name.
 
-    The step is the number after the last of the words step, iter, checkpoint, ckpt, epoch in the
-    file name, ``global_step`` and ``step`` before the others, or else the only number in it.
+    ``step_in_path`` says how the step is told.
 
     Parameters
     ----------
@@ -60,7 +64,7 @@ def find_checkpoints(patterns: Sequence[str], step_pattern: str | None = None) -
     InputError
         If ``step_pattern`` is no regular expression with a group.
     DataError
-        If it does not match a file, or two files have the same step.
+        If it does not match a file, a name tells no clear step, or two files have the same step.
     """
     expression = _compiled(step_pattern)
     paths: dict[Path, None] = {}
@@ -96,25 +100,7 @@ def load_weights(path: Path) -> Weights:
     DataError
         If it holds objects other than tensors and plain values, or no state dict.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch warns of pickles that it then refuses
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise DataError(
-            f"{path}: refused: it is a pickle that needs {_unsafe_names(path, error)}; "
-            "loading it could run code",
-            hint="save model.state_dict() instead, which holds tensors alone",
-            code="IP311",
-        ) from error
-    except FileNotFoundError as error:
-        raise RunFileError(f"{path}: no such file", code="IP303") from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError) as error:
-        text = " ".join(str(error).split())[:160]
-        raise RunFileError(
-            f"{path}: not a readable PyTorch checkpoint "
-            f"({path.stat().st_size:,} bytes; {text or type(error).__name__})"
-        ) from error
+    content = _content(path)
     if not isinstance(content, Mapping):
         raise DataError(
             f"{path}: expected a state dict, found {type(content).__name__}",
@@ -130,17 +116,17 @@ def load_weights(path: Path) -> Weights:
             code="IP312",
         )
     numbers = {
-        str(key): value
+        str(key): number
         for source in (content, content.get("metrics"))
         if isinstance(source, Mapping)
         for key, value in source.items()
-        if isinstance(value, (int, float)) and not isinstance(value, bool)
+        if (number := _number(value)) is not None
     }
     step = next((numbers[key] for key in _STEP_KEYS if key in numbers), None)
     epoch = numbers.get("epoch")
     return Weights(
         state=state,
-        step=int(step) if step is not None and step == int(step) >= 0 else None,
+        step=int(step) if step is not None and step >= 0 and step % 1 == 0 else None,
         epoch=None if epoch is None else float(epoch),
         metrics={k: float(v) for k, v in numbers.items() if k not in _STEP_KEYS},
     )
@@ -170,18 +156,28 @@ def load_into(model: nn.Module, weights: Weights, path: Path) -> None:
             code="IP312",
         )
     for key, value in expected.items():
-        if isinstance(value, torch.Tensor) and value.shape != state[key].shape:
+        found = state[key]
+        if is_lazy(found):
+            raise DataError(f"{path}: {key} was saved before it was initialised", code="IP312")
+        if not isinstance(value, torch.Tensor) or is_lazy(value):
+            continue  # a lazy parameter takes the shape of what is loaded
+        if value.shape != found.shape:
             raise DataError(
                 f"{path}: the weights do not fit the model: {key}: expected shape "
-                f"{tuple(value.shape)}, found {tuple(state[key].shape)}",
+                f"{tuple(value.shape)}, found {tuple(found.shape)}",
                 hint="check that --model builds the model that was trained",
                 code="IP312",
             )
-        if value.is_complex() != state[key].is_complex():
+        if value.is_complex() != found.is_complex():
             raise DataError(
-                f"{path}: {key}: expected {value.dtype}, found {state[key].dtype}", code="IP312"
+                f"{path}: {key}: expected {value.dtype}, found {found.dtype}", code="IP312"
             )
-    model.load_state_dict(state)
+    try:
+        model.load_state_dict(state)
+    except Exception as error:  # the model's own code takes part
+        raise DataError(
+            f"{path}: the weights do not fit the model: {one_line(error)}", code="IP312"
+        ) from error
 
 
 def _compiled(step_pattern: str | None) -> re.Pattern[str] | None:
@@ -208,13 +204,7 @@ def _step_of(path: Path, expression: re.Pattern[str] | None) -> int | None:
                 code="IP313",
             )
         return int(match[1])
-    name = path.name.removesuffix(path.suffix).lower()
-    words = list(_KEYWORD.finditer(name))
-    steps = [word for word in words if word[0].startswith(("step", "global"))]
-    if words:
-        return int((steps or words)[-1][1])
-    numbers = re.findall(r"(?<![\d.])\d+(?![\d.])", name)
-    return int(numbers[0]) if len(numbers) == 1 else None
+    return step_in_path(path)
 
 
 def _natural(path: Path) -> list[tuple[int, int | str]]:
@@ -224,17 +214,83 @@ def _natural(path: Path) -> list[tuple[int, int | str]]:
     ]
 
 
+def _content(path: Path) -> Any:
+    """Unpickle tensors, plain values and NumPy numbers."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(2)
+        if head[:1] != b"\x80" and head != b"PK":  # neither a pickle nor a zip archive
+            raise RunFileError(
+                f"{path}: not a PyTorch checkpoint ({path.stat().st_size:,} bytes that are neither "
+                "a zip archive nor a pickle)"
+            )
+        with warnings.catch_warnings(), torch.serialization.safe_globals(_numpy_numbers()):
+            warnings.simplefilter("ignore")  # torch warns of pickles that it then refuses
+            try:
+                return torch.load(path, map_location="cpu", weights_only=True)
+            except pickle.UnpicklingError as error:
+                raise _refused(path, error) from error
+    except FileNotFoundError as error:
+        raise RunFileError(f"{path}: no such file", code="IP303") from error
+    except DataError:
+        raise
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError) as error:
+        if isinstance(error, RunFileError):
+            raise
+        text = one_line(error, 160) or type(error).__name__
+        raise RunFileError(
+            f"{path}: not a readable PyTorch checkpoint ({path.stat().st_size:,} bytes; {text})"
+        ) from error
+
+
+def _numpy_numbers() -> list[Any]:
+    """Return what unpickling NumPy scalars needs; none of it runs code of the file.
+
+    Left out are the dtypes of objects and records, whose pickled state is trusted by NumPy.
+    """
+    codes = np.typecodes["AllInteger"] + np.typecodes["AllFloat"] + "?US"
+    dtypes = {type(np.dtype(code)) for code in codes}
+    scalar = np.float64(0).__reduce__()[0]
+    # NumPy 1 and 2 write the same function under different names.
+    names = [f"numpy.{core}.multiarray.scalar" for core in ("core", "_core")]
+    return [*((scalar, name) for name in names), np.dtype, *dtypes]
+
+
+def _refused(path: Path, error: Exception) -> DataError:
+    other = path.with_suffix(".weights")
+    code = (
+        f"import torch; c = torch.load({json.dumps(str(path))}, weights_only=False); "
+        f'torch.save(c["model"], {json.dumps(str(other))})'
+    )
+    return DataError(
+        f"{path}: refused: it is a pickle that needs {_unsafe_names(path, error)}; "
+        "loading it could run code",
+        hint="save model.state_dict() instead, which holds tensors alone; or, if you trust the "
+        f"file, take the weights out of it: python -c {shlex.quote(code)}",
+        code="IP311",
+    )
+
+
+def _number(value: Any) -> float | None:
+    """Return a number, also of NumPy or in a tensor without axes; None for anything else."""
+    if isinstance(value, (torch.Tensor, np.generic)) and value.ndim == 0:
+        value = value.item() if not isinstance(value, torch.Tensor) or not is_lazy(value) else None
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return value
+
+
 def _state_dict(content: Mapping[Any, Any]) -> dict[str, torch.Tensor] | None:
     """Return the state dict in a checkpoint: the content itself, or under a usual key."""
-    for candidate in (content, *(content.get(key) for key in _WEIGHT_KEYS)):
-        if (
-            isinstance(candidate, Mapping)
-            and candidate
-            and all(isinstance(key, str) for key in candidate)
-            and all(isinstance(value, torch.Tensor) for value in candidate.values())
-        ):
-            return dict(candidate)
-    return None
+    candidates = [
+        candidate
+        for candidate in (content, *(content.get(key) for key in _WEIGHT_KEYS))
+        if isinstance(candidate, Mapping)
+        and all(isinstance(key, str) for key in candidate)
+        and all(isinstance(value, torch.Tensor) for value in candidate.values())
+    ]
+    # A model without parameters has an empty state dict.
+    return next((dict(found) for found in candidates if found), {} if candidates else None)
 
 
 def _fitting(

@@ -1,9 +1,14 @@
 import argparse
 import pickle
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from infoplane.errors import DataError, InputError, NotFoundError, RunFileError
 from infoplane.recording.checkpoints import find_checkpoints, load_into, load_weights
@@ -35,11 +40,48 @@ def touch(*names):
         ("last.pt", None),
         ("model-00001-of-00002.pt", None),
         ("lr_0.01.pt", None),
+        ("epoch_2_deep4.pt", 2),
+        ("epoch_3_0.25.pt", 3),
+        ("epoch_3.pth.tar", 3),
+        ("model.ckpt-100", 100),
+        ("iter_500_ep_3.pt", 500),
+        ("step_7_global_step_90.pt", 90),
+        ("global_step1000/mp_rank_00_model.pt", 1000),
+        ("checkpoint-500/pytorch_model.bin", 500),
+        ("checkpoint-500/epoch_3.pt", 3),
+        ("deep4/last.pt", None),
     ],
 )
 def test_step_in_the_file_name(name, step):
     touch(name)
     assert find_checkpoints([name])[0].step == step
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "step1e3.pt",
+        "step_1e-3.pt",
+        "ckpt_1.5.pt",
+        "step_100.5",
+        "step_-5.pt",
+        "step_10k.pt",
+        "epoch_3-5.pt",
+        "epoch_3_epoch_5.pt",
+        "checkpoint_3_epoch_5.pt",
+        "model_-5.pt",
+        "step_9223372036854775808.pt",
+        "step1e3/model.pt",
+    ],
+)
+def test_step_that_would_be_a_guess_is_refused(name):
+    touch(name)
+    with pytest.raises(DataError, match="the file name does not tell the step") as error:
+        find_checkpoints([name])
+    assert name in str(error.value)
+    assert "--step-pattern" in error.value.hint
+    if "5" in name:
+        assert find_checkpoints([name], "([0-9])[^0-9]*$")[0].step is not None
 
 
 def test_natural_order():
@@ -164,7 +206,7 @@ def test_truncated_file(size):
         load_weights(Path("c.pt"))
 
 
-@pytest.mark.parametrize("content", [torch.zeros(3), [1, 2], {"a": 1}, {}, {"model": {"w": 3}}])
+@pytest.mark.parametrize("content", [torch.zeros(3), [1, 2], {"a": 1}, {"model": {"w": 3}}])
 def test_no_state_dict(content):
     torch.save(content, "c.pt")
     with pytest.raises(DataError, match="expected a state dict"):
@@ -175,3 +217,79 @@ def test_random_bytes():
     Path("c.pt").write_bytes(bytes(range(256)) * 40)
     with pytest.raises((RunFileError, DataError), match=r"c\.pt"):
         load_weights(Path("c.pt"))
+
+
+@pytest.mark.parametrize("content", [{}, {"model": {}, "epoch": 3}])
+def test_empty_state_dict_fits_a_model_without_parameters(content):
+    torch.save(content, "c.pt")
+    load_into(nn.Sequential(nn.Flatten(), nn.ReLU()), load_weights(Path("c.pt")), Path("c.pt"))
+    with pytest.raises(DataError, match=r"missing fc1\.weight"):
+        load_into(small_net(), load_weights(Path("c.pt")), Path("c.pt"))
+
+
+def test_lazy_layers_take_the_shape_of_the_weights():
+    saved = nn.Sequential(nn.Linear(5, 3))
+    torch.save(saved.state_dict(), "c.pt")
+    model = nn.Sequential(nn.LazyLinear(3))
+    load_into(model, load_weights(Path("c.pt")), Path("c.pt"))
+    assert torch.equal(model[0].weight, saved[0].weight)
+    torch.save(nn.Sequential(nn.LazyLinear(3)).state_dict(), "lazy.pt")
+    with pytest.raises((DataError, RunFileError), match=r"lazy\.pt"):
+        load_into(saved, load_weights(Path("lazy.pt")), Path("lazy.pt"))
+
+
+def test_numpy_numbers_beside_the_weights_load():
+    content = {
+        "model": small_net().state_dict(),
+        "epoch": np.int64(4),
+        "dtype": np.dtype("float32"),
+        "metrics": {"loss": np.float32(0.25), "auc": np.float64(0.5), "best": np.bool_(True)},
+        "name": np.str_("tanh"),
+        "accuracy": torch.tensor(0.75),
+    }
+    torch.save(content, "c.pt")
+    allowed = torch.serialization.get_safe_globals()
+    weights = load_weights(Path("c.pt"))
+    assert (weights.step, weights.epoch) == (4, 4.0)
+    assert weights.metrics == {"loss": 0.25, "auc": 0.5, "accuracy": 0.75}
+    assert set(torch.serialization.get_safe_globals()) == set(allowed)
+
+
+@pytest.mark.parametrize(
+    "value", [np.zeros(3), np.zeros(1, "O,i4")[0], np.dtype("O"), np.dtype("i4,O")]
+)
+def test_other_numpy_objects_are_refused(value):
+    torch.save({"model": small_net().state_dict(), "extra": value}, "c.pt")
+    with pytest.raises(DataError, match="refused"):
+        load_weights(Path("c.pt"))
+
+
+def test_conversion_that_the_hint_tells_works():
+    torch.save({"model": small_net().state_dict(), "args": argparse.Namespace(lr=1)}, "c 1.pt")
+    with pytest.raises(DataError, match="refused") as error:
+        load_weights(Path("c 1.pt"))
+    before, _, code = error.value.hint.partition("python -c ")
+    assert "if you trust the file" in before
+    subprocess.run(f"{shlex.quote(sys.executable)} -c {code}", shell=True, check=True)
+    load_into(small_net(), load_weights(Path("c 1.weights")), Path("c 1.weights"))
+
+
+def test_text_is_not_called_a_pickle():
+    Path("c.pt").write_text("epoch,loss\n1,0.5\n")
+    with pytest.raises(RunFileError, match=r"c\.pt: not a PyTorch checkpoint \(17 bytes"):
+        load_weights(Path("c.pt"))
+
+
+def test_infinite_step_in_a_file_is_no_step():
+    torch.save({"model": small_net().state_dict(), "step": float("inf")}, "c.pt")
+    assert load_weights(Path("c.pt")).step is None
+
+
+def test_model_that_refuses_its_weights_is_told_in_one_line():
+    class Strict(nn.Linear):
+        def _load_from_state_dict(self, *args):
+            raise OSError("no\nlicence")
+
+    torch.save(Strict(2, 2).state_dict(), "c.pt")
+    with pytest.raises(DataError, match=r"c\.pt: the weights do not fit the model: no licence"):
+        load_into(Strict(2, 2), load_weights(Path("c.pt")), Path("c.pt"))
