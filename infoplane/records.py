@@ -41,14 +41,16 @@ class ProbeSet:
     Parameters
     ----------
     inputs : array (n_samples, ...)
-        Inputs of the network, finite.
+        Inputs of the network, finite; floats of at most 64 bits, integers or booleans, kept in
+        the byte order of the machine.
     labels : array of int64 (n_samples,) or None
         Class ids.
 
     Raises
     ------
     InputError
-        If there are fewer than 2 samples, labels of another length, or values that are not finite.
+        If there are fewer than 2 samples, labels of another length, or values that are not finite
+        or no numbers.
     """
 
     inputs: Array  # (n_samples, ...)
@@ -58,7 +60,12 @@ class ProbeSet:
         n = len(self.inputs) if self.inputs.ndim else 0
         if n < 2:
             raise InputError(f"expected at least 2 probe samples, got {n}")
-        if self.inputs.dtype.kind == "f":
+        dtype = self.inputs.dtype
+        if dtype.kind not in "fiub" or dtype.itemsize > 8:
+            raise InputError(f"expected probe inputs of real numbers, got dtype {dtype}")
+        if not dtype.isnative:
+            object.__setattr__(self, "inputs", self.inputs.astype(dtype.newbyteorder("=")))
+        if dtype.kind == "f":
             bad = n - int(np.isfinite(self.inputs.reshape(n, -1)).all(axis=1).sum())
             if bad:
                 raise InputError(
@@ -86,11 +93,14 @@ def class_ids(labels: Array) -> IntArray:
     Raises
     ------
     InputError
-        If the labels are not one-dimensional, or floats that are not whole numbers.
+        If the labels are not one-dimensional, floats that are not whole numbers, or do not fit
+        64 bits.
     """
     labels = np.asarray(labels)
     if labels.ndim != 1:
         raise InputError(f"expected labels of shape (n_samples,), got {labels.shape}")
+    if labels.dtype.kind in "uf" and (np.abs(labels) >= 2.0**63).any():
+        raise InputError("expected class ids as labels, got values that do not fit 64 bits")
     if labels.dtype.kind in "iub":
         return labels.astype(np.int64)
     if labels.dtype.kind == "f":

@@ -23,6 +23,7 @@ from infoplane.errors import DataError, InfoplaneError, InputError
 from infoplane.recording.gradients import Loss, gradient_statistics
 from infoplane.recording.hooks import as_tensor, captured, evaluation_mode, to_array
 from infoplane.recording.layers import select_layers
+from infoplane.recording.messages import one_line
 from infoplane.records import Array, ProbeSet
 from infoplane.store.run_writer import RunWriter, StepWriter
 
@@ -260,8 +261,15 @@ def as_probe(inputs: Any, labels: Any) -> ProbeSet:
 
 def _as_array(values: Any) -> Array:
     if isinstance(values, torch.Tensor):
-        return to_array(values, "probe").copy()
-    return np.asarray(values)
+        if values.layout is not torch.strided or values.is_quantized:
+            raise InputError(f"expected dense probe tensors, got {values.layout} {values.dtype}")
+        if not values.is_complex():  # ProbeSet refuses those
+            return to_array(values, "probe").copy()
+        values = values.detach().cpu().resolve_conj()
+    try:
+        return np.asarray(values)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise InputError(f"expected an array of numbers: {one_line(error)}") from error
 
 
 def _unwrapped(model: nn.Module) -> nn.Module:

@@ -7,15 +7,18 @@ import importlib.util
 import sys
 import traceback
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
+from torch.utils.data import DataLoader
 
 from infoplane.errors import DataError, InfoplaneError, InputError, RunFileError
+from infoplane.recording.messages import one_line
 from infoplane.recording.recorder import as_probe
 from infoplane.records import Array, ProbeSet
 from infoplane.seeding import generator
@@ -45,8 +48,9 @@ def load_probe(reference: str, samples: int | None = None, seed: int = 0) -> Pro
     Parameters
     ----------
     reference : str
-        A ``.npz`` file with ``inputs`` and ``labels``, or a callable that returns an
-        ``(inputs, labels)`` pair, a ``ProbeSet``, or a dataset of such pairs.
+        A ``.npz`` file with ``inputs`` and ``labels``, or a callable that returns a tuple
+        ``(inputs, labels)``, a mapping with these keys, a ``ProbeSet``, a dataset or list of
+        ``(input, label)`` tuples, or a ``DataLoader`` of batches of them.
     samples : int, optional
         Keep this many rows, classes in proportion; all rows if it is not smaller.
     seed : int
@@ -80,19 +84,31 @@ def _called(reference: str, option: str) -> Any:
         raise InputError(
             f"{option}: expected MODULE:CALLABLE or path/to/file.py:callable, got {reference!r}"
         )
-    try:
+    with _user_code(f"{option} {reference}"):
         found: Any = _module(module_name)
         for part in attribute.split("."):
             found = getattr(found, part)
         is_model = isinstance(found, nn.Module)
         return found() if callable(found) and not is_model else found
+
+
+@contextmanager
+def _user_code(what: str) -> Iterator[None]:
+    """Turn whatever the user's code raises, sys.exit included, into one line."""
+    try:
+        yield
     except InfoplaneError:
         raise
-    except Exception as error:
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        where = f"{Path(last.filename).name}:{last.lineno}: " if last.filename != __file__ else ""
-        text = " ".join(str(error).split())[:300]
-        raise InputError(f"{option} {reference}: {where}{type(error).__name__}: {text}") from error
+    except (Exception, SystemExit) as error:
+        ours = ("<", str(Path(__file__)), str(Path(importlib.__file__).parent))
+        frames = [
+            frame
+            for frame in traceback.extract_tb(error.__traceback__)
+            if not frame.filename.startswith(ours)
+        ]
+        where = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}: " if frames else ""
+        text = f"{type(error).__name__}: {one_line(error)}"
+        raise InputError(f"{what}: {where}{text}") from error
 
 
 def _module(name: str) -> Any:
@@ -140,19 +156,40 @@ def _npz(path: Path) -> tuple[Array, Array]:
 
 
 def _pair(found: Any, reference: str) -> tuple[Any, Any]:
+    """Return inputs and labels of what a data callable returned."""
+    what = f"--data {reference}"
     if isinstance(found, ProbeSet):
         return found.inputs, found.labels
-    if isinstance(found, (tuple, list)) and len(found) == 2:
+    if isinstance(found, Mapping) and {"inputs", "labels"} <= found.keys():
+        return found["inputs"], found["labels"]
+    # A list of tuples holds samples, also if there are two of them.
+    samples = isinstance(found, list) and all(isinstance(row, tuple) for row in found)
+    if isinstance(found, (tuple, list)) and len(found) == 2 and not samples:
         return found[0], found[1]
-    if isinstance(found, Iterable) or hasattr(found, "__getitem__"):
-        rows = [row for row in found if isinstance(row, (tuple, list)) and len(row) == 2]
-        if rows:
-            inputs = torch.stack([torch.as_tensor(row[0]) for row in rows])
-            return inputs, torch.stack([torch.as_tensor(row[1]) for row in rows])
-    raise DataError(
-        f"--data {reference}: expected an (inputs, labels) pair, a ProbeSet or a dataset of "
-        f"(input, label) pairs, got {type(found).__name__}"
-    )
+    batches = isinstance(found, DataLoader)
+    mapped = hasattr(found, "__getitem__") and hasattr(found, "__len__")
+    if isinstance(found, (str, bytes, Mapping, np.ndarray, torch.Tensor)) or not (
+        mapped or isinstance(found, Iterable)
+    ):
+        raise DataError(
+            f"{what}: expected a tuple (inputs, labels), a mapping with these keys, a ProbeSet, or "
+            f"a dataset of (input, label) tuples, got {type(found).__name__}"
+        )
+    with _user_code(what):
+        rows = [found[i] for i in range(len(found))] if mapped and not batches else list(found)
+    for index, row in enumerate(rows):
+        if not isinstance(row, (tuple, list)) or len(row) != 2:
+            raise DataError(
+                f"{what}: expected (input, label) tuples, got {type(row).__name__} at {index}"
+            )
+    join = torch.cat if batches else torch.stack
+    try:
+        inputs, labels = (join([torch.as_tensor(row[k]) for row in rows]) for k in (0, 1))
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{what}: expected samples that are arrays of one shape: {one_line(error)}"
+        ) from error
+    return inputs, labels
 
 
 def _sampled(probe: ProbeSet, samples: int, seed: int) -> ProbeSet:

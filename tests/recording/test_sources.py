@@ -25,14 +25,26 @@ def test_model_from_file_and_module(project):
         ("net.py:OrderedDict", "expected a torch.nn.Module, got OrderedDict"),
         ("broken.py:build", r"broken.py:3: ZeroDivisionError"),
         ("syntax.py:build", "SyntaxError"),
+        ("ends.py:build", r"ends.py:3: SystemExit: it ended the program with exit\(0\)"),
+        ("ends_at_once.py:build", r"ends_at_once.py:2: SystemExit: .*exit\(\)"),
     ],
 )
 def test_unusable_model_is_told_in_one_line(project, reference, message):
     Path("broken.py").write_text("\ndef build():\n    1 / 0\n")
     Path("syntax.py").write_text("def build(:\n")
+    Path("ends.py").write_text("import sys\ndef build():\n    sys.exit(0)\n")
+    Path("ends_at_once.py").write_text("import sys\nsys.exit()\n")
     with pytest.raises(InputError, match=message) as error:
         load_model(reference)
     assert "\n" not in str(error.value)
+    assert "<frozen" not in str(error.value)
+    assert "importlib" not in str(error.value)
+
+
+def test_interrupt_of_user_code_passes(project):
+    Path("slow.py").write_text("def build():\n    raise KeyboardInterrupt\n")
+    with pytest.raises(KeyboardInterrupt):
+        load_model("slow.py:build")
 
 
 def test_npz(project, probe):
@@ -72,6 +84,11 @@ def test_callables(project, probe):
         ({"inputs": np.zeros((1, 2)), "labels": np.zeros(1)}, "at least 2 probe samples"),
         ({"inputs": np.zeros((0, 2)), "labels": np.zeros(0)}, "at least 2 probe samples"),
         ({"inputs": np.array([{}, {}]), "labels": np.zeros(2)}, "plain arrays"),
+        ({"inputs": np.array(["a", "b"]), "labels": np.zeros(2)}, "real numbers, got dtype <U1"),
+        ({"inputs": np.zeros((2, 3), complex), "labels": np.zeros(2)}, "got dtype complex128"),
+        ({"inputs": np.zeros((2, 3), np.longdouble), "labels": np.zeros(2)}, "got dtype"),
+        ({"inputs": np.zeros((2, 3)), "labels": np.full(2, 2.0**64)}, "do not fit 64 bits"),
+        ({"inputs": np.zeros((2, 3)), "labels": np.full(2, 2**63, "u8")}, "do not fit 64 bits"),
     ],
 )
 def test_unusable_npz(tmp_path, arrays, message):
@@ -120,3 +137,82 @@ def test_torch_labels_and_float_class_ids(tmp_path):
     found = load_probe(str(tmp_path / "p.npz"))
     assert found.labels.dtype == np.int64
     assert torch.from_numpy(found.labels).tolist() == [2, 0, 1]
+
+
+def test_foreign_byte_order_becomes_native(tmp_path):
+    inputs = np.arange(6.0).reshape(3, 2)
+    np.savez(tmp_path / "p.npz", inputs=inputs.astype(">f4"), labels=np.arange(3).astype(">i8"))
+    found = load_probe(str(tmp_path / "p.npz"))
+    assert found.inputs.dtype == np.dtype("=f4")
+    assert found.inputs.dtype.isnative
+    np.testing.assert_array_equal(found.inputs, inputs)
+    assert found.labels.tolist() == [0, 1, 2]
+
+
+DATA = """
+import numpy as np, torch
+from torch.utils.data import DataLoader, Dataset, TensorDataset
+with np.load('probe.npz') as z:
+    x, y = torch.tensor(z['inputs']), torch.tensor(z['labels'])
+
+class Endless(Dataset):  # never raises IndexError
+    def __len__(self): return len(x)
+    def __getitem__(self, i): return x[i % len(x)], y[i % len(x)]
+
+def endless(): return Endless()
+def loader(): return DataLoader(TensorDataset(x, y), batch_size=50)
+def mapping(): return dict(inputs=x, labels=y.numpy())
+def rows(): return [(a, int(b)) for a, b in zip(x, y)]
+def generated(): return zip(x, y)
+def aslist(): return [x, y]
+def two(): return rows()[:2]
+
+class Broken(Endless):
+    def __getitem__(self, i): return 1 / 0
+def broken(): return Broken()
+def ends(): return (exit(3) for _ in range(2))
+def triples(): return TensorDataset(x, y, y)
+def ragged(): return [(torch.zeros(i + 1), 0) for i in range(3)]
+def words(): return [("a", 0), ("b", 1)]
+def text(): return "xy"
+def nothing(): return []
+def three(): return (x, y, y)
+def odd(): return [[1.0, 2.0], [1.0]], [0, 1]
+def sparse(): return x.to_sparse(), y
+def complex(): return x.to(torch.complex64), y
+"""
+
+
+@pytest.mark.parametrize(
+    "name", ["endless", "loader", "mapping", "rows", "generated", "aslist", "two"]
+)
+def test_what_a_data_callable_may_return(project, probe, name):
+    Path("data.py").write_text(DATA)
+    found = load_probe(f"data.py:{name}")
+    n = 2 if name == "two" else probe.n_samples
+    np.testing.assert_array_equal(found.inputs, probe.inputs[:n])
+    np.testing.assert_array_equal(found.labels, probe.labels[:n])
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("broken", r"data.py:\d+: ZeroDivisionError"),
+        ("ends", r"exit\(3\)"),
+        ("triples", "got tuple at 0"),
+        ("ragged", "arrays of one shape"),
+        ("words", "arrays of one shape"),
+        ("text", "got str"),
+        ("nothing", "one shape"),
+        ("three", "got Tensor at 0"),
+        ("odd", "array of numbers"),
+        ("sparse", "dense"),
+        ("complex", "complex64"),
+    ],
+)
+def test_unusable_data_callable_is_told_in_one_line(project, name, message):
+    Path("data.py").write_text(DATA)
+    with pytest.raises(InfoplaneError, match=message) as error:
+        load_probe(f"data.py:{name}")
+    assert "data.py" in str(error.value)
+    assert "\n" not in str(error.value)
