@@ -37,14 +37,7 @@ def demo(ctx: click.Context, output: str, seeds: int, epochs: int, overwrite: bo
     infoplane demo --seeds 8 -o my-demo
     """
     folder = Path(output)
-    if folder.exists() and any(folder.iterdir()):
-        if not overwrite:
-            raise RunFileError(
-                f"{output}: the folder is not empty",
-                hint="choose another with -o, or replace the demo with --overwrite",
-                code="IP302",
-            )
-        _remove_earlier_demo(folder)
+    _make_room(folder, overwrite)
     start = time.monotonic()
     runs = [str(folder / "runs" / f"tanh-s{seed}") for seed in range(seeds)]
     with processes(min(seeds, 2)) as executor:
@@ -96,11 +89,35 @@ def _train_and_record(seed: int, folder: Path, epochs: int) -> float:
     return metrics["test_accuracy"]
 
 
-def _remove_earlier_demo(folder: Path) -> None:
-    """Delete what a demo writes, and nothing else."""
+def _make_room(folder: Path, overwrite: bool) -> None:
+    """Make the folder of the demo; of an earlier demo, and of nothing else, remove what it made."""
     import shutil
 
-    for name in ("checkpoints", "runs", "figures"):
-        shutil.rmtree(folder / name, ignore_errors=True)
-    for name in ("results.json", "report.html"):
-        (folder / name).unlink(missing_ok=True)
+    marker = folder / "made-by-infoplane-demo"
+    if folder.exists() and not folder.is_dir():
+        raise RunFileError(f"{folder}: expected a folder, found a file", code="IP302")
+    if folder.exists() and any(folder.iterdir()):
+        if not marker.exists():
+            raise RunFileError(
+                f"{folder}: the folder is not empty, and not an earlier demo",
+                hint="choose another with -o",
+                code="IP302",
+            )
+        if not overwrite:
+            raise RunFileError(
+                f"{folder}: the folder is not empty: it holds an earlier demo",
+                hint="choose another with -o, or replace the demo with --overwrite",
+                code="IP302",
+            )
+        for made in [*folder.glob("checkpoints/tanh-s*"), *folder.glob("runs/tanh-s*")]:
+            shutil.rmtree(made)
+        for made in [*folder.glob("figures/*.png"), *folder.glob("re*.*")]:
+            if made.name in ("results.json", "report.html") or made.parent.name == "figures":
+                made.unlink()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        marker.touch()
+    except OSError as error:
+        raise RunFileError(
+            f"{folder}: cannot be written ({error.strerror or error})", code="IP305"
+        ) from error

@@ -36,7 +36,7 @@ _COMMANDS = {
         "estimators": "List estimators, their parameters and units.",
     },
     "Start": {
-        "demo": "Train, record, analyze, plot; offline, in about a minute.",
+        "demo": "Train, record, analyze, plot; offline, in 1-2 minutes.",
     },
 }
 

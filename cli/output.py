@@ -49,7 +49,7 @@ def plain(text: str) -> str:
         return text
     for char, replacement in _ASCII.items():
         text = text.replace(char, replacement)
-    return text.encode("ascii", "replace").decode()
+    return text.encode("ascii", "backslashreplace").decode()
 
 
 def bars() -> str:

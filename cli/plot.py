@@ -96,6 +96,8 @@ def plot(
         "size": _size(size),
     }
     wanted = {key: value for key, value in given.items() if value is not None}
+    if report is not None and Path(report).resolve() == Path(results).resolve():
+        raise InputError(f"--report: {report} is the results file itself")
     document = read_results(Path(results))
     if not document["rows"]:
         raise NotFoundError(f"{results}: the results hold no rows: nothing to draw", code="IP404")

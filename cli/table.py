@@ -64,7 +64,7 @@ def render(columns: Sequence[Column], *, limit: int | None) -> list[str]:
 def summary(results: Mapping[str, Any], *, wide: bool = False) -> str:
     """Return what was measured: a header, one table per group of runs, notes on warnings."""
     limit = None if wide else width()
-    lines = _header(results)
+    lines = [part for line in _header(results) for part in textwrap.wrap(line, limit or 200)]
     for group in dict.fromkeys(_group(recording) for recording in results["recordings"]):
         main = _main_quantity(results, group)
         if main is not None:
@@ -93,20 +93,27 @@ def _header(results: Mapping[str, Any]) -> list[str]:
         first = recordings[0]
         steps = first["steps"]
         entropy = f", H(Y) = {first['h_y']:.2f} bits" if first["h_y"] is not None else ""
-        runs = f"{len(recordings)} runs" if len(recordings) > 1 else "1 run"
+        runs = _counted(len(recordings), "run")
         span = f"{len(steps)} steps {steps[0]:,}..{steps[-1]:,}" if len(steps) > 1 else "1 step"
         lines.append(
-            f"{printable(group)}: {runs}, {span}, {len(first['layers'])} layers, "
+            f"{printable(group)}: {runs}, {span}, {_counted(len(first['layers']), 'layer')}, "
             f"N = {first['n']:,}{entropy}, log₂ N = {first['log2_n']:.2f} bits"
         )
     return lines
 
 
+def _counted(number: int, word: str) -> str:
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
 def _caption(results: Mapping[str, Any], group: str, estimator: str) -> str:
     entry = next(e for e in results["estimators"] if e["id"] == estimator)
     runs = sum(_group(recording) == group for recording in results["recordings"])
-    over = f"mean of {runs} runs" if runs > 1 else "one run: intervals from its own cells"
-    return f"bits, {entry['name']} ({printable(estimator)}), {over}; n/m: estimators that agree"
+    over = f"mean of {runs} runs" if runs > 1 else "one run: the interval is not about other seeds"
+    return (
+        f"bits, {entry['name']} ({printable(estimator)}), {over}; change = last - peak, the peak "
+        "chosen on other data (docs/figures-and-report.md); n/m: estimators that agree"
+    )
 
 
 def _main_quantity(results: Mapping[str, Any], group: str) -> tuple[str, str] | None:
@@ -158,22 +165,23 @@ def _group_table(
         ),
     ]
     chosen = [phases[layer] for layer in layers]
-    for key in ("peak", "last"):
-        columns.append(Column(key, [_bits(phase[key]) for phase in chosen], right=True))
+    for key in ("first", "peak", "last"):
+        cells = [_bits(phase[key]) for phase in chosen]
+        columns.append(Column(key, cells, right=True, drop=3 if key == "first" else 0))
     columns.append(Column("change", [_bits(p["change"], sign=True) for p in chosen], right=True))
     columns.append(Column("95% CI", [_interval(phase) for phase in chosen], drop=2))
     onsets = ["" if phase["onset_step"] is None else f"{phase['onset_step']:,}" for phase in chosen]
     columns.append(Column("onset", onsets, right=True, drop=1))
-    label = {phase["layer"]: phase for phase in results["phases"] if _is(phase, group, estimator)}
+    label = {
+        phase["layer"]: phase
+        for phase in results["phases"]
+        if (phase["group"], phase["estimator"], phase["quantity"]) == (group, estimator, "ity")
+    }
     if label:
         last = [_bits(label[layer]["last"]) if layer in label else "" for layer in layers]
         columns.append(Column(QUANTITIES["ity"], last, right=True))
     columns.append(Column("verdict", [_verdict(phase) for phase in chosen]))
     return columns
-
-
-def _is(phase: Mapping[str, Any], group: str, estimator: str) -> bool:
-    return (phase["group"], phase["estimator"], phase["quantity"]) == (group, estimator, "ity")
 
 
 def _curve(
@@ -218,6 +226,8 @@ def _interval(phase: Mapping[str, Any]) -> str:
 
 
 def _verdict(phase: Mapping[str, Any]) -> str:
+    if phase["last"] is None and phase["peak"] is None:
+        return "no value"
     text = str(phase["verdict"]).replace("_", " ")
     if phase["verdict"] == "saturated" or phase.get("agree") is None:
         return text

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import platform
 import time
@@ -30,6 +31,8 @@ from infoplane.phases import find_phases
 from infoplane.records import Estimate, IntArray, LayerInfo
 from infoplane.store.results import SCHEMA
 from infoplane.store.run import Run, StepInfo
+
+log = logging.getLogger("infoplane")
 
 _FLAG_WARNINGS = {
     "saturated": ("IP201", "estimates at their ceiling: they follow N, not the network",
@@ -161,8 +164,25 @@ class Document:
 def describe_recordings(
     runs: Mapping[Run, tuple[Sequence[LayerInfo], Sequence[int]]],
 ) -> list[dict[str, Any]]:
-    """Return the ``recordings`` of the document: what is analyzed of each run."""
-    return [_recording(run, *chosen) for run, chosen in runs.items()]
+    """Return the ``recordings`` of the document: what is analyzed of each run.
+
+    Runs of one group whose layers or numbers of samples differ are no repetitions of one another:
+    they become groups of their own, with a warning.
+    """
+    recordings = [_recording(run, *chosen) for run, chosen in runs.items()]
+    shapes: dict[str, set[tuple[Any, ...]]] = {}
+    for recording in recordings:
+        layers = tuple((layer["name"], layer["units"]) for layer in recording["layers"])
+        shapes.setdefault(str(recording["group"]), set()).add((recording["n"], layers))
+    for recording in recordings:
+        if len(shapes[str(recording["group"])]) > 1:
+            log.warning(
+                "%s: not averaged with the other runs of group %s: their layers or samples differ",
+                recording["run"],
+                recording["group"],
+            )
+            recording["group"] = recording["run"]
+    return recordings
 
 
 def build_results(

@@ -23,6 +23,10 @@ def test_readme_names_every_command_and_estimator():
         assert f"| `{name}` |" in README, name
 
 
+def test_no_placeholder_is_left():
+    assert not re.search(r"\b[A-Z]+_[A-Z_]+\b", README.replace("GITHUB_", ""))
+
+
 def test_links_lead_somewhere():
     root = Path(__file__).parent.parent
     links = re.findall(r"\]\(([^)]+)\)", README)

@@ -78,6 +78,8 @@ def parse_estimator(spec: str) -> Estimator:
                 hint=f"parameters of {name}: " + ", ".join(known),
                 code="IP103",
             )
+        if key in values:
+            raise InputError(f"{name}: {key} is given twice", code="IP103")
         values[key] = _convert(value.strip(), known[key], where=f"{name}: {key}")
     return cls(**values)
 

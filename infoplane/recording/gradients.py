@@ -10,6 +10,7 @@ from torch import nn
 from infoplane.errors import DataError, InputError
 from infoplane.numerics.gradients import GradientAccumulator
 from infoplane.recording.hooks import as_tensor
+from infoplane.recording.messages import one_line
 from infoplane.records import ProbeSet
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -48,6 +49,8 @@ def gradient_statistics(
         for name, module in model.named_modules()
         if isinstance(getattr(module, "weight", None), nn.Parameter) and module.weight.requires_grad
     }
+    if not weights:
+        return {}
     accumulators = {name: GradientAccumulator() for name in weights}
     for row in range(0, probe.n_samples - batch_size + 1, batch_size):
         rows = slice(row, row + batch_size)
@@ -57,9 +60,9 @@ def gradient_statistics(
             with torch.enable_grad():
                 value = loss(model(inputs), labels)
                 found = torch.autograd.grad(value, list(weights.values()), allow_unused=True)
-        except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        except Exception as error:  # user code may raise anything
             raise DataError(
-                f"gradients: the loss failed: {' '.join(str(error).split())[:200]}",
+                f"gradients: the loss failed: {type(error).__name__}: {one_line(error)}",
                 hint="the loss is called with the model's outputs and the class ids of a batch",
             ) from error
         for name, gradient in zip(weights, found, strict=True):

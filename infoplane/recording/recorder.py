@@ -18,12 +18,14 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from infoplane.errors import DataError, InfoplaneError, InputError
 from infoplane.recording.gradients import Loss, gradient_statistics
 from infoplane.recording.hooks import as_tensor, captured, evaluation_mode, to_array
 from infoplane.recording.layers import select_layers
 from infoplane.recording.messages import one_line
+from infoplane.recording.values import finite_epoch, json_values, number, whole_step
 from infoplane.records import Array, ProbeSet
 from infoplane.store.run_writer import RunWriter, StepWriter
 
@@ -94,16 +96,22 @@ class Recorder:
         if batch_size < 1:
             raise InputError(f"expected a batch size of at least 1, got {batch_size}")
         self.model = _unwrapped(model)
+        if not isinstance(probe, ProbeSet) and not (
+            isinstance(probe, (tuple, list)) and len(probe) == 2
+        ):
+            raise InputError(
+                f"expected a ProbeSet or a pair (inputs, labels), got {type(probe).__name__}"
+            )
         self.probe = probe if isinstance(probe, ProbeSet) else as_probe(*probe)
         self.batch_size = batch_size
         patterns = [layers] if isinstance(layers, str) else list(layers)
         self.layers = select_layers(self.model, patterns)
         name = name or Path(path).resolve().name
-        found = re.fullmatch(r"(.+?)[-_.]?s(?:eed)?[-_]?(\d+)", name)
+        found = re.fullmatch(r"(.+)[-_.]s(?:eed)?[-_]?(\d+)", name)
         manifest = {
             "run": name,
             "group": group or (found[1] if found else name),
-            "seed": seed if seed is not None else (int(found[2]) if found else None),
+            "seed": int(seed) if seed is not None else (int(found[2]) if found else None),
             "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "layers": patterns,
             "provenance": {
@@ -114,11 +122,15 @@ class Recorder:
                     package: metadata.version(package)
                     for package in ("infoplane", "torch", "numpy", "h5py")
                 },
-                **(provenance or {}),
+                **json_values(provenance or {}),
             },
         }
         self.recorded: list[str] = []  # names in the latest snapshot, in forward order
-        self._reported: set[str] = set()
+        self._steps: list[int] = []
+        self._first: dict[str, tuple[tuple[int, ...], str]] = {}  # of the first snapshot
+        self._reported: set[str] = set()  # layers of which was said that they never fire
+        self._nonfinite: set[str] = set()
+        self._closed = False
         self._writer = RunWriter(Path(path), self.probe, manifest, overwrite=overwrite)
 
     def __enter__(self) -> Recorder:
@@ -134,6 +146,7 @@ class Recorder:
 
     def close(self) -> None:
         """Release the run folder for other writers."""
+        self._closed = True
         self._writer.close()
 
     def snapshot(
@@ -151,7 +164,7 @@ class Recorder:
         Parameters
         ----------
         step : int
-            Training step, at least 0. A step recorded twice replaces the earlier one.
+            Training step, a whole number of at least 0.
         metrics : mapping of str to float, optional
             Numbers that belong to the step, e.g. ``train_loss``, ``test_accuracy``.
         epoch : float, optional
@@ -166,24 +179,67 @@ class Recorder:
 
         Raises
         ------
+        InputError
+            If the step was recorded before, the recorder is closed, or an argument is unfit.
         DataError
-            If the model fails on the probe inputs, none of the chosen layers fires, or an output
-            has no sample axis of the batch's length.
+            If the model fails on the probe inputs, none of the chosen layers fires, an output has
+            no sample axis of the batch's length, no units or complex values, or the layers, their
+            shapes or dtypes are not those of the first snapshot.
         RunFileError
             If the step cannot be written. Finished steps stay as they are.
         """
-        writer = self._writer.step(int(step))
-        writer.metrics = {key: float(value) for key, value in (metrics or {}).items()}
-        writer.epoch = epoch
-        writer.provenance = {"parameters_sha256": _parameter_hash(self.model), **(provenance or {})}
+        if self._closed:
+            raise InputError("the recorder is closed; make the snapshots before close()")
+        step = whole_step(step)
+        if step in self._steps:
+            raise InputError(f"step {step} is recorded already")
+        if lazy := [name for name, value in self.model.named_parameters() if is_lazy(value)]:
+            raise DataError(
+                f"{lazy[0]}: the parameter is not initialised yet",
+                hint="call the model once on inputs, or load weights, before the snapshot",
+            )
+        writer = self._writer.step(step)
+        writer.metrics = {
+            str(key): number(value, f"metrics[{key!r}]") for key, value in (metrics or {}).items()
+        }
+        writer.epoch = finite_epoch(epoch)
+        writer.provenance = {
+            "parameters_sha256": _parameter_hash(self.model),
+            **json_values(provenance or {}),
+        }
         with writer, evaluation_mode(self.model):
             self._record(writer)
             _name_calls(writer)
+            self._check_layers(writer)
             if gradients is not None:
                 writer.gradients = gradient_statistics(
                     self.model, self.probe, gradients, gradient_batch_size
                 )
+        self._first = self._first or _shapes(writer)
+        self._steps.append(step)
         self.recorded = [layer.name for layer in writer.layers.values()]
+        self._report_nonfinite(writer)
+
+    def _check_layers(self, writer: StepWriter) -> None:
+        """A run has the same layers at every step."""
+        if not self._first:
+            return
+        now, first = _shapes(writer), f"step {self._steps[0]}"
+        for name in {**self._first, **now}:
+            before, after = self._first.get(name), now.get(name)
+            if before != after:
+                raise DataError(
+                    f"layer {name!r}: {_described(after)} at step {writer.step}, "
+                    f"{_described(before)} at {first}; a run has the same layers at every step",
+                    hint=f"leave the layer out: --layers '!{name.partition('#')[0]}'",
+                )
+
+    def _report_nonfinite(self, writer: StepWriter) -> None:
+        """Warn of NaN and infinity, once for each layer."""
+        names = [layer.name for layer in writer.layers.values() if layer.n_nonfinite]
+        if new := [name for name in names if name not in self._nonfinite]:
+            self._nonfinite.update(new)
+            log.warning("NaN or inf in the outputs at step %d: %s", writer.step, ", ".join(new))
 
     def _record(self, writer: StepWriter) -> None:
         """Send the probe set through the model, writing layers from inside their hooks."""
@@ -195,6 +251,11 @@ class Recorder:
                 raise DataError(
                     f"layer {name!r}: expected an output of shape ({rows}, n_units), one row per "
                     f"sample of the batch, got {tuple(tensor.shape)}",
+                    hint=f"leave the layer out: --layers '!{name}'",
+                )
+            if 0 in tensor.shape:
+                raise DataError(
+                    f"layer {name!r}: expected an output with units, got {tuple(tensor.shape)}",
                     hint=f"leave the layer out: --layers '!{name}'",
                 )
             seen.add(name)
@@ -216,11 +277,10 @@ class Recorder:
             self.model(inputs)
         except InfoplaneError:
             raise
-        except Exception as error:  # user code may raise anything
-            text = " ".join(str(error).split())
+        except (Exception, SystemExit) as error:  # user code may raise anything
             raise DataError(
                 f"the model failed on probe inputs of shape {tuple(inputs.shape)}, "
-                f"{inputs.dtype}: {type(error).__name__}: {text[:300]}",
+                f"{inputs.dtype}: {type(error).__name__}: {one_line(error)}",
                 hint="check that the probe inputs have the shape and dtype that the model expects",
             ) from error
 
@@ -246,6 +306,18 @@ def _name_calls(writer: StepWriter) -> None:
     for key, layer in writer.layers.items():
         if counts[layer.name] > 1 and isinstance(key, tuple):
             layer.name = f"{layer.name}#{key[1]}"
+
+
+def _shapes(writer: StepWriter) -> dict[str, tuple[tuple[int, ...], str]]:
+    """Return shape of a sample and dtype of every layer of a step."""
+    return {
+        layer.name: (tuple(layer.dataset.shape[1:]), str(layer.dataset.dtype))
+        for layer in writer.layers.values()
+    }
+
+
+def _described(found: tuple[tuple[int, ...], str] | None) -> str:
+    return "not called" if found is None else f"shape {found[0]} and dtype {found[1]}"
 
 
 def as_probe(inputs: Any, labels: Any) -> ProbeSet:

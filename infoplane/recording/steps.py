@@ -12,11 +12,16 @@ from infoplane.recording.recorder import Recorder
 
 
 def record_checkpoints(
-    recorder: Recorder, checkpoints: Sequence[Checkpoint], *, gradients: bool = False
+    recorder: Recorder,
+    checkpoints: Sequence[Checkpoint],
+    *,
+    gradients: bool = False,
+    gradient_batch_size: int = 256,
 ) -> Iterator[int]:
     """Load each checkpoint into the recorder's model and record it; yield the steps as recorded.
 
-    With ``gradients``, statistics of the cross-entropy gradient are kept with each step.
+    With ``gradients``, statistics of the cross-entropy gradient over mini-batches of
+    ``gradient_batch_size`` probe samples are kept with each step.
 
     Raises
     ------
@@ -49,6 +54,7 @@ def record_checkpoints(
             metrics=weights.metrics,
             epoch=weights.epoch,
             gradients=cross_entropy if gradients else None,
+            gradient_batch_size=gradient_batch_size,
             provenance={"checkpoint": str(checkpoint.path)},
         )
         yield step

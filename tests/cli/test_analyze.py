@@ -1,5 +1,7 @@
 import gzip
 import json
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -107,18 +109,19 @@ def test_selection_of_layers_and_steps(runs):
         (["net-s0", "-e", "binning:bin=3"], 2, "did you mean 'bins'?"),
         (["net-s0", "-e", "binning:bins=x"], 2, "expected a whole number"),
         (["net-s0", "-l", "conv*"], 4, "no layer matches 'conv*'"),
-        (["net-s0", "--steps", "5"], 4, "no cell is left"),
+        (["net-s0", "--steps", "5"], 4, "no step 5"),
         (["net-s0", "--steps", "five"], 2, "--steps"),
         (["net-s0", "-j", "0"], 2, "--jobs"),
         (["net-s0", "--seed", "-1"], 2, "--seed"),
         (["missing"], 3, "missing: no such run"),
         (["."], 3, "expected a run folder"),
-        (["net-s0", "net-s0/../net-s0"], 2, "two runs are called 'net-s0'"),
+        (["net-s0", "copy/net-s0"], 2, "two runs are called 'net-s0'"),
         (["net-s0", "-o", "exists.json"], 3, "the file exists"),
     ],
 )
 def test_bad_input_is_one_line_and_its_exit_code(runs, arguments, code, message):
     Path("exists.json").write_text("{}")
+    shutil.copytree("net-s0", "copy/net-s0")
     done = infoplane("analyze", *arguments)
     assert (done.code, done.out) == (code, "")
     errors = [line for line in done.err.splitlines() if line.startswith("error[IP")]
@@ -205,6 +208,104 @@ def test_interrupt_keeps_the_finished_cells(runs):
     assert 0 < document["timing"]["cells"] < 120
     assert f"{document['timing']['cells']} of 120 cells are in r.json" in err
     assert infoplane("plot", "r.json", "-o", "figures").code == 0
+
+
+def start(*arguments):
+    return subprocess.Popen(
+        [sys.executable, "-m", "infoplane", "analyze", *arguments],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+@pytest.mark.parametrize("seconds", [1.0, 2.5, 3.5, 5.0])
+def test_interrupt_of_the_whole_group_ends_at_any_time(runs, seconds):
+    """A terminal sends Ctrl-C to the workers too, which may still be starting."""
+    write_run("big", n=3000, steps=range(60), units=20)
+    process = start("big", "-j", "2", "-o", "r.json")
+    time.sleep(seconds)
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode in (130, -signal.SIGINT)  # -2: before Python was up
+    assert "CANCELLED" not in err
+    assert "bug" not in err
+
+
+def test_termination_keeps_the_finished_cells(runs):
+    write_run("big", n=3000, steps=range(60), units=20)
+    process = start("big", "-e", "dse", "-j", "1", "-o", "r.json")
+    time.sleep(12)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 143
+    assert "terminated: " in err
+    assert json.loads(Path("r.json").read_text())["timing"]["cells"] > 0
+
+
+def test_dead_worker_is_told_and_costs_no_finished_cell(runs):
+    write_run("big", n=3000, steps=range(60), units=20)
+    process = start("big", "-e", "dse", "-j", "1", "-o", "r.json")
+    time.sleep(12)
+    found = subprocess.run(
+        ["pgrep", "-P", str(process.pid), "-f", "spawn_main"], capture_output=True, check=True
+    )
+    os.kill(int(found.stdout.split()[0]), signal.SIGKILL)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 5
+    assert "error[IP220]: a worker process died" in err
+    assert "Traceback" not in err
+    assert json.loads(Path("r.json").read_text())["timing"]["cells"] > 0
+
+
+@pytest.mark.parametrize("target", [".", "net-s0/manifest.json/r.json", "/proc/r.json"])
+def test_output_that_cannot_be_written_is_told_before_the_work(runs, target):
+    done = infoplane("analyze", "net-s0", "-o", target, "--overwrite")
+    assert done.code == 3
+    assert done.err.startswith("error[IP30")
+    assert "cells" not in done.err
+
+
+def test_reader_that_goes_away_costs_nothing(runs):
+    command = (
+        f"{sys.executable} -m infoplane analyze net-s0 -e binning -o {{}} {{}}; "
+        "echo ${{PIPESTATUS[0]}}"
+    )
+    for name, pipe in (("a.json", "2>&1 | true"), ("b.json", "| true")):
+        text = command.format(name, pipe)
+        done = subprocess.run(["bash", "-c", text], capture_output=True, text=True, check=True)
+        assert done.stdout.split()[-1] == "0"
+        assert json.loads(Path(name).read_text())["status"] == "complete"
+
+
+def test_runs_without_a_step_are_left_out(runs):
+    Path("empty/steps").mkdir(parents=True)
+    shutil.copy("net-s0/manifest.json", "empty/manifest.json")
+    shutil.copy("net-s0/probe.h5", "empty/probe.h5")
+    done = infoplane("analyze", "net-s0", "empty", "-e", "binning", "-o", "r.json")
+    assert done.code == 0
+    assert "warning: empty: left out" in done.err
+    assert infoplane("analyze", "empty", "-o", "e.json").code == 4
+
+
+def test_layer_that_is_never_finite_does_not_spoil_the_others(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    probe = ProbeSet(rng.normal(size=(200, 3)), np.arange(200) % 2)
+    writer = RunWriter(Path("net"), probe, {"run": "net"})
+    for step in range(3):
+        with writer.step(step) as out:
+            values = rng.normal(size=(200, 3))
+            out.write(0, "good", "Linear", 0, values, "float64")
+            out.write(1, "bad", "Linear", 0, values * np.nan, "float64")
+    writer.close()
+    assert infoplane("analyze", "net", "-o", "r.json").code == 0
+    values = {}
+    for row in json.loads(Path("r.json").read_text())["rows"]:
+        values.setdefault(row["layer"], []).append(row["value"])
+    assert None not in values["good"]
+    assert set(values["bad"]) == {None}
 
 
 def test_names_from_files_are_printed_as_text(tmp_path, monkeypatch):

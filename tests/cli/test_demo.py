@@ -103,3 +103,14 @@ def test_sample_run_trains_by_hand(tmp_path):
     done = infoplane("record", *arguments, "--checkpoints", "c/*.pt", "-o", "run", cwd=tmp_path)
     assert done.code == 0, done.err
     assert "recorded 3 steps x 11 layers x 4,096 samples" in done.out
+
+
+def test_folders_of_others_are_never_touched(tmp_path):
+    (tmp_path / "checkpoints" / "tanh-s0").mkdir(parents=True)
+    (tmp_path / "checkpoints" / "tanh-s0" / "best.pt").write_text("mine")
+    (tmp_path / "results.json").write_text("mine")
+    done = infoplane("demo", "-o", ".", "--overwrite", cwd=tmp_path)
+    assert done.code == 3
+    assert "not an earlier demo" in done.err
+    assert (tmp_path / "checkpoints" / "tanh-s0" / "best.pt").read_text() == "mine"
+    assert infoplane("demo", "-o", "results.json", cwd=tmp_path).code == 3

@@ -48,6 +48,7 @@ def test_id_names_what_differs_from_the_default():
         ("", "expected the name of an estimator"),
         ("binning:bin=3", "did you mean 'bins'"),
         ("binning:bins", "expected parameter=value"),
+        ("binning:bins=15,bins=30", "bins is given twice"),
         ("binning:bins=many", "bins: expected a whole number, got 'many'"),
         ("binning:bins=0", "bins"),
         ("binning:mode=nonsense", "nonsense"),
