@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -30,6 +30,8 @@ from infoplane.records import Array, ProbeSet
 from infoplane.store.run_writer import RunWriter, StepWriter
 
 log = logging.getLogger("infoplane")
+
+_Shape: TypeAlias = tuple[tuple[int, ...], str]  # of one sample, and the dtype
 
 
 class Recorder:
@@ -127,7 +129,7 @@ class Recorder:
         }
         self.recorded: list[str] = []  # names in the latest snapshot, in forward order
         self._steps: list[int] = []
-        self._first: dict[str, tuple[tuple[int, ...], str]] = {}  # of the first snapshot
+        self._first: dict[str, _Shape] = {}  # of the first snapshot
         self._reported: set[str] = set()  # layers of which was said that they never fire
         self._nonfinite: set[str] = set()
         self._closed = False
@@ -210,27 +212,25 @@ class Recorder:
         with writer, evaluation_mode(self.model):
             self._record(writer)
             _name_calls(writer)
-            self._check_layers(writer)
+            shapes = _shapes(writer)
+            self._check_layers(step, shapes)
             if gradients is not None:
                 writer.gradients = gradient_statistics(
                     self.model, self.probe, gradients, gradient_batch_size
                 )
-        self._first = self._first or _shapes(writer)
+        self._first = self._first or shapes
         self._steps.append(step)
         self.recorded = [layer.name for layer in writer.layers.values()]
         self._report_nonfinite(writer)
 
-    def _check_layers(self, writer: StepWriter) -> None:
-        """A run has the same layers at every step."""
-        if not self._first:
-            return
-        now, first = _shapes(writer), f"step {self._steps[0]}"
-        for name in {**self._first, **now}:
-            before, after = self._first.get(name), now.get(name)
-            if before != after:
+    def _check_layers(self, step: int, shapes: Mapping[str, _Shape]) -> None:
+        """Compare the layers with those of the first snapshot; a run has the same at every step."""
+        for name in {**self._first, **shapes} if self._first else ():
+            before, now = self._first.get(name), shapes.get(name)
+            if before != now:
                 raise DataError(
-                    f"layer {name!r}: {_described(after)} at step {writer.step}, "
-                    f"{_described(before)} at {first}; a run has the same layers at every step",
+                    f"layer {name!r}: {_described(now)} at step {step}, {_described(before)} at "
+                    f"step {self._steps[0]}; a run has the same layers at every step",
                     hint=f"leave the layer out: --layers '!{name.partition('#')[0]}'",
                 )
 
@@ -308,7 +308,7 @@ def _name_calls(writer: StepWriter) -> None:
             layer.name = f"{layer.name}#{key[1]}"
 
 
-def _shapes(writer: StepWriter) -> dict[str, tuple[tuple[int, ...], str]]:
+def _shapes(writer: StepWriter) -> dict[str, _Shape]:
     """Return shape of a sample and dtype of every layer of a step."""
     return {
         layer.name: (tuple(layer.dataset.shape[1:]), str(layer.dataset.dtype))
@@ -316,8 +316,8 @@ def _shapes(writer: StepWriter) -> dict[str, tuple[tuple[int, ...], str]]:
     }
 
 
-def _described(found: tuple[tuple[int, ...], str] | None) -> str:
-    return "not called" if found is None else f"shape {found[0]} and dtype {found[1]}"
+def _described(found: _Shape | None) -> str:
+    return "absent" if found is None else f"shape {found[0]} and dtype {found[1]}"
 
 
 def as_probe(inputs: Any, labels: Any) -> ProbeSet:

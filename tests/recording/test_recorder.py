@@ -1,4 +1,5 @@
 import copy
+import errno
 import random
 
 import numpy as np
@@ -152,7 +153,7 @@ def test_hooks_and_modes_are_restored_after_a_failure(tmp_path, probe):
     with recorder, pytest.raises(DataError, match=r"model failed .*ValueError: no way"):
         recorder.snapshot(0)
     assert all(module.training and not module._forward_hooks for module in model.modules())
-    assert Run(tmp_path / "r").steps == ()
+    assert not list(tmp_path.rglob("*.h5*"))
 
 
 def test_inputs_of_another_shape_are_told_in_one_line(tmp_path, probe):
@@ -206,6 +207,12 @@ def test_group_and_seed_come_from_the_name(tmp_path, probe):
         ("relu_seed12", "relu", 12),
         ("plain", "plain", None),
         ("resnet50", "resnet50", None),
+        ("mlp-bs64", "mlp-bs64", None),
+        ("axis3", "axis3", None),
+        ("resnets50", "resnets50", None),
+        ("hiddens32", "hiddens32", None),
+        ("runs-2", "runs-2", None),
+        ("a-s1-s2", "a-s1", 2),
     ]:
         manifest = recorded(small_net(), probe, tmp_path / name).manifest
         assert (manifest["group"], manifest["seed"]) == (group, seed)
@@ -221,7 +228,7 @@ def test_bad_arguments(tmp_path, probe):
         bad[3, 2] = np.nan
         Recorder(small_net(), (bad, probe.labels), tmp_path / "r")
     with Recorder(small_net(), probe, tmp_path / "r") as recorder:
-        with pytest.raises(InputError, match="at least 0, got -1"):
+        with pytest.raises(InputError, match=r"at least 0, got -1"):
             recorder.snapshot(-1)
         recorder.snapshot(0)
     with pytest.raises(RunFileError, match="already holds a run"):
@@ -284,4 +291,175 @@ def test_gradients_that_cannot_be_taken(tmp_path, probe):
             recorder.snapshot(0, gradients=nn.functional.cross_entropy, gradient_batch_size=100)
         with pytest.raises(DataError, match="the loss failed"):
             recorder.snapshot(0, gradients=lambda a, b: a @ b.float(), gradient_batch_size=9)
-    assert Run(tmp_path / "r").steps == ()
+    assert not list(tmp_path.rglob("*.h5*"))
+
+
+def test_step_is_a_whole_number_recorded_once(tmp_path, probe):
+    with Recorder(small_net(), probe, tmp_path / "r") as recorder:
+        for step in (np.int64(3), 4.0, torch.tensor(5)):
+            recorder.snapshot(step)
+        with pytest.raises(InputError, match="step 4 is recorded already"):
+            recorder.snapshot(4)
+        for bad in (1.7, float("nan"), float("inf"), "5", None, 2**63, -1, torch.zeros(2)):
+            with pytest.raises(InputError, match="whole number of at least 0"):
+                recorder.snapshot(bad)
+    with pytest.raises(InputError, match="closed"):
+        recorder.snapshot(6)
+    assert Run(tmp_path / "r").steps == (3, 4, 5)
+
+
+def test_step_that_failed_can_be_tried_again(tmp_path, probe):
+    with Recorder(small_net(), probe, tmp_path / "r") as recorder:
+        with pytest.raises(DataError, match="loss failed"):
+            recorder.snapshot(0, gradients=lambda a, b: a.nothing, gradient_batch_size=40)
+        recorder.snapshot(0)
+    assert Run(tmp_path / "r").steps == (0,)
+
+
+def test_numbers_of_a_step(tmp_path, probe):
+    loss = torch.tensor(0.5, requires_grad=True)
+    with Recorder(small_net(), probe, tmp_path / "r") as recorder:
+        recorder.snapshot(
+            0, epoch=np.float32(1), metrics={"loss": loss, "accuracy": np.float32(0.25), "n": 3}
+        )
+        for epoch in (float("nan"), np.inf, "1", [1]):
+            with pytest.raises(InputError, match="epoch: expected a"):
+                recorder.snapshot(1, epoch=epoch)
+        for value in ("0.5", None, [1.0, 2.0], torch.zeros(2)):
+            with pytest.raises(InputError, match=r"metrics\['loss'\]: expected a number"):
+                recorder.snapshot(1, metrics={"loss": value})
+    info = Run(tmp_path / "r").step_info(0)
+    assert info.epoch == 1.0
+    assert info.metrics == {"loss": 0.5, "accuracy": 0.25, "n": 3.0}
+
+
+@pytest.mark.parametrize("value", [{1, 2}, float("nan"), np.zeros(2), object()])
+def test_provenance_that_is_not_json_is_refused_before_anything_is_written(tmp_path, probe, value):
+    with pytest.raises(InputError, match="provenance: expected JSON values"):
+        Recorder(small_net(), probe, tmp_path / "r", provenance={"a": value})
+    assert not (tmp_path / "r").exists()
+    with Recorder(small_net(), probe, tmp_path / "r") as recorder:
+        with pytest.raises(InputError, match="provenance: expected JSON values"):
+            recorder.snapshot(0, provenance={"a": value})
+        assert not list((tmp_path / "r" / "steps").iterdir())
+
+
+class Changing(nn.Module):
+    """Changes between snapshots in the way that is asked for."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b, self.act = nn.Linear(5, 3), nn.Linear(3, 3), nn.ReLU()
+        self.mode = "plain"
+
+    def forward(self, x):
+        x = self.act(self.a(x))
+        if self.mode == "silent":
+            return x
+        if self.mode == "wide":
+            x = torch.cat([x, x])[:, :, None].reshape(2, len(x), 3).movedim(0, 1)
+        if self.mode == "twice":
+            x = self.act(x)
+        return self.b(x)
+
+
+@pytest.mark.parametrize(
+    ("mode", "message"),
+    [
+        ("silent", "'b': absent at step 7, shape (3,) and dtype float32 at step 2;"),
+        ("wide", "'b': shape (2, 3) and dtype float32 at step 7, shape (3,) and dtype"),
+        ("double", "'a': shape (3,) and dtype float64 at step 7, shape (3,) and dtype float32"),
+        ("twice", "'act': absent at step 7, shape (3,) and dtype float32 at step 2"),
+    ],
+)
+def test_layers_are_the_same_at_every_step(tmp_path, probe, mode, message):
+    model = Changing()
+    with Recorder(model, probe, tmp_path / "r") as recorder:
+        recorder.snapshot(2)
+        model.mode = mode
+        if mode == "double":
+            model.double()
+        with pytest.raises(DataError) as error:
+            recorder.snapshot(7)
+        assert message in str(error.value)
+        model.mode = "plain"
+        model.float()
+        recorder.snapshot(8)
+    assert Run(tmp_path / "r").steps == (2, 8)
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda x: x.to(torch.complex64), "'0': expected a dense tensor of real numbers, got comp"),
+        (lambda x: x[:, :0], "'0': expected an output with units, got"),
+    ],
+)
+def test_outputs_that_no_estimator_could_read_are_refused(tmp_path, probe, function, message):
+    class Odd(nn.Module):
+        def forward(self, x):
+            return function(x)
+
+    with pytest.raises(DataError, match=message):
+        recorded(nn.Sequential(Odd()), probe, tmp_path / "r", layers="0")
+    assert not (tmp_path / "r").exists()
+
+
+def test_uninitialised_model_is_refused(tmp_path, probe):
+    model = nn.Sequential(nn.LazyLinear(3), nn.ReLU())
+    with Recorder(model, probe, tmp_path / "r") as recorder:
+        with pytest.raises(DataError, match=r"0\.weight: the parameter is not initialised"):
+            recorder.snapshot(0)
+        model(torch.from_numpy(probe.inputs))
+        recorder.snapshot(0)
+
+
+def test_model_without_parameters(tmp_path, probe):
+    model = nn.Sequential(nn.ReLU())
+    with Recorder(model, probe, tmp_path / "r") as recorder:
+        recorder.snapshot(0, gradients=nn.functional.cross_entropy, gradient_batch_size=40)
+    run = Run(tmp_path / "r")
+    np.testing.assert_array_equal(run.activations(0, "0"), np.maximum(probe.inputs, 0))
+    assert run.step_info(0).gradients == {}
+
+
+def test_full_disk_is_not_blamed_on_the_model(tmp_path, probe, monkeypatch):
+    def full(*args, **options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with Recorder(small_net(), probe, tmp_path / "r") as recorder:
+        monkeypatch.setattr("infoplane.store.run_writer._contiguous", full)
+        with pytest.raises(RunFileError, match="No space left on device") as error:
+            recorder.snapshot(0)
+    assert "model failed" not in str(error.value)
+
+
+def test_model_that_exits_is_told_in_one_line(tmp_path, probe):
+    class Exits(nn.Module):
+        def forward(self, x):
+            raise SystemExit(0)
+
+    with pytest.raises(DataError, match=r"SystemExit: it ended the program with exit\(0\)"):
+        recorded(nn.Sequential(nn.Linear(5, 2), Exits()), probe, tmp_path / "r")
+
+
+def test_nonfinite_outputs_are_told_once(tmp_path, probe, caplog):
+    model = small_net()
+    with torch.no_grad():
+        model.fc2.weight[0, 0] = float("nan")
+    with Recorder(model, probe, tmp_path / "r") as recorder:
+        recorder.snapshot(0)
+        recorder.snapshot(1)
+    messages = [record.getMessage() for record in caplog.records]
+    assert messages == ["NaN or inf in the outputs at step 0: fc2, act2, out"]
+
+
+def test_foreign_byte_order_is_recorded(tmp_path, probe):
+    run = recorded(small_net(), (probe.inputs.astype(">f4"), probe.labels), tmp_path / "r")
+    np.testing.assert_array_equal(run.probe.inputs, probe.inputs)
+
+
+@pytest.mark.parametrize("bad", [None, "xy", (np.zeros((3, 2)),)])
+def test_probe_that_is_no_pair(tmp_path, bad):
+    with pytest.raises(InputError, match=r"pair \(inputs, labels\)"):
+        Recorder(small_net(), bad, tmp_path / "r")
