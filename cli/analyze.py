@@ -59,6 +59,13 @@ log = logging.getLogger("infoplane")
     help="Worker processes. Default: one per core. The numbers do not depend on it.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Of all random draws.")
+@click.option(
+    "--nan",
+    type=click.Choice(["fail", "drop"]),
+    default="fail",
+    show_default=True,
+    help="Cells with NaN or inf fail, or samples that hold some are left out of all cells.",
+)
 @click.option("--strict", is_flag=True, help="Exit with 5 if a cell failed.")
 @click.option("--wide", is_flag=True, help="Show all columns of the table.")
 @click.option("--overwrite", is_flag=True, help="Replace FILE if it exists.")
@@ -73,6 +80,7 @@ def analyze(
     steps: str | None,
     jobs: int | None,
     seed: int,
+    nan: str,
     strict: bool,
     wide: bool,
     overwrite: bool,
@@ -102,10 +110,16 @@ def analyze(
     target = _target(output, overwrite)
     specs = list(estimators or DEFAULT)
     chosen = [parse_estimator(text) for text in specs]
-    cells = analysis.select_cells(_runs(runs), layers, _steps(steps))
+    cells = analysis.select_cells(_runs(runs), layers, _steps(steps), drop_nonfinite=nan == "drop")
     total = len(chosen) * sum(len(names) * len(at) for names, at in cells.values())
     jobs = jobs or len(os.sched_getaffinity(0))
-    settings = {"estimators": specs, "layers": list(layers), "steps": steps, "seed": seed}
+    settings = {
+        "estimators": specs,
+        "layers": list(layers),
+        "steps": steps,
+        "seed": seed,
+        "nan": nan,
+    }
     document = Document(describe_recordings(cells), chosen, {"analyze": settings}, jobs, seed)
     try:
         with (

@@ -15,8 +15,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from infoplane.errors import (
+    DataError,
     EstimationError,
     InfoplaneError,
     InputError,
@@ -55,7 +57,11 @@ class _Cell:
 
 
 def select_cells(
-    runs: Sequence[Run], layers: Sequence[str] = (), steps: Sequence[int] | None = None
+    runs: Sequence[Run],
+    layers: Sequence[str] = (),
+    steps: Sequence[int] | None = None,
+    *,
+    drop_nonfinite: bool = False,
 ) -> dict[Run, tuple[list[LayerInfo], list[int]]]:
     """Return the layers and steps of each run that are to be analyzed.
 
@@ -67,6 +73,9 @@ def select_cells(
         Globs over layer names as in recording, ``!GLOB`` excludes; all layers if empty.
     steps : sequence of int, optional
         Keep these steps only, -1 is the last one; all steps if None.
+    drop_nonfinite : bool, default False
+        Leave samples with NaN or inf in any of these cells out of all cells of their run, so that
+        all have the same number of samples.
 
     Raises
     ------
@@ -106,6 +115,15 @@ def select_cells(
                 f"{run.path}: no layer is left to analyze",
                 hint=f"it has layers {' '.join(layer.name for layer in run.layers)}",
             )
+        if drop_nonfinite:
+            run = run.without_nonfinite([layer.name for layer in kept], kept_steps)
+            if run.n_samples - len(run.dropped) < 2:
+                raise DataError(
+                    f"{run.path}: only {run.n_samples - len(run.dropped)} of {run.n_samples} "
+                    "samples are finite in all layers and steps",
+                    hint="leave layers or steps out with --layers and --steps",
+                    code="IP316",
+                )
         chosen[run] = (kept, kept_steps)
     return chosen
 
@@ -199,7 +217,7 @@ class _FinitePart:
     @classmethod
     def of_run(cls, run: Run) -> _FinitePart:
         """Keep layers that are finite somewhere, and the steps at which all of these are."""
-        finite = {step: ~np.array(run.step_info(step).nonfinite, dtype=bool) for step in run.steps}
+        finite = {step: ~_spoiled(run, step) for step in run.steps}
         kept = np.logical_or.reduce(list(finite.values()))
         if not any(finite[step][kept].all() for step in run.steps):
             kept = max(finite.values(), key=np.count_nonzero)
@@ -210,7 +228,7 @@ class _FinitePart:
     @classmethod
     def of_layer(cls, run: Run, layer: LayerInfo) -> _FinitePart:
         """Keep the steps at which one layer is finite."""
-        steps = [step for step in run.steps if not run.step_info(step).nonfinite[layer.index]]
+        steps = [step for step in run.steps if not _spoiled(run, step)[layer.index]]
         return cls(run, run.layers, steps)
 
     @property
@@ -219,6 +237,16 @@ class _FinitePart:
 
     def activations(self, step: int, layer: str) -> Array:
         return self.run.activations(step, layer)
+
+
+def _spoiled(run: Run, step: int) -> NDArray[np.bool_]:
+    """Tell of each layer (n_layers,) whether it holds NaN or inf at a step."""
+    counts = np.array(run.step_info(step).nonfinite) > 0
+    if run.dropped:
+        for index in np.flatnonzero(counts):
+            found = run.activations(step, run.layers[index].name)
+            counts[index] = not np.isfinite(found).all()
+    return counts
 
 
 @dataclass(frozen=True)

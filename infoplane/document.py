@@ -267,6 +267,7 @@ def _recording(run: Run, layers: Sequence[LayerInfo], steps: Sequence[int]) -> d
         "split": str(manifest.get("split") or "probe"),
         "seed": manifest.get("seed"),
         "n": probe.n_samples,
+        "n_dropped": len(run.dropped),
         "n_classes": None if probe.labels is None else len(np.unique(probe.labels)),
         "h_y": label_entropy(probe.labels),
         "log2_n": float(np.log2(probe.n_samples)),

@@ -23,7 +23,7 @@ import json
 import re
 import stat
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -58,6 +58,13 @@ class StepInfo:
 class Run:
     """A recorded run, by path. Cheap to make and to pickle; files are opened per call, read-only.
 
+    Parameters
+    ----------
+    path : Path
+        Folder of the run.
+    dropped : tuple of int, default ()
+        Samples that are left out of everything, by their row.
+
     Raises
     ------
     RunFileError
@@ -66,12 +73,13 @@ class Run:
     """
 
     path: Path
+    dropped: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "path", Path(self.path))
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path}
+        return {"path": self.path, "dropped": self.dropped}
 
     @property
     def name(self) -> str:
@@ -110,6 +118,9 @@ class Run:
             names = set(file)
             inputs = np.array(_mapped(file, "inputs", path))
             labels = np.array(_mapped(file, "labels", path)) if "labels" in names else None
+        if self.dropped:
+            inputs = np.delete(inputs, self.dropped, axis=0)
+            labels = None if labels is None else np.delete(labels, self.dropped)
         try:
             return ProbeSet(inputs, labels)
         except InputError as error:
@@ -117,7 +128,7 @@ class Run:
 
     @cached_property
     def n_samples(self) -> int:
-        """Number of samples; the probe set is not read for it."""
+        """Number of samples in the files; the probe set is not read for it."""
         self.manifest  # noqa: B018
         path = self.path / "probe.h5"
         with _opened(path) as file:
@@ -192,7 +203,19 @@ class Run:
                 hint="delete the file to use the other steps, or record that step again",
                 code="IP307",
             )
-        return found.reshape(len(found), -1)
+        found = found.reshape(len(found), -1)
+        return np.delete(found, self.dropped, axis=0) if self.dropped else found
+
+    def without_nonfinite(self, layers: Sequence[str], steps: Sequence[int]) -> Run:
+        """Return the run without the samples that hold NaN or inf in these layers and steps."""
+        bad = np.zeros(self.n_samples, dtype=bool)
+        for step in steps:
+            info = self.step_info(step)
+            for layer in layers:
+                if info.nonfinite[self.layer(layer).index]:
+                    found = Run(self.path).activations(step, layer)
+                    bad |= ~np.isfinite(found).all(axis=1)
+        return Run(self.path, tuple(np.flatnonzero(bad).tolist()))
 
     def check(self) -> None:
         """Open every step and compare the layers.
@@ -218,6 +241,7 @@ class Run:
         for step in self.steps:
             info = self.step_info(step)
             digest.update(repr((step, info.layers, info.checksums)).encode())
+        digest.update(repr(self.dropped).encode() if self.dropped else b"")
         return "sha256:" + digest.hexdigest()
 
 

@@ -308,6 +308,31 @@ def test_layer_that_is_never_finite_does_not_spoil_the_others(tmp_path, monkeypa
     assert set(values["bad"]) == {None}
 
 
+def test_samples_with_nan_can_be_left_out_of_all_cells(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    inputs, labels = rng.normal(size=(200, 3)), np.arange(200) % 2
+    bad = np.array([3, 50, 51])
+    for name, rows in (("spoiled", np.arange(200)), ("clean", np.delete(np.arange(200), bad))):
+        writer = RunWriter(Path(name), ProbeSet(inputs[rows], labels[rows]), {"run": "net"})
+        draws = np.random.default_rng(1)
+        for step in range(2):
+            with writer.step(step) as out:
+                for index in range(2):
+                    values = draws.normal(size=(200, 3))
+                    if name == "spoiled" and (step, index) == (1, 0):
+                        values[bad, 1] = np.nan, np.inf, np.nan
+                    out.write(index, f"fc{index}", "Linear", 0, values[rows], "float64")
+        writer.close()
+    arguments = ["-e", "binning", "-e", "dse", "-e", "compressed", "-o"]
+    done = infoplane("analyze", "spoiled", *arguments, "r.json")
+    assert "3 failed" in done.err
+    assert infoplane("analyze", "spoiled", "--nan", "drop", *arguments, "s.json").code == 0
+    assert infoplane("analyze", "clean", *arguments, "c.json").code == 0
+    assert rows_of("s.json") == rows_of("c.json")
+    assert json.loads(Path("s.json").read_text())["recordings"][0]["n_dropped"] == 3
+
+
 def test_names_from_files_are_printed_as_text(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_run("net", layers=("[bold]a[/]", "b\n\x1b[31mred", "<script>"))
