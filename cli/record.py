@@ -8,6 +8,7 @@ import click
 
 from infoplane.cli.options import Verbosity, verbosity
 from infoplane.cli.progress import Progress
+from infoplane.errors import InfoplaneError, TerminatedError
 
 
 @click.command()
@@ -47,16 +48,36 @@ from infoplane.cli.progress import Progress
     help="Finds the step in a checkpoint's path; its first group. "
     "Default: the number after step, iter, epoch, ..., or inside the file.",
 )
-@click.option("--samples", type=int, metavar="N", help="Keep N probe rows, classes in proportion.")
+@click.option(
+    "--samples",
+    type=click.IntRange(2),
+    metavar="N",
+    help="Keep N probe rows, classes in proportion.",
+)
 @click.option("--batch-size", type=int, default=512, show_default=True, metavar="N")
 @click.option(
     "--gradients",
     is_flag=True,
     help="Keep mean and spread of the cross-entropy gradient over mini-batches of the probe set.",
 )
+@click.option(
+    "--gradient-batch-size",
+    type=click.IntRange(1),
+    default=256,
+    show_default=True,
+    metavar="N",
+    help="Samples of a mini-batch for --gradients.",
+)
 @click.option("--name", metavar="TEXT", help="Name of the run. Default: that of the folder.")
 @click.option("--group", metavar="TEXT", help="Group of runs that differ in their seed alone.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Chooses the --samples rows.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Chooses the --samples rows.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace an earlier run in RUN.")
 @verbosity
 @click.pass_obj
@@ -71,6 +92,7 @@ def record(
     samples: int | None,
     batch_size: int,
     gradients: bool,
+    gradient_batch_size: int,
     name: str | None,
     group: str | None,
     seed: int,
@@ -79,7 +101,8 @@ def record(
     """Record the activations of a probe set at every checkpoint of a training.
 
     State dicts are loaded with weights_only=True: no code in a checkpoint is run. A step appears in
-    RUN only when it is complete; after an interruption the finished steps are kept.
+    RUN only when it is complete; after an interruption or an error the finished steps are kept. An
+    earlier run is replaced when the first new step is complete, not before.
 
     \b
     infoplane record --model net.py:build --checkpoints 'ckpt/*.pt' --data probe.npz -o runs/s0
@@ -95,30 +118,42 @@ def record(
     model = load_model(model_reference)
     probe = load_probe(data_reference, samples, seed)
     provenance = {"model": model_reference, "data": data_reference}
-    with (
-        Recorder(
-            model,
-            probe,
-            output,
-            layers=layers,
-            batch_size=batch_size,
-            name=name,
-            group=group,
-            overwrite=overwrite,
-            provenance=provenance,
-        ) as recorder,
-        Progress("record", len(found), "checkpoints", quiet=said.quiet) as progress,
-    ):
-        try:
-            for _ in record_checkpoints(recorder, found, gradients=gradients):
+    progress = Progress("record", len(found), "checkpoints", quiet=said.quiet)
+    try:
+        with (
+            Recorder(
+                model,
+                probe,
+                output,
+                layers=layers,
+                batch_size=batch_size,
+                name=name,
+                group=group,
+                overwrite=overwrite,
+                provenance=provenance,
+            ) as recorder,
+            progress,
+        ):
+            for _ in record_checkpoints(
+                recorder, found, gradients=gradients, gradient_batch_size=gradient_batch_size
+            ):
                 progress.advance()
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt(
-                f"interrupted: {progress.done} of {len(found)} steps are recorded in {output} "
-                "and can be analyzed"
-            ) from None
+    except KeyboardInterrupt as stop:
+        word = "terminated" if isinstance(stop, TerminatedError) else "interrupted"
+        raise type(stop)(f"{word}: {_kept(progress, output)}") from None
+    except InfoplaneError:
+        if progress.done:
+            click.echo(_kept(progress, output), err=True)
+        raise
     size = sum(file.stat().st_size for file in Path(output).rglob("*.h5"))
     click.echo(
         f"recorded {len(found)} steps x {len(recorder.recorded)} layers x "
         f"{probe.n_samples:,} samples in {output} ({size / 1e6:,.1f} MB)"
     )
+
+
+def _kept(progress: Progress, output: str) -> str:
+    """Say what a stop leaves."""
+    if not progress.done:
+        return "no step was recorded"
+    return f"{progress.done} of {progress.total} steps are recorded in {output} and can be analyzed"

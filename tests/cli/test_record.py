@@ -100,7 +100,6 @@ def truncate():
         (None, ["--model", "net.py:bild"], 2, "AttributeError"),
         (None, ["--model", "net"], 2, "expected MODULE:CALLABLE"),
         (None, ["--step-pattern", "x"], 2, "--step-pattern"),
-        (None, ["--samples", "1"], 3, "at least 2 samples"),
         (None, ["--batch-size", "0"], 2, "batch size"),
         (None, ["--data", "nothing.npz"], 3, "nothing.npz: no such file"),
         (None, ["-o", "net.py"], 3, "expected a folder"),
@@ -126,7 +125,11 @@ def test_bad_input_is_one_line_and_its_exit_code(project, spoil, options, code, 
 
 def test_what_was_recorded_before_an_error_is_kept(project):
     save_keys_that_do_not_fit()  # step 4, after 0 and 2
-    assert infoplane(*RECORD, *CHECKPOINTS).code == 3
+    done = infoplane(*RECORD, *CHECKPOINTS)
+    assert done.code == 3
+    kept, error, _ = done.err.splitlines()[-3:]
+    assert kept == "2 of 4 steps are recorded in run and can be analyzed"
+    assert error.startswith("error[IP312]")
     assert Run(Path("run")).steps == (0, 2)
 
 
@@ -161,10 +164,11 @@ def test_interrupt_keeps_the_finished_steps(project, sent, code):
     _, err = process.communicate(timeout=60)
     assert process.returncode == code
     assert "Traceback" not in err
-    expected = " of 103 steps are recorded in run" if sent == signal.SIGINT else "terminated"
-    assert expected in err
     run = Run(Path("run"))
     assert 3 <= len(run.steps) < 103
+    word = "interrupted" if sent == signal.SIGINT else "terminated"
+    counted = f"{word}: {len(run.steps)} of 103 steps are recorded in run and can be analyzed"
+    assert err.splitlines()[-1] == counted
     run.check()
     assert not list(Path("run/steps").glob("*.tmp"))
     done = infoplane("analyze", "run", "-e", "binning", "-o", "r.json")
@@ -181,3 +185,60 @@ def test_unwritable_output(project):
     done = infoplane(*RECORD, *CHECKPOINTS, "-o", target)
     assert done.code == 3
     assert "cannot be written" in done.err
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--samples", "1"],
+        ["--seed", "-5"],
+        ["--gradients", "--gradient-batch-size", "0"],
+    ],
+)
+def test_number_out_of_range_is_a_usage_error(project, options):
+    done = infoplane(*RECORD, *CHECKPOINTS, *options)
+    assert (done.code, done.out) == (2, "")
+    assert f"{options[-2]}" in done.err
+    assert "a bug" not in done.err
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        (["--model", "net.py:bild"], 2),
+        (["--model", "exits.py:build"], 2),
+        (["--data", "nothing.npz"], 3),
+        (["--data", "wide.npz"], 3),
+        (["--checkpoints", "text/epoch_1.pt"], 3),
+        (["--layers", "conv*"], 4),
+        (["--gradients", "--gradient-batch-size", "61"], 2),
+    ],
+)
+def test_failed_attempt_to_overwrite_leaves_the_run_as_it_was(project, options, code):
+    Path("exits.py").write_text("import sys\nsys.exit(0)\n")
+    Path("text").mkdir()
+    Path("text/epoch_1.pt").write_text("epoch,loss\n")
+    np.savez("wide.npz", inputs=np.zeros((9, 4)), labels=np.zeros(9, int))
+    checkpoints = () if "--checkpoints" in options else CHECKPOINTS
+    assert infoplane(*RECORD, *CHECKPOINTS).code == 0
+    before = {path: path.read_bytes() for path in Path("run").rglob("*") if path.is_file()}
+    assert infoplane(*RECORD, *checkpoints, "--overwrite", *options).code == code
+    after = {path: path.read_bytes() for path in Path("run").rglob("*") if path.is_file()}
+    assert after == before
+
+
+def test_gradients_of_mini_batches(project):
+    options = ("--layers", "act*", "--gradients", "--gradient-batch-size", "30")
+    assert infoplane(*RECORD, *CHECKPOINTS, *options).code == 0
+    gradients = Run(Path("run")).step_info(2).gradients
+    assert {found["n_batches"] for found in gradients.values()} == {4}
+
+
+def test_lazy_model_takes_the_shape_of_the_checkpoints(project):
+    lazy = Path("net.py").read_text().replace("nn.Linear(5, 4)", "nn.LazyLinear(4)")
+    Path("lazy.py").write_text(lazy)
+    assert infoplane(*RECORD, *CHECKPOINTS, "--model", "lazy.py:build").code == 0
+    assert infoplane(*RECORD, *CHECKPOINTS, "-o", "plain").code == 0
+    for step in (0, 2, 10):
+        one, other = (Run(Path(run)).activations(step, "out") for run in ("run", "plain"))
+        np.testing.assert_array_equal(one, other)
