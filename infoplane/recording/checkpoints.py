@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import json
+import math
 import pickle
 import re
 import shlex
@@ -126,8 +127,8 @@ def load_weights(path: Path) -> Weights:
     epoch = numbers.get("epoch")
     return Weights(
         state=state,
-        step=int(step) if step is not None and step >= 0 and step % 1 == 0 else None,
-        epoch=None if epoch is None else float(epoch),
+        step=int(step) if step is not None and 0 <= step < 2**63 and step % 1 == 0 else None,
+        epoch=float(epoch) if epoch is not None and math.isfinite(epoch) else None,
         metrics={k: float(v) for k, v in numbers.items() if k not in _STEP_KEYS},
     )
 
@@ -198,9 +199,10 @@ def _compiled(step_pattern: str | None) -> re.Pattern[str] | None:
 def _step_of(path: Path, expression: re.Pattern[str] | None) -> int | None:
     if expression is not None:
         match = expression.search(str(path))
-        if match is None or not (match[1] or "").isdecimal():
+        if match is None or not (match[1] or "").isdecimal() or int(match[1]) >= 2**63:
             raise DataError(
-                f"{path}: --step-pattern {expression.pattern!r} finds no whole number in it",
+                f"{path}: --step-pattern {expression.pattern!r} finds no whole number in it that "
+                "fits 64 bits",
                 code="IP313",
             )
         return int(match[1])
@@ -277,7 +279,7 @@ def _number(value: Any) -> float | None:
         value = value.item() if not isinstance(value, torch.Tensor) or not is_lazy(value) else None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
-    return value
+    return value if abs(value) < 2**1023 or isinstance(value, float) else None
 
 
 def _state_dict(content: Mapping[Any, Any]) -> dict[str, torch.Tensor] | None:

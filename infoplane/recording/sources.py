@@ -7,6 +7,7 @@ import importlib.util
 import sys
 import traceback
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -147,12 +148,12 @@ def _npz(path: Path) -> tuple[Array, Array]:
             return content["inputs"], content["labels"]
     except FileNotFoundError as error:
         raise RunFileError(f"{path}: no such file", code="IP303") from error
-    except (OSError, EOFError, zipfile.BadZipFile) as error:
-        raise RunFileError(f"{path}: not a readable .npz file ({error})") from error
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error, MemoryError) as error:
+        raise RunFileError(f"{path}: not a readable .npz file ({one_line(error)})") from error
     except ValueError as error:
         if isinstance(error, DataError):
             raise
-        raise DataError(f"{path}: expected plain arrays ({error})") from error
+        raise DataError(f"{path}: expected plain arrays ({one_line(error)})") from error
 
 
 def _pair(found: Any, reference: str) -> tuple[Any, Any]:

@@ -104,6 +104,9 @@ def test_step_pattern():
     assert find_checkpoints(["*.pt"], r"b(\d+)")[0].step == 7
     with pytest.raises(DataError, match="finds no whole number"):
         find_checkpoints(["*.pt"], r"c(\d+)")
+    touch("b9223372036854775808.ckpt")
+    with pytest.raises(DataError, match="fits 64 bits"):
+        find_checkpoints(["*.ckpt"], r"b(\d+)")
     with pytest.raises(InputError, match="expected a group"):
         find_checkpoints(["*.pt"], r"b\d+")
     with pytest.raises(InputError, match="--step-pattern"):
@@ -280,9 +283,12 @@ def test_text_is_not_called_a_pickle():
         load_weights(Path("c.pt"))
 
 
-def test_infinite_step_in_a_file_is_no_step():
-    torch.save({"model": small_net().state_dict(), "step": float("inf")}, "c.pt")
-    assert load_weights(Path("c.pt")).step is None
+@pytest.mark.parametrize("value", [float("inf"), float("nan"), 10**400])
+def test_numbers_in_a_file_that_are_no_step(value):
+    content = {"model": small_net().state_dict(), "step": value, "epoch": value, "size": 10**400}
+    torch.save(content, "c.pt")
+    weights = load_weights(Path("c.pt"))
+    assert (weights.step, weights.epoch, weights.metrics) == (None, None, {})
 
 
 def test_model_that_refuses_its_weights_is_told_in_one_line():

@@ -113,6 +113,16 @@ def test_damaged_and_missing_npz(tmp_path, project):
         load_probe("a.npz")
 
 
+def test_damaged_compressed_npz(tmp_path):
+    path = tmp_path / "p.npz"
+    np.savez_compressed(path, inputs=np.arange(9000.0).reshape(-1, 3), labels=np.zeros(3000, int))
+    data = bytearray(path.read_bytes())
+    data[200:220] = bytes(20)
+    path.write_bytes(data)
+    with pytest.raises(RunFileError, match=r"p\.npz: not a readable .npz file"):
+        load_probe(str(path))
+
+
 def test_samples_are_stratified_seeded_and_in_order(tmp_path):
     labels = np.repeat([0, 1, 2], [600, 300, 100])
     np.savez(tmp_path / "p.npz", inputs=np.arange(1000.0)[:, None], labels=labels)
