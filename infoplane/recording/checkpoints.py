@@ -19,7 +19,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from infoplane.errors import DataError, InputError, NotFoundError, RunFileError
+from infoplane.errors import DataError, InfoplaneError, InputError, NotFoundError, RunFileError
 from infoplane.recording.messages import one_line
 from infoplane.recording.step_names import step_in_path
 
@@ -234,11 +234,9 @@ def _content(path: Path) -> Any:
                 raise _refused(path, error) from error
     except FileNotFoundError as error:
         raise RunFileError(f"{path}: no such file", code="IP303") from error
-    except DataError:
+    except InfoplaneError:
         raise
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError) as error:
-        if isinstance(error, RunFileError):
-            raise
+    except Exception as error:  # damage surfaces in many ways
         text = one_line(error, 160) or type(error).__name__
         raise RunFileError(
             f"{path}: not a readable PyTorch checkpoint ({path.stat().st_size:,} bytes; {text})"

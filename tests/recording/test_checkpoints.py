@@ -209,6 +209,22 @@ def test_truncated_file(size):
         load_weights(Path("c.pt"))
 
 
+@pytest.mark.parametrize("zipped", [True, False])
+def test_damaged_file_is_told_in_one_line(zipped):
+    torch.save(small_net().state_dict(), "c.pt", _use_new_zipfile_serialization=zipped)
+    data, rng, told = Path("c.pt").read_bytes(), np.random.default_rng(0), []
+    for at in rng.integers(0, len(data), 150):
+        damaged = bytearray(data)
+        damaged[at] = rng.integers(256)
+        Path("c.pt").write_bytes(damaged)
+        try:
+            load_into(small_net(), load_weights(Path("c.pt")), Path("c.pt"))
+        except (RunFileError, DataError) as error:
+            told.append(str(error))
+    assert len(told) > 20
+    assert all("c.pt" in text and "\n" not in text for text in told)
+
+
 @pytest.mark.parametrize("content", [torch.zeros(3), [1, 2], {"a": 1}, {"model": {"w": 3}}])
 def test_no_state_dict(content):
     torch.save(content, "c.pt")
