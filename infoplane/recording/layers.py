@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 import torch.nn.modules.activation as activations
 from torch import nn
 
 from infoplane.errors import NotFoundError
+from infoplane.patterns import matches
 
 _ACTIVATIONS = tuple(
     cls
@@ -38,13 +38,13 @@ def select_layers(model: nn.Module, patterns: Sequence[str] = ()) -> dict[str, n
     include = [pattern for pattern in patterns if not pattern.startswith("!")]
     exclude = [pattern[1:] for pattern in patterns if pattern.startswith("!")]
     for pattern in [*include, *exclude]:
-        if not any(_matches(name, pattern) for name in named):
+        if not any(matches(name, pattern) for name in named):
             raise NotFoundError(f"no layer matches {pattern!r}", hint=_what_exists(named))
     chosen = {
         name: module
         for name, module in named.items()
-        if (any(_matches(name, pattern) for pattern in include) if include else _is_default(module))
-        and not any(_matches(name, pattern) for pattern in exclude)
+        if (any(matches(name, pattern) for pattern in include) if include else _is_default(module))
+        and not any(matches(name, pattern) for pattern in exclude)
     }
     if not chosen:
         raise NotFoundError(
@@ -54,16 +54,6 @@ def select_layers(model: nn.Module, patterns: Sequence[str] = ()) -> dict[str, n
             hint=_what_exists(named),
         )
     return chosen
-
-
-def _matches(name: str, pattern: str) -> bool:
-    parts = re.split(r"(\*\*|\*|\?|\[[^\]]+\])", pattern)
-    wild = {"**": ".*", "*": "[^.]*", "?": "[^.]"}
-    expression = "".join(
-        wild.get(part) or (part if part.startswith("[") and part.endswith("]") else re.escape(part))
-        for part in parts
-    )
-    return re.fullmatch(expression.replace("[!", "[^"), name) is not None
 
 
 def _is_default(module: nn.Module) -> bool:
