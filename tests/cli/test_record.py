@@ -162,7 +162,7 @@ def test_interrupt_keeps_the_finished_steps(project, sent, code):
         time.sleep(0.02)
     process.send_signal(sent)
     _, err = process.communicate(timeout=60)
-    assert process.returncode == code
+    assert process.returncode == code, err
     assert "Traceback" not in err
     run = Run(Path("run"))
     assert 3 <= len(run.steps) < 103
