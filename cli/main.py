@@ -5,15 +5,14 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
-import signal
 import sys
 import traceback
-from types import FrameType
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import click
 
 from infoplane import __version__
+from infoplane.cli import signals
 from infoplane.cli.options import Verbosity, verbosity
 from infoplane.errors import (
     DataError,
@@ -90,7 +89,7 @@ def cli() -> None:
 
 def main() -> NoReturn:
     """Run the command line and exit with one of ``ExitCode``."""
-    signal.signal(signal.SIGTERM, _terminated)
+    signals.install()
     if "_INFOPLANE_COMPLETE" in os.environ:
         cli.main(prog_name="infoplane")
     status = run(sys.argv[1:])
@@ -112,6 +111,7 @@ def run(arguments: list[str]) -> int:
     try:
         with cli.make_context("infoplane", arguments, obj=said) as ctx:
             code = cli.invoke(ctx)
+            signals.check()
             sys.stdout.flush()
     except click.exceptions.Exit as done:
         return done.exit_code
@@ -161,7 +161,3 @@ def _exit_code(error: InfoplaneError) -> ExitCode:
 def _tell(text: str) -> None:
     with contextlib.suppress(BrokenPipeError):
         click.echo(text, err=True)
-
-
-def _terminated(signum: int, frame: FrameType | None) -> Any:
-    raise TerminatedError

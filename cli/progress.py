@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from infoplane.cli import signals
+
 
 class Progress:
     """Counts pieces of work and says so.
@@ -50,7 +52,8 @@ class Progress:
             self._echo(f"{self.title:<8} {self.total:,} {self.unit}, {text}")
 
     def advance(self, *, failed: bool = False) -> None:
-        """Count one piece of work."""
+        """Count one piece of work; raise if a signal has arrived meanwhile."""
+        signals.check()
         self.done += 1
         self.failed += failed
         if self._bar is not None:

@@ -75,8 +75,10 @@ class RunWriter:
 
     def close(self) -> None:
         """Release the folder for other writers; a new folder without a step is removed."""
-        if not self._begun:
-            with suppress(OSError):
+        with suppress(OSError):
+            for residue in (self.path / "steps").glob("*.tmp"):
+                residue.unlink()
+            if not self._begun:
                 self._new_probe.unlink(missing_ok=True)
         self._lock.close()
         if self._made and not self._begun:
