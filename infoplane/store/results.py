@@ -85,7 +85,11 @@ def read_results(path: Path) -> dict[str, Any]:
             data = gzip.decompress(data)
         document = json.loads(data)
     except FileNotFoundError as error:
-        raise RunFileError(f"{path}: no such file", code="IP303") from error
+        raise RunFileError(
+            f"{path}: no such file",
+            hint="expected the file that 'infoplane analyze -o' wrote",
+            code="IP303",
+        ) from error
     except (OSError, EOFError, zlib.error) as error:
         raise RunFileError(f"{path}: cannot be read ({error})") from error
     except (ValueError, RecursionError) as error:

@@ -91,7 +91,11 @@ class Run:
         """Content of ``manifest.json``."""
         path = self.path / "manifest.json"
         if not self.path.exists():
-            raise RunFileError(f"{self.path}: no such run", code="IP303")
+            raise RunFileError(
+                f"{self.path}: no such run",
+                hint="a run is the folder that 'infoplane record -o' wrote",
+                code="IP303",
+            )
         if not path.is_file():
             raise RunFileError(
                 f"{self.path}: expected a run folder with manifest.json, found none",
