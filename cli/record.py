@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -39,8 +40,22 @@ from infoplane.errors import InfoplaneError, TerminatedError
     "--layers",
     multiple=True,
     metavar="GLOB",
-    help="Layers by name; repeatable, !GLOB excludes, ** crosses dots. "
-    "Default: leaf modules with parameters or an activation.",
+    help="Layers by name; repeatable, !GLOB excludes, ** crosses dots; lstm[0] or enc['key'] names "
+    "a tensor in an output. Default: leaf modules with parameters or an activation.",
+)
+@click.option(
+    "--at",
+    type=click.Choice(["output", "input"]),
+    default="output",
+    show_default=True,
+    help="Record what layers return, or what they are given.",
+)
+@click.option(
+    "--batch-dim",
+    "batch_dims",
+    multiple=True,
+    metavar="GLOB=AXIS",
+    help="Axis of the samples in these layers, where it is not the first; repeatable.",
 )
 @click.option(
     "--step-pattern",
@@ -88,6 +103,8 @@ def record(
     data_reference: str,
     output: str,
     layers: tuple[str, ...],
+    at: Literal["output", "input"],
+    batch_dims: tuple[str, ...],
     step_pattern: str | None,
     samples: int | None,
     batch_size: int,
@@ -126,6 +143,8 @@ def record(
                 probe,
                 output,
                 layers=layers,
+                at=at,
+                batch_dims=dict(map(_axis, batch_dims)),
                 batch_size=batch_size,
                 name=name,
                 group=group,
@@ -150,6 +169,14 @@ def record(
         f"recorded {len(found)} steps x {len(recorder.recorded)} layers x "
         f"{probe.n_samples:,} samples in {output} ({size / 1e6:,.1f} MB)"
     )
+
+
+def _axis(text: str) -> tuple[str, int]:
+    """Return the glob and the axis of ``GLOB=AXIS``."""
+    glob, _, axis = text.rpartition("=")
+    if not glob or not axis.isdecimal():
+        raise click.BadParameter(f"expected GLOB=AXIS such as 'rnn=1', got {text!r}")
+    return glob, int(axis)
 
 
 def _kept(progress: Progress, output: str) -> str:

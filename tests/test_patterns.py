@@ -1,6 +1,6 @@
 import pytest
 
-from infoplane.patterns import matches
+from infoplane.patterns import matches, split_address, written
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,31 @@ from infoplane.patterns import matches
         ("a?c", "a.c", False),
         ("name#0", "name#0", True),
         ("", "", True),
+        ("h.3[0]", "h.3[0]", True),
+        ("h.3[0]", "h.30", False),  # not the set of one character
+        ("h.*[0]", "h.3[0]", True),
+        ("h.*[0]", "h.3[1]", False),
+        ("h.*", "h.3[0]", True),
+        ("enc['a'][12]", "enc['a'][12]", True),
+        ("enc['a']", "enc", False),
+        ("lstm#1[0]", "lstm#1[0]", True),
     ],
 )
 def test_globs(pattern, name, expected):
     assert matches(name, pattern) is expected
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("a.b", ("a.b", ())),
+        ("a[0]", ("a", (0,))),
+        ("a[12]", ("a[12]", ())),  # a set
+        ("a['x.y'][12][0]", ("a", ("x.y", 12, 0))),
+        ("a[1]['']", ("a", (1, ""))),
+        ("[0]", ("[0]", ())),
+    ],
+)
+def test_addresses_are_split_off_and_written_alike(name, parts):
+    assert split_address(name) == parts
+    assert parts[0] + written(parts[1]) == name

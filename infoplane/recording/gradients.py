@@ -9,8 +9,8 @@ from torch import nn
 
 from infoplane.errors import DataError, InputError
 from infoplane.numerics.gradients import GradientAccumulator
-from infoplane.recording.hooks import as_tensor
 from infoplane.recording.messages import one_line
+from infoplane.recording.outputs import as_tensor
 from infoplane.records import ProbeSet
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]

@@ -20,12 +20,16 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from infoplane.errors import DataError, InfoplaneError, InputError
+from infoplane.errors import DataError, InputError
 from infoplane.recording.gradients import Loss, gradient_statistics
-from infoplane.recording.hooks import as_tensor, captured, evaluation_mode, to_array
+from infoplane.recording.hooks import At
 from infoplane.recording.layers import select_layers
 from infoplane.recording.messages import one_line
+from infoplane.recording.modes import evaluation_mode
+from infoplane.recording.outputs import to_array
+from infoplane.recording.passes import ProbePasses, sample_axes
 from infoplane.recording.values import finite_epoch, json_values, number, whole_step
+from infoplane.recording.wrappers import unwrapped
 from infoplane.records import Array, ProbeSet
 from infoplane.store.run_writer import RunWriter, StepWriter
 
@@ -58,7 +62,12 @@ class Recorder:
     path : str or Path
         Folder of the run.
     layers : sequence of str, optional
-        Globs over layer names, ``!GLOB`` excludes; see ``select_layers``.
+        Globs over layer names, ``!GLOB`` excludes, ``lstm[0]`` and ``encoder['hidden']`` choose
+        a tensor in a structured output; see ``select_layers``.
+    at : {"output", "input"}, default "output"
+        Record what the layers return or what they are given.
+    batch_dims : mapping of str to int, optional
+        Axis of the samples by layer glob, where it is not the first: ``{"rnn": 1}``.
     batch_size : int, default 512
         Samples per forward pass.
     name, group : str, optional
@@ -88,6 +97,8 @@ class Recorder:
         path: str | Path,
         *,
         layers: Sequence[str] | str = (),
+        at: At = "output",
+        batch_dims: Mapping[str, int] | None = None,
         batch_size: int = 512,
         name: str | None = None,
         group: str | None = None,
@@ -97,7 +108,9 @@ class Recorder:
     ) -> None:
         if batch_size < 1:
             raise InputError(f"expected a batch size of at least 1, got {batch_size}")
-        self.model = _unwrapped(model)
+        if at not in ("output", "input"):
+            raise InputError(f"at: expected 'output' or 'input', got {at!r}")
+        self.model = unwrapped(model)
         if not isinstance(probe, ProbeSet) and not (
             isinstance(probe, (tuple, list)) and len(probe) == 2
         ):
@@ -108,6 +121,14 @@ class Recorder:
         self.batch_size = batch_size
         patterns = [layers] if isinstance(layers, str) else list(layers)
         self.layers = select_layers(self.model, patterns)
+        self._passes = ProbePasses(
+            self.model,
+            self.probe,
+            self.layers,
+            at,
+            batch_size,
+            sample_axes(batch_dims or {}, self.layers),
+        )
         name = name or Path(path).resolve().name
         found = re.fullmatch(r"(.+)[-_.]s(?:eed)?[-_]?(\d+)", name)
         manifest = {
@@ -116,6 +137,7 @@ class Recorder:
             "seed": int(seed) if seed is not None else (int(found[2]) if found else None),
             "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "layers": patterns,
+            "at": at,
             "provenance": {
                 "model_class": f"{type(self.model).__module__}.{type(self.model).__qualname__}",
                 "argv": sys.argv,
@@ -130,7 +152,6 @@ class Recorder:
         self.recorded: list[str] = []  # names in the latest snapshot, in forward order
         self._steps: list[int] = []
         self._first: dict[str, _Shape] = {}  # of the first snapshot
-        self._reported: set[str] = set()  # layers of which was said that they never fire
         self._nonfinite: set[str] = set()
         self._closed = False
         self._writer = RunWriter(Path(path), self.probe, manifest, overwrite=overwrite)
@@ -210,8 +231,7 @@ class Recorder:
             **json_values(provenance or {}),
         }
         with writer, evaluation_mode(self.model):
-            self._record(writer)
-            _name_calls(writer)
+            self._passes.record(writer)
             shapes = _shapes(writer)
             self._check_layers(step, shapes)
             if gradients is not None:
@@ -240,72 +260,6 @@ class Recorder:
         if new := [name for name in names if name not in self._nonfinite]:
             self._nonfinite.update(new)
             log.warning("NaN or inf in the outputs at step %d: %s", writer.step, ", ".join(new))
-
-    def _record(self, writer: StepWriter) -> None:
-        """Send the probe set through the model, writing layers from inside their hooks."""
-        row, rows = 0, 0
-        seen: set[str] = set()
-
-        def receive(name: str, call: int, tensor: torch.Tensor) -> None:
-            if tensor.ndim < 2 or len(tensor) != rows:
-                raise DataError(
-                    f"layer {name!r}: expected an output of shape ({rows}, n_units), one row per "
-                    f"sample of the batch, got {tuple(tensor.shape)}",
-                    hint=f"leave the layer out: --layers '!{name}'",
-                )
-            if 0 in tensor.shape:
-                raise DataError(
-                    f"layer {name!r}: expected an output with units, got {tuple(tensor.shape)}",
-                    hint=f"leave the layer out: --layers '!{name}'",
-                )
-            seen.add(name)
-            kind = type(self.layers[name]).__name__
-            dtype = str(tensor.dtype).removeprefix("torch.")
-            writer.write((name, call), name, kind, row, to_array(tensor, name), dtype)
-
-        with captured(self.layers, receive) as next_pass:
-            for row in range(0, self.probe.n_samples, self.batch_size):
-                inputs = as_tensor(self.probe.inputs[row : row + self.batch_size], self.model)
-                rows = len(inputs)
-                next_pass()
-                self._forward(inputs)
-                if row == 0:
-                    self._report_silent(seen)
-
-    def _forward(self, inputs: torch.Tensor) -> None:
-        try:
-            self.model(inputs)
-        except InfoplaneError:
-            raise
-        except (Exception, SystemExit) as error:  # user code may raise anything
-            raise DataError(
-                f"the model failed on probe inputs of shape {tuple(inputs.shape)}, "
-                f"{inputs.dtype}: {type(error).__name__}: {one_line(error)}",
-                hint="check that the probe inputs have the shape and dtype that the model expects",
-            ) from error
-
-    def _report_silent(self, seen: set[str]) -> None:
-        """Say which chosen layers took no part in the forward pass."""
-        silent = [name for name in self.layers if name not in seen]
-        if len(silent) == len(self.layers):
-            raise DataError(
-                f"none of the chosen layers was called by the model: {', '.join(silent)}",
-                hint="containers and modules whose forward is bypassed never fire; "
-                "choose the layers inside them",
-            )
-        if new := [name for name in silent if name not in self._reported]:
-            self._reported.update(new)
-            log.warning("not called by the model, so not recorded: %s", ", ".join(new))
-
-
-def _name_calls(writer: StepWriter) -> None:
-    """Name the outputs of a layer that is called several times ``name#0``, ``name#1``, ..."""
-    counts: dict[str, int] = {}
-    for layer in writer.layers.values():
-        counts[layer.name] = counts.get(layer.name, 0) + 1
-    for key, layer in writer.layers.items():
-        if counts[layer.name] > 1 and isinstance(key, tuple):
-            layer.name = f"{layer.name}#{key[1]}"
 
 
 def _shapes(writer: StepWriter) -> dict[str, _Shape]:
@@ -342,20 +296,6 @@ def _as_array(values: Any) -> Array:
         return np.asarray(values)
     except (ValueError, TypeError, RuntimeError) as error:
         raise InputError(f"expected an array of numbers: {one_line(error)}") from error
-
-
-def _unwrapped(model: nn.Module) -> nn.Module:
-    """Return the model inside DataParallel, DDP, AveragedModel and torch.compile wrappers."""
-    wrappers = (
-        nn.DataParallel,
-        nn.parallel.DistributedDataParallel,
-        torch.optim.swa_utils.AveragedModel,
-    )
-    while True:
-        inner = getattr(model, "module" if isinstance(model, wrappers) else "_orig_mod", None)
-        if not isinstance(inner, nn.Module):
-            return model
-        model = inner
 
 
 def _parameter_hash(model: nn.Module) -> str:

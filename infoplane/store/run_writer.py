@@ -165,6 +165,7 @@ class _Layer:
     high: float | None = None
     noise: float | None = None
     reduction: str = "none"
+    details: dict[str, Any] = field(default_factory=dict)  # further JSON values
 
     def metadata(self) -> dict[str, Any]:
         """Return what the step file says about the layer."""
@@ -181,6 +182,7 @@ class _Layer:
             "n_zero": self.n_zero,
             "min": self.low,
             "max": self.high,
+            **self.details,
         }
 
 

@@ -242,3 +242,41 @@ def test_lazy_model_takes_the_shape_of_the_checkpoints(project):
     for step in (0, 2, 10):
         one, other = (Run(Path(run)).activations(step, "out") for run in ("run", "plain"))
         np.testing.assert_array_equal(one, other)
+
+
+def test_input_and_part_of_an_output_by_name(project):
+    net = """
+import torch
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc, self.rnn = nn.Linear(5, 4), nn.LSTM(1, 3)
+
+    def forward(self, x):
+        return self.rnn(self.fc(x).T[:, :, None])
+
+def build():
+    torch.manual_seed(0)
+    return Net()
+"""
+    Path("rnn.py").write_text(net)
+    from torch import nn
+
+    state = {f"fc.{k}": v for k, v in nn.Linear(5, 4).state_dict().items()}
+    state |= {f"rnn.{k}": v for k, v in nn.LSTM(1, 3).state_dict().items()}
+    Path("rnn").mkdir()
+    torch.save(state, "rnn/step_1.pt")
+    command = ["record", "--model", "rnn.py:build", "--data", "probe.npz", "-o", "run"]
+    command += ["--checkpoints", "rnn/*.pt"]
+    done = infoplane(*command)
+    assert done.code == 3
+    assert "--batch-dim 'rnn=1'" in done.err
+    done = infoplane(*command, "--layers", "rnn[1][0]", "--batch-dim", "rnn=1")
+    assert (done.code, Run(Path("run")).layer("rnn[1][0]").shape) == (0, (1, 3))
+    done = infoplane(*command, "--overwrite", "--at", "input", "--batch-dim", "rnn=1")
+    assert (done.code, Run(Path("run")).layer("rnn").shape) == (0, (4, 1))
+    done = infoplane("analyze", "run", "--layers", "rnn[1][0]", "-o", "x.json")
+    assert (done.code, "rnn[1][0]" in done.err) == (4, True)
+    assert infoplane(*command, "--batch-dim", "rnn").code == 2

@@ -175,9 +175,7 @@ def test_layers_that_never_fire(tmp_path, probe, caplog):
     run = recorded(Net(), probe, tmp_path / "r")
     assert [layer.name for layer in run.layers] == ["used"]
     assert "unused" in caplog.text
-    with pytest.raises(
-        DataError, match="none of the chosen layers was called by the model: unused"
-    ):
+    with pytest.raises(DataError, match="none of the chosen layers is called by the model: unused"):
         recorded(Net(), probe, tmp_path / "r2", layers="unused")
 
 
@@ -388,19 +386,12 @@ def test_layers_are_the_same_at_every_step(tmp_path, probe, mode, message):
     assert Run(tmp_path / "r").steps == (2, 8)
 
 
-@pytest.mark.parametrize(
-    ("function", "message"),
-    [
-        (lambda x: x.to(torch.complex64), "'0': expected a dense tensor of real numbers, got comp"),
-        (lambda x: x[:, :0], "'0': expected an output with units, got"),
-    ],
-)
-def test_outputs_that_no_estimator_could_read_are_refused(tmp_path, probe, function, message):
+def test_output_without_units_is_refused(tmp_path, probe):
     class Odd(nn.Module):
         def forward(self, x):
-            return function(x)
+            return x[:, :0]
 
-    with pytest.raises(DataError, match=message):
+    with pytest.raises(DataError, match="'0': expected an output with units, got"):
         recorded(nn.Sequential(Odd()), probe, tmp_path / "r", layers="0")
     assert not (tmp_path / "r").exists()
 

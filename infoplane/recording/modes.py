@@ -1,0 +1,79 @@
+"""Run a model for its values alone: evaluation mode, plain eager code, no trace left behind."""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from torch import nn
+
+from infoplane.errors import DataError
+
+_Versions: TypeAlias = dict[str, tuple[torch.Tensor, int]]
+
+
+@contextmanager
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Run the block in evaluation mode without gradients; leave no trace in the model.
+
+    The training flag of every sub-module and the random state of torch, NumPy and ``random`` are
+    as before afterwards. Compiled code and the fused path of ``nn.TransformerEncoder`` pass hooks
+    by, so both are off in the block.
+
+    Raises
+    ------
+    DataError
+        After the block, if it changed a parameter or buffer in place: training would go on from
+        other values than without the recording.
+    """
+    modes = {module: module.training for module in model.modules()}
+    versions = _versions(model)
+    numpy_state = np.random.get_state()  # noqa: NPY002  - saved, not used
+    python_state = random.getstate()
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
+    fused = torch.backends.mha.get_fastpath_enabled()
+    try:
+        with ExitStack() as stack:
+            stack.enter_context(torch.random.fork_rng(devices=devices))
+            stack.enter_context(torch.no_grad())
+            if "torch._dynamo" in sys.modules:  # importing it costs a second; then nothing uses it
+                stack.enter_context(torch.compiler.set_stance("force_eager"))
+            torch.backends.mha.set_fastpath_enabled(False)
+            model.eval()
+            yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+        torch.backends.mha.set_fastpath_enabled(fused)
+        np.random.set_state(numpy_state)  # noqa: NPY002
+        random.setstate(python_state)
+    if changed := _changed(versions, _versions(model)):
+        raise DataError(
+            f"the forward pass changed {', '.join(changed[:3])} of the model in evaluation mode",
+            hint="a layer that ignores eval() learns from the probe set; let it heed self.training",
+        )
+
+
+def _versions(model: nn.Module) -> _Versions:
+    """Return every parameter and buffer, and how often it was changed in place."""
+    named = [*model.named_parameters(), *model.named_buffers()]
+    return {name: (value, value._version) for name, value in named if not value.is_inference()}
+
+
+def _changed(before: _Versions, after: _Versions) -> list[str]:
+    """Return the names whose values changed; a buffer of another shape is a cache that grew."""
+    return [
+        name
+        for name, (value, version) in after.items()
+        if (old := before.get(name)) is not None
+        and (
+            version != old[1]
+            if value is old[0]
+            else value.shape == old[0].shape and not torch.equal(value, old[0])
+        )
+    ]

@@ -1,0 +1,189 @@
+"""Send a probe set through a model and write what the chosen layers compute."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+
+from infoplane.errors import DataError, InfoplaneError, InputError, NotFoundError
+from infoplane.patterns import matches, split_address, written
+from infoplane.recording.hooks import At, captured, direct_calls
+from infoplane.recording.layers import Layer, why_silent
+from infoplane.recording.messages import one_line
+from infoplane.recording.outputs import Address, as_tensor, not_storable, to_array
+from infoplane.records import ProbeSet
+from infoplane.store.run_writer import StepWriter
+
+log = logging.getLogger("infoplane")
+
+
+@dataclass
+class ProbePasses:
+    """Passes of one probe set through one model, the chosen layers hooked for their duration.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        In evaluation mode when ``record`` is called.
+    probe : ProbeSet
+        The samples.
+    layers : mapping of str to Layer
+        What to record, by name.
+    at : {"output", "input"}
+        What layers return, or what they are given.
+    batch_size : int
+        Samples per forward pass.
+    batch_dims : mapping of str to int
+        Axis of the samples by layer name, where it is not the first.
+    """
+
+    model: nn.Module
+    probe: ProbeSet
+    layers: Mapping[str, Layer]
+    at: At
+    batch_size: int
+    batch_dims: Mapping[str, int]
+    _reported: set[str] = field(default_factory=set)  # silent layers that were named
+    _axes_known: bool = False
+
+    def record(self, writer: StepWriter) -> None:
+        """Send the probe set through the model, writing layers from inside their hooks."""
+        row, rows, unclear = 0, 0, False
+        shapes: dict[tuple[str, int], tuple[int, ...]] = {}
+
+        def receive(name: str, call: int, address: Address, tensor: torch.Tensor) -> None:
+            nonlocal unclear
+            key = name, call
+            tensor = self._by_sample(name, tensor, rows)
+            unclear |= rows in tensor.shape[1:]
+            if shapes.setdefault(key, tensor.shape[1:]) != tensor.shape[1:]:
+                raise DataError(
+                    f"layer {name!r}: samples of shape {tuple(tensor.shape[1:])} in the batch from "
+                    f"row {row}, {tuple(shapes[key])} before",
+                    hint="its shape depends on the batch: record all samples in one with "
+                    f"--batch-size {self.probe.n_samples}, or leave it out",
+                )
+            kind = type(self.layers[name].module).__name__
+            dtype = str(tensor.dtype).removeprefix("torch.")
+            writer.write(key, name, kind, row, to_array(tensor, name), dtype)
+            if row == 0:
+                writer.layers[key].details = {"at": self.at, "address": written(address)}
+
+        with captured(self.layers, receive, self.at) as next_pass:
+            for row in range(0, self.probe.n_samples, self.batch_size):
+                inputs = as_tensor(self.probe.inputs[row : row + self.batch_size], self.model)
+                rows = len(inputs)
+                next_pass()
+                self._forward(inputs)
+                if not shapes:
+                    break  # nothing fires, so nothing will
+        alike = self.probe.n_samples % self.batch_size in (0, self.probe.n_samples)
+        if unclear and alike and not self._axes_known:
+            self._check_axes(rows - 1)
+        self._axes_known = True
+        fired = {name for name, _ in shapes}
+        self._report_silent([name for name in self.layers if name not in fired])
+        _name_calls(writer)
+
+    def _by_sample(self, name: str, tensor: torch.Tensor, rows: int) -> torch.Tensor:
+        """Return an output with its samples on the first axis."""
+        if tensor.is_nested:
+            raise not_storable(tensor, name)
+        axis = self.batch_dims.get(name, 0)
+        shape = tuple(tensor.shape)
+        hint = f"leave the layer out: --layers '!{name}'"
+        if axis >= len(shape) or shape[axis] != rows:
+            if rows in shape[1:]:
+                hint = f"name the axis: --batch-dim '{name}={shape.index(rows, 1)}'; or {hint}"
+            expected = "one row per sample of the batch" if not axis else f"samples on axis {axis}"
+            raise DataError(
+                f"layer {name!r}: expected an {self.at} of shape ({rows}, n_units), {expected}, "
+                f"got {shape}",
+                hint=hint,
+            )
+        if 0 in shape:
+            raise DataError(
+                f"layer {name!r}: expected an {self.at} with units, got {shape}", hint=hint
+            )
+        tensor = tensor.movedim(axis, 0) if axis else tensor
+        return tensor if len(shape) > 1 else tensor[:, None]  # one unit
+
+    def _check_axes(self, rows: int) -> None:
+        """Compare the axes of the samples with those of a smaller batch, whose length is unlike."""
+
+        def receive(name: str, call: int, address: Address, tensor: torch.Tensor) -> None:
+            self._by_sample(name, tensor, rows)
+
+        with captured(self.layers, receive, self.at):
+            try:
+                self.model(as_tensor(self.probe.inputs[:rows], self.model))
+            except InfoplaneError:
+                raise
+            except Exception as error:  # noqa: BLE001  - a model of one batch size alone
+                log.debug("cannot check the axes of the samples: %s", one_line(error))
+
+    def _forward(self, inputs: torch.Tensor) -> None:
+        try:
+            self.model(inputs)
+        except InfoplaneError:
+            raise
+        except (Exception, SystemExit) as error:  # user code may raise anything
+            raise DataError(
+                f"the model failed on probe inputs of shape {tuple(inputs.shape)}, "
+                f"{inputs.dtype}: {type(error).__name__}: {one_line(error)}",
+                hint="check that the probe inputs have the shape and dtype that the model expects",
+            ) from error
+
+    def _report_silent(self, silent: Sequence[str]) -> None:
+        """Say which chosen layers took no part in the forward pass, and why."""
+        everything = len(silent) == len(self.layers)
+        new = [name for name in silent if everything or name not in self._reported]
+        if not new:
+            return
+        self._reported.update(new)
+        names = {name: split_address(name)[0] for name in new}
+        modules = {names[name]: self.layers[name].module for name in new}
+        with direct_calls(modules) as direct:
+            self._forward(as_tensor(self.probe.inputs[: self.batch_size], self.model))
+        fired = [split_address(name)[0] for name in self.layers if name not in silent]
+        reasons = "; ".join(
+            f"{name} ({why_silent(self.model, names[name], fired, direct)})" for name in new
+        )
+        if everything:
+            raise DataError(f"none of the chosen layers is called by the model: {reasons}")
+        log.warning("not called by the model, so not recorded: %s", reasons)
+
+
+def sample_axes(values: Mapping[str, int], layers: Mapping[str, Layer]) -> dict[str, int]:
+    """Return the sample axis of every layer for which a glob gives one."""
+    axes = {}
+    for pattern, axis in values.items():
+        if not isinstance(axis, int) or axis < 0:
+            raise InputError(f"batch_dims[{pattern!r}]: expected an axis from 0, got {axis!r}")
+        found = [
+            name
+            for name in layers
+            if matches(name, pattern) or matches(split_address(name)[0], pattern)
+        ]
+        if not found:
+            raise NotFoundError(
+                f"no chosen layer matches {pattern!r}, whose sample axis is given",
+                hint=f"chosen: {', '.join(layers)}",
+            )
+        axes.update(dict.fromkeys(found, axis))
+    return axes
+
+
+def _name_calls(writer: StepWriter) -> None:
+    """Name what a layer gives that is called several times ``name#0``, ``name#1[0]``, ..."""
+    counts: dict[str, int] = {}
+    for layer in writer.layers.values():
+        counts[layer.name] = counts.get(layer.name, 0) + 1
+    for key, layer in writer.layers.items():
+        if counts[layer.name] > 1 and isinstance(key, tuple):
+            base, address = split_address(layer.name)
+            layer.name = f"{base}#{key[1]}{written(address)}"
