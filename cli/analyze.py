@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from infoplane.cli.options import Verbosity, verbosity
+from infoplane.cli.options import Location, Verbosity, verbosity
 from infoplane.cli.progress import Progress
+from infoplane.cli.settings import estimator_specs
 from infoplane.errors import (
     ExitCode,
     InfoplaneError,
@@ -38,6 +39,7 @@ log = logging.getLogger("infoplane")
 @click.option(
     "-o",
     "--output",
+    type=Location(),
     default="results.json",
     show_default=True,
     metavar="FILE",
@@ -108,7 +110,7 @@ def analyze(
     from infoplane.store.results import write_results
 
     target = _target(output, overwrite)
-    specs = list(estimators or DEFAULT)
+    specs = estimator_specs(estimators or DEFAULT, said.configuration)
     chosen = [parse_estimator(text) for text in specs]
     cells = analysis.select_cells(_runs(runs), layers, _steps(steps), drop_nonfinite=nan == "drop")
     total = len(chosen) * sum(len(names) * len(at) for names, at in cells.values())

@@ -9,7 +9,7 @@ import click
 
 from infoplane.cli.analyze import analyze
 from infoplane.cli.executors import processes
-from infoplane.cli.options import verbosity
+from infoplane.cli.options import Location, verbosity
 from infoplane.cli.plot import plot
 from infoplane.errors import RunFileError
 
@@ -19,7 +19,13 @@ _ESTIMATORS = ("binning", "compressed:population=recorded,max_samples=1000", "ds
 
 @click.command()
 @click.option(
-    "-o", "--output", default="infoplane-demo", show_default=True, metavar="DIR", help="Folder."
+    "-o",
+    "--output",
+    type=Location(),
+    default="infoplane-demo",
+    show_default=True,
+    metavar="DIR",
+    help="Folder.",
 )
 @click.option("--seeds", type=click.IntRange(1, 64), default=4, show_default=True, metavar="N")
 @click.option("--epochs", type=click.IntRange(1), default=600, show_default=True, metavar="N")

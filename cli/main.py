@@ -7,6 +7,7 @@ import importlib
 import os
 import sys
 import traceback
+from functools import partial
 from typing import NoReturn
 
 import click
@@ -14,6 +15,7 @@ import click
 from infoplane import __version__
 from infoplane.cli import signals
 from infoplane.cli.options import Verbosity, verbosity
+from infoplane.cli.settings import name_variables
 from infoplane.errors import (
     DataError,
     EstimationError,
@@ -31,8 +33,12 @@ _COMMANDS = {
         "analyze": "Estimate information for every run, step and layer.",
         "plot": "Draw the figures and the HTML report.",
     },
+    "Gate": {
+        "check": "Test results against rules; the gate of a CI.",
+    },
     "Look": {
         "estimators": "List estimators, their parameters and units.",
+        "config": "Show the settings in force, and their origin.",
     },
     "Start": {
         "demo": "Train, record, analyze, plot; offline, in 1-2 minutes.",
@@ -58,6 +64,7 @@ class _Commands(click.Group):
             return None
         command = getattr(importlib.import_module(f"infoplane.cli.{name}"), name)
         assert isinstance(command, click.Command)
+        name_variables(command, f"INFOPLANE_{name.upper()}")
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -72,7 +79,7 @@ class _Commands(click.Group):
     context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "INFOPLANE"},
 )
 @click.version_option(__version__, "-V", "--version", prog_name="infoplane")
-@verbosity
+@partial(verbosity, told=True)
 def cli() -> None:
     """Information-plane analysis of neural networks.
 

@@ -10,6 +10,10 @@ from typing import Any
 
 import click
 
+from infoplane.text import printable
+
+__all__ = ["bars", "painted", "plain", "print_json", "printable", "width"]
+
 _ASCII = {
     "─": "-",
     "│": "|",
@@ -27,11 +31,9 @@ def print_json(document: Any) -> None:
     click.echo(json.dumps(document, allow_nan=False, indent=1))
 
 
-def printable(text: str) -> str:
-    """Return text from files with its control characters escaped, on one line."""
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
-    )
+def painted(text: str, color: str) -> str:
+    """Return text in a colour; click leaves it out where the stream has none."""
+    return click.style(text, fg=color, bold=True)
 
 
 def carries_unicode() -> bool:

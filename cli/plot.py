@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from infoplane.cli.options import Verbosity, verbosity
+from infoplane.cli.options import Location, Verbosity, verbosity
 from infoplane.errors import InputError, NotFoundError, RunFileError
 
 
@@ -34,9 +34,17 @@ from infoplane.errors import InputError, NotFoundError, RunFileError
 @click.option("--style", type=click.Choice(["paper", "talk", "dark"]), help="Look of the figures.")
 @click.option("--size", metavar="SIZE", help="single, double, slide, or a width in inches.")
 @click.option(
-    "-o", "--output", default="figures", show_default=True, metavar="DIR", help="Folder of figures."
+    "-o",
+    "--output",
+    type=Location(),
+    default="figures",
+    show_default=True,
+    metavar="DIR",
+    help="Folder of figures.",
 )
-@click.option("--report", metavar="FILE", help="Write a self-contained HTML report as well.")
+@click.option(
+    "--report", type=Location(), metavar="FILE", help="Write a self-contained HTML report as well."
+)
 @click.option(
     "--format",
     "formats",

@@ -7,7 +7,7 @@ from typing import Literal
 
 import click
 
-from infoplane.cli.options import Verbosity, verbosity
+from infoplane.cli.options import Location, Verbosity, verbosity
 from infoplane.cli.progress import Progress
 from infoplane.errors import InfoplaneError, TerminatedError
 
@@ -17,6 +17,7 @@ from infoplane.errors import InfoplaneError, TerminatedError
     "--model",
     "model_reference",
     required=True,
+    type=Location(reference=True),
     metavar="MODULE:CALLABLE",
     help="Makes the model; also path/to/file.py:callable. This code is run.",
 )
@@ -24,6 +25,7 @@ from infoplane.errors import InfoplaneError, TerminatedError
     "--checkpoints",
     multiple=True,
     required=True,
+    type=Location(),
     metavar="GLOB",
     help="Checkpoint files; repeatable. Their steps order them.",
 )
@@ -31,10 +33,13 @@ from infoplane.errors import InfoplaneError, TerminatedError
     "--data",
     "data_reference",
     required=True,
+    type=Location(reference=True),
     metavar="FILE.npz|MODULE:CALLABLE",
     help="Probe set: arrays inputs and labels, or what returns them.",
 )
-@click.option("-o", "--output", required=True, metavar="RUN", help="Folder of the run.")
+@click.option(
+    "-o", "--output", required=True, type=Location(), metavar="RUN", help="Folder of the run."
+)
 @click.option(
     "-l",
     "--layers",

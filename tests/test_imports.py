@@ -25,6 +25,19 @@ MAY_IMPORT = {
     "curves": {"records", "errors"},
     "phases": {"curves", "records", "seeding", "errors"},
     "plots": {"plots", "phases", "curves", "records", "errors", "schemas"},
+    "text": set(),
+    "configuration": {"text", "errors"},
+    "gate": {
+        "gate",
+        "configuration",
+        "curves",
+        "phases",
+        "store",
+        "patterns",
+        "records",
+        "text",
+        "errors",
+    },
     "schemas": set(),
 }
 HEAVY = {
@@ -82,7 +95,18 @@ def test_estimators_do_not_import_one_another():
 HELP = [
     [],
     ["--help"],
-    *([name, "--help"] for name in ("record", "analyze", "plot", "estimators", "demo")),
+    *(
+        [name, "--help"]
+        for name in (
+            "record",
+            "analyze",
+            "plot",
+            "check",
+            "estimators",
+            "config",
+            "demo",
+        )
+    ),
 ]
 
 

@@ -1,0 +1,93 @@
+"""``infoplane check``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from infoplane.cli.options import Location, Verbosity, verbosity
+from infoplane.errors import ExitCode
+
+
+@click.command()
+@click.argument("results", nargs=-1, required=True, metavar="RESULTS...")
+@click.option(
+    "--require",
+    "rules",
+    multiple=True,
+    metavar="RULE",
+    help="What must hold, e.g. 'last(ity, fc5) >= 2.8'; repeatable.",
+)
+@click.option(
+    "--fail-on",
+    "flags",
+    multiple=True,
+    metavar="FLAG",
+    help="Flag that no cell may have, e.g. failed; repeatable.",
+)
+@click.option(
+    "--on-unknown",
+    type=click.Choice(["fail", "warn", "pass"]),
+    default="fail",
+    show_default=True,
+    help="What a rule that cannot be evaluated means.",
+)
+@click.option("--junit", type=Location(), metavar="FILE", help="Write JUnit XML.")
+@click.option(
+    "--github/--no-github",
+    default=None,
+    help="Annotate the rules' lines. Default: where GITHUB_ACTIONS is true.",
+)
+@click.option(
+    "--summary",
+    type=Location(),
+    metavar="FILE",
+    help="Append a Markdown summary. Default: GITHUB_STEP_SUMMARY, with --github.",
+)
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="Of stdout.",
+)
+@verbosity
+@click.pass_obj
+def check(
+    said: Verbosity,
+    results: tuple[str, ...],
+    rules: tuple[str, ...],
+    flags: tuple[str, ...],
+    on_unknown: str,
+    junit: str | None,
+    github: bool | None,
+    summary: str | None,
+    format_: str,
+) -> int:
+    """Test RESULTS against rules; exit with 1 if one fails.
+
+    Rules are read from [[check]] in infoplane.toml and from --require. A rule that names several
+    layers must hold for each; one that cannot be evaluated is unknown, and fails. Several RESULTS
+    are taken together.
+
+    \b
+    infoplane check results.json
+    infoplane check results.json --require 'last(ity, fc5) >= 2.8' --fail-on failed
+    infoplane check seed-*.json --require 'change(ixt, fc5) <= -1' --junit checks.xml
+    """
+    from infoplane.cli.gate_text import check_lines
+    from infoplane.gate.checks import run_checks
+    from infoplane.gate.configured import configured_checks
+    from infoplane.gate.rules import Check, forbid, parse_rule
+    from infoplane.gate.sources import read_together
+
+    checks = configured_checks(said.configuration)
+    checks += [Check(text, parse_rule(text)) for text in rules]
+    checks += [forbid(flag) for flag in flags]
+    document = read_together([Path(path) for path in results])
+    report = run_checks(document, checks, on_unknown=on_unknown)  # type: ignore[arg-type]
+    for line in check_lines(report):
+        click.echo(line)
+    return ExitCode.OK if report.passes else ExitCode.CHECK_FAILED

@@ -1,0 +1,318 @@
+"""Evaluate rules on results: pass, fail, or unknown, with the number that decided.
+
+What cannot be evaluated does not pass. A rule is *unknown* where nothing matches, where a value it
+reads is missing, at a ceiling set by the number of samples, or dominated by its null, and where it
+asks for an interval and there is none. At the ceiling H(Y) a layer knows the label: that counts.
+
+The decision compares raw numbers; `shown` writes as many digits as the relation needs.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from infoplane.curves import Curves, curves, group_of_runs
+from infoplane.errors import NotFoundError
+from infoplane.gate.rules import OPERATORS, Check, Rule
+from infoplane.gate.statistics import Cell, Statistic, cell, curve_statistic
+from infoplane.patterns import matches
+from infoplane.phases import FAMILIES, find_phases
+from infoplane.text import counted, printable, shortened
+
+Status = Literal["pass", "fail", "unknown"]
+OnUnknown = Literal["fail", "warn", "pass"]
+
+_FAILS = {
+    "<": "is not less than",
+    "<=": "is greater than",
+    ">": "is not greater than",
+    ">=": "is less than",
+    "==": "is not",
+}
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What a rule found at one place, and what follows from it."""
+
+    where: str
+    statistic: Statistic
+    status: Status
+    message: str
+
+    @property
+    def short(self) -> str:
+        """The place and the number alone."""
+        value = self.statistic.value
+        text = shown(value) if isinstance(value, float) else str(value)
+        return f"{self.where} {text}".strip()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A check with what was observed; ``worst`` is the observation that decided."""
+
+    check: Check
+    status: Status
+    observations: tuple[Observation, ...]
+    worst: Observation
+
+    @property
+    def message(self) -> str:
+        """The observation that decided, in words, with the number of others like it."""
+        alike = sum(o.status == self.worst.status for o in self.observations) - 1
+        more = f" (and {counted(alike, 'other')})" if alike and self.status != "pass" else ""
+        return self.worst.message + more
+
+
+@dataclass(frozen=True)
+class Report:
+    """The outcomes of all checks, and what an unknown one means."""
+
+    outcomes: tuple[Outcome, ...]
+    on_unknown: OnUnknown = "fail"
+
+    def result(self, outcome: Outcome) -> Literal["failed", "warning", "passed"]:
+        """Return what an outcome means for the gate."""
+        if outcome.status == "pass":
+            return "passed"
+        if outcome.status == "unknown" and self.on_unknown != "fail":
+            return "warning" if self.on_unknown == "warn" else "passed"
+        return "failed" if outcome.check.level == "error" else "warning"
+
+    def count(self, result: str) -> int:
+        """Return the number of checks with a result."""
+        return sum(self.result(outcome) == result for outcome in self.outcomes)
+
+    @property
+    def passes(self) -> bool:
+        """Whether no check failed."""
+        return not self.count("failed")
+
+    @property
+    def verdict(self) -> str:
+        """One line: how many checks failed, warned and passed."""
+        failed, warned = self.count("failed"), self.count("warning")
+        parts = [f"{failed} failed"] if failed else []
+        parts += [counted(warned, "warning")] if warned else []
+        parts += [f"{self.count('passed')} passed"]
+        return f"{counted(len(self.outcomes), 'check')}: {', '.join(parts)}"
+
+
+def run_checks(
+    results: Mapping[str, Any], checks: Sequence[Check], *, on_unknown: OnUnknown = "fail"
+) -> Report:
+    """Evaluate checks on a results document.
+
+    Parameters
+    ----------
+    results : mapping
+        A results document; phases are found anew from its rows.
+    checks : sequence of Check
+        At least one.
+    on_unknown : {"fail", "warn", "pass"}
+        What a check that cannot be evaluated means.
+
+    Raises
+    ------
+    NotFoundError
+        If there are no checks: a gate does not pass on nothing.
+    """
+    if not checks:
+        raise NotFoundError(
+            "no rule to check",
+            hint="write [[check]] in infoplane.toml, or give one: --require 'last(ity) >= 0.9'",
+            code="IP405",
+        )
+    evidence = _Evidence(results)
+    return Report(tuple(_outcome(check, evidence) for check in checks), on_unknown)
+
+
+def shown(value: float, expected: float | None = None) -> str:
+    """Return a number with so many digits that it lies on the same side of ``expected``."""
+    if float(value).is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    if abs(value) >= 1e15:
+        return repr(float(value))
+    for digits in range(4, 18):
+        text = f"{value:.{digits}f}"
+        if expected is None or np.sign(float(text) - expected) == np.sign(value - expected):
+            return text
+    return repr(float(value))
+
+
+class _Evidence:
+    """A results document, arranged for rules."""
+
+    def __init__(self, results: Mapping[str, Any]) -> None:
+        self.results = results
+        self.groups = group_of_runs(results)
+        self.curves = curves(results)
+        self.rows: dict[tuple[str, str, str, str], list[Mapping[str, Any]]] = defaultdict(list)
+        for row in results["rows"]:
+            group = self.groups[row["run"]]
+            self.rows[group, row["layer"], row["estimator"], row["quantity"]].append(row)
+        self.at_ceiling: set[Cell] = {
+            cell(row)
+            for row in results["rows"]
+            if "saturated" in row["flags"] and row.get("bound_name") != "h_y"
+        }
+        seed = results["config"].get("analyze", {}).get("seed", 0)
+        self.phases = {
+            (p["group"], p["layer"], p["estimator"], p["quantity"]): p
+            for p in find_phases(results, seed=seed if isinstance(seed, int) else 0)
+        }
+
+    def name(self, group: str, *parts: str) -> str:
+        """Return a place in words; the group is named where there are several."""
+        several = len(set(self.groups.values())) > 1
+        return printable(", ".join([*([group] if several else []), *parts]))
+
+    def nothing(self, rule: Rule) -> str:
+        """Say why nothing matches a rule."""
+        layers = list(dict.fromkeys(curve.layer for curve in self.curves.values()))
+        if not any(matches(layer, rule.layer) for layer in layers):
+            has = shortened(" ".join(layers))
+            return printable(f"no layer matches {rule.layer!r}; there are {has or 'none'}")
+        ids = list(dict.fromkeys(key[2] for key in self.curves))
+        if rule.estimator and not any(_is_estimator(i, rule.estimator) for i in ids):
+            return printable(
+                f"no estimator {rule.estimator!r}; there are {shortened(' '.join(ids))}"
+            )
+        return f"no row has {rule.subject} of these layers and estimators"
+
+
+def _is_estimator(identifier: str, wanted: str) -> bool:
+    return not wanted or wanted in (identifier, identifier.partition(":")[0])
+
+
+def _outcome(check: Check, evidence: _Evidence) -> Outcome:
+    found = [_observation(check, *at) for at in _found(check.rule, evidence)]
+    if not found:
+        nothing = Statistic(reason=evidence.nothing(check.rule))
+        found = [_observation(check, "", nothing)]
+    for status in ("fail", "unknown", "pass"):
+        alike = [o for o in found if o.status == status]
+        if alike:
+            return Outcome(check, alike[0].status, tuple(found), _extreme(check.rule, alike))
+    raise AssertionError("an observation has a status")
+
+
+def _extreme(rule: Rule, alike: Sequence[Observation]) -> Observation:
+    """Return the observation that is furthest from passing."""
+    numbers = [o for o in alike if isinstance(o.statistic.value, float)]
+    if len(numbers) < len(alike) or rule.operator == "==":
+        return alike[0]
+    sign = -1.0 if rule.operator.startswith(">") else 1.0
+    return max(numbers, key=lambda o: sign * float(o.statistic.value or 0.0))
+
+
+def _observation(check: Check, where: str, found: Statistic) -> Observation:
+    """Compare; the raw numbers decide."""
+    rule = check.rule
+    prefix = f"{where}: " if where else ""
+    if found.reason or found.value is None:
+        return Observation(where, found, "unknown", f"{prefix}unknown: {found.reason}")
+    if isinstance(found.value, str):
+        same = found.value == rule.expected
+        relation = "is" if same else "is not"
+        text = f"{prefix}{found.value} {relation} {rule.expected}"
+        return Observation(where, found, "pass" if same else "fail", text)
+    assert isinstance(rule.expected, float)
+    value, note = found.value, ""
+    if check.use == "ci" and not found.exact:
+        if found.low is None or found.high is None:
+            text = f"{prefix}unknown: there is no interval of {rule.statistic}"
+            return Observation(where, found, "unknown", text)
+        value, end = _end(rule.operator, rule.expected, found.low, found.high)
+        note = f" ({end} end of {shown(found.value)} {_interval(found)})"
+    elif found.low is not None:
+        note = f" ({_interval(found)})"
+    holds = OPERATORS[rule.operator](value, rule.expected)
+    relation = rule.operator if holds else _FAILS[rule.operator]
+    text = f"{prefix}{shown(value, rule.expected)}{note} {relation} {rule.expected_text}"
+    return Observation(where, found, "pass" if holds else "fail", text)
+
+
+def _end(operator: str, expected: float, low: float, high: float) -> tuple[float, str]:
+    """Return the end of an interval that is least likely to pass, and its name."""
+    if operator.startswith(">"):
+        return low, "lower"
+    if operator.startswith("<"):
+        return high, "upper"
+    return (low, "lower") if abs(low - expected) > abs(high - expected) else (high, "upper")
+
+
+def _interval(found: Statistic) -> str:
+    assert found.low is not None
+    assert found.high is not None
+    return f"[{shown(found.low)}, {shown(found.high)}], {counted(found.n_runs, 'run')}"
+
+
+def _found(rule: Rule, evidence: _Evidence) -> Iterable[tuple[str, Statistic]]:
+    """Yield every place a rule speaks of, with what is there."""
+    if rule.statistic == "runs":
+        for group in dict.fromkeys(evidence.groups.values()):
+            n = sum(found == group for found in evidence.groups.values())
+            yield evidence.name(group), Statistic(float(n), exact=True)
+    elif rule.statistic in ("share", "count"):
+        yield from _flagged(rule, evidence)
+    elif rule.statistic == "agree":
+        yield from _agreeing(rule, evidence)
+    else:
+        for key, curve in evidence.curves.items():
+            if (
+                key[3] == rule.subject
+                and matches(key[1], rule.layer)
+                and _is_estimator(key[2], rule.estimator)
+            ):
+                place = evidence.name(key[0], key[1], key[2])
+                yield place, _of_curve(rule, curve, evidence)
+
+
+def _of_curve(rule: Rule, curve: Curves, evidence: _Evidence) -> Statistic:
+    key = curve.group, curve.layer, curve.estimator, curve.quantity
+    phase = evidence.phases.get(key)
+    if rule.statistic == "verdict":
+        assert phase is not None
+        if phase["verdict"] == "saturated" != rule.expected:
+            return Statistic(reason="saturated: the estimate follows its ceiling")
+        return Statistic(str(phase["verdict"]), n_runs=phase["n_runs"], exact=True)
+    return curve_statistic(
+        rule.statistic, rule.step, curve, phase, evidence.rows[key], evidence.at_ceiling
+    )
+
+
+def _flagged(rule: Rule, evidence: _Evidence) -> Iterable[tuple[str, Statistic]]:
+    """Yield the share or number of cells with a flag, by group; a cell has it if a row has it."""
+    cells: dict[str, dict[Cell, bool]] = defaultdict(dict)
+    for (group, layer, estimator, _), rows in evidence.rows.items():
+        if matches(layer, rule.layer) and _is_estimator(estimator, rule.estimator):
+            for row in rows:
+                before = cells[group].get(cell(row), False)
+                cells[group][cell(row)] = before or rule.subject in row["flags"]
+    for group, flags in cells.items():
+        n = sum(flags.values())
+        value = float(n) if rule.statistic == "count" else n / len(flags)
+        yield evidence.name(group), Statistic(value, exact=True)
+
+
+def _agreeing(rule: Rule, evidence: _Evidence) -> Iterable[tuple[str, Statistic]]:
+    """Yield the number of estimators that share a verdict, by group and layer."""
+    family = FAMILIES[rule.subject]
+    layers: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
+    for (group, layer, _, quantity), phase in evidence.phases.items():
+        if FAMILIES[quantity] == family and matches(layer, rule.layer):
+            layers[group, layer].append(phase)
+    for (group, layer), phases in layers.items():
+        place = evidence.name(group, layer)
+        if not any(phase["of"] for phase in phases):
+            yield place, Statistic(reason="saturated in every estimator")
+            continue
+        votes = [p["agree"] for p in phases if p["verdict"] == rule.verdict]
+        yield place, Statistic(float(max(votes, default=0)), exact=True)
