@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,6 +69,12 @@ log = logging.getLogger("infoplane")
     show_default=True,
     help="Cells with NaN or inf fail, or samples that hold some are left out of all cells.",
 )
+@click.option(
+    "--cache-dir",
+    metavar="DIR",
+    help="Where finished cells are kept. Default: .infoplane_cache beside FILE.",
+)
+@click.option("--no-cache", is_flag=True, help="Neither read nor keep finished cells.")
 @click.option("--strict", is_flag=True, help="Exit with 5 if a cell failed.")
 @click.option("--wide", is_flag=True, help="Show all columns of the table.")
 @click.option("--overwrite", is_flag=True, help="Replace FILE if it exists.")
@@ -83,6 +90,8 @@ def analyze(
     jobs: int | None,
     seed: int,
     nan: str,
+    cache_dir: str | None,
+    no_cache: bool,
     strict: bool,
     wide: bool,
     overwrite: bool,
@@ -90,7 +99,8 @@ def analyze(
     """Estimate information quantities for every run, step and layer.
 
     Runs of one group (seeds of one network) are averaged in the table. All values are in bits.
-    Interrupted, the finished cells are written.
+    Interrupted, the finished cells are written; the same command goes on from there, and computes
+    only what is new in a run that has grown.
 
     \b
     infoplane analyze runs/s0 -o results.json
@@ -101,18 +111,19 @@ def analyze(
         raise InputError(f"--seed: expected a number of at least 0, got {seed}")
     if jobs is not None and jobs < 1:
         raise InputError(f"--jobs: expected a number of at least 1, got {jobs}")
-    from infoplane import analysis
-    from infoplane.cli.executors import processes
+    from infoplane.analysis import analyze as estimate_cells
+    from infoplane.cli.executors import Processes
     from infoplane.cli.output import print_json
     from infoplane.cli.table import summary
     from infoplane.document import Document, describe_recordings
     from infoplane.estimators import DEFAULT, parse_estimator
+    from infoplane.selection import select_cells
+    from infoplane.store.cache import CellCache
     from infoplane.store.results import write_results
 
-    target = _target(output, overwrite)
     specs = estimator_specs(estimators or DEFAULT, said.configuration)
     chosen = [parse_estimator(text) for text in specs]
-    cells = analysis.select_cells(_runs(runs), layers, _steps(steps), drop_nonfinite=nan == "drop")
+    cells = select_cells(_runs(runs), layers, _steps(steps), drop_nonfinite=nan == "drop")
     total = len(chosen) * sum(len(names) * len(at) for names, at in cells.values())
     jobs = jobs or len(os.sched_getaffinity(0))
     settings = {
@@ -122,15 +133,24 @@ def analyze(
         "seed": seed,
         "nan": nan,
     }
+    target = _target(output, overwrite)
+    folder = Path(cache_dir or (target or Path()).parent / ".infoplane_cache")
     document = Document(describe_recordings(cells), chosen, {"analyze": settings}, jobs, seed)
     try:
         with (
             Progress("analyze", total, "cells", quiet=said.quiet) as progress,
-            processes(jobs) as executor,
+            nullcontext() if no_cache else CellCache(folder) as cache,
+            Processes(jobs) as workers,
         ):
             progress.begin(f"{len(cells)} runs, {jobs} processes")
-            for measured in analysis.analyze(
-                cells, chosen, executor, seed=seed, keep=document.artifacts.update
+            for measured in estimate_cells(
+                cells,
+                chosen,
+                workers.executor,
+                seed=seed,
+                keep=document.artifacts.update,
+                cache=cache,
+                renew=workers.renew,
             ):
                 progress.advance(failed=document.add(measured))
     except (KeyboardInterrupt, InfoplaneError) as stop:
@@ -161,7 +181,7 @@ def _target(output: str, overwrite: bool) -> Path | None:
     if output == "-":
         return None
     target = Path(output)
-    if target.is_file() and not overwrite:
+    if target.is_file() and not overwrite and not _is_interrupted(target):
         raise RunFileError(
             f"{output}: the file exists",
             hint="choose another name with -o, or replace it with --overwrite",
@@ -169,6 +189,16 @@ def _target(output: str, overwrite: bool) -> Path | None:
         )
     check_writable(target)
     return target
+
+
+def _is_interrupted(path: Path) -> bool:
+    """Tell whether a file is what an interrupted analysis left, to be completed."""
+    from infoplane.store.results import read_results
+
+    try:
+        return bool(read_results(path).get("status") == "interrupted")
+    except InfoplaneError:
+        return False
 
 
 def _runs(paths: tuple[str, ...]) -> list[Run]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from infoplane.cli.analyze import analyze
-from infoplane.cli.executors import processes
+from infoplane.cli.executors import Processes
 from infoplane.cli.options import Location, verbosity
 from infoplane.cli.plot import plot
 from infoplane.errors import RunFileError
@@ -46,13 +46,14 @@ def demo(ctx: click.Context, output: str, seeds: int, epochs: int, overwrite: bo
     _make_room(folder, overwrite)
     start = time.monotonic()
     runs = [str(folder / "runs" / f"tanh-s{seed}") for seed in range(seeds)]
-    with processes(min(seeds, 2)) as executor:
+    with Processes(min(seeds, 2)) as workers:
         click.echo(
             f"[1/3] train and record: 12-10-7-5-4-3-2 tanh, {epochs} epochs, {seeds} seeds",
             err=True,
         )
         futures = [
-            executor.submit(_train_and_record, seed, folder, epochs) for seed in range(seeds)
+            workers.executor.submit(_train_and_record, seed, folder, epochs)
+            for seed in range(seeds)
         ]
         accuracies = [future.result() for future in futures]
     mean = sum(accuracies) / seeds
@@ -62,7 +63,7 @@ def demo(ctx: click.Context, output: str, seeds: int, epochs: int, overwrite: bo
     )
     click.echo("[2/3] analyze", err=True)
     results = str(folder / "results.json")
-    ctx.invoke(analyze, runs=tuple(runs), estimators=_ESTIMATORS, output=results)
+    ctx.invoke(analyze, runs=tuple(runs), estimators=_ESTIMATORS, output=results, no_cache=True)
     click.echo("[3/3] plot", err=True)
     report = str(folder / "report.html")
     ctx.invoke(plot, results=results, output=str(folder / "figures"), report=report)

@@ -22,13 +22,13 @@ from typing import Any
 
 import numpy as np
 
-from infoplane.analysis import Measurement
+from infoplane.cells import Measurement
 from infoplane.errors import InputError
 from infoplane.estimators import estimator_id
 from infoplane.estimators.base import Estimator
 from infoplane.numerics.gradients import gradient_transition
 from infoplane.phases import find_phases
-from infoplane.records import Estimate, IntArray, LayerInfo
+from infoplane.records import Estimate, IntArray, LayerInfo, plain
 from infoplane.store.results import SCHEMA
 from infoplane.store.run import Run, StepInfo
 
@@ -63,6 +63,8 @@ def result_rows(
     seconds: float,
     n_samples: int,
     epoch: float | None = None,
+    *,
+    cached: bool = False,
 ) -> list[dict[str, Any]]:
     """Return the rows of one cell.
 
@@ -96,8 +98,8 @@ def result_rows(
                 "bound_name": estimate.bound_name,
                 "flags": flags,
                 "seconds": seconds,
-                "cached": False,
-                "diag": _plain(estimate.diagnostics),
+                "cached": cached,
+                "diag": plain(estimate.diagnostics),
             }
         )
     return rows
@@ -141,6 +143,7 @@ class Document:
             measured.seconds,
             recording["n"],
             recording["epochs"][recording["steps"].index(measured.step)],
+            cached=measured.cached,
         )
         self.rows += rows
         return any("failed" in row["flags"] for row in rows)
@@ -210,7 +213,8 @@ def build_results(
     )
     canonical = json.dumps(config, sort_keys=True, separators=(",", ":"))
     failed = [row for row in rows if "failed" in row["flags"]]
-    seconds = {(r["run"], r["step"], r["layer"], r["estimator"]): r["seconds"] for r in rows}
+    seconds = {_cell(row): row["seconds"] for row in rows}
+    cached = {_cell(row) for row in rows if row["cached"]}
     return {
         "schema": SCHEMA,
         "tool": {"name": "infoplane", "version": metadata.version("infoplane")},
@@ -238,12 +242,16 @@ def build_results(
         "warnings": list(_warnings(rows)),
         "timing": {
             "wall_seconds": wall_seconds,
-            "cpu_seconds": float(sum(seconds.values())),
+            "cpu_seconds": float(sum(s for cell, s in seconds.items() if cell not in cached)),
             "cells": len(seconds),
-            "cached": 0,
-            "failed": len({(r["run"], r["step"], r["layer"], r["estimator"]) for r in failed}),
+            "cached": len(cached),
+            "failed": len({_cell(row) for row in failed}),
         },
     }
+
+
+def _cell(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return row["run"], row["step"], row["layer"], row["estimator"]
 
 
 def label_entropy(labels: IntArray | None) -> float | None:
@@ -306,7 +314,7 @@ def _gradients(infos: Sequence[StepInfo]) -> dict[str, Any]:
             transition = asdict(gradient_transition(np.array(steps), snr))
         except InputError:  # too few steps
             transition = None
-        found[name] = _plain(
+        found[name] = plain(
             {
                 "steps": steps,
                 "snr": snr,
@@ -331,7 +339,7 @@ def _estimators(
             e for e in estimators if e.name == identifier.partition(":")[0]
         ]
         estimator = matches[0]
-        params = _plain(estimator.parameters())
+        params = plain(estimator.parameters())
         if estimator_id(estimator) != identifier:
             for item in identifier.partition(":")[2].split(","):
                 key, _, value = item.partition("=")
@@ -379,18 +387,3 @@ def _written_back(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         return text
-
-
-def _plain(value: Any) -> Any:
-    """Return a value made of what JSON has; NaN and inf become None."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple, np.ndarray)):
-        return [_plain(item) for item in value]
-    if isinstance(value, (bool, np.bool_)):
-        return bool(value)
-    if isinstance(value, (int, np.integer)):
-        return int(value)
-    if isinstance(value, (float, np.floating)):
-        return float(value) if np.isfinite(value) else None
-    return value if value is None else str(value)

@@ -196,3 +196,18 @@ def checked_activations(activations: Array, *, name: str = "activations") -> Arr
         bad = int((~finite.all(axis=1)).sum())
         raise InputError(f"expected finite {name}, got NaN or inf in {bad} of {len(array)} rows")
     return array
+
+
+def plain(value: Any) -> Any:
+    """Return a value made of what JSON has; tuples and arrays become lists, NaN and inf None."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return [plain(item) for item in value]
+    if isinstance(value, (bool, np.bool_)):
+        return bool(value)
+    if isinstance(value, (int, np.integer)):
+        return int(value)
+    if isinstance(value, (float, np.floating)):
+        return float(value) if np.isfinite(value) else None
+    return value if value is None else str(value)

@@ -6,11 +6,12 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from infoplane.analysis import analyze, select_cells
+from infoplane.analysis import analyze
 from infoplane.errors import EstimationError, InputError, NotFoundError, RunFileError
 from infoplane.estimators import parse_estimator
 from infoplane.estimators.base import Estimator
 from infoplane.records import Estimate
+from infoplane.selection import select_cells
 from infoplane.store.run import Run
 from infoplane.store.run_writer import RunWriter
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -46,6 +46,25 @@ class Estimator(ABC):
     def parameters(self) -> dict[str, Any]:
         """Return the parameters as they are written to the results."""
         return asdict(self)
+
+    @property
+    def pools(self) -> Literal["nothing", "layer", "run"]:
+        """Which recorded activations the prepared state is made of; part of the cache key.
+
+        ``nothing`` but the probe set and the description of the layer, all steps of the ``layer``,
+        or anything of the ``run``. An estimator that prepares nothing pools nothing; for others the
+        safe answer is ``run``, unless they know better.
+        """
+        cls = type(self)
+        own = (cls.prepare_run, cls.prepare_layer) != (
+            Estimator.prepare_run,
+            Estimator.prepare_layer,
+        )
+        return "run" if own else "nothing"
+
+    def cost(self, n_samples: int, n_units: int) -> float:
+        """Return roughly the CPU seconds of a cell, to begin with the costly ones."""
+        return 1e-3 + 2e-8 * n_samples * n_units
 
     def prepare_run(self, run: RunData, rng: np.random.Generator) -> Any:
         """Return what all cells of a run share; the labels unless overridden."""

@@ -130,6 +130,11 @@ class Binning(Estimator):
                 code="IP104",
             )
 
+    @property
+    def pools(self) -> Literal["nothing", "run"]:
+        """The whole run for bins common to it, else nothing."""
+        return "run" if self.mode == "global" else "nothing"
+
     def prepare_run(self, run: RunData, rng: np.random.Generator) -> Prepared:
         """Return labels and inputs as partitions, and for ``global`` the range of the run."""
         low, high = self.low, self.high
@@ -217,6 +222,11 @@ class Exact(Estimator):
             raise InputError(
                 f"exact: expected permutations of at least 0, got {self.permutations}", code="IP104"
             )
+
+    @property
+    def pools(self) -> Literal["nothing"]:
+        """Nothing but the probe set."""
+        return "nothing"
 
     def prepare_run(self, run: RunData, rng: np.random.Generator) -> Prepared:
         """Return labels and inputs as partitions."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -137,6 +137,11 @@ class Compressed(Estimator):
             raise InputError(
                 f"expected max_samples of at least {SMALLEST_SAMPLE}, got {self.max_samples}"
             )
+
+    @property
+    def pools(self) -> Literal["layer", "run"]:
+        """All checkpoints of a layer for its basis; of the run for a noise that is not given."""
+        return "layer" if isinstance(self.noise, int | float) else "run"
 
     def prepare_run(self, run: RunData, rng: np.random.Generator) -> SharedByRun:
         """Return labels and the one size of noise of the run."""

@@ -123,6 +123,11 @@ class DiffusionSpectral(Estimator):
         times = tuple(float(t) for t in self.t)
         return DiffusionOptions(times, self.normalization, self.alpha, self.method, None, self.seed)
 
+    @property
+    def pools(self) -> Literal["nothing"]:
+        """Nothing but the probe set."""
+        return "nothing"
+
     def prepare_run(self, run: RunData, rng: np.random.Generator) -> DiffusionSamples:
         """Choose the samples and cluster the inputs."""
         probe = run.probe

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -93,6 +93,11 @@ class MatrixRenyi(Estimator):
             raise InputError(
                 f"renyi: expected shuffles of at least 0, got {self.shuffles}", code="IP104"
             )
+
+    @property
+    def pools(self) -> Literal["nothing"]:
+        """Nothing but the probe set."""
+        return "nothing"
 
     def prepare_run(self, run: RunData, rng: np.random.Generator) -> Prepared:
         """Return the subsample, and inputs and labels as Gram matrices."""

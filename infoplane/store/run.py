@@ -31,6 +31,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from infoplane.errors import DataError, InfoplaneError, InputError, NotFoundError, RunFileError
 from infoplane.records import Array, LayerInfo, ProbeSet
@@ -131,6 +132,16 @@ class Run:
             raise DataError(f"{path}: {error}") from error
 
     @cached_property
+    def probe_hash(self) -> str:
+        """A hash of the kept samples: inputs and labels."""
+        digest = hashlib.sha256()
+        for part in (self.probe.inputs, self.probe.labels):
+            if part is not None:
+                digest.update(repr((part.dtype.str, part.shape)).encode())
+                digest.update(np.ascontiguousarray(part).data)
+        return "sha256:" + digest.hexdigest()
+
+    @cached_property
     def n_samples(self) -> int:
         """Number of samples in the files; the probe set is not read for it."""
         self.manifest  # noqa: B018
@@ -168,9 +179,24 @@ class Run:
             raise NotFoundError(
                 f"{self.path}: no step {step}; it has {_listed(self.steps)}", code="IP402"
             )
-        path = self.step_file(step)
-        with _opened(path) as file:
-            return _step_info(file, path, step, self.n_samples)
+        if step not in self._step_infos:
+            path = self.step_file(step)
+            with _opened(path) as file:
+                self._step_infos[step] = _step_info(file, path, step, self.n_samples)
+        return self._step_infos[step]
+
+    @cached_property
+    def _step_infos(self) -> dict[int, StepInfo]:
+        return {}
+
+    def spoiled(self, step: int) -> NDArray[np.bool_]:
+        """Tell of each layer (n_layers,) whether its kept samples hold NaN or inf at a step."""
+        counts = np.array(self.step_info(step).nonfinite) > 0
+        if self.dropped:
+            for index in np.flatnonzero(counts):
+                found = self.activations(step, self.layers[index].name)
+                counts[index] = not np.isfinite(found).all()
+        return counts
 
     def layer(self, name: str) -> LayerInfo:
         """Return the layer of this name.

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from infoplane.document import result_rows
-from infoplane.estimators import estimator_class, estimator_names
+from infoplane.estimators import estimator_class, estimator_names, parse_estimator
 from infoplane.records import LayerInfo, ProbeSet
 
 N = 300
@@ -113,3 +113,33 @@ def test_float64_copy_of_float32_data_gives_the_same(name, data):
     for key, estimate in one.items():
         if estimate.bits is not None:
             assert estimate.bits == pytest.approx(two[key].bits, abs=2e-3), key
+
+
+@pytest.mark.parametrize(
+    "spec", [*NAMES, "binning:mode=global", "compressed:noise=0.1", "compressed:mode=joint"]
+)
+def test_pools_names_all_activations_that_preparing_reads(spec, data):
+    """What the cache key leaves out must not have been read."""
+    activations, labels = data
+    read = []
+
+    class Traced(Memory):
+        def activations(self, step, layer):
+            read.append((step, layer))
+            return super().activations(step, layer)
+
+    estimator = parse_estimator(spec)
+    run = Traced(activations, labels)
+    run.layers = tuple(LayerInfo(name, i, "Tanh", (4,), "float32") for i, name in enumerate("ab"))
+    run.steps = (0, 5)
+    shared = estimator.prepare_run(run, np.random.default_rng(0))
+    of_run = list(read)
+    estimator.prepare_layer(shared, run, run.layers[1], np.random.default_rng(0))
+    of_layer = read[len(of_run) :]
+    if estimator.pools != "run":
+        assert not of_run
+        assert {layer for _, layer in of_layer} <= {"b"}
+    if estimator.pools == "nothing":
+        assert not of_layer
+    if estimator.pools != "nothing":
+        assert read

@@ -1,0 +1,184 @@
+"""The work on one cell of an analysis and on what cells share, as a worker does it.
+
+A cell is (run, step, layer, estimator). The random stream of each piece of work is derived from its
+name, so a number depends on neither the worker nor the order of work.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from infoplane.errors import EstimationError, InfoplaneError, InputError
+from infoplane.estimators import estimator_id
+from infoplane.estimators.base import Estimator
+from infoplane.records import Array, Estimate, LayerInfo, ProbeSet, plain
+from infoplane.seeding import generator
+from infoplane.store.run import Run
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """The estimates of one cell; ``error`` says why there are none."""
+
+    run: str
+    step: int
+    layer: LayerInfo
+    estimator: str
+    estimates: Mapping[str, Estimate]  # by quantity, as Estimator.estimate returns them
+    seconds: float  # CPU time
+    error: str | None = None
+    cached: bool = False
+    repeatable: bool = True  # the same data would give the same again, an error included
+
+    def content(self) -> dict[str, Any]:
+        """Return what was measured, without the name of the cell, as plain JSON values."""
+        estimates = {key: plain(asdict(found)) for key, found in self.estimates.items()}
+        return {"estimates": estimates, "seconds": self.seconds, "error": self.error}
+
+    @classmethod
+    def restored(
+        cls, run: str, step: int, layer: LayerInfo, estimator: str, content: Mapping[str, Any]
+    ) -> Measurement:
+        """Return the measurement of a cell from its ``content``."""
+        estimates = {
+            key: Estimate(**found | {"flags": tuple(found["flags"])})
+            for key, found in content["estimates"].items()
+        }
+        seconds, error = content["seconds"], content["error"]
+        return cls(run, step, layer, estimator, estimates, seconds, error, cached=True)
+
+
+@dataclass(frozen=True)
+class FinitePart:
+    """The steps and layers of a run that hold no NaN or inf; what is prepared sees this."""
+
+    run: Run
+    layers: Sequence[LayerInfo]
+    steps: Sequence[int]
+
+    @classmethod
+    def of_run(cls, run: Run) -> FinitePart:
+        """Keep layers that are finite somewhere, and the steps at which all of these are."""
+        finite = {step: ~run.spoiled(step) for step in run.steps}
+        kept = np.logical_or.reduce(list(finite.values()))
+        if not any(finite[step][kept].all() for step in run.steps):
+            kept = max(finite.values(), key=np.count_nonzero)
+        steps = [step for step in run.steps if finite[step][kept].all()]
+        layers = [layer for layer, good in zip(run.layers, kept, strict=True) if good]
+        return cls(run, layers, steps if layers else [])
+
+    @classmethod
+    def of_layer(cls, run: Run, layer: LayerInfo) -> FinitePart:
+        """Keep the steps at which one layer is finite."""
+        steps = [step for step in run.steps if not run.spoiled(step)[layer.index]]
+        return cls(run, run.layers, steps)
+
+    @property
+    def probe(self) -> ProbeSet:
+        """The samples."""
+        return self.run.probe
+
+    def activations(self, step: int, layer: str) -> Array:
+        """Return activations (n_samples, n_units)."""
+        return self.run.activations(step, layer)
+
+
+@dataclass(frozen=True)
+class Undefined:
+    """Stands for what could not be prepared; every cell that needs it fails with the reason."""
+
+    reason: str
+    repeatable: bool = True
+
+
+def prepare_run(part: FinitePart, estimator: Estimator, seed: int) -> Any:
+    """Return what all cells of a run and an estimator share."""
+    rng = generator(seed, part.run.name, estimator_id(estimator))
+    return _prepared(part, lambda: estimator.prepare_run(part, rng))
+
+
+def prepare_layer(
+    part: FinitePart, estimator: Estimator, seed: int, layer: LayerInfo, shared: Any
+) -> Any:
+    """Return what all cells of a layer and an estimator share."""
+    if isinstance(shared, Undefined):
+        return shared
+    rng = generator(seed, part.run.name, estimator_id(estimator), layer.name)
+    return _prepared(part, lambda: estimator.prepare_layer(shared, part, layer, rng))
+
+
+def measure(
+    run: Run,
+    estimator: Estimator,
+    seed: int,
+    layer: LayerInfo,
+    prepared: Any,
+    steps: Sequence[int],
+) -> list[Measurement]:
+    """Estimate cells of one layer; what is wrong with the data of a cell fails that cell alone."""
+    return [_measure(run, estimator, seed, layer, prepared, step) for step in steps]
+
+
+def lost(run: Run, estimator: Estimator, layer: LayerInfo, step: int, reason: str) -> Measurement:
+    """Return what stands in for a cell that no worker survived."""
+    estimates = _failed(estimator, ("failed",), reason)
+    name = estimator_id(estimator)
+    return Measurement(run.name, step, layer, name, estimates, 0.0, reason, repeatable=False)
+
+
+def _prepared(part: FinitePart, prepare: Callable[[], Any]) -> Any:
+    """Return what ``prepare`` makes of the finite part of a run, or why there is nothing."""
+    if not part.steps:
+        return Undefined("NaN or inf at every step")
+    try:
+        return prepare()
+    except EstimationError as error:
+        return Undefined(str(error))
+    except InfoplaneError:
+        raise
+    except Exception as error:  # noqa: BLE001  - must not cost the other estimators their cells
+        return Undefined(f"unexpected {type(error).__name__}: {error}", repeatable=False)
+
+
+def _measure(
+    run: Run, estimator: Estimator, seed: int, layer: LayerInfo, prepared: Any, step: int
+) -> Measurement:
+    name = estimator_id(estimator)
+    rng = generator(seed, run.name, name, layer.name, step)
+    start = time.process_time()
+    estimates: Mapping[str, Estimate] = {}
+    error = None
+    repeatable = True
+    try:
+        activations = run.activations(step, layer.name, verify=True)
+        if activations.dtype.kind == "f" and not np.isfinite(activations).all():
+            bad = int((~np.isfinite(activations).all(axis=1)).sum())
+            error = f"NaN or inf in {bad} of {len(activations)} rows"
+            estimates = _failed(estimator, ("failed", "nonfinite"), error)
+        elif isinstance(prepared, Undefined):
+            error, repeatable = prepared.reason, prepared.repeatable
+            estimates = _failed(estimator, ("failed",), error)
+        else:
+            estimates = estimator.estimate(prepared, activations, rng)
+    except (EstimationError, InputError) as problem:
+        error = str(problem)
+        estimates = _failed(estimator, ("failed",), error)
+    except InfoplaneError:
+        raise
+    except Exception as problem:  # noqa: BLE001  - one bad cell must not cost the others
+        error, repeatable = f"unexpected {type(problem).__name__}: {problem}", False
+        estimates = _failed(estimator, ("failed",), error)
+    seconds = time.process_time() - start
+    return Measurement(
+        run.name, step, layer, name, estimates, seconds, error, repeatable=repeatable
+    )
+
+
+def _failed(estimator: Estimator, flags: Iterable[str], reason: str) -> dict[str, Estimate]:
+    empty = Estimate(None, flags=tuple(flags), diagnostics={"reason": reason})
+    return dict.fromkeys(estimator.quantities, empty)

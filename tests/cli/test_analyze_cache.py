@@ -1,0 +1,141 @@
+"""Finished cells are kept, and only what changed is computed again."""
+
+import json
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.cli.analyses import (
+    CACHE,
+    cells_in_cache,
+    rows_of,
+    start,
+    wait_for_cells,
+    write_run,
+)
+from tests.conftest import infoplane
+
+CHEAP = ("-e", "binning", "-e", "dse", "-j", "1")
+
+
+def timing(path):
+    return json.loads(Path(path).read_text())["timing"]
+
+
+def without_cached(path):
+    return [{k: v for k, v in row.items() if k != "cached"} for row in rows_of(path)]
+
+
+def test_second_analysis_computes_nothing_and_says_the_same(runs):
+    assert infoplane("analyze", "net-s0", "-j", "1", "-o", "a.json").code == 0
+    assert infoplane("analyze", "net-s0", "-j", "1", "-o", "b.json").code == 0
+    assert timing("a.json")["cached"] == 0
+    assert timing("b.json")["cached"] == timing("b.json")["cells"] == 3 * 2 * 3
+    assert timing("b.json")["cpu_seconds"] == 0
+    assert without_cached("a.json") == without_cached("b.json")
+    first, second = (json.loads(Path(name).read_text()) for name in ("a.json", "b.json"))
+    assert first["artifacts"] == second["artifacts"]
+    assert first["phases"] == second["phases"]
+
+
+def test_what_changed_is_computed_again(runs):
+    def cached(*options, run="net-s0"):
+        assert infoplane("analyze", run, *options, "-o", "r.json", "--overwrite").code == 0
+        return timing("r.json")["cached"]
+
+    assert cached(*CHEAP) == 0
+    assert cached(*CHEAP) == 2 * 3 * 2
+    assert cached(*CHEAP, "--seed", "1") == 0
+    assert cached("-e", "binning:bins=31", "-e", "dse", "-j", "1") == 3 * 2  # dse alone
+    write_run("net-s0-longer", steps=(0, 1, 10, 20))
+    Path("net-s0").rename("gone")
+    Path("net-s0-longer").rename("net-s0")
+    manifest = json.loads(Path("net-s0/manifest.json").read_text()) | {"run": "net-s0"}
+    Path("net-s0/manifest.json").write_text(json.dumps(manifest))
+    assert cached(*CHEAP) == 2 * 3 * 2
+    assert timing("r.json")["cells"] == 2 * 4 * 2
+    assert cached(*CHEAP, "--no-cache") == 0
+
+
+def test_one_changed_layer_costs_its_own_cells(runs):
+    import h5py
+
+    from infoplane.store.run import Run
+
+    assert infoplane("analyze", "net-s1", *CHEAP, "-o", "a.json").code == 0
+    write_run("other", seed=5)
+    path = Run(Path("net-s1")).step_file(10)
+    path.write_bytes(Run(Path("other")).step_file(10).read_bytes())
+    assert infoplane("analyze", "net-s1", *CHEAP, "-o", "b.json").code == 0
+    assert timing("b.json")["cached"] == 2 * 2 * 2  # steps 0 and 1
+    with h5py.File(path) as file:
+        assert file.attrs["step"] == 10
+
+
+def test_pooled_basis_depends_on_every_checkpoint(runs):
+    options = ("-e", "compressed", "-e", "binning:mode=global", "-j", "1")
+    assert infoplane("analyze", "net-s0", *options, "-o", "a.json").code == 0
+    write_run("net-s0-longer", steps=(0, 1, 10, 20))
+    for name in ("steps/step_000000000020.h5",):
+        Path("net-s0-longer", name).rename(Path("net-s0", name))
+    assert infoplane("analyze", "net-s0", *options, "-o", "b.json").code == 0
+    assert timing("b.json")["cached"] == 0
+    fresh = ("--no-cache", "-o", "c.json")
+    assert infoplane("analyze", "net-s0", *options, *fresh).code == 0
+    assert rows_of("b.json") == rows_of("c.json")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_interrupted_analysis_goes_on(runs, number):
+    write_run("big", n=900, steps=range(30), units=20)
+    process = start("big", "-e", "dse", "-j", "1", "-o", "r.json")
+    wait_for_cells(process, 5)
+    process.send_signal(number)
+    process.communicate(timeout=60)
+    kept = cells_in_cache() - 1  # the clusters
+    assert kept > 3
+    done = infoplane("analyze", "big", "-e", "dse", "-j", "1", "-o", "r.json")
+    assert done.code == 0, done.err
+    assert timing("r.json")["cached"] == kept < 60
+    assert timing("r.json")["cells"] == 60
+
+
+def test_damaged_cache_begins_anew(runs):
+    assert infoplane("analyze", "net-s0", *CHEAP, "-o", "a.json").code == 0
+    CACHE.write_bytes(b"no database at all" * 1000)
+    done = infoplane("analyze", "net-s0", *CHEAP, "-o", "b.json")
+    assert done.code == 0
+    assert "damaged" in done.err
+    assert "begins anew" in done.err
+    assert rows_of("a.json") == rows_of("b.json")
+    assert infoplane("analyze", "net-s0", *CHEAP, "-o", "c.json").code == 0
+    assert timing("c.json")["cached"] == 12
+
+
+def test_cache_that_cannot_be_made_is_told(runs):
+    Path("file").write_text("")
+    done = infoplane("analyze", "net-s0", *CHEAP, "-o", "a.json", "--cache-dir", "file")
+    assert done.code == 0
+    assert "the cache is not used" in done.err
+    assert timing("a.json")["cells"] == 12
+
+
+def test_failed_cells_are_kept_with_their_reason(runs):
+    import numpy as np
+
+    from infoplane.records import ProbeSet
+    from infoplane.store.run_writer import RunWriter
+
+    probe = ProbeSet(np.arange(80.0).reshape(40, 2), np.arange(40) % 2)
+    writer = RunWriter(Path("sick"), probe, {"run": "sick"})
+    for step in (0, 1):
+        with writer.step(step) as out:
+            values = np.linspace(0, 1, 80, dtype=np.float32).reshape(40, 2)
+            values[3] = np.nan if step else 0
+            out.write(0, "fc", "Tanh", 0, values, "float32")
+    writer.close()
+    for name in ("a.json", "b.json"):
+        assert infoplane("analyze", "sick", "-e", "binning", "-j", "1", "-o", name).code == 0
+    assert timing("b.json")["cached"] == 2
+    assert without_cached("a.json") == without_cached("b.json")
