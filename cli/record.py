@@ -18,16 +18,33 @@ from infoplane.errors import InfoplaneError, TerminatedError
     "model_reference",
     required=True,
     type=Location(reference=True),
-    metavar="MODULE:CALLABLE",
-    help="Makes the model; also path/to/file.py:callable. This code is run.",
+    metavar="MODULE:CALLABLE|hf:CLASS|FILE.pt2",
+    help="Makes the model; also path/to/file.py:callable. This code is run. hf:AutoModel takes "
+    "config.json from the checkpoint.",
 )
 @click.option(
     "--checkpoints",
     multiple=True,
     required=True,
     type=Location(),
-    metavar="GLOB",
-    help="Checkpoint files; repeatable. Their steps order them.",
+    metavar="GLOB|FOLDER",
+    help="Checkpoint files or Hugging Face folders, or the folder of a training; repeatable.",
+)
+@click.option(
+    "--weights",
+    metavar="KEY",
+    help="Where the weights are in a checkpoint that holds several, e.g. ema.model.",
+)
+@click.option(
+    "--strict/--no-strict",
+    default=True,
+    show_default=True,
+    help="Refuse weights that do not all fit the model, or load what fits and list the rest.",
+)
+@click.option(
+    "--trust-model",
+    is_flag=True,
+    help="Load exported programs (.pt2). They are code: loading one can run anything.",
 )
 @click.option(
     "--data",
@@ -105,6 +122,9 @@ def record(
     said: Verbosity,
     model_reference: str,
     checkpoints: tuple[str, ...],
+    weights: str | None,
+    strict: bool,
+    trust_model: bool,
     data_reference: str,
     output: str,
     layers: tuple[str, ...],
@@ -132,12 +152,13 @@ def record(
         --layers 'fc*' --layers '!fc1' --samples 4096 -o runs/s0
     """
     from infoplane.recording.checkpoints import find_checkpoints
+    from infoplane.recording.models import load_model
+    from infoplane.recording.probes import load_probe
     from infoplane.recording.recorder import Recorder
-    from infoplane.recording.sources import load_model, load_probe
     from infoplane.recording.steps import record_checkpoints
 
     found = find_checkpoints(checkpoints, step_pattern)
-    model = load_model(model_reference)
+    model = load_model(model_reference, found[0].path, trust_model=trust_model)
     probe = load_probe(data_reference, samples, seed)
     provenance = {"model": model_reference, "data": data_reference}
     progress = Progress("record", len(found), "checkpoints", quiet=said.quiet)
@@ -159,7 +180,13 @@ def record(
             progress,
         ):
             for _ in record_checkpoints(
-                recorder, found, gradients=gradients, gradient_batch_size=gradient_batch_size
+                recorder,
+                found,
+                gradients=gradients,
+                gradient_batch_size=gradient_batch_size,
+                key=weights,
+                strict=strict,
+                trust_model=trust_model,
             ):
                 progress.advance()
     except KeyboardInterrupt as stop:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 
 from torch.nn.functional import cross_entropy
 
 from infoplane.errors import DataError
-from infoplane.recording.checkpoints import Checkpoint, load_into, load_weights
+from infoplane.recording.checkpoints import Checkpoint
+from infoplane.recording.fitting import Unmatched, load_into
 from infoplane.recording.recorder import Recorder
+from infoplane.recording.weights import load_weights
+
+log = logging.getLogger("infoplane")
 
 
 def record_checkpoints(
@@ -17,11 +23,16 @@ def record_checkpoints(
     *,
     gradients: bool = False,
     gradient_batch_size: int = 256,
+    key: str | None = None,
+    strict: bool = True,
+    trust_model: bool = False,
 ) -> Iterator[int]:
     """Load each checkpoint into the recorder's model and record it; yield the steps as recorded.
 
     With ``gradients``, statistics of the cross-entropy gradient over mini-batches of
-    ``gradient_batch_size`` probe samples are kept with each step.
+    ``gradient_batch_size`` probe samples are kept with each step. ``key``, ``trust_model`` and
+    ``strict`` say which weights are taken, as in ``load_weights`` and ``load_into``; names that
+    were left out are reported once.
 
     Raises
     ------
@@ -32,8 +43,9 @@ def record_checkpoints(
         If a checkpoint cannot be read.
     """
     seen: dict[int, Checkpoint] = {}
+    told = Unmatched()
     for checkpoint in checkpoints:
-        weights = load_weights(checkpoint.path)
+        weights = load_weights(checkpoint.path, key, trust_model=trust_model)
         step = checkpoint.step if checkpoint.step is not None else weights.step
         if step is None:
             raise DataError(
@@ -48,13 +60,19 @@ def record_checkpoints(
                 code="IP313",
             )
         seen[step] = checkpoint
-        load_into(recorder.model, weights, checkpoint.path)
+        left = load_into(recorder.model, weights, checkpoint.path, strict=strict)
+        if left and left != told:
+            log.warning("%s: not loaded: %s", checkpoint.path, left.listed(most=12))
+            told = left
         recorder.snapshot(
             step,
             metrics=weights.metrics,
             epoch=weights.epoch,
             gradients=cross_entropy if gradients else None,
             gradient_batch_size=gradient_batch_size,
-            provenance={"checkpoint": str(checkpoint.path)},
+            provenance={
+                "checkpoint": str(checkpoint.path),
+                **({"not_loaded": asdict(left)} if left else {}),
+            },
         )
         yield step
