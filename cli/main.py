@@ -35,6 +35,7 @@ _COMMANDS = {
     },
     "Gate": {
         "check": "Test results against rules; the gate of a CI.",
+        "validate": "Run estimators on data whose answer is known.",
     },
     "Look": {
         "estimators": "List estimators, their parameters and units.",

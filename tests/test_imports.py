@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from infoplane.cli.main import _COMMANDS
+
 ROOT = Path(__file__).parent.parent
 
 _NUMERIC = {"numerics", "records", "seeding", "errors"}
@@ -20,6 +22,7 @@ MAY_IMPORT = {
     "estimators": {"estimators", *_NUMERIC},
     "store": {"store", "records", "errors"},
     "recording": {"patterns", "recording", "store", "numerics", "records", "seeding", "errors"},
+    "validation": {"validation", "estimators", *_NUMERIC},
     "selection": {"store", "patterns", "records", "errors"},
     "cell_keys": {"store", "estimators", "records"},
     "cells": {"store", "estimators", "records", "seeding", "errors"},
@@ -98,18 +101,7 @@ def test_estimators_do_not_import_one_another():
 HELP = [
     [],
     ["--help"],
-    *(
-        [name, "--help"]
-        for name in (
-            "record",
-            "analyze",
-            "plot",
-            "check",
-            "estimators",
-            "config",
-            "demo",
-        )
-    ),
+    *([name, "--help"] for section in _COMMANDS.values() for name in section),
 ]
 
 

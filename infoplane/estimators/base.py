@@ -36,12 +36,24 @@ class Estimator(ABC):
         Changes whenever a number may change; part of the cache key.
     quantities : tuple of str
         Keys that ``estimate`` may return, out of ``records.QUANTITIES``.
+    shannon : bool
+        Whether ``ixt`` and ``ity`` are Shannon information; if not, ``infoplane validate`` asks
+        only for what is known of the estimator's own measure.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
     version: ClassVar[str] = "1"
     quantities: ClassVar[tuple[str, ...]]
+    shannon: ClassVar[bool] = True
+
+    @property
+    def reads_inputs(self) -> bool:
+        """Whether I(X;T) is measured between inputs and activations.
+
+        If not, the layer is taken for a function of the input, but for noise that it declares.
+        """
+        return False
 
     def parameters(self) -> dict[str, Any]:
         """Return the parameters as they are written to the results."""

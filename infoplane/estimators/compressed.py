@@ -143,6 +143,11 @@ class Compressed(Estimator):
         """All checkpoints of a layer for its basis; of the run for a noise that is not given."""
         return "layer" if isinstance(self.noise, int | float) else "run"
 
+    @property
+    def reads_inputs(self) -> bool:
+        """Whether I(X;T) is measured between inputs and activations."""
+        return self.mode in ("joint", "ksg")
+
     def prepare_run(self, run: RunData, rng: np.random.Generator) -> SharedByRun:
         """Return labels and the one size of noise of the run."""
         if isinstance(self.noise, int | float):

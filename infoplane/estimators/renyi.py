@@ -74,6 +74,7 @@ class MatrixRenyi(Estimator):
     name: ClassVar[str] = "renyi"
     title: ClassVar[str] = "matrix-based Renyi"
     quantities: ClassVar[tuple[str, ...]] = ("ixt", "ity")
+    shannon: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if not self.alpha > 0:

@@ -1,0 +1,1 @@
+"""Estimators on data whose answer is known, to tell how far each can be trusted."""

@@ -1,0 +1,184 @@
+"""Self-consistency: what must hold between the estimates of related data, whatever the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+
+from infoplane.records import Array
+from infoplane.validation.answers import labelled_layer
+from infoplane.validation.known_mi import normal_pair
+from infoplane.validation.problems import Problem
+
+_OF_LABELS = ("ity",)
+_EVERY = ("ity", "dse", "dsmi_y")
+
+Draw = Callable[[int, np.random.Generator], tuple[Problem, Problem]]
+
+
+@dataclass(frozen=True)
+class Relation:
+    """Two problems whose estimates must agree.
+
+    Parameters
+    ----------
+    name : str
+        How tables call it.
+    make : callable
+        From sample size and generator to the problem before and after the change.
+    quantities : tuple of str
+        Quantities that it is about.
+    share : float
+        Relative difference that passes, at least ``least`` bits.
+    least : float
+        Difference in bits that passes in any case.
+    factor : float
+        What the change multiplies the information by.
+    at_most : bool
+        Whether the estimate may also fall.
+    pairs : bool
+        Whether it is about estimators that look at pairs of inputs and activations.
+    shannon : bool
+        Whether it holds for Shannon information only.
+    quick : bool
+        Whether it belongs to the short list.
+    """
+
+    name: str
+    make: Draw
+    quantities: tuple[str, ...] = _OF_LABELS
+    share: float = 0.1
+    least: float = 0.05
+    factor: float = 1.0
+    at_most: bool = False
+    pairs: bool = False
+    shannon: bool = True
+    quick: bool = True
+
+    def allowed(self, expected: float, spread: float) -> float:
+        """Return the difference that passes between estimates of this joint half-width."""
+        if self.least == 0:
+            return 0.0
+        return max(self.share * abs(expected), self.least, spread)
+
+
+def _layer(n: int, rng: np.random.Generator) -> Problem:
+    return labelled_layer(n, rng, classes=3, units=4, distance=2.0)
+
+
+def _changed(
+    n: int, rng: np.random.Generator, change: Callable[[Array, np.random.Generator], Array]
+) -> tuple[Problem, Problem]:
+    before = _layer(n, rng)
+    return before, replace(before, activations=change(before.activations, rng))
+
+
+def _turned(layer: Array, rng: np.random.Generator) -> Array:
+    units = layer.shape[1]
+    return np.asarray(layer @ np.linalg.qr(rng.standard_normal((units, units)))[0])
+
+
+def _padded(layer: Array, rng: np.random.Generator) -> Array:
+    return np.hstack([layer, rng.standard_normal((len(layer), 10))])
+
+
+def _other_order(n: int, rng: np.random.Generator) -> tuple[Problem, Problem]:
+    before = _layer(n, rng)
+    order = rng.permutation(n)
+    assert before.labels is not None
+    after = replace(
+        before,
+        inputs=before.inputs[order],
+        activations=before.activations[order],
+        labels=before.labels[order],
+    )
+    return before, after
+
+
+def _merged_classes(n: int, rng: np.random.Generator) -> tuple[Problem, Problem]:
+    before = labelled_layer(n, rng, classes=4, units=4, distance=2.0)
+    assert before.labels is not None
+    return before, replace(before, labels=before.labels // 2)
+
+
+def _renamed_classes(n: int, rng: np.random.Generator) -> tuple[Problem, Problem]:
+    before = _layer(n, rng)
+    assert before.labels is not None
+    return before, replace(before, labels=7 - 3 * before.labels)
+
+
+def _half(n: int, rng: np.random.Generator) -> tuple[Problem, Problem]:
+    before = _layer(n, rng)
+    assert before.labels is not None
+    half = n // 2
+    return before, replace(
+        before,
+        inputs=before.inputs[:half],
+        activations=before.activations[:half],
+        labels=before.labels[:half],
+    )
+
+
+def _repeated(n: int, rng: np.random.Generator) -> tuple[Problem, Problem]:
+    before = _layer(n // 2, rng)
+    assert before.labels is not None
+    return before, replace(
+        before,
+        inputs=np.repeat(before.inputs, 2, axis=0),
+        activations=np.repeat(before.activations, 2, axis=0),
+        labels=np.repeat(before.labels, 2),
+    )
+
+
+def _two_copies(n: int, rng: np.random.Generator) -> tuple[Problem, Problem]:
+    labels = rng.integers(0, 2, size=(n, 2))
+    layer = 2.0 * labels + rng.standard_normal((n, 2))
+    inputs = rng.standard_normal((n, 3))
+    one = Problem(inputs, layer[:, :1], labels[:, 0])
+    return one, Problem(inputs, layer, 2 * labels[:, 0] + labels[:, 1])
+
+
+def _swapped(n: int, rng: np.random.Generator) -> tuple[Problem, Problem]:
+    pair = normal_pair(n, rng)
+    return Problem(pair.x, pair.y), Problem(pair.y, pair.x)
+
+
+def _noisier(n: int, rng: np.random.Generator, noise: float) -> tuple[Problem, Problem]:
+    x, draw = rng.standard_normal((n, 2)), rng.standard_normal((n, 2))
+    before, after = (Problem(x, x + s * draw, noise=s) for s in (noise, 2 * noise))
+    return before, after
+
+
+def _same(n: int, rng: np.random.Generator) -> tuple[Problem, Problem]:
+    before = _layer(n, rng)
+    return before, before
+
+
+def _by(change: Callable[[Array, np.random.Generator], Array]) -> Draw:
+    return partial(_changed, change=change)
+
+
+RELATIONS: tuple[Relation, ...] = (
+    Relation("same data, same seed", _same, _EVERY, share=0.0, least=0.0, shannon=False),
+    Relation("rows in another order", _other_order, _EVERY, shannon=False),
+    Relation("classes renamed", _renamed_classes, share=0.02, shannon=False),
+    Relation("units in another order", _by(lambda t, _: t[:, ::-1].copy()), share=0.02),
+    Relation("units shifted", _by(lambda t, _: t + 3.0), share=0.02),
+    Relation("layer x1000", _by(lambda t, _: 1000.0 * t), _EVERY, shannon=False),
+    Relation("layer rotated", _by(_turned)),
+    Relation("units bent monotonously", _by(lambda t, _: np.sinh(t))),
+    Relation("units repeated, squared", _by(lambda t, _: np.hstack([t, t**2]))),
+    Relation("10 units of noise added", _by(_padded)),
+    Relation("layer rounded to 16 bits", _by(lambda t, _: t.astype(np.float16))),
+    Relation("layer rounded to whole numbers", _by(lambda t, _: np.round(t)), at_most=True),
+    Relation("classes merged", _merged_classes, at_most=True),
+    Relation("half of the samples", _half),
+    Relation("every sample twice", _repeated),
+    Relation("two independent copies", _two_copies, factor=2.0),
+    Relation("noise doubled", partial(_noisier, noise=0.5), ("ixt",), at_most=True),
+    Relation("inputs and layer swapped", _swapped, ("ixt",), pairs=True),
+)
+"""All tests of self-consistency."""

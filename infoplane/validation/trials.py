@@ -1,0 +1,163 @@
+"""Put estimators to the known answers and to the tests of self-consistency."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from infoplane.errors import EstimationError, InfoplaneError, InputError
+from infoplane.estimators import estimator_id, estimator_names, parse_estimator
+from infoplane.estimators.base import Estimator
+from infoplane.records import Estimate
+from infoplane.seeding import generator
+from infoplane.validation.answers import ANSWERS
+from infoplane.validation.consistency import RELATIONS, Relation
+from infoplane.validation.findings import Finding, broken, judged, refused
+from infoplane.validation.problems import Case, Problem, ProblemRun, Resolution
+
+SAMPLES = {"quick": 1000, "full": 5000}
+FURTHER = {
+    "quick": ("compressed:mode=ksg",),
+    "full": ("compressed:mode=ksg", "compressed:mode=joint"),
+}
+"""What is tried beside every estimator at its defaults."""
+
+
+def chosen_estimators(specs: Sequence[str] = (), *, full: bool = False) -> list[Estimator]:
+    """Return the estimators to validate: those given, or all, plug-ins too."""
+    every = [*estimator_names(), *FURTHER["full" if full else "quick"]]
+    return [parse_estimator(spec) for spec in specs or every]
+
+
+def names_of_trials(estimator: Estimator, *, full: bool = False) -> list[str]:
+    """Return the cases and relations that are about something the estimator can know."""
+    return [
+        item.name
+        for item in (*ANSWERS, *RELATIONS)
+        if (full or item.quick)
+        and (estimator.reads_inputs or not item.pairs)
+        and (estimator.shannon or not (isinstance(item, Relation) and item.shannon))
+    ]
+
+
+def trial(estimator: Estimator, name: str, n: int, seed: int) -> list[Finding]:
+    """Return what an estimator finds on one draw of a case or relation, by quantity.
+
+    Parameters
+    ----------
+    estimator : Estimator
+        The estimator.
+    name : str
+        Of the case or relation.
+    n : int
+        Number of samples.
+    seed : int
+        Of the draw and of the estimator's streams.
+    """
+    found = next(item for item in (*ANSWERS, *RELATIONS) if item.name == name)
+    if isinstance(found, Case):
+        return list(_answered(estimator, found, n, seed))
+    return list(_related(estimator, found, n, seed))
+
+
+def estimate_problem(
+    estimator: Estimator, problem: Problem, seed: int, *key: object
+) -> Mapping[str, Estimate]:
+    """Return the estimates of one cell, computed as ``analyze`` computes them.
+
+    Raises
+    ------
+    Exception
+        What the estimator raises, but errors that ``analyze`` writes into a cell.
+    """
+    run = ProblemRun(problem)
+    streams = [generator(seed, *key, estimator_id(estimator), part) for part in range(3)]
+    try:
+        shared = estimator.prepare_run(run, streams[0])
+        prepared = estimator.prepare_layer(shared, run, run.layers[0], streams[1])
+        return estimator.estimate(prepared, run.activations(0, run.layers[0].name), streams[2])
+    except (EstimationError, InputError) as error:
+        failed = Estimate(None, flags=("failed",), diagnostics={"reason": str(error)})
+        return dict.fromkeys(estimator.quantities, failed)
+
+
+def truth_key(estimator: Estimator, quantity: str) -> str:
+    """Return under which name a problem keeps the truth about a quantity of an estimator."""
+    plain = quantity.partition("@")[0]
+    if estimator.shannon or plain not in ("ixt", "ity"):
+        return plain
+    return f"{plain}[{estimator.name}]"
+
+
+def _answered(estimator: Estimator, case: Case, n: int, seed: int) -> Iterator[Finding]:
+    problem = case.make(n, generator(seed, case.name))
+    name = estimator_id(estimator)
+    if not any(truth_key(estimator, key) in problem.truths for key in estimator.quantities):
+        return
+    start = time.process_time()
+    try:
+        found = estimate_problem(estimator, problem, seed, case.name)
+    except InfoplaneError:
+        raise
+    except Exception as error:  # noqa: BLE001  - one bad case must not cost the others
+        yield broken((name, case.name, "all"), error)
+        return
+    seconds = (time.process_time() - start) / max(1, len(found))
+    for key, estimate in found.items():
+        truth = problem.truths.get(truth_key(estimator, key))
+        if truth is None:
+            continue
+        where = (name, case.name, key)
+        if estimate.bits is None:
+            yield refused(where, estimate, seconds)
+            continue
+        if callable(truth):
+            truth = truth(Resolution.of_cell(estimator, found, key))
+        if truth is not None:
+            yield judged(where, truth, estimate, seconds=seconds)
+
+
+def _related(estimator: Estimator, relation: Relation, n: int, seed: int) -> Iterator[Finding]:
+    name = estimator_id(estimator)
+    if not any(key in relation.quantities for key in estimator.quantities):
+        return
+    start = time.process_time()
+    try:
+        before, after = (
+            estimate_problem(estimator, problem, seed, relation.name)
+            for problem in relation.make(n, generator(seed, relation.name))
+        )
+    except InfoplaneError:
+        raise
+    except Exception as error:  # noqa: BLE001
+        yield broken((name, relation.name, "all"), error)
+        return
+    seconds = (time.process_time() - start) / 2
+    for key in before.keys() & after.keys():
+        one, two = before[key], after[key]
+        if key.partition("@")[0] not in relation.quantities:
+            continue
+        where = (name, relation.name, key)
+        if one.bits is None or two.bits is None:
+            yield refused(where, one if one.bits is None else two, seconds)
+            continue
+        flags = tuple(dict.fromkeys((*one.flags, *two.flags)))
+        expected = relation.factor * one.bits
+        spread = math.hypot(relation.factor * _half_width(one), _half_width(two))
+        yield judged(
+            where,
+            expected,
+            replace(two, flags=flags, bound_low=None, bound_high=None),
+            allowed=relation.allowed(expected, spread),
+            one_sided=relation.at_most,
+            seconds=seconds,
+        )
+
+
+def _half_width(estimate: Estimate) -> float:
+    """Return half of the interval of an estimate, 0 for none and for bounds."""
+    if estimate.low is None or estimate.high is None or estimate.method == "bracket":
+        return 0.0
+    return (estimate.high - estimate.low) / 2
