@@ -71,11 +71,11 @@ def validate(
     from infoplane.cli.executors import processes
     from infoplane.cli.output import print_json
     from infoplane.cli.progress import Progress
+    from infoplane.estimators import estimator_id
     from infoplane.validation.findings import summary
     from infoplane.validation.trials import (
         SAMPLES,
         chosen_estimators,
-        estimator_id,
         names_of_trials,
         trial,
     )
@@ -128,7 +128,10 @@ def _text(findings: list[Finding], totals: dict[str, dict[str, Any]], *, wide: b
             if f.message and f.status in ("SILENT-FAIL", "ERROR")
         ]
         lines.append("")
-    count = lambda key: [str(total[key]) for total in totals.values()]  # noqa: E731
+
+    def count(key: str) -> list[str]:
+        return [str(total[key]) for total in totals.values()]
+
     lines += render(
         [
             Column("estimator", [printable(name) for name in totals]),

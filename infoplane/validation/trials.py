@@ -23,6 +23,7 @@ FURTHER = {
     "full": ("compressed:mode=ksg", "compressed:mode=joint"),
 }
 """What is tried beside every estimator at its defaults."""
+_ITEMS: tuple[Case | Relation, ...] = (*ANSWERS, *RELATIONS)
 
 
 def chosen_estimators(specs: Sequence[str] = (), *, full: bool = False) -> list[Estimator]:
@@ -35,7 +36,7 @@ def names_of_trials(estimator: Estimator, *, full: bool = False) -> list[str]:
     """Return the cases and relations that are about something the estimator can know."""
     return [
         item.name
-        for item in (*ANSWERS, *RELATIONS)
+        for item in _ITEMS
         if (full or item.quick)
         and (estimator.reads_inputs or not item.pairs)
         and (estimator.shannon or not (isinstance(item, Relation) and item.shannon))
@@ -56,7 +57,7 @@ def trial(estimator: Estimator, name: str, n: int, seed: int) -> list[Finding]:
     seed : int
         Of the draw and of the estimator's streams.
     """
-    found = next(item for item in (*ANSWERS, *RELATIONS) if item.name == name)
+    found = next(item for item in _ITEMS if item.name == name)
     if isinstance(found, Case):
         return list(_answered(estimator, found, n, seed))
     return list(_related(estimator, found, n, seed))

@@ -69,7 +69,9 @@ def rectified_information(correlation: float) -> float:
     The output is 0 half of the time, else it has a density.
     """
     spread = math.sqrt(1 - correlation**2)
-    normal = lambda z: math.exp(-0.5 * z * z) / math.sqrt(2 * math.pi)  # noqa: E731
+
+    def normal(z: float) -> float:
+        return math.exp(-0.5 * z * z) / math.sqrt(2 * math.pi)
 
     def of_input(x: float) -> float:
         mean = correlation * x
@@ -164,4 +166,6 @@ def rectified_label_information(means: FloatArray, noise: float) -> float:
         return float((values[used] * np.log2(values[used] / mean)).sum() / n)
 
     ends = [low, *([9 * noise] if noise else []), high]
-    return total + sum(quad(integrand, a, b, limit=200)[0] for a, b in itertools.pairwise(ends))
+    for a, b in itertools.pairwise(ends):
+        total += float(quad(integrand, a, b, limit=200)[0])
+    return total
