@@ -66,18 +66,16 @@ def validate(
         raise InputError(f"--jobs: expected a number of at least 1, got {jobs}")
     if samples is not None and samples < 100:
         raise InputError(f"--samples: expected a number of at least 100, got {samples}")
-    from concurrent.futures import as_completed
-
-    from infoplane.cli.executors import processes
+    from infoplane.cli.executors import Processes
     from infoplane.cli.output import print_json
     from infoplane.cli.progress import Progress
     from infoplane.estimators import estimator_id
     from infoplane.validation.findings import summary
     from infoplane.validation.trials import (
         SAMPLES,
+        all_trials,
         chosen_estimators,
         names_of_trials,
-        trial,
     )
 
     n = samples or SAMPLES["full" if full else "quick"]
@@ -86,13 +84,9 @@ def validate(
     found: dict[tuple[str, str], list[Finding]] = {}
     with Progress("validate", len(work), "trials", quiet=said.quiet) as progress:
         progress.begin(f"{n:,} samples, {jobs} processes")
-        with processes(jobs) as executor:
-            futures = {
-                executor.submit(trial, e, name, n, seed): (estimator_id(e), name)
-                for e, name in work
-            }
-            for future in as_completed(futures):
-                found[futures[future]] = future.result()
+        with Processes(jobs) as workers:
+            for key, new in all_trials(work, workers.executor, n, seed):
+                found[key] = new
                 progress.advance()
     findings = [f for e, name in work for f in found[estimator_id(e), name]]
     totals = summary(findings)

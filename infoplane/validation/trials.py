@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import BrokenExecutor, Executor, as_completed
 from dataclasses import replace
 
-from infoplane.errors import EstimationError, InfoplaneError, InputError
+from infoplane.errors import EstimationError, InfoplaneError, InputError, WorkerError
 from infoplane.estimators import estimator_id, estimator_names, parse_estimator
 from infoplane.estimators.base import Estimator
 from infoplane.records import Estimate
@@ -41,6 +42,29 @@ def names_of_trials(estimator: Estimator, *, full: bool = False) -> list[str]:
         and (estimator.reads_inputs or not item.pairs)
         and (estimator.shannon or not (isinstance(item, Relation) and item.shannon))
     ]
+
+
+def all_trials(
+    work: Iterable[tuple[Estimator, str]], executor: Executor, n: int, seed: int
+) -> Iterator[tuple[tuple[str, str], list[Finding]]]:
+    """Yield the findings of each pair of estimator and name of a trial, as they finish.
+
+    Raises
+    ------
+    WorkerError
+        If a worker process died.
+    """
+    try:
+        pending = {
+            executor.submit(trial, estimator, name, n, seed): (estimator_id(estimator), name)
+            for estimator, name in work
+        }
+        for future in as_completed(pending):
+            yield pending[future], future.result()
+    except BrokenExecutor as error:
+        raise WorkerError(
+            "a worker process died, perhaps for want of memory", hint="use fewer processes (-j 1)"
+        ) from error
 
 
 def trial(estimator: Estimator, name: str, n: int, seed: int) -> list[Finding]:
