@@ -30,7 +30,8 @@ from infoplane.numerics.gradients import gradient_transition
 from infoplane.phases import find_phases
 from infoplane.records import Estimate, IntArray, LayerInfo, plain
 from infoplane.store.results import SCHEMA
-from infoplane.store.run import Run, StepInfo
+from infoplane.store.run import Run
+from infoplane.store.step_info import StepInfo
 
 log = logging.getLogger("infoplane")
 

@@ -16,7 +16,7 @@ from infoplane.recording.layers import Layer, why_silent
 from infoplane.recording.messages import one_line
 from infoplane.recording.outputs import Address, as_tensor, not_storable, to_array
 from infoplane.records import ProbeSet
-from infoplane.store.run_writer import StepWriter
+from infoplane.store.step_writer import StepWriter
 
 log = logging.getLogger("infoplane")
 

@@ -31,7 +31,8 @@ from infoplane.recording.passes import ProbePasses, sample_axes
 from infoplane.recording.values import finite_epoch, json_values, number, whole_step
 from infoplane.recording.wrappers import unwrapped
 from infoplane.records import Array, ProbeSet
-from infoplane.store.run_writer import RunWriter, StepWriter
+from infoplane.store.run_writer import RunWriter
+from infoplane.store.step_writer import StepWriter
 
 log = logging.getLogger("infoplane")
 
@@ -264,10 +265,7 @@ class Recorder:
 
 def _shapes(writer: StepWriter) -> dict[str, _Shape]:
     """Return shape of a sample and dtype of every layer of a step."""
-    return {
-        layer.name: (tuple(layer.dataset.shape[1:]), str(layer.dataset.dtype))
-        for layer in writer.layers.values()
-    }
+    return {layer.name: (layer.shape[1:], str(layer.dtype)) for layer in writer.layers.values()}
 
 
 def _described(found: _Shape | None) -> str:

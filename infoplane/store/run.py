@@ -1,29 +1,27 @@
-"""A run: the activations of a fixed probe set at every checkpoint, as a folder.
+"""A run: the activations of a fixed probe set at every checkpoint, as a folder or as one file.
 
 ::
 
-    RUN/
-      manifest.json                 format, version, provenance
-      probe.h5                      /inputs, /labels
-      steps/step_000000001200.h5    one file per training step
-        attributes                  format, version, step, complete
-        /meta                       one JSON text in UTF-8: layers, metrics, provenance
-        /layers/L0000/act           (n_samples, ...), contiguous, in the model's dtype
+    RUN/                                         RUN.h5, made of it by ``pack``
+      manifest.json                              /manifest
+      probe.h5                                   /probe
+        /inputs, /labels                           /inputs, /labels
+      steps/step_000000001200.h5                 /steps/step_000000001200
+        /layers/L0000/act   (n_samples, ...)       /layers/L0000/act
+        /meta               one JSON text          /meta
 
 A step file is written under a temporary name and renamed when it is complete, so a step that can be
-seen can be read. Layer names stand in the metadata, never in HDF5 paths. The layout is specified in
-``docs/run-format.md``.
+seen can be read, and a reader never waits for a writer. Layer names stand in the metadata, never in
+HDF5 paths. The layout is specified in ``docs/run-format.md``.
 """
 
 from __future__ import annotations
 
 import hashlib
 import itertools
-import json
-import re
-import stat
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -33,26 +31,13 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from infoplane.errors import DataError, InfoplaneError, InputError, NotFoundError, RunFileError
+from infoplane.errors import DataError, InputError, NotFoundError, RunFileError
 from infoplane.records import Array, LayerInfo, ProbeSet
+from infoplane.store.hdf5 import check_regular, has_link, json_object, mapped, opened, reading
+from infoplane.store.layout import MOST_TEXT, activations_name, check_format, step_name, step_of
+from infoplane.store.step_info import StepInfo, read_step
 
-FORMAT = "infoplane.recording"
-VERSION = 1
-
-_STEP_FILE = re.compile(r"step_(\d{12,19})\.h5")
-
-
-@dataclass(frozen=True)
-class StepInfo:
-    """What a step file says of itself."""
-
-    step: int
-    layers: tuple[LayerInfo, ...]
-    metrics: Mapping[str, float]
-    epoch: float | None
-    checksums: tuple[int, ...]  # crc32 of each layer's bytes
-    nonfinite: tuple[int, ...]  # number of NaN and inf in each layer
-    gradients: Mapping[str, Mapping[str, float]]  # by layer: mean_norm, spread, weight_norm, ...
+_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
 @dataclass(frozen=True)
@@ -62,15 +47,15 @@ class Run:
     Parameters
     ----------
     path : Path
-        Folder of the run.
+        Folder of the run, or the file that ``pack`` made of it.
     dropped : tuple of int, default ()
         Samples that are left out of everything, by their row.
 
     Raises
     ------
     RunFileError
-        From every member, if the folder is no run, or a file of it is damaged, foreign or of
-        another format version. The message names the file.
+        From every member, if there is no run, or a file of it is damaged, foreign or of another
+        format version. The message names the file.
     """
 
     path: Path
@@ -88,41 +73,66 @@ class Run:
         return str(self.manifest.get("run") or self.path.resolve().name)
 
     @cached_property
-    def manifest(self) -> dict[str, Any]:
-        """Content of ``manifest.json``."""
-        path = self.path / "manifest.json"
+    def packed(self) -> bool:
+        """Whether the run is one file.
+
+        Raises
+        ------
+        RunFileError
+            If there is nothing, or neither a run folder nor an HDF5 file.
+        """
         if not self.path.exists():
             raise RunFileError(
                 f"{self.path}: no such run",
                 hint="a run is the folder that 'infoplane record -o' wrote",
                 code="IP303",
             )
+        if self.path.is_dir():
+            return False
+        check_regular(self.path)
+        with reading(str(self.path)), self.path.open("rb") as file:
+            if file.read(8) == _SIGNATURE:
+                return True
+        raise RunFileError(
+            f"{self.path}: expected a run folder, or a run packed into one HDF5 file",
+            hint="a run is a folder that 'infoplane record' wrote",
+            code="IP303",
+        )
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        """What the run says of itself: its name, group, seed, settings, provenance."""
+        text, path = self.manifest_text, self.path if self.packed else self.path / "manifest.json"
+        manifest = json_object(text, str(path))
+        check_format(manifest.get("format"), manifest.get("version"), path)
+        if not isinstance(manifest.get("probe"), dict):
+            raise RunFileError(f"{path}: expected an object under 'probe'")
+        return manifest
+
+    @property
+    def manifest_text(self) -> bytes:
+        """The bytes of the manifest."""
+        if self.packed:
+            with opened(self.path) as file:
+                return bytes(mapped(file, "manifest", self.path)[:MOST_TEXT])
+        path = self.path / "manifest.json"
         if not path.is_file():
             raise RunFileError(
                 f"{self.path}: expected a run folder with manifest.json, found none",
                 hint="a run is a folder that 'infoplane record' wrote",
                 code="IP303",
             )
-        try:
-            manifest = json.loads(path.read_text(encoding="utf-8"))
-        except (ValueError, OSError) as error:
-            raise RunFileError(f"{path}: not readable as JSON ({error})") from error
-        if not isinstance(manifest, dict):
-            raise RunFileError(f"{path}: expected a JSON object, got {type(manifest).__name__}")
-        _check_format(manifest.get("format"), manifest.get("version"), path)
-        if not isinstance(manifest.get("probe"), dict):
-            raise RunFileError(f"{path}: expected an object under 'probe'")
-        return manifest
+        with reading(str(path)), path.open("rb") as text:
+            return text.read(MOST_TEXT + 1)
 
     @cached_property
     def probe(self) -> ProbeSet:
         """The probe set."""
-        self.manifest  # noqa: B018  - its checks come first
-        path = self.path / "probe.h5"
-        with _opened(path) as file:
-            names = set(file)
-            inputs = np.array(_mapped(file, "inputs", path))
-            labels = np.array(_mapped(file, "labels", path)) if "labels" in names else None
+        with self._probe_file() as (file, prefix, path):
+            inputs = np.array(mapped(file, f"{prefix}inputs", path))
+            labels = None
+            if has_link(file[prefix or "/"], "labels"):
+                labels = np.array(mapped(file, f"{prefix}labels", path))
         if self.dropped:
             inputs = np.delete(inputs, self.dropped, axis=0)
             labels = None if labels is None else np.delete(labels, self.dropped)
@@ -144,17 +154,23 @@ class Run:
     @cached_property
     def n_samples(self) -> int:
         """Number of samples in the files; the probe set is not read for it."""
-        self.manifest  # noqa: B018
-        path = self.path / "probe.h5"
-        with _opened(path) as file:
-            return len(_mapped(file, "inputs", path))
+        with self._probe_file() as (file, prefix, path):
+            return len(mapped(file, f"{prefix}inputs", path))
 
     @cached_property
     def steps(self) -> tuple[int, ...]:
         """Recorded steps, ascending; only complete ones exist."""
-        self.manifest  # noqa: B018
-        names = (entry.name for entry in (self.path / "steps").glob("step_*.h5"))
-        return tuple(sorted(int(m[1]) for m in map(_STEP_FILE.fullmatch, names) if m))
+        self.manifest  # noqa: B018  - its checks come first
+        if self.packed:
+            with opened(self.path) as file:
+                index = mapped(file, "steps/index", self.path)
+                with reading(f"{self.path}: index of steps"):
+                    if index.ndim != 1 or index.min(initial=0) < 0 or (np.diff(index) <= 0).any():
+                        raise RunFileError(f"{self.path}: expected an index of ascending steps")
+                    return tuple(index.tolist())
+        with reading(str(self.path)):
+            names = [entry.stem for entry in (self.path / "steps").glob("step_*.h5")]
+        return tuple(sorted(step for name in names if (step := step_of(name)) is not None))
 
     @cached_property
     def layers(self) -> tuple[LayerInfo, ...]:
@@ -164,8 +180,8 @@ class Run:
         return self.step_info(self.steps[0]).layers
 
     def step_file(self, step: int) -> Path:
-        """Return the path of a step's file."""
-        return self.path / "steps" / f"step_{step:012d}.h5"
+        """Return the path of the file that holds a step."""
+        return self.path if self.packed else self.path / "steps" / f"{step_name(step)}.h5"
 
     def step_info(self, step: int) -> StepInfo:
         """Return the metadata of a step.
@@ -180,9 +196,10 @@ class Run:
                 f"{self.path}: no step {step}; it has {_listed(self.steps)}", code="IP402"
             )
         if step not in self._step_infos:
-            path = self.step_file(step)
-            with _opened(path) as file:
-                self._step_infos[step] = _step_info(file, path, step, self.n_samples)
+            with self._step(step) as (file, prefix, path):
+                self._step_infos[step] = read_step(
+                    file, prefix, path, step, self.n_samples, self._remedy
+                )
         return self._step_infos[step]
 
     @cached_property
@@ -218,23 +235,40 @@ class Run:
         The array is a read-only memory map of the file. With ``verify`` its bytes are compared with
         the checksum that was recorded.
         """
-        index = self.layer(layer).index
-        path = self.step_file(step)
-        with _opened(path) as file:
-            found = _mapped(file, f"layers/L{index:04d}/act", path)
-        if len(found) != self.n_samples:
-            raise RunFileError(
-                f"{path}: expected {self.n_samples} samples of layer {layer!r}, found {len(found)}"
-            )
-        if verify and zlib.crc32(found.data) != self.step_info(step).checksums[index]:
-            raise RunFileError(
-                f"{path}: layer {layer!r} does not match its checksum: the data was changed or "
-                "damaged after recording",
-                hint="delete the file to use the other steps, or record that step again",
-                code="IP307",
-            )
+        found = self.stored(step, self.layer(layer), verify=verify)
         found = found.reshape(len(found), -1)
         return np.delete(found, self.dropped, axis=0) if self.dropped else found
+
+    def stored(self, step: int, layer: LayerInfo, *, verify: bool = False) -> Array:
+        """Return the activations (n_samples, ...) of a layer as they are in the file."""
+        with self._step(step) as (file, prefix, path):
+            found = mapped(file, prefix + activations_name(layer.index), path, self._remedy)
+        shape = (self.n_samples, *layer.shape)
+        if found.shape != shape or str(found.dtype) != layer.dtype:
+            raise RunFileError(
+                f"{path}: step {step}, layer {layer.name!r}: expected shape {shape} of "
+                f"{layer.dtype}, found {found.shape} of {found.dtype}",
+                hint=self._remedy,
+            )
+        if verify and zlib.crc32(found.data) != self.step_info(step).checksums[layer.index]:
+            where = f"step {step}, " if self.packed else ""
+            raise RunFileError(
+                f"{path}: {where}layer {layer.name!r} does not match its checksum: the data was "
+                "changed or damaged after recording",
+                hint=self._remedy,
+                code="IP307",
+            )
+        return found
+
+    def datasets(self, step: int, *, verify: bool = False) -> dict[str, Array]:
+        """Return everything that is stored of a step, by name of the dataset."""
+        info = self.step_info(step)
+        found = {
+            activations_name(layer.index): self.stored(step, layer, verify=verify)
+            for layer in info.layers
+        }
+        with self._step(step) as (file, prefix, path):
+            return {**found, "meta": mapped(file, f"{prefix}meta", path, self._remedy)}
 
     def without_nonfinite(self, layers: Sequence[str], steps: Sequence[int]) -> Run:
         """Return the run without the samples that hold NaN or inf in these layers and steps."""
@@ -246,6 +280,29 @@ class Run:
                     found = Run(self.path).activations(step, layer)
                     bad |= ~np.isfinite(found).all(axis=1)
         return Run(self.path, tuple(np.flatnonzero(bad).tolist()))
+
+    @property
+    def _remedy(self) -> str:
+        return (
+            "pack the run again"
+            if self.packed
+            else "delete the file to use the other steps, or record that step again"
+        )
+
+    @contextmanager
+    def _probe_file(self) -> Iterator[tuple[h5py.File, str, Path]]:
+        self.manifest  # noqa: B018  - its checks come first
+        path = self.path if self.packed else self.path / "probe.h5"
+        hint = "pack the run again" if self.packed else "record the run again"
+        with opened(path, hint) as file, reading(str(path), hint):
+            yield file, "probe/" if self.packed else "", path
+
+    @contextmanager
+    def _step(self, step: int) -> Iterator[tuple[h5py.File, str, Path]]:
+        """Open the file that holds a step; the names of its datasets begin with the text."""
+        path = self.step_file(step)
+        with opened(path, self._remedy) as file:
+            yield file, f"steps/{step_name(step)}/" if self.packed else "", path
 
     def check(self) -> None:
         """Open every step and compare the layers.
@@ -275,6 +332,16 @@ class Run:
         return "sha256:" + digest.hexdigest()
 
 
+def probe_sha256(probe: ProbeSet) -> str:
+    """Return the SHA-256 of inputs and labels, their dtypes and shapes, in hexadecimal."""
+    digest = hashlib.sha256()
+    for array in (probe.inputs, probe.labels):
+        if array is not None:
+            digest.update(f"{array.dtype}{array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).data if array.size else b"")
+    return digest.hexdigest()
+
+
 def _first_difference(expected: tuple[LayerInfo, ...], found: tuple[LayerInfo, ...]) -> str:
     for one, other in itertools.zip_longest(expected, found):
         if one != other:
@@ -284,122 +351,6 @@ def _first_difference(expected: tuple[LayerInfo, ...], found: tuple[LayerInfo, .
             ]
             return f"{texts[0]}, found {texts[1]}"
     return "the same"
-
-
-def _check_format(name: object, version: object, path: Path) -> None:
-    if name != FORMAT:
-        raise RunFileError(f"{path}: expected format {FORMAT!r}, found {name!r}", code="IP303")
-    if type(version) is bool or version != VERSION or not isinstance(version, (int, np.integer)):
-        raise RunFileError(
-            f"{path}: expected format version {VERSION}, found {version!r}",
-            hint="it was written by another release of infoplane: record again, or use that one",
-            code="IP304",
-        )
-
-
-def _opened(path: Path) -> h5py.File:
-    """Open an HDF5 file for reading, whatever is wrong with it told in one line."""
-    try:
-        status = path.stat()
-    except OSError as error:
-        raise RunFileError(f"{path}: cannot be read ({error.strerror})", code="IP303") from error
-    if not stat.S_ISREG(status.st_mode):
-        raise RunFileError(f"{path}: expected a regular file", code="IP303")
-    try:
-        return h5py.File(path, "r", locking="best-effort")
-    except (OSError, RuntimeError) as error:
-        truncated = re.search(r"eof = (\d+).*?stored_eof = (\d+)", str(error))
-        what = f"has {status.st_size:,} bytes"
-        if truncated:
-            what = f"truncated: {int(truncated[1]):,} of {int(truncated[2]):,} bytes"
-        raise RunFileError(
-            f"{path}: not a complete HDF5 file ({what})",
-            hint="record the run again"
-            if path.name == "probe.h5"
-            else "delete the file to use the other steps, or record that step again",
-        ) from error
-
-
-def _step_info(file: h5py.File, path: Path, step: int, n_samples: int) -> StepInfo:
-    attributes = {}
-    try:
-        for key in ("format", "version", "step", "complete"):
-            attributes[key] = file.attrs.get(key)
-        _check_format(attributes["format"], attributes["version"], path)
-        if not attributes["complete"]:
-            raise RunFileError(f"{path}: the step is not complete")
-        if int(attributes["step"]) != step:
-            raise RunFileError(
-                f"{path}: expected step {step} by its name, found step {attributes['step']}"
-            )
-        meta = json.loads(bytes(_mapped(file, "meta", path)))
-        layers = tuple(
-            LayerInfo(
-                name=str(layer["name"]),
-                index=index,
-                type=str(layer["module_type"]),
-                shape=tuple(map(int, layer["shape"])),
-                dtype=str(layer["dtype"]),
-                reduction=str(layer["reduction"]),
-                noise=None if layer["noise"] is None else float(layer["noise"]),
-            )
-            for index, layer in enumerate(meta["layers"])
-        )
-        if meta["n_samples"] != n_samples:
-            raise RunFileError(
-                f"{path}: expected {n_samples} samples as in probe.h5, found {meta['n_samples']}"
-            )
-        return StepInfo(
-            step=step,
-            layers=layers,
-            metrics={str(k): float(v) for k, v in meta["metrics"].items() if v is not None},
-            epoch=None if meta["epoch"] is None else float(meta["epoch"]),
-            checksums=tuple(int(layer["crc32"]) for layer in meta["layers"]),
-            nonfinite=tuple(int(layer["n_nonfinite"]) for layer in meta["layers"]),
-            gradients={
-                str(name): {str(key): float(value) for key, value in found.items()}
-                for name, found in meta.get("gradients", {}).items()
-            },
-        )
-    except InfoplaneError:
-        raise
-    except (KeyError, TypeError, ValueError, AttributeError, OSError, RuntimeError) as error:
-        raise RunFileError(
-            f"{path}: damaged metadata ({type(error).__name__}: {error})",
-            hint="delete the file to use the other steps, or record that step again",
-        ) from error
-
-
-def _mapped(file: h5py.File, name: str, path: Path) -> Array:
-    """Return a dataset as a read-only memory map.
-
-    The path is followed link by link: nothing outside the file is ever read. Only what the format
-    writes is accepted: plain numbers, contiguous, inside the file.
-    """
-    where = f"{path}: dataset {name!r}"
-    try:
-        node: Any = file
-        for part in name.split("/"):
-            if not isinstance(node, h5py.Group) or part not in node:
-                raise RunFileError(f"{where} is missing")
-            if not isinstance(node.get(part, getlink=True), h5py.HardLink):
-                raise RunFileError(f"{where} is a link, expected data in the file itself")
-            node = node[part]
-        if not isinstance(node, h5py.Dataset) or node.is_virtual or node.external:
-            raise RunFileError(f"{where}: expected plain data in the file itself")
-        if node.dtype.kind not in "fiub" or not node.dtype.isnative:
-            raise RunFileError(f"{where}: expected numbers, found dtype {node.dtype}")
-        offset = node.id.get_offset()
-        if node.chunks is not None or offset is None or node.shape is None:
-            raise RunFileError(f"{where}: expected contiguous data")
-        if offset + node.nbytes > path.stat().st_size:
-            raise RunFileError(f"{where}: extends beyond the end of the file")
-        shape, dtype = node.shape, node.dtype
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
-        if isinstance(error, RunFileError):
-            raise
-        raise RunFileError(f"{where} cannot be read ({error})") from error
-    return np.memmap(path, mode="r", dtype=dtype, shape=shape, offset=offset)
 
 
 def _listed(items: Any, most: int = 12) -> str:

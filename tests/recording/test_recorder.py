@@ -419,7 +419,7 @@ def test_full_disk_is_not_blamed_on_the_model(tmp_path, probe, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with Recorder(small_net(), probe, tmp_path / "r") as recorder:
-        monkeypatch.setattr("infoplane.store.run_writer._contiguous", full)
+        monkeypatch.setattr("infoplane.store.step_writer.reserve", full)
         with pytest.raises(RunFileError, match="No space left on device") as error:
             recorder.snapshot(0)
     assert "model failed" not in str(error.value)

@@ -1,0 +1,82 @@
+"""What a step says of itself: its layers, their checksums, metrics and provenance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+from infoplane.errors import RunFileError
+from infoplane.records import LayerInfo
+from infoplane.store.hdf5 import json_object, mapped, reading
+from infoplane.store.layout import check_format
+
+
+@dataclass(frozen=True)
+class StepInfo:
+    """What a step file says of itself."""
+
+    step: int
+    layers: tuple[LayerInfo, ...]
+    metrics: Mapping[str, float]
+    epoch: float | None
+    checksums: tuple[int, ...]  # crc32 of each layer's bytes
+    nonfinite: tuple[int, ...]  # number of NaN and inf in each layer
+    gradients: Mapping[str, Mapping[str, float]]  # by layer: mean_norm, spread, weight_norm, ...
+    provenance: Mapping[str, Any]
+
+
+def read_step(
+    file: h5py.File, prefix: str, path: Path, step: int, n_samples: int, hint: str
+) -> StepInfo:
+    """Read the metadata of a step that stands under ``prefix`` in an open file.
+
+    Raises
+    ------
+    RunFileError
+        If it is damaged, of another version, or of another step or number of samples.
+    """
+    meta = json_object(mapped(file, f"{prefix}meta", path, hint), f"{path}: metadata", hint)
+    check_format(meta.get("format"), meta.get("version"), path)
+    with reading(f"{path}: metadata", hint):
+        if meta["step"] != step:
+            raise RunFileError(
+                f"{path}: expected step {step} by its name, found step {meta['step']!r}", hint=hint
+            )
+        if meta["n_samples"] != n_samples:
+            raise RunFileError(
+                f"{path}: expected {n_samples} samples as in the probe set, found "
+                f"{meta['n_samples']!r}",
+                hint=hint,
+            )
+        layers = tuple(_layer(index, layer) for index, layer in enumerate(meta["layers"]))
+        if len({layer.name for layer in layers}) < len(layers) or not layers:
+            raise RunFileError(f"{path}: expected layers of different names", hint=hint)
+        return StepInfo(
+            step=step,
+            layers=layers,
+            metrics={str(k): float(v) for k, v in meta["metrics"].items() if v is not None},
+            epoch=None if meta["epoch"] is None else float(meta["epoch"]),
+            checksums=tuple(int(layer["crc32"]) for layer in meta["layers"]),
+            nonfinite=tuple(int(layer["n_nonfinite"]) for layer in meta["layers"]),
+            gradients={
+                str(name): {str(key): float(value) for key, value in found.items()}
+                for name, found in meta["gradients"].items()
+            },
+            provenance=dict(meta["provenance"]),
+        )
+
+
+def _layer(index: int, layer: Mapping[str, Any]) -> LayerInfo:
+    return LayerInfo(
+        name=str(layer["name"]),
+        index=index,
+        type=str(layer["module_type"]),
+        shape=tuple(map(int, layer["shape"])),
+        dtype=str(layer["dtype"]),
+        reduction=str(layer["reduction"]),
+        noise=None if layer["noise"] is None else float(layer["noise"]),
+    )

@@ -1,0 +1,299 @@
+"""Write one step of a run: its layers, batch by batch, straight to their place in the file.
+
+Every step of a run has the same layers, so every step file has the same structure around its
+numbers. HDF5 lays it out once; after that a step is made by writing bytes at known offsets.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from infoplane.errors import RunFileError
+from infoplane.records import Array
+from infoplane.store.hdf5 import Outline, Spec, lay_out, n_bytes, reserve, write_at, writing
+from infoplane.store.layout import FORMAT, VERSION, activations_name
+
+_BLOCK = 1 << 16  # values; checksum, statistics and write find them in the processor's cache
+_TEXT = 4096  # bytes; the metadata is padded to a multiple
+
+
+@dataclass(frozen=True)
+class _Structure:
+    """What HDF5 writes around the data of a file."""
+
+    size: int
+    offsets: tuple[int, ...]  # of the layers, and of the metadata
+    around: tuple[tuple[int, bytes], ...]  # the bytes at an offset that belong to no dataset
+
+
+@dataclass
+class StepLayout:
+    """Where the layers stand in the step files of a run.
+
+    Parameters
+    ----------
+    n_samples : int
+        Rows of every layer.
+    scratch : Path
+        Name of a file that exists only while HDF5 lays out the structure.
+    layers : tuple of (shape, dtype), optional
+        Of every layer of the run's steps, once known.
+    """
+
+    n_samples: int
+    scratch: Path
+    layers: tuple[Spec, ...] | None = None
+    _found: dict[object, _Structure] = field(default_factory=dict)
+
+    def structure(self, layers: tuple[Spec, ...], n_text: int = _TEXT) -> _Structure:
+        """Return the structure of a step file with ``n_text`` bytes of metadata."""
+        if (layers, n_text) not in self._found:
+            self._found[layers, n_text] = self._laid_out(layers, n_text)
+        return self._found[layers, n_text]
+
+    def _laid_out(self, layers: tuple[Spec, ...], n_text: int) -> _Structure:
+        specs = {activations_name(index): spec for index, spec in enumerate(layers)}
+        specs["meta"] = ((n_text,), np.dtype(np.uint8))
+        sizes = map(n_bytes, specs.values())
+        self.scratch.unlink(missing_ok=True)
+        try:
+            offsets = lay_out(self.scratch, specs)
+            size = self.scratch.stat().st_size
+            around, end = [], 0
+            with self.scratch.open("rb") as file:
+                for offset, length in [*sorted(zip(offsets, sizes, strict=True)), (size, 0)]:
+                    file.seek(end)
+                    if offset > end:
+                        around.append((end, file.read(offset - end)))
+                    end = offset + length
+        finally:
+            self.scratch.unlink(missing_ok=True)
+        return _Structure(size, tuple(offsets), tuple(around))
+
+
+@dataclass
+class _Layer:
+    """One layer of the step being written."""
+
+    name: str
+    module_type: str
+    index: int
+    shape: tuple[int, ...]  # (n_samples, ...)
+    dtype: np.dtype[Any]
+    source_dtype: str
+    rows: int = 0
+    crc32: int = 0
+    n_nonfinite: int = 0
+    n_zero: int = 0
+    low: float | None = None
+    high: float | None = None
+    noise: float | None = None
+    reduction: str = "none"
+    details: dict[str, Any] = field(default_factory=dict)  # further JSON values
+
+    @property
+    def spec(self) -> Spec:
+        """Shape and dtype of the dataset."""
+        return self.shape, self.dtype
+
+    def count(self, values: Array) -> None:
+        """Keep checksum, range, zeros and non-finite values up to date with these (n,) values."""
+        self.crc32 = zlib.crc32(values.data, self.crc32)
+        self.n_zero += int(np.count_nonzero(values == 0))
+        low, high = values.min(), values.max()
+        if not (np.isfinite(low) and np.isfinite(high)):
+            finite = values[np.isfinite(values)]
+            self.n_nonfinite += len(values) - len(finite)
+            if not len(finite):
+                return
+            low, high = finite.min(), finite.max()
+        self.low = float(low) if self.low is None else min(self.low, float(low))
+        self.high = float(high) if self.high is None else max(self.high, float(high))
+
+    def metadata(self) -> dict[str, Any]:
+        """Return what the step file says about the layer."""
+        return {
+            "name": self.name,
+            "module_type": self.module_type,
+            "shape": list(self.shape[1:]),
+            "dtype": str(self.dtype),
+            "source_dtype": self.source_dtype,
+            "reduction": self.reduction,
+            "noise": self.noise,
+            "crc32": self.crc32,
+            "n_nonfinite": self.n_nonfinite,
+            "n_zero": self.n_zero,
+            "min": self.low,
+            "max": self.high,
+            **self.details,
+        }
+
+
+@dataclass
+class StepWriter:
+    """Writes one step; visible under its final name only after the ``with`` block succeeded.
+
+    The first step of a run has its space reserved layer by layer, during the first batch; every
+    later one before it begins.
+    """
+
+    path: Path
+    step: int
+    layout: StepLayout
+    before_commit: Callable[[], None] = lambda: None
+    metrics: dict[str, float] = field(default_factory=dict)
+    epoch: float | None = None
+    provenance: dict[str, Any] = field(default_factory=dict)
+    gradients: dict[str, dict[str, float | int]] = field(default_factory=dict)
+    layers: dict[object, _Layer] = field(default_factory=dict)
+
+    def __enter__(self) -> StepWriter:
+        self._temporary = self.path.with_suffix(".h5.tmp")
+        self._outline: Outline | None = None  # of the first step
+        self._offsets: list[int] = []
+        self._unlike: _Layer | None = None  # the first layer that is not as in the other steps
+        with writing(self.path):
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+            self._file = os.open(self._temporary, flags, 0o666)
+            try:
+                if self.layout.layers is None:
+                    self._outline = Outline(self.layout.scratch)
+                else:
+                    structure = self.layout.structure(self.layout.layers)
+                    self._offsets += structure.offsets
+                    reserve(self._file, structure.size)
+            except BaseException:
+                self._discard()
+                raise
+        return self
+
+    def write(
+        self, key: object, name: str, module_type: str, row: int, batch: Array, source_dtype: str
+    ) -> None:
+        """Append a batch (n, ...) of the layer ``key``, whose rows start at ``row``.
+
+        The bytes are in the file when this returns, so later changes of ``batch`` do no harm.
+        """
+        layer = self.layers.get(key)
+        if layer is None:
+            shape = (self.layout.n_samples, *batch.shape[1:])
+            layer = _Layer(name, module_type, len(self.layers), shape, batch.dtype, source_dtype)
+            self.layers[key] = layer
+            self._place(layer)
+        if row != layer.rows or batch.shape[1:] != layer.shape[1:]:
+            raise RunFileError(
+                f"layer {layer.name!r}: expected rows from {layer.rows} of shape "
+                f"{layer.shape[1:]}, got rows from {row} of shape {batch.shape[1:]}"
+            )
+        if batch.size and self._unlike is None:
+            self._put(layer, np.ascontiguousarray(batch))
+        layer.rows += len(batch)
+
+    def _place(self, layer: _Layer) -> None:
+        """Find the place of a layer, or notice that the other steps do not have it there."""
+        if self._outline is not None:
+            with writing(self.path):
+                name = activations_name(layer.index)
+                self._offsets.append(self._outline.add(name, layer.spec))
+                reserve(self._file, self._offsets[-1] + n_bytes(layer.spec))
+        elif self._unlike is None:
+            expected = self.layout.layers or ()
+            if layer.index >= len(expected) or expected[layer.index] != layer.spec:
+                self._unlike = layer
+
+    def _put(self, layer: _Layer, batch: Array) -> None:
+        """Write a contiguous batch to its place, block by block."""
+        values = batch.reshape(-1)
+        start = self._offsets[layer.index] + layer.rows * (values.nbytes // len(batch))
+        with writing(self.path):
+            for first in range(0, len(values), _BLOCK):
+                block = values[first : first + _BLOCK]
+                layer.count(block)
+                write_at(self._file, block.data, start + first * values.itemsize)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        complete = False
+        try:
+            if kind is None:
+                self._finish()
+                with writing(self.path):
+                    self.before_commit()
+                    self._temporary.replace(self.path)
+                self.layout.layers = tuple(layer.spec for layer in self.layers.values())
+                complete = True
+        finally:
+            self._discard(keep=complete)
+
+    def _discard(self, *, keep: bool = False) -> None:
+        with suppress(OSError):
+            os.close(self._file)
+            self._close_outline()
+            if not keep:
+                self._temporary.unlink()
+
+    def _close_outline(self) -> None:
+        if self._outline is not None:
+            self._outline.close()
+            self.layout.scratch.unlink(missing_ok=True)
+
+    def _finish(self) -> None:
+        """Write what stands around the layers, and the metadata."""
+        for layer in self.layers.values():
+            if layer.rows != self.layout.n_samples:
+                raise RunFileError(
+                    f"layer {layer.name!r}: expected {self.layout.n_samples} rows, got {layer.rows}"
+                )
+        if not self.layers:
+            raise RunFileError(f"{self.path}: expected at least one layer")
+        specs = tuple(layer.spec for layer in self.layers.values())
+        if self.layout.layers not in (None, specs):
+            found = self._unlike.name if self._unlike else f"{len(specs)} layers"
+            raise RunFileError(
+                f"{self.path}: expected the layers of the run's other steps in the same order, "
+                f"found {found!r}",
+                hint="record all steps of a run with the same model and layers",
+            )
+        self._close_outline()
+        text = self._metadata()
+        structure = self.layout.structure(specs, len(text))
+        assert list(structure.offsets[: len(specs)]) == self._offsets[: len(specs)]
+        with writing(self.path):
+            reserve(self._file, structure.size)
+            for offset, data in structure.around:
+                write_at(self._file, data, offset)
+            write_at(self._file, text, structure.offsets[-1])
+
+    def _metadata(self) -> bytes:
+        """Return the metadata as JSON, padded with spaces."""
+        document = {
+            "format": FORMAT,
+            "version": VERSION,
+            "step": self.step,
+            "n_samples": self.layout.n_samples,
+            "layers": [layer.metadata() for layer in self.layers.values()],
+            "metrics": {key: _finite(value) for key, value in self.metrics.items()},
+            "epoch": self.epoch,
+            "provenance": self.provenance,
+            "gradients": self.gradients,
+        }
+        text = json.dumps(document, allow_nan=False).encode()
+        return text.ljust(-(-len(text) // _TEXT) * _TEXT)
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

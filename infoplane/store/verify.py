@@ -1,0 +1,85 @@
+"""Check every byte of a run, and save what is intact of a damaged one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from infoplane.errors import DataError, InfoplaneError, RunFileError
+from infoplane.records import LayerInfo
+from infoplane.store.run import Run, probe_sha256
+from infoplane.store.run_writer import RunWriter
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong with a run."""
+
+    path: Path  # the file
+    step: int | None  # None for the manifest and the probe set
+    layer: str | None
+    message: str  # one line
+
+
+def verify(run: Run) -> list[Finding]:
+    """Read all of a run and return what is wrong with it; an empty list means that it is intact.
+
+    Checked are the manifest, the hash of the probe set, the metadata of every step, that every
+    step has the layers of the first readable one, and the checksum of every layer. Raises nothing
+    for damage: that is what the findings tell.
+    """
+    try:
+        if probe_sha256(run.probe) != run.manifest["probe"].get("sha256"):
+            path = run.path if run.packed else run.path / "probe.h5"
+            message = f"{path}: the probe set does not match its hash in the manifest"
+            return [Finding(path, None, None, message)]
+        steps = run.steps
+    except InfoplaneError as error:  # nothing can be read without them
+        return [Finding(run.path, None, None, str(error))]
+    found: list[Finding] = []
+    expected: tuple[LayerInfo, ...] = ()
+    for step in steps:
+        path = run.step_file(step)
+        try:
+            layers = run.step_info(step).layers
+        except InfoplaneError as error:
+            found.append(Finding(path, step, None, str(error)))
+            continue
+        expected = expected or layers
+        if layers != expected:
+            message = f"{path}: its layers are not those of the steps before it"
+            found.append(Finding(path, step, None, message))
+            continue
+        for layer in layers:
+            try:
+                run.stored(step, layer, verify=True)
+            except InfoplaneError as error:
+                found.append(Finding(path, step, layer.name, str(error)))
+    return found
+
+
+def rescue(run: Run, output: Path) -> tuple[int, ...]:
+    """Copy the intact steps of a run, a folder or packed, into a new folder; return them.
+
+    The copied files are equal to the originals, byte for byte.
+
+    Raises
+    ------
+    RunFileError
+        If the manifest or the probe set is damaged, the output exists or cannot be written.
+    DataError
+        If no step is intact.
+    """
+    damaged = {finding.step: finding.message for finding in reversed(verify(run))}
+    if None in damaged:
+        raise RunFileError(f"{damaged[None]}: nothing can be saved without it")
+    intact = tuple(step for step in run.steps if step not in damaged)
+    if not intact:
+        raise DataError(f"{run.path}: no step is intact")
+    writer = RunWriter(output, run.probe, run.manifest)
+    try:
+        for step in intact:
+            writer.copy(step, run.datasets(step, verify=True))
+    finally:
+        writer.close()
+    return intact
