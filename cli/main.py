@@ -32,6 +32,7 @@ _COMMANDS = {
         "record": "Hook layers and save their activations, step by step.",
         "analyze": "Estimate information for every run, step and layer.",
         "plot": "Draw the figures and the HTML report.",
+        "pack": "Make one file of a run.",
     },
     "Gate": {
         "check": "Test results against rules; the gate of a CI.",

@@ -102,6 +102,19 @@ HELP = [
     [],
     ["--help"],
     *([name, "--help"] for section in _COMMANDS.values() for name in section),
+    *(
+        [name, "--help"]
+        for name in (
+            "record",
+            "analyze",
+            "plot",
+            "check",
+            "pack",
+            "estimators",
+            "config",
+            "demo",
+        )
+    ),
 ]
 
 

@@ -1,0 +1,37 @@
+"""``infoplane pack``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from infoplane.cli.options import Location, Verbosity, verbosity
+from infoplane.text import printable
+
+
+@click.command()
+@click.argument("run", metavar="RUN")
+@click.argument("output", type=Location(), metavar="OUT.h5")
+@click.option("--overwrite", is_flag=True, help="Replace OUT.h5 if it exists.")
+@verbosity
+@click.pass_obj
+def pack(said: Verbosity, run: str, output: str, overwrite: bool) -> None:
+    """Make one HDF5 file of RUN, to be copied or archived.
+
+    Every command takes the file in place of the folder, with the same numbers. Checksums are
+    verified on the way; RUN stays as it is.
+
+    \b
+    infoplane pack runs/s0 s0.h5
+    infoplane analyze s0.h5
+    """
+    from infoplane.store.pack import pack
+    from infoplane.store.run import Run
+
+    opened = Run(Path(run))
+    size = pack(opened, Path(output), overwrite=overwrite)
+    click.echo(
+        f"packed {len(opened.steps)} steps x {len(opened.layers)} layers of {printable(run)} in "
+        f"{printable(str(output))} ({size / 1e6:,.1f} MB)"
+    )
