@@ -52,6 +52,10 @@ _FLAG_WARNINGS = {
                           "read it as a property of the input distribution, or raise the noise"),
     "degenerate": ("IP209", "the bandwidth is far above the spread: the spectrum has collapsed",
                    "use sigma=median"),
+    "biased": ("IP211", "values that still move with N",
+               "record more samples; see drift, bias or null in diag of each row"),
+    "upper_bound": ("IP212", "noise of the layer that counts as information",
+                    "compressed takes declared noise off"),
 }  # fmt: skip
 
 

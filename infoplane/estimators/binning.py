@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -17,8 +17,8 @@ from infoplane.numerics.binning import (
     partitioned,
     probe_symbols,
 )
-from infoplane.numerics.discrete import Symbols, jackknife_error, working_precision
-from infoplane.records import Array, Estimate, LayerInfo, RunData
+from infoplane.numerics.discrete import Symbols, is_whole_population, jackknife, working_precision
+from infoplane.records import Array, Estimate, LayerInfo, RunData, noticeable
 
 RANGES = {
     "Hardsigmoid": (0.0, 1.0),
@@ -31,8 +31,6 @@ RANGES = {
 }
 """The values an activation can take, by class name of the module."""
 
-ALL_INPUTS_UP_TO = 64  # input units up to which the probe set is compared with all combinations
-
 
 @dataclass(frozen=True)
 class Prepared:
@@ -42,6 +40,7 @@ class Prepared:
     whole: bool  # the probe set is the whole population of inputs
     low: float | None
     high: float | None
+    noisy: bool = False  # the layer declares noise, and no input occurs twice to tell how much
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,8 @@ class Binning(Estimator):
     -----
     The interval is that of the delete-one jackknife: sampling error, not bias. It is 0 wide where
     all inputs that exist were recorded, since then there is no sampling. There is none where more
-    than half of the samples are alone in their state, since then bias outweighs it. Sampling with
+    than half of the samples are alone in their state, since then bias outweighs it. A bias that the
+    jackknife finds noticeable is flagged ``biased``. Sampling with
     replacement is not used: copies of a sample look like a state seen twice.
 
     References
@@ -109,6 +109,7 @@ class Binning(Estimator):
 
     name: ClassVar[str] = "binning"
     title: ClassVar[str] = "binning"
+    version: ClassVar[str] = "2"
     quantities: ClassVar[tuple[str, ...]] = ("ixt", "ity", "ht")
 
     def __post_init__(self) -> None:
@@ -152,6 +153,7 @@ class Binning(Estimator):
         InputError
             If the range of a layer is unknown, and low and high are not given.
         """
+        shared = _of_layer(shared, layer)
         if self.mode != "fixed" or (self.low is not None and self.high is not None):
             return shared
         if layer.type not in RANGES:
@@ -162,11 +164,10 @@ class Binning(Estimator):
                 code="IP104",
             )
         low, high = RANGES[layer.type]
-        return Prepared(
-            shared.probe,
-            shared.whole,
-            low if self.low is None else self.low,
-            high if self.high is None else self.high,
+        return replace(
+            shared,
+            low=low if self.low is None else self.low,
+            high=high if self.high is None else self.high,
         )
 
     def estimate(
@@ -215,6 +216,7 @@ class Exact(Estimator):
 
     name: ClassVar[str] = "exact"
     title: ClassVar[str] = "exact states"
+    version: ClassVar[str] = "2"
     quantities: ClassVar[tuple[str, ...]] = ("ixt", "ity", "ht")
 
     def __post_init__(self) -> None:
@@ -231,6 +233,12 @@ class Exact(Estimator):
     def prepare_run(self, run: RunData, rng: np.random.Generator) -> Prepared:
         """Return labels and inputs as partitions."""
         return _prepared(run, self.permutations, rng, None, None)
+
+    def prepare_layer(
+        self, shared: Prepared, run: RunData, layer: LayerInfo, rng: np.random.Generator
+    ) -> Prepared:
+        """Return ``shared`` with whether the layer declares noise."""
+        return _of_layer(shared, layer)
 
     def estimate(
         self, prepared: Prepared, activations: Array, rng: np.random.Generator
@@ -261,20 +269,11 @@ def _prepared(
     probe = probe_symbols(
         data.n_samples, data.labels, data.inputs, permutations=permutations, rng=rng
     )
-    return Prepared(probe, _is_whole_population(data.inputs, probe.n_inputs), low, high)
+    return Prepared(probe, is_whole_population(data.inputs), low, high)
 
 
-def _is_whole_population(inputs: Array, n_inputs: int) -> bool:
-    """Return whether the inputs are all combinations of the values of their units."""
-    inputs = inputs.reshape(len(inputs), -1)
-    if inputs.shape[1] > ALL_INPUTS_UP_TO:
-        return False
-    combinations = 1
-    for unit in inputs.T:
-        combinations *= len(np.unique(unit))
-        if combinations > n_inputs:
-            return False
-    return combinations == n_inputs == len(inputs)
+def _of_layer(shared: Prepared, layer: LayerInfo) -> Prepared:
+    return replace(shared, noisy=layer.noise is not None and shared.probe.inputs is None)
 
 
 def _estimates(info: BinnedInformation, prepared: Prepared) -> dict[str, Estimate]:
@@ -289,25 +288,26 @@ def _estimates(info: BinnedInformation, prepared: Prepared) -> dict[str, Estimat
     shared = tuple(flag for flag in info.flags if flag not in ("saturated", "null_dominates"))
     x_flags = ("saturated", *shared) if "saturated" in info.flags else shared
 
-    def error(other: Symbols | None) -> float | None:
+    def errors(other: Symbols | None, bits: float) -> tuple[float | None, float | None]:
         if prepared.whole:
-            return 0.0
+            return 0.0, 0.0
         if "sparse" in info.flags or probe.n_samples < 3:
-            return None
-        return jackknife_error(info.symbols, other)
+            return None, None
+        return jackknife(info.symbols, other, bits)
 
+    noisy = ("upper_bound",) if prepared.noisy else ()
     found = {
         "ixt": _estimate(
             info.ixt,
-            error(probe.inputs),
+            errors(probe.inputs, info.ixt),
             probe.ceiling,
             "log2_n",
-            x_flags,
+            (*x_flags, *noisy),
             diagnostics,
         ),
         "ht": _estimate(
             info.ht,
-            error(None),
+            errors(None, info.ht),
             float(np.log2(probe.n_samples)),
             "log2_n",
             x_flags,
@@ -318,7 +318,7 @@ def _estimates(info: BinnedInformation, prepared: Prepared) -> dict[str, Estimat
         y_flags = ("null_dominates", *shared) if "null_dominates" in info.flags else shared
         found["ity"] = _estimate(
             info.ity,
-            error(probe.labels),
+            errors(probe.labels, info.ity),
             info.h_y,
             "h_y",
             y_flags,
@@ -329,12 +329,15 @@ def _estimates(info: BinnedInformation, prepared: Prepared) -> dict[str, Estimat
 
 def _estimate(
     bits: float,
-    error: float | None,
+    errors: tuple[float | None, float | None],
     bound: float,
     bound_name: Literal["log2_n", "h_y"],
     flags: tuple[str, ...],
     diagnostics: dict[str, Any],
 ) -> Estimate:
+    error, bias = errors
+    if error is not None and bias is not None and abs(bias) > noticeable(bits, error):
+        flags = (*flags, "biased")
     return Estimate(
         bits,
         low=None if error is None else bits - 1.96 * error,
@@ -345,7 +348,7 @@ def _estimate(
         bound_high=bound,
         bound_name=bound_name,
         flags=flags,
-        diagnostics=diagnostics,
+        diagnostics=diagnostics | {"bias": bias},
     )
 
 

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from infoplane.errors import InputError
 from infoplane.estimators.base import Estimator
-from infoplane.numerics.discrete import row_symbols
+from infoplane.numerics.discrete import is_whole_population, row_symbols
 from infoplane.numerics.kde import Bracket, kde_information
-from infoplane.records import Array, Estimate
+from infoplane.records import Array, Estimate, IntArray, LayerInfo, RunData, noticeable
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What the cells of a run, and in ``noisy`` those of a layer, share."""
+
+    labels: IntArray | None
+    whole: bool  # the probe set is the whole population of inputs
+    noisy: bool = False  # the layer declares noise, which is taken for signal
 
 
 @dataclass(frozen=True)
@@ -20,7 +29,9 @@ class KernelDensity(Estimator):
     """Mutual information of a layer with Gaussian noise added in the analysis.
 
     The noise makes I(X;T) finite for a continuous layer: it says how many inputs can be told apart
-    at that scale. Estimates come with bounds that hold for the recorded samples.
+    at that scale. Estimates come with bounds that hold for the recorded samples. Where half of the
+    samples would give noticeably less or more, and they are not all inputs that there are, the
+    estimate is flagged ``biased``.
 
     Parameters
     ----------
@@ -55,6 +66,7 @@ class KernelDensity(Estimator):
 
     name: ClassVar[str] = "kde"
     title: ClassVar[str] = "kernel density"
+    version: ClassVar[str] = "2"
     quantities: ClassVar[tuple[str, ...]] = ("ixt", "ity")
 
     def __post_init__(self) -> None:
@@ -68,14 +80,29 @@ class KernelDensity(Estimator):
                 f"kde: expected max_samples of at least 2, got {self.max_samples}", code="IP104"
             )
 
+    @property
+    def pools(self) -> Literal["nothing"]:
+        """Nothing: what is prepared is made of the probe set."""
+        return "nothing"
+
+    def prepare_run(self, run: RunData, rng: np.random.Generator) -> Prepared:
+        """Return the labels, and whether the inputs are all that there are."""
+        return Prepared(run.probe.labels, is_whole_population(run.probe.inputs))
+
+    def prepare_layer(
+        self, shared: Prepared, run: RunData, layer: LayerInfo, rng: np.random.Generator
+    ) -> Prepared:
+        """Return ``shared`` with whether the layer declares noise."""
+        return replace(shared, noisy=layer.noise is not None)
+
     def estimate(
-        self, prepared: Any, activations: Array, rng: np.random.Generator
+        self, prepared: Prepared, activations: Array, rng: np.random.Generator
     ) -> Mapping[str, Estimate]:
         """Return I(X;T) and I(T;Y) of one cell, between their bounds."""
         n = len(activations)
         info = kde_information(
             activations,
-            prepared,
+            prepared.labels,
             noise=self.noise,
             variance=self.variance,
             std=self.std,
@@ -83,26 +110,40 @@ class KernelDensity(Estimator):
             max_samples=self.max_samples // 2 if n > self.max_samples else None,
             rng=rng,
         )
-        flags = info.flags
         diagnostics = {
             "variance": info.variance,
             "precision": info.precision,
         }
         used = info.n_samples if info.n_samples < n else None
+        flags = list(info.flags)
+        if prepared.noisy:
+            flags.append("upper_bound")
+        if not prepared.whole and info.ixt_drift > noticeable(info.ixt.estimate):
+            flags.append("biased")
         found = {
             "ixt": _estimate(
-                info.ixt, float(np.log2(info.n_samples)), "log2_n", used, flags, diagnostics
+                info.ixt,
+                float(np.log2(info.n_samples)),
+                "log2_n",
+                used,
+                tuple(flags),
+                diagnostics | {"drift": info.ixt_drift},
             )
         }
-        if info.ity is not None:
-            found["ity"] = _estimate(
-                info.ity,
-                row_symbols(prepared[:, None]).entropy,
-                "h_y",
-                used,
-                tuple(flag for flag in flags if flag != "saturated"),
-                diagnostics | {"kl_difference": info.ity_kl, "bd_difference": info.ity_bd},
-            )
+        if info.ity is not None and prepared.labels is not None and info.null_ity is not None:
+            flags = [flag for flag in info.flags if flag != "saturated"]
+            if info.null_ity > 0.5 * info.ity.estimate:
+                flags.append("null_dominates")
+            if not prepared.whole and -info.ity_drift > noticeable(info.ity.estimate):
+                flags.append("biased")
+            more = {
+                "null": info.null_ity,
+                "drift": info.ity_drift,
+                "kl_difference": info.ity_kl,
+                "bd_difference": info.ity_bd,
+            }
+            h_y = row_symbols(prepared.labels[:, None]).entropy
+            found["ity"] = _estimate(info.ity, h_y, "h_y", used, tuple(flags), diagnostics | more)
         return found
 
 

@@ -14,6 +14,7 @@ from infoplane.records import Array, FloatArray, IntArray, checked_activations
 
 BLOCK = 1 << 16  # values compared at a time, so that they stay in the second-level cache
 TABLE_COST = 600_000  # comparisons that take as long as making the table of ``_looked_up``
+ALL_INPUTS_UP_TO = 64  # input units up to which they are compared with all combinations
 MOST_EDGES = 255  # of labels in one byte
 MAX_COUNTED = 1 << 22  # cells of a contingency table that are counted rather than sorted
 
@@ -168,12 +169,32 @@ def joint_entropy(first: Symbols, second: Symbols) -> float:
     return entropy_of_counts(joint_counts(first, second))
 
 
-def jackknife_error(t: Symbols, other: Symbols | None) -> float:
-    """Return the standard error of plug-in H(T), or of I(T;other), by the delete-one jackknife.
+def is_whole_population(inputs: Array) -> bool:
+    """Tell whether inputs (n_samples, ...) are all combinations of the values of their units."""
+    inputs = inputs.reshape(len(inputs), -1)
+    if inputs.shape[1] > ALL_INPUTS_UP_TO:
+        return False
+    combinations = 1
+    for unit in inputs.T:
+        combinations *= len(np.unique(unit))
+        if combinations > len(inputs):
+            return False
+    return combinations == len(inputs) == row_symbols(inputs).n_states
+
+
+def jackknife(t: Symbols, other: Symbols | None, bits: float) -> tuple[float, float]:
+    """Return standard error and bias of plug-in H(T), or of I(T;other), by leaving out one sample.
 
     Leaving out a sample changes each c log2 c of its own states alone, so that all n estimates
-    follow from the counts. The error is that of the sampling; the bias of a plug-in entropy, which
-    grows with the number of states, is not in it.
+    follow from the counts. Where most samples are alone in their state the bias is larger than
+    this says.
+
+    Parameters
+    ----------
+    t, other : Symbols
+        The samples.
+    bits : float
+        The plug-in estimate itself.
 
     References
     ----------
@@ -187,7 +208,9 @@ def jackknife_error(t: Symbols, other: Symbols | None) -> float:
             - _count_change(joint_occurrence(t, other))
         )
     n = len(change)
-    return float(np.sqrt((n - 1) / n * np.square(change - change.mean()).sum()) / (n - 1))
+    mean = float(change.mean())
+    error = float(np.sqrt((n - 1) / n * np.square(change - mean).sum()) / (n - 1))
+    return error, bits + mean - float(n * np.log2(n) - (n - 1) * np.log2(n - 1))
 
 
 def _count_change(counts: Array) -> FloatArray:

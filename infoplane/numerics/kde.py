@@ -53,6 +53,10 @@ class KdeInformation:
         Samples that were used.
     precision : str
         ``float32``, ``mixed`` or ``float64``.
+    null_ity : float or None
+        What I(T;Y) is expected to be, at most, for labels that have nothing to do with the layer.
+    ixt_drift, ity_drift : float
+        How far the estimates are from those of half the samples, in expectation.
     flags : tuple of str
         ``saturated``: I(X;T) is within 2 % of log2 n_samples; ``constant``: all rows are equal;
         ``subsampled``; ``wide_bracket``: the bounds are more than 2 bits apart;
@@ -67,6 +71,9 @@ class KdeInformation:
     n_samples: int
     precision: str
     flags: tuple[str, ...]
+    null_ity: float | None = None
+    ixt_drift: float = 0.0
+    ity_drift: float = 0.0
 
 
 def kde_information(
@@ -172,20 +179,39 @@ def kde_information(
     order, starts = _by_class(classes, n)
     sums, used = _kernel_sums(values[order], starts, s, precision)
     upper, lower = (float(np.log2(n) - np.log2(total).mean()) for total in sums[:2])
-    ixt = Bracket(lower, lower + BETWEEN * (upper - lower), upper)
+    ixt = Bracket(lower, _between(lower, upper), upper)
     if ixt.lower > 0.98 * np.log2(n):
         flags.append("saturated")
     if upper - lower > WIDE:
         flags.append("wide_bracket")
     if np.sqrt(s) < np.finfo(values.dtype).eps * largest:
         flags.append("below_resolution")
+    drift = _between(np.log2(1 + 1 / sums[1]).mean(), np.log2(1 + 1 / sums[0]).mean())
     if classes is None:
-        return KdeInformation(ixt, None, None, None, s, n, used, tuple(flags))
+        return KdeInformation(ixt, None, None, None, s, n, used, tuple(flags), ixt_drift=drift)
     sizes = np.repeat(np.diff(starts), np.diff(starts))  # size of the class of each sample
     within = [float(np.mean(np.log2(sizes) - np.log2(total))) for total in sums[2:]]
     kl, bd = upper - within[0], lower - within[1]
-    ity = Bracket(max(0.0, lower - within[0]), bd + BETWEEN * (kl - bd), upper - within[1])
-    return KdeInformation(ixt, ity, kl, bd, s, n, used, tuple(flags))
+    ity = Bracket(max(0.0, lower - within[0]), _between(bd, kl), upper - within[1])
+    # Of shuffled labels, a sample's own class has its share of the kernels of the others.
+    share = (sizes - 1) / (n - 1)
+    chance = [
+        float(np.mean(np.log2(n / sizes) + np.log2(1 + (total - 1) * share) - np.log2(total)))
+        for total in sums[:2]
+    ]
+    moves = [float(np.log2(1 + 1 / inner).mean()) for inner in sums[2:]]
+    totals = [float(np.log2(1 + 1 / total).mean()) for total in sums[:2]]
+    return KdeInformation(
+        ixt, ity, kl, bd, s, n, used, tuple(flags),
+        null_ity=_between(chance[1], chance[0]),
+        ixt_drift=drift,
+        ity_drift=_between(totals[1] - moves[1], totals[0] - moves[0]),
+    )  # fmt: skip
+
+
+def _between(lower: float, upper: float) -> float:
+    """Return what stands between two bounds as the estimates do."""
+    return float(lower + BETWEEN * (upper - lower))
 
 
 def noise_variance(largest: float, noise: str, variance: float, std: float) -> float:

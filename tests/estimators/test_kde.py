@@ -5,11 +5,13 @@ import pytest
 
 from infoplane.errors import InputError
 from infoplane.estimators import parse_estimator
+from infoplane.estimators.kde import Prepared
 from infoplane.numerics.kde import kde_information
 
 
 def estimate(spec, layer, labels):
-    return parse_estimator(spec).estimate(labels, layer, np.random.default_rng(0))
+    prepared = Prepared(labels, whole=False)
+    return parse_estimator(spec).estimate(prepared, layer, np.random.default_rng(0))
 
 
 @pytest.fixture
@@ -57,3 +59,23 @@ def test_without_labels_there_is_no_label_information(data):
 def test_unfit_parameters_are_refused(spec):
     with pytest.raises(InputError):
         parse_estimator(spec)
+
+
+def test_what_half_the_samples_would_give_is_told_without_drawing_them():
+    rng = np.random.default_rng(3)
+    layer, labels = rng.normal(size=(800, 2)), np.arange(800) % 2
+    info = kde_information(layer, labels, variance=0.05)
+    halves = []
+    for _ in range(20):
+        half = rng.permutation(800).reshape(2, 400)
+        halves += [kde_information(layer[rows], labels[rows], variance=0.05) for rows in half]
+    for key, drift in (("ixt", info.ixt_drift), ("ity", info.ity_drift)):
+        mean = np.mean([getattr(one, key).estimate for one in halves])
+        assert getattr(info, key).estimate - mean == pytest.approx(drift, abs=0.015), key
+    null = np.mean(
+        [
+            kde_information(layer, rng.permutation(labels), variance=0.05).ity.estimate
+            for _ in range(20)
+        ]
+    )
+    assert null < info.null_ity < 1.3 * null  # the logarithm of a mean, not the mean of one
