@@ -7,13 +7,13 @@ import logging
 import platform
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -28,6 +28,7 @@ from infoplane.recording.messages import one_line
 from infoplane.recording.modes import evaluation_mode
 from infoplane.recording.outputs import to_array
 from infoplane.recording.passes import ProbePasses, sample_axes
+from infoplane.recording.schedule import as_schedule
 from infoplane.recording.values import finite_epoch, json_values, number, whole_step
 from infoplane.recording.wrappers import unwrapped
 from infoplane.records import Array, ProbeSet
@@ -36,6 +37,7 @@ from infoplane.store.step_writer import StepWriter
 
 log = logging.getLogger("infoplane")
 
+OnError: TypeAlias = Literal["warn", "raise"]
 _Shape: TypeAlias = tuple[tuple[int, ...], str]  # of one sample, and the dtype
 
 
@@ -44,9 +46,8 @@ class Recorder:
 
     >>> with Recorder(model, (x, y), "runs/s0", layers=["fc*"]) as rec:   # doctest: +SKIP
     ...     for step, batch in enumerate(loader):
+    ...         rec.step(step)
     ...         train_on(batch)
-    ...         if step % 100 == 0:
-    ...             rec.snapshot(step, metrics={"train_loss": loss})
 
     Training is not disturbed: the training flags, the random state and the parameters are as before
     after each snapshot, and hooks exist only during one. Batches are written as they are computed,
@@ -71,6 +72,11 @@ class Recorder:
         Axis of the samples by layer glob, where it is not the first: ``{"rnn": 1}``.
     batch_size : int, default 512
         Samples per forward pass.
+    schedule : str or iterable of int, default "log:10"
+        At which steps ``step`` records: ``every:100``, ``log:10`` (ten in a decade), or the steps.
+    on_error : {"warn", "raise"}, default "warn"
+        What a failure in ``step`` does: end the recording with a warning, so that the training
+        goes on, or raise. ``snapshot`` always raises.
     name, group : str, optional
         Name of the run (default: the folder's) and of the group of runs that differ in their seed
         alone (default: the name without a trailing ``-s0``, ``_seed1``, ...).
@@ -101,6 +107,8 @@ class Recorder:
         at: At = "output",
         batch_dims: Mapping[str, int] | None = None,
         batch_size: int = 512,
+        schedule: str | Iterable[int] = "log:10",
+        on_error: OnError = "warn",
         name: str | None = None,
         group: str | None = None,
         seed: int | None = None,
@@ -120,6 +128,10 @@ class Recorder:
             )
         self.probe = probe if isinstance(probe, ProbeSet) else as_probe(*probe)
         self.batch_size = batch_size
+        self._schedule = as_schedule(schedule)
+        if on_error not in ("warn", "raise"):
+            raise InputError(f"on_error: expected 'warn' or 'raise', got {on_error!r}")
+        self._on_error = on_error
         patterns = [layers] if isinstance(layers, str) else list(layers)
         self.layers = select_layers(self.model, patterns)
         self._passes = ProbePasses(
@@ -172,6 +184,32 @@ class Recorder:
         """Release the run folder for other writers."""
         self._closed = True
         self._writer.close()
+
+    def step(self, step: int, *, last: bool = False, **values: Any) -> bool:
+        """Record a training step if the schedule or ``last`` says so; tell whether it did.
+
+        A step that is recorded already is left as it is. Further arguments are those of
+        ``snapshot``.
+
+        Raises
+        ------
+        InfoplaneError
+            As ``snapshot``, with ``on_error="raise"``.
+        """
+        if self._closed:
+            return False
+        try:
+            step = whole_step(step)
+            if step in self._steps or not (last or self._schedule.due(step)):
+                return False
+            self.snapshot(step, **values)
+        except Exception as error:
+            if self._on_error == "raise":
+                raise
+            log.warning("recording ends at step %s, training goes on: %s", step, one_line(error))
+            self.close()
+            return False
+        return True
 
     def snapshot(
         self,

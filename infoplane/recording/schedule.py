@@ -1,0 +1,61 @@
+"""Say at which training steps to record."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from infoplane.errors import InputError
+from infoplane.recording.values import whole_step
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Training steps to record: every so many, evenly spaced in their logarithm, or listed."""
+
+    every: int | None = None
+    per_decade: int | None = None
+    listed: frozenset[int] = frozenset()
+
+    def due(self, step: int) -> bool:
+        """Tell whether a step is one of the schedule; step 0 is one unless steps are listed.
+
+        Evenly spaced in the logarithm with k steps in a decade are the whole numbers nearest to
+        10**(i / k).
+        """
+        if self.every:
+            return step % self.every == 0
+        if self.per_decade:
+            if step == 0:
+                return True
+            near = round(self.per_decade * math.log10(step))
+            return step in (round(10 ** (i / self.per_decade)) for i in (near - 1, near, near + 1))
+        return step in self.listed
+
+
+def as_schedule(given: str | Iterable[int]) -> Schedule:
+    """Return the schedule that is written as ``every:100``, ``log:10`` or ``0,1,10,100``.
+
+    Parameters
+    ----------
+    given : str or iterable of int
+        ``every:N`` is every N-th step, ``log:K`` are K steps in each decade (0, 1, 2, ... 10, 13,
+        ...), numbers are the steps themselves.
+
+    Raises
+    ------
+    InputError
+        If it is none of these.
+    """
+    if not isinstance(given, str):
+        return Schedule(listed=frozenset(whole_step(step) for step in given))
+    if found := re.fullmatch(r"(every|log):0*([1-9]\d{0,17})", given.strip()):
+        number = int(found[2])
+        return Schedule(every=number) if found[1] == "every" else Schedule(per_decade=number)
+    if re.fullmatch(r"\s*\d{1,18}\s*(,\s*\d{1,18}\s*)*", given):
+        return Schedule(listed=frozenset(map(int, given.split(","))))
+    raise InputError(
+        f"expected a schedule such as 'every:100', 'log:10' or '0,1,10,100', got {given!r}"
+    )

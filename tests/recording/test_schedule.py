@@ -1,0 +1,64 @@
+import pytest
+
+from infoplane.errors import InputError
+from infoplane.recording.recorder import Recorder
+from infoplane.recording.schedule import as_schedule
+from infoplane.store.run import Run
+from tests.conftest import small_net
+
+
+def due(given, end):
+    schedule = as_schedule(given)
+    return [step for step in range(end) if schedule.due(step)]
+
+
+def test_every_so_many_steps():
+    assert due("every:4", 13) == [0, 4, 8, 12]
+
+
+def test_steps_of_a_decade_are_spaced_evenly_in_their_logarithm():
+    assert due("log:1", 20000) == [0, 1, 10, 100, 1000, 10000]
+    assert due("log:4", 101) == [0, 1, 2, 3, 6, 10, 18, 32, 56, 100]
+    expected = {0} | {round(10 ** (i / 10)) for i in range(41)}
+    assert due("log:10", 10001) == sorted(expected)
+
+
+def test_listed_steps():
+    assert due([3, 1, 7], 9) == due(" 7,1, 3", 9) == [1, 3, 7]
+
+
+@pytest.mark.parametrize("bad", ["", "every:0", "log:", "every:-3", "daily", "1,,2", "log:1.5"])
+def test_text_that_is_no_schedule(bad):
+    with pytest.raises(InputError, match="expected a schedule such as"):
+        as_schedule(bad)
+    with pytest.raises(InputError, match="whole number"):
+        as_schedule([1, -2])
+
+
+def test_recorder_records_the_steps_of_its_schedule(tmp_path, probe):
+    with Recorder(small_net(), probe, tmp_path / "r", schedule="every:3") as recorder:
+        did = [recorder.step(step, metrics={"loss": step}) for step in (0, 1, 2, 3, 3, 4)]
+        assert did == [True, False, False, True, False, False]
+        assert recorder.step(4, last=True)
+    assert recorder.step(6) is False  # closed: the loop may go on
+    run = Run(tmp_path / "r")
+    assert run.steps == (0, 3, 4)
+    assert run.step_info(3).metrics == {"loss": 3.0}
+
+
+def test_failure_of_a_step_ends_the_recording_and_not_the_training(tmp_path, probe, caplog):
+    model = small_net()
+    with Recorder(model, probe, tmp_path / "r", schedule="every:1") as recorder:
+        assert recorder.step(0)
+        model.fc1.weight.data = model.fc1.weight.data[:, :3]
+        assert [recorder.step(step) for step in (1, 2)] == [False, False]
+    assert len(caplog.records) == 1
+    assert "recording ends at step 1, training goes on: the model failed" in caplog.text
+    assert Run(tmp_path / "r").steps == (0,)
+    with (
+        Recorder(model, probe, tmp_path / "r2", on_error="raise") as recorder,
+        pytest.raises(InputError, match="whole number"),
+    ):
+        recorder.step(0.5)
+    with pytest.raises(InputError, match="expected 'warn' or 'raise', got 'ignore'"):
+        Recorder(model, probe, tmp_path / "r3", on_error="ignore")
