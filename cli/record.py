@@ -116,6 +116,11 @@ from infoplane.errors import InfoplaneError, TerminatedError
     help="Chooses the --samples rows.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace an earlier run in RUN.")
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Go on with the run in RUN: record only steps that are missing, damaged or changed.",
+)
 @verbosity
 @click.pass_obj
 def record(
@@ -139,6 +144,7 @@ def record(
     group: str | None,
     seed: int,
     overwrite: bool,
+    resume: bool,
 ) -> None:
     """Record the activations of a probe set at every checkpoint of a training.
 
@@ -175,6 +181,7 @@ def record(
                 name=name,
                 group=group,
                 overwrite=overwrite,
+                resume=resume,
                 provenance=provenance,
             ) as recorder,
             progress,
@@ -197,9 +204,10 @@ def record(
             click.echo(_kept(progress, output), err=True)
         raise
     size = sum(file.stat().st_size for file in Path(output).rglob("*.h5"))
+    kept = f", {len(recorder.kept)} of them kept from before" if resume else ""
     click.echo(
         f"recorded {len(found)} steps x {len(recorder.recorded)} layers x "
-        f"{probe.n_samples:,} samples in {output} ({size / 1e6:,.1f} MB)"
+        f"{probe.n_samples:,} samples in {output} ({size / 1e6:,.1f} MB){kept}"
     )
 
 

@@ -102,19 +102,6 @@ HELP = [
     [],
     ["--help"],
     *([name, "--help"] for section in _COMMANDS.values() for name in section),
-    *(
-        [name, "--help"]
-        for name in (
-            "record",
-            "analyze",
-            "plot",
-            "check",
-            "pack",
-            "estimators",
-            "config",
-            "demo",
-        )
-    ),
 ]
 
 

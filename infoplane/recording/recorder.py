@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import platform
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
@@ -22,6 +20,7 @@ from torch.nn.parameter import is_lazy
 
 from infoplane.errors import DataError, InputError
 from infoplane.recording.gradients import Loss, gradient_statistics
+from infoplane.recording.hashes import model_hash, parameter_hash
 from infoplane.recording.hooks import At
 from infoplane.recording.layers import select_layers
 from infoplane.recording.messages import one_line
@@ -84,6 +83,9 @@ class Recorder:
         Seed of the training, kept as provenance (default: taken from the name).
     overwrite : bool, default False
         Replace an earlier run in this folder.
+    resume : bool, default False
+        Go on with an earlier run in this folder that was recorded in the same way. Snapshots of
+        steps that it holds, intact and with the same weights and numbers, are skipped.
     provenance : mapping, optional
         Further JSON values for the manifest.
 
@@ -94,7 +96,8 @@ class Recorder:
     NotFoundError
         If a layer pattern matches nothing.
     RunFileError
-        If the folder holds a run already, or cannot be written.
+        If the folder holds a run already, one to resume that was recorded otherwise, or cannot be
+        written.
     """
 
     def __init__(
@@ -113,8 +116,11 @@ class Recorder:
         group: str | None = None,
         seed: int | None = None,
         overwrite: bool = False,
+        resume: bool = False,
         provenance: Mapping[str, Any] | None = None,
     ) -> None:
+        if overwrite and resume:
+            raise InputError("expected overwrite or resume, got both")
         if batch_size < 1:
             raise InputError(f"expected a batch size of at least 1, got {batch_size}")
         if at not in ("output", "input"):
@@ -151,6 +157,11 @@ class Recorder:
             "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "layers": patterns,
             "at": at,
+            "settings": {
+                "batch_size": batch_size,
+                "batch_dims": dict(batch_dims or {}),
+                "model_sha256": model_hash(self.model),
+            },
             "provenance": {
                 "model_class": f"{type(self.model).__module__}.{type(self.model).__qualname__}",
                 "argv": sys.argv,
@@ -163,11 +174,18 @@ class Recorder:
             },
         }
         self.recorded: list[str] = []  # names in the latest snapshot, in forward order
+        self.kept: list[int] = []  # steps of a resumed run that were recorded before
         self._steps: list[int] = []
         self._first: dict[str, _Shape] = {}  # of the first snapshot
         self._nonfinite: set[str] = set()
         self._closed = False
-        self._writer = RunWriter(Path(path), self.probe, manifest, overwrite=overwrite)
+        self._writer = RunWriter(
+            Path(path), self.probe, manifest, overwrite=overwrite, resume=resume
+        )
+        self._first_step: int | None = None
+        if (before := self._writer.resumed) is not None:
+            self._first_step = before.step
+            self._first = {layer.name: (layer.shape, layer.dtype) for layer in before.layers}
 
     def __enter__(self) -> Recorder:
         return self
@@ -266,9 +284,15 @@ class Recorder:
         }
         writer.epoch = finite_epoch(epoch)
         writer.provenance = {
-            "parameters_sha256": _parameter_hash(self.model),
+            "parameters_sha256": parameter_hash(self.model),
+            **({} if gradients is None else {"gradient_batch_size": gradient_batch_size}),
             **json_values(provenance or {}),
         }
+        if self._writer.holds(writer):
+            self.kept.append(step)
+            self._steps.append(step)
+            self.recorded = list(self._first)
+            return
         with writer, evaluation_mode(self.model):
             self._passes.record(writer)
             shapes = _shapes(writer)
@@ -277,7 +301,8 @@ class Recorder:
                 writer.gradients = gradient_statistics(
                     self.model, self.probe, gradients, gradient_batch_size
                 )
-        self._first = self._first or shapes
+        if not self._first:
+            self._first, self._first_step = shapes, step
         self._steps.append(step)
         self.recorded = [layer.name for layer in writer.layers.values()]
         self._report_nonfinite(writer)
@@ -289,7 +314,7 @@ class Recorder:
             if before != now:
                 raise DataError(
                     f"layer {name!r}: {_described(now)} at step {step}, {_described(before)} at "
-                    f"step {self._steps[0]}; a run has the same layers at every step",
+                    f"step {self._first_step}; a run has the same layers at every step",
                     hint=f"leave the layer out: --layers '!{name.partition('#')[0]}'",
                 )
 
@@ -332,14 +357,3 @@ def _as_array(values: Any) -> Array:
         return np.asarray(values)
     except (ValueError, TypeError, RuntimeError) as error:
         raise InputError(f"expected an array of numbers: {one_line(error)}") from error
-
-
-def _parameter_hash(model: nn.Module) -> str:
-    digest = hashlib.sha256()
-    for name, value in model.state_dict().items():
-        digest.update(name.encode())
-        if isinstance(value, torch.Tensor) and value.layout is torch.strided:
-            raw = value.detach().cpu().contiguous().flatten()
-            with suppress(RuntimeError, TypeError):  # quantised values have no plain bytes
-                digest.update(raw.view(torch.uint8).numpy().data)
-    return digest.hexdigest()

@@ -17,7 +17,8 @@ from infoplane.errors import InputError, RunFileError
 from infoplane.records import Array, ProbeSet
 from infoplane.store.hdf5 import specs_of, write_arrays, writing
 from infoplane.store.layout import FORMAT, VERSION, step_name
-from infoplane.store.run import probe_sha256
+from infoplane.store.run import Run, probe_sha256
+from infoplane.store.step_info import StepInfo
 from infoplane.store.step_writer import StepLayout, StepWriter
 
 
@@ -34,16 +35,25 @@ class RunWriter:
         Run name, group, seed and provenance; JSON values.
     overwrite : bool
         Replace an earlier run in this folder.
+    resume : bool
+        Go on with an earlier run in this folder, if its probe set and manifest are the same, but
+        for ``created`` and ``provenance``; its manifest stays as it is.
 
     Raises
     ------
     RunFileError
-        If the folder holds a run and ``overwrite`` is false, holds something else, is being
-        written by another process, or cannot be written.
+        If the folder holds a run that is neither to be replaced nor resumed, or that was recorded
+        otherwise; holds something else, is being written by another process, or cannot be written.
     """
 
     def __init__(
-        self, path: Path, probe: ProbeSet, manifest: Mapping[str, Any], *, overwrite: bool = False
+        self,
+        path: Path,
+        probe: ProbeSet,
+        manifest: Mapping[str, Any],
+        *,
+        overwrite: bool = False,
+        resume: bool = False,
     ) -> None:
         self.path = path
         self.n_samples = probe.n_samples
@@ -63,15 +73,22 @@ class RunWriter:
         except (TypeError, ValueError) as error:
             raise InputError(f"expected provenance of JSON values ({error})") from error
         self._layout = StepLayout(self.n_samples, path / "steps" / "layout.tmp")
+        self.resumed: StepInfo | None = None  # the first readable step of a run that goes on
         self._begun = False
         with writing(path):
-            self._check_folder(overwrite)
+            self._check_folder(overwrite or resume)
             self._made = not path.exists()
             (path / "steps").mkdir(parents=True, exist_ok=True)
             self._lock = self._locked()
             self._clean()
-            self._check_folder(overwrite)  # another writer may have been faster
-            self._write_probe(probe)
+            try:
+                self._check_folder(overwrite or resume)  # another writer may have been faster
+                self._write_probe(probe)
+                if resume and (path / "manifest.json").exists():
+                    self._go_on(json.loads(self._manifest))
+            except BaseException:
+                self._lock.close()
+                raise
 
     def close(self) -> None:
         """Release the folder for other writers; a new folder without a step is removed."""
@@ -90,6 +107,46 @@ class RunWriter:
         """Remove what a writer that was killed has left behind."""
         for residue in [*self.path.glob("*.tmp"), *(self.path / "steps").glob("*.tmp")]:
             residue.unlink()
+
+    def _go_on(self, manifest: Mapping[str, Any]) -> None:
+        """Take over the steps that are here, if they were recorded in the same way."""
+        run = Run(self.path)
+        if not run.steps:
+            return
+        before, now = _flat(run.manifest), _flat(manifest)
+        unlike = [key for key in sorted({**before, **now}) if before.get(key) != now.get(key)]
+        if unlike:
+            told = [f"{key}: {before.get(key)!r} then, {now.get(key)!r} now" for key in unlike[:3]]
+            raise RunFileError(
+                f"{self.path}: the run was recorded otherwise: {'; '.join(told)}",
+                hint="record into another folder, or replace the run with --overwrite",
+                code="IP302",
+            )
+        self._new_probe.replace(self.path / "probe.h5")  # the same, and intact
+        for step in run.steps:
+            with suppress(RunFileError):
+                self.resumed = run.step_info(step)
+                break
+        if self.resumed is not None:
+            self._begun = True
+            self._layout.layers = tuple(
+                ((self.n_samples, *layer.shape), np.dtype(layer.dtype))
+                for layer in self.resumed.layers
+            )
+
+    def holds(self, writer: StepWriter) -> bool:
+        """Tell whether the run that goes on holds this step: intact, of equal provenance."""
+        run = Run(self.path)
+        if self.resumed is None or writer.step not in run.steps:
+            return False
+        try:
+            info = run.step_info(writer.step)
+            run.datasets(writer.step, verify=True)
+        except RunFileError:  # damaged: it is recorded again
+            return False
+        metrics = {key: value for key, value in writer.metrics.items() if np.isfinite(value)}
+        found = (info.layers, info.metrics, info.epoch, info.provenance)
+        return found == (self.resumed.layers, metrics, writer.epoch, writer.provenance)
 
     def copy(self, step: int, arrays: Mapping[str, Array]) -> None:
         """Write the datasets of a step of another run, as ``Run.datasets`` returns them."""
@@ -125,7 +182,7 @@ class RunWriter:
         if is_run and any((self.path / "steps").glob("step_*.h5")) and not overwrite:
             raise RunFileError(
                 f"{self.path}: already holds a run",
-                hint="choose another folder, or replace the run with --overwrite",
+                hint="choose another folder, go on with --resume, or replace it with --overwrite",
                 code="IP302",
             )
         if self.path.exists() and not is_run:
@@ -158,6 +215,21 @@ class RunWriter:
         if probe.labels is not None:
             arrays["labels"] = probe.labels
         write_arrays(self._new_probe, specs_of(arrays), arrays.values())
+
+
+def _flat(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what makes two recordings comparable, nested members as ``outer.inner``."""
+    flat: dict[str, Any] = {}
+    for key, value in manifest.items():
+        if isinstance(value, Mapping):
+            flat |= {f"{key}.{inner}": part for inner, part in value.items()}
+        else:
+            flat[key] = value
+    return {
+        key: value
+        for key, value in flat.items()
+        if key != "created" and not key.startswith("provenance.")
+    }
 
 
 def _write_atomically(path: Path, data: bytes) -> None:
