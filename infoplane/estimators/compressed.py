@@ -27,8 +27,8 @@ from infoplane.numerics.projection import (
     row_chunks,
     streaming_basis,
 )
-from infoplane.numerics.two_views import compressed_inputs, view_dim, view_estimates
-from infoplane.records import Array, Estimate, FloatArray, IntArray, LayerInfo, RunData
+from infoplane.numerics.two_views import InputCode, compressed_inputs, view_dim, view_estimates
+from infoplane.records import Array, Estimate, IntArray, LayerInfo, RunData
 from infoplane.seeding import generator
 
 _BASIS_SAMPLES = 20_000  # rows over all checkpoints that the basis of a layer is fitted on
@@ -43,8 +43,7 @@ class SharedByRun:
     labels: IntArray | None  # of those samples
     noise: float  # standard deviation of the noise that is added where none is declared
     declared: tuple[str, ...]  # layers with noise of their own
-    input_code: FloatArray | None  # in the modes that compress the inputs
-    encoder: str | None  # names how they were compressed
+    inputs: InputCode | None  # in the modes that compress the inputs
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +119,7 @@ class Compressed(Estimator):
 
     name: ClassVar[str] = "compressed"
     title: ClassVar[str] = "lossy compression"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
     quantities: ClassVar[tuple[str, ...]] = ("ixt", "ity", "ixt_given_y")
 
     def __post_init__(self) -> None:
@@ -160,11 +159,12 @@ class Compressed(Estimator):
         if n > self.max_samples:
             rows = np.sort(rng.permutation(n)[: self.max_samples])
             labels = None if labels is None else labels[rows]
-        code, encoder = None, None
-        if self.mode in ("joint", "ksg"):
-            code, encoder = compressed_inputs(run.probe.inputs, int(rng.integers(2**31)))
-            code = code if rows is None else code[rows]
-        return SharedByRun(rows, labels, noise, declared, code, encoder)
+        code = None
+        if self.reads_inputs:
+            code = compressed_inputs(run.probe.inputs, int(rng.integers(2**31)))
+            if rows is not None:
+                code = replace(code, values=code.values[rows])
+        return SharedByRun(rows, labels, noise, declared, code)
 
     def prepare_layer(
         self, shared: SharedByRun, run: RunData, layer: LayerInfo, rng: np.random.Generator
@@ -189,7 +189,7 @@ class Compressed(Estimator):
             trials.append(self._code(basis, activations, 1))
         if self.dim != "auto":
             dim = int(self.dim)
-        elif shared.input_code is not None:
+        elif shared.inputs is not None:
             dim = max(view_dim(trial.scores) for trial in trials)
         else:
             dim = choose_dim(trials, noise, len(rows))
@@ -226,9 +226,9 @@ class Compressed(Estimator):
             self.k, self.folds, self.cross_check, prepared.upstream_noise, self.population
         )
         found: dict[str, Estimate] = {}
-        if run.input_code is not None:
-            pair = view_estimates(code.clean, run.input_code, self.mode, run.labels, options, rng)
-            found = _with_diagnostics(pair, {**prepared.diagnostics, "encoder": run.encoder})
+        if run.inputs is not None:
+            pair = view_estimates(code, run.inputs, self.mode, run.labels, options, rng)
+            found = _with_diagnostics(pair, {**prepared.diagnostics, "encoder": run.inputs.encoder})
             return _subsampled(found, run.rows)
         seed = int(rng.integers(2**62))
         # Noise that is in the recording has one size only.

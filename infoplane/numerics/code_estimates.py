@@ -16,7 +16,7 @@ from infoplane.numerics.intervals import (
     fold_interval,
     normal_interval,
 )
-from infoplane.numerics.loss_bounds import activation_loss_bound, capacity
+from infoplane.numerics.loss_bounds import activation_loss_bound, capacity, label_loss
 from infoplane.numerics.neighbor_terms import LOG2_E, duplicate_fraction
 from infoplane.numerics.neighbors import (
     kozachenko_leonenko_entropy,
@@ -32,7 +32,7 @@ from infoplane.numerics.noise_channel import (
     recorded_information,
     reference_bias,
 )
-from infoplane.records import BoundName, Estimate, FloatArray, IntArray
+from infoplane.records import BoundName, Estimate, FloatArray, IntArray, noticeable
 
 LEVEL = 0.95
 _CLASS_NEIGHBORS = 3
@@ -204,6 +204,7 @@ def noise_estimates(
     if labels is None:
         return found
     ity, ity_parts = label_estimate(noisy_code, labels, folds, rng, size_flags(n, q))
+    ity = with_label_loss(ity, code, labels, 0.0 if contained else noise)
     found["ity"] = ity
     found["ixt_given_y"] = _conditional(
         found["ixt"],
@@ -232,7 +233,7 @@ def label_estimate(
     h_y = label_entropy(labels)
     some = rng.permutation(len(code))[:_CROSS_CHECK_SAMPLES]
     null = mixed_mutual_information(code[some], rng.permutation(labels[some]), _CLASS_NEIGHBORS)
-    flags = list(flags)
+    flags = [*flags, *still_moving(bits, interval, parts, code.shape[1])]
     if h_y == 0.0:
         flags.append("constant")
     elif bits > h_y:
@@ -249,6 +250,29 @@ def label_estimate(
     }
     estimate = estimate_of(bits, interval, flags, diagnostics)
     return replace(estimate, bound_low=0.0, bound_high=h_y, bound_name="h_y"), parts
+
+
+def with_label_loss(ity: Estimate, code: Code, labels: IntArray, noise: float) -> Estimate:
+    """Return I(T_c;Y), flagged if what the code leaves out tells noticeably about the labels."""
+    if ity.bits is None:
+        return ity
+    loss = label_loss(code.scores, code.dim, labels, noise)
+    flags = ity.flags
+    if loss > max(_LARGE_LOSS * ity.bits, noticeable(ity.bits)):
+        flags = (*flags, "large_compression_loss")
+    return replace(ity, flags=flags, diagnostics={**ity.diagnostics, "label_loss": loss})
+
+
+def still_moving(bits: float, interval: Interval | None, parts: FloatArray, dim: int) -> list[str]:
+    """Return the flag of an estimate whose folds say that it is far from its limit.
+
+    The bias of neighbour estimates in d dimensions falls like n^(-1/d), slower the more of them:
+    from the mean of k folds, drift = bias (k^(1/d) - 1).
+    """
+    if interval is None or abs(interval.drift) < 2.0 * interval.standard_error:
+        return []
+    bias = abs(interval.drift) / (len(parts) ** (1 / dim) - 1)
+    return ["biased"] if bias > 2 * noticeable(bits) else []
 
 
 def label_entropy(labels: IntArray) -> float:

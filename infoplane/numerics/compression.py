@@ -141,13 +141,13 @@ def compressed_information(
         if inputs is None:
             raise InputError(f"expected inputs for the mode {mode!r}, got none")
         chosen = view_dim(scores) if dim == "auto" else min(int(dim), scores.shape[1])
-        input_code, encoder = compressed_inputs(np.asarray(inputs), seed)
+        input_code = compressed_inputs(np.asarray(inputs), seed)
         code = replace(whole, dim=chosen)
-        found = view_estimates(code.clean, input_code, mode, classes, options, rng)
-        extra: dict[str, Any] = {"encoder": encoder}
+        found = view_estimates(code, input_code, mode, classes, options, rng)
+        extra: dict[str, Any] = {"encoder": input_code.encoder}
         if noise is not None:
             extra["loss_bound_t"] = _loss(code, chosen, noise, contained=True)
-            extra["loss_bound_x"] = input_loss_bound(code.clean, input_code, noise)
+            extra["loss_bound_x"] = input_loss_bound(code.clean, input_code.values, noise)
             extra["capacity"] = capacity(code.clean, noise)
         return _gathered(found, chosen, noise, extra | {"basis": basis_hash(directions)})
     if size == 0.0:

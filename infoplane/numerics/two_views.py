@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,12 +13,15 @@ from infoplane.errors import EstimationError
 from infoplane.numerics.autoencoder import fit_autoencoder
 from infoplane.numerics.code_estimates import (
     CellOptions,
+    Code,
     estimate_of,
     folds_of,
     interval_of,
     label_estimate,
     refused,
     size_flags,
+    still_moving,
+    with_label_loss,
 )
 from infoplane.numerics.neighbor_terms import (
     ATOM_FRACTION,
@@ -36,10 +39,20 @@ from infoplane.records import Array, Estimate, FloatArray, IntArray, checked_act
 
 _NARROW = 4  # dimension up to which a view is its own code, and largest of a layer's
 _TRIED_DIMS = 10
+_LOST_VARIANCE = 0.05  # share of the variance of layer or inputs that a code may leave out
 _THIN = 0.65  # intrinsic dimension over dimension below which entropies cannot be trusted
 _KSG_NEIGHBORS = 3
 _CEILING = 0.85  # share of the largest value that neighbour counts can give
 _DIMENSION_SAMPLES = 2000
+
+
+@dataclass(frozen=True, eq=False)
+class InputCode:
+    """The code of the inputs, hash of its encoder, share of the variance that it does not give."""
+
+    values: FloatArray  # (n_samples, n_dims)
+    encoder: str | None = None
+    lost: float = 0.0
 
 
 def view_estimate(
@@ -109,6 +122,7 @@ def view_estimate(
         flags.append("saturated")
     if n < max(200, 20 * d):
         flags.append("small_n")
+    flags += still_moving(bits, interval, parts, d)
     diagnostics: dict[str, Any] = {
         "mode": mode,
         "estimator": "ksg" if counted else "shuffle_difference",
@@ -129,21 +143,27 @@ def view_estimate(
 
 
 def view_estimates(
-    code: FloatArray,
-    input_code: FloatArray,
+    layer: Code,
+    inputs: InputCode,
     mode: str,
     labels: IntArray | None,
     options: CellOptions,
     rng: np.random.Generator,
 ) -> dict[str, Estimate]:
     """Return the estimates of a cell from the codes of layer and inputs, by quantity."""
-    ixt, parts_of, parts = view_estimate(code, input_code, mode, options.k, options.folds, rng)
+    code = layer.clean
+    ixt, parts_of, parts = view_estimate(code, inputs.values, mode, options.k, options.folds, rng)
+    lost = max(inputs.lost, 1 - float(code.var(axis=0).sum()) / (layer.variance or 1.0))
+    if ixt.bits is not None and layer.variance and lost > _LOST_VARIANCE:
+        ixt = replace(ixt, flags=(*ixt.flags, "large_compression_loss"))
+    ixt = replace(ixt, diagnostics={**ixt.diagnostics, "lost_variance": lost})
     found = {"ixt": ixt}
     if labels is None:
         return found
     if len(code) < SMALLEST_SAMPLE:
         return refused(labels, str(ixt.diagnostics["reason"]), "small_n")
     ity, ity_parts = label_estimate(code, labels, parts_of, rng, size_flags(*code.shape))
+    ity = with_label_loss(ity, layer, labels, 0.0)
     found["ity"] = ity
     if ixt.bits is None or ity.bits is None:
         reason = "I(X;T) is undefined for this sample"
@@ -157,16 +177,16 @@ def view_estimates(
     return found
 
 
-def compressed_inputs(inputs: Array, seed: int) -> tuple[FloatArray, str | None]:
-    """Return the code of the inputs and the hash of its encoder.
+def compressed_inputs(inputs: Array, seed: int) -> InputCode:
+    """Return the code of the inputs.
 
     Inputs of up to 4 numbers are their own code; wider ones go through an autoencoder.
     """
     flat = checked_activations(inputs.reshape(len(inputs), -1), name="inputs")
     if flat.shape[1] <= _NARROW:
-        return np.asarray(flat, dtype=np.float64), None
+        return InputCode(np.asarray(flat, dtype=np.float64))
     encoder = fit_autoencoder(flat, seed=seed)
-    return encoder.encode(flat), encoder.content_hash
+    return InputCode(encoder.encode(flat), encoder.content_hash, encoder.error)
 
 
 def view_dim(scores: FloatArray) -> int:

@@ -14,7 +14,12 @@ from infoplane.numerics.compression import (
     compressed_information,
     largest_dim,
 )
-from infoplane.numerics.loss_bounds import activation_loss_bound, capacity, input_loss_bound
+from infoplane.numerics.loss_bounds import (
+    activation_loss_bound,
+    capacity,
+    input_loss_bound,
+    label_loss,
+)
 from infoplane.numerics.neighbor_search import neighbor_distances
 from infoplane.numerics.neighbor_terms import entropy_terms, minimum_norm_weights
 from infoplane.numerics.noise_channel import (
@@ -410,3 +415,15 @@ def test_arguments_are_checked(arguments, message):
     activations[3, 2] = math.nan
     with pytest.raises(InputError, match="finite"):
         compressed_information(activations)
+
+
+def test_labels_that_sit_in_what_is_left_out_are_seen():
+    rng = np.random.default_rng(7)
+    labels = np.arange(600) % 2
+    scores = np.column_stack([10 * rng.normal(size=600), 4.0 * labels, rng.normal(size=(600, 3))])
+    assert label_loss(scores, 1, labels, 0.0) > 5  # a direction that is the label itself
+    noisy = label_loss(scores, 1, labels, 2.0)
+    assert noisy == pytest.approx(0.5 * math.log2(1 + 1.0), abs=0.1)  # variances 4 and 4
+    assert label_loss(scores, 2, labels, 0.0) < 0.01
+    assert label_loss(scores, 5, labels, 0.0) == 0.0
+    assert label_loss(scores, 1, np.zeros(600, dtype=int), 0.0) == 0.0
