@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from infoplane.cli.options import Location, Verbosity, verbosity
 from infoplane.cli.progress import Progress
-from infoplane.errors import InfoplaneError, TerminatedError
+from infoplane.errors import InfoplaneError, InputError, TerminatedError
+
+if TYPE_CHECKING:
+    from infoplane.recording.recorder import Recorder
 
 
 @click.command()
 @click.option(
     "--model",
     "model_reference",
-    required=True,
     type=Location(reference=True),
     metavar="MODULE:CALLABLE|hf:CLASS|FILE.pt2",
     help="Makes the model; also path/to/file.py:callable. This code is run. hf:AutoModel takes "
@@ -25,7 +27,6 @@ from infoplane.errors import InfoplaneError, TerminatedError
 @click.option(
     "--checkpoints",
     multiple=True,
-    required=True,
     type=Location(),
     metavar="GLOB|FOLDER",
     help="Checkpoint files or Hugging Face folders, or the folder of a training; repeatable.",
@@ -49,7 +50,6 @@ from infoplane.errors import InfoplaneError, TerminatedError
 @click.option(
     "--data",
     "data_reference",
-    required=True,
     type=Location(reference=True),
     metavar="FILE.npz|MODULE:CALLABLE",
     help="Probe set: arrays inputs and labels, or what returns them.",
@@ -121,16 +121,22 @@ from infoplane.errors import InfoplaneError, TerminatedError
     is_flag=True,
     help="Go on with the run in RUN: record only steps that are missing, damaged or changed.",
 )
+@click.option(
+    "--schedule",
+    metavar="every:N|log:K|N,N,...",
+    help="With a script: which optimizer steps. Default: log:10, ten in each decade.",
+)
+@click.argument("script", nargs=-1, type=click.UNPROCESSED, metavar="[-- python SCRIPT ...]")
 @verbosity
 @click.pass_obj
 def record(
     said: Verbosity,
-    model_reference: str,
+    model_reference: str | None,
     checkpoints: tuple[str, ...],
     weights: str | None,
     strict: bool,
     trust_model: bool,
-    data_reference: str,
+    data_reference: str | None,
     output: str,
     layers: tuple[str, ...],
     at: Literal["output", "input"],
@@ -145,6 +151,8 @@ def record(
     seed: int,
     overwrite: bool,
     resume: bool,
+    schedule: str | None,
+    script: tuple[str, ...],
 ) -> None:
     """Record the activations of a probe set at every checkpoint of a training.
 
@@ -156,7 +164,40 @@ def record(
     infoplane record --model net.py:build --checkpoints 'ckpt/*.pt' --data probe.npz -o runs/s0
     infoplane record --model my.models:mlp --checkpoints 'run/*.pt' --data my.data:val \\
         --layers 'fc*' --layers '!fc1' --samples 4096 -o runs/s0
+
+    Experimental: a training script is recorded as it runs, without a change to it or to what it
+    computes. Its steps are counted from 0; the probe set is --data, or the first training batch.
+
+    \b
+    infoplane record --data probe.npz -o runs/s0 -- python train.py --lr 0.1
     """
+    options: dict[str, Any] = {
+        "layers": layers,
+        "at": at,
+        "batch_dims": dict(map(_axis, batch_dims)),
+        "batch_size": batch_size,
+        "name": name,
+        "group": group,
+        "overwrite": overwrite,
+        "resume": resume,
+    }
+    if script:
+        if model_reference or checkpoints:
+            raise click.UsageError("expected --model and --checkpoints, or -- python SCRIPT")
+        options["schedule"] = schedule or "log:10"
+        _record_script(script, data_reference, samples, seed, output, options)
+        return
+    for option, given in (
+        ("--model", model_reference),
+        ("--checkpoints", checkpoints),
+        ("--data", data_reference),
+    ):
+        if not given:
+            raise click.UsageError(f"Missing option '{option}'.")
+    if schedule:
+        raise click.UsageError("--schedule is for a script: ... -- python SCRIPT")
+    assert model_reference is not None
+    assert data_reference is not None
     from infoplane.recording.checkpoints import find_checkpoints
     from infoplane.recording.models import load_model
     from infoplane.recording.probes import load_probe
@@ -174,15 +215,8 @@ def record(
                 model,
                 probe,
                 output,
-                layers=layers,
-                at=at,
-                batch_dims=dict(map(_axis, batch_dims)),
-                batch_size=batch_size,
-                name=name,
-                group=group,
-                overwrite=overwrite,
-                resume=resume,
                 provenance=provenance,
+                **options,
             ) as recorder,
             progress,
         ):
@@ -203,11 +237,49 @@ def record(
         if progress.done:
             click.echo(_kept(progress, output), err=True)
         raise
+    _tell(recorder, len(found), output, resumed=resume)
+
+
+def _record_script(
+    script: tuple[str, ...],
+    data_reference: str | None,
+    samples: int | None,
+    seed: int,
+    output: str,
+    options: dict[str, Any],
+) -> None:
+    """Record a training script while it runs."""
+    from infoplane.recording.probes import load_probe
+    from infoplane.recording.recorder import Recorder
+    from infoplane.recording.script import record_script
+
+    probe = load_probe(data_reference, samples, seed) if data_reference else None
+
+    def make(model: Any, inputs: tuple[Any, ...]) -> Recorder:
+        if probe is None and len(inputs) != 1:
+            raise InputError(
+                f"expected a model of one input to take its first batch as probe set, got "
+                f"{len(inputs)}; name a probe set with --data"
+            )
+        return Recorder(
+            model,
+            probe or (inputs[0], None),
+            output,
+            provenance={"script": list(script), "data": data_reference or "first training batch"},
+            **options,
+        )
+
+    recorder = record_script(script, make)
+    _tell(recorder, len(recorder.steps), output, resumed=options["resume"])
+
+
+def _tell(recorder: Recorder, n_steps: int, output: str, *, resumed: bool) -> None:
+    """Say what was recorded."""
     size = sum(file.stat().st_size for file in Path(output).rglob("*.h5"))
-    kept = f", {len(recorder.kept)} of them kept from before" if resume else ""
+    kept = f", {len(recorder.kept)} of them kept from before" if resumed else ""
     click.echo(
-        f"recorded {len(found)} steps x {len(recorder.recorded)} layers x "
-        f"{probe.n_samples:,} samples in {output} ({size / 1e6:,.1f} MB){kept}"
+        f"recorded {n_steps} steps x {len(recorder.recorded)} layers x "
+        f"{recorder.probe.n_samples:,} samples in {output} ({size / 1e6:,.1f} MB){kept}"
     )
 
 

@@ -198,6 +198,11 @@ class Recorder:
     ) -> None:
         self.close()
 
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """Steps that were recorded, in the order of their snapshots."""
+        return tuple(self._steps)
+
     def close(self) -> None:
         """Release the run folder for other writers."""
         self._closed = True

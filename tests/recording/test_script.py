@@ -1,0 +1,168 @@
+"""Training scripts recorded from outside: nothing in them changes, nor does what they compute."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from infoplane.errors import DataError, InputError
+from infoplane.recording.recorder import Recorder
+from infoplane.recording.script import record_script
+from infoplane.store.run import Run
+from tests.conftest import infoplane
+
+TRAIN = """
+import hashlib, random, sys
+import numpy as np
+import torch
+from torch import nn
+
+torch.manual_seed(0); np.random.seed(0); random.seed(0)
+model = nn.Sequential(
+    nn.Linear(5, 8), nn.BatchNorm1d(8), nn.ReLU(inplace=True), nn.Dropout(0.3), nn.Linear(8, 2)
+)
+COMPILE
+data = np.load("probe.npz")
+x, y = torch.from_numpy(data["inputs"]), torch.from_numpy(data["labels"])
+loader = torch.utils.data.DataLoader(
+    torch.utils.data.TensorDataset(x, y), batch_size=30, shuffle=True
+)
+criterion = nn.CrossEntropyLoss()
+optimizer = torch.optim.Adam(model.parameters(), lr=float(sys.argv[1]))
+for epoch in range(3):
+    model.train()
+    for xb, yb in loader:
+        optimizer.zero_grad()
+        criterion(model(xb + 0.01 * random.random() * np.random.rand()), yb).backward()
+        optimizer.step()
+    model.eval()
+    with torch.no_grad():
+        model(x)
+digest = hashlib.sha256()
+for value in model.state_dict().values():
+    digest.update(value.numpy().tobytes())
+torch.save(model.state_dict(), "last.pt")
+print(__name__, digest.hexdigest(), torch.rand(1).item(), np.random.rand(), random.random())
+"""
+
+
+def write(form=""):
+    Path("train.py").write_text(TRAIN.replace("COMPILE", form))
+
+
+@pytest.mark.parametrize("form", ["", "model = torch.compile(model, backend='eager')"])
+def test_script_computes_the_same_with_and_without_recording(project, probe, form):
+    write(form)
+    plain = subprocess.run(
+        [sys.executable, "train.py", "0.01"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    command = ["record", "--data", "probe.npz", "-o", "run", "--schedule", "every:5"]
+    done = infoplane(*command, "--", "python", "train.py", "0.01")
+    assert done.code == 0, done.err
+    assert done.out.splitlines()[0] == plain.stdout.strip()
+    assert plain.stdout.startswith("__main__ ")
+    assert done.out.splitlines()[1].startswith("recorded 4 steps x 4 layers x 120 samples in run (")
+    run = Run(Path("run"))
+    assert run.steps == (0, 5, 10, 12)
+    assert [layer.name for layer in run.layers] == ["0", "1", "2", "4"]
+    state = torch.load("last.pt", weights_only=True)
+    layer = nn.Linear(5, 8)
+    layer.load_state_dict(
+        {key: state[f"{'_orig_mod.' if form else ''}0.{key}"] for key in ("weight", "bias")}
+    )
+    with torch.no_grad():
+        expected = layer(torch.from_numpy(probe.inputs))
+    np.testing.assert_array_equal(run.activations(12, "0"), expected)
+
+
+def recorded(text, make=None, *, command=("python", "train.py")):
+    Path("train.py").write_text(text)
+    return record_script(
+        command, make or (lambda model, inputs: Recorder(model, (inputs[0], None), "run"))
+    )
+
+
+SMALL = """
+import sys
+import torch
+from torch import nn
+net, x = nn.Sequential(nn.Linear(3, 2)), torch.randn(4, 3)
+optimizer = torch.optim.{optimizer}(net.parameters(), lr=0.1)
+"""
+
+
+def test_first_training_batch_is_the_probe_set_by_default(project):
+    text = SMALL.format(optimizer="SGD") + (
+        "with torch.no_grad(): net(2 * x)\nnet(x).sum().backward()\noptimizer.step()\n"
+        "torch.save(x, 'x.pt')"
+    )
+    recorder = recorded(text, command=["python", "-m", "train"])
+    assert recorder.steps == (0, 1)
+    np.testing.assert_array_equal(Run(Path("run")).probe.inputs, torch.load("x.pt").numpy())
+    assert not nn.modules.module._global_forward_pre_hooks
+    assert not nn.modules.module._global_forward_hooks
+
+
+def test_steps_before_the_model_is_known_are_counted(project):
+    """An optimizer that calls the model itself shows it during its first step."""
+    text = SMALL.format(optimizer="LBFGS") + (
+        "def closure():\n    optimizer.zero_grad(); loss = net(x).square().sum(); loss.backward()\n"
+        "    return loss\n"
+        "for _ in range(3): optimizer.step(closure)\n"
+    )
+    assert recorded(text).steps == (1, 2, 3)
+
+
+def test_script_that_fails_keeps_what_was_recorded(project, capsys):
+    text = SMALL.format(optimizer="SGD") + "net(x).sum().backward(); optimizer.step(); {}\n"
+    with pytest.raises(DataError, match=r"python train\.py: ValueError: no$"):
+        recorded(text.format("raise ValueError('no')"))
+    assert "train.py" in capsys.readouterr().err  # its own traceback
+    assert Run(Path("run")).steps == (0, 1)
+    with pytest.raises(DataError, match="ended with exit status 3"):
+        recorded(
+            text.format("sys.exit(3)"),
+            lambda *found: Recorder(found[0], (found[1][0], None), "run2"),
+        )
+
+
+def test_recording_that_cannot_begin_does_not_stop_the_script(project, caplog):
+    text = SMALL.format(optimizer="SGD") + (
+        "net(x).sum().backward(); optimizer.step(); torch.save(x, 'done')"
+    )
+
+    def make(model, inputs):
+        raise InputError("no probe set")
+
+    with pytest.raises(DataError, match="nothing was recorded: see the warning"):
+        recorded(text, make)
+    assert "nothing is recorded, training goes on: no probe set" in caplog.text
+    assert Path("done").exists()
+
+
+def test_script_without_training_is_told(project):
+    with pytest.raises(DataError, match="no torch optimizer stepped a model"):
+        recorded("print('nothing')")
+
+
+@pytest.mark.parametrize("command", [["torchrun", "train.py"], ["python"], ["python", "-c", "1"]])
+def test_commands_that_cannot_be_recorded(command):
+    with pytest.raises(InputError, match=r"expected python SCRIPT\.py or python -m MODULE"):
+        record_script(command, lambda *found: None)
+
+
+def test_usage(project):
+    assert infoplane("record", "-o", "r", "--model", "a:b", "--", "python", "train.py").code == 2
+    done = infoplane("record", "-o", "r", "--", "python", "nowhere.py")
+    assert (done.code, done.err.startswith("error[IP101]: nowhere.py: no such file")) == (2, True)
+    done = infoplane("record", "-o", "r", "--model", "a:b", "--checkpoints", "*.pt")
+    assert (done.code, "Missing option '--data'" in done.err) == (2, True)
