@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from infoplane.cli.options import Location, Verbosity, verbosity
 from infoplane.errors import ExitCode
+
+if TYPE_CHECKING:
+    from infoplane.gate.checks import OnUnknown
 
 
 @click.command()
@@ -60,7 +66,7 @@ def check(
     results: tuple[str, ...],
     rules: tuple[str, ...],
     flags: tuple[str, ...],
-    on_unknown: str,
+    on_unknown: OnUnknown,
     junit: str | None,
     github: bool | None,
     summary: str | None,
@@ -77,9 +83,13 @@ def check(
     infoplane check results.json --require 'last(ity, fc5) >= 2.8' --fail-on failed
     infoplane check seed-*.json --require 'change(ixt, fc5) <= -1' --junit checks.xml
     """
+    start = time.monotonic()
     from infoplane.cli.gate_text import check_lines
+    from infoplane.cli.output import print_json, write_text
+    from infoplane.gate import github as actions
     from infoplane.gate.checks import run_checks
     from infoplane.gate.configured import configured_checks
+    from infoplane.gate.documents import checks_document
     from infoplane.gate.rules import Check, forbid, parse_rule
     from infoplane.gate.sources import read_together
 
@@ -87,7 +97,23 @@ def check(
     checks += [Check(text, parse_rule(text)) for text in rules]
     checks += [forbid(flag) for flag in flags]
     document = read_together([Path(path) for path in results])
-    report = run_checks(document, checks, on_unknown=on_unknown)  # type: ignore[arg-type]
-    for line in check_lines(report):
-        click.echo(line)
+    report = run_checks(document, checks, on_unknown=on_unknown)
+    if format_ == "json":
+        print_json(checks_document(report, results))
+    else:
+        for line in check_lines(report):
+            click.echo(line)
+    if github is None:
+        github = os.environ.get("GITHUB_ACTIONS") == "true"
+    if github:
+        for line in actions.workflow_commands(report):
+            click.echo(line, err=format_ == "json")
+        summary = summary or os.environ.get("GITHUB_STEP_SUMMARY")
+    if summary:
+        write_text(summary, actions.summary(report, document), append=True)
+    if junit:
+        from infoplane.gate.junit import junit as as_junit
+
+        seconds = time.monotonic() - start
+        write_text(junit, as_junit(report, document, " ".join(results), seconds))
     return ExitCode.OK if report.passes else ExitCode.CHECK_FAILED

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 
-from infoplane.cli.output import painted, plain
+from infoplane.cli.output import painted, plain, width
+from infoplane.cli.table import Column, render
 from infoplane.gate.checks import Outcome, Report
-from infoplane.text import printable, shortened
+from infoplane.gate.comparison import Comparison, Difference
+from infoplane.records import QUANTITIES
+from infoplane.text import counted, printable, shortened
 
 _WORDS = {"failed": ("FAIL", "red"), "warning": ("WARN", "yellow"), "passed": ("pass", "green")}
 _MANY = 5  # places of a failed rule to list
@@ -46,3 +50,46 @@ def _passing(outcome: Outcome) -> str:
     if outcome.status == "unknown":
         return outcome.worst.message
     return shortened(", ".join(o.short for o in outcome.observations), 100)
+
+
+def comparison_lines(comparison: Comparison, *, wide: bool) -> Iterator[str]:
+    """Yield a table of all differences, what it could not tell, and a line of totals."""
+    rows = comparison.differences
+    columns = [
+        Column("layer", [printable(d.layer) for d in rows]),
+        Column("quantity", [QUANTITIES[d.quantity] for d in rows]),
+        Column("estimator", [printable(d.label) for d in rows]),
+        Column("baseline", [_bits(d.baseline) for d in rows], right=True, drop=1),
+        Column("candidate", [_bits(d.candidate) for d in rows], right=True, drop=1),
+        Column("difference", [_bits(d.difference, sign=True) for d in rows], right=True),
+        Column("95% CI", [_interval(d) for d in rows], drop=2),
+        Column("tolerance", [f"{d.tolerance:.2f}" for d in rows], right=True, drop=3),
+        Column("result", [d.result for d in rows]),
+    ]
+    if len({d.group for d in rows}) > 1:
+        columns.insert(0, Column("group", [printable(d.group) for d in rows]))
+    if len({d.estimator for d in rows}) == 1:
+        columns = [column for column in columns if column.title != "estimator"]
+    for line in render(columns, limit=None if wide else width()):
+        yield plain(line)
+    for text in comparison.mismatches:
+        yield from textwrap.wrap(plain(f"not alike: {text}"), width() or 100)
+    noted: dict[str, int] = {}
+    for d in rows:
+        if d.reason:
+            noted[f"{d.result}: {d.reason}"] = noted.get(f"{d.result}: {d.reason}", 0) + 1
+    for text, count in noted.items():
+        yield plain(f"{text} ({counted(count, 'value')})")
+    yield comparison.verdict
+
+
+def _bits(value: float | None, *, sign: bool = False) -> str:
+    if value is None:
+        return ""
+    return f"{value + 0.0:+.2f}" if sign else f"{value:.2f}"
+
+
+def _interval(d: Difference) -> str:
+    if d.low is None:
+        return ""
+    return f"{_bits(d.low, sign=True)} .. {_bits(d.high, sign=True)}"

@@ -36,6 +36,7 @@ _COMMANDS = {
     },
     "Gate": {
         "check": "Test results against rules; the gate of a CI.",
+        "compare": "Compare results with a baseline.",
         "validate": "Run estimators on data whose answer is known.",
     },
     "Look": {

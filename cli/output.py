@@ -6,13 +6,15 @@ import json
 import os
 import shutil
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
 
+from infoplane.errors import RunFileError
 from infoplane.text import printable
 
-__all__ = ["bars", "painted", "plain", "print_json", "printable", "width"]
+__all__ = ["bars", "painted", "plain", "print_json", "printable", "width", "write_text"]
 
 _ASCII = {
     "─": "-",
@@ -29,6 +31,24 @@ _ASCII_BARS = "_.-:=+*#"
 def print_json(document: Any) -> None:
     """Write one JSON document to stdout."""
     click.echo(json.dumps(document, allow_nan=False, indent=1))
+
+
+def write_text(path: str, text: str, *, append: bool = False) -> None:
+    """Write a text file, or add to it.
+
+    Raises
+    ------
+    RunFileError
+        If it cannot be written.
+    """
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        with Path(path).open("a" if append else "w", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise RunFileError(
+            f"{path}: cannot be written ({error.strerror or error})", code="IP305"
+        ) from error
 
 
 def painted(text: str, color: str) -> str:

@@ -16,12 +16,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from infoplane.curves import Curves, curves, group_of_runs
+from infoplane.curves import CurveKey
 from infoplane.errors import NotFoundError
+from infoplane.gate.evidence import Evidence
 from infoplane.gate.rules import OPERATORS, Check, Rule
-from infoplane.gate.statistics import Cell, Statistic, cell, curve_statistic
+from infoplane.gate.statistics import Cell, Statistic, cell
 from infoplane.patterns import matches
-from infoplane.phases import FAMILIES, find_phases
+from infoplane.phases import FAMILIES
 from infoplane.text import counted, printable, shortened
 
 Status = Literal["pass", "fail", "unknown"]
@@ -129,7 +130,7 @@ def run_checks(
             hint="write [[check]] in infoplane.toml, or give one: --require 'last(ity) >= 0.9'",
             code="IP405",
         )
-    evidence = _Evidence(results)
+    evidence = Evidence(results)
     return Report(tuple(_outcome(check, evidence) for check in checks), on_unknown)
 
 
@@ -146,55 +147,33 @@ def shown(value: float, expected: float | None = None) -> str:
     return repr(float(value))
 
 
-class _Evidence:
-    """A results document, arranged for rules."""
+def _place(evidence: Evidence, group: str, *parts: str) -> str:
+    """Return a place in words; the group is named where there are several."""
+    several = len(evidence.groups) > 1
+    return printable(", ".join([*([group] if several else []), *parts]))
 
-    def __init__(self, results: Mapping[str, Any]) -> None:
-        self.results = results
-        self.groups = group_of_runs(results)
-        self.curves = curves(results)
-        self.rows: dict[tuple[str, str, str, str], list[Mapping[str, Any]]] = defaultdict(list)
-        for row in results["rows"]:
-            group = self.groups[row["run"]]
-            self.rows[group, row["layer"], row["estimator"], row["quantity"]].append(row)
-        self.at_ceiling: set[Cell] = {
-            cell(row)
-            for row in results["rows"]
-            if "saturated" in row["flags"] and row.get("bound_name") != "h_y"
-        }
-        seed = results["config"].get("analyze", {}).get("seed", 0)
-        self.phases = {
-            (p["group"], p["layer"], p["estimator"], p["quantity"]): p
-            for p in find_phases(results, seed=seed if isinstance(seed, int) else 0)
-        }
 
-    def name(self, group: str, *parts: str) -> str:
-        """Return a place in words; the group is named where there are several."""
-        several = len(set(self.groups.values())) > 1
-        return printable(", ".join([*([group] if several else []), *parts]))
-
-    def nothing(self, rule: Rule) -> str:
-        """Say why nothing matches a rule."""
-        layers = list(dict.fromkeys(curve.layer for curve in self.curves.values()))
-        if not any(matches(layer, rule.layer) for layer in layers):
-            has = shortened(" ".join(layers))
-            return printable(f"no layer matches {rule.layer!r}; there are {has or 'none'}")
-        ids = list(dict.fromkeys(key[2] for key in self.curves))
-        if rule.estimator and not any(_is_estimator(i, rule.estimator) for i in ids):
-            return printable(
-                f"no estimator {rule.estimator!r}; there are {shortened(' '.join(ids))}"
-            )
-        return f"no row has {rule.subject} of these layers and estimators"
+def _nothing(rule: Rule, evidence: Evidence) -> str:
+    """Say why nothing matches a rule."""
+    layers = list(dict.fromkeys(key[1] for key in evidence.curves))
+    if not any(matches(layer, rule.layer) for layer in layers):
+        has = shortened(" ".join(layers))
+        return printable(f"no layer matches {rule.layer!r}; there are {has or 'none'}")
+    ids = list(dict.fromkeys(key[2] for key in evidence.curves))
+    if rule.estimator and not any(_is_estimator(i, rule.estimator) for i in ids):
+        has = shortened(" ".join(ids))
+        return printable(f"no estimator {rule.estimator!r}; there are {has}")
+    return f"no row has {rule.subject} of these layers and estimators"
 
 
 def _is_estimator(identifier: str, wanted: str) -> bool:
     return not wanted or wanted in (identifier, identifier.partition(":")[0])
 
 
-def _outcome(check: Check, evidence: _Evidence) -> Outcome:
+def _outcome(check: Check, evidence: Evidence) -> Outcome:
     found = [_observation(check, *at) for at in _found(check.rule, evidence)]
     if not found:
-        nothing = Statistic(reason=evidence.nothing(check.rule))
+        nothing = Statistic(reason=_nothing(check.rule, evidence))
         found = [_observation(check, "", nothing)]
     for status in ("fail", "unknown", "pass"):
         alike = [o for o in found if o.status == status]
@@ -254,41 +233,38 @@ def _interval(found: Statistic) -> str:
     return f"[{shown(found.low)}, {shown(found.high)}], {counted(found.n_runs, 'run')}"
 
 
-def _found(rule: Rule, evidence: _Evidence) -> Iterable[tuple[str, Statistic]]:
+def _found(rule: Rule, evidence: Evidence) -> Iterable[tuple[str, Statistic]]:
     """Yield every place a rule speaks of, with what is there."""
     if rule.statistic == "runs":
-        for group in dict.fromkeys(evidence.groups.values()):
-            n = sum(found == group for found in evidence.groups.values())
-            yield evidence.name(group), Statistic(float(n), exact=True)
+        for group in evidence.groups:
+            n = sum(found == group for found in evidence.group_of_run.values())
+            yield _place(evidence, group), Statistic(float(n), exact=True)
     elif rule.statistic in ("share", "count"):
         yield from _flagged(rule, evidence)
     elif rule.statistic == "agree":
         yield from _agreeing(rule, evidence)
     else:
-        for key, curve in evidence.curves.items():
+        for key in evidence.curves:
+            _, layer, estimator, quantity = key
             if (
-                key[3] == rule.subject
-                and matches(key[1], rule.layer)
-                and _is_estimator(key[2], rule.estimator)
+                quantity == rule.subject
+                and matches(layer, rule.layer)
+                and _is_estimator(estimator, rule.estimator)
             ):
-                place = evidence.name(key[0], key[1], key[2])
-                yield place, _of_curve(rule, curve, evidence)
+                place = _place(evidence, *key[:2], evidence.labels[estimator])
+                yield place, _of_curve(rule, key, evidence)
 
 
-def _of_curve(rule: Rule, curve: Curves, evidence: _Evidence) -> Statistic:
-    key = curve.group, curve.layer, curve.estimator, curve.quantity
-    phase = evidence.phases.get(key)
-    if rule.statistic == "verdict":
-        assert phase is not None
-        if phase["verdict"] == "saturated" != rule.expected:
-            return Statistic(reason="saturated: the estimate follows its ceiling")
-        return Statistic(str(phase["verdict"]), n_runs=phase["n_runs"], exact=True)
-    return curve_statistic(
-        rule.statistic, rule.step, curve, phase, evidence.rows[key], evidence.at_ceiling
-    )
+def _of_curve(rule: Rule, key: CurveKey, evidence: Evidence) -> Statistic:
+    if rule.statistic != "verdict":
+        return evidence.statistic(rule.statistic, key, rule.step)
+    phase = evidence.phases[key]
+    if phase["verdict"] == "saturated" != rule.expected:
+        return Statistic(reason="saturated: the estimate follows its ceiling")
+    return Statistic(str(phase["verdict"]), n_runs=phase["n_runs"], exact=True)
 
 
-def _flagged(rule: Rule, evidence: _Evidence) -> Iterable[tuple[str, Statistic]]:
+def _flagged(rule: Rule, evidence: Evidence) -> Iterable[tuple[str, Statistic]]:
     """Yield the share or number of cells with a flag, by group; a cell has it if a row has it."""
     cells: dict[str, dict[Cell, bool]] = defaultdict(dict)
     for (group, layer, estimator, _), rows in evidence.rows.items():
@@ -299,10 +275,10 @@ def _flagged(rule: Rule, evidence: _Evidence) -> Iterable[tuple[str, Statistic]]
     for group, flags in cells.items():
         n = sum(flags.values())
         value = float(n) if rule.statistic == "count" else n / len(flags)
-        yield evidence.name(group), Statistic(value, exact=True)
+        yield _place(evidence, group), Statistic(value, exact=True)
 
 
-def _agreeing(rule: Rule, evidence: _Evidence) -> Iterable[tuple[str, Statistic]]:
+def _agreeing(rule: Rule, evidence: Evidence) -> Iterable[tuple[str, Statistic]]:
     """Yield the number of estimators that share a verdict, by group and layer."""
     family = FAMILIES[rule.subject]
     layers: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
@@ -310,7 +286,7 @@ def _agreeing(rule: Rule, evidence: _Evidence) -> Iterable[tuple[str, Statistic]
         if FAMILIES[quantity] == family and matches(layer, rule.layer):
             layers[group, layer].append(phase)
     for (group, layer), phases in layers.items():
-        place = evidence.name(group, layer)
+        place = _place(evidence, group, layer)
         if not any(phase["of"] for phase in phases):
             yield place, Statistic(reason="saturated in every estimator")
             continue

@@ -1,0 +1,114 @@
+"""``infoplane compare``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from infoplane.cli.options import Location, Verbosity, verbosity
+from infoplane.errors import ExitCode, InputError
+
+if TYPE_CHECKING:
+    from infoplane.gate.comparison import Test
+
+
+@click.command()
+@click.argument("baseline", metavar="BASELINE")
+@click.argument("candidates", nargs=-1, required=True, metavar="CANDIDATE...")
+@click.option(
+    "--tolerance",
+    type=float,
+    metavar="BITS",
+    help="Differences up to this are none. Default: 0.25, or 5 % of the bound if that is less.",
+)
+@click.option(
+    "--test",
+    type=click.Choice(["ci", "tolerance"]),
+    default="ci",
+    show_default=True,
+    help="ci: the interval of the difference must leave out 0 as well.",
+)
+@click.option(
+    "--missing-baseline",
+    type=click.Choice(["error", "ok"]),
+    default="error",
+    show_default=True,
+    help="What to do where BASELINE does not exist, as on a first pull request.",
+)
+@click.option("--allow-mismatch", is_flag=True, help="Compare in spite of different settings.")
+@click.option(
+    "--markdown", type=Location(), metavar="FILE", help="Write the comment for a pull request."
+)
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["text", "json", "markdown"]),
+    default="text",
+    show_default=True,
+    help="Of stdout.",
+)
+@click.option("--wide", is_flag=True, help="Show all columns of the table.")
+@verbosity
+@click.pass_obj
+def compare(
+    said: Verbosity,
+    baseline: str,
+    candidates: tuple[str, ...],
+    tolerance: float | None,
+    test: Test,
+    missing_baseline: str,
+    allow_mismatch: bool,
+    markdown: str | None,
+    format_: str,
+    wide: bool,
+) -> int:
+    """Compare each CANDIDATE with BASELINE, per layer and quantity; exit with 1 if one differs.
+
+    Compared are the values at the last step. What is only in one of the files is unknown, and
+    counts as different. Files made with different settings are refused.
+
+    \b
+    infoplane compare main.json results.json
+    infoplane compare main.json results.json --missing-baseline ok --markdown comment.md
+    """
+    if tolerance is not None and not 0 <= tolerance < float("inf"):
+        raise InputError(f"--tolerance: expected bits of at least 0, got {tolerance}")
+    from infoplane.cli.gate_text import comparison_lines
+    from infoplane.cli.output import print_json, printable, write_text
+    from infoplane.gate.comment import comment, no_baseline
+    from infoplane.gate.comparison import compare as compare_results
+    from infoplane.gate.documents import comparison_document
+    from infoplane.gate.sources import read_together
+
+    missing = not Path(baseline).exists() and missing_baseline == "ok"
+    after = [(name, read_together([Path(name)])) for name in candidates]
+    before = None if missing else read_together([Path(baseline)])
+    sections = [
+        (
+            name,
+            compare_results(
+                before, document, tolerance=tolerance, test=test, allow_mismatch=allow_mismatch
+            ),
+        )
+        for name, document in after
+        if before is not None
+    ]
+    text = no_baseline(", ".join(candidates), baseline) if missing else comment(sections, baseline)
+    if markdown:
+        write_text(markdown, text)
+    if format_ == "json":
+        print_json(comparison_document(baseline, sections))
+    elif format_ == "markdown":
+        click.echo(text, nl=False)
+    elif missing:
+        click.echo(f"no baseline: {printable(baseline)} does not exist, nothing was compared")
+    else:
+        for index, (name, comparison) in enumerate(sections):
+            click.echo(f"{chr(10) * (index > 0)}baseline {printable(baseline)}, "
+                       f"candidate {printable(name)}")  # fmt: skip
+            for line in comparison_lines(comparison, wide=wide):
+                click.echo(line)
+    agrees = all(comparison.agrees for _, comparison in sections)
+    return ExitCode.OK if agrees else ExitCode.CHECK_FAILED

@@ -1,0 +1,324 @@
+"""Compare results with a baseline: the last value of every layer and quantity, like with like.
+
+Two numbers are *different* if they are further apart than the tolerance and the interval of their
+difference leaves out 0. Numbers made under different settings (samples, labels, estimator, steps)
+are not compared at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from scipy.special import ndtri, stdtrit
+
+from infoplane.curves import Curves
+from infoplane.errors import DataError
+from infoplane.gate.evidence import Evidence
+from infoplane.gate.statistics import Statistic
+from infoplane.phases import smallest_change
+from infoplane.text import printable, shortened
+
+Result = Literal["different", "same", "saturated", "unknown"]
+Test = Literal["ci", "tolerance"]
+
+_LEVEL = 0.95
+_SETTINGS = {
+    "n": "samples",
+    "split": "split",
+    "n_classes": "classes",
+    "h_y": "H(Y)",
+    "last step": "last step",
+}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The last value of one curve in both documents; bits."""
+
+    group: str
+    layer: str
+    estimator: str
+    label: str  # of the estimator: without parameters where that is clear
+    quantity: str
+    baseline: float | None
+    candidate: float | None
+    difference: float | None
+    low: float | None  # 95 % interval of the difference, None where there is none
+    high: float | None
+    tolerance: float
+    result: Result
+    reason: str  # why it is unknown, or what the decision rests on
+    curve: tuple[float, ...]  # of the candidate, mean over runs
+    bound: float | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All differences of two documents, and their settings that differ."""
+
+    differences: tuple[Difference, ...]
+    mismatches: tuple[str, ...]
+
+    def of(self, *results: Result) -> list[Difference]:
+        """Return the differences with one of these results."""
+        return [d for d in self.differences if d.result in results]
+
+    @property
+    def agrees(self) -> bool:
+        """Whether nothing differs and nothing is unknown."""
+        return not self.of("different", "unknown")
+
+    @property
+    def verdict(self) -> str:
+        """One line: how many values differ."""
+        words = {
+            "different": "differ",
+            "unknown": "unknown",
+            "saturated": "saturated",
+            "same": "same",
+        }
+        counts: list[tuple[Result, int]] = [
+            ("different", len(self.of("different"))),
+            ("unknown", len(self.of("unknown"))),
+            ("saturated", len(self.of("saturated"))),
+            ("same", len(self.of("same"))),
+        ]
+        head = f"{counts[0][1]} of {len(self.differences)} differ"
+        return ", ".join([head, *(f"{n} {words[r]}" for r, n in counts[1:] if n)])
+
+
+def compare(
+    baseline: Mapping[str, Any],
+    candidate: Mapping[str, Any],
+    *,
+    tolerance: float | None = None,
+    test: Test = "ci",
+    allow_mismatch: bool = False,
+) -> Comparison:
+    """Compare two results documents.
+
+    Parameters
+    ----------
+    baseline, candidate : mapping
+        Results documents. Groups of runs are paired by name; a single group with a single group.
+    tolerance : float, optional
+        Differences up to this many bits are none. Default: 0.25, or 5 % of the quantity's bound
+        where that is less.
+    test : {"ci", "tolerance"}
+        Whether the interval of the difference must leave out 0 as well. Where there is no interval
+        the tolerance decides.
+    allow_mismatch : bool
+        Compare in spite of different settings; they are listed in the result.
+
+    Raises
+    ------
+    DataError
+        IP318, if the settings differ; the message names the first difference.
+    """
+    pairs = _paired(baseline, candidate)
+    mismatches = tuple(_mismatches(baseline, candidate, pairs))
+    if mismatches and not allow_mismatch:
+        more = f" (and {len(mismatches) - 1} more)" if mismatches[1:] else ""
+        raise DataError(
+            f"not comparable: {mismatches[0]}{more}",
+            hint="analyze both with the same settings, or compare anyway with --allow-mismatch",
+            code="IP318",
+        )
+    old, new = Evidence(baseline), Evidence(candidate)
+    found = []
+    for group, (before, after) in pairs.items():
+        first, second = _Side(old, before), _Side(new, after)
+        for key in dict.fromkeys([*second.keys, *first.keys]):
+            found.append(_difference(group, key, first, second, tolerance, test))
+    return Comparison(tuple(found), mismatches)
+
+
+class _Side:
+    """A group of runs in one of the documents; nothing if the document has no such group."""
+
+    def __init__(self, evidence: Evidence, group: str | None) -> None:
+        self.evidence = evidence
+        self.group = group
+        self.keys = [key[1:] for key in evidence.curves if key[0] == group]
+
+    def curve(self, key: tuple[str, str, str]) -> Curves | None:
+        """Return a curve by layer, estimator and quantity."""
+        return None if self.group is None else self.evidence.curves.get((self.group, *key))
+
+    def last(self, key: tuple[str, str, str]) -> Statistic:
+        """Return the last value, or why it says nothing."""
+        if self.group is None or key not in self.keys:
+            return Statistic(reason="not there")
+        return self.evidence.statistic("last", (self.group, *key))
+
+
+def _paired(
+    baseline: Mapping[str, Any], candidate: Mapping[str, Any]
+) -> dict[str, tuple[str | None, str | None]]:
+    """Return the groups to compare: in the baseline, in the candidate; None where it has none."""
+    old, new = (
+        list(dict.fromkeys(r.get("group") or r["run"] for r in side["recordings"]))
+        for side in (baseline, candidate)
+    )
+    if len(old) == len(new) == 1:
+        return {new[0]: (old[0], new[0])}
+    names = dict.fromkeys([*new, *old])
+    return {n: (n if n in old else None, n if n in new else None) for n in names}
+
+
+def _mismatches(
+    baseline: Mapping[str, Any],
+    candidate: Mapping[str, Any],
+    pairs: Mapping[str, tuple[str | None, str | None]],
+) -> Iterator[str]:
+    """Yield every setting that differs: of the samples, of the training, of an estimator."""
+    for before, after in pairs.values():
+        old, new = _settings(baseline, before), _settings(candidate, after)
+        for key, name in _SETTINGS.items():
+            if before is not None and after is not None and old[key] != new[key]:
+                yield (
+                    f"{name} of {printable(after)} {_listed(old[key])} in the baseline, "
+                    f"{_listed(new[key])} in the candidate"
+                )
+    known = {entry["id"]: entry for entry in baseline["estimators"]}
+    for entry in candidate["estimators"]:
+        other = known.get(entry["id"])
+        if other is None:
+            continue
+        for key in ("version", "params"):
+            if other[key] != entry[key]:
+                yield (
+                    f"{key} of estimator {printable(entry['id'])}: "
+                    f"{_changed(other[key], entry[key])}"
+                )
+    both = [e for e in candidate["estimators"] if e["id"] in known]
+    if not both and candidate["estimators"] and known:
+        yield (
+            f"estimators {_listed(known)} in the baseline, "
+            f"{_listed(e['id'] for e in candidate['estimators'])} in the candidate"
+        )
+
+
+def _settings(results: Mapping[str, Any], group: str | None) -> dict[str, list[Any]]:
+    chosen = [r for r in results["recordings"] if (r.get("group") or r["run"]) == group]
+    found: dict[str, list[Any]] = {}
+    for key in _SETTINGS:
+        values = [
+            max(r["steps"], default=None) if key == "last step" else r.get(key) for r in chosen
+        ]
+        rounded = [round(v, 6) if isinstance(v, float) else v for v in values]
+        found[key] = sorted(set(rounded), key=str)
+    return found
+
+
+def _listed(values: Any) -> str:
+    return printable(shortened(", ".join(map(str, values)), 80)) or "none"
+
+
+def _changed(old: Any, new: Any) -> str:
+    """Say what differs between two values, or between the members of two mappings."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for key in dict.fromkeys([*old, *new]):
+            if old.get(key) != new.get(key):
+                return f"{printable(str(key))} {_changed(old.get(key), new.get(key))}"
+    short = [printable(shortened(str(value), 60)) for value in (old, new)]
+    return f"{short[0]} in the baseline, {short[1]} in the candidate"
+
+
+def _difference(
+    group: str,
+    key: tuple[str, str, str],
+    baseline: _Side,
+    candidate: _Side,
+    tolerance: float | None,
+    test: Test,
+) -> Difference:
+    curves = [baseline.curve(key), candidate.curve(key)]
+    shown = curves[1] or curves[0]
+    assert shown is not None
+    bounds = [curve.bound for curve in curves if curve is not None and curve.bound is not None]
+    allowed = smallest_change(min(bounds, default=None)) if tolerance is None else tolerance
+    numbers = [_last(curve) for curve in curves]
+    change = low = high = None
+    result: Result = "unknown"
+    reason = ""
+    if curves[0] is None or curves[1] is None:
+        reason = f"only in the {'candidate' if curves[0] is None else 'baseline'}"
+    elif numbers[0] is None or numbers[1] is None:
+        reason = f"no number in the {'baseline' if numbers[0] is None else 'candidate'}"
+    else:
+        sides = baseline.last(key), candidate.last(key)
+        change = numbers[1] - numbers[0]
+        low, high = _interval(*sides, change)
+        saturated = any("saturated" in side.reason for side in sides)
+        result, reason = _decided(change, low, high, allowed, test, saturated=saturated)
+    mean = shown.mean()
+    layer, estimator, quantity = key
+    return Difference(
+        group=group,
+        layer=layer,
+        estimator=estimator,
+        label=_label(estimator, baseline, candidate),
+        quantity=quantity,
+        baseline=numbers[0],
+        candidate=numbers[1],
+        difference=change,
+        low=low,
+        high=high,
+        tolerance=allowed,
+        result=result,
+        reason=reason,
+        curve=tuple(mean[np.isfinite(mean)].tolist()),
+        bound=shown.bound,
+    )
+
+
+def _label(estimator: str, *sides: _Side) -> str:
+    labels = {side.evidence.labels.get(estimator, estimator) for side in sides}
+    return labels.pop() if len(labels) == 1 else estimator
+
+
+def _last(curve: Curves | None) -> float | None:
+    """Return the last value even where a rule could not use it: it is shown."""
+    if curve is None or not np.isfinite(curve.values[:, -1]).all():
+        return None
+    return float(curve.values[:, -1].mean())
+
+
+def _decided(
+    change: float, low: float | None, high: float | None, allowed: float, test: Test, *,
+    saturated: bool,
+) -> tuple[Result, str]:  # fmt: skip
+    if abs(change) > allowed:
+        if test == "tolerance" or low is None or high is None:
+            return "different", "" if test == "tolerance" else "no interval: tolerance alone"
+        if low > 0 or high < 0:
+            return "different", ""
+        return ("saturated", "") if saturated else ("same", "the interval holds 0")
+    return ("saturated", "") if saturated else ("same", "")
+
+
+def _interval(
+    first: Statistic, second: Statistic, change: float
+) -> tuple[float | None, float | None]:
+    """Return the 95 % interval of a difference of means: Welch's, from the interval of each side.
+
+    A side of three or more runs has n - 1 degrees of freedom; the interval of fewer runs is about
+    their samples, and taken as normal.
+    """
+    parts = []
+    for side in (first, second):
+        if side.low is None or side.high is None:
+            return None, None
+        freedom = float(side.n_runs - 1) if side.n_runs > 2 else np.inf
+        wide = stdtrit(freedom, 0.5 + _LEVEL / 2) if side.n_runs > 2 else ndtri(0.5 + _LEVEL / 2)
+        parts.append((((side.high - side.low) / 2 / wide) ** 2, freedom))
+    total = parts[0][0] + parts[1][0]
+    spread = sum(variance**2 / freedom for variance, freedom in parts)
+    freedom = total**2 / spread if spread > 0 else np.inf
+    factor = stdtrit(freedom, 0.5 + _LEVEL / 2) if np.isfinite(freedom) else ndtri(0.5 + _LEVEL / 2)
+    half = float(factor * np.sqrt(total))
+    return change - half, change + half

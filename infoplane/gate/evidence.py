@@ -1,0 +1,51 @@
+"""A results document, arranged for rules and comparisons."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+from infoplane.curves import CurveKey, curves, group_of_runs
+from infoplane.gate.statistics import Cell, Statistic, cell, curve_statistic
+from infoplane.phases import find_phases
+
+
+class Evidence:
+    """Curves, rows and phases of a document by group, layer, estimator and quantity."""
+
+    def __init__(self, results: Mapping[str, Any]) -> None:
+        self.results = results
+        self.group_of_run = group_of_runs(results)
+        self.groups = list(dict.fromkeys(self.group_of_run.values()))
+        self.curves = curves(results)
+        self.rows: dict[CurveKey, list[Mapping[str, Any]]] = defaultdict(list)
+        self._at_ceiling: set[Cell] = set()
+        for row in results["rows"]:
+            group = self.group_of_run[row["run"]]
+            self.rows[group, row["layer"], row["estimator"], row["quantity"]].append(row)
+            if "saturated" in row["flags"] and row.get("bound_name") != "h_y":
+                self._at_ceiling.add(cell(row))
+
+    @cached_property
+    def labels(self) -> dict[str, str]:
+        """Short names of the estimators: without parameters where that is clear."""
+        ids = list(dict.fromkeys(key[2] for key in self.curves))
+        names = [identifier.partition(":")[0] for identifier in ids]
+        return {i: n if names.count(n) == 1 else i for i, n in zip(ids, names, strict=True)}
+
+    @cached_property
+    def phases(self) -> dict[CurveKey, dict[str, Any]]:
+        """The phases, found anew from the rows."""
+        analyze = self.results["config"].get("analyze")
+        seed = analyze.get("seed", 0) if isinstance(analyze, Mapping) else 0
+        found = find_phases(self.results, seed=seed if isinstance(seed, int) else 0)
+        return {(p["group"], p["layer"], p["estimator"], p["quantity"]): p for p in found}
+
+    def statistic(self, name: str, key: CurveKey, step: int | None = None) -> Statistic:
+        """Return a statistic of a curve; see `infoplane.gate.statistics.curve_statistic`."""
+        phase = self.phases.get(key) if name in ("peak", "change", "onset") else None
+        return curve_statistic(
+            name, step, self.curves[key], phase, self.rows[key], self._at_ceiling
+        )

@@ -1,0 +1,129 @@
+import json
+from importlib import resources
+from xml.etree import ElementTree as ET
+
+import jsonschema
+import pytest
+
+from infoplane.gate import github
+from infoplane.gate.checks import run_checks
+from infoplane.gate.documents import checks_document
+from infoplane.gate.junit import junit
+from infoplane.gate.markdown import code, within
+from infoplane.gate.rules import Check, parse_rule
+from infoplane.text import printable
+from tests.gate.made import compressing
+
+HOSTILE = "a]]>&<b>\x1b[31m\n::error::x%0A|`@you`"
+
+
+def checked(*checks, results=None):
+    results = results or compressing()
+    return run_checks(results, [Check(*c) for c in checks]), results
+
+
+@pytest.fixture
+def three():
+    return checked(
+        ("keeps", parse_rule("last(ixt, fc5) >= 4"), "error", "ci", "infoplane.toml:3"),
+        ("falls", parse_rule("last(ixt, fc5) >= 4.6"), "error", "value", "sub/a,b:c.toml:7"),
+        ("little", parse_rule("last(ixt, conv) >= 1"), "warning", "value", None),
+    )
+
+
+def test_junit_counts_and_places(three):
+    report, results = three
+    suite = ET.fromstring(junit(report, results, "r.json", 0.5))[0]
+    assert (suite.get("name"), suite.get("tests"), suite.get("failures")) == ("net", "3", "1")
+    keeps, falls, little = suite.findall("testcase")
+    assert (keeps.get("file"), keeps.get("line"), len(keeps)) == ("infoplane.toml", "3", 0)
+    failure = falls.find("failure")
+    assert failure.get("message").startswith("last(ixt, fc5) >= 4.6: fc5, binning: 4.5000")
+    assert little.get("name") == "little (warning)"
+    assert little.find("system-out").text.startswith("WARNING last(ixt, conv) >= 1\nunknown")
+
+
+def test_annotations_stand_on_the_line_of_the_rule(three, monkeypatch):
+    monkeypatch.delenv("GITHUB_WORKSPACE", raising=False)
+    error, warning = github.workflow_commands(three[0])
+    assert error.startswith(
+        "::error title=infoplane%3A falls,file=sub/a%2Cb%3Ac.toml,line=7::last(ixt, fc5) >= 4.6: "
+    )
+    assert warning.startswith("::warning title=infoplane%3A little::last(ixt, conv) >= 1: unknown")
+
+
+def test_annotations_are_relative_to_the_checkout(three, monkeypatch, tmp_path):
+    (tmp_path / "inner").mkdir()
+    monkeypatch.chdir(tmp_path / "inner")
+    monkeypatch.setenv("GITHUB_WORKSPACE", str(tmp_path))
+    assert ",file=inner/sub/a" in next(github.workflow_commands(three[0]))
+
+
+def test_at_most_nine_annotations_and_how_many_more():
+    rule = parse_rule("last(ixt) > 99")
+    report, _ = checked(*[(f"c{i}", rule) for i in range(23)])
+    lines = list(github.workflow_commands(report))
+    assert len(lines) == 10
+    assert lines[-1] == "::error title=infoplane::and 14 more"
+
+
+def test_summary_stays_within_its_bytes():
+    rule = parse_rule("last(ixt) > 99")
+    report, results = checked(*[(f"{i} " + "ü" * 5000, rule) for i in range(2000)])
+    text = github.summary(report, results)
+    assert len(text.encode()) <= github.SUMMARY_BYTES
+    assert text.startswith("### infoplane: 2,000 checks: 2000 failed, 0 passed\n")
+
+
+def test_document_follows_its_schema(three):
+    schema = json.loads(
+        resources.files("infoplane.schemas").joinpath("checks.schema.json").read_text()
+    )
+    document = checks_document(three[0], ["r.json"])
+    jsonschema.Draft202012Validator(schema).validate(document)
+    assert document["status"] == "fail"
+    assert document["counts"] == {"failed": 1, "warning": 1, "passed": 1}
+    assert document["checks"][1]["observed"] == pytest.approx(4.5)
+
+
+def test_names_are_text_everywhere(capsys):
+    results = compressing(layers=(HOSTILE,))
+    report, _ = checked((HOSTILE + "\ud800", parse_rule("last(ixt) > 99")), results=results)
+    xml = junit(report, results, HOSTILE, 0.1)
+    ET.fromstring(xml)
+    [annotation] = github.workflow_commands(report)
+    summary = github.summary(report, results)
+    json.dumps(checks_document(report, [HOSTILE]))
+    for text in (xml, annotation, summary):
+        assert "\x1b" not in text
+        assert "\ud800" not in text
+    assert "\n" not in annotation
+    assert summary.count("\n### ") == 0
+    assert all(line.startswith(("#", "|")) for line in summary.splitlines() if line)
+
+
+@pytest.mark.parametrize("text", ["a", "`", "``a`", "a|b", " ", "", "<b>", "@you #1"])
+def test_code_spans_hold_any_text(text):
+    span = code(text)
+    fence = len(span) - len(span.lstrip("`"))
+    inside = span[fence:-fence]
+    assert "`" * fence not in inside
+    assert inside.strip() == text.strip().replace("|", "\\|")
+
+
+def test_folded_parts_are_closed_when_cut():
+    text = within(["<details><summary>x</summary>\n\n" + "line\n" * 100 + "</details>"], 200)
+    assert len(text) <= 200
+    assert text.count("<details>") == text.count("</details>")
+
+
+@pytest.mark.parametrize("text", ["::stop-commands::x", "  ::error::x", ":::x", "a ##[error] b"])
+def test_text_is_never_a_workflow_command(text):
+    shown = printable(text)
+    assert not shown.lstrip().startswith("::")
+    assert "##[" not in shown
+
+
+def test_printable_keeps_what_can_be_printed():
+    assert printable("fc5::äöü 層") == "fc5::äöü 層"
+    assert printable("a\x1b[31m\nb\u202e") == "a\\x1b[31m\\nb\\u202e"
