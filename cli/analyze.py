@@ -75,6 +75,14 @@ log = logging.getLogger("infoplane")
     help="Where finished cells are kept. Default: .infoplane_cache beside FILE.",
 )
 @click.option("--no-cache", is_flag=True, help="Neither read nor keep finished cells.")
+@click.option(
+    "--sampling",
+    is_flag=True,
+    help="Estimate on parts of the samples as well: does a number follow N? (plot -f sampling)",
+)
+@click.option(
+    "--sampling-steps", default="last", show_default=True, metavar="LIST", help="Steps for that."
+)
 @click.option("--strict", is_flag=True, help="Exit with 5 if a cell failed.")
 @click.option("--wide", is_flag=True, help="Show all columns of the table.")
 @click.option("--overwrite", is_flag=True, help="Replace FILE if it exists.")
@@ -92,6 +100,8 @@ def analyze(
     nan: str,
     cache_dir: str | None,
     no_cache: bool,
+    sampling: bool,
+    sampling_steps: str,
     strict: bool,
     wide: bool,
     overwrite: bool,
@@ -106,6 +116,7 @@ def analyze(
     infoplane analyze runs/s0 -o results.json
     infoplane analyze runs/* -e binning:bins=30 -e dse:sigma=median -j 2
     infoplane analyze runs/s0 -e binning:bins=30,mode=fixed --layers 'tanh*' --steps 0,last
+    infoplane analyze runs/s0 --sampling -o results.json
     """
     if seed < 0:
         raise InputError(f"--seed: expected a number of at least 0, got {seed}")
@@ -117,6 +128,7 @@ def analyze(
     from infoplane.cli.table import summary
     from infoplane.document import Document, describe_recordings
     from infoplane.estimators import DEFAULT, parse_estimator
+    from infoplane.sampling import Sampling, steps_of_cells
     from infoplane.selection import select_cells
     from infoplane.store.cache import CellCache
     from infoplane.store.results import write_results
@@ -132,27 +144,36 @@ def analyze(
         "steps": steps,
         "seed": seed,
         "nan": nan,
+        "sampling": sampling_steps if sampling else None,
     }
     target = _target(output, overwrite)
     folder = Path(cache_dir or (target or Path()).parent / ".infoplane_cache")
+    parts = None
+    if sampling:
+        parts = Sampling(steps_of_cells(cells, _steps(sampling_steps)), chosen, seed)
     document = Document(describe_recordings(cells), chosen, {"analyze": settings}, jobs, seed)
     try:
         with (
-            Progress("analyze", total, "cells", quiet=said.quiet) as progress,
             nullcontext() if no_cache else CellCache(folder) as cache,
             Processes(jobs) as workers,
         ):
-            progress.begin(f"{len(cells)} runs, {jobs} processes")
-            for measured in estimate_cells(
-                cells,
-                chosen,
-                workers.executor,
-                seed=seed,
-                keep=document.artifacts.update,
-                cache=cache,
-                renew=workers.renew,
-            ):
-                progress.advance(failed=document.add(measured))
+            with Progress("analyze", total, "cells", quiet=said.quiet) as progress:
+                progress.begin(f"{len(cells)} runs, {jobs} processes")
+                for measured in estimate_cells(
+                    cells,
+                    chosen,
+                    workers.executor,
+                    seed=seed,
+                    keep=document.artifacts.update,
+                    cache=cache,
+                    renew=workers.renew,
+                ):
+                    progress.advance(failed=document.add(measured))
+            if parts is not None:
+                with Progress("sampling", parts.n_cells, "cells", quiet=said.quiet) as on_parts:
+                    for _ in parts.measure(workers, cache):
+                        on_parts.advance()
+                document.sampling = parts.entries()
     except (KeyboardInterrupt, InfoplaneError) as stop:
         if not document.rows or target is None:
             raise

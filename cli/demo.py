@@ -66,7 +66,8 @@ def demo(ctx: click.Context, output: str, seeds: int, epochs: int, overwrite: bo
     ctx.invoke(analyze, runs=tuple(runs), estimators=_ESTIMATORS, output=results, no_cache=True)
     click.echo("[3/3] plot", err=True)
     report = str(folder / "report.html")
-    ctx.invoke(plot, results=results, output=str(folder / "figures"), report=report)
+    figures = str(folder / "figures")
+    ctx.invoke(plot, results=(results,), output=figures, report=report, table=False)
     click.echo(
         f"\ndone in {time.monotonic() - start:.0f} s; open {report}\n"
         f"next: infoplane analyze {runs[0]} -e binning:bins=15+30+60 -o sweep.json\n"

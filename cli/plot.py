@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
 from infoplane.cli.options import Location, Verbosity, verbosity
-from infoplane.errors import InputError, NotFoundError, RunFileError
+from infoplane.errors import InputError, NotFoundError
 
 
 @click.command()
-@click.argument("results", metavar="RESULTS")
+@click.argument("results", nargs=-1, required=True, metavar="RESULTS...")
 @click.option(
     "-f",
     "--figure",
@@ -29,6 +31,13 @@ from infoplane.errors import InputError, NotFoundError, RunFileError
     "--facet",
     type=click.Choice(["none", "layer", "estimator", "group"]),
     help="Small multiples of the plane. Default: by layer above 8 layers.",
+)
+@click.option(
+    "--baseline", metavar="FILE", help="Results to compare with, for the figure 'compare'."
+)
+@click.option("--quantity", metavar="NAME", help="Of heat and sampling: ixt, ity, dse, ...")
+@click.option(
+    "--seeds", type=click.Choice(["both", "mean", "all"]), help="Of the plane: runs, mean or both."
 )
 @click.option("--zoom", is_flag=True, help="Fit the plane to the layers that are not saturated.")
 @click.option("--style", type=click.Choice(["paper", "talk", "dark"]), help="Look of the figures.")
@@ -54,38 +63,44 @@ from infoplane.errors import InputError, NotFoundError, RunFileError
     help="Of the figures: png, svg, pdf, joined by commas.",
 )
 @click.option("--dpi", type=click.IntRange(50, 1200), default=200, show_default=True)
+@click.option("--wide", is_flag=True, help="Show all columns of the table.")
+@click.option("--table/--no-table", default=True, help="Print the table of layers.")
 @verbosity
 @click.pass_obj
 def plot(
     said: Verbosity,
-    results: str,
+    /,
+    results: tuple[str, ...],
     figures: tuple[str, ...],
-    estimator: str | None,
-    group: str | None,
-    layers: tuple[str, ...],
-    facet: str | None,
-    zoom: bool,
-    style: str | None,
-    size: str | None,
     output: str,
     report: str | None,
     formats: str,
     dpi: int,
+    wide: bool,
+    table: bool,
+    baseline: str | None,
+    **chosen: Any,
 ) -> None:
     """Draw the information plane, the curves and the compression report of RESULTS.
+
+    Several RESULTS are drawn as one: runs of one group are averaged, groups stand side by side.
 
     \b
     infoplane plot results.json
     infoplane plot results.json -f plane -e compressed --format png,svg -o figures
-    infoplane plot results.json --report report.html
+    infoplane plot seeds-*.json --report report.html
+    infoplane plot pr.json --baseline main.json -f compare
     """
     kinds = [kind.strip() for kind in formats.split(",")]
     if unknown := [kind for kind in kinds if kind not in ("png", "svg", "pdf")]:
         raise InputError(f"--format: expected png, svg or pdf, got {unknown[0]!r}")
+    if report is not None and Path(report).resolve() in {Path(one).resolve() for one in results}:
+        raise InputError(f"--report: {report} is the results file itself")
 
-    from infoplane.plots import FIGURES, draw, options_of, save
+    from infoplane.cli.table import summary
+    from infoplane.plots import FIGURES, draw_once, options_of, save
     from infoplane.plots.view import View
-    from infoplane.store.results import read_results
+    from infoplane.results import load
 
     every = not figures or "all" in figures
     names = list(FIGURES) if every else list(dict.fromkeys(figures))
@@ -94,66 +109,58 @@ def plot(
             raise InputError(
                 f"-f: expected a figure, got {name!r}", hint="figures: " + ", ".join(FIGURES)
             )
-    given = {
-        "estimator": estimator,
-        "group": group,
-        "layers": layers or None,
-        "facet": facet,
-        "zoom": zoom or None,
-        "style": style,
-        "size": _size(size),
-    }
-    wanted = {key: value for key, value in given.items() if value is not None}
-    if report is not None and Path(report).resolve() == Path(results).resolve():
-        raise InputError(f"--report: {report} is the results file itself")
-    document = read_results(Path(results))
+    wanted = {key: value for key, value in chosen.items() if value}
+    if "size" in wanted:
+        wanted["size"] = _size(wanted["size"])
+    document = load(*results)
     if not document["rows"]:
-        raise NotFoundError(f"{results}: the results hold no rows: nothing to draw", code="IP404")
+        where = ", ".join(results)
+        raise NotFoundError(f"{where}: the results hold no rows: nothing to draw", code="IP404")
     view = View.of(document)
-    ids = [entry["id"] for entry in document["estimators"]]
-    alike = [known for known in ids if known.partition(":")[0] == estimator]
-    if estimator not in ids and len(alike) == 1:
-        wanted["estimator"] = alike[0]
+    if "estimator" in wanted:
+        wanted["estimator"] = _estimator(wanted["estimator"], document["estimators"])
+    if baseline is not None:
+        wanted["baseline"] = View.of(load(baseline))
     written = []
     for name in names:
         taken = options_of(name)
-        if not every and (unfit := [key for key in wanted if key not in taken]):
+        unfit = [key for key in wanted if key not in taken and key != "baseline"]
+        if unfit and not every:
             raise InputError(f"--{unfit[0]}: the figure {name!r} has no such option")
         try:
-            figure = draw(view, name, **{key: wanted[key] for key in wanted if key in taken})
+            figure = draw_once(view, name, **{k: v for k, v in wanted.items() if k in taken})
         except NotFoundError:
             if not every:
                 raise
             continue
         for kind in kinds:
             path = Path(output) / f"{name}.{kind}"
-            try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise RunFileError(
-                    f"{path}: cannot be written ({error.strerror or error})", code="IP305"
-                ) from error
             save(figure, path, dpi=dpi)
             written.append(str(path))
-    if report:
+    if report is not None:
         from infoplane.plots.report import write_report
 
-        try:
-            Path(report).parent.mkdir(parents=True, exist_ok=True)
-            write_report(document, Path(report))
-        except OSError as error:
-            raise RunFileError(
-                f"{report}: cannot be written ({error.strerror or error})", code="IP305"
-            ) from error
+        write_report(view, report, baseline=wanted.get("baseline"))
         written.append(report)
     if not written:
-        raise NotFoundError(f"{results}: the results hold nothing to draw", code="IP404")
-    for path_text in written:
-        click.echo(path_text)
+        where = ", ".join(results)
+        raise NotFoundError(f"{where}: the results hold nothing to draw", code="IP404")
+    if table:
+        click.echo(summary(document, wide=wide))
+    if not said.quiet:
+        for path_text in written:
+            click.echo(f"wrote {path_text}", err=True)
 
 
-def _size(text: str | None) -> str | float | None:
-    if text is None or text in ("single", "double", "slide"):
+def _estimator(wanted: str, entries: Sequence[Mapping[str, Any]]) -> str:
+    """Return the id of an estimator by its id, or by its name where only one has it."""
+    ids = [entry["id"] for entry in entries]
+    alike = [known for known in ids if known.partition(":")[0] == wanted]
+    return alike[0] if wanted not in ids and len(alike) == 1 else wanted
+
+
+def _size(text: str) -> str | float:
+    if text in ("single", "double", "slide"):
         return text
     try:
         inches = float(text)

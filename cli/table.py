@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from infoplane.cli.output import bars, plain, printable, width
-from infoplane.records import QUANTITIES
+from infoplane.curves import CurveKey, Curves, curves
+from infoplane.records import QUANTITIES, FloatArray
 
 _SPARK_CELLS = 16
 
@@ -64,11 +65,12 @@ def render(columns: Sequence[Column], *, limit: int | None) -> list[str]:
 def summary(results: Mapping[str, Any], *, wide: bool = False) -> str:
     """Return what was measured: a header, one table per group of runs, notes on warnings."""
     limit = None if wide else width()
+    drawn = curves(results)
     lines = [part for line in _header(results) for part in textwrap.wrap(line, limit or 200)]
     for group in dict.fromkeys(_group(recording) for recording in results["recordings"]):
         main = _main_quantity(results, group)
         if main is not None:
-            lines += ["", *render(_group_table(results, group, *main), limit=limit)]
+            lines += ["", *render(_group_table(results, drawn, group, *main), limit=limit)]
             lines += textwrap.wrap(_caption(results, group, main[0]), limit or 100)
     for number, warning in enumerate(results["warnings"], 1):
         names = [printable(str(name)) for name in warning.get("layers", [])]
@@ -132,7 +134,11 @@ def _main_quantity(results: Mapping[str, Any], group: str) -> tuple[str, str] | 
 
 
 def _group_table(
-    results: Mapping[str, Any], group: str, estimator: str, quantity: str
+    results: Mapping[str, Any],
+    drawn: Mapping[CurveKey, Curves],
+    group: str,
+    estimator: str,
+    quantity: str,
 ) -> list[Column]:
     phases = {
         phase["layer"]: phase
@@ -146,22 +152,17 @@ def _group_table(
         for layer in recording["layers"]
     }
     layers = [name for name in units if name in phases]
-    curves = {name: _curve(results, group, name, estimator, quantity) for name in layers}
-    finite = [value for curve in curves.values() for value in curve]
-    bounds = [
-        row["bound_high"]
-        for row in results["rows"]
-        if row["estimator"] == estimator
-        and row["quantity"] == quantity
-        and row["bound_high"] is not None
-    ]
+    found = {name: drawn[group, name, estimator, quantity] for name in layers}
+    means = {name: curve.mean() for name, curve in found.items()}
+    finite = [value for mean in means.values() for value in mean[np.isfinite(mean)].tolist()]
+    bounds = [curve.bound for curve in found.values() if curve.bound is not None]
     top = max([*bounds, *finite, 1e-9])
     name = QUANTITIES[quantity]
     columns = [
         Column("layer", [printable(layer) for layer in layers]),
         Column("units", [str(units[layer]) for layer in layers], right=True, drop=3),
         Column(
-            f"{name}, 0 to {top:.3g} bits", [_spark(curves[layer], top) for layer in layers], drop=4
+            f"{name}, 0 to {top:.3g} bits", [_spark(means[layer], top) for layer in layers], drop=4
         ),
     ]
     chosen = [phases[layer] for layer in layers]
@@ -184,27 +185,10 @@ def _group_table(
     return columns
 
 
-def _curve(
-    results: Mapping[str, Any], group: str, layer: str, estimator: str, quantity: str
-) -> list[float]:
-    """Return the mean over runs by step; steps without a value are left out."""
-    runs = {r["run"] for r in results["recordings"] if _group(r) == group}
-    by_step: dict[int, list[float]] = {}
-    for row in results["rows"]:
-        if (
-            row["layer"] == layer
-            and row["estimator"] == estimator
-            and row["quantity"] == quantity
-            and row["run"] in runs
-            and row["value"] is not None
-        ):
-            by_step.setdefault(row["step"], []).append(row["value"])
-    return [float(np.mean(by_step[step])) for step in sorted(by_step)]
-
-
-def _spark(curve: Sequence[float], top: float) -> str:
-    """Return a curve as bars on the scale 0 to ``top``, the same for every row of a table."""
-    if not curve:
+def _spark(mean: FloatArray, top: float) -> str:
+    """Return a curve (n_steps,) as bars on the scale 0 to ``top``, the same for every row."""
+    curve = mean[np.isfinite(mean)]
+    if not len(curve):
         return ""
     at = np.linspace(0, len(curve) - 1, min(_SPARK_CELLS, len(curve))).round().astype(int)
     levels = bars()

@@ -56,6 +56,8 @@ _MODULES = {
     "compressed_information": "infoplane.numerics.compression",
     "Recorder": "infoplane.recording.recorder",
     "Run": "infoplane.store.run",
+    "Results": "infoplane.results",
+    "load": "infoplane.results",
     "find_phases": "infoplane.phases",
 }
 

@@ -24,11 +24,12 @@ import numpy as np
 
 from infoplane.cells import Measurement
 from infoplane.errors import InputError
-from infoplane.estimators import estimator_id
+from infoplane.estimators import estimator_id, variant_id
 from infoplane.estimators.base import Estimator
+from infoplane.numerics.bottleneck import information_bottleneck_curve, recorded_distribution
 from infoplane.numerics.gradients import gradient_transition
 from infoplane.phases import find_phases
-from infoplane.records import Estimate, IntArray, LayerInfo, plain
+from infoplane.records import Estimate, IntArray, LayerInfo, ProbeSet, plain
 from infoplane.store.results import SCHEMA
 from infoplane.store.run import Run
 from infoplane.store.step_info import StepInfo
@@ -110,16 +111,6 @@ def result_rows(
     return rows
 
 
-def variant_id(estimator: str, variant: str) -> str:
-    """Return the id of one value of a sweep: ``binning``, ``bins=15`` gives ``binning:bins=15``."""
-    if not variant:
-        return estimator
-    name, _, text = estimator.partition(":")
-    key = variant.partition("=")[0]
-    kept = [item for item in text.split(",") if item and item.partition("=")[0] != key]
-    return f"{name}:{','.join([*kept, variant])}"
-
-
 @dataclass
 class Document:
     """Collects the cells of an analysis; a document can be made of it at any time."""
@@ -131,6 +122,7 @@ class Document:
     seed: int
     rows: list[dict[str, Any]] = field(default_factory=list)
     artifacts: dict[str, Any] = field(default_factory=dict)
+    sampling: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._start = time.monotonic()
@@ -165,6 +157,7 @@ class Document:
             wall_seconds=time.monotonic() - self._start,
             jobs=self.jobs,
         )
+        results["sampling"] = self.sampling
         results["phases"] = find_phases(results, seed=self.seed)
         return results
 
@@ -178,6 +171,12 @@ def describe_recordings(
     they become groups of their own, with a warning.
     """
     recordings = [_recording(run, *chosen) for run, chosen in runs.items()]
+    bounds: dict[tuple[Any, ...], dict[str, Any] | None] = {}
+    for run, recording in zip(runs, recordings, strict=True):
+        key = run.manifest["probe"].get("sha256"), run.dropped
+        if key[0] is None or key not in bounds:
+            bounds[key] = _bottleneck(run.probe)
+        recording["bottleneck"] = bounds[key]
     shapes: dict[str, set[tuple[Any, ...]]] = {}
     for recording in recordings:
         layers = tuple((layer["name"], layer["units"]) for layer in recording["layers"])
@@ -301,6 +300,27 @@ def _recording(run: Run, layers: Sequence[LayerInfo], steps: Sequence[int]) -> d
         "metrics": {name: [info.metrics.get(name) for info in infos] for name in names},
         "gradients": _gradients(infos),
     }
+
+
+def _bottleneck(probe: ProbeSet) -> dict[str, Any] | None:
+    """Return the information bottleneck curve where p(y|x) of a discrete X is known, in bits."""
+    joint = None if probe.labels is None else recorded_distribution(probe.inputs, probe.labels)
+    if joint is None:
+        return None
+    curve = information_bottleneck_curve(joint, max_iterations=2000)
+    order = np.argsort(curve.ixt)
+    found: dict[str, Any] = plain(
+        {
+            "n_inputs": len(joint),
+            "deterministic": curve.deterministic,
+            "mutual_information": curve.mutual_information,
+            "h_sufficient": curve.h_sufficient,
+            "ixt": curve.ixt[order],
+            "ity": curve.ity[order],
+            "converged": curve.converged[order],
+        }
+    )
+    return found
 
 
 def _gradients(infos: Sequence[StepInfo]) -> dict[str, Any]:

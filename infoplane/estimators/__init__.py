@@ -95,6 +95,16 @@ def estimator_id(estimator: Estimator) -> str:
     return estimator.name + (":" + ",".join(changed) if changed else "")
 
 
+def variant_id(estimator: str, variant: str) -> str:
+    """Return the id of one value of a sweep: ``binning``, ``bins=15`` gives ``binning:bins=15``."""
+    if not variant:
+        return estimator
+    name, _, text = estimator.partition(":")
+    key = variant.partition("=")[0]
+    kept = [item for item in text.split(",") if item and item.partition("=")[0] != key]
+    return f"{name}:{','.join([*kept, variant])}"
+
+
 def _written(value: object) -> str:
     if isinstance(value, tuple):
         return "+".join(map(_written, value))

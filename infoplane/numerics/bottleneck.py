@@ -120,6 +120,46 @@ def information_bottleneck_curve(
     )
 
 
+def recorded_distribution(inputs: Array, labels: Array) -> FloatArray | None:
+    """Return p(x, y) where recorded samples are a whole discrete X, None where they are not.
+
+    Samples say what p(y|x) is only if X is discrete and they hold all of it. That is taken as
+    given where the inputs are every combination of the values of their components, each equally
+    often (all 4096 patterns of 12 bits), and two components at least vary. p(y|x) is then the share
+    of each label among the samples of x.
+
+    Parameters
+    ----------
+    inputs : array (n_samples, ...)
+        Inputs of the network.
+    labels : int array (n_samples,)
+        Class ids.
+
+    Returns
+    -------
+    float array (n_x, n_y) or None
+        Joint distribution.
+    """
+    rows = np.asarray(inputs).reshape(len(inputs), -1)
+    combinations, varying = 1, 0
+    for column in rows.T:
+        if (column == column[0]).all():
+            continue
+        combinations *= len(np.unique(column))
+        varying += 1
+        if combinations > len(rows):
+            return None
+    if varying < 2:
+        return None
+    states = row_symbols(rows)
+    if states.n_states != combinations or (states.counts != states.counts[0]).any():
+        return None
+    y = np.unique(labels, return_inverse=True)[1].reshape(-1)
+    joint = np.zeros((states.n_states, int(y.max()) + 1))
+    np.add.at(joint, (states.ids, y), 1.0)
+    return joint / len(rows)
+
+
 def _merged(joint: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return p(x) and p(y|x) with inputs of equal p(y|x) merged, and those of p(x) = 0 left out."""
     p_x = joint.sum(axis=1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from pkgutil import resolve_name
@@ -28,6 +29,9 @@ FIGURES: dict[str, str] = {
     "agreement": "infoplane.plots.agreement:agreement",
     "heat": "infoplane.plots.heat:heat",
     "gap": "infoplane.plots.gap:gap",
+    "bound": "infoplane.plots.bound:bound",
+    "sampling": "infoplane.plots.sampling:sampling",
+    "compare": "infoplane.plots.compare:compare",
     "diagnostics": "infoplane.plots.diagnostics:diagnostics",
     "gradients": "infoplane.plots.gradients:gradients",
 }
@@ -69,6 +73,16 @@ def draw(results: Mapping[str, Any] | View, name: str, **options: Any) -> Figure
     return figure
 
 
+def draw_once(view: View, name: str, **options: Any) -> Figure:
+    """Return a figure like `draw`, the same object each time: for files and report in one go."""
+    options = {key: value for key, value in options.items() if value is not None}
+    key = (name, *sorted((key, str(value)) for key, value in options.items()))
+    if key not in view.drawn:
+        view.drawn[key] = draw(view, name, **options)
+    figure: Figure = view.drawn[key]
+    return figure
+
+
 def options_of(name: str) -> set[str]:
     """Return the names of the options that a figure takes."""
     taken = set(inspect.signature(resolve_name(FIGURES[name])).parameters)
@@ -85,19 +99,32 @@ def save(figure: Figure, path: str | Path, *, dpi: float = 200) -> None:
     RunFileError
         If the file cannot be written.
     """
-    from infoplane.plots.style import context
-
     path = Path(path)
     kind = path.suffix.lstrip(".").lower()
     if kind not in FORMATS:
         raise InputError(f"expected a file name ending in .png, .svg or .pdf, got {path.name!r}")
+    data = image(figure, kind, dpi=dpi)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    except OSError as error:
+        raise RunFileError(
+            f"{path}: cannot be written ({error.strerror or error})", code="IP305"
+        ) from error
+
+
+def image(figure: Figure, kind: str, *, dpi: float = 200) -> bytes:
+    """Return a figure as a file of ``kind`` png, svg or pdf, without date or version in it."""
+    from infoplane.plots.style import context, pixels
+
+    out = io.BytesIO()
+    if kind == "png":
+        pixels(figure, dpi).save(out, format="png", dpi=(dpi, dpi))
+        return out.getvalue()
     undated: dict[str, dict[str, Any]] = {
-        "png": {"Software": None},
         "svg": {"Date": None, "Creator": "infoplane"},
         "pdf": {"CreationDate": None, "Creator": "infoplane", "Producer": None},
     }
-    try:
-        with context():
-            figure.savefig(path, format=kind, dpi=dpi, metadata=undated[kind], facecolor="auto")
-    except OSError as error:
-        raise RunFileError(f"{path}: cannot be written ({error.strerror})") from error
+    with context():
+        figure.savefig(out, format=kind, dpi=dpi, metadata=undated[kind], facecolor="auto")
+    return out.getvalue()

@@ -14,9 +14,8 @@ from urllib.parse import quote
 
 import numpy as np
 from matplotlib.figure import Figure
-from PIL import Image
 
-from infoplane.plots.style import context
+from infoplane.plots.style import context, pixels
 from infoplane.records import FloatArray
 
 LARGEST_SVG = 250_000
@@ -90,7 +89,6 @@ def figure(
     vector : bool, default True
         Whether to try SVG; of many layers it would be too large anyway.
     """
-    drawn.set_layout_engine("none")  # its layout is final; do not run it for each format
     markup = _svg(drawn, name, title, description) if vector else ""
     if not 0 < len(markup) <= LARGEST_SVG:
         markup = _png(drawn, f"{title}. {description}")
@@ -127,14 +125,9 @@ def _svg(drawn: Figure, name: str, title: str, description: str) -> str:
 
 
 def _png(drawn: Figure, alternative: str) -> str:
-    out = io.BytesIO()
-    with context():
-        dpi = 200 if drawn.get_figheight() < 8 else 120
-        drawn.savefig(
-            out, format="png", dpi=dpi, facecolor="auto", pil_kwargs={"compress_level": 1}
-        )
-    palette, small = Image.open(out).convert("RGB").quantize(256), io.BytesIO()
-    palette.save(small, format="png", optimize=True)
+    small = io.BytesIO()
+    drawn_once = pixels(drawn, 200 if drawn.get_figheight() < 8 else 120)
+    drawn_once.quantize(256).save(small, format="png", optimize=True)
     data = base64.b64encode(small.getvalue()).decode()
     return f'<img src="data:image/png;base64,{data}" alt="{escape(alternative)}">'
 

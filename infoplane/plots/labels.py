@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Annotation
 from matplotlib.transforms import Bbox
 
-from infoplane.plots.style import halo, muted
+from infoplane.plots.style import Picture, halo, muted
 from infoplane.records import FloatArray
 
 _RADII = (5, 9, 15, 23, 33, 46, 62, 82, 106, 140)  # points from anchor to text
@@ -32,12 +32,18 @@ class Label:
 
 
 def laid_out(figure: Figure) -> None:
-    """Run the layout of a figure, so that positions of artists are final."""
+    """Run the layout of a figure, so that positions of artists are final.
+
+    In a figure of our own it is not run again when the figure is saved: that would cost as much as
+    the drawing, and move what labels were placed around.
+    """
     if not isinstance(figure.canvas, FigureCanvasAgg):
         FigureCanvasAgg(figure)
     engine = figure.get_layout_engine()
     if engine is not None:
         engine.execute(figure)
+        if isinstance(figure, Picture):
+            figure.set_layout_engine("none")
     for ax in figure.axes:
         ax.apply_aspect()
 

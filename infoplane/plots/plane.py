@@ -137,7 +137,10 @@ def draw_plane(
     def label() -> None:
         place(
             ax,
-            [*(_bound_labels(ax, view, group) if bounds else []), *_labels(ax, shown, view, group)],
+            [
+                *(_bound_labels(ax, view, group) if bounds else []),
+                *layer_labels(ax, shown, view, group),
+            ],
             lines=[*(p.mean for p in shown), *dashes],
             boxes=[*(t.get_window_extent() for t in taken), *_marker_boxes(ax, shown)],
             size=look.font_size("legend.fontsize"),
@@ -270,7 +273,7 @@ def _chains(ax: Axes, paths: Sequence[Path]) -> list[FloatArray]:
     return chains
 
 
-def _labels(ax: Axes, paths: Sequence[Path], view: View, group: str) -> list[Label]:
+def layer_labels(ax: Axes, paths: Sequence[Path], view: View, group: str) -> list[Label]:
     """Return one label per layer; layers on one point, and saturated ones, share a label."""
     units = view.units(group)
     names = short_names([p.layer for p in paths])

@@ -12,19 +12,26 @@ from typing import Any
 
 from infoplane.errors import RunFileError
 from infoplane.plots import report_sections as sections
-from infoplane.plots.report_groups import group_sections
+from infoplane.plots.report_groups import group_sections, overview
 from infoplane.plots.view import View
 
 
-def render_report(results: Mapping[str, Any], *, title: str | None = None) -> str:
+def render_report(
+    results: Mapping[str, Any] | View,
+    *,
+    title: str | None = None,
+    baseline: Mapping[str, Any] | View | None = None,
+) -> str:
     """Return the report of a results document as one HTML page.
 
     Parameters
     ----------
-    results : mapping
-        A results document.
+    results : mapping or View
+        A results document; a `View` keeps the figures that were drawn of it.
     title : str, optional
         Heading; the groups of runs by default.
+    baseline : mapping or View, optional
+        Results to compare with.
 
     Raises
     ------
@@ -34,8 +41,11 @@ def render_report(results: Mapping[str, Any], *, title: str | None = None) -> st
     view = View.of(results)
     title = title or "Information plane — " + ", ".join(view.groups[:4])
     parts: list[tuple[str, str, str]] = []
+    if len(view.groups) > 1:
+        parts.append(overview(view))
+    before = None if baseline is None else View.of(baseline)
     for i, group in enumerate(view.groups):
-        parts.extend(group_sections(view, group, i))
+        parts.extend(group_sections(view, group, i, baseline=before))
     parts.extend(sections.closing_sections(view))
     body = [
         f"<h1>{escape(title)}</h1>",
@@ -63,7 +73,13 @@ def render_report(results: Mapping[str, Any], *, title: str | None = None) -> st
     )
 
 
-def write_report(results: Mapping[str, Any], path: str | Path, *, title: str | None = None) -> None:
+def write_report(
+    results: Mapping[str, Any] | View,
+    path: str | Path,
+    *,
+    title: str | None = None,
+    baseline: Mapping[str, Any] | View | None = None,
+) -> None:
     """Write the report of a results document to a file.
 
     Raises
@@ -73,12 +89,15 @@ def write_report(results: Mapping[str, Any], path: str | Path, *, title: str | N
     RunFileError
         If the file cannot be written.
     """
-    page = render_report(results, title=title)
+    page = render_report(results, title=title, baseline=baseline)
     path = Path(path)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(page, encoding="utf-8", newline="\n")
     except OSError as error:
-        raise RunFileError(f"{path}: cannot be written ({error.strerror})") from error
+        raise RunFileError(
+            f"{path}: cannot be written ({error.strerror or error})", code="IP305"
+        ) from error
 
 
 def _asset(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from html import escape
 from typing import Any
@@ -11,13 +12,10 @@ from matplotlib.figure import Figure
 
 from infoplane.errors import NotFoundError
 from infoplane.phases import LayerVerdict, layer_verdicts
-from infoplane.plots import draw, html
-from infoplane.plots.compression import compression
-from infoplane.plots.facets import MAX_LAYERS, plane_figure
-from infoplane.plots.heat import heat
+from infoplane.plots import draw_once, html
+from infoplane.plots.facets import MAX_LAYERS
 from infoplane.plots.html import Cell, table
 from infoplane.plots.report_sections import Section
-from infoplane.plots.steps import spectral, steps
 from infoplane.plots.style import bits
 from infoplane.plots.view import View, short_names
 from infoplane.records import QUANTITIES
@@ -27,10 +25,23 @@ _VECTOR_LAYERS = 12
 
 
 _FURTHER = {
+    "bound": (
+        "Information bottleneck bound",
+        "The plane under the most I(T;Y) that any T can have at its I(X;T), exact for the recorded "
+        "inputs and labels; what lies above is bias of the estimate.",
+    ),
     "agreement": (
         "Agreement of estimators",
         "Change of each layer by one estimator against another; the numbers are in the table of "
         "all estimators and quantities.",
+    ),
+    "sampling": (
+        "Number of samples",
+        "Estimates on parts of the samples: a curve along log2 N measures the number of samples.",
+    ),
+    "compare": (
+        "Comparison with the baseline",
+        "Both planes, and the difference of the last checkpoint of each layer with its interval.",
     ),
     "gap": (
         "Compression and generalisation",
@@ -48,65 +59,96 @@ _FURTHER = {
 }
 
 
-def group_sections(view: View, group: str, number: int) -> list[Section]:
-    """Return the sections of one group of runs: plane, compression, heat, steps, spectral."""
+def group_sections(
+    view: View, group: str, number: int, *, baseline: View | None = None
+) -> list[Section]:
+    """Return the sections of one group of runs: plane, compression, heat, steps, spectral, more."""
     planes = one_per_name(view.estimators("ixt", "ity", group=group))
     spectra = one_per_name(view.estimators("dse", group=group))
     mark = f"g{number}"
     colour = "Colour is the training step; labels name the layers (units)."
     many = len({run for c in view.curves.values() if c.group == group for run in c.runs}) > 1
 
-    def embed(drawn: Figure, name: str, title: str, text: str, caption: str = "") -> str:
-        vector = len(view.layers(group)) <= _VECTOR_LAYERS
-        return html.figure(drawn, f"{mark}{name}", title, text, caption, vector=vector)
+    def drawn(name: str, estimator: str | None = None) -> Figure:
+        more = {"baseline": baseline} if name == "compare" else {}
+        return draw_once(view, name, group=group if number else None, estimator=estimator, **more)
 
-    found: list[tuple[str, str, list[str]]] = []
-    figures = [
-        embed(
-            plane_figure(view, group=group, estimator=estimator), f"plane{i}",
-            f"Information plane, {view.estimator_title(estimator)}",
-            _in_words(view, group, estimator, "ixt"),
-            f"Thick: mean over runs. {colour}" if many else colour,
-        )
-        for i, estimator in enumerate(planes)
-    ]  # fmt: skip
-    found.append(("plane", "Information plane", figures))
-    found.append(("compression", "Compression by layer", _compression(view, group, embed)))
-    if len(view.layers(group)) > MAX_LAYERS and (planes or spectra):
-        quantity = "ixt" if planes else "dse"
-        drawn = heat(view, group=group, quantity=quantity)
-        title = f"{QUANTITIES[quantity]} by layer and step"
+    def embed(figure: Figure, name: str, title: str, text: str, caption: str = "") -> str:
+        vector = len(view.layers(group)) <= _VECTOR_LAYERS
+        return html.figure(figure, f"{mark}{name}", title, text, caption, vector=vector)
+
+    def series(name: str, title: str, estimators: list[str], quantity: str) -> list[str]:
+        return [
+            embed(
+                drawn(name, estimator if i else None), f"{name}{i}",
+                f"{title}, {view.estimator_title(estimator)}",
+                _in_words(view, group, estimator, quantity), captions.get(name, ""),
+            )
+            for i, estimator in enumerate(estimators)
+        ]  # fmt: skip
+
+    captions = {"plane": f"Thick: mean over runs. {colour}" if many else colour}
+    sizes = one_per_name(view.estimators("ixt", group=group))
+    found: list[tuple[str, str, list[str]]] = [
+        ("plane", "Information plane", series("plane", "Information plane", planes, "ixt")),
+        ("compression", "Compression by layer", _compression(view, group, drawn, embed)),
+    ]
+    if len(view.layers(group)) > MAX_LAYERS and (sizes or spectra):
+        title = f"{QUANTITIES['ixt' if sizes else 'dse']} by layer and step"
         text = "The values of all layers and steps are in the download of the curves."
-        found.append(("heat", "By layer and step", [embed(drawn, "heat", title, text)]))
-    figures = [
-        embed(
-            steps(view, group=group, estimator=estimator), f"steps{i}",
-            f"Mutual information over training, {view.estimator_title(estimator)}",
-            _in_words(view, group, estimator, "ity"),
-        )
-        for i, estimator in enumerate(one_per_name(view.estimators("ixt", group=group)))
-    ]  # fmt: skip
-    found.append(("steps", "Over training", figures))
-    figures = [
-        embed(
-            spectral(view, group=group, estimator=estimator), f"spectral{i}",
-            f"Diffusion spectral entropy, {view.estimator_title(estimator)}",
-            _in_words(view, group, estimator, "dse"),
-        )
-        for i, estimator in enumerate(spectra)
-    ]  # fmt: skip
-    found.append(("spectral", "Diffusion spectral entropy", figures))
+        found.append(("heat", "By layer and step", [embed(drawn("heat"), "heat", title, text)]))
+    over = series("steps", "Mutual information over training", sizes, "ity")
+    found.append(("steps", "Over training", over))
+    heading = "Diffusion spectral entropy"
+    found.append(("spectral", heading, series("spectral", heading, spectra, "dse")))
     for name, (heading, text) in _FURTHER.items():
         try:
-            drawn = draw(view, name, group=group)
+            figure = drawn(name)
         except NotFoundError:
             continue
-        found.append((name, heading, [embed(drawn, name, heading, text)]))
+        found.append((name, heading, [embed(figure, name, heading, text)]))
     found = [section for section in found if section[2]]
     if found:
         found[0][2].append(_curve_download(view, group))
     tail = f" — {group}" if len(view.groups) > 1 else ""
     return [(f"{mark}-{name}", heading + tail, "".join(parts)) for name, heading, parts in found]
+
+
+def overview(view: View) -> Section:
+    """Return the groups of runs side by side: planes if there are any, and counts of verdicts."""
+    rows = []
+    for group in view.groups:
+        phases = [p for p in view.phases.values() if p["group"] == group]
+        verdicts = layer_verdicts(phases)
+        words = Counter(v.verdict for v in verdicts.values())
+        runs = {run for c in view.curves.values() if c.group == group for run in c.runs}
+        changes = [
+            p["change"]
+            for p in phases
+            if p["quantity"] == "ixt" and p["verdict"] != "saturated" and p["change"] is not None
+        ]
+        falls = min(changes, default=None)
+        rows.append(
+            [
+                Cell(group),
+                Cell(str(len(runs)), len(runs), number=True),
+                Cell(str(len(verdicts)), len(verdicts), number=True),
+                *(
+                    Cell(str(words[word]), words[word], number=True)
+                    for word in ("compresses", "no_change", "expands", "inconclusive", "saturated")
+                ),
+                Cell(bits(falls, sign=True), falls, number=True),
+            ]
+        )
+    heads = ["Group", "Runs#", "Layers#", "Compress#", "No change#", "Expand#", "Inconclusive#",
+             "Saturated#", "Largest fall of I(X;T)#"]  # fmt: skip
+    markup = table("Groups of runs, by the joint verdict of their layers; bits", heads, rows)
+    try:
+        planes = draw_once(view, "plane", facet="group")
+    except NotFoundError:
+        return "groups", "Groups of runs", markup
+    text = "The information plane of each group of runs, on the same axes."
+    return "groups", "Groups of runs", markup + html.figure(planes, "groups", "Planes", text)
 
 
 def one_per_name(estimators: Iterable[str]) -> list[str]:
@@ -130,7 +172,9 @@ def _in_words(view: View, group: str, estimator: str, quantity: str) -> str:
     return " ".join(sentences) + " The numbers are in the table of this report."
 
 
-def _compression(view: View, group: str, embed: Callable[..., str]) -> list[str]:
+def _compression(
+    view: View, group: str, drawn: Callable[..., Figure], embed: Callable[..., str]
+) -> list[str]:
     """Return table, figure and downloads of the verdicts; nothing without verdicts."""
     phases = [p for p in view.phases.values() if p["group"] == group]
     sizes = [p for p in phases if p["quantity"] in ("ixt", "dse") and p["last"] is not None]
@@ -150,7 +194,7 @@ def _compression(view: View, group: str, embed: Callable[..., str]) -> list[str]
              "Onset#", label, "Verdict", "All estimators"]  # fmt: skip
     caption = f"{QUANTITIES[quantity]}, {view.estimator_title(main)}, bits"
     picture = embed(
-        compression(view, group=group), "compression", f"Compression by layer, {group}",
+        drawn("compression"), "compression", f"Compression by layer, {group}",
         " ".join(
             f"{layer}: {v.verdict.replace('_', ' ')}, {v.agree} of {v.of} estimators agree."
             for (_, layer), v in list(verdicts.items())[:60]

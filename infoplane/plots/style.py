@@ -17,9 +17,11 @@ from matplotlib import font_manager, patheffects
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.transforms import ScaledTranslation
+from PIL import Image
 
 from infoplane.errors import InputError
 from infoplane.records import FloatArray, IntArray
@@ -211,7 +213,16 @@ def time_colours() -> Colormap:
     return LinearSegmentedColormap.from_list("training step", base)
 
 
-def canvas(width: str | float = "double", height: float = 4.3) -> Figure:
+class Picture(Figure):
+    """A figure of ours: its layout is run once, and a notebook shows it as it is saved."""
+
+    def _repr_png_(self) -> bytes:
+        from infoplane.plots import image
+
+        return image(self, "png", dpi=120)
+
+
+def canvas(width: str | float = "double", height: float = 4.3) -> Picture:
     """Return an empty figure, ``width`` a name of `SIZES` or inches.
 
     ``height`` is in inches for text of 8 points and grows with the text of the style.
@@ -225,7 +236,21 @@ def canvas(width: str | float = "double", height: float = 4.3) -> Figure:
         if width not in SIZES:
             raise InputError(f"expected a size of {', '.join(SIZES)}, got {width!r}")
         width = SIZES[width]
-    return Figure(figsize=(width, height * font_size("font.size") / 8), layout="constrained")
+    return Picture(figsize=(width, height * font_size("font.size") / 8), layout="constrained")
+
+
+def pixels(figure: Figure, dpi: float) -> Image.Image:
+    """Return a figure as an image; it is drawn once, where ``savefig`` goes over it twice."""
+    before, canvas_before = figure.dpi, figure.canvas
+    figure.dpi = dpi
+    try:
+        with context():
+            agg = FigureCanvasAgg(figure)
+            agg.draw()
+            return Image.fromarray(np.asarray(agg.buffer_rgba())).convert("RGB")
+    finally:
+        figure.dpi = before
+        figure.set_canvas(canvas_before)
 
 
 def drawable(text: str) -> str:

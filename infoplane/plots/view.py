@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,13 +17,14 @@ from infoplane.records import QUANTITIES
 _MAX_NAME = 32
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class View:
     """A results document with its curves; build it once for several figures."""
 
     results: Mapping[str, Any]
     curves: Mapping[CurveKey, Curves]
     phases: Mapping[CurveKey, Mapping[str, Any]]
+    drawn: dict[tuple[Any, ...], Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, results: Mapping[str, Any] | View) -> View:

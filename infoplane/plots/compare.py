@@ -1,0 +1,294 @@
+"""Two results documents side by side: the plane, and the differences of the last checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from scipy.special import stdtrit
+
+from infoplane.curves import Curves
+from infoplane.errors import DataError, NotFoundError
+from infoplane.phases import smallest_change
+from infoplane.plots import style as look
+from infoplane.plots.labels import laid_out, place
+from infoplane.plots.paths import Path, find_paths
+from infoplane.plots.plane import draw_bounds, layer_labels
+from infoplane.plots.titles import figure_titled
+from infoplane.plots.view import View, evenly, middle_cut, short_names
+from infoplane.records import QUANTITIES
+
+MAX_LAYERS = 12
+_MARKS = {"ixt": "o", "ity": "s"}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Last value of a layer, candidate less baseline, in bits."""
+
+    layer: str
+    quantity: str
+    value: float
+    low: float | None
+    high: float | None
+    tolerance: float
+    saturated: bool
+
+    @property
+    def verdict(self) -> str:
+        """``saturated``, ``same``, ``differs`` or ``unclear``."""
+        if self.saturated:
+            return "saturated"
+        if self.low is None or self.high is None:
+            return "unclear"
+        if max(abs(self.low), abs(self.high)) <= self.tolerance:
+            return "same"
+        apart = self.low > 0 or self.high < 0
+        return "differs" if apart and abs(self.value) > self.tolerance else "unclear"
+
+
+def compare(
+    results: Mapping[str, Any] | View,
+    *,
+    baseline: Mapping[str, Any] | View | None = None,
+    figure: Figure | None = None,
+    estimator: str | None = None,
+    group: str | None = None,
+    layers: Sequence[str] | None = None,
+    style: str = "paper",
+    size: str | float = "double",
+) -> Figure:
+    """Draw results beside a baseline: both planes, and the difference of each layer, in bits.
+
+    Parameters
+    ----------
+    results : mapping or View
+        A results document, the candidate.
+    baseline : mapping or View
+        The results document to compare with. Its group of the same name is taken, or its first.
+    figure : Figure, optional
+        An empty figure to draw in; a new one by default.
+    estimator : str, optional
+        Id of an estimator with I(X;T) and I(T;Y) in both; the first by default.
+    group : str, optional
+        Group of runs; the first by default.
+    layers : sequence of str, optional
+        Layers to draw; of more than 12, 12 are taken evenly unless they are named here.
+    style, size : str
+        See `infoplane.plots.style`.
+
+    Raises
+    ------
+    NotFoundError
+        Without a baseline, or if the two have no estimator or no layer in common.
+    DataError
+        If the parameters of the estimator or the number of samples differ: the numbers then differ
+        for that reason alone.
+    """
+    with look.context(style):
+        view = View.of(results)
+        if baseline is None:
+            raise NotFoundError(
+                "this figure needs a second results document to compare with",
+                hint="name it with --baseline FILE, or baseline= in Python",
+            )
+        other = View.of(baseline)
+        group = view.group(group)
+        of_base = group if group in other.groups else other.group(None)
+        estimator = view.estimator(estimator, "ixt", "ity", group=group)
+        other.estimator(estimator, "ixt", "ity", group=of_base)
+        _alike(view, other, group, of_base, estimator)
+        after = find_paths(view, group, estimator, layers)
+        before = find_paths(other, of_base, estimator)
+        common = [p.layer for p in after if p.layer in {q.layer for q in before}]
+        if not common:
+            raise NotFoundError(f"{group!r} and the baseline {of_base!r} have no layer in common")
+        shown = evenly(common, MAX_LAYERS) if layers is None else common
+        found = differences(view, other, (group, of_base), estimator, shown)
+        if figure is None:
+            figure = look.canvas(size, max(4.0, 1.6 + 0.3 * len(shown)))
+        plane, forest = figure.subplots(1, 2, width_ratios=[1.35, 1])
+        after = [p for p in after if p.layer in shown]
+        before = [p for p in before if p.layer in shown]
+        _plane(plane, view, group, estimator, before, after)
+        _forest(forest, found, shown)
+        tolerances = sorted({round(d.tolerance, 3) for d in found})
+        written = " and ".join(f"±{tolerance:g}" for tolerance in tolerances)
+        notes = [
+            "Difference of the last checkpoint, candidate less baseline.",
+            f"Grey: the smallest change that counts ({written} bits).",
+            _origin(view, other, group, of_base),
+        ]
+        if len(shown) < len(common):
+            notes.append(f"{len(shown)} of {len(common)} layers shown; --layers chooses others.")
+        ink = look.ink()
+        handles = [
+            Line2D([], [], color=look.muted(), ls="--", marker="o", markerfacecolor=look.paper(),
+                   markeredgecolor=ink, label="baseline"),
+            Line2D([], [], color=look.QUANTITY_COLOURS["ixt"], marker="o", markeredgecolor=ink,
+                   label="candidate"),
+            *(
+                Line2D([], [], color=look.QUANTITY_COLOURS[q], marker=mark,
+                       label=f"difference of {QUANTITIES[q]}")
+                for q, mark in _MARKS.items()
+            ),
+        ]  # fmt: skip
+        figure_titled(
+            figure, f"Comparison with a baseline — {middle_cut(look.drawable(group), 44)}",
+            view.subtitle(group, estimator), notes, handles,
+        )  # fmt: skip
+        laid_out(figure)
+        place(
+            plane, layer_labels(plane, after, view, group),
+            lines=[p.mean for p in (*before, *after)], size=look.font_size("legend.fontsize"),
+        )  # fmt: skip
+        return figure
+
+
+def differences(
+    view: View, other: View, groups: tuple[str, str], estimator: str, layers: Sequence[str]
+) -> list[Difference]:
+    """Return the differences of the last values, layer by layer, I(X;T) before I(T;Y).
+
+    The interval (95 %) is Welch's over the runs where both have two or more; for single runs it
+    comes from the intervals of the two cells, and without those there is none.
+    """
+    found = []
+    for layer in layers:
+        for quantity in _MARKS:
+            pair = [
+                v.curves.get((g, layer, estimator, quantity))
+                for v, g in zip((view, other), groups, strict=True)
+            ]
+            if pair[0] is None or pair[1] is None:
+                continue
+            after, before = (curve.filled()[:, -1] for curve in pair if curve is not None)
+            after, before = after[np.isfinite(after)], before[np.isfinite(before)]
+            if not len(after) or not len(before):
+                continue
+            value = float(after.mean() - before.mean())
+            half = _half_width(pair[0], pair[1], after, before)
+            found.append(
+                Difference(
+                    layer, quantity, value,
+                    None if half is None else value - half,
+                    None if half is None else value + half,
+                    smallest_change(pair[0].bound),
+                    pair[0].is_saturated or pair[1].is_saturated,
+                )
+            )  # fmt: skip
+    return found
+
+
+def _half_width(one: Curves, two: Curves, after: Any, before: Any) -> float | None:
+    if min(len(after), len(before)) > 1:
+        errors = [v.var(ddof=1) / len(v) for v in (after, before)]
+        total = float(sum(errors))
+        if total == 0:
+            return 0.0
+        counts = (len(after), len(before))
+        freedom = total**2 / sum(e**2 / (n - 1) for e, n in zip(errors, counts, strict=True))
+        return float(stdtrit(freedom, 0.975) * np.sqrt(total))
+    if max(len(after), len(before)) > 1:
+        return None
+    widths = [float(np.ravel(c.high - c.low)[np.isfinite(np.ravel(c.high - c.low))][-1]) / 2
+              for c in (one, two) if np.isfinite(c.high - c.low).any()]  # fmt: skip
+    return float(np.hypot(*widths)) if len(widths) == 2 else None
+
+
+def _alike(view: View, other: View, group: str, of_base: str, estimator: str) -> None:
+    """Refuse to compare what was measured in another way."""
+    params = []
+    for results in (view.results, other.results):
+        entry = next((e for e in results["estimators"] if e["id"] == estimator), {})
+        params.append({**entry.get("params", {}), "version": entry.get("version")})
+    for key in sorted(params[0].keys() | params[1].keys()):
+        if params[0].get(key) != params[1].get(key):
+            raise DataError(
+                f"not comparable: {key} of {estimator!r} is {params[0].get(key)!r}, in the "
+                f"baseline {params[1].get(key)!r}",
+                hint="analyze both with the same estimator",
+            )
+    samples = [{r["n"] for r in v.recordings(g)} for v, g in ((view, group), (other, of_base))]
+    if samples[0] != samples[1]:
+        raise DataError(
+            f"not comparable: N is {min(samples[0])}, in the baseline {min(samples[1])}",
+            hint="record both with the same probe set",
+        )
+
+
+def _plane(
+    ax: Axes, view: View, group: str, estimator: str, before: Sequence[Path], after: Sequence[Path]
+) -> None:
+    points = np.vstack([p.mean for p in (*before, *after)])
+    h_y, ceiling = view.label_entropy(group), view.ceiling(group, estimator)
+    x = [*points[:, 0], *([ceiling] if ceiling is not None else [])]
+    y = [*points[:, 1], 0.0, *([h_y] if h_y is not None else [])]
+    ax.set_xlim(*look.padded(min(x), max(x)))
+    ax.set_ylim(*look.padded(min(y), max(y), 0.06))
+    draw_bounds(ax, view, group, estimator, text=False)
+    ink = look.ink()
+    for paths, colour, dashes in (
+        (before, look.muted(), "--"), (after, look.QUANTITY_COLOURS["ixt"], "-")
+    ):  # fmt: skip
+        for path in paths:
+            face = look.paper() if paths is before else colour
+            ax.plot(*path.mean.T, color=colour, linestyle=dashes, linewidth=1.1, zorder=3)
+            ax.plot(
+                *path.mean[-1], marker=path.marker, color=face, markeredgecolor=ink,
+                markersize=6, markeredgewidth=1.0, linestyle="none", zorder=4,
+            )  # fmt: skip
+    ax.set_xlabel("I(X;T)  [bits]")
+    ax.set_ylabel("I(T;Y)  [bits]")
+
+
+def _forest(ax: Axes, found: Sequence[Difference], layers: Sequence[str]) -> None:
+    small = look.font_size("xtick.labelsize")
+    widest = max(d.tolerance for d in found)
+    ends = [e for d in found if not d.saturated for e in (d.low, d.high, d.value) if e is not None]
+    low, high = min([-2 * widest, *ends]), max([2 * widest, *ends])
+    ax.set_xlim(*look.padded(low, high, 0.06))
+    for d in found:
+        row = layers.index(d.layer)
+        y = row + (-0.17 if d.quantity == "ixt" else 0.17)
+        ax.fill_betweenx([y - 0.16, y + 0.16], -d.tolerance, d.tolerance, color=look.muted(),
+                         alpha=0.16, linewidth=0, zorder=0.5)  # fmt: skip
+        if d.saturated:
+            ax.plot(d.value, y, _MARKS[d.quantity], color=look.paper(), zorder=4,
+                    markeredgecolor=look.SATURATED)  # fmt: skip
+        else:
+            colour = look.QUANTITY_COLOURS[d.quantity]
+            if d.low is not None:
+                ax.plot([d.low, d.high], [y, y], "|-", color=colour, lw=1.2, ms=4, zorder=3)
+            ax.plot(d.value, y, _MARKS[d.quantity], color=colour, zorder=4)
+        ax.annotate(
+            d.verdict, (1, y), xycoords=("axes fraction", "data"), xytext=(6, 0),
+            textcoords="offset points", va="center", fontsize=small, annotation_clip=False,
+            color=look.SATURATED if d.saturated and look.on_white() else look.ink(),
+            fontweight="bold" if d.verdict == "differs" else "normal",
+        )  # fmt: skip
+    ax.axvline(0, color=look.ink(), linewidth=0.9, zorder=1.5)
+    names = short_names(layers)
+    ax.set_yticks(range(len(layers)), [middle_cut(names[m], 18) for m in layers])
+    for label in ax.get_yticklabels():
+        label.set_parse_math(False)
+    ax.set_ylim(len(layers) - 0.5, -0.5)
+    ax.tick_params(axis="y", length=0)
+    ax.grid(visible=False, axis="y")
+    for y in np.arange(len(layers) - 1) + 0.5:
+        ax.axhline(y, color=look.hair(), linewidth=0.6, zorder=0.4)
+    ax.set_xlabel("difference  [bits]")
+
+
+def _origin(view: View, other: View, group: str, of_base: str) -> str:
+    counts = [len(v.recordings(g)) for v, g in ((view, group), (other, of_base))]
+    if min(counts) > 1:
+        return f"Interval: 95 %, over {counts[0]} and {counts[1]} runs."
+    if max(counts) == 1:
+        return "Interval: 95 % of the two estimates, not of other seeds."
+    return "No intervals: they need two runs on each side."
