@@ -130,7 +130,7 @@ def steps_of_cells(
     NotFoundError
         If a run has no such step.
     """
-    chosen = {}
+    chosen: dict[Run, tuple[Sequence[LayerInfo], Sequence[int]]] = {}
     for run, (layers, have) in cells.items():
         wanted = list(have) if steps is None else sorted({have[-1] if s < 0 else s for s in steps})
         if missing := [step for step in wanted if step not in have]:

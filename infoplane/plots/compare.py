@@ -196,16 +196,20 @@ def _half_width(one: Curves, two: Curves, after: Any, before: Any) -> float | No
         return float(stdtrit(freedom, 0.975) * np.sqrt(total))
     if max(len(after), len(before)) > 1:
         return None
-    widths = [float(np.ravel(c.high - c.low)[np.isfinite(np.ravel(c.high - c.low))][-1]) / 2
-              for c in (one, two) if np.isfinite(c.high - c.low).any()]  # fmt: skip
-    return float(np.hypot(*widths)) if len(widths) == 2 else None
+    widths = []
+    for curve in (one, two):
+        known = (curve.high - curve.low)[np.isfinite(curve.high - curve.low)]
+        widths += known[-1:].tolist()
+    return float(np.hypot(widths[0], widths[1])) / 2 if len(widths) == 2 else None
 
 
 def _alike(view: View, other: View, group: str, of_base: str, estimator: str) -> None:
     """Refuse to compare what was measured in another way."""
     params = []
     for results in (view.results, other.results):
-        entry = next((e for e in results["estimators"] if e["id"] == estimator), {})
+        entry: Mapping[str, Any] = next(
+            (e for e in results["estimators"] if e["id"] == estimator), {}
+        )
         params.append({**entry.get("params", {}), "version": entry.get("version")})
     for key in sorted(params[0].keys() | params[1].keys()):
         if params[0].get(key) != params[1].get(key):
@@ -263,7 +267,7 @@ def _forest(ax: Axes, found: Sequence[Difference], layers: Sequence[str]) -> Non
                     markeredgecolor=look.SATURATED)  # fmt: skip
         else:
             colour = look.QUANTITY_COLOURS[d.quantity]
-            if d.low is not None:
+            if d.low is not None and d.high is not None:
                 ax.plot([d.low, d.high], [y, y], "|-", color=colour, lw=1.2, ms=4, zorder=3)
             ax.plot(d.value, y, _MARKS[d.quantity], color=colour, zorder=4)
         ax.annotate(

@@ -8,6 +8,7 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -84,8 +85,7 @@ def sampling(
         shown = evenly(have, MAX_LAYERS) if layers is None else [m for m in have if m in layers]
         own = ax is None
         if ax is None:
-            ax = look.canvas(size, 4.0)
-            ax = ax.add_subplot()
+            ax = look.canvas(size, 4.0).add_subplot()
         saturated = {
             name
             for name in shown
@@ -99,7 +99,9 @@ def sampling(
             ax, f"{QUANTITIES[key]} by number of samples — {middle_cut(look.drawable(group), 44)}",
             f"{view.subtitle(group, estimator)} · step {of_step:,}",
         )  # fmt: skip
-        handles = [Patch(color=look.muted(), alpha=0.3, lw=0, label="range over parts and runs")]
+        handles: list[Artist] = [
+            Patch(color=look.muted(), alpha=0.3, lw=0, label="range over parts and runs")
+        ]
         if ceiling is not None:
             dashes: Any = (0, (4, 2))
             handles.append(
