@@ -16,8 +16,10 @@ from infoplane.plots.labels import laid_out
 from infoplane.plots.paths import find_paths, time_norm
 from infoplane.plots.plane import draw_plane, plane_legend, time_bar
 from infoplane.plots.titles import titled
-from infoplane.plots.view import View, middle_cut
+from infoplane.plots.view import View, evenly, middle_cut
 from infoplane.records import FloatArray
+
+MAX_LAYERS = 8
 
 
 def bound(
@@ -43,7 +45,9 @@ def bound(
         A results document whose recordings hold the bottleneck curve.
     ax : Axes, optional
         Where to draw; a new figure by default.
-    estimator, group, layers, seeds, style, size
+    layers : sequence of str, optional
+        Layers to draw; of more than 8, 8 are taken evenly unless they are named here.
+    estimator, group, seeds, style, size
         As for `infoplane.plots.plane.plane`.
 
     Returns
@@ -65,7 +69,8 @@ def bound(
         own = ax is None
         if ax is None:
             ax = look.canvas(size, 4.7).add_subplot()
-        paths = find_paths(view, group, estimator, layers)
+        shown = layers or evenly(view.layers(group, estimator), MAX_LAYERS)
+        paths = find_paths(view, group, estimator, shown)
         norm = time_norm(paths)
         label = draw_plane(ax, view, group, estimator, paths, norm, seeds=seeds)
         ax.set_xlim(0.0 if ax.get_xlim()[0] >= 0 else ax.get_xlim()[0], ax.get_xlim()[1])
@@ -84,6 +89,9 @@ def bound(
             Patch(color=look.muted(), alpha=0.22, lw=0, label="out of reach of any T"),
             *plane_legend(paths, seeds, band=view.ceiling(group, estimator) is not None),
         ]  # fmt: skip
+        if layers is None and len(shown) < len(view.layers(group, estimator)):
+            text = f"{len(shown)} of {len(view.layers(group, estimator))} layers shown"
+            handles.append(Line2D([], [], linestyle="none", label=text))
         look.legend_below(ax, handles)
         if own and len({int(s) for p in paths for s in p.steps}) > 1:
             time_bar([ax], norm, paths)

@@ -145,17 +145,22 @@ def _frame_ranges(ax: Axes, view: View, group: str, names: Sequence[str]) -> Non
     ax.tick_params(axis="y", length=0)
     ax.set_ylim(len(names) - 0.5, -0.5)
     ax.grid(visible=False, axis="y")
-    ax.set_title("Peak ○ and last checkpoint ●", fontsize=look.font_size("axes.labelsize"))
+    small = look.font_size("xtick.labelsize")
+    ax.set_title(
+        "Peak ○ and last checkpoint ●", fontsize=look.font_size("axes.labelsize"),
+        pad=5 + 1.4 * small,  # above the name of the bound
+    )  # fmt: skip
     ax.set_xlabel("I(X;T) or DSE  [bits]")
     ceiling = view.ceiling(group)
     if ceiling is not None:
         low = min(ax.dataLim.x0, ceiling)
         ax.set_xlim(*look.padded(min(low, ceiling - 1), max(ax.dataLim.x1, ceiling)))
         ax.axvline(ceiling, color=look.ink(), linewidth=0.8, linestyle=(0, (4, 2)), zorder=1.5)
+        left, right = ax.get_xlim()
         ax.annotate(
-            "log₂ N", (ceiling, 1), xycoords=("data", "axes fraction"), xytext=(0, 1),
-            textcoords="offset points", ha="center", va="bottom",
-            fontsize=look.font_size("xtick.labelsize"),
+            f"log₂ N = {look.bits(ceiling)}", (ceiling, 1), xycoords=("data", "axes fraction"),
+            xytext=(0, 2), textcoords="offset points", va="bottom", fontsize=small,
+            ha="right" if ceiling > (left + right) / 2 else "left",
         )  # fmt: skip
     _between_rows(ax, len(names))
 
@@ -174,7 +179,10 @@ def _frame_forest(ax: Axes, phases: Sequence[Mapping[str, Any]]) -> None:
                 color=look.muted(), path_effects=look.halo())  # fmt: skip
     ax.grid(visible=False, axis="y")
     ax.tick_params(axis="y", length=0, labelleft=False)
-    ax.set_title("Change, 95 % interval", fontsize=look.font_size("axes.labelsize"))
+    ax.set_title(
+        "Change, 95 % interval", fontsize=look.font_size("axes.labelsize"),
+        pad=5 + 1.4 * look.font_size("xtick.labelsize"),
+    )  # fmt: skip
     ax.set_xlabel("peak to last  [bits]")
     _between_rows(ax, round(abs(np.diff(ax.get_ylim())[0])))
 

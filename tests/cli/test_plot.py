@@ -141,6 +141,10 @@ def test_options_reach_the_figures_that_take_them(results):
         (["-f", "plane", "--group", "other"], 4, "no group 'other'; there are net"),
         (["-f", "gap"], 4, "metrics"),
         (["-f", "gradients"], 4, "recorded without"),
+        (["-f", "bound"], 4, "needs p(y|x) of a discrete X"),
+        (["-f", "sampling"], 4, "estimates on parts of the samples"),
+        (["-f", "compare"], 4, "a second results document"),
+        (["-f", "heat", "--quantity", "ixy"], 2, "expected a quantity"),
     ],
 )
 def test_options_that_do_not_fit(results, options, code, message):
@@ -148,3 +152,46 @@ def test_options_that_do_not_fit(results, options, code, message):
     assert done.code == code
     assert message in done.err
     assert done.err.startswith("error[IP")
+
+
+def test_the_table_of_layers_ends_the_output(results):
+    done = infoplane("plot", "r.json", "-f", "plane", "-o", "f")
+    assert "I(X;T), 0 to" in done.out
+    for layer in ("fc1", "fc2"):
+        assert any(line.startswith(layer) for line in done.out.splitlines())
+    assert infoplane("plot", "r.json", "-f", "plane", "-o", "f", "--no-table").out == ""
+    narrow = infoplane("plot", "r.json", "-f", "plane", "-o", "f", COLUMNS="70")
+    assert "hidden at 70 columns; --wide shows all" in narrow.out
+    rows = [line for line in narrow.out.splitlines() if line.startswith("fc1")]
+    wide = [line for line in done.out.splitlines() if line.startswith("fc1")]
+    assert set(rows[0].split()) < set(wide[0].split())  # whole cells are left out, none is cut
+
+
+def test_a_baseline_is_compared_in_figures_and_report(results):
+    other = copy.deepcopy(results)
+    for row in other["rows"]:
+        if row["value"] is not None and row["quantity"] == "ixt":
+            row["value"] -= 0.5
+    Path("main.json").write_text(json.dumps(other))
+    done = infoplane("plot", "r.json", "--baseline", "main.json", "--report", "r.html", "-o", "f")
+    assert done.code == 0
+    assert Path("f/compare.png").exists()
+    assert "Comparison with the baseline" in Path("r.html").read_text()
+    alone = infoplane("plot", "r.json", "-f", "compare", "-o", "g")
+    assert alone.code == 4
+    assert "--baseline FILE" in alone.err
+
+
+def test_several_results_are_drawn_as_one(results):
+    for recording in results["recordings"]:
+        recording["group"] = None
+    Path("one.json").write_text(json.dumps(results))
+    renamed = json.loads(json.dumps(results).replace("net-s", "other-s"))
+    Path("two.json").write_text(json.dumps(renamed))
+    done = infoplane("plot", "one.json", "two.json", "-f", "plane", "--report", "r.html")
+    assert done.code == 0
+    assert done.out.count("other-s0") >= 1
+    assert "Groups of runs" in Path("r.html").read_text()
+    twice = infoplane("plot", "one.json", "one.json", "-f", "plane")
+    assert twice.code == 3
+    assert "is in one.json as well" in twice.err

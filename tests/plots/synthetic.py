@@ -201,6 +201,42 @@ def results(
     return document
 
 
+def sampled(document: dict[str, Any]) -> dict[str, Any]:
+    """Return a document with estimates on parts of the samples, and a known bottleneck.
+
+    The first layer follows log2 N, the others grow by a tenth of a bit per doubling.
+    """
+    entries = []
+    last = max(row["step"] for row in document["rows"])
+    for row in document["rows"]:
+        if row["step"] != last or row["quantity"] not in ("ixt", "dse") or row["value"] is None:
+            continue
+        for halving in range(1, 5):
+            n = row["n"] >> halving
+            slope = 1.0 if row["layer_index"] == 0 else 0.1
+            keys = ("run", "step", "layer", "layer_index", "estimator", "quantity")
+            entries.append(
+                {
+                    **{key: row[key] for key in keys},
+                    "n": n,
+                    "values": [row["value"] - slope * halving + d for d in (-0.05, 0.0, 0.05)],
+                    "bound_high": float(np.log2(n)),
+                }
+            )
+    h_y = document["recordings"][0]["h_y"]
+    curve = {
+        "n_inputs": document["recordings"][0]["n"],
+        "deterministic": True,
+        "mutual_information": h_y,
+        "h_sufficient": h_y,
+        "ixt": [0.0, h_y],
+        "ity": [0.0, h_y],
+        "converged": [True, True],
+    }
+    recordings = [{**recording, "bottleneck": curve} for recording in document["recordings"]]
+    return {**document, "recordings": recordings, "sampling": entries}
+
+
 def shapes() -> dict[str, dict[str, Any]]:
     """Return the data shapes that figures have to survive, by name."""
     long_names = [
@@ -209,7 +245,7 @@ def shapes() -> dict[str, dict[str, Any]]:
         for i in range(5)
         for c in range(3)
     ]
-    return {
+    shaped = {
         "five": results(),
         "single": results(n_seeds=1, group=None, noise=0.1, wiggle=0.6, n_steps=35),
         "one_checkpoint": results(n_steps=1),
@@ -225,3 +261,4 @@ def shapes() -> dict[str, dict[str, Any]]:
             n_steps=20,
         ),
     }
+    return {name: sampled(document) for name, document in shaped.items()}
