@@ -75,10 +75,10 @@ def agreement(
                 f"agreement needs two estimators with a change of the same layer of {group!r}",
                 hint="analyze with -e binning -e compressed -e dse, over two checkpoints or more",
             )
-        columns = min(len(pairs), 3)
+        columns = min(len(pairs), 3, look.abreast(size, figure, 2.2))
         rows = -(-len(pairs) // columns)
         if figure is None:
-            height = {1: 4.0, 2: 3.2, 3: 2.6}[columns]
+            height = min(4.0, 0.4 + 0.95 * look.inches(size) / columns)
             figure = look.canvas(size, 0.9 + height * rows)
         grid = figure.subplots(rows, columns, squeeze=False)
         for ax in grid.ravel()[len(pairs) :]:

@@ -111,8 +111,14 @@ def compare(
         shown = evenly(common, MAX_LAYERS) if layers is None else common
         found = differences(view, other, (group, of_base), estimator, shown)
         if figure is None:
-            figure = look.canvas(size, max(4.0, 1.6 + 0.3 * len(shown)))
-        plane, forest = figure.subplots(1, 2, width_ratios=[1.35, 1])
+            height = max(4.0, 1.6 + 0.3 * len(shown))
+            figure = look.canvas(
+                size, height if look.abreast(size, None, 2.3) > 1 else 1.7 * height
+            )
+        if look.abreast(size, figure, 2.3) > 1:
+            plane, forest = figure.subplots(1, 2, width_ratios=[1.35, 1])
+        else:
+            plane, forest = figure.subplots(2, 1)
         after = [p for p in after if p.layer in shown]
         before = [p for p in before if p.layer in shown]
         _plane(plane, view, group, estimator, before, after)

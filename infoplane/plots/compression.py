@@ -94,7 +94,7 @@ def compression(
         _frame_forest(forest, phases)
         verdicts = layer_verdicts(phases)
         for i, layer in enumerate(names):
-            _verdict(forest, i, verdicts[group, layer], two_lines=row >= 0.34)
+            _verdict(forest, i, verdicts[group, layer], two_lines=row >= 0.34 and _wide(forest))
         called = view.estimator_names(dict.fromkeys(key[0] for key in marks))
         called = {estimator: look.drawable(name) for estimator, name in called.items()}
         handles = [
@@ -115,7 +115,7 @@ def _cell(
     if phase["verdict"] == "saturated":
         ranges.plot(phase["last"], y, marker, color=look.SATURATED, zorder=4)
         forest.annotate(
-            "saturated, excluded", (0, y), xytext=(-6, 0), textcoords="offset points",
+            "saturated, excluded" if _wide(forest) else "sat.", (0, y), xytext=(-6, 0), textcoords="offset points",
             ha="right", va="center", color=look.SATURATED,
             fontsize=look.font_size("xtick.labelsize"),
         )  # fmt: skip
@@ -137,20 +137,22 @@ def _cell(
 
 def _frame_ranges(ax: Axes, view: View, group: str, names: Sequence[str]) -> None:
     """Name the layers, mark log2 N."""
-    units, short = view.units(group), short_names(names)
-    texts = [f"{short[m]} ({units[m]})" if m in units else short[m] for m in names]
+    width = ax.figure.figure.get_figwidth()
+    small = look.font_size("xtick.labelsize")
+    units, short = view.units(group), short_names(names, min(32, look.letters(0.24 * width, small)))
+    texts = [f"{short[m]} ({units[m]})" if m in units and _wide(ax) else short[m] for m in names]
     ax.set_yticks(range(len(names)), texts)
     for label in ax.get_yticklabels():
         label.set_parse_math(False)
     ax.tick_params(axis="y", length=0)
     ax.set_ylim(len(names) - 0.5, -0.5)
     ax.grid(visible=False, axis="y")
-    small = look.font_size("xtick.labelsize")
     ax.set_title(
-        "Peak ○ and last checkpoint ●", fontsize=look.font_size("axes.labelsize"),
+        "Peak ○ and last checkpoint ●" if _wide(ax) else "Peak ○, last ●",
+        fontsize=look.font_size("axes.labelsize"),
         pad=5 + 1.4 * small,  # above the name of the bound
     )  # fmt: skip
-    ax.set_xlabel("I(X;T) or DSE  [bits]")
+    ax.set_xlabel("I(X;T) or DSE  [bits]" if _wide(ax) else "size  [bits]")
     ceiling = view.ceiling(group)
     if ceiling is not None:
         low = min(ax.dataLim.x0, ceiling)
@@ -163,6 +165,10 @@ def _frame_ranges(ax: Axes, view: View, group: str, names: Sequence[str]) -> Non
             ha="right" if ceiling > (left + right) / 2 else "left",
         )  # fmt: skip
     _between_rows(ax, len(names))
+
+
+def _wide(ax: Axes) -> bool:
+    return look.abreast("double", ax.figure.figure, 2.9) > 1
 
 
 def _frame_forest(ax: Axes, phases: Sequence[Mapping[str, Any]]) -> None:
@@ -180,10 +186,11 @@ def _frame_forest(ax: Axes, phases: Sequence[Mapping[str, Any]]) -> None:
     ax.grid(visible=False, axis="y")
     ax.tick_params(axis="y", length=0, labelleft=False)
     ax.set_title(
-        "Change, 95 % interval", fontsize=look.font_size("axes.labelsize"),
+        "Change, 95 % interval" if _wide(ax) else "Change",
+        fontsize=look.font_size("axes.labelsize"),
         pad=5 + 1.4 * look.font_size("xtick.labelsize"),
     )  # fmt: skip
-    ax.set_xlabel("peak to last  [bits]")
+    ax.set_xlabel("peak to last  [bits]" if _wide(ax) else "change  [bits]")
     _between_rows(ax, round(abs(np.diff(ax.get_ylim())[0])))
 
 

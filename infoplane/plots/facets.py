@@ -109,7 +109,7 @@ def planes(
             subtitle = view.estimator_title(panels[0][1])
         paths = [find_paths(view, g, e, layers) for g, e in panels]
         norm = time_norm([p for some in paths for p in some])
-        columns = 1 if len(panels) <= 3 else 2
+        columns = 1 if len(panels) <= 3 else min(2, look.abreast(size, figure, 2.8))
         rows = -(-len(panels) // columns)
         if figure is None:
             figure = look.canvas(size, 1.1 + 3.1 * rows)
@@ -147,9 +147,10 @@ def _by_layer(
     kept = evenly([p.layer for p in paths], MAX_PANELS) if layers is None else list(layers)
     shown = [p for p in paths if p.layer in kept]
     norm = time_norm(paths)
-    columns = min(len(shown), 3 if len(shown) <= 6 else 4 if len(shown) <= 12 else 6)
+    columns = 3 if len(shown) <= 6 else 4 if len(shown) <= 12 else 6
+    columns = min(len(shown), columns, look.abreast(size, figure, 1.15))
     rows = -(-len(shown) // columns)
-    height = {1: 3.2, 2: 2.6, 3: 2.0, 4: 1.7, 6: 1.35}[columns]
+    height = {1: 3.2, 2: 2.6, 3: 2.0, 4: 1.7, 5: 1.5, 6: 1.35}[columns]
     if figure is None:
         figure = look.canvas(size, 1.1 + height * rows)
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)

@@ -75,7 +75,7 @@ def gap(
         found = [e for e in found if e["layer"] in shown]
         if not found:
             raise NotFoundError(f"no layer of {group!r} has a change that is not saturated")
-        columns = min(len(found), 4)
+        columns = min(len(found), 4, look.abreast(size, figure, 1.7))
         rows = -(-len(found) // columns)
         if figure is None:
             figure = look.canvas(size, 1.0 + 2.0 * rows)

@@ -58,7 +58,7 @@ def gradients(
                 hint="record with --gradients",
             )
         every = list(dict.fromkeys(layer for one in found for layer in one))
-        names = evenly(every, MAX_COLUMNS)
+        names = evenly(every, min(MAX_COLUMNS, max(2, look.abreast(size, figure, 0.85))))
         figure = figure or look.canvas(size, 3.1)
         axes = figure.subplots(1, len(names), sharex=True, sharey=True, squeeze=False)[0]
         steps = np.unique(np.concatenate([one[name]["steps"] for one in found for name in one]))
@@ -69,7 +69,11 @@ def gradients(
         for ax, (layer, name) in zip(axes, short_names(names).items(), strict=True):
             _draw(ax, [one[layer] for one in found if layer in one])
             ax.set_title(name, loc="left", fontsize=look.font_size("axes.labelsize"))
-            look.step_axis(ax.xaxis, steps, n_ticks=4)
+            look.step_axis(
+                ax.xaxis,
+                steps,
+                n_ticks=max(2, min(4, look.abreast(size, figure, 0.3) // len(names))),
+            )
         axes[0].set_ylabel("gradient / |W|")
         handles = [
             Line2D([], [], color=_MEAN, linewidth=2, label="norm of the mean"),

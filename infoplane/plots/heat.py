@@ -88,7 +88,7 @@ def heat(
         ax.set_xlabel("training step (log scale)")
         mappable = mpl.cm.ScalarMappable(norm=norm, cmap=look.time_colours())
         bar = figure.colorbar(mappable, ax=ax, pad=0.02, fraction=0.04, aspect=28)
-        bar.set_label(f"{QUANTITIES[quantity]}  [bits]")
+        bar.set_label(f"{QUANTITIES[quantity]}  [bits]", labelpad=2)
         bar.outline.set_linewidth(0.5)
         bound = max((c.bound for c in found if c.bound is not None), default=None)
         notes = [] if bound is None else [f"Ceiling: {bound_label(found[0].bound_name, bound)}."]
@@ -145,7 +145,8 @@ def _rows(
     """Name the layers, mark the onsets, write last value and change at the right."""
     group, estimator, quantity = key
     small = look.font_size("xtick.labelsize") if len(names) <= 24 else 6.2
-    ax.set_yticks(range(len(names)), list(short_names(names).values()), fontsize=small)
+    letters = min(32, look.letters(0.3 * ax.figure.figure.get_figwidth(), small))
+    ax.set_yticks(range(len(names)), list(short_names(names, letters).values()), fontsize=small)
     for label in ax.get_yticklabels():
         label.set_parse_math(False)
     ax.tick_params(axis="y", length=0)

@@ -294,6 +294,9 @@ def layer_labels(ax: Axes, paths: Sequence[Path], view: View, group: str) -> lis
     labels = []
     if saturated:
         text = f"{joined(names[p.layer] for p in saturated)}: saturated"
+        width = ax.get_window_extent().width / ax.figure.figure.dpi
+        if len(text) > look.letters(width, look.font_size("legend.fontsize")) - 4:
+            text = "saturated" if len(saturated) == 1 else f"{len(saturated)} layers: saturated"
         labels.append(Label(text, [tuple(saturated[-1].mean[-1])], look.SATURATED))
     for cluster in clusters:
         first = cluster[0]

@@ -18,8 +18,10 @@ from infoplane.plots.view import View, bound_label, broken, evenly, middle_cut, 
 from infoplane.records import QUANTITIES
 
 MAX_COLUMNS = 8
-NARROW = 7
-"""From this many columns on, texts inside the panels are left out."""
+NARROW = 1.05
+"""Inches, for text of 8 points: in narrower columns texts inside the panels are left out."""
+
+_NARROWEST = 0.85
 
 
 def steps(
@@ -103,7 +105,8 @@ def _panels(
         view = View.of(results)
         group = view.group(group)
         estimator = view.estimator(estimator, *needed, group=group)
-        names, note = _columns(view, group, estimator, layers)
+        most = min(MAX_COLUMNS, max(2, look.abreast(size, figure, _NARROWEST)))
+        names, note = _columns(view, group, estimator, layers, most)
         rows = [q for q in wanted if any((group, m, estimator, q) in view.curves for m in names)]
         if figure is None:
             figure = look.canvas(size, 0.95 + (1.6 if len(rows) < 3 else 1.35) * len(rows))
@@ -122,7 +125,8 @@ def _panels(
             np.concatenate([c.steps for c in view.curves.values() if c.group == group])
         )
         for ax in axes[-1]:
-            look.step_axis(ax.xaxis, every, n_ticks=5 if len(names) < 5 else 4)
+            n_ticks = min(5, look.abreast(size, figure, 0.3) // len(names))
+            look.step_axis(ax.xaxis, every, n_ticks=max(2, n_ticks))
         figure_titled(
             figure, f"{title} — {middle_cut(look.drawable(group), 48)}",
             view.subtitle(group, estimator), [*_notes(view, group, estimator, rows), note],
@@ -131,7 +135,7 @@ def _panels(
 
 
 def _columns(
-    view: View, group: str, estimator: str, layers: Sequence[str] | None
+    view: View, group: str, estimator: str, layers: Sequence[str] | None, most: int
 ) -> tuple[list[str], str]:
     """Return the layers to draw and a note on those left out."""
     have = view.layers(group, estimator)
@@ -140,7 +144,7 @@ def _columns(
             raise NotFoundError(f"no layer {layer!r} in {group!r}; it has {', '.join(have)}")
     if layers is not None:
         return [layer for layer in have if layer in layers], ""
-    shown = evenly(have, MAX_COLUMNS)
+    shown = evenly(have, most)
     if len(shown) == len(have):
         return shown, ""
     return shown, f"{len(shown)} of {len(have)} layers shown; --layers chooses others."
@@ -149,10 +153,10 @@ def _columns(
 def _head(ax: Axes, name: str, units: int | None, phase: Mapping[str, Any], n_columns: int) -> None:
     """Write layer and change above a column."""
     change, saturated = phase.get("change"), phase.get("verdict") == "saturated"
-    narrow, small = n_columns >= NARROW, look.font_size("legend.fontsize")
+    narrow, small = _narrow(ax, n_columns), look.font_size("legend.fontsize")
     text = f"{name} ({units})" if units is not None and not narrow else name
     size = look.font_size("xtick.labelsize" if narrow else "axes.labelsize")
-    text = broken(text, look.letters(ax.figure.figure.get_figwidth() * 0.87 / n_columns, size))
+    text = broken(text, look.letters(ax.figure.figure.get_figwidth() * 0.78 / n_columns, size))
     ax.set_title(text, loc="left", fontsize=size, pad=7 + 1.2 * small, linespacing=1.15)
     if change is None and not saturated:
         return
@@ -166,6 +170,10 @@ def _head(ax: Axes, name: str, units: int | None, phase: Mapping[str, Any], n_co
     )  # fmt: skip
 
 
+def _narrow(ax: Axes, n_columns: int) -> bool:
+    return look.abreast("double", ax.figure.figure, NARROW) < n_columns
+
+
 def _row(
     axes: list[Axes], view: View, group: str, estimator: str, quantity: str, names: list[str]
 ) -> None:
@@ -177,7 +185,7 @@ def _row(
     beyond = bound is not None and _far(present, bound[1])
     _limit(axes[0], present, None if bound is None or beyond else bound[1])
     axes[0].yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
-    first = quantity in ("ixt", "dse")
+    first, narrow = quantity in ("ixt", "dse"), _narrow(axes[0], len(names))
     for ax, curve, layer in zip(axes, found, names, strict=True):
         phase = view.phases.get((group, layer, estimator, "ixt" if first else quantity), {})
         size_phase = next(
@@ -194,8 +202,8 @@ def _row(
         if ax.get_ylim()[0] < 0:
             ax.axhline(0, color=look.muted(), linewidth=0.6, zorder=1.4)
         if size_phase.get("onset_step") is not None:
-            _onset(ax, size_phase, mark=first, word="onset " if len(names) < NARROW else "")
-        if first and size_phase.get("verdict") == "saturated" and len(names) < NARROW:
+            _onset(ax, size_phase, mark=first, word="" if narrow else "onset ")
+        if first and size_phase.get("verdict") == "saturated" and not narrow:
             ax.text(
                 0.95, 0.06, "saturated: at its\nceiling, not\ninformative", ha="right",
                 va="bottom", transform=ax.transAxes, color=look.SATURATED,

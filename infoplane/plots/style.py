@@ -232,11 +232,33 @@ def canvas(width: str | float = "double", height: float = 4.3) -> Picture:
     InputError
         If there is no such size.
     """
-    if isinstance(width, str):
-        if width not in SIZES:
-            raise InputError(f"expected a size of {', '.join(SIZES)}, got {width!r}")
-        width = SIZES[width]
-    return Picture(figsize=(width, height * font_size("font.size") / 8), layout="constrained")
+    return Picture(
+        figsize=(inches(width), height * font_size("font.size") / 8), layout="constrained"
+    )
+
+
+def inches(width: str | float) -> float:
+    """Return a width in inches, of a name of `SIZES` or a number.
+
+    Raises
+    ------
+    InputError
+        If there is no such size.
+    """
+    if not isinstance(width, str):
+        return float(width)
+    if width not in SIZES:
+        raise InputError(f"expected a size of {', '.join(SIZES)}, got {width!r}")
+    return SIZES[width]
+
+
+def abreast(size: str | float, figure: Figure | None, least: float) -> int:
+    """Return how many panels stand side by side, each at least ``least`` inches wide.
+
+    The width is that of the figure if there is one; ``least`` is for text of 8 points.
+    """
+    width = inches(size) if figure is None else figure.get_figwidth()
+    return max(1, int(width / least * 8 / font_size("font.size") + 1e-6))
 
 
 def pixels(figure: Figure, dpi: float) -> Image.Image:

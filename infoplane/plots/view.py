@@ -201,10 +201,10 @@ def title_of_estimator(entry: Mapping[str, Any]) -> str:
     return ", ".join([name_of_estimator(entry), *settings])
 
 
-def short_names(layers: Sequence[str]) -> dict[str, str]:
+def short_names(layers: Sequence[str], most: int = _MAX_NAME) -> dict[str, str]:
     """Return names that fit a label, still different from one another.
 
-    A dotted beginning that all share is dropped; what is longer than 32 characters loses its
+    A dotted beginning that all share is dropped; what is longer than ``most`` characters loses its
     middle.
     """
     cut = 0
@@ -224,7 +224,7 @@ def short_names(layers: Sequence[str]) -> dict[str, str]:
             tail += 1
             short = {k: ".".join(p[: len(p) - tail]) for k, p in zip(short, parts, strict=True)}
     short = {k: drawable(v) for k, v in short.items()}
-    clipped = {k: middle_cut(v, _MAX_NAME) for k, v in short.items()}
+    clipped = {k: middle_cut(v, most) for k, v in short.items()}
     return clipped if len(set(clipped.values())) == len(clipped) else short
 
 
@@ -260,9 +260,9 @@ def bound_label(name: str, value: float) -> str:
     return f"{written.get(name, 'bound')} = {bits(value)} bits"
 
 
-def joined(names: Iterable[str], most: int = 4) -> str:
+def joined(names: Iterable[str], most: int = 4, letters: int = 40) -> str:
     """Return names in one label: all of them, or the first, the last and how many."""
     names = list(names)
-    if len(names) <= most:
+    if len(names) <= 2 or (len(names) <= most and len(", ".join(names)) <= letters):
         return ", ".join(names)
     return f"{names[0]} … {names[-1]} ({len(names)} layers)"

@@ -324,4 +324,5 @@ def test_figures_that_cannot_be_drawn_say_why(views: dict[str, View], tmp_path: 
     with pytest.raises(InputError, match=r"ending in .png, .svg or .pdf"):
         save(figure, tmp_path / "x.gif")
     with pytest.raises(RunFileError, match="cannot be written"):
-        save(figure, tmp_path / "no" / "x.png")
+        (tmp_path / "file").touch()
+        save(figure, tmp_path / "file" / "x.png")
