@@ -115,8 +115,8 @@ def _cell(
     if phase["verdict"] == "saturated":
         ranges.plot(phase["last"], y, marker, color=look.SATURATED, zorder=4)
         forest.annotate(
-            "saturated, excluded" if _wide(forest) else "sat.", (0, y), xytext=(-6, 0), textcoords="offset points",
-            ha="right", va="center", color=look.SATURATED,
+            "saturated, excluded" if _wide(forest) else "sat.", (0, y),
+            xytext=(-6, 0), textcoords="offset points", ha="right", va="center", color=look.SATURATED,
             fontsize=look.font_size("xtick.labelsize"),
         )  # fmt: skip
         return
