@@ -78,7 +78,7 @@ def agreement(
         columns = min(len(pairs), 3, look.abreast(size, figure, 2.2))
         rows = -(-len(pairs) // columns)
         if figure is None:
-            height = min(4.0, 0.4 + 0.95 * look.inches(size) / columns)
+            height = min(4.0, 0.35 + 0.83 * look.inches(size) / columns)
             figure = look.canvas(size, 0.9 + height * rows)
         grid = figure.subplots(rows, columns, squeeze=False)
         for ax in grid.ravel()[len(pairs) :]:

@@ -116,7 +116,8 @@ def _cell(
         ranges.plot(phase["last"], y, marker, color=look.SATURATED, zorder=4)
         forest.annotate(
             "saturated, excluded" if _wide(forest) else "sat.", (0, y),
-            xytext=(-6, 0), textcoords="offset points", ha="right", va="center", color=look.SATURATED,
+            xytext=(-6, 0), textcoords="offset points",
+            ha="right", va="center", color=look.SATURATED,
             fontsize=look.font_size("xtick.labelsize"),
         )  # fmt: skip
         return

@@ -156,5 +156,5 @@ def _panel(
     labels.insert(0, Label(text, places, look.SATURATED, lead=False))
     look.step_axis(ax.xaxis, every)
     ax.set_title(words, loc="left", fontsize=look.font_size("axes.labelsize"))
-    ax.set_ylabel("share")
+    ax.set_ylabel("share  [0 to 1]")
     return labels, [*drawn, edge]

@@ -74,7 +74,7 @@ def gradients(
                 steps,
                 n_ticks=max(2, min(4, look.abreast(size, figure, 0.3) // len(names))),
             )
-        axes[0].set_ylabel("gradient / |W|")
+        axes[0].set_ylabel("gradient / |W|  [ratio]")
         handles = [
             Line2D([], [], color=_MEAN, linewidth=2, label="norm of the mean"),
             Line2D([], [], color=_SPREAD, linewidth=2, linestyle="--", label="spread over batches"),

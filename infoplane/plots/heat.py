@@ -20,7 +20,7 @@ from infoplane.plots.titles import figure_titled
 from infoplane.plots.view import View, bound_label, short_names
 from infoplane.records import QUANTITIES, FloatArray
 
-_MISSING = "#CDD3DA"
+_MISSING, _DOTS = "#E6EAEE", "#59636E"
 
 
 def heat(
@@ -118,7 +118,7 @@ def _edges(times: FloatArray) -> FloatArray:
 def _cells(
     ax: Axes, found: Sequence[Curves], every: Any, edges: FloatArray, norm: Normalize
 ) -> None:
-    """Draw the cells; hatch what is saturated in most runs, grey what is missing."""
+    """Draw the cells; hatch what is saturated in most runs, dot what is missing."""
     values = np.full((len(found), len(every)), np.nan)
     for row, curve in enumerate(found):
         at = np.searchsorted(every, curve.steps)
@@ -131,7 +131,8 @@ def _cells(
                 linewidth=0, edgecolor=look.SATURATED,
             )  # fmt: skip
             ax.add_patch(box)
-    ax.set_facecolor(_MISSING)
+    ax.set_facecolor(_MISSING)  # seen through the gaps; dots, since its grey is also that of
+    ax.patch.set(hatch="....", edgecolor=_DOTS, linewidth=0)  # high values without colour
     ax.grid(visible=False)
     rows = np.arange(len(found) + 1) - 0.5
     ax.pcolormesh(edges, rows, np.ma.masked_invalid(values), norm=norm, cmap=look.time_colours(),
@@ -194,5 +195,7 @@ def _legend(
         len(c.steps) < len(every) or not np.isfinite(c.values).any(axis=0).all() for c in found
     )
     if gone:
-        handles.append(Patch(color=_MISSING, label="no value"))
+        handles.append(
+            Patch(facecolor=_MISSING, edgecolor=_DOTS, hatch="....", lw=0, label="no value")
+        )
     return handles
