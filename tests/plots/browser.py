@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,13 @@ _FLAGS = (
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
     "--disable-extensions", "--host-resolver-rules=MAP * ~NOTFOUND", "--remote-debugging-pipe",
 )  # fmt: skip
+
+_MOVE_PIPES = """
+import os, sys
+for there, here in enumerate(sys.argv[1:3], 3):
+    os.dup2(int(here), there)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 
 
 class Page:
@@ -93,13 +101,12 @@ def browser() -> Iterator[Page]:
     with TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         to_read, to_send = os.pipe()
         from_read, from_send = os.pipe()
-        command = [EXECUTABLE, *_FLAGS, f"--user-data-dir={profile}", "about:blank"]
         # the browser reads its commands from descriptor 3 and answers on 4
         high = [fcntl.fcntl(fd, fcntl.F_DUPFD, 20) for fd in (to_read, from_send)]
+        command = [EXECUTABLE, *_FLAGS, f"--user-data-dir={profile}", "about:blank"]
         process = subprocess.Popen(
-            command,
-            preexec_fn=lambda: [os.dup2(fd, i) for fd, i in zip(high, (3, 4), strict=True)],
-            pass_fds=(3, 4),
+            [sys.executable, "-c", _MOVE_PIPES, *map(str, high), *command],
+            pass_fds=high,
             stderr=subprocess.DEVNULL,
             cwd=profile,
         )

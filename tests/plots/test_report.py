@@ -93,8 +93,9 @@ def test_sections_come_in_order(pages: dict[str, str]) -> None:
     headings = re.findall(r"<h2>(.*?)</h2>", pages["five"])
     assert headings == [
         "Information plane", "Compression by layer", "Over training",
-        "Diffusion spectral entropy", "Agreement of estimators", "Compression and generalisation",
-        "Diagnostics", "Warnings", "Provenance",
+        "Diffusion spectral entropy", "Information bottleneck bound", "Agreement of estimators",
+        "Number of samples", "Compression and generalisation", "Diagnostics", "Warnings",
+        "Provenance",
     ]  # fmt: skip
     assert "Diffusion spectral entropy" not in pages["binning_only"]
 
