@@ -78,6 +78,8 @@ def heat(
         row = 0.26 if len(names) <= 24 else 0.17
         if figure is None:
             figure = look.canvas(size, 1.35 + max(row * len(names), 1.0))
+        if look.abreast(size, figure, 2.3) == 1 and (engine := figure.get_layout_engine()):
+            engine.set(rect=(0, 0, 0.98, 1))  # type: ignore[call-arg]  # columns of numbers are wide
         ax = figure.add_subplot()
         norm = _norm(found)
         edges = _edges(np.log10(every + 1.0))

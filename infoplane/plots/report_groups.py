@@ -101,12 +101,16 @@ def group_sections(
     found.append(("steps", "Over training", over))
     heading = "Diffusion spectral entropy"
     found.append(("spectral", heading, series("spectral", heading, spectra, "dse")))
+    parts = [e["estimator"] for e in view.results.get("sampling") or ()]
     for name, (heading, text) in _FURTHER.items():
-        try:
-            figure = drawn(name)
-        except NotFoundError:
-            continue
-        found.append((name, heading, [embed(figure, name, heading, text)]))
+        figures = []
+        for i, estimator in enumerate(one_per_name(parts) if name == "sampling" else [None]):
+            try:
+                figure = drawn(name, estimator)
+            except NotFoundError:
+                continue
+            figures.append(embed(figure, f"{name}{i}" if i else name, heading, text))
+        found.append((name, heading, figures))
     found = [section for section in found if section[2]]
     if found:
         found[0][2].append(_curve_download(view, group))

@@ -102,7 +102,8 @@ def _saturated(view: View) -> dict[tuple[str, str], bool]:
 def notes(view: View) -> list[str]:
     """Return what a reader must know before the first figure."""
     found = []
-    if any(key[3] in ("ixt", "dse") for key in view.curves):
+    noises = [layer.get("noise") for r in view.results["recordings"] for layer in r["layers"]]
+    if None in noises and any(key[3] in ("ixt", "dse") for key in view.curves):
         found.append(("Read with care.", _CAUTION))
     single = [g for g in view.groups if len({r for c in _of(view, g) for r in c.runs}) == 1]
     if single and any(p["n_runs"] == 1 for p in view.phases.values()):

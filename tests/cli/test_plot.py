@@ -195,3 +195,19 @@ def test_several_results_are_drawn_as_one(results):
     twice = infoplane("plot", "one.json", "one.json", "-f", "plane")
     assert twice.code == 3
     assert "is in one.json as well" in twice.err
+
+
+def test_the_table_is_ascii_where_the_stream_carries_no_more(results):
+    done = infoplane("plot", "r.json", "-f", "plane", "-o", "f", PYTHONIOENCODING="ascii")
+    assert done.code == 0
+    assert done.out.isascii()
+    assert "log2 N" in done.out
+
+
+def test_the_baseline_must_have_been_measured_in_the_same_way(results):
+    for entry in results["estimators"]:
+        entry["version"] = "0"
+    Path("old.json").write_text(json.dumps(results))
+    done = infoplane("plot", "r.json", "--baseline", "old.json", "-f", "compare")
+    assert done.code == 3
+    assert "not comparable: version of" in done.err

@@ -82,6 +82,31 @@ def test_no_text_is_cut_or_covers_another(name: str, view: View) -> None:
     assert overlapping(figure) == []
 
 
+@pytest.mark.parametrize(("shape", "size"), [("sixty", 3.5), ("five", 5.0), ("missing", "slide")])
+@pytest.mark.parametrize("name", [*FIGURES])
+def test_nor_at_other_widths(
+    name: str, shape: str, size: str | float, views: dict[str, View]
+) -> None:
+    more = {"baseline": views[shape]} if name == "compare" else {}
+    try:
+        figure = draw(views[shape], name, size=size, **more)
+    except NotFoundError:
+        assert name in ("gap", "gradients")
+        return
+    assert outside(figure) == []
+    assert overlapping(figure) == []
+
+
+def test_every_axis_has_its_unit(five: View) -> None:
+    for name in FIGURES:
+        if name in ("gradients", "compare"):
+            continue
+        figure = draw(five, name)
+        labels = {label for ax in figure.axes for label in (ax.get_xlabel(), ax.get_ylabel())}
+        units = ("[bits]", "[ratio]", "[0 to 1]", "(log scale)", "loss")
+        assert all(any(unit in label for unit in units) for label in labels - {""}), (name, labels)
+
+
 def test_the_plane_holds_data_and_bounds(view: View) -> None:
     ax = plane(view)
     (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
@@ -245,6 +270,21 @@ def test_diagnostics_are_the_mean_over_runs(views: dict[str, View]) -> None:
     np.testing.assert_allclose(drawn.get_ydata(), ((curve.values / 12) ** 2).mean(axis=0))
     assert "sparse above 0.5" in words(figure)
     assert ax.get_ylim()[0] < 0 < 0.5 < ax.get_ylim()[1]
+
+
+def test_negative_information_is_drawn_below_zero(views: dict[str, View]) -> None:
+    figure = draw(views["five"], "spectral")
+    curve = views["five"].curves["tanh", "fc5", "dse", "dsmi_x"]
+    lowest = float(np.nanmin(curve.mean()))
+    assert lowest < 0
+    rows = [ax for ax in figure.axes if ax.get_ylabel().startswith("DSMI(T;X)")]
+    assert rows[0].get_ylim()[0] < lowest
+
+
+def test_missing_cells_differ_from_high_ones_without_colour(views: dict[str, View]) -> None:
+    figure = draw(views["missing"], "heat")
+    assert figure.axes[0].patch.get_hatch() == "...."
+    assert any(p.get_hatch() == "///" for p in figure.axes[0].patches)
 
 
 def test_heat_covers_layers_and_bound(views: dict[str, View]) -> None:

@@ -18,7 +18,9 @@ from urllib.parse import unquote
 import pytest
 
 from infoplane.errors import NotFoundError, RunFileError
+from infoplane.phases import layer_verdicts
 from infoplane.plots.report import render_report, write_report
+from infoplane.results import merged
 from tests.plots import synthetic
 from tests.plots.browser import EXECUTABLE, Page, browser
 
@@ -159,6 +161,54 @@ def test_groups_get_sections_of_their_own() -> None:
     assert [i for i, n in Counter(parsed(page).ids).items() if n > 1] == []
 
 
+def test_groups_stand_side_by_side_first(shapes: dict[str, dict[str, Any]]) -> None:
+    other = synthetic.results(n_layers=3, n_steps=8, n_seeds=2, group="relu", seed=1)
+    both = merged([shapes["three"], other], names=["a", "b"])
+    page = render_report(both)
+    headings = re.findall(r"<h2>(.*?)</h2>", page)
+    assert headings[0] == "Groups of runs"
+    row = re.search(r'<tr><th scope="row">relu</th>.*?</tr>', page)
+    assert row is not None
+    cells = re.findall(r'data-value="([^"]+)"', row[0])
+    verdicts = layer_verdicts([p for p in both["phases"] if p["group"] == "relu"])
+    words = Counter(v.verdict for v in verdicts.values())
+    order = ("compresses", "no_change", "expands", "inconclusive", "saturated")
+    assert cells[:7] == ["2", "3", *(str(words[word]) for word in order)]
+
+
+def test_checks_are_listed_with_rule_status_and_source(
+    shapes: dict[str, dict[str, Any]],
+) -> None:
+    check = {
+        "name": "keeps <b>labels</b>",
+        "rule": "last(ity, fc5) >= 2.8",
+        "level": "error",
+        "status": "unknown",
+        "observed": None,
+        "expected": ">= 2.8",
+        "message": "fc5 is saturated",
+        "source": "infoplane.toml:33",
+    }
+    page = render_report({**shapes["three"], "checks": [check, {**check, "status": "pass"}]})
+    section = page[page.index('<section id="checks">') :]
+    section = section[: section.index("</section>")]
+    for text in ("keeps &lt;b&gt;", "last(ity, fc5) &gt;= 2.8", "infoplane.toml:33", "saturated"):
+        assert text in section
+    assert section.count('<span class="unknown">unknown</span>') == 1
+    assert "<strong>1 / 2</strong><span>checks pass</span>" in page
+
+
+def test_a_network_with_noise_of_its_own_needs_no_caution(
+    shapes: dict[str, dict[str, Any]],
+) -> None:
+    noisy = [
+        {**r, "layers": [{**layer, "noise": 0.1} for layer in r["layers"]]}
+        for r in shapes["three"]["recordings"]
+    ]
+    assert "Read with care" in render_report(shapes["three"])
+    assert "Read with care" not in render_report({**shapes["three"], "recordings": noisy})
+
+
 def test_the_same_results_give_the_same_page(shapes: dict[str, dict[str, Any]]) -> None:
     assert render_report(shapes["three"]) == render_report(shapes["three"])
 
@@ -169,7 +219,8 @@ def test_a_report_without_rows_or_place_is_refused(
     with pytest.raises(NotFoundError, match="hold no rows"):
         render_report({**shapes["three"], "rows": []})
     with pytest.raises(RunFileError, match="cannot be written"):
-        write_report(shapes["three"], tmp_path / "no" / "report.html")
+        (tmp_path / "file").touch()
+        write_report(shapes["three"], tmp_path / "file" / "report.html")
 
 
 @pytest.mark.slow
