@@ -32,6 +32,7 @@ Cells = Mapping[Run, tuple[Sequence[LayerInfo], Sequence[int]]]
 _IN_FLIGHT = 64  # submitted and unfinished pieces of work; bounds the memory of the queue
 _PIECE_SECONDS = 0.2  # cheap cells travel together, until they take about this long
 _TRIES = 3  # of a piece of work whose workers die
+_HOPELESS = 10  # workers that died one after the other without finishing anything
 
 
 class Cache(Protocol):
@@ -180,6 +181,7 @@ class _Schedule:
 
     def __post_init__(self) -> None:
         self._added = 0
+        self._deaths = 0  # since the last piece of work that was finished
 
     def add(self, work: _Work) -> None:
         """Queue a piece of work."""
@@ -202,6 +204,7 @@ class _Schedule:
                     break
                 work = pending.pop(future)
                 if error_ is None:
+                    self._deaths = 0
                     yield work, future.result()
                 elif isinstance(error_, InfoplaneError) or not isinstance(error_, Exception):
                     raise error_
@@ -227,12 +230,17 @@ class _Schedule:
         self, pending: dict[Future[Any], _Work], error: BaseException
     ) -> Iterator[tuple[_Work, Any]]:
         """Begin again with a new executor, after a worker died."""
-        if self.renew is None:
+        self._deaths += 1
+        if self.renew is None or self._deaths >= _HOPELESS:
+            what = "a worker process" if self._deaths < 2 else f"{self._deaths} worker processes"
             raise WorkerError(
-                "a worker process died, perhaps for want of memory",
+                f"{what} died, perhaps for want of memory",
                 hint="use fewer processes (-j 1), or fewer samples",
             ) from error
-        log.warning("a worker process died, perhaps for want of memory; its work is tried again")
+        if self._deaths == 1:
+            log.warning(
+                "a worker process died, perhaps for want of memory; its work is tried again"
+            )
         self.executor = self.renew()
         lost = list(pending.values())
         pending.clear()
