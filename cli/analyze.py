@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import platform
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ import click
 from infoplane.cli.options import Location, Verbosity, verbosity
 from infoplane.cli.progress import Progress
 from infoplane.cli.settings import estimator_specs
+from infoplane.cli.sizes import byte_size
 from infoplane.errors import (
     ExitCode,
     InfoplaneError,
@@ -83,6 +85,20 @@ log = logging.getLogger("infoplane")
 @click.option(
     "--sampling-steps", default="last", show_default=True, metavar="LIST", help="Steps for that."
 )
+@click.option(
+    "--executor",
+    default="processes",
+    show_default=True,
+    metavar="KIND",
+    help="processes here, dask[=ADDRESS], or mpi.",
+)
+@click.option(
+    "--max-memory",
+    callback=byte_size,
+    metavar="SIZE",
+    help="Run fewer cells at once if all together would need more, e.g. 8GiB.",
+)
+@click.option("-n", "--dry-run", is_flag=True, help="Show cells, time and memory; do nothing.")
 @click.option("--strict", is_flag=True, help="Exit with 5 if a cell failed.")
 @click.option("--wide", is_flag=True, help="Show all columns of the table.")
 @click.option("--overwrite", is_flag=True, help="Replace FILE if it exists.")
@@ -102,6 +118,9 @@ def analyze(
     no_cache: bool,
     sampling: bool,
     sampling_steps: str,
+    executor: str,
+    max_memory: int | None,
+    dry_run: bool,
     strict: bool,
     wide: bool,
     overwrite: bool,
@@ -117,17 +136,20 @@ def analyze(
     infoplane analyze runs/* -e binning:bins=30 -e dse:sigma=median -j 2
     infoplane analyze runs/s0 -e binning:bins=30,mode=fixed --layers 'tanh*' --steps 0,last
     infoplane analyze runs/s0 --sampling -o results.json
+    infoplane analyze runs/* --dry-run
     """
     if seed < 0:
         raise InputError(f"--seed: expected a number of at least 0, got {seed}")
     if jobs is not None and jobs < 1:
         raise InputError(f"--jobs: expected a number of at least 1, got {jobs}")
     from infoplane.analysis import analyze as estimate_cells
-    from infoplane.cli.executors import Processes
+    from infoplane.cli.dry_run import described
+    from infoplane.cli.executors import workers
     from infoplane.cli.output import print_json
     from infoplane.cli.table import summary
     from infoplane.document import Document, describe_recordings
-    from infoplane.estimators import DEFAULT, parse_estimator
+    from infoplane.estimators import DEFAULT, estimator_id, parse_estimator
+    from infoplane.planning import INTERPRETER_BYTES, TORCH_BYTES, CostModel, plan, scales_of
     from infoplane.sampling import Sampling, steps_of_cells
     from infoplane.selection import select_cells
     from infoplane.store.cache import CellCache
@@ -146,32 +168,58 @@ def analyze(
         "nan": nan,
         "sampling": sampling_steps if sampling else None,
     }
-    target = _target(output, overwrite)
-    folder = Path(cache_dir or (target or Path()).parent / ".infoplane_cache")
+    target = None if dry_run else _target(output, overwrite)
+    folder = Path(cache_dir or Path(output).parent / ".infoplane_cache")
+    keeps = not no_cache and (folder.exists() or not dry_run)
+    machine = f"costs on {platform.node()}"
+    with CellCache(folder) if keeps else nullcontext() as cache:
+        known = (cache.get(machine) if cache else None) or {}
+        model = CostModel(scales_of(known))
+        if dry_run:
+            works = plan(cells, chosen, seed=seed, model=model, cache=cache)
+            click.echo(described(works, runs=len(cells), jobs=jobs, output=output))
+            return ExitCode.OK
+    recordings = describe_recordings(cells)
+    document = Document(recordings, chosen, {"analyze": settings}, jobs, seed)
+    by_id = {estimator_id(estimator): estimator for estimator in chosen}
+    n_samples = {recording["run"]: recording["n"] for recording in recordings}
+    room = None
+    if max_memory is not None:
+        room = max_memory - jobs * (INTERPRETER_BYTES + TORCH_BYTES)
+        if room <= 0:
+            raise InputError(
+                f"--max-memory: expected more than {jobs * (INTERPRETER_BYTES + TORCH_BYTES):,} "
+                f"bytes for {jobs} processes alone, got {max_memory:,}",
+                hint="use fewer processes (-j 1)",
+            )
     parts = None
     if sampling:
         parts = Sampling(steps_of_cells(cells, _steps(sampling_steps)), chosen, seed)
-    document = Document(describe_recordings(cells), chosen, {"analyze": settings}, jobs, seed)
     try:
         with (
-            nullcontext() if no_cache else CellCache(folder) as cache,
-            Processes(jobs) as workers,
+            CellCache(folder) if keeps else nullcontext() as cache,
+            workers(executor, jobs) as pool,
         ):
             with Progress("analyze", total, "cells", quiet=said.quiet) as progress:
                 progress.begin(f"{len(cells)} runs, {jobs} processes")
                 for measured in estimate_cells(
                     cells,
                     chosen,
-                    workers.executor,
+                    pool.executor,
                     seed=seed,
                     keep=document.artifacts.update,
                     cache=cache,
-                    renew=workers.renew,
+                    renew=pool.renew,
+                    max_bytes=room,
                 ):
+                    model.observe(by_id[measured.estimator], n_samples[measured.run], measured)
                     progress.advance(failed=document.add(measured))
+            document.costs = known | model.fitted()
+            if cache is not None:
+                cache.put(machine, document.costs)
             if parts is not None:
                 with Progress("sampling", parts.n_cells, "cells", quiet=said.quiet) as on_parts:
-                    for _ in parts.measure(workers, cache):
+                    for _ in parts.measure(pool, cache):
                         on_parts.advance()
                 document.sampling = parts.entries()
     except (KeyboardInterrupt, InfoplaneError) as stop:

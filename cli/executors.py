@@ -1,16 +1,48 @@
-"""Executors for the analysis: worker processes here, a dask cluster, or MPI."""
+"""Executors for the analysis: worker processes here, a dask cluster, or MPI.
+
+Each is a context that holds a ``concurrent.futures`` executor; ``renew`` replaces one that a dead
+worker broke, where that can happen.
+"""
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import multiprocessing.connection
 import os
 import signal
 import threading
+import warnings
+from collections.abc import Callable
 from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import suppress
 from types import TracebackType
+from typing import Any
+
+from infoplane.errors import InputError, WorkerError
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+_CONNECT_SECONDS = 15
+
+
+def workers(text: str, jobs: int) -> Processes | Dask | Mpi:
+    """Return the workers written as ``processes``, ``dask``, ``dask=ADDRESS`` or ``mpi``.
+
+    Raises
+    ------
+    InputError
+        If the text is none of these.
+    """
+    kind, equals, address = text.partition("=")
+    if kind == "dask" and (address or not equals):
+        return Dask(jobs, address or None)
+    if text == "mpi":
+        return Mpi()
+    if text != "processes":
+        raise InputError(
+            f"--executor: expected processes, dask, dask=ADDRESS or mpi, got {text!r}", code="IP104"
+        )
+    return Processes(jobs)
 
 
 class Processes:
@@ -20,20 +52,17 @@ class Processes:
     same for any number of jobs. On an error or an interrupt, work that has not begun is dropped.
     """
 
+    executor: Executor
+
     def __init__(self, jobs: int) -> None:
         self.jobs = jobs
+        self.renew: Callable[[], Executor] | None = self._renewed
 
     def __enter__(self) -> Processes:
         self._before = {name: os.environ.get(name) for name in _THREADS}
         os.environ.update(dict.fromkeys(_THREADS, "1"))
         self.executor = self._started()
         return self
-
-    def renew(self) -> Executor:
-        """Return a new executor in place of one that a dead worker broke."""
-        self._stop(at_once=True)
-        self.executor = self._started()
-        return self.executor
 
     def __exit__(
         self,
@@ -48,6 +77,11 @@ class Processes:
             else:
                 os.environ[name] = value
 
+    def _renewed(self) -> Executor:
+        self._stop(at_once=True)
+        self.executor = self._started()
+        return self.executor
+
     def _started(self) -> ProcessPoolExecutor:
         return ProcessPoolExecutor(
             self.jobs,
@@ -56,12 +90,103 @@ class Processes:
         )
 
     def _stop(self, *, at_once: bool) -> None:
-        workers = list((getattr(self.executor, "_processes", None) or {}).values())
+        running = list((getattr(self.executor, "_processes", None) or {}).values())
         self.executor.shutdown(wait=not at_once, cancel_futures=True)
         if at_once:
-            for worker in workers:
+            for worker in running:
                 worker.terminate()
             self.executor.shutdown(wait=True)
+
+
+class Dask:
+    """The workers of a dask cluster: of a running one, or of one started here.
+
+    They read the runs by path, from a file system that all of them see. A task of a lost worker is
+    done again by another one.
+    """
+
+    executor: Executor
+    renew: Callable[[], Executor] | None = None
+
+    def __init__(self, jobs: int, address: str | None) -> None:
+        self.jobs, self.address = jobs, address
+        self._cluster: Any = None
+
+    def __enter__(self) -> Dask:
+        try:
+            from distributed import Client, LocalCluster
+        except ImportError as error:
+            raise InputError(
+                "--executor dask: expected dask.distributed to be installed, found none",
+                hint="python3 -m pip install 'infoplane[dask]'",
+                code="IP108",
+            ) from error
+        logging.getLogger("distributed").setLevel(logging.CRITICAL)
+        if self.address is None:
+            self._cluster = LocalCluster(
+                n_workers=self.jobs,
+                threads_per_worker=1,
+                processes=True,
+                dashboard_address=None,
+                silence_logs=logging.CRITICAL,
+            )
+        try:
+            self._client = Client(self._cluster or self.address, timeout=_CONNECT_SECONDS)
+        except (OSError, ValueError) as error:
+            raise WorkerError(
+                f"--executor dask={self.address}: no scheduler answers there ({error})",
+                hint="start one with 'dask scheduler' and 'dask worker ADDRESS'",
+            ) from error
+        self.executor = self._client.get_executor(pure=False)
+        # What cells share travels with them; it may be large, and dask would say so each time.
+        warnings.filterwarnings("ignore", message="Sending large graph", category=UserWarning)
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        if raised[0] is not None:
+            with suppress(Exception):  # the cluster may be what failed
+                self.executor.shutdown(wait=False, cancel_futures=True)
+        with suppress(Exception):
+            self._client.close(timeout=5)
+        if self._cluster is not None:
+            self._cluster.close(timeout=5)
+
+
+class Mpi:
+    """The ranks of an MPI job; the first one directs, the others work.
+
+    ``mpiexec -n 5 python3 -m mpi4py.futures -m infoplane analyze ... --executor mpi``
+    """
+
+    executor: Executor
+    renew: Callable[[], Executor] | None = None
+
+    def __enter__(self) -> Mpi:
+        try:
+            from mpi4py import MPI
+            from mpi4py.futures import MPIPoolExecutor
+        except ImportError as error:
+            raise InputError(
+                "--executor mpi: expected mpi4py and an MPI library to be installed, found none",
+                hint="python3 -m pip install 'infoplane[mpi]', on a machine with MPI",
+                code="IP108",
+            ) from error
+        if MPI.COMM_WORLD.Get_size() < 2:
+            raise InputError(
+                "--executor mpi: expected an MPI job of at least 2 ranks, found 1",
+                hint="mpiexec -n 5 python3 -m mpi4py.futures -m infoplane analyze ...",
+                code="IP108",
+            )
+        self.executor = MPIPoolExecutor(initializer=_one_thread)
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.executor.shutdown(wait=raised[0] is None, cancel_futures=True)
+
+
+def _one_thread() -> None:
+    """Let a rank compute with one thread; called before it loads any numerical library."""
+    os.environ.update(dict.fromkeys(_THREADS, "1"))
 
 
 def _follow_the_parent() -> None:

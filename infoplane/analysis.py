@@ -45,6 +45,18 @@ class Cache(Protocol):
         """Keep a value."""
 
 
+class Workers(Protocol):
+    """Where the work is done."""
+
+    @property
+    def executor(self) -> Executor:
+        """The executor in use."""
+
+    @property
+    def renew(self) -> Callable[[], Executor] | None:
+        """Returns a new executor in place of a broken one; None where none can break."""
+
+
 @dataclass(frozen=True)
 class _Work:
     """A piece of work for one worker: preparing a run, or a layer, or measuring some steps."""
@@ -55,6 +67,7 @@ class _Work:
     prepared: Any = None
     steps: tuple[int, ...] = ()
     rank: tuple[float, ...] = ()  # the lowest is begun first
+    bytes: int = 0  # that a worker needs for it
     tries: int = 0
 
     def submit(self, executor: Executor, seed: int) -> Future[Any]:
@@ -88,6 +101,7 @@ def analyze(
     keep: Callable[[dict[str, dict[str, Any]]], None] | None = None,
     cache: Cache | None = None,
     renew: Callable[[], Executor] | None = None,
+    max_bytes: int | None = None,
 ) -> Iterator[Measurement]:
     """Estimate every cell and yield measurements as they finish, cached ones first.
 
@@ -109,6 +123,9 @@ def analyze(
         Returns a new executor where a dead worker broke the first one. What was under way is then
         tried again piece by piece, and only work that breaks its worker every time is given up:
         its cells fail.
+    max_bytes : int, optional
+        Begin no cell while those under way and this one would need more, by ``Estimator.cost``;
+        one cell at a time is always begun.
 
     Raises
     ------
@@ -122,7 +139,7 @@ def analyze(
     ids = [estimator_id(estimator) for estimator in estimators]
     if twice := [name for name in ids if ids.count(name) > 1]:
         raise InputError(f"expected each estimator once, got {twice[0]!r} twice")
-    schedule = _Schedule(executor, seed, renew)
+    schedule = _Schedule(executor, seed, renew, max_bytes)
     keys: dict[tuple[Run, str], CellKeys] = {}
     wanted: dict[tuple[Run, str], dict[LayerInfo, list[int]]] = {}
     for run, estimator in itertools.product(cells, estimators):
@@ -153,8 +170,12 @@ def analyze(
                     cache.put(key.artifacts, artifacts)
             for layer in missing:
                 cost = work.estimator.cost(work.run.n_samples, layer.n_units)
-                rank = (-cost, *work.rank[1:], layer.index)
-                schedule.add(replace(work, layer=layer, prepared=result, rank=rank, tries=0))
+                rank = (-cost.seconds, *work.rank[1:], layer.index)
+                schedule.add(
+                    replace(
+                        work, layer=layer, prepared=result, rank=rank, bytes=cost.bytes, tries=0
+                    )
+                )
         elif not work.steps:
             todo = missing[work.layer]
             size = max(1, min(int(-_PIECE_SECONDS / work.rank[0]), len(todo) // 8))
@@ -176,6 +197,7 @@ class _Schedule:
     executor: Executor
     seed: int
     renew: Callable[[], Executor] | None
+    max_bytes: int | None
     waiting: list[tuple[tuple[float, ...], int, _Work]] = field(default_factory=list)
     suspects: list[_Work] = field(default_factory=list)  # was under way when a worker died
 
@@ -217,6 +239,10 @@ class _Schedule:
                 self._begin(self.suspects.pop(), pending)
             return
         while self.waiting and len(pending) < _IN_FLIGHT:
+            if pending and self.max_bytes is not None:
+                under_way = sum(work.bytes for work in pending.values())
+                if under_way + self.waiting[0][-1].bytes > self.max_bytes:
+                    return
             self._begin(heapq.heappop(self.waiting)[-1], pending)
 
     def _begin(self, work: _Work, pending: dict[Future[Any], _Work]) -> None:

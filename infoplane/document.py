@@ -123,6 +123,7 @@ class Document:
     rows: list[dict[str, Any]] = field(default_factory=list)
     artifacts: dict[str, Any] = field(default_factory=dict)
     sampling: list[dict[str, Any]] = field(default_factory=list)
+    costs: dict[str, Any] = field(default_factory=dict)  # ``CostModel.fitted``
 
     def __post_init__(self) -> None:
         self._start = time.monotonic()
@@ -158,6 +159,7 @@ class Document:
             jobs=self.jobs,
         )
         results["sampling"] = self.sampling
+        results["timing"]["costs"] = self.costs
         results["phases"] = find_phases(results, seed=self.seed)
         return results
 

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
-from infoplane.analysis import Cache, analyze
+from infoplane.analysis import Cache, Workers, analyze
 from infoplane.cells import Measurement
 from infoplane.errors import NotFoundError
 from infoplane.estimators import variant_id
@@ -32,17 +31,6 @@ PARTS = 4
 """Parts of each size; different parts of one shuffle as long as there are enough samples."""
 
 
-class Workers(Protocol):
-    """Where the work is done, e.g. worker processes; a broken executor is renewed."""
-
-    @property
-    def executor(self) -> Executor:
-        """The executor in use."""
-
-    def renew(self) -> Executor:
-        """Return a new executor in place of a broken one."""
-
-
 @dataclass
 class Sampling:
     """Collects estimates on parts of the samples.
@@ -50,7 +38,7 @@ class Sampling:
     Parameters
     ----------
     cells : mapping
-        Layers and steps of each run, as `infoplane.analysis.select_cells` returns them.
+        Layers and steps of each run, as `infoplane.selection.select_cells` returns them.
     estimators : sequence of Estimator
         As for `infoplane.analysis.analyze`.
     seed : int, default 0

@@ -28,6 +28,7 @@ MAY_IMPORT = {
     "cells": {"store", "estimators", "records", "seeding", "errors"},
     "analysis": {"cells", "cell_keys", "store", "estimators", "records", "errors"},
     "sampling": {"analysis", "cells", "estimators", "store", "records", "seeding", "errors"},
+    "planning": {"analysis", "cells", "cell_keys", "estimators"},
     "document": {"cells", "phases", "store", "estimators", "numerics", "records", "errors"},
     "curves": {"records", "errors"},
     "phases": {"curves", "records", "seeding", "errors"},

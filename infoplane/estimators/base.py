@@ -15,11 +15,19 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
 from infoplane.records import Array, Estimate, LayerInfo, RunData
+
+
+class Cost(NamedTuple):
+    """What a cell needs."""
+
+    seconds: float  # CPU time
+    bytes: int  # working memory, beyond the interpreter and its libraries
+    torch: bool = False  # loads torch
 
 
 @dataclass(frozen=True)
@@ -74,9 +82,13 @@ class Estimator(ABC):
         )
         return "run" if own else "nothing"
 
-    def cost(self, n_samples: int, n_units: int) -> float:
-        """Return roughly the CPU seconds of a cell, to begin with the costly ones."""
-        return 1e-3 + 2e-8 * n_samples * n_units
+    def cost(self, n_samples: int, n_units: int) -> Cost:
+        """Return roughly what a cell costs on one core.
+
+        The order of work, the plan of a dry run and ``--max-memory`` rest on it; a dry run scales
+        the seconds to those of earlier cells on the same machine.
+        """
+        return Cost(1e-3 + 2e-8 * n_samples * n_units, 16 * n_samples * n_units)
 
     def prepare_run(self, run: RunData, rng: np.random.Generator) -> Any:
         """Return what all cells of a run share; the labels unless overridden."""

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from infoplane.errors import InputError
-from infoplane.estimators.base import Estimator
+from infoplane.estimators.base import Cost, Estimator
 from infoplane.numerics.code_estimates import CellOptions, Code, noise_estimates
 from infoplane.numerics.compression import (
     KEPT_COMPONENTS,
@@ -146,6 +146,12 @@ class Compressed(Estimator):
     def reads_inputs(self) -> bool:
         """Whether I(X;T) is measured between inputs and activations."""
         return self.mode in ("joint", "ksg")
+
+    def cost(self, n_samples: int, n_units: int) -> Cost:
+        """Return what a cell costs; a projection and neighbours of the code."""
+        m = min(n_samples, self.max_samples)
+        size = m * n_units
+        return Cost(1e-2 + 7.5e-5 * m + 2e-9 * size, 2**26 + 16 * size, torch=True)
 
     def prepare_run(self, run: RunData, rng: np.random.Generator) -> SharedByRun:
         """Return labels and the one size of noise of the run."""

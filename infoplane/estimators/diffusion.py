@@ -11,7 +11,7 @@ import numpy as np
 from scipy.special import stdtrit
 
 from infoplane.errors import InputError
-from infoplane.estimators.base import Estimator
+from infoplane.estimators.base import Cost, Estimator
 from infoplane.numerics.clusters import Clusters, cluster_reference
 from infoplane.numerics.diffusion import (
     DiffusionOptions,
@@ -127,6 +127,13 @@ class DiffusionSpectral(Estimator):
     def pools(self) -> Literal["nothing"]:
         """Nothing but the probe set."""
         return "nothing"
+
+    def cost(self, n_samples: int, n_units: int) -> Cost:
+        """Return what a cell costs; eigenvalues, or quadrature for many samples."""
+        m = min(n_samples, self.max_samples)
+        by_quadrature = self.method == "slq" or (self.method == "auto" and m > 4000)
+        solve = 5e-8 * m**2 if by_quadrature else 7.5e-11 * m**3
+        return Cost(2e-2 + solve + 9e-11 * m**2 * n_units, 24 * m**2, torch=True)
 
     def prepare_run(self, run: RunData, rng: np.random.Generator) -> DiffusionSamples:
         """Choose the samples and cluster the inputs."""

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from infoplane.errors import InputError
-from infoplane.estimators.base import Estimator
+from infoplane.estimators.base import Cost, Estimator
 from infoplane.numerics.discrete import is_whole_population, row_symbols
 from infoplane.numerics.kde import Bracket, kde_information
 from infoplane.records import Array, Estimate, IntArray, LayerInfo, RunData, noticeable
@@ -94,6 +94,11 @@ class KernelDensity(Estimator):
     ) -> Prepared:
         """Return ``shared`` with whether the layer declares noise."""
         return replace(shared, noisy=layer.noise is not None)
+
+    def cost(self, n_samples: int, n_units: int) -> Cost:
+        """Return what a cell costs; all pairs of samples, by blocks."""
+        m = min(n_samples, self.max_samples)
+        return Cost(1e-3 + m**2 * (8e-10 + 2.4e-11 * n_units), 2**26 + 32 * m * n_units)
 
     def estimate(
         self, prepared: Prepared, activations: Array, rng: np.random.Generator

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from infoplane.errors import InputError
-from infoplane.estimators.base import Estimator
+from infoplane.estimators.base import Cost, Estimator
 from infoplane.numerics.discrete import row_symbols
 from infoplane.numerics.kde import stratified
 from infoplane.numerics.renyi import (
@@ -99,6 +99,11 @@ class MatrixRenyi(Estimator):
     def pools(self) -> Literal["nothing"]:
         """Nothing but the probe set."""
         return "nothing"
+
+    def cost(self, n_samples: int, n_units: int) -> Cost:
+        """Return what a cell costs; eigenvalues of several kernels."""
+        m = min(n_samples, self.max_samples)
+        return Cost(1e-2 + 1.4e-9 * m**3, 64 * m**2)
 
     def prepare_run(self, run: RunData, rng: np.random.Generator) -> Prepared:
         """Return the subsample, and inputs and labels as Gram matrices."""

@@ -139,3 +139,33 @@ def test_failed_cells_are_kept_with_their_reason(runs):
         assert infoplane("analyze", "sick", "-e", "binning", "-j", "1", "-o", name).code == 0
     assert timing("b.json")["cached"] == 2
     assert without_cached("a.json") == without_cached("b.json")
+
+
+def test_dry_run_tells_the_plan_and_does_nothing(runs):
+    before = sorted(runs.rglob("*"))
+    done = infoplane("analyze", "net-s0", "net-s1", "--dry-run", "-o", "r.json")
+    assert done.code == 0
+    first, *lines, last = done.out.splitlines()
+    assert first == "would estimate 36 cells of 2 runs (0 cached), write r.json"
+    assert [line.split()[:3] for line in lines] == [
+        ["binning", "12", "cells"],
+        ["compressed", "12", "cells"],
+        ["dse", "12", "cells"],
+    ]
+    assert last.startswith("about ")
+    assert "MB per process" in last
+    assert sorted(runs.rglob("*")) == before
+    assert infoplane("analyze", "net-s0", "-e", "binning", "-o", "r.json").code == 0
+    done = infoplane("analyze", "net-s0", "net-s1", "-e", "binning", "-n", "-o", "r.json")
+    assert "would estimate 12 cells of 2 runs (6 cached)" in done.out
+
+
+def test_little_memory_changes_the_order_of_work_alone(runs):
+    assert infoplane("analyze", "net-s0", *CHEAP, "-o", "a.json", "--no-cache").code == 0
+    options = ("-e", "binning", "-e", "dse", "-j", "2", "--max-memory", "701MiB", "--no-cache")
+    assert infoplane("analyze", "net-s0", *options, "-o", "b.json").code == 0
+    assert rows_of("a.json") == rows_of("b.json")
+    for size, code in (("10MB", 2), ("much", 2)):
+        done = infoplane("analyze", "net-s0", "--max-memory", size, "-o", "c.json")
+        assert done.code == code
+        assert "max-memory" in done.err
