@@ -98,9 +98,12 @@ def plot(
         raise InputError(f"--report: {report} is the results file itself")
 
     from infoplane.cli.table import summary
+    from infoplane.gate.checks import run_checks
+    from infoplane.gate.configured import configured_checks
+    from infoplane.gate.documents import checks_document
     from infoplane.plots import FIGURES, draw_once, options_of, save
     from infoplane.plots.view import View
-    from infoplane.results import load
+    from infoplane.results import Results, load
 
     every = not figures or "all" in figures
     names = list(FIGURES) if every else list(dict.fromkeys(figures))
@@ -116,6 +119,9 @@ def plot(
     if not document["rows"]:
         where = ", ".join(results)
         raise NotFoundError(f"{where}: the results hold no rows: nothing to draw", code="IP404")
+    if report is not None and (checks := configured_checks(said.configuration)):
+        outcomes = checks_document(run_checks(document, checks), results)["checks"]
+        document = Results({**document, "checks": outcomes})
     view = View.of(document)
     if "estimator" in wanted:
         wanted["estimator"] = _estimator(wanted["estimator"], document["estimators"])

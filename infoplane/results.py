@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from infoplane.errors import DataError, InputError
+from infoplane.errors import InputError
+from infoplane.gate.sources import read_together
 from infoplane.phases import find_phases
 from infoplane.records import QUANTITIES
 from infoplane.store.results import read_results
@@ -135,90 +136,24 @@ class Results(Mapping[str, Any]):
 
 
 def load(path: str | Path, *more: str | Path) -> Results:
-    """Read one or several results files; several become one document, see `merged`.
+    """Read one or several results files; several become one document.
+
+    Runs of one group are averaged, whatever file they come from, and the verdicts are found anew.
 
     Raises
     ------
     RunFileError
         If a file cannot be read, is not complete JSON, or is of another format version.
     DataError
-        If a part that every document has is missing or of the wrong kind, or the files contradict
-        one another.
+        If a part that every document has is missing or of the wrong kind, if two files hold one
+        run, or settings of one estimator differ.
+    NotFoundError
+        If none of several files holds a row.
     """
-    paths = [Path(path), *map(Path, more)]
-    documents = [read_results(one) for one in paths]
-    if len(documents) == 1:
-        return Results(documents[0])
-    return Results(merged(documents, names=[str(one) for one in paths]))
-
-
-def merged(documents: Sequence[Mapping[str, Any]], *, names: Sequence[str]) -> dict[str, Any]:
-    """Return one document of several: their runs and rows together, the verdicts found anew.
-
-    A run may be in several documents if it is the same recording and no estimate occurs twice.
-
-    Parameters
-    ----------
-    documents : sequence of mapping
-        Results documents, at least one; settings and environment are taken of the first.
-    names : sequence of str
-        How errors call them.
-
-    Raises
-    ------
-    DataError
-        If a run, an estimator or a cell differs between documents, or a cell is there twice.
-    """
-    whole: dict[str, Any] = {**documents[0]}
-    recordings: dict[str, tuple[Mapping[str, Any], str]] = {}
-    estimators: dict[str, tuple[Mapping[str, Any], str]] = {}
-    cells: dict[tuple[Any, ...], str] = {}
-    for document, name in zip(documents, names, strict=True):
-        for recording in document["recordings"]:
-            known, where = recordings.setdefault(recording["run"], (recording, name))
-            if known.get("content_hash") != recording.get("content_hash"):
-                raise DataError(
-                    f"run {recording['run']!r} of {where} is another recording than that of {name}",
-                    hint="record with --name to tell them apart, or draw one against the other: "
-                    "plot --baseline",
-                )
-        for entry in document["estimators"]:
-            known, where = estimators.setdefault(entry["id"], (entry, name))
-            if (known["params"], known.get("version")) != (entry["params"], entry.get("version")):
-                raise DataError(
-                    f"estimator {entry['id']!r} of {where} has other parameters than that of {name}"
-                )
-        for row in document["rows"]:
-            cell = tuple(row[k] for k in ("run", "step", "layer", "estimator", "quantity"))
-            if cell in cells:
-                raise DataError(
-                    f"{name}: {' '.join(map(str, cell))} is in {cells[cell]} as well",
-                    hint="give each results file once",
-                )
-            cells[cell] = name
-    status = [document.get("status", "complete") for document in documents]
-    worst = next((s for s in ("interrupted", "partial") if s in status), "complete")
-    whole |= {
-        "status": worst,
-        "recordings": [recording for recording, _ in recordings.values()],
-        "estimators": [entry for entry, _ in estimators.values()],
-        "rows": [row for document in documents for row in document["rows"]],
-        "sampling": [e for document in documents for e in document.get("sampling") or ()],
-        "checks": [check for document in documents for check in document["checks"]],
-        "warnings": _warnings(documents),
-    }
-    whole["phases"] = find_phases(whole)
-    return whole
-
-
-def _warnings(documents: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Add up the warnings of one code."""
-    found: dict[str, dict[str, Any]] = {}
-    for warning in (warning for document in documents for warning in document["warnings"]):
-        known = found.setdefault(warning["code"], {**warning, "count": 0, "layers": []})
-        known["count"] += warning["count"]
-        known["layers"] = list(dict.fromkeys([*known["layers"], *warning.get("layers", [])]))
-    return list(found.values())
+    if not more:
+        return Results(read_results(Path(path)))
+    whole = read_together([Path(path), *map(Path, more)])
+    return Results({**whole, "phases": find_phases(whole)})
 
 
 def _bits(value: float | None) -> str:

@@ -32,8 +32,8 @@ MAY_IMPORT = {
     "document": {"cells", "phases", "store", "estimators", "numerics", "records", "errors"},
     "curves": {"records", "errors"},
     "phases": {"curves", "records", "seeding", "errors"},
-    "results": {"plots", "phases", "store", "records", "errors"},
-    "plots": {"plots", "phases", "curves", "records", "errors", "schemas"},
+    "results": {"plots", "gate", "phases", "store", "records", "errors"},
+    "plots": {"plots", "gate", "phases", "curves", "records", "errors", "schemas"},
     "text": set(),
     "configuration": {"text", "errors"},
     "gate": {

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from scipy.special import stdtrit
 
-from infoplane.curves import Curves
-from infoplane.errors import DataError, NotFoundError
-from infoplane.phases import smallest_change
+from infoplane.errors import NotFoundError
+from infoplane.gate.comparison import Difference
+from infoplane.gate.comparison import compare as compare_results
 from infoplane.plots import style as look
 from infoplane.plots.labels import laid_out, place
 from infoplane.plots.paths import Path, find_paths
@@ -25,31 +23,6 @@ from infoplane.records import QUANTITIES
 
 MAX_LAYERS = 12
 _MARKS = {"ixt": "o", "ity": "s"}
-
-
-@dataclass(frozen=True)
-class Difference:
-    """Last value of a layer, candidate less baseline, in bits."""
-
-    layer: str
-    quantity: str
-    value: float
-    low: float | None
-    high: float | None
-    tolerance: float
-    saturated: bool
-
-    @property
-    def verdict(self) -> str:
-        """``saturated``, ``same``, ``differs`` or ``unclear``."""
-        if self.saturated:
-            return "saturated"
-        if self.low is None or self.high is None:
-            return "unclear"
-        if max(abs(self.low), abs(self.high)) <= self.tolerance:
-            return "same"
-        apart = self.low > 0 or self.high < 0
-        return "differs" if apart and abs(self.value) > self.tolerance else "unclear"
 
 
 def compare(
@@ -70,7 +43,7 @@ def compare(
     results : mapping or View
         A results document, the candidate.
     baseline : mapping or View
-        The results document to compare with. Its group of the same name is taken, or its first.
+        The results document to compare with. Groups are paired by name, single ones in any case.
     figure : Figure, optional
         An empty figure to draw in; a new one by default.
     estimator : str, optional
@@ -85,10 +58,10 @@ def compare(
     Raises
     ------
     NotFoundError
-        Without a baseline, or if the two have no estimator or no layer in common.
+        Without a baseline, or if the two have no group, estimator or layer in common.
     DataError
-        If the parameters of the estimator or the number of samples differ: the numbers then differ
-        for that reason alone.
+        If settings differ (samples, labels, last step, estimator): the numbers would differ for
+        that reason alone.
     """
     with look.context(style):
         view = View.of(results)
@@ -99,10 +72,12 @@ def compare(
             )
         other = View.of(baseline)
         group = view.group(group)
-        of_base = group if group in other.groups else other.group(None)
+        of_base = group
+        if len(view.groups) == len(other.groups) == 1:
+            of_base = other.groups[0]
+        other.group(of_base)
         estimator = view.estimator(estimator, "ixt", "ity", group=group)
         other.estimator(estimator, "ixt", "ity", group=of_base)
-        _alike(view, other, group, of_base, estimator)
         after = find_paths(view, group, estimator, layers)
         before = find_paths(other, of_base, estimator)
         common = [p.layer for p in after if p.layer in {q.layer for q in before}]
@@ -159,77 +134,33 @@ def compare(
 def differences(
     view: View, other: View, groups: tuple[str, str], estimator: str, layers: Sequence[str]
 ) -> list[Difference]:
-    """Return the differences of the last values, layer by layer, I(X;T) before I(T;Y).
-
-    The interval (95 %) is Welch's over the runs where both have two or more; for single runs it
-    comes from the intervals of the two cells, and without those there is none.
-    """
-    found = []
-    for layer in layers:
-        for quantity in _MARKS:
-            pair = [
-                v.curves.get((g, layer, estimator, quantity))
-                for v, g in zip((view, other), groups, strict=True)
-            ]
-            if pair[0] is None or pair[1] is None:
-                continue
-            after, before = (curve.filled()[:, -1] for curve in pair if curve is not None)
-            after, before = after[np.isfinite(after)], before[np.isfinite(before)]
-            if not len(after) or not len(before):
-                continue
-            value = float(after.mean() - before.mean())
-            half = _half_width(pair[0], pair[1], after, before)
-            found.append(
-                Difference(
-                    layer, quantity, value,
-                    None if half is None else value - half,
-                    None if half is None else value + half,
-                    smallest_change(pair[0].bound),
-                    pair[0].is_saturated or pair[1].is_saturated,
-                )
-            )  # fmt: skip
-    return found
+    """Return what ``infoplane compare`` finds, layer by layer, I(X;T) before I(T;Y)."""
+    sides = [
+        _part(v.results, {r["run"] for r in v.recordings(group)}, estimator, layers)
+        for v, group in zip((other, view), (groups[1], groups[0]), strict=True)
+    ]
+    found = {(d.layer, d.quantity): d for d in compare_results(*sides).differences}
+    keys = [(layer, quantity) for layer in layers for quantity in _MARKS]
+    return [found[key] for key in keys if key in found and found[key].difference is not None]
 
 
-def _half_width(one: Curves, two: Curves, after: Any, before: Any) -> float | None:
-    if min(len(after), len(before)) > 1:
-        errors = [v.var(ddof=1) / len(v) for v in (after, before)]
-        total = float(sum(errors))
-        if total == 0:
-            return 0.0
-        counts = (len(after), len(before))
-        freedom = total**2 / sum(e**2 / (n - 1) for e, n in zip(errors, counts, strict=True))
-        return float(stdtrit(freedom, 0.975) * np.sqrt(total))
-    if max(len(after), len(before)) > 1:
-        return None
-    widths = []
-    for curve in (one, two):
-        known = (curve.high - curve.low)[np.isfinite(curve.high - curve.low)]
-        widths += known[-1:].tolist()
-    return float(np.hypot(widths[0], widths[1])) / 2 if len(widths) == 2 else None
-
-
-def _alike(view: View, other: View, group: str, of_base: str, estimator: str) -> None:
-    """Refuse to compare what was measured in another way."""
-    params = []
-    for results in (view.results, other.results):
-        entry: Mapping[str, Any] = next(
-            (e for e in results["estimators"] if e["id"] == estimator), {}
-        )
-        params.append({**entry.get("params", {}), "version": entry.get("version")})
-    for key in sorted(params[0].keys() | params[1].keys()):
-        if params[0].get(key) != params[1].get(key):
-            raise DataError(
-                f"not comparable: {key} of {estimator!r} is {params[0].get(key)!r}, in the "
-                f"baseline {params[1].get(key)!r}",
-                hint="analyze both with the same estimator",
-            )
-    samples = [{r["n"] for r in v.recordings(g)} for v, g in ((view, group), (other, of_base))]
-    if samples[0] != samples[1]:
-        raise DataError(
-            f"not comparable: N is {min(samples[0])}, in the baseline {min(samples[1])}",
-            hint="record both with the same probe set",
-        )
+def _part(
+    results: Mapping[str, Any], runs: set[str], estimator: str, layers: Sequence[str]
+) -> dict[str, Any]:
+    """Return what is drawn of a document, as a document."""
+    return {
+        **results,
+        "recordings": [r for r in results["recordings"] if r["run"] in runs],
+        "estimators": [e for e in results["estimators"] if e["id"] == estimator],
+        "rows": [
+            row
+            for row in results["rows"]
+            if row["estimator"] == estimator
+            and row["quantity"] in _MARKS
+            and row["run"] in runs
+            and row["layer"] in layers
+        ],
+    }
 
 
 def _plane(
@@ -260,7 +191,13 @@ def _plane(
 def _forest(ax: Axes, found: Sequence[Difference], layers: Sequence[str]) -> None:
     small = look.font_size("xtick.labelsize")
     widest = max(d.tolerance for d in found)
-    ends = [e for d in found if not d.saturated for e in (d.low, d.high, d.value) if e is not None]
+    ends = [
+        end
+        for d in found
+        if d.result != "saturated"
+        for end in (d.low, d.high, d.difference)
+        if end is not None
+    ]
     low, high = min([-2 * widest, *ends]), max([2 * widest, *ends])
     ax.set_xlim(*look.padded(low, high, 0.06))
     for d in found:
@@ -268,19 +205,19 @@ def _forest(ax: Axes, found: Sequence[Difference], layers: Sequence[str]) -> Non
         y = row + (-0.17 if d.quantity == "ixt" else 0.17)
         ax.fill_betweenx([y - 0.16, y + 0.16], -d.tolerance, d.tolerance, color=look.muted(),
                          alpha=0.16, linewidth=0, zorder=0.5)  # fmt: skip
-        if d.saturated:
-            ax.plot(d.value, y, _MARKS[d.quantity], color=look.paper(), zorder=4,
+        if d.result == "saturated":
+            ax.plot(d.difference, y, _MARKS[d.quantity], color=look.paper(), zorder=4,
                     markeredgecolor=look.SATURATED)  # fmt: skip
         else:
             colour = look.QUANTITY_COLOURS[d.quantity]
             if d.low is not None and d.high is not None:
                 ax.plot([d.low, d.high], [y, y], "|-", color=colour, lw=1.2, ms=4, zorder=3)
-            ax.plot(d.value, y, _MARKS[d.quantity], color=colour, zorder=4)
+            ax.plot(d.difference, y, _MARKS[d.quantity], color=colour, zorder=4)
         ax.annotate(
-            d.verdict, (1, y), xycoords=("axes fraction", "data"), xytext=(6, 0),
+            d.result, (1, y), xycoords=("axes fraction", "data"), xytext=(6, 0),
             textcoords="offset points", va="center", fontsize=small, annotation_clip=False,
-            color=look.SATURATED if d.saturated and look.on_white() else look.ink(),
-            fontweight="bold" if d.verdict == "differs" else "normal",
+            color=look.SATURATED if d.result == "saturated" and look.on_white() else look.ink(),
+            fontweight="bold" if d.result == "different" else "normal",
         )  # fmt: skip
     ax.axvline(0, color=look.ink(), linewidth=0.9, zorder=1.5)
     names = short_names(layers)
@@ -297,8 +234,6 @@ def _forest(ax: Axes, found: Sequence[Difference], layers: Sequence[str]) -> Non
 
 def _origin(view: View, other: View, group: str, of_base: str) -> str:
     counts = [len(v.recordings(g)) for v, g in ((view, group), (other, of_base))]
-    if min(counts) > 1:
+    if min(counts) > 2:
         return f"Interval: 95 %, over {counts[0]} and {counts[1]} runs."
-    if max(counts) == 1:
-        return "Interval: 95 % of the two estimates, not of other seeds."
-    return "No intervals: they need two runs on each side."
+    return "Interval: 95 %, of the estimates, not of other seeds."

@@ -192,9 +192,10 @@ def test_several_results_are_drawn_as_one(results):
     assert done.code == 0
     assert done.out.count("other-s0") >= 1
     assert "Groups of runs" in Path("r.html").read_text()
-    twice = infoplane("plot", "one.json", "one.json", "-f", "plane")
+    Path("again.json").write_text(Path("one.json").read_text())
+    twice = infoplane("plot", "one.json", "again.json", "-f", "plane")
     assert twice.code == 3
-    assert "is in one.json as well" in twice.err
+    assert "is also in one.json" in twice.err
 
 
 def test_the_table_is_ascii_where_the_stream_carries_no_more(results):
@@ -210,4 +211,15 @@ def test_the_baseline_must_have_been_measured_in_the_same_way(results):
     Path("old.json").write_text(json.dumps(results))
     done = infoplane("plot", "r.json", "--baseline", "old.json", "-f", "compare")
     assert done.code == 3
-    assert "not comparable: version of" in done.err
+    assert "not comparable: version of estimator" in done.err
+
+
+def test_checks_of_the_configuration_stand_in_the_report(results):
+    rule = '[[check]]\nname = "keeps the labels"\nrule = "last(ity, fc2) >= 99"\n'
+    Path("infoplane.toml").write_text(rule)
+    done = infoplane("plot", "r.json", "-f", "plane", "--report", "r.html", "--no-table")
+    assert done.code == 0  # drawing is no gate
+    page = Path("r.html").read_text()
+    assert "keeps the labels" in page
+    assert "infoplane.toml:1" in page
+    assert '<span class="fail">fail</span>' in page or '<span class="unknown">' in page

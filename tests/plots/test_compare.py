@@ -31,13 +31,13 @@ def test_differences_are_those_of_the_last_values_with_the_interval_of_welch(fiv
         for d in differences(five, other, ("tanh", "tanh"), "binning", ["fc1", "fc3", "fc4"])
     }
     d = found["fc4", "ixt"]
-    assert d.value == pytest.approx(0.8)
+    assert d.difference == pytest.approx(0.8)
     after = five.curves["tanh", "fc4", "binning", "ixt"].values[:, -1]
     interval = stats.ttest_ind(after, after - 0.8, equal_var=False).confidence_interval(0.95)
     np.testing.assert_allclose([d.low, d.high], interval)
-    assert d.verdict == "differs"
-    assert found["fc3", "ixt"].value == 0
-    assert found["fc1", "ixt"].verdict == "saturated"
+    assert d.result == "different"
+    assert found["fc3", "ixt"].difference == 0
+    assert found["fc1", "ixt"].result == "saturated"
 
 
 def test_what_was_measured_in_another_way_is_not_compared(five: View) -> None:
@@ -46,10 +46,10 @@ def test_what_was_measured_in_another_way_is_not_compared(five: View) -> None:
     assert "--baseline" in str(caught.value.hint)
     entry, *rest = five.results["estimators"]
     other = {**entry, "params": {**entry["params"], "bins": 60}}
-    with pytest.raises(DataError, match="bins of 'binning' is 30, in the baseline 60"):
+    with pytest.raises(DataError, match="bins 60 in the baseline, 30 in the candidate"):
         draw(five, "compare", baseline={**five.results, "estimators": [other, *rest]})
     fewer = [{**r, "n": 100} for r in five.results["recordings"]]
-    with pytest.raises(DataError, match="N is 4096, in the baseline 100"):
+    with pytest.raises(DataError, match="samples of tanh 100 in the baseline, 4096"):
         draw(five, "compare", baseline={**five.results, "recordings": fewer})
 
 
@@ -58,6 +58,6 @@ def test_the_figure_names_layers_and_verdicts(five: View) -> None:
     plane, forest = figure.axes
     assert [t.get_text() for t in forest.get_yticklabels()] == ["fc1", "fc2", "fc3", "fc4", "fc5"]
     verdicts = [text.get_text() for text in forest.texts]
-    assert verdicts.count("differs") == 1
+    assert verdicts.count("different") == 1
     assert verdicts.count("saturated") >= 1
     assert plane.get_xlim()[0] < 12 < plane.get_xlim()[1]

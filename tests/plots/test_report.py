@@ -6,6 +6,7 @@ import base64
 import csv
 import gzip
 import io
+import json
 import os
 import re
 from collections import Counter
@@ -20,7 +21,7 @@ import pytest
 from infoplane.errors import NotFoundError, RunFileError
 from infoplane.phases import layer_verdicts
 from infoplane.plots.report import render_report, write_report
-from infoplane.results import merged
+from infoplane.results import load
 from tests.plots import synthetic
 from tests.plots.browser import EXECUTABLE, Page, browser
 
@@ -161,9 +162,11 @@ def test_groups_get_sections_of_their_own() -> None:
     assert [i for i, n in Counter(parsed(page).ids).items() if n > 1] == []
 
 
-def test_groups_stand_side_by_side_first(shapes: dict[str, dict[str, Any]]) -> None:
+def test_groups_stand_side_by_side_first(shapes: dict[str, dict[str, Any]], tmp_path: Path) -> None:
     other = synthetic.results(n_layers=3, n_steps=8, n_seeds=2, group="relu", seed=1)
-    both = merged([shapes["three"], other], names=["a", "b"])
+    for name, document in (("a.json", shapes["three"]), ("b.json", other)):
+        (tmp_path / name).write_text(json.dumps(document))
+    both = load(tmp_path / "a.json", tmp_path / "b.json")
     page = render_report(both)
     headings = re.findall(r"<h2>(.*?)</h2>", page)
     assert headings[0] == "Groups of runs"
