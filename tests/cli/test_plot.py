@@ -221,5 +221,5 @@ def test_checks_of_the_configuration_stand_in_the_report(results):
     assert done.code == 0  # drawing is no gate
     page = Path("r.html").read_text()
     assert "keeps the labels" in page
-    assert "infoplane.toml:1" in page
+    assert "infoplane.toml:3" in page
     assert '<span class="fail">fail</span>' in page or '<span class="unknown">' in page
