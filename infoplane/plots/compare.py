@@ -205,6 +205,7 @@ def _forest(ax: Axes, found: Sequence[Difference], layers: Sequence[str]) -> Non
         y = row + (-0.17 if d.quantity == "ixt" else 0.17)
         ax.fill_betweenx([y - 0.16, y + 0.16], -d.tolerance, d.tolerance, color=look.muted(),
                          alpha=0.16, linewidth=0, zorder=0.5)  # fmt: skip
+        assert d.difference is not None, d  # see `differences`
         if d.result == "saturated":
             ax.plot(d.difference, y, _MARKS[d.quantity], color=look.paper(), zorder=4,
                     markeredgecolor=look.SATURATED)  # fmt: skip
