@@ -27,7 +27,16 @@ from infoplane.store.layout import MOST_TEXT
 Spec: TypeAlias = tuple[tuple[int, ...], np.dtype[Any]]
 """Shape and dtype of a dataset."""
 
-DAMAGE = (OSError, RuntimeError, LookupError, ValueError, TypeError, ArithmeticError, MemoryError)
+DAMAGE = (
+    OSError,
+    RuntimeError,
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    MemoryError,
+)
 """What h5py and the metadata of damaged files raise."""
 
 
