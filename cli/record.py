@@ -51,8 +51,24 @@ if TYPE_CHECKING:
     "--data",
     "data_reference",
     type=Location(reference=True),
-    metavar="FILE.npz|MODULE:CALLABLE",
-    help="Probe set: arrays inputs and labels, or what returns them.",
+    metavar="FILE|FOLDER|MODULE:CALLABLE",
+    help="Probe set: arrays inputs and labels (.npz, .npy, .h5, .safetensors, idx), FILE:x,y, a "
+    "folder of images, or what returns them.",
+)
+@click.option(
+    "--labels",
+    type=Location(),
+    metavar="FILE",
+    help="Labels, where they are in a file of their own.",
+)
+@click.option(
+    "--label-bins",
+    type=click.IntRange(2),
+    metavar="K",
+    help="Make K classes of scalar targets, of as many samples each.",
+)
+@click.option(
+    "--x", metavar="NAME", help="Which of several inputs is X. Default: all, side by side."
 )
 @click.option(
     "-o", "--output", required=True, type=Location(), metavar="RUN", help="Folder of the run."
@@ -137,6 +153,9 @@ def record(
     strict: bool,
     trust_model: bool,
     data_reference: str | None,
+    labels: str | None,
+    label_bins: int | None,
+    x: str | None,
     output: str,
     layers: tuple[str, ...],
     at: Literal["output", "input"],
@@ -181,11 +200,18 @@ def record(
         "overwrite": overwrite,
         "resume": resume,
     }
+    choice: dict[str, Any] = {
+        "samples": samples,
+        "seed": seed,
+        "labels": labels,
+        "x": x,
+        "label_bins": label_bins,
+    }
     if script:
         if model_reference or checkpoints:
             raise click.UsageError("expected --model and --checkpoints, or -- python SCRIPT")
         options["schedule"] = schedule or "log:10"
-        _record_script(script, data_reference, samples, seed, output, options)
+        _record_script(script, data_reference, choice, output, options)
         return
     for option, given in (
         ("--model", model_reference),
@@ -206,7 +232,7 @@ def record(
 
     found = find_checkpoints(checkpoints, step_pattern)
     model = load_model(model_reference, found[0].path, trust_model=trust_model)
-    probe = load_probe(data_reference, samples, seed)
+    probe = load_probe(data_reference, **choice)
     provenance = {"model": model_reference, "data": data_reference}
     progress = Progress("record", len(found), "checkpoints", quiet=said.quiet)
     try:
@@ -243,8 +269,7 @@ def record(
 def _record_script(
     script: tuple[str, ...],
     data_reference: str | None,
-    samples: int | None,
-    seed: int,
+    choice: dict[str, Any],
     output: str,
     options: dict[str, Any],
 ) -> None:
@@ -253,7 +278,7 @@ def _record_script(
     from infoplane.recording.recorder import Recorder
     from infoplane.recording.script import record_script
 
-    probe = load_probe(data_reference, samples, seed) if data_reference else None
+    probe = load_probe(data_reference, **choice) if data_reference else None
 
     def make(model: Any, inputs: tuple[Any, ...]) -> Recorder:
         if probe is None and len(inputs) != 1:

@@ -39,50 +39,89 @@ QUANTITIES = {
 class ProbeSet:
     """The fixed samples that are recorded at every checkpoint.
 
+    Arrays hold finite floats of at most 64 bits, integers or booleans, one row per sample, and are
+    kept in the byte order of the machine.
+
     Parameters
     ----------
     inputs : array (n_samples, ...)
-        Inputs of the network, finite; floats of at most 64 bits, integers or booleans, kept in
-        the byte order of the machine.
+        The inputs X of the network, as the estimators see them.
     labels : array of int64 (n_samples,) or None
-        Class ids.
+        Class ids Y.
+    targets : array (n_samples,) or (n_samples, n_targets), optional
+        Real targets, of a network that predicts no classes.
+    arguments : mapping of str to array (n_samples, ...), optional
+        What the model is called with, where that is not ``inputs`` alone: by name, or by position
+        if the names are numbers.
+    ids : array of int64 (n_samples,), optional
+        Rows of the samples in the data that they were taken from.
 
     Raises
     ------
     InputError
-        If there are fewer than 2 samples, labels of another length, or values that are not finite
+        If there are fewer than 2 samples, arrays of other lengths, or values that are not finite
         or no numbers.
     """
 
     inputs: Array  # (n_samples, ...)
     labels: IntArray | None = None  # (n_samples,)
+    targets: Array | None = None  # (n_samples,) or (n_samples, n_targets)
+    arguments: Mapping[str, Array] = field(default_factory=dict)
+    ids: IntArray | None = None  # (n_samples,)
 
     def __post_init__(self) -> None:
         n = len(self.inputs) if self.inputs.ndim else 0
         if n < 2:
             raise InputError(f"expected at least 2 probe samples, got {n}")
-        dtype = self.inputs.dtype
-        if dtype.kind not in "fiub" or dtype.itemsize > 8:
-            raise InputError(f"expected probe inputs of real numbers, got dtype {dtype}")
-        if not dtype.isnative:
-            object.__setattr__(self, "inputs", self.inputs.astype(dtype.newbyteorder("=")))
-        if dtype.kind == "f":
-            bad = n - int(np.isfinite(self.inputs.reshape(n, -1)).all(axis=1).sum())
-            if bad:
-                raise InputError(
-                    f"expected finite probe inputs, got NaN or inf in {bad} of {n} rows"
-                )
+        object.__setattr__(self, "inputs", _numbers(self.inputs, n, "probe inputs"))
+        arguments = {
+            name: _numbers(array, n, f"probe input {name!r}")
+            for name, array in self.arguments.items()
+        }
+        object.__setattr__(self, "arguments", arguments)
         if self.labels is not None:
             if self.labels.shape != (n,):
                 raise InputError(
                     f"expected one label per probe sample, shape ({n},), got {self.labels.shape}"
                 )
             object.__setattr__(self, "labels", class_ids(self.labels))
+        if self.targets is not None:
+            object.__setattr__(self, "targets", _numbers(self.targets, n, "targets"))
+        if self.ids is not None:
+            object.__setattr__(self, "ids", class_ids(_numbers(self.ids, n, "sample ids")))
 
     @property
     def n_samples(self) -> int:
         """Number of samples."""
         return len(self.inputs)
+
+    def take(self, rows: IntArray) -> ProbeSet:
+        """Return the probe set of these rows, in their order."""
+
+        def taken(array: Array | None) -> Array | None:
+            return None if array is None else array[rows]
+
+        return ProbeSet(
+            self.inputs[rows],
+            taken(self.labels),
+            taken(self.targets),
+            {name: array[rows] for name, array in self.arguments.items()},
+            taken(self.ids),
+        )
+
+
+def _numbers(array: Array, n: int, what: str) -> Array:
+    """Return an array of ``n`` rows of finite numbers, in native byte order."""
+    dtype = array.dtype
+    if dtype.kind not in "fiub" or dtype.itemsize > 8:
+        raise InputError(f"expected {what} of real numbers, got dtype {dtype}")
+    if not array.ndim or len(array) != n:
+        raise InputError(f"expected {what} of {n} samples, got shape {array.shape}")
+    if dtype.kind == "f":
+        bad = n - int(np.isfinite(array.reshape(n, -1)).all(axis=1).sum())
+        if bad:
+            raise InputError(f"expected finite {what}, got NaN or inf in {bad} of {n} rows")
+    return array if dtype.isnative else array.astype(dtype.newbyteorder("="))
 
 
 def class_ids(labels: Array) -> IntArray:

@@ -9,8 +9,8 @@ from torch import nn
 
 from infoplane.errors import DataError, InputError
 from infoplane.numerics.gradients import GradientAccumulator
+from infoplane.recording.batches import batch_of
 from infoplane.recording.messages import one_line
-from infoplane.recording.outputs import as_tensor
 from infoplane.records import ProbeSet
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -54,11 +54,12 @@ def gradient_statistics(
     accumulators = {name: GradientAccumulator() for name in weights}
     for row in range(0, probe.n_samples - batch_size + 1, batch_size):
         rows = slice(row, row + batch_size)
-        inputs = as_tensor(probe.inputs[rows], model)
-        labels = torch.from_numpy(probe.labels[rows]).to(inputs.device)
+        batch = batch_of(probe, rows, model)
+        device = next(iter(weights.values())).device
+        labels = torch.from_numpy(probe.labels[rows]).to(device)
         try:
             with torch.enable_grad():
-                value = loss(model(inputs), labels)
+                value = loss(batch.through(model), labels)
                 found = torch.autograd.grad(value, list(weights.values()), allow_unused=True)
         except Exception as error:  # user code may raise anything
             raise DataError(

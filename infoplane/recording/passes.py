@@ -11,10 +11,11 @@ from torch import nn
 
 from infoplane.errors import DataError, InfoplaneError, InputError, NotFoundError
 from infoplane.patterns import matches, split_address, written
+from infoplane.recording.batches import Batch, batch_of
 from infoplane.recording.hooks import At, captured, direct_calls
 from infoplane.recording.layers import Layer, why_silent
 from infoplane.recording.messages import one_line
-from infoplane.recording.outputs import Address, as_tensor, not_storable, to_array
+from infoplane.recording.outputs import Address, not_storable, to_array
 from infoplane.records import ProbeSet
 from infoplane.store.step_writer import StepWriter
 
@@ -75,10 +76,10 @@ class ProbePasses:
 
         with captured(self.layers, receive, self.at) as next_pass:
             for row in range(0, self.probe.n_samples, self.batch_size):
-                inputs = as_tensor(self.probe.inputs[row : row + self.batch_size], self.model)
-                rows = len(inputs)
+                batch = self._batch(slice(row, row + self.batch_size))
+                rows = len(batch)
                 next_pass()
-                self._forward(inputs)
+                self._forward(batch)
                 if not shapes:
                     break  # nothing fires, so nothing will
         alike = self.probe.n_samples % self.batch_size in (0, self.probe.n_samples)
@@ -120,21 +121,24 @@ class ProbePasses:
 
         with captured(self.layers, receive, self.at):
             try:
-                self.model(as_tensor(self.probe.inputs[:rows], self.model))
+                self._batch(slice(rows)).through(self.model)
             except InfoplaneError:
                 raise
             except Exception as error:  # noqa: BLE001  - a model of one batch size alone
                 log.debug("cannot check the axes of the samples: %s", one_line(error))
 
-    def _forward(self, inputs: torch.Tensor) -> None:
+    def _batch(self, rows: slice) -> Batch:
+        return batch_of(self.probe, rows, self.model)
+
+    def _forward(self, batch: Batch) -> None:
         try:
-            self.model(inputs)
+            batch.through(self.model)
         except InfoplaneError:
             raise
         except (Exception, SystemExit) as error:  # user code may raise anything
             raise DataError(
-                f"the model failed on probe inputs of shape {tuple(inputs.shape)}, "
-                f"{inputs.dtype}: {type(error).__name__}: {one_line(error)}",
+                f"the model failed on probe inputs of {batch}: {type(error).__name__}: "
+                f"{one_line(error)}",
                 hint="check that the probe inputs have the shape and dtype that the model expects",
             ) from error
 
@@ -148,7 +152,7 @@ class ProbePasses:
         names = {name: split_address(name)[0] for name in new}
         modules = {names[name]: self.layers[name].module for name in new}
         with direct_calls(modules) as direct:
-            self._forward(as_tensor(self.probe.inputs[: self.batch_size], self.model))
+            self._forward(self._batch(slice(self.batch_size)))
         fired = [split_address(name)[0] for name in self.layers if name not in silent]
         reasons = "; ".join(
             f"{name} ({why_silent(self.model, names[name], fired, direct)})" for name in new

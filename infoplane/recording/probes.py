@@ -1,133 +1,242 @@
-"""Turn what a user names into a probe set: a callable, or a file of arrays."""
+"""Turn what a user names into a probe set: a file of arrays, a folder of images, a callable."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
-import torch
-from torch.utils.data import DataLoader
 
-from infoplane.errors import DataError, InputError, RunFileError
-from infoplane.recording.messages import one_line
-from infoplane.recording.recorder import as_probe
-from infoplane.recording.sources import called, user_code
-from infoplane.records import Array, ProbeSet
+from infoplane.errors import DataError, InputError
+from infoplane.recording.datasets import Returned, returned_by
+from infoplane.recording.probe_files import images_in, is_array_file, read_arrays
+from infoplane.recording.probe_sets import as_array, as_probe, labels_and_targets
+from infoplane.recording.sources import called
+from infoplane.records import Array, IntArray, ProbeSet
 from infoplane.seeding import generator
 
+log = logging.getLogger("infoplane")
 
-def load_probe(reference: str, samples: int | None = None, seed: int = 0) -> ProbeSet:
-    """Return the probe set in a ``.npz`` file, or that ``MODULE:CALLABLE`` returns.
+LABELS = ("labels", "label", "targets", "target", "y")
+"""Names under which labels are looked for; everything else is an input."""
+
+
+class Rows(Protocol):
+    """Samples that can be read by their row."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: IntArray) -> Array: ...
+
+
+@dataclass(frozen=True)
+class Source:
+    """Samples of a probe set before a choice among them is made."""
+
+    inputs: Rows | Mapping[str, Rows]
+    labels: Array | None
+
+    def __len__(self) -> int:
+        rows = self.inputs
+        return min(map(len, rows.values()), default=0) if isinstance(rows, Mapping) else len(rows)
+
+
+def load_probe(
+    reference: str,
+    samples: int | None = None,
+    seed: int = 0,
+    *,
+    labels: str | None = None,
+    x: str | None = None,
+    label_bins: int | None = None,
+) -> ProbeSet:
+    """Return the probe set that a reference names.
 
     Parameters
     ----------
     reference : str
-        A ``.npz`` file with ``inputs`` and ``labels``, or a callable that returns a tuple
-        ``(inputs, labels)``, a mapping with these keys, a ``ProbeSet``, a dataset or list of
-        ``(input, label)`` tuples, or a ``DataLoader`` of batches of them.
+        A file of arrays (``.npz``, ``.npy``, ``.h5``, ``.safetensors``, idx), with ``inputs`` and
+        ``labels`` or as ``FILE:x,y``; a folder of images; or ``MODULE:CALLABLE``, of which
+        ``returned_by`` tells what it may return.
     samples : int, optional
         Keep this many rows, classes in proportion; all rows if it is not smaller.
     seed : int
         Chooses the rows.
+    labels : str, optional
+        A file with the labels alone.
+    x : str, optional
+        Which of several inputs is X.
+    label_bins : int, optional
+        Make class ids of scalar targets: this many classes of as many samples.
 
     Raises
     ------
     DataError
-        If there are no labels, the numbers of rows differ, or values are not finite.
+        If arrays are missing, the numbers of rows differ, or values are not finite.
     RunFileError
-        If the file cannot be read.
+        If a file cannot be read.
     InputError
         If the callable cannot be resolved or fails, or ``samples`` is below 2.
     """
-    path = Path(reference)
-    if path.suffix == ".npz" or path.is_file():
-        inputs, labels = _npz(path)
-    else:
-        inputs, labels = _pair(called(reference, "--data"), reference)
+    source = _source(reference, seed)
+    if labels is not None:
+        source = Source(source.inputs, _single(read_arrays(Path(labels)), labels, LABELS))
     try:
-        probe = as_probe(inputs, labels)
-        return probe if samples is None else _sampled(probe, samples, seed)
+        classes, targets = labels_and_targets(source.labels)
+        if label_bins is not None:
+            classes = _binned(targets if classes is None else source.labels, label_bins)
+        known = classes if classes is not None and len(classes) == len(source) else None
+        rows = chosen_rows(len(source), known, samples, seed)
+        probe = as_probe(_taken(source, rows), None, ids=rows, x=x)
+        probe = ProbeSet(
+            probe.inputs,
+            None if classes is None else _rows_of(classes, rows, len(source)),
+            None if targets is None else _rows_of(targets, rows, len(source)),
+            probe.arguments,
+            probe.ids,
+        )
+    except InputError as error:
+        raise DataError(f"{reference}: {error}") from error
+    if probe.labels is None:
+        why = "real targets" if probe.targets is not None else "no labels"
+        remedy = "; --label-bins K makes classes of them" if probe.targets is not None else ""
+        log.warning("%s: %s: I(T;Y) will not be estimated%s", reference, why, remedy)
+    return probe
+
+
+def chosen_rows(n: int, labels: IntArray | None, samples: int | None, seed: int) -> IntArray:
+    """Return ``samples`` of ``n`` rows in ascending order, classes in proportion.
+
+    Raises
+    ------
+    InputError
+        If fewer than 2 are asked for.
+    """
+    if samples is not None and samples < 2:
+        raise InputError(f"expected at least 2 samples, got {samples}")
+    if samples is None or samples >= n:
+        return np.arange(n)
+    order = generator(seed, "samples").permutation(n)
+    if labels is not None:
+        # Sorted by the share of its class that lies before it, any prefix is stratified.
+        rank = np.empty(n)
+        for label in np.unique(labels):
+            members = order[labels[order] == label]
+            rank[members] = (np.arange(len(members)) + 0.5) / len(members)
+        order = order[np.argsort(rank[order], kind="stable")]
+    rows: IntArray = np.sort(order[:samples])
+    return rows
+
+
+def _source(reference: str, seed: int) -> Source:
+    path = Path(reference)
+    if path.is_dir():
+        images = images_in(path)
+        return Source(images, images.labels)
+    head, colon, names = reference.rpartition(":")
+    if is_array_file(path) or path.is_file():
+        return _of_arrays(read_arrays(path), reference)
+    if colon and is_array_file(Path(head)):
+        return _named(read_arrays(Path(head)), names, reference)
+    found = called(reference, "--data")
+    if isinstance(found, ProbeSet):
+        inputs = found.arguments or found.inputs
+        return Source(inputs, found.labels if found.labels is not None else found.targets)
+    returned = returned_by(found, f"--data {reference}", LABELS, seed=seed)
+    return _of_returned(returned, reference)
+
+
+def _of_returned(returned: Returned, reference: str) -> Source:
+    inputs = returned.inputs
+    try:
+        if isinstance(inputs, tuple):
+            inputs = {str(index): value for index, value in enumerate(inputs)}
+        arrays = (
+            {str(name): as_array(value) for name, value in inputs.items()}
+            if isinstance(inputs, Mapping)
+            else as_array(inputs)
+        )
+        return Source(arrays, None if returned.labels is None else as_array(returned.labels))
     except InputError as error:
         raise DataError(f"{reference}: {error}") from error
 
 
-def _npz(path: Path) -> tuple[Array, Array]:
-    try:
-        with path.open("rb") as file:  # np.load would leave a damaged file open
-            content = np.load(file, allow_pickle=False)
-            if not isinstance(content, np.lib.npyio.NpzFile):
-                raise DataError(f"{path}: expected a .npz file with inputs and labels")
-            for name in ("inputs", "labels"):
-                if name not in content:
-                    raise DataError(
-                        f"{path}: expected arrays inputs and labels, found "
-                        f"{', '.join(content.files) or 'nothing'}: {name} is missing",
-                        hint="numpy.savez('probe.npz', inputs=x, labels=y)",
-                        code="IP314",
-                    )
-            return content["inputs"], content["labels"]
-    except FileNotFoundError as error:
-        raise RunFileError(f"{path}: no such file", code="IP303") from error
-    except DataError:
-        raise
-    except ValueError as error:
-        raise DataError(f"{path}: expected plain arrays ({one_line(error)})") from error
-    except Exception as error:  # damage surfaces in zipfile, zlib, tokenize, ...
-        raise RunFileError(f"{path}: not a readable .npz file ({one_line(error)})") from error
+def _of_arrays(arrays: dict[str, Array], reference: str) -> Source:
+    """Return inputs and labels of a file by the names of its arrays."""
+    if list(arrays) == [""]:
+        return Source(arrays[""], None)
+    label = next((name for name in LABELS if name in arrays), None)
+    labels = arrays.pop(label) if label else None
+    if "inputs" in arrays:
+        if label is None and len(arrays) > 1:
+            raise _missing("labels", arrays, reference)
+        return Source(arrays["inputs"], labels)
+    inner = {
+        name.removeprefix("inputs/"): array
+        for name, array in arrays.items()
+        if name.startswith("inputs/")
+    }
+    named = inner or {name: array for name, array in arrays.items() if name != "ids"}
+    if not named:
+        raise _missing("inputs", [label] if label else [], reference)
+    return Source(named, labels)
 
 
-def _pair(found: Any, reference: str) -> tuple[Any, Any]:
-    """Return inputs and labels of what a data callable returned."""
-    what = f"--data {reference}"
-    if isinstance(found, ProbeSet):
-        return found.inputs, found.labels
-    if isinstance(found, Mapping) and {"inputs", "labels"} <= found.keys():
-        return found["inputs"], found["labels"]
-    # A list of tuples holds samples, also if there are two of them.
-    samples = isinstance(found, list) and all(isinstance(row, tuple) for row in found)
-    if isinstance(found, (tuple, list)) and len(found) == 2 and not samples:
-        return found[0], found[1]
-    batches = isinstance(found, DataLoader)
-    mapped = hasattr(found, "__getitem__") and hasattr(found, "__len__")
-    if isinstance(found, (str, bytes, Mapping, np.ndarray, torch.Tensor)) or not (
-        mapped or isinstance(found, Iterable)
-    ):
+def _missing(name: str, found: Any, reference: str) -> DataError:
+    return DataError(
+        f"{reference}: expected arrays inputs and labels, found {', '.join(found) or 'nothing'}: "
+        f"{name} is missing",
+        hint="numpy.savez('probe.npz', inputs=x, labels=y); or name the arrays: --data FILE:x,y",
+        code="IP314",
+    )
+
+
+def _named(arrays: dict[str, Array], names: str, reference: str) -> Source:
+    wanted = names.split(",")
+    if len(wanted) > 2 or not all(name in arrays for name in wanted):
         raise DataError(
-            f"{what}: expected a tuple (inputs, labels), a mapping with these keys, a ProbeSet, or "
-            f"a dataset of (input, label) tuples, got {type(found).__name__}"
+            f"{reference}: expected FILE:INPUTS,LABELS of {', '.join(arrays) or 'no arrays'}",
+            code="IP314",
         )
-    with user_code(what):
-        rows = [found[i] for i in range(len(found))] if mapped and not batches else list(found)
-    for index, row in enumerate(rows):
-        if not isinstance(row, (tuple, list)) or len(row) != 2:
-            raise DataError(
-                f"{what}: expected (input, label) tuples, got {type(row).__name__} at {index}"
-            )
-    join = torch.cat if batches else torch.stack
-    try:
-        inputs, labels = (join([torch.as_tensor(row[k]) for row in rows]) for k in (0, 1))
-    except (RuntimeError, TypeError, ValueError) as error:
-        raise DataError(
-            f"{what}: expected samples that are arrays of one shape: {one_line(error)}"
-        ) from error
-    return inputs, labels
+    return Source(arrays[wanted[0]], arrays[wanted[1]] if wanted[1:] else None)
 
 
-def _sampled(probe: ProbeSet, samples: int, seed: int) -> ProbeSet:
-    """Return the probe set cut to ``samples`` rows, classes in proportion, order kept."""
-    if samples < 2:
-        raise InputError(f"expected at least 2 samples, got {samples}")
-    if samples >= probe.n_samples:
-        return probe
-    order = generator(seed, "samples").permutation(probe.n_samples)
-    if probe.labels is not None:
-        # Sorted by the share of its class that lies before it, any prefix is stratified.
-        rank = np.empty(probe.n_samples)
-        for label in np.unique(probe.labels):
-            members = order[probe.labels[order] == label]
-            rank[members] = (np.arange(len(members)) + 0.5) / len(members)
-        order = order[np.argsort(rank[order], kind="stable")]
-    rows = np.sort(order[:samples])
-    return ProbeSet(probe.inputs[rows], None if probe.labels is None else probe.labels[rows])
+def _single(arrays: dict[str, Array], reference: str, names: tuple[str, ...]) -> Array:
+    """Return the only array of a file, or the one under a usual name."""
+    if len(arrays) == 1:
+        return next(iter(arrays.values()))
+    name = next((name for name in names if name in arrays), None)
+    if name is None:
+        raise _missing("labels", arrays, reference)
+    return arrays[name]
+
+
+def _taken(source: Source, rows: IntArray) -> Array | dict[str, Array]:
+    if not isinstance(source.inputs, Mapping):
+        return _rows_of(source.inputs, rows, len(source))
+    for name, values in source.inputs.items():
+        if len(values) != len(source):
+            lengths = ", ".join(f"{key} {len(one)}" for key, one in source.inputs.items())
+            raise InputError(f"expected inputs of as many rows, got {lengths} ({name!r})")
+    return {name: _rows_of(rows_, rows, len(source)) for name, rows_ in source.inputs.items()}
+
+
+def _rows_of(values: Rows, rows: IntArray, n: int) -> Array:
+    """Return rows of an array; one of another length is left as it is, to be told of later."""
+    if isinstance(values, np.ndarray) and (len(values) != n or len(rows) == n):
+        return np.asarray(values)
+    return values[rows]
+
+
+def _binned(targets: Array | None, bins: int) -> IntArray:
+    """Return class ids of scalar targets: ``bins`` classes of as many samples, ties together."""
+    if targets is None or targets.ndim != 1 or targets.dtype.kind not in "fiu" or bins < 2:
+        raise InputError("expected scalar targets and at least 2 bins for --label-bins")
+    if not np.isfinite(targets).all():
+        raise InputError("expected finite targets, got NaN or inf")
+    edges = np.quantile(targets, np.arange(1, bins) / bins)
+    classes: IntArray = np.searchsorted(edges, targets, side="right").astype(np.int64)
+    return np.unique(classes, return_inverse=True)[1].astype(np.int64).reshape(-1)

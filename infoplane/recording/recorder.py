@@ -13,8 +13,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, TypeAlias
 
-import numpy as np
-import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
@@ -25,12 +23,12 @@ from infoplane.recording.hooks import At
 from infoplane.recording.layers import select_layers
 from infoplane.recording.messages import one_line
 from infoplane.recording.modes import evaluation_mode
-from infoplane.recording.outputs import to_array
 from infoplane.recording.passes import ProbePasses, sample_axes
+from infoplane.recording.probe_sets import as_probe
 from infoplane.recording.schedule import as_schedule
 from infoplane.recording.values import finite_epoch, json_values, number, whole_step
 from infoplane.recording.wrappers import unwrapped
-from infoplane.records import Array, ProbeSet
+from infoplane.records import ProbeSet
 from infoplane.store.run_writer import RunWriter
 from infoplane.store.step_writer import StepWriter
 
@@ -58,8 +56,9 @@ class Recorder:
         The model in training, or one that will be loaded with each checkpoint's weights. It is
         called with one batch of inputs.
     probe : ProbeSet or (inputs, labels)
-        Inputs (n_samples, ...) as array or tensor, and class ids (n_samples,). Floating inputs are
-        cast to the dtype of the model's parameters.
+        Inputs (n_samples, ...) as array or tensor, a mapping or tuple of them for a model with
+        several arguments; and class ids (n_samples,), real targets, or None. Floating inputs are
+        cast to the dtype of the model's parameters. See ``as_probe``.
     path : str or Path
         Folder of the run.
     layers : sequence of str, optional
@@ -338,27 +337,3 @@ def _shapes(writer: StepWriter) -> dict[str, _Shape]:
 
 def _described(found: _Shape | None) -> str:
     return "absent" if found is None else f"shape {found[0]} and dtype {found[1]}"
-
-
-def as_probe(inputs: Any, labels: Any) -> ProbeSet:
-    """Return a probe set of inputs and labels given as arrays, tensors or sequences.
-
-    Raises
-    ------
-    InputError
-        As ``ProbeSet``.
-    """
-    return ProbeSet(_as_array(inputs), None if labels is None else _as_array(labels))
-
-
-def _as_array(values: Any) -> Array:
-    if isinstance(values, torch.Tensor):
-        if values.layout is not torch.strided or values.is_quantized:
-            raise InputError(f"expected dense probe tensors, got {values.layout} {values.dtype}")
-        if not values.is_complex():  # ProbeSet refuses those
-            return to_array(values, "probe").copy()
-        values = values.detach().cpu().resolve_conj()
-    try:
-        return np.asarray(values)
-    except (ValueError, TypeError, RuntimeError) as error:
-        raise InputError(f"expected an array of numbers: {one_line(error)}") from error

@@ -12,6 +12,7 @@ from infoplane.errors import InputError, NotFoundError, RunFileError
 from infoplane.records import Array
 from infoplane.store.hdf5 import Spec, specs_of, write_arrays, writing
 from infoplane.store.layout import step_name
+from infoplane.store.probe_parts import probe_parts
 from infoplane.store.run import Run
 
 
@@ -65,13 +66,8 @@ def pack(run: Run, output: Path, *, overwrite: bool = False) -> int:
 
 def _head(run: Run) -> dict[str, Array]:
     """Return what a packed file holds besides the steps."""
-    probe = run.probe
-    head: dict[str, Array] = {
-        "manifest": np.frombuffer(run.manifest_text, dtype=np.uint8),
-        "probe/inputs": probe.inputs,
-    }
-    if probe.labels is not None:
-        head["probe/labels"] = probe.labels
+    head: dict[str, Array] = {"manifest": np.frombuffer(run.manifest_text, dtype=np.uint8)}
+    head.update((f"probe/{name}", array) for name, array in probe_parts(run.probe).items())
     head["steps/index"] = np.array(run.steps, dtype=np.int64)
     return head
 

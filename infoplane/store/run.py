@@ -35,6 +35,7 @@ from infoplane.errors import DataError, InputError, NotFoundError, RunFileError
 from infoplane.records import Array, LayerInfo, ProbeSet
 from infoplane.store.hdf5 import check_regular, has_link, json_object, mapped, opened, reading
 from infoplane.store.layout import MOST_TEXT, activations_name, check_format, step_name, step_of
+from infoplane.store.probe_parts import read_probe
 from infoplane.store.step_info import StepInfo, read_step
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -129,17 +130,16 @@ class Run:
     def probe(self) -> ProbeSet:
         """The probe set."""
         with self._probe_file() as (file, prefix, path):
-            inputs = np.array(mapped(file, f"{prefix}inputs", path))
-            labels = None
-            if has_link(file[prefix or "/"], "labels"):
-                labels = np.array(mapped(file, f"{prefix}labels", path))
-        if self.dropped:
-            inputs = np.delete(inputs, self.dropped, axis=0)
-            labels = None if labels is None else np.delete(labels, self.dropped)
-        try:
-            return ProbeSet(inputs, labels)
-        except InputError as error:
-            raise DataError(f"{path}: {error}") from error
+            group = file[prefix or "/"]
+            try:
+                probe = read_probe(
+                    lambda name: has_link(group, name),
+                    lambda name: mapped(file, f"{prefix}{name}", path),
+                    self.manifest["probe"],
+                )
+            except InputError as error:
+                raise DataError(f"{path}: {error}") from error
+        return probe.take(self._kept) if self.dropped else probe
 
     @cached_property
     def probe_hash(self) -> str:
@@ -150,6 +150,11 @@ class Run:
                 digest.update(repr((part.dtype.str, part.shape)).encode())
                 digest.update(np.ascontiguousarray(part).data)
         return "sha256:" + digest.hexdigest()
+
+    @property
+    def _kept(self) -> NDArray[np.int64]:
+        """Rows that are not left out."""
+        return np.delete(np.arange(self.n_samples), self.dropped)
 
     @cached_property
     def n_samples(self) -> int:
@@ -330,16 +335,6 @@ class Run:
             digest.update(repr((step, info.layers, info.checksums)).encode())
         digest.update(repr(self.dropped).encode() if self.dropped else b"")
         return "sha256:" + digest.hexdigest()
-
-
-def probe_sha256(probe: ProbeSet) -> str:
-    """Return the SHA-256 of inputs and labels, their dtypes and shapes, in hexadecimal."""
-    digest = hashlib.sha256()
-    for array in (probe.inputs, probe.labels):
-        if array is not None:
-            digest.update(f"{array.dtype}{array.shape}".encode())
-            digest.update(np.ascontiguousarray(array).data if array.size else b"")
-    return digest.hexdigest()
 
 
 def _first_difference(expected: tuple[LayerInfo, ...], found: tuple[LayerInfo, ...]) -> str:

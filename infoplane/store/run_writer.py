@@ -17,7 +17,8 @@ from infoplane.errors import InputError, RunFileError
 from infoplane.records import Array, ProbeSet
 from infoplane.store.hdf5 import specs_of, write_arrays, writing
 from infoplane.store.layout import FORMAT, VERSION, step_name
-from infoplane.store.run import Run, probe_sha256
+from infoplane.store.probe_parts import probe_manifest, probe_parts
+from infoplane.store.run import Run
 from infoplane.store.step_info import StepInfo
 from infoplane.store.step_writer import StepLayout, StepWriter
 
@@ -61,12 +62,7 @@ class RunWriter:
             "format": FORMAT,
             "version": VERSION,
             **manifest,
-            "probe": {
-                "file": "probe.h5",
-                "n_samples": probe.n_samples,
-                "n_classes": None if probe.labels is None else len(np.unique(probe.labels)),
-                "sha256": probe_sha256(probe),
-            },
+            "probe": probe_manifest(probe),
         }
         try:
             self._manifest = (json.dumps(document, indent=1, allow_nan=False) + "\n").encode()
@@ -211,9 +207,7 @@ class RunWriter:
         return self.path / "probe.h5.tmp"
 
     def _write_probe(self, probe: ProbeSet) -> None:
-        arrays = {"inputs": probe.inputs}
-        if probe.labels is not None:
-            arrays["labels"] = probe.labels
+        arrays = probe_parts(probe)
         write_arrays(self._new_probe, specs_of(arrays), arrays.values())
 
 

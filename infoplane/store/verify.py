@@ -7,7 +7,8 @@ from pathlib import Path
 
 from infoplane.errors import DataError, InfoplaneError, RunFileError
 from infoplane.records import LayerInfo
-from infoplane.store.run import Run, probe_sha256
+from infoplane.store.probe_parts import probe_sha256
+from infoplane.store.run import Run
 from infoplane.store.run_writer import RunWriter
 
 

@@ -1,0 +1,222 @@
+"""Read the arrays of a probe set from files: NumPy, HDF5, safetensors, idx, a folder of images.
+
+What a file declares is compared with its size before memory is taken for it.
+"""
+
+from __future__ import annotations
+
+import gzip
+import math
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from infoplane.errors import DataError, InfoplaneError, InputError, RunFileError
+from infoplane.recording.messages import one_line
+from infoplane.recording.probe_sets import as_array
+from infoplane.recording.tensor_files import read_safetensors
+from infoplane.records import Array, IntArray
+from infoplane.store.foreign import arrays_in_hdf5, grows_too_much
+
+_IDX_TYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
+_IMAGES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+
+
+def read_arrays(path: Path) -> dict[str, Array]:
+    """Return the arrays of a file by name; a file of one array has it under the empty name.
+
+    Raises
+    ------
+    RunFileError
+        If the file is missing, no regular file, or damaged.
+    DataError
+        If it holds anything but plain arrays, or declares far more than it holds.
+    """
+    if not path.exists():
+        raise RunFileError(f"{path}: no such file", code="IP303")
+    if not path.is_file():
+        raise RunFileError(f"{path}: expected a regular file", code="IP303")
+    kind, read = _reader(path)
+    try:
+        return read(path)
+    except InfoplaneError:
+        raise
+    except Exception as error:  # damage surfaces in zipfile, zlib, tokenize, ...
+        text = one_line(error, 160) or type(error).__name__
+        raise RunFileError(f"{path}: not a readable {kind} file ({text})") from error
+
+
+def is_array_file(path: Path) -> bool:
+    """Tell by its name whether a file is of one of the kinds that are read."""
+    return path.suffix in (".npz", ".npy", ".h5", ".hdf5", ".safetensors") or _is_idx(path)
+
+
+def _reader(path: Path) -> tuple[str, Callable[[Path], dict[str, Array]]]:
+    if path.suffix in (".h5", ".hdf5"):
+        return "HDF5", arrays_in_hdf5
+    if path.suffix == ".safetensors":
+        return ".safetensors", _tensors
+    if path.suffix == ".npz":
+        return ".npz", _npz
+    if path.suffix == ".npy":
+        return ".npy", lambda path: {"": _npy(path)}
+    if _is_idx(path):
+        return "idx", lambda path: {"": _idx(path)}
+    raise DataError(
+        f"{path}: expected .npz, .npy, .h5, .safetensors or idx, found {path.suffix or 'no suffix'}"
+    )
+
+
+def _is_idx(path: Path) -> bool:
+    name = path.name.removesuffix(".gz")
+    return ("idx" in name and name.endswith("ubyte")) or name.endswith(".idx")
+
+
+def _tensors(path: Path) -> dict[str, Array]:
+    return {name: as_array(tensor) for name, tensor in read_safetensors(path)[0].items()}
+
+
+def _npz(path: Path) -> dict[str, Array]:
+    arrays = {}
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            if not member.filename.endswith(".npy"):
+                raise DataError(f"{path}: expected a .npz file of arrays, found {member.filename}")
+            name = member.filename.removesuffix(".npy")
+            with archive.open(member) as file:
+                shape, order, dtype, start = _header(file, f"{path}: array {name!r}")
+            nbytes = math.prod(shape) * dtype.itemsize
+            if start + nbytes != member.file_size or grows_too_much(nbytes, member.compress_size):
+                raise RunFileError(
+                    f"{path}: array {name!r}: shape {shape} of {dtype} needs {nbytes:,} bytes, the "
+                    f"file holds {member.compress_size:,}"
+                )
+            with archive.open(member) as file:
+                data = file.read()
+            flat = np.frombuffer(data, dtype, offset=start) if nbytes else np.empty(0, dtype)
+            arrays[name] = flat.reshape(shape, order=order)
+    return arrays
+
+
+def _npy(path: Path) -> Array:
+    with path.open("rb") as file:
+        shape, order, dtype, start = _header(file, str(path))
+    size, nbytes = path.stat().st_size, math.prod(shape) * dtype.itemsize
+    if start + nbytes != size:
+        raise RunFileError(
+            f"{path}: shape {shape} of {dtype} needs {start + nbytes:,} bytes, the file has "
+            f"{size:,}"
+        )
+    if not nbytes:
+        return np.empty(shape, dtype)
+    return np.memmap(path, dtype, "r", start, shape, order)
+
+
+def _header(file: IO[bytes], where: str) -> tuple[tuple[int, ...], Any, np.dtype[Any], int]:
+    """Return shape, order, dtype and length of the header of a ``.npy`` file."""
+    version = np.lib.format.read_magic(file)
+    read = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
+    if version not in read:
+        raise DataError(f"{where}: expected plain arrays, found version {version} of the format")
+    shape, fortran, dtype = read[version](file)
+    if dtype.hasobject or dtype.names is not None or dtype.subdtype is not None:
+        raise DataError(f"{where}: expected plain arrays, found dtype {dtype}")
+    return shape, "F" if fortran else "C", dtype, file.tell()
+
+
+def _idx(path: Path) -> Array:
+    """Return the array in an idx file, http://yann.lecun.com/exdb/mnist; also with gzip."""
+    size = path.stat().st_size
+    packed = path.read_bytes()[:2] == b"\x1f\x8b" if size else False
+    with gzip.open(path) if packed else path.open("rb") as file:
+        head = file.read(4)
+        if len(head) < 4 or head[:2] != b"\0\0" or head[2] not in _IDX_TYPES or not head[3]:
+            raise RunFileError(f"{path}: expected an idx file, found other first bytes")
+        shape = tuple(np.frombuffer(file.read(4 * head[3]), ">u4").tolist())
+        dtype = np.dtype(_IDX_TYPES[head[2]])
+        nbytes = math.prod(shape) * dtype.itemsize
+        if len(shape) != head[3] or (
+            grows_too_much(nbytes, size) if packed else nbytes != size - 4 - 4 * head[3]
+        ):
+            raise RunFileError(
+                f"{path}: shape {shape} needs {nbytes:,} bytes, the file has {size:,}"
+            )
+        data = file.read(nbytes + 1)
+    if len(data) != nbytes:
+        raise RunFileError(f"{path}: shape {shape} needs {nbytes:,} bytes, found {len(data):,}")
+    array = np.frombuffer(data, dtype).reshape(shape)
+    if dtype == np.uint8 and array.ndim in (3, 4):
+        array = array[:, None] if array.ndim == 3 else array
+        return array.astype(np.float32) / np.float32(255)
+    return array
+
+
+@dataclass(frozen=True)
+class ImageRows:
+    """The images of a folder, read when they are asked for; labels are its sub-folders."""
+
+    folder: Path
+    files: Sequence[Path]
+    labels: IntArray | None
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, rows: IntArray) -> Array:
+        """Return images (n, channels, height, width) as float32 from 0 to 1."""
+        try:
+            from PIL import Image
+        except ImportError as error:
+            raise InputError(
+                f"{self.folder}: reading images needs the package pillow",
+                hint="python -m pip install 'infoplane[images]'",
+            ) from error
+        images = []
+        for row in rows:
+            try:
+                with Image.open(self.files[row]) as image:
+                    grey = image.mode in ("1", "L", "I;16", "I")
+                    found = np.asarray(image.convert("L" if grey else "RGB"), np.uint8)
+            except Exception as error:  # what decoders raise is of many kinds
+                raise RunFileError(
+                    f"{self.files[row]}: not a readable image ({one_line(error)})"
+                ) from error
+            images.append(found[None] if found.ndim == 2 else found.transpose(2, 0, 1))
+            if images[-1].shape != images[0].shape:
+                raise DataError(
+                    f"{self.files[row]}: expected images of one size, (channels, height, width) "
+                    f"{images[0].shape} as {self.files[rows[0]].name}, found {images[-1].shape}",
+                    hint="resize them, or return the probe set from a function of yours: "
+                    "--data MODULE:CALLABLE",
+                )
+        return np.stack(images).astype(np.float32) / np.float32(255)
+
+
+def images_in(folder: Path) -> ImageRows:
+    """Return the images in a folder, or in its sub-folders, one for each class, by name.
+
+    Raises
+    ------
+    DataError
+        If there are none.
+    """
+    classes = sorted(path for path in folder.iterdir() if path.is_dir())
+    files = [
+        (index if classes else -1, path)
+        for index, inner in enumerate(classes or [folder])
+        for path in sorted(inner.iterdir())
+        if path.suffix.lower() in _IMAGES and path.is_file()
+    ]
+    if not files:
+        raise DataError(
+            f"{folder}: expected images, or a sub-folder of images for each class, found none"
+        )
+    labels = np.array([label for label, _ in files], np.int64) if classes else None
+    return ImageRows(folder, [path for _, path in files], labels)
