@@ -26,7 +26,7 @@ class Batch:
     def __str__(self) -> str:
         if len(self.positional) == 1 and not self.named:
             return f"shape {tuple(self.positional[0].shape)}, {self.positional[0].dtype}"
-        parts = {**dict(enumerate(self.positional)), **self.named}
+        parts = {**{str(i): one for i, one in enumerate(self.positional)}, **self.named}
         return ", ".join(f"{name} {tuple(one.shape)} {one.dtype}" for name, one in parts.items())
 
     def through(self, model: nn.Module) -> Any:

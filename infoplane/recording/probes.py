@@ -155,13 +155,20 @@ def _of_returned(returned: Returned, reference: str) -> Source:
         if isinstance(inputs, tuple):
             inputs = {str(index): value for index, value in enumerate(inputs)}
         arrays = (
-            {str(name): as_array(value) for name, value in inputs.items()}
+            {str(name): _rows(value) for name, value in inputs.items()}
             if isinstance(inputs, Mapping)
-            else as_array(inputs)
+            else _rows(inputs)
         )
         return Source(arrays, None if returned.labels is None else as_array(returned.labels))
     except InputError as error:
         raise DataError(f"{reference}: {error}") from error
+
+
+def _rows(values: Any) -> Array:
+    array = as_array(values)
+    if not array.ndim:
+        raise InputError(f"expected an array of samples, got {array.dtype} without axes")
+    return array
 
 
 def _of_arrays(arrays: dict[str, Array], reference: str) -> Source:
