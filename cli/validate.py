@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,8 +12,8 @@ from infoplane.cli.options import Verbosity, verbosity
 from infoplane.errors import ExitCode, InputError
 
 if TYPE_CHECKING:
-    from infoplane.cli.table import Column
     from infoplane.validation.findings import Finding
+    from infoplane.validation.like import Expectation
 
 
 @click.command()
@@ -23,6 +25,13 @@ if TYPE_CHECKING:
     metavar="NAME[:K=V,...]",
     help="Estimator and its parameters; repeatable. Default: all, plug-ins too.",
 )
+@click.option(
+    "--like",
+    metavar="RUN",
+    help="On layers of the shape and spectrum of those of a recorded run.",
+)
+@click.option("--step", type=int, metavar="STEP", help="Step of RUN. Default: the last one.")
+@click.option("--draws", type=int, default=5, show_default=True, help="Synthetic runs of --like.")
 @click.option("--full", is_flag=True, help="All tasks, 5,000 samples; takes many minutes.")
 @click.option("-n", "--samples", type=int, metavar="N", help="Samples. Default: 1,000.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of all random draws.")
@@ -43,6 +52,9 @@ if TYPE_CHECKING:
 def validate(
     said: Verbosity,
     estimators: tuple[str, ...],
+    like: str | None,
+    step: int | None,
+    draws: int,
     full: bool,
     samples: int | None,
     seed: int,
@@ -56,19 +68,28 @@ def validate(
     SILENT-FAIL, wrong without one; ERROR. Exit code 1 if there is any of the last two. Takes about
     a minute.
 
+    With --like, synthetic layers take the place of those of RUN: as many samples and units, the
+    same class means and spectrum. Bias and spread of each estimator are what to expect of it there.
+
     \b
     infoplane validate
     infoplane validate -e binning:bins=15 -e compressed --format json
+    infoplane validate --like runs/s0
     """
     if seed < 0:
         raise InputError(f"--seed: expected a number of at least 0, got {seed}")
     if jobs < 1:
         raise InputError(f"--jobs: expected a number of at least 1, got {jobs}")
+    if draws < 2:
+        raise InputError(f"--draws: expected a number of at least 2, got {draws}")
+    if like is not None:
+        return _like(said, like, step, estimators, draws, seed, jobs, form, wide)
     if samples is not None and samples < 100:
         raise InputError(f"--samples: expected a number of at least 100, got {samples}")
     from infoplane.cli.executors import Processes
     from infoplane.cli.output import print_json
     from infoplane.cli.progress import Progress
+    from infoplane.cli.validation_text import findings_text
     from infoplane.estimators import estimator_id
     from infoplane.validation.findings import summary
     from infoplane.validation.trials import (
@@ -101,77 +122,64 @@ def validate(
             }
         )
     else:
-        click.echo(_text(findings, totals, wide=wide))
-    bad = any(finding.status in ("SILENT-FAIL", "ERROR") for finding in findings)
+        click.echo(findings_text(findings, totals, wide=wide))
+    return _status(findings)
+
+
+def _like(
+    said: Verbosity,
+    like: str,
+    step: int | None,
+    estimators: tuple[str, ...],
+    draws: int,
+    seed: int,
+    jobs: int,
+    form: str,
+    wide: bool,
+) -> int:
+    from infoplane.cli.executors import Processes
+    from infoplane.cli.output import print_json
+    from infoplane.cli.progress import Progress
+    from infoplane.cli.validation_text import expectations_text
+    from infoplane.estimators import estimator_id, parse_estimator
+    from infoplane.store.run import Run
+    from infoplane.validation.like import all_expectations, layer_models
+    from infoplane.validation.trials import shannon_specs
+
+    run = Run(Path(like))
+    step = run.steps[-1] if step is None and run.steps else step
+    step = run.step_info(0 if step is None else step).step
+    models = layer_models(run, step)
+    chosen = [parse_estimator(spec) for spec in estimators or shannon_specs()]
+    labelled = run.probe.labels is not None
+    by_name: dict[str, list[Expectation]] = {}
+    with (
+        Progress("validate", len(chosen), "estimators", quiet=said.quiet) as progress,
+        Processes(jobs) as workers,
+    ):
+        progress.begin(f"{draws} draws, {jobs} processes")
+        for found in all_expectations(
+            models, chosen, workers.executor, labelled=labelled, draws=draws, seed=seed
+        ):
+            by_name[found[0]] = found[1]
+            progress.advance()
+    rows = [row for estimator in chosen for row in by_name[estimator_id(estimator)]]
+    if form == "json":
+        print_json(
+            {
+                "schema": "infoplane.validation/1",
+                "like": str(run.path),
+                "run": run.name,
+                "step": step,
+                "seed": seed,
+                "expectations": [row.as_row() for row in rows],
+            }
+        )
+    else:
+        click.echo(expectations_text(rows, f"{run.name}, step {step}", wide=wide))
+    return _status(rows)
+
+
+def _status(rows: Sequence[Finding] | Sequence[Expectation]) -> ExitCode:
+    bad = any(row.status in ("SILENT-FAIL", "ERROR") for row in rows)
     return ExitCode.CHECK_FAILED if bad else ExitCode.OK
-
-
-def _text(findings: list[Finding], totals: dict[str, dict[str, Any]], *, wide: bool) -> str:
-    """Return one table per estimator and one of the totals."""
-    from infoplane.cli.output import plain, printable, width
-    from infoplane.cli.table import Column, render
-
-    limit = None if wide else width()
-    lines: list[str] = []
-    for name in totals:
-        group = [finding for finding in findings if finding.estimator == name]
-        lines += [printable(name), *render(_columns(group), limit=limit)]
-        lines += [
-            f"{f.status} {printable(f.case)}: {printable(f.message)}"
-            for f in group
-            if f.message and f.status in ("SILENT-FAIL", "ERROR")
-        ]
-        lines.append("")
-
-    def count(key: str) -> list[str]:
-        return [str(total[key]) for total in totals.values()]
-
-    lines += render(
-        [
-            Column("estimator", [printable(name) for name in totals]),
-            Column("PASS", count("pass"), right=True),
-            Column("KNOWN-LIMIT", count("known_limit"), right=True),
-            Column("SILENT-FAIL", count("silent_fail"), right=True),
-            Column("ERROR", count("error"), right=True),
-            Column(
-                "median error",
-                [_bits(total["median_abs_error"]) for total in totals.values()],
-                right=True,
-                drop=3,
-            ),
-            Column(
-                "covering",
-                [f"{total['covering']}/{total['intervals']}" for total in totals.values()],
-                right=True,
-                drop=2,
-            ),
-            Column("flagged though right", count("flagged_though_right"), right=True, drop=1),
-        ],
-        limit=limit,
-    )
-    lines.append("bits; allowed: 10 % of the truth, at least 0.05, or inside the interval")
-    return plain("\n".join(lines))
-
-
-def _columns(group: list[Finding]) -> list[Column]:
-    from infoplane.cli.output import printable
-    from infoplane.cli.table import Column
-
-    interval = [
-        "" if f.low is None or f.high is None else f"{f.low:.3f} .. {f.high:.3f}" for f in group
-    ]
-    covers = ["" if f.covers is None else "yes" if f.covers else "no" for f in group]
-    return [
-        Column("case", [printable(f.case) for f in group]),
-        Column("quantity", [printable(f.quantity) for f in group]),
-        Column("truth", [_bits(f.truth) for f in group], right=True),
-        Column("estimate", [_bits(f.estimate) for f in group], right=True),
-        Column("interval", interval, right=True, drop=3),
-        Column("covers", covers, drop=2),
-        Column("status", [f.status for f in group]),
-        Column("flags", [printable(", ".join(f.flags)) for f in group], drop=1),
-    ]
-
-
-def _bits(value: float | None) -> str:
-    return "" if value is None else f"{value + 0.0:.3f}"

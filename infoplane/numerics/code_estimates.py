@@ -187,6 +187,9 @@ def noise_estimates(
     spread = interval.standard_error if interval else 0.0
     if bits > ceiling + 3.0 * spread:
         flags.append("out_of_range")
+    if contained and q * math.log2(1 + math.sqrt(code.n_units / n)) > 0.5 * bits:
+        # The largest of many variances of pure noise exceeds its mean by this factor, squared.
+        flags.append("null_dominates")
     if options.cross_check and not contained:
         some = rng.permutation(n)[:_CROSS_CHECK_SAMPLES]
         diagnostics["ksg"] = _or_none(

@@ -5,17 +5,18 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import BrokenExecutor, Executor, as_completed
+from concurrent.futures import Executor
 from dataclasses import replace
 
-from infoplane.errors import EstimationError, InfoplaneError, InputError, WorkerError
-from infoplane.estimators import estimator_id, estimator_names, parse_estimator
+from infoplane.errors import EstimationError, InfoplaneError, InputError
+from infoplane.estimators import estimator_class, estimator_id, estimator_names, parse_estimator
 from infoplane.estimators.base import Estimator
 from infoplane.records import Estimate
 from infoplane.seeding import generator
 from infoplane.validation.answers import ANSWERS
 from infoplane.validation.consistency import RELATIONS, Relation
 from infoplane.validation.findings import Finding, broken, judged, refused
+from infoplane.validation.pool import in_any_order
 from infoplane.validation.problems import Case, Problem, ProblemRun, Resolution
 
 SAMPLES = {"quick": 1000, "full": 5000}
@@ -31,6 +32,11 @@ def chosen_estimators(specs: Sequence[str] = (), *, full: bool = False) -> list[
     """Return the estimators to validate: those given, or all, plug-ins too."""
     every = [*estimator_names(), *FURTHER["full" if full else "quick"]]
     return [parse_estimator(spec) for spec in specs or every]
+
+
+def shannon_specs() -> list[str]:
+    """Return the names of the estimators of Shannon information."""
+    return [name for name in estimator_names() if estimator_class(name).shannon]
 
 
 def names_of_trials(estimator: Estimator, *, full: bool = False) -> list[str]:
@@ -54,17 +60,10 @@ def all_trials(
     WorkerError
         If a worker process died.
     """
-    try:
-        pending = {
-            executor.submit(trial, estimator, name, n, seed): (estimator_id(estimator), name)
-            for estimator, name in work
-        }
-        for future in as_completed(pending):
-            yield pending[future], future.result()
-    except BrokenExecutor as error:
-        raise WorkerError(
-            "a worker process died, perhaps for want of memory", hint="use fewer processes (-j 1)"
-        ) from error
+    yield from in_any_order(
+        executor,
+        {(estimator_id(e), name): (trial, e, name, n, seed) for e, name in work},
+    )
 
 
 def trial(estimator: Estimator, name: str, n: int, seed: int) -> list[Finding]:

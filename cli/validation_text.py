@@ -1,0 +1,112 @@
+"""The tables of ``infoplane validate``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from infoplane.cli.output import plain, printable, width
+from infoplane.cli.table import Column, render
+
+if TYPE_CHECKING:
+    from infoplane.validation.findings import Finding
+    from infoplane.validation.like import Expectation
+
+
+def findings_text(
+    findings: Sequence[Finding], totals: Mapping[str, Mapping[str, Any]], *, wide: bool
+) -> str:
+    """Return one table per estimator and one of the totals."""
+    limit = None if wide else width()
+    lines: list[str] = []
+    for name in totals:
+        group = [finding for finding in findings if finding.estimator == name]
+        lines += [printable(name), *render(_columns(group), limit=limit)]
+        lines += [
+            f"{f.status} {printable(f.case)}: {printable(f.message)}"
+            for f in group
+            if f.message and f.status in ("SILENT-FAIL", "ERROR")
+        ]
+        lines.append("")
+
+    def count(key: str) -> list[str]:
+        return [str(total[key]) for total in totals.values()]
+
+    lines += render(
+        [
+            Column("estimator", [printable(name) for name in totals]),
+            Column("PASS", count("pass"), right=True),
+            Column("KNOWN-LIMIT", count("known_limit"), right=True),
+            Column("SILENT-FAIL", count("silent_fail"), right=True),
+            Column("ERROR", count("error"), right=True),
+            Column(
+                "median error",
+                [_bits(total["median_abs_error"]) for total in totals.values()],
+                right=True,
+                drop=3,
+            ),
+            Column(
+                "covering",
+                [f"{total['covering']}/{total['intervals']}" for total in totals.values()],
+                right=True,
+                drop=2,
+            ),
+            Column("flagged though right", count("flagged_though_right"), right=True, drop=1),
+        ],
+        limit=limit,
+    )
+    lines.append("bits; allowed: 10 % of the truth, at least 0.05, or inside the interval")
+    return plain("\n".join(lines))
+
+
+def _columns(group: Sequence[Finding]) -> list[Column]:
+    interval = [
+        "" if f.low is None or f.high is None else f"{f.low:.3f} .. {f.high:.3f}" for f in group
+    ]
+    covers = ["" if f.covers is None else "yes" if f.covers else "no" for f in group]
+    return [
+        Column("case", [printable(f.case) for f in group]),
+        Column("quantity", [printable(f.quantity) for f in group]),
+        Column("truth", [_bits(f.truth) for f in group], right=True),
+        Column("estimate", [_bits(f.estimate) for f in group], right=True),
+        Column("interval", interval, right=True, drop=3),
+        Column("covers", covers, drop=2),
+        Column("status", [f.status for f in group]),
+        Column("flags", [printable(", ".join(f.flags)) for f in group], drop=1),
+    ]
+
+
+def expectations_text(rows: Sequence[Expectation], title: str, *, wide: bool) -> str:
+    """Return one table per estimator: what to expect of it at every layer."""
+    limit = None if wide else width()
+    lines = [f"synthetic layers like those of {printable(title)}"]
+    for name in dict.fromkeys(row.estimator for row in rows):
+        group = [row for row in rows if row.estimator == name]
+        columns = [
+            Column("layer", [printable(row.layer) for row in group]),
+            Column("units", [str(row.units) for row in group], right=True, drop=2),
+            Column("quantity", [printable(row.quantity) for row in group]),
+            Column("truth", [_bits(row.truth) for row in group], right=True),
+            Column("mean", [_bits(row.mean) for row in group], right=True, drop=1),
+            Column("bias", [_bits(row.bias, sign=True) for row in group], right=True),
+            Column("spread", [_bits(row.spread) for row in group], right=True),
+            Column("covering", [f"{r.covering}/{r.intervals}" for r in group], right=True, drop=3),
+            Column("flagged", [f"{r.flagged}/{r.draws}" for r in group], right=True, drop=4),
+            Column("status", [row.status for row in group]),
+            Column("flags", [printable(", ".join(row.flags)) for row in group], drop=5),
+        ]
+        lines += ["", printable(name), *render(columns, limit=limit)]
+    if rows:
+        lines += [
+            "",
+            f"bits, {rows[0].n:,} samples, mean of {rows[0].draws} draws; no row: no truth",
+        ]
+    else:
+        lines += ["no estimator measures a Shannon information of these layers"]
+    return plain("\n".join(lines))
+
+
+def _bits(value: float | None, *, sign: bool = False) -> str:
+    if value is None:
+        return ""
+    return f"{value + 0.0:+.3f}" if sign else f"{value + 0.0:.3f}"
