@@ -19,7 +19,6 @@ from infoplane.errors import (
     ExitCode,
     InfoplaneError,
     InputError,
-    RunFileError,
     TerminatedError,
 )
 
@@ -245,19 +244,11 @@ def analyze(
 
 def _target(output: str, overwrite: bool) -> Path | None:
     """Return where the document goes, None for stdout; it can be written there."""
-    from infoplane.store.results import check_writable
+    from infoplane.cli.output import new_file
 
     if output == "-":
         return None
-    target = Path(output)
-    if target.is_file() and not overwrite and not _is_interrupted(target):
-        raise RunFileError(
-            f"{output}: the file exists",
-            hint="choose another name with -o, or replace it with --overwrite",
-            code="IP302",
-        )
-    check_writable(target)
-    return target
+    return new_file(output, overwrite=overwrite or _is_interrupted(Path(output)))
 
 
 def _is_interrupted(path: Path) -> bool:

@@ -33,6 +33,7 @@ _COMMANDS = {
         "analyze": "Estimate information for every run, step and layer.",
         "plot": "Draw the figures and the HTML report.",
         "pack": "Make one file of a run.",
+        "merge": "Make one results document of several.",
     },
     "Gate": {
         "check": "Test results against rules; the gate of a CI.",

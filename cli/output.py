@@ -14,7 +14,7 @@ import click
 from infoplane.errors import RunFileError
 from infoplane.text import printable
 
-__all__ = ["bars", "painted", "plain", "print_json", "printable", "width", "write_text"]
+__all__ = ["bars", "new_file", "painted", "plain", "print_json", "printable", "width", "write_text"]
 
 _ASCII = {
     "─": "-",
@@ -31,6 +31,27 @@ _ASCII_BARS = "_.-:=+*#"
 def print_json(document: Any) -> None:
     """Write one JSON document to stdout."""
     click.echo(json.dumps(document, allow_nan=False, indent=1))
+
+
+def new_file(path: str, *, overwrite: bool) -> Path:
+    """Return where a results document goes, once it is sure that it can be written there.
+
+    Raises
+    ------
+    RunFileError
+        If the file exists and may not be overwritten, or cannot be written.
+    """
+    from infoplane.store.results import check_writable
+
+    target = Path(path)
+    if target.is_file() and not overwrite:
+        raise RunFileError(
+            f"{path}: the file exists",
+            hint="choose another name with -o, or replace it with --overwrite",
+            code="IP302",
+        )
+    check_writable(target)
+    return target
 
 
 def write_text(path: str, text: str, *, append: bool = False) -> None:

@@ -26,6 +26,7 @@ from infoplane.cells import Measurement
 from infoplane.errors import InputError
 from infoplane.estimators import estimator_id, variant_id
 from infoplane.estimators.base import Estimator
+from infoplane.merging import separate_unlike
 from infoplane.numerics.bottleneck import information_bottleneck_curve, recorded_distribution
 from infoplane.numerics.gradients import gradient_transition
 from infoplane.phases import find_phases
@@ -179,18 +180,7 @@ def describe_recordings(
         if key[0] is None or key not in bounds:
             bounds[key] = _bottleneck(run.probe)
         recording["bottleneck"] = bounds[key]
-    shapes: dict[str, set[tuple[Any, ...]]] = {}
-    for recording in recordings:
-        layers = tuple((layer["name"], layer["units"]) for layer in recording["layers"])
-        shapes.setdefault(str(recording["group"]), set()).add((recording["n"], layers))
-    for recording in recordings:
-        if len(shapes[str(recording["group"])]) > 1:
-            log.warning(
-                "%s: not averaged with the other runs of group %s: their layers or samples differ",
-                recording["run"],
-                recording["group"],
-            )
-            recording["group"] = recording["run"]
+    separate_unlike(recordings)
     return recordings
 
 

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from infoplane.errors import InputError
-from infoplane.gate.sources import read_together
-from infoplane.phases import find_phases
+from infoplane.merging import merged
 from infoplane.records import QUANTITIES
 from infoplane.store.results import read_results
 
@@ -145,15 +144,14 @@ def load(path: str | Path, *more: str | Path) -> Results:
     RunFileError
         If a file cannot be read, is not complete JSON, or is of another format version.
     DataError
-        If a part that every document has is missing or of the wrong kind, if two files hold one
-        run, or settings of one estimator differ.
-    NotFoundError
-        If none of several files holds a row.
+        If a part that every document has is missing or of the wrong kind, or the files contradict
+        one another, see `infoplane.merging.merged`.
     """
-    if not more:
-        return Results(read_results(Path(path)))
-    whole = read_together([Path(path), *map(Path, more)])
-    return Results({**whole, "phases": find_phases(whole)})
+    paths = [Path(path), *map(Path, more)]
+    documents = [read_results(one) for one in paths]
+    if len(documents) == 1:
+        return Results(documents[0])
+    return Results(merged(documents, names=[str(one) for one in paths]))
 
 
 def _bits(value: float | None) -> str:

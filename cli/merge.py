@@ -1,0 +1,37 @@
+"""``infoplane merge``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from infoplane.cli.options import Verbosity, verbosity
+
+
+@click.command()
+@click.argument("results", nargs=-1, required=True, metavar="RESULTS...")
+@click.option("-o", "--output", required=True, metavar="FILE", help="The document of all.")
+@click.option("--overwrite", is_flag=True, help="Replace FILE if it exists.")
+@verbosity
+@click.pass_obj
+def merge(said: Verbosity, results: tuple[str, ...], output: str, overwrite: bool) -> None:
+    """Make one results document of several, of different runs or estimators.
+
+    Parts of a lab's work, analyzed on different machines, become one document: seeds of one network
+    are averaged, and verdicts are found anew. Documents that contradict one another are refused.
+
+    \b
+    infoplane merge s0.json s1.json -o all.json
+    """
+    from infoplane.cli.output import new_file
+    from infoplane.merging import merged
+    from infoplane.store.results import read_results, write_results
+
+    target = new_file(output, overwrite=overwrite)
+    documents = [read_results(Path(path)) for path in results]
+    whole = merged(documents, names=list(results))
+    write_results(target, whole)
+    if not said.quiet:
+        runs, rows = len(whole["recordings"]), len(whole["rows"])
+        click.echo(f"wrote {output} ({runs:,} runs, {rows:,} rows)", err=True)
