@@ -283,7 +283,7 @@ def _recording(run: Run, layers: Sequence[LayerInfo], steps: Sequence[int]) -> d
                 "index": layer.index,
                 "type": layer.type,
                 "units": layer.n_units,
-                "dtype": layer.dtype,
+                "dtype": layer.encoding or layer.dtype,
                 "reduction": layer.reduction,
                 "noise": layer.noise,
             }

@@ -163,6 +163,7 @@ class LayerInfo:
     dtype: str  # as stored
     reduction: str = "none"  # how a large output was reduced when it was recorded
     noise: float | None = None  # standard deviation of declared additive Gaussian noise
+    encoding: str | None = None  # what stored integers stand for, e.g. the bits of "bfloat16"
 
     @property
     def n_units(self) -> int:

@@ -14,6 +14,7 @@ from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 from infoplane.errors import DataError
 from infoplane.patterns import written
 from infoplane.records import Array
+from infoplane.store.bfloat16 import BFLOAT16
 
 Address: TypeAlias = tuple[int | str, ...]
 """Where a tensor stands in nested mappings, sequences and dataclasses; () is the value itself."""
@@ -67,9 +68,9 @@ def tensors_in(value: Any, address: Address = ()) -> Iterator[tuple[Address, tor
 def to_array(tensor: torch.Tensor, name: str) -> Array:
     """Return the values of a tensor as an array (n_samples, ...) in its dtype; may share memory.
 
-    What NumPy lacks is turned into what holds the same values: bfloat16 and 8-bit floats into
-    float32, complex numbers into pairs of reals on a last axis, sparse tensors into dense ones,
-    quantised ones into the floats that they stand for.
+    What NumPy lacks is turned into what holds the same values: bfloat16 into float32, 8-bit floats
+    into float16 (bare exponents into float32), complex numbers into pairs of reals on a last axis,
+    sparse tensors into dense ones, quantised ones into the floats that they stand for.
 
     Raises
     ------
@@ -85,14 +86,29 @@ def to_array(tensor: torch.Tensor, name: str) -> Array:
         if tensor.is_complex():
             tensor = torch.view_as_real(tensor.resolve_conj())
         tensor = tensor.resolve_neg().cpu()
-        if tensor.is_floating_point() and (
-            tensor.dtype is torch.bfloat16 or tensor.dtype.itemsize == 1
-        ):
+        if tensor.dtype in (torch.bfloat16, torch.float8_e8m0fnu):
             tensor = tensor.float()
+        elif tensor.is_floating_point() and tensor.dtype.itemsize == 1:
+            tensor = tensor.half()
         array: Array = tensor.numpy()
     except (RuntimeError, TypeError, NotImplementedError) as error:
         raise not_storable(tensor, name) from error
     return array
+
+
+def to_stored(tensor: torch.Tensor, name: str) -> tuple[Array, str | None]:
+    """Return a tensor as it is stored: bfloat16 as its bits (uint16), with the word that says so.
+
+    Raises
+    ------
+    DataError
+        As ``to_array``.
+    """
+    plain = tensor.layout is torch.strided and tensor.device.type != "meta"
+    if tensor.dtype is torch.bfloat16 and plain:
+        bits: Array = tensor.detach().resolve_neg().cpu().view(torch.uint16).numpy()
+        return bits, BFLOAT16
+    return to_array(tensor, name), None
 
 
 def not_storable(tensor: torch.Tensor, name: str) -> DataError:

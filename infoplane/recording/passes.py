@@ -15,7 +15,7 @@ from infoplane.recording.batches import Batch, batch_of
 from infoplane.recording.hooks import At, captured, direct_calls
 from infoplane.recording.layers import Layer, why_silent
 from infoplane.recording.messages import one_line
-from infoplane.recording.outputs import Address, not_storable, to_array
+from infoplane.recording.outputs import Address, not_storable, to_stored
 from infoplane.records import ProbeSet
 from infoplane.store.step_writer import StepWriter
 
@@ -70,7 +70,8 @@ class ProbePasses:
                 )
             kind = type(self.layers[name].module).__name__
             dtype = str(tensor.dtype).removeprefix("torch.")
-            writer.write(key, name, kind, row, to_array(tensor, name), dtype)
+            array, encoding = to_stored(tensor, name)
+            writer.write(key, name, kind, row, array, dtype, encoding)
             if row == 0:
                 writer.layers[key].details = {"at": self.at, "address": written(address)}
 

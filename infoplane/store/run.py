@@ -33,6 +33,7 @@ from numpy.typing import NDArray
 
 from infoplane.errors import DataError, InputError, NotFoundError, RunFileError
 from infoplane.records import Array, LayerInfo, ProbeSet
+from infoplane.store.bfloat16 import BFLOAT16, bfloat16_values
 from infoplane.store.hdf5 import check_regular, has_link, json_object, mapped, opened, reading
 from infoplane.store.layout import MOST_TEXT, activations_name, check_format, step_name, step_of
 from infoplane.store.probe_parts import read_probe
@@ -235,13 +236,23 @@ class Run:
         raise NotFoundError(f"{self.path}: no layer {name!r}; it has {names}")
 
     def activations(self, step: int, layer: str, *, verify: bool = False) -> Array:
-        """Return the activations (n_samples, n_units) in the stored dtype.
+        """Return the activations (n_samples, n_units) in the stored dtype; bfloat16 as float32.
 
-        The array is a read-only memory map of the file. With ``verify`` its bytes are compared with
-        the checksum that was recorded.
+        The array is a read-only memory map of the file, except for bfloat16. With ``verify`` its
+        bytes are compared with the checksum that was recorded.
         """
-        found = self.stored(step, self.layer(layer), verify=verify)
+        info = self.layer(layer)
+        found = self.stored(step, info, verify=verify)
         found = found.reshape(len(found), -1)
+        if info.encoding == BFLOAT16:
+            found = bfloat16_values(found)
+            found.flags.writeable = False
+        elif info.encoding is not None:
+            raise RunFileError(
+                f"{self.path}: layer {layer!r}: unknown encoding {info.encoding!r}",
+                hint="it was written by another release of infoplane: record again, or use that",
+                code="IP304",
+            )
         return np.delete(found, self.dropped, axis=0) if self.dropped else found
 
     def stored(self, step: int, layer: LayerInfo, *, verify: bool = False) -> Array:

@@ -79,4 +79,5 @@ def _layer(index: int, layer: Mapping[str, Any]) -> LayerInfo:
         dtype=str(layer["dtype"]),
         reduction=str(layer["reduction"]),
         noise=None if layer["noise"] is None else float(layer["noise"]),
+        encoding=None if layer.get("encoding") is None else str(layer["encoding"]),
     )

@@ -20,6 +20,7 @@ import numpy as np
 
 from infoplane.errors import RunFileError
 from infoplane.records import Array
+from infoplane.store.bfloat16 import BFLOAT16, bfloat16_values
 from infoplane.store.hdf5 import Outline, Spec, lay_out, n_bytes, reserve, write_at, writing
 from infoplane.store.layout import FORMAT, VERSION, activations_name
 
@@ -91,6 +92,7 @@ class _Layer:
     shape: tuple[int, ...]  # (n_samples, ...)
     dtype: np.dtype[Any]
     source_dtype: str
+    encoding: str | None = None
     rows: int = 0
     crc32: int = 0
     n_nonfinite: int = 0
@@ -109,6 +111,8 @@ class _Layer:
     def count(self, values: Array) -> None:
         """Keep checksum, range, zeros and non-finite values up to date with these (n,) values."""
         self.crc32 = zlib.crc32(values.data, self.crc32)
+        if self.encoding == BFLOAT16:
+            values = bfloat16_values(values)
         self.n_zero += int(np.count_nonzero(values == 0))
         low, high = values.min(), values.max()
         if not (np.isfinite(low) and np.isfinite(high)):
@@ -128,6 +132,7 @@ class _Layer:
             "shape": list(self.shape[1:]),
             "dtype": str(self.dtype),
             "source_dtype": self.source_dtype,
+            **({"encoding": self.encoding} if self.encoding else {}),
             "reduction": self.reduction,
             "noise": self.noise,
             "crc32": self.crc32,
@@ -178,7 +183,14 @@ class StepWriter:
         return self
 
     def write(
-        self, key: object, name: str, module_type: str, row: int, batch: Array, source_dtype: str
+        self,
+        key: object,
+        name: str,
+        module_type: str,
+        row: int,
+        batch: Array,
+        source_dtype: str,
+        encoding: str | None = None,
     ) -> None:
         """Append a batch (n, ...) of the layer ``key``, whose rows start at ``row``.
 
@@ -187,7 +199,8 @@ class StepWriter:
         layer = self.layers.get(key)
         if layer is None:
             shape = (self.layout.n_samples, *batch.shape[1:])
-            layer = _Layer(name, module_type, len(self.layers), shape, batch.dtype, source_dtype)
+            index = len(self.layers)
+            layer = _Layer(name, module_type, index, shape, batch.dtype, source_dtype, encoding)
             self.layers[key] = layer
             self._place(layer)
         if row != layer.rows or batch.shape[1:] != layer.shape[1:]:

@@ -1,5 +1,6 @@
 import copy
 import errno
+import json
 import random
 
 import numpy as np
@@ -75,6 +76,11 @@ def test_bfloat16_is_kept_exactly(tmp_path, probe):
     with torch.no_grad():
         expected = model.fc1(torch.from_numpy(probe.inputs).to(torch.bfloat16)).float().numpy()
     np.testing.assert_array_equal(run.activations(0, "fc1"), expected)
+    assert run.activations(0, "fc1").dtype == np.float32
+    info = run.layer("fc1")
+    assert (info.dtype, info.encoding) == ("uint16", "bfloat16")  # two bytes a value
+    stored = json.loads(bytes(run.datasets(0)["meta"]))["layers"][0]
+    assert (stored["min"], stored["max"]) == (expected.min(), expected.max())
 
 
 def test_module_called_twice_is_recorded_twice(tmp_path, probe):
