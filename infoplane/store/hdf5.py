@@ -220,10 +220,14 @@ def specs_of(arrays: Mapping[str, Array]) -> dict[str, Spec]:
 
 
 def reserve(descriptor: int, size: int) -> None:
-    """Give a file its size on the disk; a full disk shows here, and not half-way."""
+    """Give a file at least this size on the disk; a full disk shows here, and not half-way.
+
+    It never shrinks: HDF5 may put a later dataset in a gap before an earlier one.
+    """
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(descriptor, 0, size)
-    os.ftruncate(descriptor, size)
+    elif os.fstat(descriptor).st_size < size:
+        os.ftruncate(descriptor, size)
 
 
 def write_at(descriptor: int, data: bytes | memoryview, offset: int) -> None:

@@ -266,3 +266,24 @@ def test_run_without_labels(tmp_path, probe):
     bare = ProbeSet(probe.inputs)
     write_run(tmp_path / "s0", bare)
     assert Run(tmp_path / "s0").probe.labels is None
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_every_layer_keeps_its_values_whatever_the_sizes(tmp_path, seed):
+    """HDF5 fills gaps, so a layer may stand before one that was written earlier."""
+    rng = np.random.default_rng(seed)
+    probe = ProbeSet(rng.normal(size=(120, 2)))
+    kinds = [np.float32, np.float64, np.int64, np.uint8]
+    layers = [
+        rng.normal(0, 50, (120, rng.integers(1, 30))).astype(kinds[rng.integers(4)])
+        for _ in range(rng.integers(2, 12))
+    ]
+    with closing(RunWriter(tmp_path / "r", probe, {})) as writer:
+        for step in (0, 1):
+            with writer.step(step) as file:
+                for index, values in enumerate(layers):
+                    file.write(index, f"l{index}", "T", 0, values, str(values.dtype))
+    run = Run(tmp_path / "r")
+    for step in (0, 1):
+        for index, values in enumerate(layers):
+            np.testing.assert_array_equal(run.activations(step, f"l{index}", verify=True), values)
