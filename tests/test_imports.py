@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "tasks": {"records", "errors"},
     "numerics": _NUMERIC,
     "estimators": {"estimators", *_NUMERIC},
-    "store": {"store", "records", "errors"},
+    "store": {"schemas", "store", "records", "errors"},
     "recording": {"patterns", "recording", "store", "numerics", "records", "seeding", "errors"},
     "validation": {"validation", "estimators", *_NUMERIC},
     "selection": {"store", "patterns", "records", "errors"},
@@ -45,6 +45,7 @@ MAY_IMPORT = {
     "results": {"merging", "plots", "store", "records", "errors"},
     "plots": {"plots", "gate", "phases", "curves", "records", "errors", "schemas"},
     "text": set(),
+    "catalogue": set(),
     "configuration": {"text", "errors"},
     "gate": {
         "gate",

@@ -9,19 +9,15 @@ import tempfile
 import zlib
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import cache
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from infoplane.errors import DataError, RunFileError
+from infoplane.store.shape import Check, compile_schema
 
 SCHEMA = "infoplane.results/1"
-
-_PARTS = {
-    "recordings": {"run", "n", "h_y", "log2_n", "steps", "layers"},
-    "estimators": {"id", "name", "params", "quantities"},
-    "phases": {"group", "layer", "estimator", "quantity", "verdict", "change"},
-}
-"""What the parts of a document must hold to be drawn."""
 
 
 def write_results(path: Path, results: Mapping[str, Any]) -> None:
@@ -83,7 +79,9 @@ def read_results(path: Path) -> dict[str, Any]:
         data = path.read_bytes()
         if data[:2] == b"\x1f\x8b":
             data = gzip.decompress(data)
-        document = json.loads(data)
+        document = json.loads(data, parse_constant=_refuse)
+        if b"\\ud" in data.lower():
+            json.dumps(document, ensure_ascii=False).encode()  # half a pair is no character
     except FileNotFoundError as error:
         raise RunFileError(
             f"{path}: no such file",
@@ -104,36 +102,51 @@ def read_results(path: Path) -> dict[str, Any]:
             hint="expected the file that 'infoplane analyze -o' wrote, by this release or earlier",
             code="IP304",
         )
-    for key in ("recordings", "estimators", "rows", "phases", "checks", "warnings"):
-        items = document.get(key)
-        if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-            raise DataError(f"{path}: expected a list of objects under {key!r}", code="IP315")
-    needed = {"run", "step", "layer", "layer_index", "estimator", "quantity", "value", "flags"}
-    for index, row in enumerate(document["rows"]):
-        if missing := needed - row.keys():
-            raise DataError(
-                f"{path}: rows[{index}]: expected {sorted(missing)[0]!r}, found none", code="IP315"
-            )
-        for key in ("value", "ci_low", "ci_high", "bound_low", "bound_high", "step", "n"):
-            if not isinstance(row.get(key), (int, float, type(None))):
-                raise DataError(
-                    f"{path}: rows[{index}].{key}: expected a number, found {row[key]!r}",
-                    code="IP315",
-                )
-        if not isinstance(row["flags"], list):
-            raise DataError(f"{path}: rows[{index}].flags: expected a list", code="IP315")
-    for kind, wanted in _PARTS.items():
-        for index, item in enumerate(document[kind]):
-            if lacking := wanted - item.keys():
-                raise DataError(
-                    f"{path}: {kind}[{index}]: expected {sorted(lacking)[0]!r}, found none",
-                    code="IP315",
-                )
-    known = {recording["run"] for recording in document["recordings"]}
-    if unknown := {row["run"] for row in document["rows"]} - known:
+    if mistake := _shape()(document):
+        place, expected = mistake
         raise DataError(
-            f"{path}: rows of a run that is not under 'recordings': {sorted(map(str, unknown))[0]}",
+            f"{path}: {place.lstrip('.')}: {expected}" if place else f"{path}: {expected}",
+            hint="analyze the runs again, or restore the file",
             code="IP315",
         )
+    if mistake := _contradiction(document):
+        raise DataError(f"{path}: {mistake[0]}: {mistake[1]}", code="IP315")
     results: dict[str, Any] = document
     return results
+
+
+@cache
+def _shape() -> Check:
+    text = resources.files("infoplane.schemas").joinpath("results.schema.json").read_text()
+    return compile_schema(json.loads(text), open_enums=("flags",))
+
+
+def _contradiction(document: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Return where the parts of a document contradict one another, and how."""
+    steps: dict[str, set[int]] = {}
+    for index, recording in enumerate(document["recordings"]):
+        if recording["run"] in steps:
+            return f"recordings[{index}].run", f"{recording['run']!r} stands there twice"
+        if not recording["steps"]:
+            return f"recordings[{index}].steps", "expected at least one step"
+        steps[recording["run"]] = set(recording["steps"])
+    ids = {entry["id"] for entry in document["estimators"]}
+    seen: set[tuple[Any, ...]] = set()
+    for index, row in enumerate(document["rows"]):
+        if row["run"] not in steps:
+            return f"rows[{index}].run", f"{row['run']!r} is not among the recordings"
+        if row["step"] not in steps[row["run"]]:
+            return f"rows[{index}].step", f"{row['step']} is not a step of {row['run']!r}"
+        if row["estimator"] not in ids:
+            return f"rows[{index}].estimator", f"{row['estimator']!r} is not described"
+        cell = row["run"], row["step"], row["layer"], row["estimator"], row["quantity"]
+        if cell in seen:
+            return f"rows[{index}]", "a second row of the same run, step, layer and estimator"
+        seen.add(cell)
+        if row["step"] < 0:
+            return f"rows[{index}].step", "expected a step of at least 0"
+    return None
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
