@@ -199,7 +199,9 @@ def analyze(
             CellCache(folder) if keeps else nullcontext() as cache,
             workers(executor, jobs) as pool,
         ):
-            with Progress("analyze", total, "cells", quiet=said.quiet) as progress:
+            with Progress(
+                "analyze", total, "cells", quiet=said.quiet, style=said.progress
+            ) as progress:
                 progress.begin(f"{len(cells)} runs, {jobs} processes")
                 for measured in estimate_cells(
                     cells,
@@ -217,7 +219,9 @@ def analyze(
             if cache is not None:
                 cache.put(machine, document.costs)
             if parts is not None:
-                with Progress("sampling", parts.n_cells, "cells", quiet=said.quiet) as on_parts:
+                with Progress(
+                    "sampling", parts.n_cells, "cells", quiet=said.quiet, style=said.progress
+                ) as on_parts:
                     for _ in parts.measure(pool, cache):
                         on_parts.advance()
                 document.sampling = parts.entries()

@@ -26,6 +26,7 @@ from infoplane.errors import (
     TerminatedError,
     WorkerError,
 )
+from infoplane.text import printable
 
 _COMMANDS = {
     "Pipeline": {
@@ -141,17 +142,15 @@ def run(arguments: list[str]) -> int:
     except BrokenPipeError:
         return ExitCode.OK
     except InfoplaneError as error:
-        from infoplane.cli.output import printable
-
-        _tell(f"error[{error.code}]: {printable(str(error))}")
+        _tell(_red(f"error[{error.code}]") + f": {printable(str(error))}", said)
         if error.hint:
             _tell(f"  hint: {printable(error.hint)}")
         if said.verbose > 1:
             traceback.print_exc()
         return _exit_code(error)
     except Exception as error:  # noqa: BLE001  - the last resort: say it in one line
-        text = " ".join(str(error).split())
-        _tell(f"error[IP900]: a bug in infoplane: {type(error).__name__}: {text}")
+        text = printable(" ".join(str(error).split()))
+        _tell(_red("error[IP900]") + f": a bug in infoplane: {type(error).__name__}: {text}", said)
         _tell("  hint: run again with -vv for the traceback, and report it")
         if said.verbose > 1:
             traceback.print_exc()
@@ -169,6 +168,10 @@ def _exit_code(error: InfoplaneError) -> ExitCode:
     return ExitCode.USAGE
 
 
-def _tell(text: str) -> None:
+def _red(text: str) -> str:
+    return click.style(text, fg="red", bold=True)
+
+
+def _tell(text: str, said: Verbosity | None = None) -> None:
     with contextlib.suppress(BrokenPipeError):
-        click.echo(text, err=True)
+        click.echo(text, err=True, color=said.colors if said else None)

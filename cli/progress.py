@@ -15,20 +15,26 @@ from infoplane.cli import signals
 class Progress:
     """Counts pieces of work and says so.
 
-    On a terminal a bar of rich; in a pipe a line per 10 % or 30 s. ``quiet`` says nothing.
+    On a terminal a bar of rich; in a pipe a line per 10 % or 30 s. ``style`` chooses: ``bar`` or
+    ``plain`` wherever it is, ``none`` or ``quiet`` for silence. Colours are no matter here: a bar
+    is drawn by the stream being a terminal, not by FORCE_COLOR.
     """
 
-    def __init__(self, title: str, total: int, unit: str, *, quiet: int = 0) -> None:
+    def __init__(
+        self, title: str, total: int, unit: str, *, quiet: int = 0, style: str = "auto"
+    ) -> None:
         self.title, self.total, self.unit = title, total, unit
         self.done = 0
         self.failed = 0
-        self._quiet = bool(quiet)
+        self._quiet = bool(quiet) or style == "none"
+        self._style = style
         self._bar: Any = None
 
     def __enter__(self) -> Progress:
         self._start = self._last_line = time.monotonic()
         self._said = 0
-        if not self._quiet and sys.stderr.isatty():
+        terminal = sys.stderr.isatty() and self._style != "plain"
+        if not self._quiet and (terminal or self._style == "bar"):
             from rich.console import Console
             from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
             from rich.progress import Progress as Bar
@@ -39,7 +45,7 @@ class Progress:
                 MofNCompleteColumn(),
                 TextColumn(self.unit, markup=False),
                 TimeRemainingColumn(),
-                console=Console(stderr=True),
+                console=Console(stderr=True, force_terminal=True),
                 transient=True,
             )
             self._bar.start()

@@ -234,7 +234,7 @@ def record(
     model = load_model(model_reference, found[0].path, trust_model=trust_model)
     probe = load_probe(data_reference, **choice)
     provenance = {"model": model_reference, "data": data_reference}
-    progress = Progress("record", len(found), "checkpoints", quiet=said.quiet)
+    progress = Progress("record", len(found), "checkpoints", quiet=said.quiet, style=said.progress)
     try:
         with (
             Recorder(

@@ -103,7 +103,9 @@ def validate(
     chosen = chosen_estimators(estimators, full=full)
     work = [(e, name) for e in chosen for name in names_of_trials(e, full=full)]
     found: dict[tuple[str, str], list[Finding]] = {}
-    with Progress("validate", len(work), "trials", quiet=said.quiet) as progress:
+    with Progress(
+        "validate", len(work), "trials", quiet=said.quiet, style=said.progress
+    ) as progress:
         progress.begin(f"{n:,} samples, {jobs} processes")
         with Processes(jobs) as workers:
             for key, new in all_trials(work, workers.executor, n, seed):
