@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -96,6 +97,19 @@ if TYPE_CHECKING:
     help="Axis of the samples in these layers, where it is not the first; repeatable.",
 )
 @click.option(
+    "--reduce",
+    "reductions",
+    multiple=True,
+    metavar="GLOB=KIND",
+    help="Make large layers small: flatten (all units), gap, grid:K, last, mean, tokens:K, "
+    "sketch:K; repeatable, the last that matches holds. Needed above 16,384 units.",
+)
+@click.option(
+    "--max-size",
+    metavar="SIZE",
+    help="Refuse to record more, e.g. 500M or 20G, before the first step.",
+)
+@click.option(
     "--step-pattern",
     metavar="REGEX",
     help="Finds the step in a checkpoint's path; its first group. "
@@ -160,6 +174,8 @@ def record(
     layers: tuple[str, ...],
     at: Literal["output", "input"],
     batch_dims: tuple[str, ...],
+    reductions: tuple[str, ...],
+    max_size: str | None,
     step_pattern: str | None,
     samples: int | None,
     batch_size: int,
@@ -194,6 +210,7 @@ def record(
         "layers": layers,
         "at": at,
         "batch_dims": dict(map(_axis, batch_dims)),
+        "reduce": dict(map(_reduction, reductions)),
         "batch_size": batch_size,
         "name": name,
         "group": group,
@@ -210,6 +227,8 @@ def record(
     if script:
         if model_reference or checkpoints:
             raise click.UsageError("expected --model and --checkpoints, or -- python SCRIPT")
+        if max_size:
+            raise click.UsageError("--max-size is for --checkpoints, whose number is known")
         options["schedule"] = schedule or "log:10"
         _record_script(script, data_reference, choice, output, options)
         return
@@ -220,6 +239,7 @@ def record(
     ):
         if not given:
             raise click.UsageError(f"Missing option '{option}'.")
+    most = None if max_size is None else _bytes(max_size)
     if schedule:
         raise click.UsageError("--schedule is for a script: ... -- python SCRIPT")
     assert model_reference is not None
@@ -254,6 +274,7 @@ def record(
                 key=weights,
                 strict=strict,
                 trust_model=trust_model,
+                max_size=most,
             ):
                 progress.advance()
     except KeyboardInterrupt as stop:
@@ -314,6 +335,23 @@ def _axis(text: str) -> tuple[str, int]:
     if not glob or not axis.isdecimal():
         raise click.BadParameter(f"expected GLOB=AXIS such as 'rnn=1', got {text!r}")
     return glob, int(axis)
+
+
+def _reduction(text: str) -> tuple[str, str]:
+    """Return the glob and the kind of ``GLOB=KIND``."""
+    glob, _, kind = text.rpartition("=")
+    if not glob or not kind:
+        raise click.BadParameter(f"expected GLOB=KIND such as 'conv*=sketch:1024', got {text!r}")
+    return glob, kind
+
+
+def _bytes(text: str) -> int:
+    """Return the bytes of a size such as ``20G``, in powers of 1000."""
+    units = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+    found = re.fullmatch(r"([0-9]+(?:[.][0-9]+)?)\s*([KMGT]?)B?", text.strip().upper())
+    if found is None:
+        raise click.BadParameter(f"--max-size: expected a size such as 500M or 20G, got {text!r}")
+    return int(float(found[1]) * units[found[2]])
 
 
 def _kept(progress: Progress, output: str) -> str:

@@ -146,7 +146,7 @@ def _group_table(
         if (phase["group"], phase["estimator"], phase["quantity"]) == (group, estimator, quantity)
     }
     units = {
-        layer["name"]: layer["units"]
+        layer["name"]: _units(layer)
         for recording in results["recordings"]
         if _group(recording) == group
         for layer in recording["layers"]
@@ -160,7 +160,7 @@ def _group_table(
     name = QUANTITIES[quantity]
     columns = [
         Column("layer", [printable(layer) for layer in layers]),
-        Column("units", [str(units[layer]) for layer in layers], right=True, drop=3),
+        Column("units", [units[layer] for layer in layers], right=True, drop=3),
         Column(
             f"{name}, 0 to {top:.3g} bits", [_spark(means[layer], top) for layer in layers], drop=4
         ),
@@ -183,6 +183,12 @@ def _group_table(
         columns.append(Column(QUANTITIES["ity"], last, right=True))
     columns.append(Column("verdict", [_verdict(phase) for phase in chosen]))
     return columns
+
+
+def _units(layer: Mapping[str, Any]) -> str:
+    """Return the units of a layer, and how they were made of more when it was recorded."""
+    reduction = layer.get("reduction") or "none"
+    return str(layer["units"]) if reduction == "none" else f"{layer['units']} ({reduction})"
 
 
 def _spark(mean: FloatArray, top: float) -> str:

@@ -158,6 +158,12 @@ def closing_sections(view: View) -> list[Section]:
     return found
 
 
+def _reduced(recording: Mapping[str, Any]) -> str:
+    """Return which layers were reduced when they were recorded, and how."""
+    kinds = {layer["name"]: layer.get("reduction") or "none" for layer in recording["layers"]}
+    return ", ".join(f"{name} {kind}" for name, kind in kinds.items() if kind != "none")
+
+
 def _provenance(results: Mapping[str, Any]) -> str:
     runs = [
         [
@@ -167,6 +173,7 @@ def _provenance(results: Mapping[str, Any]) -> str:
             Cell(f"{r['n']:,}", r["n"], number=True),
             Cell(f"{len(r['steps']):,}", len(r["steps"]), number=True),
             Cell(str(r.get("split") or "")),
+            Cell(_reduced(r), wrap=True),
             Cell(r["path"], wrap=True),
             Cell(markup=f"<code>{escape(r['content_hash'][:23])}</code>"),
         ]
@@ -196,7 +203,8 @@ def _provenance(results: Mapping[str, Any]) -> str:
     return (
         table(
             "Runs",
-            ["Run", "Group", "Seed#", "N#", "Checkpoints#", "Split", "Path", "Content"],
+            ["Run", "Group", "Seed#", "N#", "Checkpoints#", "Split", "Reduced layers", "Path",
+             "Content"],
             runs,
         )
         + table("Estimators", ["Id", "Name", "Version", "Parameters"], estimators)

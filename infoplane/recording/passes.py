@@ -16,7 +16,8 @@ from infoplane.recording.hooks import At, captured, direct_calls
 from infoplane.recording.layers import Layer, why_silent
 from infoplane.recording.messages import one_line
 from infoplane.recording.outputs import Address, not_storable, to_stored
-from infoplane.records import ProbeSet
+from infoplane.recording.reductions import Reduction, check_units
+from infoplane.records import IntArray, ProbeSet
 from infoplane.store.step_writer import StepWriter
 
 log = logging.getLogger("infoplane")
@@ -40,6 +41,8 @@ class ProbePasses:
         Samples per forward pass.
     batch_dims : mapping of str to int
         Axis of the samples by layer name, where it is not the first.
+    reductions : mapping of str to Reduction
+        How large layers are made small, by name.
     """
 
     model: nn.Module
@@ -48,6 +51,8 @@ class ProbePasses:
     at: At
     batch_size: int
     batch_dims: Mapping[str, int]
+    reductions: Mapping[str, Reduction] = field(default_factory=dict)
+    _positions: dict[str, IntArray | None] = field(default_factory=dict)  # of tokens:K
     _reported: set[str] = field(default_factory=set)  # silent layers that were named
     _axes_known: bool = False
 
@@ -55,6 +60,7 @@ class ProbePasses:
         """Send the probe set through the model, writing layers from inside their hooks."""
         row, rows, unclear = 0, 0, False
         shapes: dict[tuple[str, int], tuple[int, ...]] = {}
+        mask: torch.Tensor | None = None
 
         def receive(name: str, call: int, address: Address, tensor: torch.Tensor) -> None:
             nonlocal unclear
@@ -70,15 +76,17 @@ class ProbePasses:
                 )
             kind = type(self.layers[name].module).__name__
             dtype = str(tensor.dtype).removeprefix("torch.")
+            tensor = self._reduced(name, tensor, mask)
             array, encoding = to_stored(tensor, name)
             writer.write(key, name, kind, row, array, dtype, encoding)
             if row == 0:
                 writer.layers[key].details = {"at": self.at, "address": written(address)}
+                self._note_reduction(writer, key)
 
         with captured(self.layers, receive, self.at) as next_pass:
             for row in range(0, self.probe.n_samples, self.batch_size):
                 batch = self._batch(slice(row, row + self.batch_size))
-                rows = len(batch)
+                rows, mask = len(batch), batch.named.get("attention_mask")
                 next_pass()
                 self._forward(batch)
                 if not shapes:
@@ -90,6 +98,43 @@ class ProbePasses:
         fired = {name for name, _ in shapes}
         self._report_silent([name for name in self.layers if name not in fired])
         _name_calls(writer)
+
+    def step_sizes(self) -> dict[str, tuple[tuple[int, ...], int]]:
+        """Return shape and bytes of a sample of every layer, from a pass of two samples."""
+        sizes: dict[str, tuple[tuple[int, ...], int]] = {}
+        batch = self._batch(slice(2))
+
+        def receive(name: str, call: int, address: Address, tensor: torch.Tensor) -> None:
+            tensor = self._by_sample(name, tensor, len(batch))
+            mask = batch.named.get("attention_mask")
+            array, _ = to_stored(self._reduced(name, tensor, mask), name)
+            sizes[f"{name}#{call}" if call else name] = array.shape[1:], array.nbytes // len(array)
+
+        with captured(self.layers, receive, self.at):
+            self._forward(batch)
+        return sizes
+
+    def _reduced(self, name: str, tensor: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        """Return an output as it is stored."""
+        reduction = self.reductions.get(name)
+        if reduction is None:
+            check_units(name, tuple(tensor.shape[1:]))
+            return tensor
+        if reduction.kind == "tokens" and name not in self._positions:
+            every = self.probe.arguments.get("attention_mask")
+            self._positions[name] = reduction.positions(name, tensor.shape[1], every)
+        return reduction.applied(tensor, name, mask, self._positions.get(name))
+
+    def _note_reduction(self, writer: StepWriter, key: tuple[str, int]) -> None:
+        """Say in the metadata of a layer how it was reduced."""
+        reduction = self.reductions.get(key[0])
+        if reduction is None or reduction.kind == "flatten":
+            return
+        layer = writer.layers[key]
+        layer.reduction = str(reduction)
+        positions = self._positions.get(key[0])
+        if positions is not None:
+            layer.details["positions"] = positions.tolist()
 
     def _by_sample(self, name: str, tensor: torch.Tensor, rows: int) -> torch.Tensor:
         """Return an output with its samples on the first axis."""

@@ -25,6 +25,7 @@ from infoplane.recording.messages import one_line
 from infoplane.recording.modes import evaluation_mode
 from infoplane.recording.passes import ProbePasses, sample_axes
 from infoplane.recording.probe_sets import as_probe
+from infoplane.recording.reductions import chosen_reductions
 from infoplane.recording.schedule import as_schedule
 from infoplane.recording.values import finite_epoch, json_values, number, whole_step
 from infoplane.recording.wrappers import unwrapped
@@ -68,6 +69,9 @@ class Recorder:
         Record what the layers return or what they are given.
     batch_dims : mapping of str to int, optional
         Axis of the samples by layer glob, where it is not the first: ``{"rnn": 1}``.
+    reduce : mapping of str to str, optional
+        How large layers are made small, by layer glob: ``{"conv*": "sketch:1024"}``; see
+        ``Reduction``. Layers of more than 16,384 units need a choice; ``flatten`` keeps all.
     batch_size : int, default 512
         Samples per forward pass.
     schedule : str or iterable of int, default "log:10"
@@ -108,6 +112,7 @@ class Recorder:
         layers: Sequence[str] | str = (),
         at: At = "output",
         batch_dims: Mapping[str, int] | None = None,
+        reduce: Mapping[str, str] | None = None,
         batch_size: int = 512,
         schedule: str | Iterable[int] = "log:10",
         on_error: OnError = "warn",
@@ -146,6 +151,7 @@ class Recorder:
             at,
             batch_size,
             sample_axes(batch_dims or {}, self.layers),
+            chosen_reductions(reduce or {}, self.layers),
         )
         name = name or Path(path).resolve().name
         found = re.fullmatch(r"(.+)[-_.]s(?:eed)?[-_]?(\d+)", name)
@@ -159,6 +165,7 @@ class Recorder:
             "settings": {
                 "batch_size": batch_size,
                 "batch_dims": dict(batch_dims or {}),
+                **({"reduce": dict(reduce)} if reduce else {}),
                 "model_sha256": model_hash(self.model),
             },
             "provenance": {
@@ -310,6 +317,32 @@ class Recorder:
         self._steps.append(step)
         self.recorded = [layer.name for layer in writer.layers.values()]
         self._report_nonfinite(writer)
+
+    def check_size(self, n_steps: int, most: int) -> None:
+        """Refuse to record more than ``most`` bytes in ``n_steps`` steps.
+
+        Raises
+        ------
+        DataError
+            If the layers need more; the message shows the sum.
+        """
+        with evaluation_mode(self.model):
+            sizes = self._passes.step_sizes()
+        n = self.probe.n_samples
+        total = n_steps * n * sum(size for _, size in sizes.values())
+        if total <= most:
+            return
+        largest = sorted(sizes.items(), key=lambda item: -item[1][1])[:3]
+        parts = ", ".join(f"{name} {size:,} bytes" for name, (_, size) in largest)
+        raise DataError(
+            f"the run would take {n_steps:,} steps x {n:,} samples x "
+            f"{sum(size for _, size in sizes.values()):,} bytes = {total / 1e9:,.3f} GB, more than "
+            f"--max-size {most / 1e9:,.3f} GB; largest of {len(sizes)} layers, for each sample: "
+            f"{parts}",
+            hint=f"record fewer --samples or layers, or reduce: --reduce "
+            f"'{largest[0][0]}=sketch:256'",
+            code="IP308",
+        )
 
     def _check_layers(self, step: int, shapes: Mapping[str, _Shape]) -> None:
         """Compare the layers with those of the first snapshot; a run has the same at every step."""

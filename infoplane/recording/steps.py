@@ -26,13 +26,15 @@ def record_checkpoints(
     key: str | None = None,
     strict: bool = True,
     trust_model: bool = False,
+    max_size: int | None = None,
 ) -> Iterator[int]:
     """Load each checkpoint into the recorder's model and record it; yield the steps as recorded.
 
     With ``gradients``, statistics of the cross-entropy gradient over mini-batches of
     ``gradient_batch_size`` probe samples are kept with each step. ``key``, ``trust_model`` and
     ``strict`` say which weights are taken, as in ``load_weights`` and ``load_into``; names that
-    were left out are reported once.
+    were left out are reported once. Before the first step the run is compared with ``max_size``
+    bytes.
 
     Raises
     ------
@@ -64,6 +66,8 @@ def record_checkpoints(
         if left and left != told:
             log.warning("%s: not loaded: %s", checkpoint.path, left.listed(most=12))
             told = left
+        if max_size is not None and len(seen) == 1:
+            recorder.check_size(len(checkpoints), max_size)
         recorder.snapshot(
             step,
             metrics=weights.metrics,
