@@ -1,8 +1,9 @@
 """Who compresses under which estimator: networks of the 12-bit task, trained and measured here.
 
-Tanh, ReLU, ReLU with weight decay, ELU and linear networks 12-10-7-5-4-3-2 are trained from several
-seeds, all in one batched tensor program. Every estimator then reads the same activations, and the
-table shows how far I(X;T) falls from its peak, in bits, for layers 3, 4 and 5.
+Tanh and ReLU networks 12-10-7-5-4-3-2 with and without weight decay, ELU and linear ones are
+trained from several seeds, as batched tensor programs. Every estimator then reads the same
+activations; a table shows how far I(X;T) falls from its peak, in bits, for layers 3, 4 and 5, and
+another what such networks are known to show.
 
     python benchmarks/information_plane.py [--quick] [--seeds N] [--epochs N] [--weights FILE]
 """
@@ -31,10 +32,12 @@ from infoplane.numerics.binning import (  # noqa: E402
 )
 from infoplane.numerics.gradients import gradient_transition  # noqa: E402
 from infoplane.numerics.kde import kde_information  # noqa: E402
+from infoplane.phases import jitter  # noqa: E402
 from infoplane.tasks import toy12  # noqa: E402
 
 WIDTHS = (12, 10, 7, 5, 4, 3, 2)
-NETS = ("tanh", "relu", "relu+l2", "elu", "linear")
+GROUPS = (("tanh", "relu", "relu+l2", "elu", "linear"), ("tanh+l2",))
+"""Networks trained together; the one of the second group starts from the weights of the first."""
 BATCH = 256
 LEARNING_RATE = 4e-4
 PENALTY = 0.015  # times half the squared weights of all matrices but the last
@@ -102,7 +105,7 @@ class Networks:
                 x = torch.softmax(x, dim=2)
             else:
                 for net, part in self.kinds():
-                    if net == "tanh":
+                    if net.startswith("tanh"):
                         x[part].tanh_()
                     elif net.startswith("relu"):
                         x[part].relu_()
@@ -125,7 +128,7 @@ class Networks:
                 delta = torch.bmm(delta, self.layer(self.flat, index)[0].transpose(1, 2))
                 for net, part in self.kinds():
                     a, d = below[part], delta[part]
-                    if net == "tanh":
+                    if net.startswith("tanh"):
                         d.mul_(1 - a * a)
                     elif net.startswith("relu"):
                         d.mul_(a > 0)
@@ -182,6 +185,13 @@ def train(nets: tuple[str, ...], seeds: int, epochs: int) -> dict[str, np.ndarra
         "nets": np.array(nets),
         "seeds": np.array(seeds),
     }
+
+
+def joined(groups: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Return networks that were trained apart as if they had been trained together."""
+    axes = {"weights": 1, "snr": 1, "nets": 0}
+    together = {k: np.concatenate([g[k] for g in groups], axis) for k, axis in axes.items()}
+    return groups[0] | together
 
 
 def signal_to_noise(
@@ -246,17 +256,26 @@ def binned(t: np.ndarray, probe: ProbeSymbols, mode: str, **ranges: float) -> fl
     return partition_information(partition, probe).ixt
 
 
-def amount(curve: np.ndarray, last: int) -> float:
-    """Return how far a curve falls: peak of its unimodal fit less the mean of the last values."""
+def unimodal(curve: np.ndarray) -> np.ndarray:
+    """Return the least-squares fit that rises, then falls, to the running median of 3 values."""
     middle = np.median(np.stack([curve[:-2], curve[1:-1], curve[2:]]), axis=0)
     smooth = np.concatenate([curve[:1], middle, curve[-1:]])
-    errors, peaks = [], []
-    for top in range(1, len(smooth) + 1):
-        up, down = isotonic(smooth[:top]), isotonic(smooth[top:][::-1])[::-1]
-        fit = np.concatenate([up, down])
-        errors.append(float(((fit - smooth) ** 2).sum()))
-        peaks.append(float(fit.max()))
-    return peaks[int(np.argmin(errors))] - float(curve[-last:].mean())
+    fits = [
+        np.concatenate([isotonic(smooth[:top]), isotonic(smooth[top:][::-1])[::-1]])
+        for top in range(1, len(smooth) + 1)
+    ]
+    return min(fits, key=lambda fit: float(((fit - smooth) ** 2).sum()))
+
+
+def amount(curve: np.ndarray, last: int) -> float:
+    """Return how far a curve falls: peak of its unimodal fit less the mean of the last values."""
+    return float(unimodal(curve).max() - curve[-last:].mean())
+
+
+def end_of_plateau(curve: np.ndarray) -> int:
+    """Return the last checkpoint at the peak of the unimodal fit, within twice the jitter."""
+    fit = unimodal(curve)
+    return int(np.flatnonzero(fit >= fit.max() - max(2 * jitter(curve), 0.02))[-1])
 
 
 def isotonic(values: np.ndarray) -> np.ndarray:
@@ -277,20 +296,37 @@ def accuracies(trained: dict[str, np.ndarray], run: int) -> list[float]:
     return [float(right[part].mean()) for part in split()]
 
 
-def report(trained: dict[str, np.ndarray], kde_runs: int) -> dict[str, np.ndarray]:
-    """Print the tables; return the amounts (n_networks, n_estimators, n_layers)."""
+@dataclass
+class Measured:
+    """What the seeds of one kind of network show; NaN for estimators that were not run."""
+
+    amounts: np.ndarray  # (n_seeds, n_estimators, n_layers) fall of I(X;T), bits
+    finals: np.ndarray  # the same shape: mean of the last values of I(X;T), bits
+    ends: np.ndarray  # the same shape: epoch at which the plateau ends
+    below_one: np.ndarray  # (n_seeds, n_layers) first epoch with gradient noise above its mean
+    accuracies: np.ndarray  # (n_seeds, 2) at the end, training and test
+
+
+def report(trained: dict[str, np.ndarray], kde_runs: int) -> dict[str, Measured]:
+    """Print the tables; return what they are made of."""
     nets, seeds = trained["nets"].tolist(), int(trained["seeds"])
     epochs = trained["epochs"]
     wanted = [0, 6, 16, 39, 97, 241, 600, 1498, 3735]
     sparse = sorted({int(np.argmin(np.abs(epochs - e))) for e in wanted if e <= epochs[-1]})
     probe = probe_symbols(4096, permutations=0)
-    amounts = np.full((len(nets) * seeds, len(ESTIMATORS), 6), np.nan)
+    shape = (len(nets) * seeds, len(ESTIMATORS), 6)
+    amounts, finals, ends = (np.full(shape, np.nan) for _ in range(3))
     for run in range(len(amounts)):
         few = sparse if run % seeds < kde_runs else []
         for e, (name, curve) in enumerate(curves(trained, run, probe, few).items()):
             if len(curve):
                 last = 1 if name in KDE else min(3, len(curve))
+                at = epochs[sparse] if name in KDE else epochs
                 amounts[run, e] = [amount(layer, last) for layer in curve.T]
+                finals[run, e] = curve[-last:].mean(axis=0)
+                ends[run, e] = [at[end_of_plateau(layer)] for layer in curve.T]
+    below_one = np.where(trained["snr"] < 1, epochs[:, None, None], np.inf).min(axis=0)
+    right = np.array([accuracies(trained, run) for run in range(len(amounts))])
     print(f"Fall of I(X;T) from its peak, bits: mean over {seeds} seeds, layers 3 / 4 / 5")
     print(f"(kde columns: {min(kde_runs, seeds)} seeds, {len(sparse)} checkpoints, upper bound)")
     print(f"{'net':10}" + "".join(f"{name:>18}" for name in ESTIMATORS))
@@ -306,7 +342,7 @@ def report(trained: dict[str, np.ndarray], kde_runs: int) -> dict[str, np.ndarra
     print("\nMean final accuracy (train, test), and median epoch of the gradient's change point")
     for n, net in enumerate(nets):
         runs = range(n * seeds, (n + 1) * seeds)
-        mean = np.mean([accuracies(trained, run) for run in runs], axis=0)
+        mean = right[runs].mean(axis=0)
         change = [
             np.median(
                 [gradient_transition(epochs, trained["snr"][:, r, layer]).epoch for r in runs]
@@ -314,46 +350,77 @@ def report(trained: dict[str, np.ndarray], kde_runs: int) -> dict[str, np.ndarra
             for layer in range(6)
         ]
         print(f"{net:10} {mean[0]:.3f} {mean[1]:.3f}   " + " ".join(f"{c:.0f}" for c in change))
-    return {net: amounts[n * seeds : (n + 1) * seeds] for n, net in enumerate(nets)}
+    return {
+        net: Measured(*(values[part] for values in (amounts, finals, ends, below_one, right)))
+        for n, net in enumerate(nets)
+        for part in (slice(n * seeds, (n + 1) * seeds),)
+    }
 
 
-def facts(amounts: dict[str, np.ndarray]) -> list[tuple[str, bool]]:
-    """Return what networks of this task show, with whether these do; layers count from 0."""
+def facts(measured: dict[str, Measured]) -> list[tuple[str, float, float, float]]:
+    """Return what networks of this task show: text, value here, least and greatest allowed."""
     fixed, global_, ebab, kde, _, std = range(6)
-    tanh, relu, decayed, linear = (amounts[n] for n in ("tanh", "relu", "relu+l2", "linear"))
-    below = [
-        np.median(relu[:, global_, :5], axis=0).max(),
-        (relu[:, global_, :5] > 0.5).mean(0).max(),
-    ]
+    amounts = {net: found.amounts for net, found in measured.items()}
+    tanh, relu, decayed, linear, tanh_decayed = (
+        amounts[n] for n in ("tanh", "relu", "relu+l2", "linear", "tanh+l2")
+    )
+    more = tanh_decayed[:, ebab, 1:4].mean(0) - tanh[:, ebab, 1:4].mean(0)
     growth = decayed[:, ebab, 2:4].mean(0).sum() / relu[:, ebab, 2:4].mean(0).sum()
-    spread = np.ptp(relu[:, ebab, 4])
+    below_one = [measured[net].below_one.max() for net in ("tanh", "relu", "relu+l2", "linear")]
+    right = {net: found.accuracies[:, 1] for net, found in measured.items()}
+    nonlinear = np.concatenate([right[net] for net in right if net != "linear"])
+    end = float(np.median(measured["tanh"].ends[:, fixed, 4]))
+    wide = np.inf
     return [
-        ("tanh, fixed: layer 5 falls by 1.2 bits in every seed", tanh[:, fixed, 4].min() >= 1.2),
+        ("F1 tanh, fixed: layer 5 falls, least seed", tanh[:, fixed, 4].min(), 1.2, wide),
+        ("F1 tanh, fixed: layer 5 falls, mean", tanh[:, fixed, 4].mean(), 2.5, 5.5),
+        ("F1 tanh, fixed: softmax falls, least seed", tanh[:, fixed, 5].min(), 2.0, wide),
+        ("F1 tanh, fixed: layer 4 falls, mean", tanh[:, fixed, 3].mean(), 0.4, 2.2),
         (
-            "tanh, fixed: layer 5 falls by 2.5-5.5 on average",
-            2.5 <= tanh[:, fixed, 4].mean() <= 5.5,
+            "F2 tanh, fixed: layers 1, 2 end at the ceiling",
+            measured["tanh"].finals[:, fixed, :2].mean(0).min(),
+            11.8,
+            12.0,
         ),
-        ("tanh, fixed: softmax falls by 2.0 in every seed", tanh[:, fixed, 5].min() >= 2.0),
+        ("F2 tanh, fixed: layer 2 falls, greatest seed", tanh[:, fixed, 1].max(), -wide, 0.2),
+        ("F3 tanh, fixed: layer 5 falls from epoch, median", end, 15, 60),
         (
-            "tanh, fixed: layer 4 falls by 0.4-2.2 on average",
-            0.4 <= tanh[:, fixed, 3].mean() <= 2.2,
+            "F4 ReLU, global range: layers 1-5 fall, median",
+            np.median(relu[:, global_, :5], axis=0).max(),
+            -wide,
+            0.2,
         ),
-        ("ReLU, global range: the median seed stays within 0.2", below[0] <= 0.2),
-        ("ReLU, global range: at most 30 % of the seeds fall by 0.5", below[1] <= 0.3),
         (
-            "ReLU in [-1,1] bins: layers 4, 5 seem to fall by 1.2",
-            relu[:, fixed, 3:5].mean(0).min() >= 1.2,
+            "F4 ReLU, global range: seeds that fall by 0.5",
+            (relu[:, global_, :5] > 0.5).mean(0).max(),
+            0,
+            0.3,
         ),
-        ("ReLU, adaptive: layer 5 differs by 0.6 between seeds", spread >= 0.6),
         (
-            "ReLU, adaptive: layer 5 falls by 0.7-2.2 on average",
-            0.7 <= relu[:, ebab, 4].mean() <= 2.2,
+            "F5 ReLU in [-1,1] bins: layers 4, 5 seem to fall",
+            relu[:, fixed, 3:5].mean(0).min(),
+            1.2,
+            wide,
         ),
-        (f"weight decay triples the adaptive fall of ReLU ({growth:.1f}x)", growth >= 3),
-        ("tanh, adaptive: layer 5 falls by 2.0 in every seed", tanh[:, ebab, 4].min() >= 2.0),
-        ("linear, adaptive: layer 5 falls by 2.2 on average", linear[:, ebab, 4].mean() >= 2.2),
-        ("linear, akde-std: layer 5 falls by 1.5 on average", np.nanmean(linear[:, std, 4]) >= 1.5),
-        ("linear, kde 1e-3: layer 5 falls by less than 0.9", np.nanmean(linear[:, kde, 4]) <= 0.9),
+        ("F6 ReLU, adaptive: layer 5, range of the seeds", np.ptp(relu[:, ebab, 4]), 0.6, wide),
+        ("F6 ReLU, adaptive: layer 5 falls, greatest", relu[:, ebab, 4].max(), 1.2, wide),
+        ("F6 ReLU, adaptive: layer 5 falls, mean", relu[:, ebab, 4].mean(), 0.7, 2.2),
+        ("F7 ReLU, adaptive: weight decay multiplies by", growth, 3, wide),
+        (
+            "F8 tanh with decay, adaptive: layers 2-4 fall",
+            tanh_decayed[:, ebab, 1:4].mean(0).min(),
+            2.3,
+            wide,
+        ),
+        ("F8 that is more than without decay by", more.min(), 2.0, wide),
+        ("F9 tanh, adaptive: layer 5 falls, least seed", tanh[:, ebab, 4].min(), 2.0, wide),
+        ("F10 linear, adaptive: layer 5 falls, mean", linear[:, ebab, 4].mean(), 2.2, wide),
+        ("F10 linear, akde-std: the same", np.nanmean(linear[:, std, 4]), 1.5, wide),
+        ("F10 linear, kde 1e-3: the same", np.nanmean(linear[:, kde, 4]), -wide, 0.9),
+        ("F11 gradient noise exceeds its mean by epoch", max(below_one), 0, 50),
+        ("F12 test accuracy but linear, least seed", nonlinear.min(), 0.91, 0.995),
+        ("F12 the same, greatest", nonlinear.max(), 0.91, 0.995),
+        ("F12 linear: test accuracy, mean", right["linear"].mean(), 0.85, 0.89),
     ]
 
 
@@ -373,16 +440,17 @@ def main() -> None:
         with np.load(options.weights) as file:
             trained = dict(file)
     else:
-        trained = train(NETS, seeds, epochs)
+        trained = joined([train(nets, seeds, epochs) for nets in GROUPS])
         if options.weights:
             np.savez(options.weights, **trained)
-    amounts = report(trained, kde_seeds)
+    measured = report(trained, kde_seeds)
     if trained["epochs"][-1] < 8000:
         print("\nWhat 8000 epochs are known to show is not checked: trained for fewer")
         return
     print("\nWhat networks of this task are known to show after 8000 epochs")
-    for text, holds in facts(amounts):
-        print(f"{'yes' if holds else 'NO ':4} {text}")
+    for text, value, least, greatest in facts(measured):
+        holds = "yes" if least <= value <= greatest else "NO"
+        print(f"{holds:4}{text:50} {value:7.2f}   [{least:g}, {greatest:g}]")
 
 
 if __name__ == "__main__":

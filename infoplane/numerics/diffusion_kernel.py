@@ -9,6 +9,7 @@ import random
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -20,7 +21,8 @@ Sigma: TypeAlias = float | str
 Normalization: TypeAlias = Literal["official", "rowstochastic"]
 
 SIGMA_RULES = ("median", "rms", "sqrtd", "l2")
-_BLOCK = 256  # a float64 block with its transpose stays in a second-level cache
+_SMALL = 512  # points up to which all distances are one product
+_STRIP, _STRIP_CUDA = 192, 2048  # rows of the kernel that are made at a time
 _MEDIAN_ROWS = 10_000
 _MEDIAN_DOUBLE = 4096
 _SMALLEST_SIGMA = 1e-6  # in typical distances: below, those of a matrix product are rounding
@@ -39,12 +41,17 @@ class PointCloud:
         """Number of points."""
         return len(self.points)
 
+    @cached_property
+    def square_norms(self) -> Tensor:
+        """Squared norms of the points (n,)."""
+        return _square_norms(self.points)
+
     @property
     def rms_distance(self) -> float:
         """Root mean square distance of two different points, in original units."""
         if self.n < 2:
             return 0.0
-        square = float(_square_norms(self.points).sum())
+        square = float(self.square_norms.sum())
         return self.unit * float(np.sqrt(2.0 * square / (self.n - 1)))
 
     def rows(self, index: Tensor) -> PointCloud:
@@ -184,7 +191,7 @@ def bandwidth(cloud: PointCloud, sigma: Sigma, *, seed: int = 0) -> Bandwidth:
             rule, value = "fixed", float(sigma)
     if rms == 0.0:
         return Bandwidth(value or 1.0, rule, rms, median)
-    norms = _square_norms(cloud.points)
+    norms = cloud.square_norms
     norms = norms if isinstance(norms, np.ndarray) else norms.cpu().numpy()
     typical = cloud.unit * float(np.sqrt(2 * np.median(norms)))  # not moved by a few outliers
     least = _SMALLEST_SIGMA * min(rms, typical or rms)
@@ -196,80 +203,67 @@ def bandwidth(cloud: PointCloud, sigma: Sigma, *, seed: int = 0) -> Bandwidth:
 def median_distance(cloud: PointCloud) -> float:
     """Return the median distance of two different points, in original units.
 
-    Exact: one pass collects the distances near the median of a sample, so that memory and time
-    stay far below those of a sort of all pairs. Above 4096 points distances are float32.
+    Exact, by partial sorting of all of them. Above 4096 points distances are float32.
     """
     if cloud.n < 2:
         return 0.0
-    if cloud.n > _MEDIAN_DOUBLE:
-        points, xp = cloud.points, array_module(cloud.points)
-        squares = _square_norms(points)
-        if float(squares.max()) < 1e3 * float(squares.mean()):
-            cloud = replace(cloud, points=points.astype(np.float32) if xp is np else points.float())
-    pairs = cloud.n * (cloud.n - 1) // 2
-    ranks = np.array([(pairs - 1) // 2, pairs // 2])
-    low, high = -np.inf, np.inf
-    if cloud.n > 1024:
-        every = -(-cloud.n // 512)
-        sample = np.concatenate(list(_pair_values(cloud.rows(slice(None, None, every)))))
-        low, high = np.quantile(sample, [0.44, 0.56])
-    while True:
-        below, near = 0, []
-        for values in _pair_values(cloud):
-            if np.isfinite(low):
-                below += int(np.count_nonzero(values < low))
-                values = values[(values >= low) & (values <= high)]
-            near.append(values)
-        kept = np.concatenate(near)
-        if below <= ranks[0] and ranks[1] < below + len(kept):
-            middle = np.partition(kept, ranks - below)[ranks - below].mean(dtype=np.float64)
-            return cloud.unit * float(np.sqrt(-2.0 * middle)) + 0.0
-        low, high = -np.inf, np.inf
+    points, squares, xp = cloud.points, cloud.square_norms, array_module(cloud.points)
+    if cloud.n > _MEDIAN_DOUBLE and float(squares.max()) < 1e3 * float(squares.mean()):
+        points = points.astype(np.float32) if xp is np else points.float()
+    values = xp.empty(cloud.n * (cloud.n - 1) // 2, dtype=points.dtype, **_place(points))
+    number, filled = xp.arange(cloud.n, **_place(points)), 0
+    for rows, strip in _half_square_strips(points):
+        below = strip[number[rows, None] > number[: rows.stop]]
+        values[filled : filled + len(below)] = below
+        filled += len(below)
+    return cloud.unit * float(np.sqrt(-2.0 * _median(values))) + 0.0
 
 
-def _pair_values(cloud: PointCloud) -> Iterator[Any]:
-    """Yield -|x_i - x_j|²/2 of all pairs i < j, block by block, as NumPy vectors."""
-    for rows, columns, block in _half_square_blocks(cloud.points):
-        values = block if isinstance(block, np.ndarray) else block.cpu().numpy()
-        if rows == columns:
-            yield values[np.tri(len(values), k=-1, dtype=bool)]
-        else:
-            yield values.reshape(-1)
+def _median(values: Tensor) -> float:
+    """Return the median of ``values`` (n,), which are reordered."""
+    low, high = (len(values) - 1) // 2, len(values) // 2
+    if isinstance(values, np.ndarray):
+        values.partition(high)  # one rank at a time is several times quicker than two
+        pair = [values[high] if low == high else values[:high].max(), values[high]]
+    else:
+        pair = [values.kthvalue(rank + 1).values for rank in (low, high)]
+    return (float(pair[0]) + float(pair[1])) / 2
 
 
-def _half_square_blocks(
-    points: Tensor, *, merge: bool = False
-) -> Iterator[tuple[slice, slice, Tensor]]:
-    """Yield blocks of the matrix -|x_i - x_j|²/2 on and below its diagonal, none above 0.
+def _place(points: Tensor) -> dict[str, Any]:
+    """Return where to make arrays that go with ``points``."""
+    return {} if isinstance(points, np.ndarray) else {"device": points.device}
 
-    One matrix product gives them, with rounding of about eps times the squared norms; with
-    ``merge``, rows that are closer than that count as equal.
+
+def _half_square_strips(
+    points: Tensor, *, merge: bool = False, out: Tensor | None = None
+) -> Iterator[tuple[slice, Tensor]]:
+    """Yield rows of the matrix -|x_i - x_j|²/2, and these rows up to the diagonal; none above 0.
+
+    Matrix products give them, with rounding of about eps times the squared norms; with ``merge``,
+    points that are closer than that count as equal. Strips are views of ``out`` (n, n), if given.
     """
     xp = array_module(points)
     half = 0.5 * _square_norms(points)
-    ones = xp.ones_like(half)
-    if xp is np and len(points) <= 2 * _BLOCK:  # one product that BLAS does by half
-        block = points @ points.T
-        block -= half[:, None]
-        block -= half
-        np.minimum(block, 0.0, out=block)
+    n, ones = len(points), xp.ones_like(half)
+    small = xp is np and n <= _SMALL
+    if small:  # one product, which BLAS does by half
+        left, right, step = points, points, n
+    else:
+        left = xp.concatenate([points, half[:, None], ones[:, None]], 1)
+        right = xp.concatenate([points, -ones[:, None], -half[:, None]], 1)
+        step = _STRIP if xp is np else _STRIP_CUDA
+    for start in range(0, n, step):
+        rows, columns = slice(start, min(start + step, n)), slice(0, min(start + step, n))
+        place = None if out is None else out[rows, columns]
+        strip = xp.matmul(left[rows], right[columns].T, out=place)
+        if small:
+            strip -= half[:, None]
+            strip -= half
+        xp.clip(strip, None, 0.0, out=strip)
         if merge:
-            block[block > -4e-16 * (half[:, None] + half)] = 0.0
-        yield slice(0, len(points)), slice(0, len(points)), block
-        return
-    left = xp.concatenate([points, half[:, None], ones[:, None]], 1)
-    right = xp.concatenate([points, -ones[:, None], -half[:, None]], 1)
-    size = _BLOCK if xp is np else 32 * _BLOCK
-    starts = range(0, len(points), size)
-    for i in starts:
-        rows = slice(i, min(i + size, len(points)))
-        for j in starts[: i // size + 1]:
-            columns = slice(j, min(j + size, len(points)))
-            block = left[rows] @ right[columns].T
-            xp.clip(block, None, 0.0, out=block)
-            if merge:
-                block[block > -4e-16 * (half[rows, None] + half[columns])] = 0.0
-            yield rows, columns, block
+            strip[strip > -4e-16 * (half[rows, None] + half[columns])] = 0.0
+        yield rows, strip
 
 
 def gaussian_kernel(cloud: PointCloud, sigma: float, dtype: str = "float64") -> Tensor:
@@ -291,18 +285,15 @@ def gaussian_kernel(cloud: PointCloud, sigma: float, dtype: str = "float64") -> 
         points = points.astype(np.float32) if xp is np else points.float()
     kind = getattr(xp, dtype)
     floor = -60.0 if dtype == "float32" else -600.0  # denormal numbers slow products down tenfold
-    place = {} if xp is np else {"device": points.device}
-    kernel = xp.empty((cloud.n, cloud.n), dtype=kind, **place)
-    for rows, columns, block in _half_square_blocks(points, merge=largest > 1e4):
+    kernel = xp.empty((cloud.n, cloud.n), dtype=kind, **_place(points))
+    out = kernel if points.dtype == kind else None
+    for rows, strip in _half_square_strips(points, merge=largest > 1e4, out=out):
         if 2 * largest > -floor:
-            block[block < floor] = -np.inf
-        if xp is np:
-            np.exp(block, out=kernel[rows, columns], casting="same_kind")
-        else:
-            kernel[rows, columns] = block.exp_()
-        if rows != columns:
-            kernel[columns, rows] = kernel[rows, columns].T
-    diagonal = xp.arange(cloud.n, **place)
+            strip[strip < floor] = -np.inf
+        done = kernel[rows, : rows.stop]
+        xp.exp(strip, out=done)
+        kernel[: rows.start, rows] = done[:, : rows.start].T
+    diagonal = xp.arange(cloud.n, **_place(points))
     kernel[diagonal, diagonal] = 1.0
     return kernel
 
@@ -375,8 +366,9 @@ def _scale(matrix: Tensor, factor: Tensor) -> None:
     """Multiply rows and columns of ``matrix`` by ``factor``, in place and in cache."""
     on_cpu = isinstance(matrix, np.ndarray)
     factor = factor.astype(matrix.dtype) if on_cpu else factor.to(matrix.dtype)
-    step = 64 if on_cpu and len(matrix) > 2 * _BLOCK else len(matrix)
+    step = 64 if on_cpu and len(matrix) > _SMALL else len(matrix)
     for start in range(0, len(matrix), step):
         rows = slice(start, start + step)
-        matrix[rows] *= factor[rows, None]
-        matrix[rows] *= factor
+        strip = matrix[rows]
+        strip *= factor[rows, None]
+        strip *= factor
