@@ -96,12 +96,12 @@ def estimator_id(estimator: Estimator) -> str:
 
 
 def variant_id(estimator: str, variant: str) -> str:
-    """Return the id of one value of a sweep: ``binning``, ``bins=15`` gives ``binning:bins=15``."""
+    """Return the id of one point of a sweep: ``binning``, ``bins=15`` gives ``binning:bins=15``."""
     if not variant:
         return estimator
     name, _, text = estimator.partition(":")
-    key = variant.partition("=")[0]
-    kept = [item for item in text.split(",") if item and item.partition("=")[0] != key]
+    swept = {item.partition("=")[0] for item in variant.split(",")}
+    kept = [item for item in text.split(",") if item and item.partition("=")[0] not in swept]
     return f"{name}:{','.join([*kept, variant])}"
 
 

@@ -12,7 +12,7 @@ from scipy.special import stdtrit
 
 from infoplane.errors import InputError
 from infoplane.estimators.base import Cost, Estimator
-from infoplane.numerics.clusters import Clusters, cluster_reference
+from infoplane.numerics.clusters import Clusters, Kind, cluster_reference
 from infoplane.numerics.diffusion import (
     DiffusionOptions,
     DiffusionSpace,
@@ -34,14 +34,22 @@ _LEVEL = 0.95
 
 
 @dataclass(frozen=True, eq=False)
+class InputClusters:
+    """Clusters of the inputs of a run."""
+
+    n_clusters: int
+    clusters: Clusters | None  # None if there are not more samples than clusters
+    id: str  # of the cluster labels, sha256
+
+
+@dataclass(frozen=True, eq=False)
 class DiffusionSamples:
     """What all cells of a run share."""
 
     n_given: int
     rows: IntArray | None  # samples that are used, None for all
     labels: Clusters | None
-    inputs: Clusters | None  # None if there are not more samples than clusters
-    inputs_id: str  # of the cluster labels of the inputs, sha256
+    inputs: tuple[InputClusters, ...]
     projected_from: int | None  # features of the inputs, if they were projected first
 
 
@@ -65,8 +73,8 @@ class DiffusionSpectral(Estimator):
         More samples are subsampled, once for the whole run, and flagged.
     repetitions : int, default 5
         Random subsets per class size.
-    n_clusters : int, default 10
-        Clusters of the inputs, made once per run.
+    n_clusters : int or tuple of int, default (10,)
+        Clusters of the inputs, made once per run; several give one DSMI(T;X) each.
     min_class_size : int, default 10
         Smaller classes are left out.
     permutations : int, default 0
@@ -93,7 +101,7 @@ class DiffusionSpectral(Estimator):
     preset: Literal["none", "paper"] = "none"
     max_samples: int = 2000
     repetitions: int = 5
-    n_clusters: int = 10
+    n_clusters: int | tuple[int, ...] = (10,)
     min_class_size: int = 10
     permutations: int = 0
     seed: int = 0
@@ -111,9 +119,13 @@ class DiffusionSpectral(Estimator):
                     object.__setattr__(self, field.name, _PAPER[field.name])
         check_sigma(self.sigma)
         _ = self.options
-        for name in ("max_samples", "repetitions", "n_clusters", "min_class_size"):
+        for name in ("max_samples", "repetitions", "min_class_size"):
             if getattr(self, name) < 1:
                 raise InputError(f"expected {name} of at least 1, got {getattr(self, name)}")
+        if isinstance(self.n_clusters, int):
+            object.__setattr__(self, "n_clusters", (self.n_clusters,))
+        if min(self.numbers_of_clusters, default=0) < 1:
+            raise InputError(f"expected n_clusters of at least 1, got {self.n_clusters}")
         if self.permutations < 0:
             raise InputError(f"expected permutations of at least 0, got {self.permutations}")
 
@@ -135,6 +147,12 @@ class DiffusionSpectral(Estimator):
         solve = 5e-8 * m**2 if by_quadrature else 7.5e-11 * m**3
         return Cost(2e-2 + solve + 9e-11 * m**2 * n_units, 24 * m**2, torch=True)
 
+    @property
+    def numbers_of_clusters(self) -> tuple[int, ...]:
+        """Numbers of clusters of the inputs, without repeats."""
+        numbers = (self.n_clusters,) if isinstance(self.n_clusters, int) else self.n_clusters
+        return tuple(dict.fromkeys(numbers))
+
     def prepare_run(self, run: RunData, rng: np.random.Generator) -> DiffusionSamples:
         """Choose the samples and cluster the inputs."""
         probe = run.probe
@@ -153,25 +171,21 @@ class DiffusionSpectral(Estimator):
         if float(len(inputs)) ** 2 * inputs.shape[1] > _LARGEST_GRAPH:
             projected_from = int(inputs.shape[1])
             inputs = _projected(inputs, self.seed)
-        clusters = None
-        if len(inputs) > self.n_clusters:
-            clusters = cluster_reference(
-                inputs,
-                kind="vector" if inputs.shape[1] > 1 else "scalar",
-                n_clusters=self.n_clusters,
-            )
-        identity = b"" if clusters is None else clusters.labels.tobytes()
-        return DiffusionSamples(
-            n, rows, labels, clusters, hashlib.sha256(identity).hexdigest(), projected_from
-        )
+        clusters = tuple(_clustered(inputs, number) for number in self.numbers_of_clusters)
+        return DiffusionSamples(n, rows, labels, clusters, projected_from)
 
     def artifacts(self, shared: DiffusionSamples) -> dict[str, dict[str, Any]]:
         """Return the clusters of the inputs, named as in the diagnostics of DSMI(T;X)."""
-        if shared.inputs is None:
-            return {}
         rows = None if shared.rows is None else shared.rows.tolist()
-        labels = shared.inputs.labels.tolist()
-        return {shared.inputs_id: {"content": "input clusters", "rows": rows, "labels": labels}}
+        return {
+            one.id: {
+                "content": "input clusters",
+                "rows": rows,
+                "labels": one.clusters.labels.tolist(),
+            }
+            for one in shared.inputs
+            if one.clusters is not None
+        }
 
     def estimate(
         self, prepared: DiffusionSamples, activations: Array, rng: np.random.Generator
@@ -186,15 +200,18 @@ class DiffusionSpectral(Estimator):
         found = {"dse": self._entropy(space, common)}
         if prepared.labels is not None:
             found["dsmi_y"] = self._information(space, prepared.labels, common, {})
-        origin = {
-            "clusters_sha256": prepared.inputs_id,
-            "inputs_projected_from": prepared.projected_from,
-        }
-        found["dsmi_x"] = self._information(space, prepared.inputs, common, origin)
+        for one in prepared.inputs:
+            origin = {
+                "n_clusters": one.n_clusters,
+                "clusters_sha256": one.id,
+                "inputs_projected_from": prepared.projected_from,
+            }
+            name = f"dsmi_x@n_clusters={one.n_clusters}" if len(prepared.inputs) > 1 else "dsmi_x"
+            found[name] = self._information(space, one.clusters, common, origin)
         if len(self.t) == 1:
             return {quantity: estimates[0] for quantity, estimates in found.items()}
         return {
-            f"{quantity}@t={t:g}": estimate
+            f"{quantity}{',' if '@' in quantity else '@'}t={t:g}": estimate
             for quantity, estimates in found.items()
             for t, estimate in zip(self.t, estimates, strict=True)
         }
@@ -253,6 +270,16 @@ class DiffusionSpectral(Estimator):
             permutations=self.permutations,
         )
         return [_estimate_of(one, flags, origin) for one in found]
+
+
+def _clustered(inputs: Array, n_clusters: int) -> InputClusters:
+    """Return clusters of the inputs (n, n_features)."""
+    clusters = None
+    if len(inputs) > n_clusters:
+        kind: Kind = "vector" if inputs.shape[1] > 1 else "scalar"
+        clusters = cluster_reference(inputs, kind=kind, n_clusters=n_clusters)
+    content = b"" if clusters is None else clusters.labels.tobytes()
+    return InputClusters(n_clusters, clusters, hashlib.sha256(content).hexdigest())
 
 
 def _estimate_of(

@@ -23,7 +23,7 @@ from infoplane.records import FloatArray, IntArray
 from infoplane.seeding import generator
 
 _SHARED_KERNEL_ROWS = 10_000  # 800 MB in float64
-_BY_TIME = ("t", "subset_entropy", "class_entropy")
+_BY_TIME = ("t", "subset_entropy", "class_entropy", "sd_over_repetitions")
 
 
 @dataclass(frozen=True, eq=False)
@@ -233,10 +233,10 @@ def information_of_space(
     star_error = np.stack([star_errors[size] for size in sizes], axis=-1)
     numerical = ((errors**2 + star_error**2) @ weights**2) ** 0.5
     totals = star @ weights  # (repetitions, n_times)
-    standard_error = None
+    sd = standard_error = None
     if repetitions > 1:
-        draws = totals.std(axis=0, ddof=1) / repetitions**0.5
-        standard_error = np.sqrt(draws**2 + numerical**2)
+        sd = totals.std(axis=0, ddof=1)
+        standard_error = np.sqrt(sd**2 / repetitions + numerical**2)
     subset_bits, class_bits = totals.mean(axis=0), bits @ weights
     results = []
     for which, t in enumerate(space.options.times):
@@ -263,6 +263,8 @@ def information_of_space(
                     "n_classes_used": int(used.sum()),
                     "n_used": len(kept),
                     "repetitions": repetitions,
+                    "sd_over_repetitions": None if sd is None else float(sd[which]),
+                    "seed": space.options.seed,
                     "subset_entropy": float(subset_bits[which]),
                     "class_entropy": float(class_bits[which]),
                     "entropy_of_labels": float(-weights @ np.log2(weights)) + 0.0,

@@ -161,12 +161,28 @@ def test_clusters_of_the_inputs_are_made_once_and_named_by_content(cell):
     estimator = DiffusionSpectral(max_samples=200)
     first = estimator.prepare_run(run_of(inputs, labels), RNG)
     again = estimator.prepare_run(run_of(inputs, labels), RNG)
-    assert first.inputs_id == again.inputs_id
+    (made,), (made_again,) = first.inputs, again.inputs
+    assert made.id == made_again.id
     other = DiffusionSpectral(max_samples=200, seed=1).prepare_run(run_of(inputs, labels), RNG)
-    assert first.inputs_id != other.inputs_id
+    assert made.id != other.inputs[0].id
     found = estimator.estimate(first, activations, RNG)["dsmi_x"]
-    assert found.diagnostics["clusters_sha256"] == first.inputs_id
+    assert found.diagnostics["clusters_sha256"] == made.id
     assert found.diagnostics["inputs_projected_from"] is None
+
+
+def test_several_numbers_of_clusters_give_one_information_each(cell):
+    inputs, labels, activations = cell
+    several = DiffusionSpectral(max_samples=200, n_clusters=(3, 10), t=(1.0, 2.0))
+    prepared = several.prepare_run(run_of(inputs, labels), RNG)
+    found = several.estimate(prepared, activations, RNG)
+    names = [f"dsmi_x@n_clusters={k},t={t}" for k in (3, 10) for t in (1, 2)]
+    assert [key for key in found if key.startswith("dsmi_x")] == names
+    assert len(several.artifacts(prepared)) == 2
+    for k in (3, 10):
+        alone = DiffusionSpectral(max_samples=200, n_clusters=k)
+        one = estimated(alone, inputs, labels, activations)["dsmi_x"]
+        assert found[f"dsmi_x@n_clusters={k},t=1"].bits == pytest.approx(one.bits, abs=1e-12)
+        assert found[f"dsmi_x@n_clusters={k},t=1"].diagnostics["n_clusters"] == k
 
 
 def test_very_wide_inputs_are_projected_and_say_so(monkeypatch):
@@ -177,7 +193,7 @@ def test_very_wide_inputs_are_projected_and_say_so(monkeypatch):
     estimator = DiffusionSpectral(n_clusters=3)
     prepared = estimator.prepare_run(run_of(inputs, groups), RNG)
     assert prepared.projected_from == 2000
-    assert len(set(zip(groups, prepared.inputs.labels, strict=True))) == 3
+    assert len(set(zip(groups, prepared.inputs[0].clusters.labels, strict=True))) == 3
 
 
 @pytest.mark.parametrize(
@@ -188,6 +204,8 @@ def test_very_wide_inputs_are_projected_and_say_so(monkeypatch):
         {"t": (0.0,)},
         {"preset": "thesis"},
         {"max_samples": 0},
+        {"n_clusters": (5, 0)},
+        {"n_clusters": ()},
         {"repetitions": 0},
         {"permutations": -1},
         {"method": "nystrom"},
