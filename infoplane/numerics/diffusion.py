@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from numbers import Integral
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -75,7 +76,7 @@ class DiffusionOptions:
     Raises
     ------
     InputError
-        If an option is unknown or a diffusion time not above 0.
+        If an option is unknown, a diffusion time not above 0, or the seed no whole number.
     """
 
     times: tuple[float, ...] = (1.0,)
@@ -93,6 +94,9 @@ class DiffusionOptions:
             raise InputError(f"expected method auto, exact or slq, got {self.method!r}")
         if self.dtype not in (None, "float32", "float64"):
             raise InputError(f"expected dtype float32 or float64, got {self.dtype!r}")
+        seed: Any = self.seed
+        if not isinstance(seed, Integral):
+            raise InputError(f"expected a whole number as seed, got {seed!r}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -262,8 +266,7 @@ def diffusion_spectral_entropy(
     >>> round(diffusion_spectral_entropy(far_apart, sigma=1.0).bits, 6)
     3.0
     """
-    several = isinstance(t, Sequence) or np.ndim(t) > 0
-    times = tuple(float(value) for value in np.ravel(np.asarray(t, dtype=np.float64)))
+    times, several = diffusion_times(t)
     options = DiffusionOptions(times, normalization, alpha, method, dtype, seed)
     if max_samples < 1:
         raise InputError(f"expected max_samples of at least 1, got {max_samples}")
@@ -289,6 +292,21 @@ def diffusion_spectral_entropy(
         },
         flags=flags,
     )
+
+
+def diffusion_times(t: float | Sequence[float]) -> tuple[tuple[float, ...], bool]:
+    """Return diffusion times as a tuple, and whether several could have been asked for.
+
+    Raises
+    ------
+    InputError
+        If they are not numbers.
+    """
+    try:
+        values = np.asarray(t, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"expected diffusion times t above 0, got {t!r}") from error
+    return tuple(values.ravel().tolist()), values.ndim > 0
 
 
 def subset(n: int, size: int, seed: int) -> list[int]:

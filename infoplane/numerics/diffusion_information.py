@@ -17,6 +17,7 @@ from infoplane.numerics.diffusion import (
     DiffusionSpace,
     Method,
     diffusion_space,
+    diffusion_times,
 )
 from infoplane.numerics.diffusion_kernel import Normalization, Sigma
 from infoplane.records import FloatArray, IntArray
@@ -144,8 +145,7 @@ def diffusion_spectral_mutual_information(
     >>> diffusion_spectral_mutual_information(x, labels).bits > 0.1
     True
     """
-    several = isinstance(t, Sequence) or np.ndim(t) > 0
-    times = tuple(float(value) for value in np.ravel(np.asarray(t, dtype=np.float64)))
+    times, several = diffusion_times(t)
     options = DiffusionOptions(times, normalization, alpha, method, dtype, seed)
     space = diffusion_space(x, sigma, options)
     clusters = cluster_reference(reference, kind=kind, n_clusters=n_clusters)

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from numbers import Real
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -25,6 +26,7 @@ _SMALL = 512  # points up to which all distances are one product
 _STRIP, _STRIP_CUDA = 192, 2048  # rows of the kernel that are made at a time
 _MEDIAN_ROWS = 10_000
 _MEDIAN_DOUBLE = 4096
+_MEDIAN_SAMPLE = 192  # rows of the median that is only reported
 _SMALLEST_SIGMA = 1e-6  # in typical distances: below, those of a matrix product are rounding
 
 
@@ -134,7 +136,7 @@ def point_cloud(x: Tensor, sigma: Sigma) -> PointCloud:
     return PointCloud(points, unit, zero_rows)
 
 
-def check_sigma(sigma: Sigma) -> None:
+def check_sigma(sigma: Any) -> None:
     """Refuse a bandwidth that is no positive number and no known rule.
 
     Raises
@@ -147,7 +149,7 @@ def check_sigma(sigma: Sigma) -> None:
             raise InputError(
                 f"expected sigma as a number or one of {', '.join(SIGMA_RULES)}, got {sigma!r}"
             )
-    elif not (np.isfinite(sigma) and sigma > 0):
+    elif not (isinstance(sigma, Real) and 0 < float(sigma) < np.inf):
         raise InputError(f"expected sigma above 0, got {sigma}")
 
 
@@ -182,7 +184,7 @@ def bandwidth(cloud: PointCloud, sigma: Sigma, *, seed: int = 0) -> Bandwidth:
         if median == 0.0:
             rule, value = "rms (median distance is 0)", rms / 2**0.5
     else:
-        median = median_distance(cloud.rows(slice(None, None, -(-cloud.n // 256))))
+        median = median_distance(cloud.rows(slice(None, None, -(-cloud.n // _MEDIAN_SAMPLE))))
         if isinstance(sigma, str):
             n_units = cloud.points.shape[1]
             value = {"rms": rms / 2**0.5, "sqrtd": n_units**0.5, "l2": 1.0}[sigma]
@@ -203,20 +205,31 @@ def bandwidth(cloud: PointCloud, sigma: Sigma, *, seed: int = 0) -> Bandwidth:
 def median_distance(cloud: PointCloud) -> float:
     """Return the median distance of two different points, in original units.
 
-    Exact, by partial sorting of all of them. Above 4096 points distances are float32.
+    Exact, by partial sorting of all of them. Above 4096 points distances are float32, unless the
+    median is too short for that. What rounding cannot tell from 0 is 0.
     """
     if cloud.n < 2:
         return 0.0
-    points, squares, xp = cloud.points, cloud.square_norms, array_module(cloud.points)
-    if cloud.n > _MEDIAN_DOUBLE and float(squares.max()) < 1e3 * float(squares.mean()):
-        points = points.astype(np.float32) if xp is np else points.float()
-    values = xp.empty(cloud.n * (cloud.n - 1) // 2, dtype=points.dtype, **_place(points))
-    number, filled = xp.arange(cloud.n, **_place(points)), 0
-    for rows, strip in _half_square_strips(points):
+    points, typical, xp = cloud.points, float(cloud.square_norms.mean()), array_module(cloud.points)
+    if cloud.n > _MEDIAN_DOUBLE and float(cloud.square_norms.max()) < 1e3 * typical:
+        single = points.astype(np.float32) if xp is np else points.float()
+        middle = _middle_of_pairs(single)
+        if -middle > 1e-3 * typical:
+            return cloud.unit * float(np.sqrt(-2.0 * middle))
+    return cloud.unit * float(np.sqrt(-2.0 * _middle_of_pairs(points))) + 0.0
+
+
+def _middle_of_pairs(points: Tensor) -> float:
+    """Return the median of -|x_i - x_j|²/2 over pairs i < j."""
+    xp, (n, n_units) = array_module(points), points.shape
+    values = xp.empty(n * (n - 1) // 2, dtype=points.dtype, **_place(points))
+    number, filled = xp.arange(n, **_place(points)), 0
+    rounding = (4 + n_units**0.5) * float(xp.finfo(points.dtype).eps)
+    for rows, strip in _half_square_strips(points, merge=rounding):
         below = strip[number[rows, None] > number[: rows.stop]]
         values[filled : filled + len(below)] = below
         filled += len(below)
-    return cloud.unit * float(np.sqrt(-2.0 * _median(values))) + 0.0
+    return _median(values)
 
 
 def _median(values: Tensor) -> float:
@@ -236,12 +249,12 @@ def _place(points: Tensor) -> dict[str, Any]:
 
 
 def _half_square_strips(
-    points: Tensor, *, merge: bool = False, out: Tensor | None = None
+    points: Tensor, *, merge: float = 0.0, out: Tensor | None = None
 ) -> Iterator[tuple[slice, Tensor]]:
     """Yield rows of the matrix -|x_i - x_j|²/2, and these rows up to the diagonal; none above 0.
 
-    Matrix products give them, with rounding of about eps times the squared norms; with ``merge``,
-    points that are closer than that count as equal. Strips are views of ``out`` (n, n), if given.
+    Matrix products give them, with rounding of about eps times the squared norms; points closer
+    than ``merge`` times these count as equal. Strips are views of ``out`` (n, n), if given.
     """
     xp = array_module(points)
     half = 0.5 * _square_norms(points)
@@ -262,7 +275,7 @@ def _half_square_strips(
             strip -= half
         xp.clip(strip, None, 0.0, out=strip)
         if merge:
-            strip[strip > -4e-16 * (half[rows, None] + half[columns])] = 0.0
+            strip[strip > -merge * (half[rows, None] + half[columns])] = 0.0
         yield rows, strip
 
 
@@ -287,7 +300,8 @@ def gaussian_kernel(cloud: PointCloud, sigma: float, dtype: str = "float64") -> 
     floor = -60.0 if dtype == "float32" else -600.0  # denormal numbers slow products down tenfold
     kernel = xp.empty((cloud.n, cloud.n), dtype=kind, **_place(points))
     out = kernel if points.dtype == kind else None
-    for rows, strip in _half_square_strips(points, merge=largest > 1e4, out=out):
+    merge = 4e-16 if largest > 1e4 else 0.0
+    for rows, strip in _half_square_strips(points, merge=merge, out=out):
         if 2 * largest > -floor:
             strip[strip < floor] = -np.inf
         done = kernel[rows, : rows.stop]

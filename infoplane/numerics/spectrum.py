@@ -77,7 +77,7 @@ def _tridiagonal_eigenvalues(matrix: Array) -> FloatArray:
     prefix = "s" if matrix.dtype == np.float32 else "d"
     reduce, solve = getattr(lapack, prefix + "sytrd"), getattr(lapack, prefix + "sterf")
     if len(matrix) == 1:
-        return matrix[0].astype(np.float64)
+        return np.asarray(matrix[0], dtype=np.float64)
     _, diagonal, off_diagonal, _, _ = reduce(matrix.T, lower=0, lwork=16 * len(matrix))
     values, failed = solve(diagonal, off_diagonal)
     if failed:

@@ -338,3 +338,31 @@ def test_no_global_state_is_touched():
     assert warnings.filters == filters
     assert torch.get_num_threads() == threads
     assert (x == copy).all()
+
+
+@pytest.mark.parametrize(("n", "copies"), [(300, 1), (300, 4), (300, 15)])
+def test_a_median_of_copies_is_zero_whatever_rounding_makes_of_it(n, copies):
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(n, 7))
+    x[: 3 * n // 4] = np.pi * rng.normal(size=7)
+    x = np.repeat(x, copies, axis=0)
+    found = diffusion_spectral_entropy(x)
+    assert found.diagnostics["median_distance"] == 0.0
+    assert "atoms" in found.flags
+    assert found.sigma == pytest.approx(found.diagnostics["rms_distance"] / 2**0.5)
+
+
+def test_short_distances_among_long_ones_are_measured_in_double_precision():
+    rng = np.random.default_rng(4)
+    x = rng.normal(size=(4200, 3))
+    x[:40] += 1e6 * rng.normal(size=(40, 3))
+    found = diffusion_spectral_entropy(x, max_samples=4200, method="slq")
+    pairs = rng.integers(0, 4200, size=(2, 200_000))
+    sampled = np.median(np.linalg.norm(x[pairs[0]] - x[pairs[1]], axis=1))
+    assert found.diagnostics["median_distance"] == pytest.approx(sampled, rel=0.01)
+
+
+@pytest.mark.parametrize("options", [{"sigma": None}, {"t": "long"}, {"seed": None}, {"seed": 0.5}])
+def test_options_that_are_no_numbers_are_refused(options):
+    with pytest.raises(InputError, match="expected"):
+        diffusion_spectral_entropy(np.eye(5), **options)
