@@ -58,7 +58,8 @@ def render(columns: Sequence[Column], *, limit: int | None) -> list[str]:
     ]
     if hidden:
         order = [column.title for column in columns if column.title in hidden]
-        lines.append(f"({', '.join(order)} hidden at {limit} columns; --wide shows all)")
+        note = f"({', '.join(order)} hidden at {limit} columns; --wide shows all)"
+        lines += textwrap.wrap(note, limit or 100)
     return lines
 
 

@@ -20,6 +20,9 @@ from infoplane.plots.style import bits
 from infoplane.plots.view import View, short_names
 from infoplane.records import QUANTITIES
 
+_LONGEST_TABLE, _LONGEST_CURVES = 200, 20_000
+"""Rows; longer tables are in the download alone, longer downloads are to 0.01 bits."""
+
 _VECTOR_LAYERS = 12
 """Figures of more layers are embedded as PNG."""
 
@@ -209,6 +212,7 @@ def _compression(
     fields = ("layer", "estimator", "quantity", "n_runs", "first", "peak", "last", "change",
               "change_low", "change_high", "interval", "onset_step", "onset_low", "onset_high",
               "score", "verdict", "agree", "of")  # fmt: skip
+    rest = f"<p>All {len(phases):,} verdicts, of every estimator, are in the download.</p>"
     every = table(
         "All estimators and quantities, bits",
         ["Layer", "Estimator", "Quantity", "Runs#", "First#", "Peak#", "Last#", "Change#",
@@ -222,7 +226,9 @@ def _compression(
         table(caption, heads, rows),
         f"<div class=download>{save}</div>",
         picture,
-        f"<details><summary>All estimators and quantities</summary>{every}</details>",
+        f"<details><summary>All estimators and quantities</summary>{every}</details>"
+        if len(phases) <= _LONGEST_TABLE
+        else rest,
     ]
 
 
@@ -288,21 +294,16 @@ def _pill(verdict: str, quantity: str = "ixt") -> str:
 
 def _curve_download(view: View, group: str) -> str:
     """Return the link to the mean curves of a group, the data of the figures."""
+    curves = {key[1:]: curve for key, curve in view.curves.items() if key[0] == group}
+    places = 2 if sum(len(c.steps) for c in curves.values()) > _LONGEST_CURVES else 3
     rows = []
-    for (of, layer, estimator, quantity), curve in view.curves.items():
-        if of != group:
-            continue
+    for key, curve in curves.items():
         low, high = curve.spread() or (curve.low[0], curve.high[0])
-        counts = np.isfinite(curve.values).sum(axis=0)
-        means = curve.mean()
-        for step, mean, a, b, n in zip(
-            curve.steps.tolist(), means, low, high, counts.tolist(), strict=True
-        ):
-            rows.append((layer, estimator, quantity, step, n, _g(mean), _g(a), _g(b)))
+        counts = np.isfinite(curve.values).sum(axis=0).tolist()
+        numbers = zip(curve.mean(), low, high, strict=True)
+        for step, n, three in zip(curve.steps.tolist(), counts, numbers, strict=True):
+            written = ["" if not np.isfinite(x) else f"{x:.{places}f}" for x in three]
+            rows.append((*key, step, n, *written))
     heads = ("layer", "estimator", "quantity", "step", "runs", "mean_bits", "low", "high")
     link = html.download("curves", heads, rows, "Download the curves of all figures")
     return f"<div class=download>{link}</div>"
-
-
-def _g(value: float) -> str:
-    return "" if not np.isfinite(value) else f"{value:.3f}"
