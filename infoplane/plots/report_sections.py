@@ -197,7 +197,9 @@ def _provenance(results: Mapping[str, Any]) -> str:
         "Python": environment["python"],
         "Platform": environment["platform"],
         "Packages": ", ".join(f"{k} {v}" for k, v in environment["packages"].items()),
-        "Time": ", ".join(f"{k.replace('_', ' ')} {v:g}" for k, v in timing.items()),
+        "Time": ", ".join(
+            f"{k.replace('_', ' ')} {v:g}" for k, v in timing.items() if isinstance(v, int | float)
+        ),
     }
     settings = json.dumps(results["config"], indent=2, ensure_ascii=False)
     return (

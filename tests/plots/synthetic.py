@@ -193,7 +193,13 @@ def results(
         ]
         if saturated_layers
         else [],
-        "timing": {"wall_seconds": 41.2, "cpu_seconds": 78.9, "cells": 1065, "cached": 355},
+        "timing": {
+            "costs": {"binning": {"cells": 5}},
+            "wall_seconds": 41.2,
+            "cpu_seconds": 78.9,
+            "cells": 1065,
+            "cached": 355,
+        },
     }
     from infoplane.phases import find_phases
 
