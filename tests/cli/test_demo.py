@@ -31,6 +31,11 @@ def test_leaves_report_figures_and_a_valid_document(demo, document):
     assert len(list((folder / "checkpoints" / "tanh-s0").glob("epoch_*.pt"))) > 20
 
 
+def test_its_inputs_are_all_there_are_so_the_bound_is_known(demo, document):
+    assert all(r["bottleneck"]["deterministic"] for r in document["recordings"])
+    assert (demo[0] / "figures" / "bound.png").exists()
+
+
 def test_all_three_families_are_in_it(document):
     assert {entry["name"] for entry in document["estimators"]} >= {
         "diffusion spectral entropy",

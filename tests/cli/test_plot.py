@@ -1,7 +1,9 @@
 import copy
 import json
+from importlib import resources
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from tests.cli.test_analyze import write_run
@@ -223,3 +225,21 @@ def test_checks_of_the_configuration_stand_in_the_report(results):
     assert "keeps the labels" in page
     assert "infoplane.toml:3" in page
     assert '<span class="fail">fail</span>' in page or '<span class="unknown">' in page
+
+
+def test_estimates_on_parts_of_the_samples_reach_document_and_figure(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_run(tmp_path / "net-s0")
+    options = ["-e", "exact", "--sampling", "-o", "r.json"]
+    missing = infoplane("analyze", "net-s0", *options, "--sampling-steps", "7")
+    assert missing.code == 4
+    assert "step 7 is not analyzed" in missing.err
+    assert infoplane("analyze", "net-s0", *options).code == 0
+    document = json.loads(Path("r.json").read_text())
+    schema = resources.files("infoplane.schemas").joinpath("results.schema.json").read_text()
+    jsonschema.Draft202012Validator(json.loads(schema)).validate(document)
+    assert {entry["n"] for entry in document["sampling"]} == {75}
+    assert all(len(entry["values"]) == 4 for entry in document["sampling"])
+    assert {entry["step"] for entry in document["sampling"]} == {10}
+    assert infoplane("plot", "r.json", "-f", "sampling", "-o", "f").code == 0
+    assert Path("f/sampling.png").exists()

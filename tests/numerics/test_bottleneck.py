@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from infoplane.errors import InputError
-from infoplane.numerics.bottleneck import information_bottleneck_curve
+from infoplane.numerics.bottleneck import information_bottleneck_curve, recorded_distribution
 from infoplane.tasks import toy12
 
 
@@ -82,3 +82,34 @@ def test_inputs_of_one_conditional_are_merged():
 def test_errors(p, betas):
     with pytest.raises(InputError):
         information_bottleneck_curve(np.array(p), betas=betas)
+
+
+def test_all_patterns_of_the_twelve_bit_task_are_a_known_distribution():
+    inputs, labels = toy12()
+    joint = recorded_distribution(inputs, labels)
+    assert joint.shape == (4096, 2)
+    assert joint.sum() == pytest.approx(1.0)
+    curve = information_bottleneck_curve(joint)
+    assert curve.deterministic
+    assert curve.h_y == pytest.approx(0.99916, abs=1e-5)
+
+
+def test_repeated_inputs_with_different_labels_give_their_shares():
+    inputs = np.repeat([[0, 0], [0, 1], [1, 0], [1, 1]], 4, axis=0)
+    labels = np.array([0, 0, 0, 0, 0, 0, 0, 1, 0, 1, 1, 1, 1, 1, 1, 1])
+    joint = recorded_distribution(inputs, labels)
+    assert sorted(joint[:, 1] / joint.sum(axis=1)) == [0, 0.25, 0.75, 1]
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        np.random.default_rng(0).normal(size=(64, 2)),  # values that never come again
+        np.arange(64.0)[:, None],  # one component: any list of numbers would do
+        toy12()[0][:-1],  # a pattern is missing
+        np.vstack([toy12()[0], toy12()[0][:1]]),  # a pattern is there twice
+        np.zeros((64, 3)),
+    ],
+)
+def test_samples_that_are_not_all_of_a_discrete_input_are_no_distribution(inputs):
+    assert recorded_distribution(inputs, np.arange(len(inputs)) % 2) is None
