@@ -194,7 +194,7 @@ def results(
         if saturated_layers
         else [],
         "timing": {
-            "costs": {"binning": {"cells": 5}},
+            "costs": {"binning": {"scale": 1.0, "cells": 5}},
             "wall_seconds": 41.2,
             "cpu_seconds": 78.9,
             "cells": 1065,
