@@ -42,6 +42,7 @@ _COMMANDS = {
         "validate": "Run estimators on data whose answer is known.",
     },
     "Look": {
+        "inspect": "Show what is in recorded runs and results.",
         "estimators": "List estimators, their parameters and units.",
         "config": "Show the settings in force, and their origin.",
     },

@@ -39,6 +39,8 @@ MAY_IMPORT = {
         "records",
         "errors",
     },
+    "document": {"cells", "phases", "store", "estimators", "numerics", "records", "errors"},
+    "inspection": {"store", "numerics", "records", "errors"},
     "curves": {"records", "errors"},
     "phases": {"curves", "records", "seeding", "errors"},
     "merging": {"phases", "text", "errors"},

@@ -1,0 +1,225 @@
+"""``infoplane inspect``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from infoplane.cli.options import Verbosity, verbosity
+from infoplane.errors import ExitCode, InputError
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.option("--verify", "check", is_flag=True, help="Compare every byte with its checksum.")
+@click.option("--rescue", metavar="OUT", help="Copy the intact steps of a damaged run to OUT.")
+@click.option("--stats", is_flag=True, help="The numbers of the layers at every step.")
+@click.option("--tree", is_flag=True, help="Every array that is stored, and its size.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="Of what goes to stdout.",
+)
+@click.option("--wide", is_flag=True, help="Show all columns of the tables.")
+@verbosity
+@click.pass_obj
+def inspect(
+    said: Verbosity,
+    files: tuple[str, ...],
+    check: bool,
+    rescue: str | None,
+    stats: bool,
+    tree: bool,
+    form: str,
+    wide: bool,
+) -> int:
+    """Show what is in recorded runs, packed runs and results.
+
+    Nothing of a model is run or unpickled, and no link out of a file is followed.
+
+    \b
+    infoplane inspect runs/s0
+    infoplane inspect runs/s0.h5 --verify
+    infoplane inspect runs/s0 --rescue runs/s0-rescued
+    infoplane inspect results.json --format json
+    """
+    from infoplane.cli.output import plain, print_json
+    from infoplane.inspection import SCHEMA, contents, describe
+
+    if rescue is not None:
+        if len(files) != 1 or check or stats or tree:
+            raise InputError("--rescue: expected one FILE and no other option")
+        return _rescue(said, files[0], rescue)
+    if check:
+        return _verify(files, form)
+    described = []
+    for name in files:
+        found = describe(Path(name), every_step=stats)
+        if tree and found["kind"] != "results":
+            from infoplane.store.run import Run
+
+            found["arrays"] = [
+                {"name": array, "shape": list(shape), "dtype": dtype, "bytes": size}
+                for array, shape, dtype, size in contents(Run(Path(name)))
+            ]
+        described.append(found)
+    if form == "json":
+        print_json({"schema": SCHEMA, "files": described})
+    else:
+        texts = ["\n".join(_text(found, wide=wide)) for found in described]
+        click.echo(plain("\n\n".join(texts)))
+    return ExitCode.OK
+
+
+def _verify(files: Sequence[str], form: str) -> int:
+    from infoplane.cli.output import print_json, printable
+    from infoplane.inspection import SCHEMA, damage
+
+    found = {name: damage(Path(name)) for name in files}
+    if form == "json":
+        wrong = [
+            {"file": name, "step": one.step, "layer": one.layer, "message": one.message}
+            for name, many in found.items()
+            for one in many
+        ]
+        print_json({"schema": SCHEMA, "files": list(files), "wrong": wrong})
+    else:
+        for name, many in found.items():
+            for one in many:
+                click.echo(f"{printable(name)}: {printable(one.message)}")
+            if not many:
+                click.echo(f"{printable(name)}: intact")
+    return ExitCode.DATA if any(found.values()) else ExitCode.OK
+
+
+def _rescue(said: Verbosity, name: str, output: str) -> int:
+    from infoplane.store.run import Run
+    from infoplane.store.verify import rescue
+
+    run = Run(Path(name))
+    kept = rescue(run, Path(output))
+    if not said.quiet:
+        click.echo(f"wrote {output}: {len(kept)} of {len(run.steps)} steps are intact", err=True)
+    return ExitCode.OK
+
+
+def _text(found: Mapping[str, Any], *, wide: bool) -> list[str]:
+    return _results_text(found) if found["kind"] == "results" else _run_text(found, wide=wide)
+
+
+def _run_text(found: Mapping[str, Any], *, wide: bool) -> list[str]:
+    from infoplane.cli.output import printable, width
+    from infoplane.cli.table import Column, render
+    from infoplane.text import counted
+
+    limit = None if wide else width()
+    manifest, steps = found["manifest"], found["steps"]
+    lines = [_first_line(found)]
+    parts = [f"run {printable(found['run'])}"]
+    for key in ("group", "seed", "split"):
+        if manifest.get(key) is not None:
+            parts.append(f"{key} {printable(str(manifest[key]))}")
+    parts.append(f"N {found['n']:,}")
+    if found["classes"]:
+        parts += [counted(len(found["classes"]), "class").replace("classs", "classes")]
+        parts += [f"H(Y) {found['h_y']:.2f} bits"]
+    lines.append("   ".join(parts))
+    if steps:
+        metrics = "; metrics: " + printable(" ".join(found["metrics"])) if found["metrics"] else ""
+        gradients = "; gradients" if found["gradients"] else ""
+        lines.append(
+            f"{counted(len(steps), 'step')} {steps[0]:,}..{steps[-1]:,}{metrics}{gradients}"
+        )
+    for one in found["damaged"]:
+        lines.append(f"step {one['step']} cannot be read: {printable(one['reason'])}")
+    if found["damaged"]:
+        lines.append("save the others: infoplane inspect FILE --rescue OUT")
+    if found["unfinished"]:
+        lines.append(f"{counted(found['unfinished'], 'unfinished file')} of a recording cut short")
+    layers = found["layers"]
+    if layers:
+        several = len({layer["step"] for layer in layers}) > 1
+        columns = [Column("step", [f"{layer['step']:,}" for layer in layers], right=True)]
+        columns += [
+            Column("layer", [printable(layer["name"]) for layer in layers]),
+            Column("type", [printable(layer["type"]) for layer in layers], drop=2),
+            Column("shape", ["x".join(map(str, layer["shape"])) for layer in layers], right=True),
+            Column("dtype", [printable(layer["dtype"]) for layer in layers], drop=1),
+            Column("min", [_number(layer["min"]) for layer in layers], right=True),
+            Column("max", [_number(layer["max"]) for layer in layers], right=True),
+            Column("zeros", [_share(layer["zeros"]) for layer in layers], right=True),
+        ]
+        for title, key, drop in (
+            ("constant", "constant_units", 3),
+            ("NaN, inf", "nonfinite", 4),
+            ("distinct rows", "distinct", 0),
+        ):
+            cells = [_count(layer.get(key)) for layer in layers]
+            columns.append(Column(title, cells, right=True, drop=drop))
+        lines += ["", *render(columns if several else columns[1:], limit=limit)]
+    if "arrays" in found:
+        arrays = found["arrays"]
+        columns = [
+            Column("array", [printable(array["name"]) for array in arrays]),
+            Column("shape", ["x".join(map(str, array["shape"])) for array in arrays], right=True),
+            Column("dtype", [printable(array["dtype"]) for array in arrays]),
+            Column("bytes", [f"{array['bytes']:,}" for array in arrays], right=True, drop=1),
+        ]
+        lines += ["", *render(columns, limit=limit)]
+    return lines
+
+
+def _results_text(found: Mapping[str, Any]) -> list[str]:
+    from infoplane.cli.output import printable
+    from infoplane.text import counted
+
+    tool = found["tool"] or {}
+    lines = [
+        _first_line(found),
+        f"created {printable(str(found['created']))} by infoplane "
+        f"{printable(str(tool.get('version')))}",
+    ]
+    for recording in found["recordings"]:
+        lines.append(
+            f"run {printable(str(recording['run']))}   N {recording['n']:,}   "
+            f"{counted(recording['steps'], 'step')}   layers: "
+            + printable(" ".join(recording["layers"][:20]))
+        )
+    names = [printable(str(estimator["id"])) for estimator in found["estimators"]]
+    lines.append("estimators: " + ", ".join(names))
+    lines.append(
+        f"{counted(found['rows'], 'row')}, {found['without_value']:,} without a value; "
+        f"quantities: {printable(' '.join(found['quantities']))}"
+    )
+    for title, key in (("flags", "flags"), ("verdicts", "verdicts")):
+        if found[key]:
+            counts = (f"{printable(str(name))} {count:,}" for name, count in found[key].items())
+            lines.append(f"{title}: " + ", ".join(counts))
+    return lines
+
+
+def _first_line(found: Mapping[str, Any]) -> str:
+    from infoplane.cli.output import printable
+
+    return (
+        f"{printable(found['path'])}   {printable(str(found['format']))}   {found['kind']}   "
+        f"{found['bytes']:,} bytes   {printable(str(found['status']))}"
+    )
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3g}"
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else f"{100 * value:.1f} %"
+
+
+def _count(value: int | None) -> str:
+    return "" if value is None else f"{value:,}"
