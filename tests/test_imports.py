@@ -39,7 +39,6 @@ MAY_IMPORT = {
         "records",
         "errors",
     },
-    "document": {"cells", "phases", "store", "estimators", "numerics", "records", "errors"},
     "inspection": {"store", "numerics", "records", "errors"},
     "curves": {"records", "errors"},
     "phases": {"curves", "records", "seeding", "errors"},
