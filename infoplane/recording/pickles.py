@@ -107,7 +107,7 @@ def _check_archive(path: Path) -> None:
 def _loaded(path: Path) -> Any:
     """Load with a stand-in for every unknown name; which names there are can take several tries."""
     stand_ins: dict[str, type] = {}
-    names = _unknown_names(path)
+    names: list[str] = []  # most files need none
     while True:
         for name in names:
             if _HOSTILE.fullmatch(name):
@@ -130,6 +130,8 @@ def _loaded(path: Path) -> Any:
                 for name in _UNKNOWN.findall(text)
                 if len(stand_ins) < 256
             ]
+            if not stand_ins:
+                names = list(dict.fromkeys([*names, *_unknown_names(path)]))
             container = _CONTAINER.search(text)
             if container:
                 name = list(stand_ins)[int(container[2])]

@@ -295,7 +295,7 @@ class Recorder:
         }
         writer.epoch = finite_epoch(epoch)
         writer.provenance = {
-            "parameters_sha256": parameter_hash(self.model),
+            "parameters_hash": parameter_hash(self.model),
             **({} if gradients is None else {"gradient_batch_size": gradient_batch_size}),
             **json_values(provenance or {}),
         }

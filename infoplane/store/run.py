@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,6 +33,7 @@ from numpy.typing import NDArray
 from infoplane.errors import DataError, InputError, NotFoundError, RunFileError
 from infoplane.records import Array, LayerInfo, ProbeSet
 from infoplane.store.bfloat16 import BFLOAT16, bfloat16_values
+from infoplane.store.checksum import crc32
 from infoplane.store.hdf5 import check_regular, has_link, json_object, mapped, opened, reading
 from infoplane.store.layout import MOST_TEXT, activations_name, check_format, step_name, step_of
 from infoplane.store.probe_parts import read_probe
@@ -266,7 +266,7 @@ class Run:
                 f"{layer.dtype}, found {found.shape} of {found.dtype}",
                 hint=self._remedy,
             )
-        if verify and zlib.crc32(found.data) != self.step_info(step).checksums[layer.index]:
+        if verify and crc32(found.data) != self.step_info(step).checksums[layer.index]:
             where = f"step {step}, " if self.packed else ""
             raise RunFileError(
                 f"{path}: {where}layer {layer.name!r} does not match its checksum: the data was "

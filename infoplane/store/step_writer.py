@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ import numpy as np
 from infoplane.errors import RunFileError
 from infoplane.records import Array
 from infoplane.store.bfloat16 import BFLOAT16, bfloat16_values
+from infoplane.store.checksum import crc32
 from infoplane.store.hdf5 import Outline, Spec, lay_out, n_bytes, reserve, write_at, writing
 from infoplane.store.layout import FORMAT, VERSION, activations_name
 
@@ -110,7 +110,7 @@ class _Layer:
 
     def count(self, values: Array) -> None:
         """Keep checksum, range, zeros and non-finite values up to date with these (n,) values."""
-        self.crc32 = zlib.crc32(values.data, self.crc32)
+        self.crc32 = crc32(values.data, self.crc32)
         if self.encoding == BFLOAT16:
             values = bfloat16_values(values)
         self.n_zero += int(np.count_nonzero(values == 0))

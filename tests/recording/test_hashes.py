@@ -1,0 +1,53 @@
+import torch
+from torch import nn
+
+from infoplane.recording.hashes import model_hash, parameter_hash
+
+
+def test_any_change_of_a_weight_changes_the_hash():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(300, 200), nn.BatchNorm1d(200))
+    seen = {parameter_hash(model)}
+    assert parameter_hash(model) in seen
+    with torch.no_grad():
+        weight = model[0].weight
+        for change in (
+            lambda: weight[17, 5].add_(1e-4),
+            lambda: weight[-1, -1].neg_(),
+            lambda: weight.copy_(weight.flip(0)),
+            lambda: weight[:, [3, 4]].copy_(weight[:, [4, 3]]),
+            lambda: weight.copy_(weight[:, torch.randperm(300)]),
+            lambda: weight.view(-1)[:8192].copy_(weight.view(-1)[:8192].roll(2)),
+            lambda: model[0].bias[0].add_(1),
+            lambda: model[1].running_mean.add_(1),
+        ):
+            before = [value.clone() for value in model.state_dict().values()]
+            change()
+            after = list(model.state_dict().values())
+            if all(map(torch.equal, before, after)):
+                continue
+            assert parameter_hash(model) not in seen
+            seen.add(parameter_hash(model))
+    assert len(seen) >= 8
+
+
+def test_structure_has_a_hash_of_its_own():
+    def hash_of(*layers):
+        return model_hash(nn.Sequential(*layers))
+
+    torch.manual_seed(0)
+    one = hash_of(nn.Linear(2, 2), nn.LeakyReLU(0.1))
+    assert hash_of(nn.Linear(2, 2), nn.LeakyReLU(0.1)) == one  # the weights differ
+    assert hash_of(nn.Linear(2, 2), nn.LeakyReLU(0.2)) != one
+    assert hash_of(nn.Linear(2, 2), nn.ReLU()) != one
+
+    class Odd(nn.Module):
+        def extra_repr(self):
+            return f"f={object()}"  # with an address, another each time
+
+    class Same(Odd):
+        pass
+
+    assert "0x" in Odd().extra_repr()
+    assert hash_of(Odd()) == hash_of(Odd())
+    assert hash_of(Same()) != hash_of(Odd())
