@@ -28,11 +28,15 @@ N_UNITS = 256
 TIMES = (1, 2, 5)
 
 
-def textbook_entropy(x: np.ndarray, sigma: float, t: float = 1) -> float:
+def textbook_kernel(x: np.ndarray, sigma: float) -> np.ndarray:
     distances = pairwise_distances(x)
     gaussian = np.exp(-(distances**2) / (2 * sigma**2))
     scaling = np.diag(gaussian.sum(axis=1) ** -0.5)
-    spectrum = np.abs(np.linalg.eigvalsh(scaling @ gaussian @ scaling)) ** t
+    return scaling @ gaussian @ scaling
+
+
+def textbook_entropy(x: np.ndarray, sigma: float, t: float = 1) -> float:
+    spectrum = np.abs(np.linalg.eigvalsh(textbook_kernel(x, sigma))) ** t
     shares = spectrum / spectrum.sum()
     shares = shares[shares > 0]
     return float(-(shares * np.log2(shares)).sum())
@@ -79,7 +83,7 @@ def speed_of_entropy(sizes: list[int], rounds: int) -> None:
     for n in sizes:
         x, _ = clusters(n)
         sigma = 16.0
-        square = torch.from_numpy(x @ x.T / n)
+        square = torch.from_numpy(textbook_kernel(x, sigma))
 
         def entropy(x: np.ndarray = x, sigma: float | str = sigma, **options: object) -> object:
             return diffusion_spectral_entropy(x, sigma=sigma, **options)
@@ -193,6 +197,27 @@ def memory(n: int) -> None:
         print(f"{method} {dtype}: {float(found):.2f}")
 
 
+def speed_on_cuda(sizes: list[int]) -> None:
+    """Print wall seconds and peak device memory of tensors on a GPU, where there is one."""
+    if not torch.cuda.is_available():
+        return
+    print(f"\nDSE on {torch.cuda.get_device_name()}: wall seconds, peak memory in GiB")
+    for n in sizes:
+        x = torch.from_numpy(clusters(n)[0]).cuda()
+        for method, dtype in (("exact", "float64"), ("exact", "float32"), ("slq", "float32")):
+            if method == "exact" and n > 20_000:
+                continue
+            torch.cuda.reset_peak_memory_stats()
+            torch.cuda.synchronize()
+            start = time.perf_counter()
+            found = diffusion_spectral_entropy(
+                x, sigma=16.0, method=method, dtype=dtype, max_samples=n
+            )
+            torch.cuda.synchronize()
+            seconds, peak = time.perf_counter() - start, torch.cuda.max_memory_allocated() / 2**30
+            print(f"{n:6} {method:6} {dtype:8} {seconds:9.3f} {peak:7.2f}   {found.bits:.4f} bits")
+
+
 def limits(n: int) -> None:
     """Print how far the exact solver is from the speed of matrix products."""
     for kind in (torch.float64, torch.float32):
@@ -226,6 +251,7 @@ def main() -> None:
     speed_of_information(500 if quick else 2000, 1 if quick else 3)
     accuracy(500 if quick else 2000, 2 if quick else 4)
     memory(1500 if quick else 4000)
+    speed_on_cuda([1000] if quick else [2000, 4000, 8000, 20_000, 50_000])
     print()
     limits(1000 if quick else 4000)
 
