@@ -6,14 +6,23 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from infoplane.recording.recorder import OnError, Recorder
 from infoplane.records import ProbeSet
 
 
+def first_process() -> bool:
+    """Tell whether this is the first process of a training, or the only one."""
+    parallel = torch.distributed.is_available() and torch.distributed.is_initialized()
+    return not parallel or torch.distributed.get_rank() == 0
+
+
 class RecordingCallback:
     """Opens a run when the training begins, records the steps that are due, closes the run.
+
+    In a training on several processes the first one records; the others have the same weights.
 
     Parameters
     ----------
@@ -43,7 +52,9 @@ class RecordingCallback:
     def open(self, model: nn.Module) -> None:
         """Open the run for this model."""
         self.close()
-        self.recorder = Recorder(model, *self._arguments, **self._options)
+        self.recorder = None
+        if first_process():
+            self.recorder = Recorder(model, *self._arguments, **self._options)
 
     def record(self, step: int, *, last: bool = False, **values: Any) -> None:
         """Record a step if it is due; ``values`` as for ``Recorder.snapshot``."""

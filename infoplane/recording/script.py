@@ -28,6 +28,7 @@ from torch.optim.optimizer import (
 )
 
 from infoplane.errors import DataError, InputError
+from infoplane.recording.callbacks import first_process
 from infoplane.recording.messages import one_line
 from infoplane.recording.recorder import Recorder
 
@@ -78,6 +79,8 @@ class _Training:
         self._optimizer = optimizer
         inputs = self.calls[model]
         self.calls.clear()
+        if not first_process():
+            return
         try:
             self.recorder = self.make(model, inputs)
         except Exception as error:  # noqa: BLE001  - the training goes on

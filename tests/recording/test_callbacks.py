@@ -70,6 +70,7 @@ class TestLightning:
 
     def trained(self, probe, folder, callback, **options):
         import lightning.pytorch as lightning
+        from lightning.fabric.plugins.environments import LightningEnvironment
 
         seed()
         module = self.module()
@@ -83,6 +84,7 @@ class TestLightning:
             default_root_dir=folder,
             callbacks=[callback] if callback else [],
             log_every_n_steps=1,
+            plugins=[LightningEnvironment()],  # otherwise it loads mpi4py if that is there
             **options,
         )
         trainer.fit(module, batches(probe))
@@ -257,3 +259,42 @@ class TestKeras:
         assert Run(tmp_path / "r").steps == (0, 2, 3)
         with pytest.raises(AttributeError):
             callback.model  # noqa: B018
+
+
+def train_in_parallel(rank, folder):
+    """One of two processes: train with DDP and record; the batches differ, the weights do not."""
+    from torch.nn.parallel import DistributedDataParallel
+
+    from infoplane.recording.keras import KerasRecorder
+    from tests.conftest import small_net
+
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2
+    )
+    torch.manual_seed(0)
+    model = DistributedDataParallel(small_net())
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    inputs = torch.linspace(-1, 1, 100).reshape(20, 5)
+    callback = KerasRecorder((inputs, None), f"{folder}/r", schedule="every:2", on_error="raise")
+    callback.set_model(model)
+    callback.on_train_begin()
+    for batch in range(3):
+        optimizer.zero_grad()
+        model(torch.randn(8, 5) + rank).square().sum().backward()
+        optimizer.step()
+        callback.on_train_batch_end(batch)
+    callback.on_train_end()
+    assert (callback.recorder is None) == (rank == 1)
+    with torch.no_grad():
+        np.save(f"{folder}/{rank}.npy", model.module(inputs))
+    torch.distributed.destroy_process_group()
+
+
+def test_one_of_several_processes_records(tmp_path):
+    torch.multiprocessing.spawn(train_in_parallel, (str(tmp_path),), nprocs=2)
+    run = Run(tmp_path / "r")
+    assert run.steps == (0, 2, 3)
+    assert [layer.name for layer in run.layers] == ["fc1", "act1", "fc2", "act2", "out"]
+    for rank in (0, 1):
+        expected = np.load(tmp_path / f"{rank}.npy")
+        np.testing.assert_array_equal(run.activations(3, "out"), expected)
