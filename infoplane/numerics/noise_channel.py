@@ -29,6 +29,7 @@ from infoplane.records import FloatArray, IntArray
 
 SMALLEST_SAMPLE = 50  # no estimate below
 _MIXTURE_VALUES = 2_000_000  # terms of the mixture's density that are evaluated for bounds
+_BLOCK_VALUES = 100_000  # of them held in double precision
 _RECORDED_VALUES = 8_000_000  # and where the mixture is the estimate
 
 
@@ -277,7 +278,12 @@ def _kernel(clean: FloatArray, points: FloatArray, noise: float) -> NDArray[np.f
     """Return exp(-|t - s|^2 / 2 sigma^2) for points t (rows) and recorded codes s (columns)."""
     middle = clean.mean(axis=0)
     centers, scaled = (clean - middle) / noise, (points - middle) / noise
-    gaps = (scaled**2).sum(axis=1)[:, None] + (centers**2).sum(axis=1)
-    gaps -= 2.0 * (scaled @ centers.T)
-    gaps *= -0.5
-    return np.asarray(np.exp(gaps.astype(np.float32)))  # relative errors of 1e-5 at most
+    # One product gives t.s - |t|^2 / 2 - |s|^2 / 2.
+    left = np.column_stack([scaled, -0.5 * (scaled**2).sum(axis=1), np.ones(len(scaled))])
+    right = np.column_stack([centers, np.ones(len(centers)), -0.5 * (centers**2).sum(axis=1)])
+    kernel = np.empty((len(points), len(clean)), dtype=np.float32)
+    rows = max(1, _BLOCK_VALUES // len(clean))
+    for start in range(0, len(points), rows):
+        block = slice(start, start + rows)
+        np.exp((left[block] @ right.T).astype(np.float32), out=kernel[block])
+    return kernel  # relative errors of 1e-5 at most
