@@ -75,7 +75,13 @@ def kozachenko_leonenko_entropy(
 
 
 def shuffle_difference(
-    a: Array, b: Array, k: int = 20, permutations: int = 2, seed: int = 0
+    a: Array,
+    b: Array,
+    k: int = 20,
+    permutations: int = 2,
+    seed: int = 0,
+    *,
+    largest_norm: float = 8.0,
 ) -> float:
     """Return the mutual information of two continuous samples as a difference of joint entropies.
 
@@ -94,6 +100,10 @@ def shuffle_difference(
         Random permutations to average over.
     seed : int, default 0
         Permutation i is drawn from ``numpy.random.default_rng(seed + i)``.
+    largest_norm : float, default 8
+        Euclidean norm that the weights of the neighbours may have. The bias of the two terms is
+        alike, so longer weights than for one entropy pay. From 8 joint dimensions on a limit of 2
+        divides the standard deviation by 3, at bias of up to 0.2 bits above 10 bits.
 
     Returns
     -------
@@ -113,8 +123,7 @@ def shuffle_difference(
         raise InputError(f"expected at least 1 permutation, got {permutations}")
     n, d = len(first), first.shape[1] + second.shape[1]
     _check_neighbors(k, n)
-    # The bias of the two terms is alike, so longer weights than for one entropy pay.
-    w = np.array(minimum_norm_weights(k, d, largest_norm=8.0))
+    w = np.array(minimum_norm_weights(k, d, largest_norm=largest_norm))
 
     def joint_entropy(right: FloatArray) -> float:
         points, log_det = whitened(np.hstack([first, right]))

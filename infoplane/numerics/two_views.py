@@ -42,6 +42,8 @@ _TRIED_DIMS = 10
 _LOST_VARIANCE = 0.05  # share of the variance of layer or inputs that a code may leave out
 _THIN = 0.65  # intrinsic dimension over dimension below which entropies cannot be trusted
 _KSG_NEIGHBORS = 3
+_PERMUTATIONS = 4
+_LARGEST_NORM = 2.0  # of the weights; beyond, the variance grows more than the bias falls
 _CEILING = 0.85  # share of the largest value that neighbour counts can give
 _DIMENSION_SAMPLES = 2000
 
@@ -105,7 +107,9 @@ def view_estimate(
         if counted:
             return ksg_mutual_information(a[rows], b[rows], min(neighbors, size - 1))
         fewer = min(neighbors, max(5, size // 50))
-        return shuffle_difference(a[rows], b[rows], fewer, seed=seed)
+        return shuffle_difference(
+            a[rows], b[rows], fewer, _PERMUTATIONS, seed, largest_norm=_LARGEST_NORM
+        )
 
     try:
         bits = measured(slice(None))
@@ -219,7 +223,7 @@ def full_rank(code: FloatArray) -> FloatArray:
 
 
 def _shuffle_neighbors(n: int, d: int) -> int:
-    wanted = 40 if d >= 8 and n >= 4000 else 20
+    wanted = 80 if d >= 8 and n >= 4000 else 20
     return min(max(5, min(wanted, n // 50)), n - 1)
 
 
