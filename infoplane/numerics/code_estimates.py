@@ -379,6 +379,8 @@ def estimate_of(
     """Return an estimate with its interval; a negative one is flagged, never clipped."""
     if bits < 0.0:
         flags = [*flags, "negative"]
+    if interval is not None and interval.bias_dominates:
+        flags = [*flags, "biased"]
     estimate = Estimate(bits, flags=tuple(dict.fromkeys(flags)), diagnostics=diagnostics)
     if interval is None:
         return estimate

@@ -330,6 +330,18 @@ def test_label_information_above_the_entropy_of_labels_is_flagged():
     assert "saturated" in found.ity.flags
 
 
+def test_bias_above_the_interval_is_flagged():
+    # Neighbour counts in 3 + 3 dimensions lose a tenth of what there is; plain pairs lose nothing.
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(2000, 3))
+    t = 0.95 * x + math.sqrt(1 - 0.95**2) * rng.normal(size=x.shape)
+    wide = compressed_information(t, inputs=x, mode="ksg", dim=3).ixt
+    assert "biased" in wide.flags
+    assert -3 * math.log2(1 - 0.95**2) / 2 > wide.high
+    narrow = compressed_information(t[:, :1], inputs=x[:, :1], mode="ksg").ixt
+    assert "biased" not in narrow.flags
+
+
 def test_heavy_tails_stay_finite():
     rng = np.random.default_rng(0)
     found = compressed_information(rng.standard_cauchy(size=(1000, 5)), np.arange(1000) % 3)

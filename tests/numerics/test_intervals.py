@@ -54,6 +54,25 @@ def test_same_data_twice_differ_by_nothing():
     assert (interval.low, interval.high) == (0.0, 0.0)
 
 
+def test_bias_that_outgrows_the_interval_is_told():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=1000)
+    parts = disjoint_folds(1000, 10, rng)
+
+    def shifted(rows, size):
+        return float(x[rows].mean()) + size / math.sqrt(len(rows))
+
+    whole = np.arange(1000)
+    for size, told in ((0.0, False), (10.0, True), (-10.0, True)):
+        values = np.array([shifted(part, size) for part in parts])
+        interval = fold_interval(shifted(whole, size), values)
+        # The mean of the folds is that of the whole: what is left is the bias alone.
+        assert interval.bias == pytest.approx(size / math.sqrt(1000))
+        assert interval.bias_dominates is told
+        halves = half_sampling_interval(lambda rows, size=size: shifted(rows, size), 1000, rng)
+        assert halves.bias_dominates is told
+
+
 def test_arguments_are_checked():
     rng = np.random.default_rng(0)
     with pytest.raises(InputError, match="2 to 5 folds"):
