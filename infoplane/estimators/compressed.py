@@ -119,7 +119,7 @@ class Compressed(Estimator):
 
     name: ClassVar[str] = "compressed"
     title: ClassVar[str] = "lossy compression"
-    version: ClassVar[str] = "2"
+    version: ClassVar[str] = "3"
     quantities: ClassVar[tuple[str, ...]] = ("ixt", "ity", "ixt_given_y")
 
     def __post_init__(self) -> None:

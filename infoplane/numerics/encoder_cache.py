@@ -52,7 +52,8 @@ def write_encoder(content_hash: str, arrays: Mapping[str, Array]) -> None:
         handle, name = tempfile.mkstemp(suffix=".tmp", dir=folder)
         try:
             with os.fdopen(handle, "wb") as file:
-                np.savez(file, content_hash=np.array(content_hash), **arrays)
+                # The stub takes any keyword for ``allow_pickle``.
+                np.savez(file, content_hash=np.array(content_hash), **arrays)  # type: ignore[arg-type]
             Path(name).replace(folder / f"{content_hash}.npz")
         except BaseException:
             Path(name).unlink(missing_ok=True)
