@@ -49,6 +49,9 @@ _COMMANDS = {
     "Start": {
         "demo": "Train, record, analyze, plot; offline, in 1-2 minutes.",
     },
+    "Other": {
+        "schema": "Print the JSON Schema of results or checks.",
+    },
 }
 
 _EPILOG = """\b
