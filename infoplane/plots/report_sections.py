@@ -105,6 +105,14 @@ def notes(view: View) -> list[str]:
     noises = [layer.get("noise") for r in view.results["recordings"] for layer in r["layers"]]
     if None in noises and any(key[3] in ("ixt", "dse") for key in view.curves):
         found.append(("Read with care.", _CAUTION))
+    if sizes := _added_noise(view):
+        found.append(
+            (
+                "Added noise.",
+                "I(X;T) of compressed is I(X; T + noise): Gaussian noise of standard deviation "
+                f"{sizes} is added to every unit as recorded. Other noise, other bits.",
+            )
+        )
     single = [g for g in view.groups if len({r for c in _of(view, g) for r in c.runs}) == 1]
     if single and any(p["n_runs"] == 1 for p in view.phases.values()):
         found.append(
@@ -117,6 +125,17 @@ def notes(view: View) -> list[str]:
     if view.results["status"] != "complete":
         found.append(("Not complete.", f"The analysis is {view.results['status']}."))
     return [f'<p class="note"><b>{escape(b)}</b> {escape(text)}</p>' for b, text in found]
+
+
+def _added_noise(view: View) -> str:
+    """Return the sizes of the noise that the compressed estimator added, as text."""
+    found = {
+        row["diag"]["noise"]
+        for row in view.results["rows"]
+        if row["quantity"] == "ixt" and row["diag"].get("noise_source") == "added"
+    }
+    sizes = [f"σ = {size:.3g}" for size in sorted(found)]
+    return ", ".join(sizes) if len(sizes) <= 4 else f"{sizes[0]} to {sizes[-1]}"
 
 
 def _of(view: View, group: str) -> list[Any]:

@@ -316,3 +316,15 @@ def test_dark_mode_changes_the_ground_but_not_the_figures(tab: Page, report: Pat
     tab.call("Emulation.setEmulatedMedia", features=[])
     assert light == ["rgb(255, 255, 255)", "rgb(255, 255, 255)"]
     assert dark == ["rgb(13, 17, 23)", "rgb(255, 255, 255)"]
+
+
+def test_noise_that_was_added_is_told_with_its_size(
+    shapes: dict[str, dict[str, Any]],
+) -> None:
+    results = shapes["three"]
+    assert "T + noise" not in render_report(results)
+    diag = {"noise_source": "added", "noise": 0.0512}
+    rows = [{**row, "diag": {**row["diag"], **diag}} for row in results["rows"]]
+    assert "I(X; T + noise): Gaussian noise of standard deviation σ = 0.0512 is" in render_report(
+        {**results, "rows": rows}
+    )
