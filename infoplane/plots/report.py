@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Mapping
 from html import escape
 from importlib import resources
@@ -14,6 +15,8 @@ from infoplane.errors import RunFileError
 from infoplane.plots import report_sections as sections
 from infoplane.plots.report_groups import group_sections, overview
 from infoplane.plots.view import View
+
+_CONTROL = r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]"
 
 
 def render_report(
@@ -62,7 +65,7 @@ def render_report(
         "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
         f"script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
     )
-    return (
+    page = (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -71,6 +74,8 @@ def render_report(
         "<body>\n<main>\n" + "\n".join(body) + "\n</main>\n"
         f"<script>{script}</script>\n</body>\n</html>\n"
     )
+    # Names may hold characters that control a terminal, or turn the direction of writing.
+    return re.sub(_CONTROL, lambda found: found[0].encode("unicode_escape").decode(), page)
 
 
 def write_report(

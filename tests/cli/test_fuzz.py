@@ -10,7 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from infoplane.cli.main import run
@@ -21,6 +21,7 @@ QUICK = 150
 LONG = 4000
 OPTIONS = settings(
     deadline=None,
+    phases=[Phase.generate],
     database=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
@@ -118,7 +119,7 @@ def test_many_of_each():
 
 @pytest.mark.slow
 @given(results_texts())
-@settings(OPTIONS, max_examples=300)
+@settings(OPTIONS, max_examples=200)
 def test_damaged_results_are_plotted_or_refused(data):
     Path("r.json").write_bytes(data)
     call(
