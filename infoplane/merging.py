@@ -91,15 +91,19 @@ def separate_unlike(recordings: Sequence[dict[str, Any]]) -> None:
     shapes: dict[str, set[tuple[Any, ...]]] = {}
     for recording in recordings:
         layers = tuple((layer["name"], layer["units"]) for layer in recording["layers"])
-        shapes.setdefault(str(recording["group"]), set()).add((recording["n"], layers))
+        shapes.setdefault(_group(recording), set()).add((recording["n"], layers))
     for recording in recordings:
-        if len(shapes[str(recording["group"])]) > 1:
+        if len(shapes[_group(recording)]) > 1:
             log.warning(
                 "%s: not averaged with the other runs of group %s: their layers or samples differ",
                 recording["run"],
-                recording["group"],
+                _group(recording),
             )
             recording["group"] = recording["run"]
+
+
+def _group(recording: Mapping[str, Any]) -> str:
+    return str(recording.get("group") or recording["run"])
 
 
 def _timing(documents: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
