@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from infoplane.errors import DataError, InputError, NotFoundError
+from infoplane.errors import DataError, InputError, NotFoundError, RunFileError
 from infoplane.recording.step_names import step_in_path
 from infoplane.recording.weights import weight_file
 
@@ -77,6 +77,8 @@ def _matching(pattern: str) -> list[Path]:
         found = list(_in_folder(folder)) or found
     if found:
         return found
+    if special := [path for path in matches if not path.is_file() and not path.is_dir()]:
+        raise RunFileError(f"{special[0]}: expected a regular file", code="IP303")
     if distributed := [path for path in matches if (path / ".metadata").is_file()]:
         raise DataError(
             f"{distributed[0]}: a distributed checkpoint, whose index is a pickle",

@@ -1,6 +1,7 @@
 """Weights in the formats that training libraries write."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -141,6 +142,9 @@ def test_folder_without_checkpoints_and_what_is_no_file():
     Path("empty").mkdir()
     with pytest.raises(NotFoundError, match="empty: the folder holds no checkpoint"):
         find_checkpoints(["empty"])
+    os.mkfifo("step_1.pt")
+    with pytest.raises(RunFileError, match=r"step_1\.pt: expected a regular file"):
+        find_checkpoints(["step_1.pt"])
     Path("dcp").mkdir()
     Path("dcp/.metadata").touch()
     with pytest.raises(DataError, match="distributed checkpoint") as error:
