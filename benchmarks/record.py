@@ -54,7 +54,11 @@ def resnet() -> nn.Sequential:
         Block(before, after, 1 if before == after else 2) for before, after in pairwise(widths)
     ]
     return nn.Sequential(
-        nn.Conv2d(3, 64, 7, 2, 3), nn.BatchNorm2d(64), nn.ReLU(inplace=True), *blocks
+        nn.Conv2d(3, 64, 7, 2, 3),
+        nn.BatchNorm2d(64),
+        nn.ReLU(inplace=True),
+        nn.MaxPool2d(3, 2, 1),
+        *blocks,
     )
 
 
@@ -258,7 +262,7 @@ def main() -> None:
     few = 4 if options.quick else 1
     recording("MLP", mlp(), torch.randn(4096 // few, 784), ["0", "2", "4", "6"], 512, reps)
     images = torch.randn(64 // few, 3, 64, 64)
-    recording("ResNet", resnet(), images, ["3", "4", "5", "6", "7", "8", "9", "10"], 16, reps)
+    recording("ResNet", resnet(), images, ["4", "5", "6", "7", "8", "9", "10", "11"], 16, reps)
     tokens = torch.randint(5000, (14 // few, 64))
     recording("GPT-2", gpt(), tokens, ["1", "2", "3", "4", "5", "6"], 7, reps)
     tiny_recording(20 * reps)
