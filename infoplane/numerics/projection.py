@@ -140,7 +140,7 @@ def row_chunks(activations: Array) -> Iterator[Array]:
 
 
 def _from_covariance(chunks: Chunks, n_units: int, kept: int) -> PrincipalBasis:
-    from scipy.linalg.blas import dsyrk
+    from scipy.linalg.blas import dsyr, dsyrk
 
     shift: FloatArray | None = None
     products = np.zeros((n_units, n_units), order="F")
@@ -161,7 +161,8 @@ def _from_covariance(chunks: Chunks, n_units: int, kept: int) -> PrincipalBasis:
     if shift is None or n < 2:
         raise InputError(f"expected at least 2 samples, got {n}")
     offset = sums / n
-    covariance = products / n - np.triu(np.outer(offset, offset))
+    products /= n
+    covariance = dsyr(-1.0, offset, a=products, overwrite_a=1)  # in place: it may be all there is
     total = float(np.trace(covariance))
     values, vectors = _leading(covariance, kept)
     return PrincipalBasis(
