@@ -263,8 +263,8 @@ def main() -> None:
     recording("MLP", mlp(), torch.randn(4096 // few, 784), ["0", "2", "4", "6"], 512, reps)
     images = torch.randn(64 // few, 3, 64, 64)
     recording("ResNet", resnet(), images, ["4", "5", "6", "7", "8", "9", "10", "11"], 16, reps)
-    tokens = torch.randint(5000, (14 // few, 64))
-    recording("GPT-2", gpt(), tokens, ["1", "2", "3", "4", "5", "6"], 7, reps)
+    tokens = torch.randint(5000, (56 // few, 16))
+    recording("GPT-2", gpt(), tokens, ["1", "2", "3", "4", "5", "6"], 28, reps)
     tiny_recording(20 * reps)
     reading(reps)
     for samples, steps in ((4096, 2), (16384, 2), (4096, 8)):
