@@ -103,7 +103,17 @@ _CALLS = st.builds(
     st.sampled_from(["<", "<=", ">", ">=", "==", "=", "!="]),
     _NAMES,
 )
-rules = st.one_of(_CALLS, _CALLS, st.lists(_PIECES, max_size=14).map("".join))
+_WELL_FORMED = st.builds(
+    "{}({}, {}) {} {}".format,
+    st.sampled_from(
+        ["last", "first", "at:20", "at:7", "peak", "min", "max", "mean", "change", "onset"]
+    ),
+    st.sampled_from(["ixt", "ity", "dse"]),
+    st.sampled_from(["fc5", "fc*", "**", "[", "[a-", "'a b'", "x" * 300]),
+    st.sampled_from(["<", "<=", ">", ">=", "=="]),
+    st.floats(allow_nan=False, allow_infinity=False),
+)
+rules = st.one_of(_WELL_FORMED, _CALLS, st.lists(_PIECES, max_size=14).map("".join))
 
 _TOML = """required-version = ">=0.1"
 quiet = 1
