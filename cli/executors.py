@@ -119,7 +119,7 @@ class Dask:
             raise InputError(
                 "--executor dask: expected dask.distributed to be installed, found none",
                 hint="python3 -m pip install 'infoplane[dask]'",
-                code="IP108",
+                code="IP109",
             ) from error
         logging.getLogger("distributed").setLevel(logging.CRITICAL)
         if self.address is None:
@@ -169,13 +169,13 @@ class Mpi:
             raise InputError(
                 "--executor mpi: expected mpi4py and an MPI library to be installed, found none",
                 hint="python3 -m pip install 'infoplane[mpi]', on a machine with MPI",
-                code="IP108",
+                code="IP109",
             ) from error
         if MPI.COMM_WORLD.Get_size() < 2:
             raise InputError(
                 "--executor mpi: expected an MPI job of at least 2 ranks, found 1",
                 hint="mpiexec -n 5 python3 -m mpi4py.futures -m infoplane analyze ...",
-                code="IP108",
+                code="IP109",
             )
         self.executor = MPIPoolExecutor(initializer=_one_thread)
         return self

@@ -29,6 +29,7 @@ from infoplane.estimators.base import Estimator
 from infoplane.merging import separate_unlike
 from infoplane.numerics.bottleneck import information_bottleneck_curve, recorded_distribution
 from infoplane.numerics.gradients import gradient_transition
+from infoplane.ordering import flag_rises
 from infoplane.phases import find_phases
 from infoplane.records import Estimate, IntArray, LayerInfo, ProbeSet, plain
 from infoplane.store.results import SCHEMA
@@ -58,6 +59,8 @@ _FLAG_WARNINGS = {
                "record more samples; see drift, bias or null in diag of each row"),
     "upper_bound": ("IP212", "noise of the layer that counts as information",
                     "compressed takes declared noise off"),
+    "order": ("IP213", "deeper layers above earlier ones: estimates, not information",
+              "no rise of information where each layer is made of the one before"),
 }  # fmt: skip
 
 
@@ -149,6 +152,7 @@ class Document:
 
     def results(self, status: str) -> dict[str, Any]:
         """Return the document, its phases found."""
+        flag_rises(self.rows)
         results = build_results(
             self.rows,
             self.recordings,

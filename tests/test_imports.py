@@ -29,8 +29,10 @@ MAY_IMPORT = {
     "analysis": {"cells", "cell_keys", "store", "estimators", "records", "errors"},
     "sampling": {"analysis", "cells", "estimators", "store", "records", "seeding", "errors"},
     "planning": {"analysis", "cells", "cell_keys", "estimators"},
+    "ordering": set(),
     "document": {
         "cells",
+        "ordering",
         "merging",
         "phases",
         "store",

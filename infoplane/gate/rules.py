@@ -42,7 +42,7 @@ FLAGS = (
     "saturated", "sparse", "small_n", "constant", "nonfinite", "negative", "out_of_range",
     "subsampled", "not_converged", "timeout", "failed", "atoms", "upper_bound",
     "finite_population", "degenerate_manifold", "large_compression_loss", "null_dominates",
-    "degenerate", "chain_rule_gap", "wide_bracket", "below_resolution", "biased",
+    "degenerate", "chain_rule_gap", "wide_bracket", "below_resolution", "biased", "order",
 )  # fmt: skip
 OPERATORS: dict[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
