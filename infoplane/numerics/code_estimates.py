@@ -195,7 +195,7 @@ def noise_estimates(
         diagnostics["ksg"] = _or_none(
             lambda: ksg_mutual_information(code.clean[some], noisy_code[some])
         )
-    estimate = estimate_of(bits, interval, flags, diagnostics)
+    estimate = estimate_of(bits, interval, flags, diagnostics, q)
     limit: float
     name: BoundName
     if whole:
@@ -236,7 +236,6 @@ def label_estimate(
     h_y = label_entropy(labels)
     some = rng.permutation(len(code))[:_CROSS_CHECK_SAMPLES]
     null = mixed_mutual_information(code[some], rng.permutation(labels[some]), _CLASS_NEIGHBORS)
-    flags = [*flags, *still_moving(bits, interval, parts, code.shape[1])]
     if h_y == 0.0:
         flags.append("constant")
     elif bits > h_y:
@@ -251,7 +250,7 @@ def label_estimate(
         "smallest_class": int(np.unique(labels, return_counts=True)[1].min()),
         **_interval_diagnostics(interval),
     }
-    estimate = estimate_of(bits, interval, flags, diagnostics)
+    estimate = estimate_of(bits, interval, flags, diagnostics, code.shape[1])
     return replace(estimate, bound_low=0.0, bound_high=h_y, bound_name="h_y"), parts
 
 
@@ -264,18 +263,6 @@ def with_label_loss(ity: Estimate, code: Code, labels: IntArray, noise: float) -
     if loss > max(_LARGE_LOSS * ity.bits, noticeable(ity.bits)):
         flags = (*flags, "large_compression_loss")
     return replace(ity, flags=flags, diagnostics={**ity.diagnostics, "label_loss": loss})
-
-
-def still_moving(bits: float, interval: Interval | None, parts: FloatArray, dim: int) -> list[str]:
-    """Return the flag of an estimate whose folds say that it is far from its limit.
-
-    The bias of neighbour estimates in d dimensions falls like n^(-1/d), slower the more of them:
-    from the mean of k folds, drift = bias (k^(1/d) - 1).
-    """
-    if interval is None or abs(interval.drift) < 2.0 * interval.standard_error:
-        return []
-    bias = abs(interval.drift) / (len(parts) ** (1 / dim) - 1)
-    return ["biased"] if bias > 2 * noticeable(bits) else []
 
 
 def label_entropy(labels: IntArray) -> float:
@@ -308,7 +295,9 @@ def _conditional(
     if direct is not None and abs(direct - bits) > 0.2 * LOG2_E + 3.0 * error:
         flags.append("chain_rule_gap")
     diagnostics = {"direct": direct, **_interval_diagnostics(interval)}
-    return replace(estimate_of(bits, interval, flags, diagnostics), bound_low=0.0)
+    return replace(
+        estimate_of(bits, interval, flags, diagnostics, ixt.diagnostics["dim"]), bound_low=0.0
+    )
 
 
 def _or_none(check: Callable[[], float | None]) -> float | None:
@@ -374,12 +363,19 @@ def size_flags(n: int, dim: int) -> list[str]:
 
 
 def estimate_of(
-    bits: float, interval: Interval | None, flags: list[str], diagnostics: dict[str, Any]
+    bits: float,
+    interval: Interval | None,
+    flags: list[str],
+    diagnostics: dict[str, Any],
+    n_dims: int,
 ) -> Estimate:
-    """Return an estimate with its interval; a negative one is flagged, never clipped."""
+    """Return an estimate in ``n_dims`` dimensions with its interval.
+
+    A negative one is flagged, never clipped; so is one that is far from its limit.
+    """
     if bits < 0.0:
         flags = [*flags, "negative"]
-    if interval is not None and interval.bias_dominates:
+    if interval is not None and interval.bias_dominates(n_dims, 2.0 * noticeable(bits)):
         flags = [*flags, "biased"]
     estimate = Estimate(bits, flags=tuple(dict.fromkeys(flags)), diagnostics=diagnostics)
     if interval is None:

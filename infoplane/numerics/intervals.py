@@ -30,21 +30,32 @@ class Interval:
         Estimated standard deviation of the estimate.
     drift : float
         Mean over the parts minus the whole: how far the estimate still moves with the sample size.
-    bias : float
-        What of the drift would be left at the whole sample if it fell as 1 / sqrt(n), as it does
-        for neighbour distances in four dimensions; slower in more.
+    fewer : float
+        How many times smaller than the whole the parts are; infinite without parts.
     """
 
     low: float
     high: float
     standard_error: float
     drift: float
-    bias: float
+    fewer: float
 
-    @property
-    def bias_dominates(self) -> bool:
-        """Whether the bias that the drift betrays is larger than half the interval."""
-        return abs(self.bias) > 0.5 * (self.high - self.low)
+    def bias(self, n_dims: int = 1) -> float:
+        """Return how far the whole is from its limit, going by the drift.
+
+        The bias of neighbour estimates in d dimensions falls like n^(-1/d), of few dimensions like
+        1 / sqrt(n) or faster: of m times smaller parts, drift = bias (m^(1/d) - 1).
+        """
+        return self.drift / (self.fewer ** (1.0 / max(2, n_dims)) - 1.0)
+
+    def bias_dominates(self, n_dims: int = 1, least: float = math.inf) -> bool:
+        """Whether a drift that is no chance tells of a bias beyond half the interval, or ``least``.
+
+        A drift of two standard errors is no chance: the parts and the whole are the same samples.
+        """
+        half = 0.5 * (self.high - self.low)
+        significant = abs(self.drift) > 2.0 * self.standard_error
+        return significant and abs(self.bias(n_dims)) > min(half, least)
 
 
 def disjoint_folds(n: int, folds: int, rng: np.random.Generator) -> list[IntArray]:
@@ -79,7 +90,7 @@ def normal_interval(whole: float, error: float, level: float = 0.95) -> Interval
     from scipy.special import ndtri
 
     half = float(ndtri(0.5 + 0.5 * level)) * error
-    return Interval(whole - half, whole + half, error, 0.0, 0.0)
+    return Interval(whole - half, whole + half, error, 0.0, math.inf)
 
 
 def half_sampling_interval(
@@ -131,7 +142,7 @@ def _interval(
 ) -> Interval:
     """Return the interval of an estimate, given its drift on samples ``fewer`` times smaller."""
     half = _student_quantile(degrees, level) * error
-    return Interval(center - half, center + half, error, drift, drift / (math.sqrt(fewer) - 1.0))
+    return Interval(center - half, center + half, error, drift, fewer)
 
 
 @lru_cache(maxsize=64)

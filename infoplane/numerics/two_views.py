@@ -20,7 +20,6 @@ from infoplane.numerics.code_estimates import (
     label_estimate,
     refused,
     size_flags,
-    still_moving,
     with_label_loss,
 )
 from infoplane.numerics.neighbor_terms import (
@@ -126,7 +125,6 @@ def view_estimate(
         flags.append("saturated")
     if n < max(200, 20 * d):
         flags.append("small_n")
-    flags += still_moving(bits, interval, parts, d)
     diagnostics: dict[str, Any] = {
         "mode": mode,
         "estimator": "ksg" if counted else "shuffle_difference",
@@ -142,7 +140,7 @@ def view_estimate(
         "se": interval.standard_error if interval else None,
         "drift": interval.drift if interval else None,
     }
-    estimate = estimate_of(bits, interval, flags, diagnostics)
+    estimate = estimate_of(bits, interval, flags, diagnostics, d)
     return replace(estimate, bound_low=0.0), parts_of, parts
 
 
@@ -175,8 +173,9 @@ def view_estimates(
         return found
     same = len(parts) == len(ity_parts)
     interval = interval_of(ixt.bits - ity.bits, parts - ity_parts) if same else None
+    dims = ixt.diagnostics.get("dim", 0) + ixt.diagnostics.get("dim_x", 0)
     found["ixt_given_y"] = replace(
-        estimate_of(ixt.bits - ity.bits, interval, list(ixt.flags), {}), bound_low=0.0
+        estimate_of(ixt.bits - ity.bits, interval, list(ixt.flags), {}, dims), bound_low=0.0
     )
     return found
 

@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 
 from infoplane.errors import InputError
-from infoplane.numerics.intervals import disjoint_folds, fold_interval, half_sampling_interval
+from infoplane.numerics.intervals import (
+    disjoint_folds,
+    fold_interval,
+    half_sampling_interval,
+    normal_interval,
+)
 
 
 @pytest.mark.parametrize(("n", "folds"), [(10, 2), (103, 10), (7, 7)])
@@ -67,10 +72,31 @@ def test_bias_that_outgrows_the_interval_is_told():
         values = np.array([shifted(part, size) for part in parts])
         interval = fold_interval(shifted(whole, size), values)
         # The mean of the folds is that of the whole: what is left is the bias alone.
-        assert interval.bias == pytest.approx(size / math.sqrt(1000))
-        assert interval.bias_dominates is told
+        assert interval.bias() == pytest.approx(size / math.sqrt(1000))
+        assert interval.bias_dominates() is told
         halves = half_sampling_interval(lambda rows, size=size: shifted(rows, size), 1000, rng)
-        assert halves.bias_dominates is told
+        assert halves.bias_dominates() is told
+
+
+def test_drift_in_many_dimensions_betrays_a_larger_bias():
+    noise = np.tile([0.1, -0.1], 5)
+    # Ten times fewer samples move the estimate by 0.3; the interval reaches 0.08 to either side.
+    interval = fold_interval(0.0, 0.3 + noise)
+    assert interval.bias(6) == pytest.approx(0.3 / (10 ** (1 / 6) - 1))
+    assert interval.bias(1) == interval.bias(2) == pytest.approx(0.3 / (math.sqrt(10) - 1))
+    # A wide interval does not excuse a bias that is noticeable in itself ...
+    wide = fold_interval(0.0, 0.3 + 4 * noise)
+    assert not wide.bias_dominates(2)
+    assert wide.bias_dominates(2, least=0.1)
+    assert wide.bias_dominates(6)
+    # ... unless the drift is chance.
+    assert not fold_interval(0.0, 0.3 + 8 * noise).bias_dominates(6, least=0.1)
+
+
+def test_known_errors_tell_of_no_bias():
+    interval = normal_interval(1.0, 0.1)
+    assert interval.bias(6) == 0.0
+    assert not interval.bias_dominates(6)
 
 
 def test_arguments_are_checked():
