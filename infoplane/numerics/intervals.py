@@ -46,7 +46,7 @@ class Interval:
         The bias of neighbour estimates in d dimensions falls like n^(-1/d), of few dimensions like
         1 / sqrt(n) or faster: of m times smaller parts, drift = bias (m^(1/d) - 1).
         """
-        return self.drift / (self.fewer ** (1.0 / max(2, n_dims)) - 1.0)
+        return self.drift / (math.pow(self.fewer, 1.0 / max(2, n_dims)) - 1.0)
 
     def bias_dominates(self, n_dims: int = 1, least: float = math.inf) -> bool:
         """Whether a drift that is no chance tells of a bias beyond half the interval, or ``least``.
