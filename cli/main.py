@@ -35,6 +35,7 @@ _COMMANDS = {
         "plot": "Draw the figures and the HTML report.",
         "pack": "Make one file of a run.",
         "merge": "Make one results document of several.",
+        "export": "Write results as CSV, Parquet or for TensorBoard.",
     },
     "Gate": {
         "check": "Test results against rules; the gate of a CI.",

@@ -52,6 +52,8 @@ CATALOGUE = tuple(
          "INFOPLANE_COMMAND_OPTION", "`infoplane config show --origin COMMAND`"),
         ("IP109", "an executor that is not there", "analyze --executor",
          "`python3 -m pip install 'infoplane[dask]'` or `'infoplane[mpi]'`; or `-j 2` alone"),
+        ("IP110", "a package that an export needs is not installed", "export --to",
+         "`python3 -m pip install 'infoplane[parquet]'` or `'infoplane[tensorboard]'`"),
         ("IP201", "estimates at their ceiling: they follow N, not the network", "results",
          "record more samples, or lower the resolution: `-e binning:bins=10`"),
         ("IP202", "most samples have a state of their own: I(T;Y) near H(Y) is trivial", "results",

@@ -30,8 +30,17 @@ def write_results(path: Path, results: Mapping[str, Any]) -> None:
     """
     text = json.dumps(results, allow_nan=False, separators=(",", ":"))
     data = (text.replace('{"run":', '\n{"run":') + "\n").encode()
-    if path.suffix == ".gz":
-        data = gzip.compress(data, mtime=0)
+    replace_file(path, gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Write a file that appears, or replaces another, only when it is complete.
+
+    Raises
+    ------
+    RunFileError
+        If the file cannot be written.
+    """
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
