@@ -51,10 +51,11 @@ class Interval:
     def bias_dominates(self, n_dims: int = 1, least: float = math.inf) -> bool:
         """Whether a drift that is no chance tells of a bias beyond half the interval, or ``least``.
 
-        A drift of two standard errors is no chance: the parts and the whole are the same samples.
+        A drift of up to three standard errors is chance: parts and whole are the same samples, but
+        not the same permutations or draws of noise.
         """
         half = 0.5 * (self.high - self.low)
-        significant = abs(self.drift) > 2.0 * self.standard_error
+        significant = abs(self.drift) > 3.0 * self.standard_error
         return significant and abs(self.bias(n_dims)) > min(half, least)
 
 

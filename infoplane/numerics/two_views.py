@@ -102,12 +102,12 @@ def view_estimate(
     neighbors = k if k is not None else _KSG_NEIGHBORS if counted else _shuffle_neighbors(n, d)
 
     def measured(rows: IntArray | slice) -> float:
-        size = len(a[rows])
+        # The whole and its folds have the same neighbours and weights: others spread otherwise.
+        k_i = min(neighbors, len(a[rows]) - 1)
         if counted:
-            return ksg_mutual_information(a[rows], b[rows], min(neighbors, size - 1))
-        fewer = min(neighbors, max(5, size // 50))
+            return ksg_mutual_information(a[rows], b[rows], k_i)
         return shuffle_difference(
-            a[rows], b[rows], fewer, _PERMUTATIONS, seed, largest_norm=_LARGEST_NORM
+            a[rows], b[rows], k_i, _PERMUTATIONS, seed, largest_norm=_LARGEST_NORM
         )
 
     try:
