@@ -36,7 +36,7 @@ from infoplane.store.bfloat16 import BFLOAT16, bfloat16_values
 from infoplane.store.checksum import crc32
 from infoplane.store.hdf5 import check_regular, has_link, json_object, mapped, opened, reading
 from infoplane.store.layout import MOST_TEXT, activations_name, check_format, step_name, step_of
-from infoplane.store.probe_parts import read_probe
+from infoplane.store.probe_parts import probe_sha256, read_probe
 from infoplane.store.step_info import StepInfo, read_step
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -203,8 +203,9 @@ class Run:
             )
         if step not in self._step_infos:
             with self._step(step) as (file, prefix, path):
+                recorded_on = self.manifest["probe"].get("sha256")
                 self._step_infos[step] = read_step(
-                    file, prefix, path, step, self.n_samples, self._remedy
+                    file, prefix, path, step, self.n_samples, recorded_on, self._remedy
                 )
         return self._step_infos[step]
 
@@ -321,13 +322,22 @@ class Run:
             yield file, f"steps/{step_name(step)}/" if self.packed else "", path
 
     def check(self) -> None:
-        """Open every step and compare the layers.
+        """Open every step and compare the layers; compare the probe set with its hash.
 
         Raises
         ------
         RunFileError
-            If a step file is damaged or its layers differ from those of the first step.
+            If the probe set is not that of the recording, a step file is damaged or its layers
+            differ from those of the first step.
         """
+        whole = Run(self.path) if self.dropped else self
+        recorded_on = self.manifest["probe"].get("sha256")
+        if recorded_on not in (None, probe_sha256(whole.probe)):
+            raise RunFileError(
+                f"{self.path}: the probe set is not the one that the activations were recorded on",
+                hint="put the probe set of the recording back, or record the run again",
+                code="IP307",
+            )
         for step in self.steps:
             found = self.step_info(step).layers
             if found != self.layers:

@@ -64,6 +64,7 @@ class RunWriter:
             **manifest,
             "probe": probe_manifest(probe),
         }
+        self._probe_sha256: str = document["probe"]["sha256"]
         try:
             self._manifest = (json.dumps(document, indent=1, allow_nan=False) + "\n").encode()
         except (TypeError, ValueError) as error:
@@ -158,7 +159,7 @@ class RunWriter:
         if step < 0:
             raise InputError(f"expected a step of at least 0, got {step}")
         path = self.path / "steps" / f"{step_name(step)}.h5"
-        return StepWriter(path, step, self._layout, before_commit=self._begin)
+        return StepWriter(path, step, self._layout, self._probe_sha256, before_commit=self._begin)
 
     def _begin(self) -> None:
         """Make the run, now that its first step is complete; an earlier run ends only here."""

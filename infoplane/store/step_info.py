@@ -30,14 +30,21 @@ class StepInfo:
 
 
 def read_step(
-    file: h5py.File, prefix: str, path: Path, step: int, n_samples: int, hint: str
+    file: h5py.File,
+    prefix: str,
+    path: Path,
+    step: int,
+    n_samples: int,
+    probe_sha256: object,
+    hint: str,
 ) -> StepInfo:
     """Read the metadata of a step that stands under ``prefix`` in an open file.
 
     Raises
     ------
     RunFileError
-        If it is damaged, of another version, or of another step or number of samples.
+        If it is damaged, of another version, step or number of samples, or recorded on another
+        probe set.
     """
     meta = json_object(mapped(file, f"{prefix}meta", path, hint), f"{path}: metadata", hint)
     check_format(meta.get("format"), meta.get("version"), path)
@@ -52,6 +59,9 @@ def read_step(
                 f"{meta['n_samples']!r}",
                 hint=hint,
             )
+        # Activations of another probe set, even of as many samples, belong to other labels.
+        if meta.get("probe_sha256", probe_sha256) != probe_sha256:
+            raise RunFileError(f"{path}: recorded on another probe set than this run", hint=hint)
         layers = tuple(_layer(index, layer) for index, layer in enumerate(meta["layers"]))
         if len({layer.name for layer in layers}) < len(layers) or not layers:
             raise RunFileError(f"{path}: expected layers of different names", hint=hint)

@@ -155,6 +155,7 @@ class StepWriter:
     path: Path
     step: int
     layout: StepLayout
+    probe_sha256: str
     before_commit: Callable[[], None] = lambda: None
     metrics: dict[str, float] = field(default_factory=dict)
     epoch: float | None = None
@@ -298,6 +299,7 @@ class StepWriter:
             "version": VERSION,
             "step": self.step,
             "n_samples": self.layout.n_samples,
+            "probe_sha256": self.probe_sha256,
             "layers": [layer.metadata() for layer in self.layers.values()],
             "metrics": {key: _finite(value) for key, value in self.metrics.items()},
             "epoch": self.epoch,

@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 import pytest
 
-from infoplane.errors import NotFoundError, RunFileError
+from infoplane.errors import InputError, NotFoundError, RunFileError
 from infoplane.records import ProbeSet
 from infoplane.store.run import Run
 from infoplane.store.run_writer import RunWriter
@@ -287,3 +287,42 @@ def test_every_layer_keeps_its_values_whatever_the_sizes(tmp_path, seed):
     for step in (0, 1):
         for index, values in enumerate(layers):
             np.testing.assert_array_equal(run.activations(step, f"l{index}", verify=True), values)
+
+
+def shuffled(probe):
+    return probe.take(np.random.default_rng(2).permutation(probe.n_samples))
+
+
+def test_a_step_of_another_probe_set_is_refused(tmp_path, probe):
+    write_run(tmp_path / "s0", probe)
+    write_run(tmp_path / "s1", shuffled(probe))  # the same samples, in another order
+    step = "steps/step_000000000007.h5"
+    (tmp_path / "s0" / step).write_bytes((tmp_path / "s1" / step).read_bytes())
+    run = Run(tmp_path / "s0")
+    run.step_info(0)
+    with pytest.raises(RunFileError, match=r"step_000000000007.*on another probe set"):
+        run.check()
+
+
+@pytest.mark.parametrize("dropped", [(), (3, 5)])
+def test_another_probe_set_under_the_same_activations_is_refused(tmp_path, probe, dropped):
+    write_run(tmp_path / "s0", probe)
+    write_run(tmp_path / "s1", shuffled(probe))
+    Run(tmp_path / "s0", dropped).check()
+    (tmp_path / "s0" / "probe.h5").write_bytes((tmp_path / "s1" / "probe.h5").read_bytes())
+    with pytest.raises(RunFileError, match="not the one that the activations were recorded on"):
+        Run(tmp_path / "s0", dropped).check()
+
+
+def test_ids_stay_with_their_samples(tmp_path, probe):
+    ids = np.random.default_rng(3).permutation(1000)[: probe.n_samples]
+    with_ids = ProbeSet(probe.inputs, probe.labels, ids=ids)
+    data = write_run(tmp_path / "s0", with_ids)
+    run = Run(tmp_path / "s0", (0, 7))
+    kept = np.delete(np.arange(probe.n_samples), [0, 7])
+    np.testing.assert_array_equal(run.probe.ids, ids[kept])
+    np.testing.assert_array_equal(run.probe.inputs, probe.inputs[kept])
+    found = run.activations(7, "..")
+    np.testing.assert_array_equal(found, data[7, ".."].reshape(len(ids), -1)[kept])
+    with pytest.raises(InputError, match="expected sample ids of 120 samples"):
+        ProbeSet(probe.inputs, probe.labels, ids=ids[:-1])
