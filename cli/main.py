@@ -48,6 +48,7 @@ _COMMANDS = {
         "config": "Show the settings in force, and their origin.",
     },
     "Start": {
+        "init": "Write a commented infoplane.toml, and workflows.",
         "demo": "Train, record, analyze, plot; offline, in 1-2 minutes.",
     },
     "Other": {

@@ -46,6 +46,8 @@ MAY_IMPORT = {
     "phases": {"curves", "records", "seeding", "errors"},
     "merging": {"phases", "text", "errors"},
     "results": {"merging", "plots", "store", "records", "errors"},
+    "starting": {"store", "templates", "errors"},
+    "templates": set(),
     "exporting": {"results", "store", "errors"},
     "plots": {"plots", "gate", "phases", "curves", "records", "errors", "schemas"},
     "text": set(),

@@ -16,6 +16,7 @@ from infoplane.records import ProbeSet
 from infoplane.store.run_writer import RunWriter
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
+TEMPLATES = DOCS.parent / "infoplane" / "templates"
 RULES = """
 [analyze]
 estimators = ["binning"]
@@ -34,7 +35,7 @@ rule = "last(ity, fc2) >= {least}"
 
 
 def workflow(name):
-    return yaml.safe_load((DOCS / "ci" / name).read_text())
+    return yaml.safe_load((TEMPLATES / name).read_text())
 
 
 def steps(event):
