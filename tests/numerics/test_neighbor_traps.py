@@ -1,0 +1,145 @@
+"""Samples on which published neighbour estimators fail without a word."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from infoplane.numerics.compression import compressed_information
+from infoplane.numerics.neighbors import (
+    intrinsic_dimension,
+    kozachenko_leonenko_entropy,
+    ksg_mutual_information,
+    mixed_mutual_information,
+    shuffle_difference,
+)
+
+
+def views(n=400, seed=0, d=2, rho=0.8):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(n, d))
+    return x, rho * x + math.sqrt(1 - rho**2) * rng.normal(size=(n, d))
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1e-6, 1e6])
+def test_units_of_measurement_do_not_matter(scale):
+    x, y = views()
+    labels = (x[:, 0] > 0).astype(int)
+    assert shuffle_difference(x * scale, y) == pytest.approx(shuffle_difference(x, y), abs=1e-9)
+    expected = mixed_mutual_information(x, labels)
+    assert mixed_mutual_information(x * scale, labels) == pytest.approx(expected, abs=1e-9)
+    assert intrinsic_dimension(x * scale) == pytest.approx(intrinsic_dimension(x), rel=1e-9)
+
+
+def test_huge_offsets_do_not_matter():
+    x, y = views()
+    labels = (x[:, 0] > 0).astype(int)
+    far = x + 1e8
+    assert ksg_mutual_information(far, y) == pytest.approx(ksg_mutual_information(x, y), abs=0.01)
+    expected = mixed_mutual_information(x, labels)
+    assert mixed_mutual_information(far, labels) == pytest.approx(expected, abs=0.01)
+    assert intrinsic_dimension(far) == pytest.approx(intrinsic_dimension(x), rel=1e-3)
+
+
+def test_no_call_changes_a_later_one():
+    x, y = views()
+    before = ksg_mutual_information(x, y)
+    kozachenko_leonenko_entropy(x)
+    shuffle_difference(x, y)
+    mixed_mutual_information(x, np.arange(len(x)) % 3)
+    assert ksg_mutual_information(x, y) == before
+
+
+@pytest.mark.parametrize("mode", ["joint", "ksg"])
+def test_constant_and_repeated_columns_of_a_view_are_left_out(mode):
+    x, y = views(n=1000)
+    plain = compressed_information(y, inputs=x, mode=mode, dim=2)
+    padded = np.hstack([x, np.full((len(x), 1), 1e7), x[:, :1] - 3.0 * x[:, 1:]])
+    found = compressed_information(y, inputs=padded, mode=mode, dim=2)
+    assert found.diagnostics["dim_x"] == 2
+    # Neighbour counts see other axes of the same plane.
+    assert found.ixt.bits == pytest.approx(plain.ixt.bits, abs=1e-6 if mode == "joint" else 0.15)
+
+
+@pytest.mark.parametrize("mode", ["joint", "ksg"])
+def test_heavy_tails_of_independent_views_hold_nothing(mode):
+    rng = np.random.default_rng(0)
+    t, x = rng.standard_cauchy(size=(2, 1000, 2))
+    found = compressed_information(t, inputs=x, mode=mode, dim=2)
+    assert found.ixt.low - 0.2 < 0.0 < found.ixt.high + 0.2
+
+
+@pytest.mark.parametrize("mode", ["joint", "ksg"])
+def test_a_constant_view_is_no_information_and_told(mode):
+    x, _ = views()
+    found = compressed_information(np.ones((400, 3)), inputs=x, mode=mode).ixt
+    assert found.bits == 0.0
+    assert found.flags == ("constant",)
+
+
+@pytest.mark.parametrize("mode", ["noise", "joint", "ksg"])
+def test_classes_of_one_and_two_samples(mode):
+    x, y = views(n=600)
+    labels = (x[:, 0] > 0).astype(int)
+    labels[0], labels[1:3] = 7, 8
+    found = compressed_information(y, labels, x, mode=mode, dim=2)
+    assert found.ity.diagnostics["smallest_class"] == 1
+    assert 0.0 < found.ity.bits < found.ity.bound_high
+    assert math.isfinite(found.ixt_given_y.bits)
+
+
+def test_labels_that_belong_to_nothing_are_told_by_their_permutation():
+    x, _ = views(n=1000)
+    labels = np.random.default_rng(9).integers(0, 4, 1000)
+    found = compressed_information(x, labels, noise=0.3, noisy=False)
+    assert abs(found.ity.bits) < 0.05
+    null = abs(found.ity.diagnostics["null"])
+    assert null < 0.05
+    assert ("null_dominates" in found.ity.flags) == (null > 0.5 * abs(found.ity.bits))
+
+
+def test_a_layer_of_noise_alone_is_told():
+    noise = 0.3 * np.random.default_rng(0).normal(size=(1000, 20))
+    found = compressed_information(noise, noise=0.3, noisy=True, dim=2)
+    assert "null_dominates" in found.ixt.flags
+
+
+def test_below_zero_is_shown_and_flagged():
+    values = []
+    for seed in range(6):
+        x, y = views(n=300, seed=seed, rho=0.0)
+        values.append(compressed_information(y, inputs=x, mode="joint", dim=2).ixt)
+    assert any(value.bits < 0.0 for value in values)
+    assert all(("negative" in value.flags) == (value.bits < 0.0) for value in values)
+
+
+def test_samples_below_two_hundred_are_flagged():
+    x, y = views(n=199)
+    labels = np.arange(199) % 2
+    for mode in ("noise", "joint", "ksg"):
+        found = compressed_information(y, labels, x, mode=mode, dim=2)
+        assert "small_n" in found.ixt.flags
+        assert "small_n" in found.ity.flags
+
+
+def test_neighbour_counts_near_their_ceiling_are_flagged():
+    x, _ = views(n=1000)
+    found = compressed_information(x + 1e-4 * x**2, inputs=x, mode="ksg", dim=2)
+    assert found.ixt.bits > 0.85 * found.diagnostics["ksg_ceiling"]
+    assert "saturated" in found.ixt.flags
+
+
+def test_every_cell_says_how_it_was_measured():
+    x, y = views(n=1000)
+    found = compressed_information(y, (x[:, 0] > 0).astype(int), noise=0.3, noisy=False)
+    needed = {
+        "se", "drift", "dim", "explained_variance", "loss_bound_t", "loss_bound_x", "capacity",
+        "log2_n", "id_ratio", "duplicates", "weights_norm", "k", "n", "noise", "noise_relative",
+        "basis", "ksg", "stability",
+    }  # fmt: skip
+    assert needed <= set(found.diagnostics)
+    assert {"null", "h_y", "se"} <= set(found.ity.diagnostics)
+    json.dumps(dict(found.diagnostics), allow_nan=False)
+    pair = compressed_information(y, inputs=x, mode="joint", dim=2).diagnostics
+    assert {"se", "drift", "k", "n", "dim", "dim_x", "duplicates", "id_ratio", "ksg"} <= set(pair)
