@@ -54,6 +54,13 @@ log = logging.getLogger("infoplane")
     metavar="GLOB",
     help="Layers to analyze; repeatable, !GLOB excludes.",
 )
+@click.option(
+    "--split",
+    "splits",
+    multiple=True,
+    metavar="NAME",
+    help="Splits to analyze of runs that have several; repeatable. Default: each, apart.",
+)
 @click.option("--steps", metavar="LIST", help="Steps to analyze, e.g. 0,100,last. Default: all.")
 @click.option(
     "-j",
@@ -109,6 +116,7 @@ def analyze(
     estimators: tuple[str, ...],
     output: str,
     layers: tuple[str, ...],
+    splits: tuple[str, ...],
     steps: str | None,
     jobs: int | None,
     seed: int,
@@ -156,12 +164,15 @@ def analyze(
 
     specs = estimator_specs(estimators or DEFAULT, said.configuration)
     chosen = [parse_estimator(text) for text in specs]
-    cells = select_cells(_runs(runs), layers, _steps(steps), drop_nonfinite=nan == "drop")
+    cells = select_cells(
+        _runs(runs), layers, _steps(steps), drop_nonfinite=nan == "drop", splits=splits
+    )
     total = len(chosen) * sum(len(names) * len(at) for names, at in cells.values())
     jobs = jobs or len(os.sched_getaffinity(0))
     settings = {
         "estimators": specs,
         "layers": list(layers),
+        **({"split": list(splits)} if splits else {}),
         "steps": steps,
         "seed": seed,
         "nan": nan,

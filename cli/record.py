@@ -14,6 +14,9 @@ from infoplane.errors import InfoplaneError, InputError, TerminatedError
 
 if TYPE_CHECKING:
     from infoplane.recording.recorder import Recorder
+    from infoplane.records import ProbeSet
+
+_PROBE = "probe"  # the probe set of --data
 
 
 @click.command()
@@ -55,6 +58,14 @@ if TYPE_CHECKING:
     metavar="FILE|FOLDER|MODULE:CALLABLE",
     help="Probe set: arrays inputs and labels (.npz, .npy, .h5, .safetensors, idx), FILE:x,y, a "
     "folder of images, or what returns them.",
+)
+@click.option(
+    "--split",
+    "splits",
+    multiple=True,
+    metavar="NAME=FILE",
+    help="A further probe set, e.g. test=test.npz, recorded with the others and analyzed apart; "
+    "repeatable. That of --data is named probe.",
 )
 @click.option(
     "--labels",
@@ -167,6 +178,7 @@ def record(
     strict: bool,
     trust_model: bool,
     data_reference: str | None,
+    splits: tuple[str, ...],
     labels: str | None,
     label_bins: int | None,
     x: str | None,
@@ -224,18 +236,21 @@ def record(
         "x": x,
         "label_bins": label_bins,
     }
+    references = _references(data_reference, splits)
+    if labels and splits:
+        raise click.UsageError("--labels is for --data alone: name FILE:INPUTS,LABELS in --split")
     if script:
         if model_reference or checkpoints:
             raise click.UsageError("expected --model and --checkpoints, or -- python SCRIPT")
         if max_size:
             raise click.UsageError("--max-size is for --checkpoints, whose number is known")
         options["schedule"] = schedule or "log:10"
-        _record_script(script, data_reference, choice, output, options)
+        _record_script(script, references, choice, output, options)
         return
     for option, given in (
         ("--model", model_reference),
         ("--checkpoints", checkpoints),
-        ("--data", data_reference),
+        ("--data", references),
     ):
         if not given:
             raise click.UsageError(f"Missing option '{option}'.")
@@ -243,17 +258,15 @@ def record(
     if schedule:
         raise click.UsageError("--schedule is for a script: ... -- python SCRIPT")
     assert model_reference is not None
-    assert data_reference is not None
     from infoplane.recording.checkpoints import find_checkpoints
     from infoplane.recording.models import load_model
-    from infoplane.recording.probes import load_probe
     from infoplane.recording.recorder import Recorder
     from infoplane.recording.steps import record_checkpoints
 
     found = find_checkpoints(checkpoints, step_pattern)
     model = load_model(model_reference, found[0].path, trust_model=trust_model)
-    probe = load_probe(data_reference, **choice)
-    provenance = {"model": model_reference, "data": data_reference}
+    probe = _probe(references, choice)
+    provenance = {"model": model_reference, "data": _told(references)}
     progress = Progress("record", len(found), "checkpoints", quiet=said.quiet, style=said.progress)
     try:
         with (
@@ -289,17 +302,16 @@ def record(
 
 def _record_script(
     script: tuple[str, ...],
-    data_reference: str | None,
+    references: dict[str, str],
     choice: dict[str, Any],
     output: str,
     options: dict[str, Any],
 ) -> None:
     """Record a training script while it runs."""
-    from infoplane.recording.probes import load_probe
     from infoplane.recording.recorder import Recorder
     from infoplane.recording.script import record_script
 
-    probe = load_probe(data_reference, **choice) if data_reference else None
+    probe = _probe(references, choice) if references else None
 
     def make(model: Any, inputs: tuple[Any, ...]) -> Recorder:
         if probe is None and len(inputs) != 1:
@@ -311,12 +323,44 @@ def _record_script(
             model,
             probe or (inputs[0], None),
             output,
-            provenance={"script": list(script), "data": data_reference or "first training batch"},
+            provenance={
+                "script": list(script),
+                "data": _told(references) if references else "first training batch",
+            },
             **options,
         )
 
     recorder = record_script(script, make)
     _tell(recorder, len(recorder.steps), output, resumed=options["resume"])
+
+
+def _references(data: str | None, splits: tuple[str, ...]) -> dict[str, str]:
+    """Return where the probe sets are, by the name of the split; ``probe`` is that of --data."""
+    found = {} if data is None else {_PROBE: data}
+    for text in splits:
+        name, _, where = text.partition("=")
+        if not name or not where:
+            raise click.BadParameter(
+                f"--split: expected NAME=FILE such as 'test=test.npz', got {text!r}"
+            )
+        if name in found:
+            raise click.BadParameter(f"--split: two probe sets are named {name!r}")
+        found[name] = where
+    return found
+
+
+def _probe(references: dict[str, str], choice: dict[str, Any]) -> ProbeSet:
+    """Load the probe set, or the splits of it."""
+    from infoplane.recording.probes import load_probe, load_splits
+
+    if list(references) == [_PROBE]:
+        return load_probe(references[_PROBE], **choice)
+    return load_splits(references, **choice)
+
+
+def _told(references: dict[str, str]) -> str | dict[str, str]:
+    """Return what the provenance says of the data."""
+    return references[_PROBE] if list(references) == [_PROBE] else references
 
 
 def _tell(recorder: Recorder, n_steps: int, output: str, *, resumed: bool) -> None:

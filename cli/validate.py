@@ -148,7 +148,7 @@ def _like(
     from infoplane.validation.like import all_expectations, layer_models
     from infoplane.validation.trials import shannon_specs
 
-    run = Run(Path(like))
+    run = Run(Path(like)).by_split()[0]
     step = run.steps[-1] if step is None and run.steps else step
     step = run.step_info(0 if step is None else step).step
     models = layer_models(run, step)

@@ -169,7 +169,7 @@ def analyze(
                 if cache is not None:
                     cache.put(key.artifacts, artifacts)
             for layer in missing:
-                cost = work.estimator.cost(work.run.n_samples, layer.n_units)
+                cost = work.estimator.cost(len(work.run.kept), layer.n_units)
                 rank = (-cost.seconds, *work.rank[1:], layer.index)
                 schedule.add(
                     replace(

@@ -180,7 +180,7 @@ def describe_recordings(
     recordings = [_recording(run, *chosen) for run, chosen in runs.items()]
     bounds: dict[tuple[Any, ...], dict[str, Any] | None] = {}
     for run, recording in zip(runs, recordings, strict=True):
-        key = run.manifest["probe"].get("sha256"), run.dropped
+        key = run.manifest["probe"].get("sha256"), run.dropped, run.split
         if key[0] is None or key not in bounds:
             bounds[key] = _bottleneck(run.probe)
         recording["bottleneck"] = bounds[key]
@@ -268,11 +268,11 @@ def _recording(run: Run, layers: Sequence[LayerInfo], steps: Sequence[int]) -> d
     names = sorted({name for info in infos for name in info.metrics})
     return {
         "run": run.name,
-        "group": manifest.get("group"),
+        "group": run.group,
         "path": str(run.path),
         "content_hash": run.content_hash(),
         "format": "infoplane.recording/1",
-        "split": str(manifest.get("split") or "probe"),
+        "split": run.split or str(manifest.get("split") or "probe"),
         "seed": manifest.get("seed"),
         "n": probe.n_samples,
         "n_dropped": len(run.dropped),
@@ -294,7 +294,7 @@ def _recording(run: Run, layers: Sequence[LayerInfo], steps: Sequence[int]) -> d
             for layer in layers
         ],
         "metrics": {name: [info.metrics.get(name) for info in infos] for name in names},
-        "gradients": _gradients(infos),
+        "gradients": _gradients(infos) if run.split in (None, *list(run.splits)[:1]) else {},
     }
 
 

@@ -86,6 +86,7 @@ def describe_run(run: Run, *, every_step: bool = False) -> dict[str, Any]:
         "run": run.name,
         "manifest": {key: plain(value) for key, value in manifest.items()},
         "n": run.n_samples,
+        "splits": dict(run.splits),
         "inputs": list(run.probe.inputs.shape[1:]),
         "classes": None if counts is None else counts.tolist(),
         "h_y": None if counts is None else _entropy(counts),

@@ -103,7 +103,7 @@ def plan(
         for run, (layers, steps) in cells.items():
             key = CellKeys(run, estimator, seed)
             for layer in layers:
-                cost = model.predict(estimator, run.n_samples, layer.n_units)
+                cost = model.predict(estimator, len(run.kept), layer.n_units)
                 known = sum(
                     cache is not None and cache.get(key.cell(layer, step)) is not None
                     for step in steps

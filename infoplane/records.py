@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -55,12 +56,15 @@ class ProbeSet:
         if the names are numbers.
     ids : array of int64 (n_samples,), optional
         Rows of the samples in the data that they were taken from.
+    splits : mapping of str to int, optional
+        Names and lengths of the parts that the rows consist of, in their order: training samples,
+        then test samples. They are recorded together and analyzed apart.
 
     Raises
     ------
     InputError
         If there are fewer than 2 samples, arrays of other lengths, or values that are not finite
-        or no numbers.
+        or no numbers; or if splits have fewer than 2 samples or other lengths than the whole.
     """
 
     inputs: Array  # (n_samples, ...)
@@ -68,6 +72,7 @@ class ProbeSet:
     targets: Array | None = None  # (n_samples,) or (n_samples, n_targets)
     arguments: Mapping[str, Array] = field(default_factory=dict)
     ids: IntArray | None = None  # (n_samples,)
+    splits: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         n = len(self.inputs) if self.inputs.ndim else 0
@@ -89,14 +94,23 @@ class ProbeSet:
             object.__setattr__(self, "targets", _numbers(self.targets, n, "targets"))
         if self.ids is not None:
             object.__setattr__(self, "ids", class_ids(_numbers(self.ids, n, "sample ids")))
+        lengths = self.splits.values()
+        if lengths and (min(lengths) < 2 or sum(lengths) != n):
+            told = ", ".join(f"{name} {length}" for name, length in self.splits.items())
+            raise InputError(f"expected splits of at least 2 samples, {n} in all, got {told}")
 
     @property
     def n_samples(self) -> int:
         """Number of samples."""
         return len(self.inputs)
 
-    def take(self, rows: IntArray) -> ProbeSet:
-        """Return the probe set of these rows, in their order."""
+    @property
+    def parts(self) -> tuple[slice, ...]:
+        """Rows of each split; all rows if there are none."""
+        return tuple(split_rows(self.splits).values()) or (slice(0, self.n_samples),)
+
+    def take(self, rows: IntArray | slice) -> ProbeSet:
+        """Return the probe set of these rows, in their order, without splits."""
 
         def taken(array: Array | None) -> Array | None:
             return None if array is None else array[rows]
@@ -108,6 +122,15 @@ class ProbeSet:
             {name: array[rows] for name, array in self.arguments.items()},
             taken(self.ids),
         )
+
+
+def split_rows(splits: Mapping[str, int]) -> dict[str, slice]:
+    """Return the rows of each split, of splits that lie one behind the other."""
+    ends = itertools.accumulate(splits.values())
+    return {
+        name: slice(end - length, end)
+        for (name, length), end in zip(splits.items(), ends, strict=True)
+    }
 
 
 def _numbers(array: Array, n: int, what: str) -> Array:

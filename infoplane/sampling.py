@@ -138,12 +138,12 @@ def sizes_of_parts(n_samples: int) -> list[int]:
 
 
 def _n_kept(run: Run) -> int:
-    return run.n_samples - len(run.dropped)
+    return len(run.kept)
 
 
 def _part(run: Run, size: int, number: int, seed: int) -> Run:
     """Return a run with ``size`` of its samples; what it does without anyway stays left out."""
-    kept = np.setdiff1d(np.arange(run.n_samples), run.dropped)
+    kept = run.kept
     at_once = len(kept) // size
     shuffled = generator(seed, run.name, "sampling", number // at_once).permutation(kept)
     start = number % at_once * size

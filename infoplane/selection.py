@@ -16,8 +16,11 @@ def select_cells(
     steps: Sequence[int] | None = None,
     *,
     drop_nonfinite: bool = False,
+    splits: Sequence[str] = (),
 ) -> dict[Run, tuple[list[LayerInfo], list[int]]]:
     """Return the layers and steps of each run that are to be analyzed.
+
+    A run whose probe set has splits becomes one run for each, so that no estimate mixes them.
 
     Parameters
     ----------
@@ -30,14 +33,17 @@ def select_cells(
     drop_nonfinite : bool, default False
         Leave samples with NaN or inf in any of these cells out of all cells of their run, so that
         all have the same number of samples.
+    splits : sequence of str
+        Keep these splits only; all if empty.
 
     Raises
     ------
     NotFoundError
-        If a pattern or the steps match nothing.
+        If a pattern, the steps or the splits match nothing.
     RunFileError
         If a run is damaged.
     """
+    runs = [part for run in runs for part in run.by_split(splits)]
     chosen: dict[Run, tuple[list[LayerInfo], list[int]]] = {}
     include = [pattern for pattern in layers if not pattern.startswith("!")]
     exclude = [pattern[1:] for pattern in layers if pattern.startswith("!")]
@@ -71,10 +77,10 @@ def select_cells(
             )
         if drop_nonfinite:
             run = run.without_nonfinite([layer.name for layer in kept], kept_steps)
-            if run.n_samples - len(run.dropped) < 2:
+            if (n_kept := len(run.kept)) < 2:
                 raise DataError(
-                    f"{run.path}: only {run.n_samples - len(run.dropped)} of {run.n_samples} "
-                    "samples are finite in all layers and steps",
+                    f"{run.path}: only {n_kept} of {n_kept + len(run.dropped)} samples "
+                    " are finite in all layers and steps",
                     hint="leave layers or steps out with --layers and --steps",
                     code="IP316",
                 )

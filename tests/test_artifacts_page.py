@@ -27,8 +27,11 @@ def test_commands_run_in_the_order_of_the_page(tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    runs = {name: Run(tmp_path / "runs" / name) for name in ("s0", "s1", "s2", "s3", "s4", "s5")}
+    runs = {
+        name: Run(tmp_path / "runs" / name) for name in ("s0", "s1", "s2", "s3", "s4", "s5", "s6")
+    }
     assert all(run.steps == (0, 100, 200) for run in runs.values())
     assert runs["s2"].probe.n_samples == 100
     assert len(set(runs["s4"].probe.labels.tolist())) == 4
+    assert runs["s6"].splits == {"train": 400, "test": 100}
     assert runs["s5"].layers[0].reduction == "sketch:4"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -84,14 +84,14 @@ class ProbePasses:
                 self._note_reduction(writer, key)
 
         with captured(self.layers, receive, self.at) as next_pass:
-            for row in range(0, self.probe.n_samples, self.batch_size):
-                batch = self._batch(slice(row, row + self.batch_size))
+            for batch_rows in self._batches():
+                row, batch = batch_rows.start, self._batch(batch_rows)
                 rows, mask = len(batch), batch.named.get("attention_mask")
                 next_pass()
                 self._forward(batch)
                 if not shapes:
                     break  # nothing fires, so nothing will
-        alike = self.probe.n_samples % self.batch_size in (0, self.probe.n_samples)
+        alike = len({batch.stop - batch.start for batch in self._batches()}) == 1
         if unclear and alike and not self._axes_known:
             self._check_axes(rows - 1)
         self._axes_known = True
@@ -172,6 +172,12 @@ class ProbePasses:
                 raise
             except Exception as error:  # noqa: BLE001  - a model of one batch size alone
                 log.debug("cannot check the axes of the samples: %s", one_line(error))
+
+    def _batches(self) -> Iterator[slice]:
+        """Yield the rows of each batch; none has samples of two splits."""
+        for part in self.probe.parts:
+            for row in range(part.start, part.stop, self.batch_size):
+                yield slice(row, min(row + self.batch_size, part.stop))
 
     def _batch(self, rows: slice) -> Batch:
         return batch_of(self.probe, rows, self.model)

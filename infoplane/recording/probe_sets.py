@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,61 @@ def as_probe(
             raise InputError(f"expected named inputs, among them {x!r}, got one array")
     classes, targets = labels_and_targets(None if labels is None else as_array(labels))
     return ProbeSet(seen, classes, targets, arguments, ids)
+
+
+def joined(parts: Mapping[str, ProbeSet]) -> ProbeSet:
+    """Return probe sets as the splits of one, one behind the other.
+
+    Raises
+    ------
+    InputError
+        If a name is not of letters, digits, ``_``, ``.`` and ``-``; or if their arrays differ in
+        name, dtype or shape of a sample, or only some have labels.
+    """
+    for name in parts:
+        if not re.fullmatch(r"[\w.-]+", name):
+            raise InputError(f"expected a split named by letters and digits, got {name!r}")
+    kinds = {name: _kinds(part) for name, part in parts.items()}
+    first = next(iter(parts))
+    for name, kind in kinds.items():
+        for array in {**kinds[first], **kind}:
+            if kinds[first].get(array) != kind.get(array):
+                raise InputError(
+                    f"expected splits alike: {array} are {kinds[first].get(array, 'absent')} in "
+                    f"{first!r}, {kind.get(array, 'absent')} in {name!r}"
+                )
+
+    def together(arrays: Iterable[Array | None]) -> Array | None:
+        found = [array for array in arrays if array is not None]
+        return np.concatenate(found) if len(found) == len(parts) else None
+
+    probes = parts.values()
+    return ProbeSet(
+        np.concatenate([probe.inputs for probe in probes]),
+        together(probe.labels for probe in probes),
+        together(probe.targets for probe in probes),
+        {
+            name: np.concatenate([probe.arguments[name] for probe in probes])
+            for name in parts[first].arguments
+        },
+        together(probe.ids for probe in probes),
+        {name: probe.n_samples for name, probe in parts.items()},
+    )
+
+
+def _kinds(probe: ProbeSet) -> dict[str, str]:
+    """Return dtype and shape of a sample of every array of a probe set but the ids."""
+    arrays = {
+        "inputs": probe.inputs,
+        "labels": probe.labels,
+        "targets": probe.targets,
+        **{f"inputs {name!r}": array for name, array in probe.arguments.items()},
+    }
+    return {
+        name: f"{array.dtype} (n_samples, {', '.join(map(str, array.shape[1:]))})"
+        for name, array in arrays.items()
+        if array is not None
+    }
 
 
 def labels_and_targets(labels: Array | None) -> tuple[IntArray | None, Array | None]:

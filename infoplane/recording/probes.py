@@ -13,7 +13,7 @@ import numpy as np
 from infoplane.errors import DataError, InputError
 from infoplane.recording.datasets import Returned, returned_by
 from infoplane.recording.probe_files import images_in, is_array_file, read_arrays
-from infoplane.recording.probe_sets import as_array, as_probe, labels_and_targets
+from infoplane.recording.probe_sets import as_array, as_probe, joined, labels_and_targets
 from infoplane.recording.sources import called
 from infoplane.records import Array, IntArray, ProbeSet
 from infoplane.seeding import generator
@@ -105,6 +105,22 @@ def load_probe(
         remedy = "; --label-bins K makes classes of them" if probe.targets is not None else ""
         log.warning("%s: %s: I(T;Y) will not be estimated%s", reference, why, remedy)
     return probe
+
+
+def load_splits(references: Mapping[str, str], **choice: Any) -> ProbeSet:
+    """Return the probe sets that references name, as splits of one.
+
+    Further arguments are those of ``load_probe``, and hold for each.
+
+    Raises
+    ------
+    InfoplaneError
+        As ``load_probe``; and ``DataError`` if the probe sets are not alike.
+    """
+    try:
+        return joined({name: load_probe(where, **choice) for name, where in references.items()})
+    except InputError as error:
+        raise DataError(str(error)) from error
 
 
 def chosen_rows(n: int, labels: IntArray | None, samples: int | None, seed: int) -> IntArray:

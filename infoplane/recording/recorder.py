@@ -24,7 +24,7 @@ from infoplane.recording.layers import select_layers
 from infoplane.recording.messages import one_line
 from infoplane.recording.modes import evaluation_mode
 from infoplane.recording.passes import ProbePasses, sample_axes
-from infoplane.recording.probe_sets import as_probe
+from infoplane.recording.probe_sets import as_probe, joined
 from infoplane.recording.reductions import chosen_reductions
 from infoplane.recording.schedule import as_schedule
 from infoplane.recording.values import finite_epoch, json_values, number, whole_step
@@ -36,6 +36,7 @@ from infoplane.store.step_writer import StepWriter
 log = logging.getLogger("infoplane")
 
 OnError: TypeAlias = Literal["warn", "raise"]
+_Probe: TypeAlias = ProbeSet | tuple[Any, Any]
 _Shape: TypeAlias = tuple[tuple[int, ...], str]  # of one sample, and the dtype
 
 
@@ -56,10 +57,11 @@ class Recorder:
     model : torch.nn.Module
         The model in training, or one that will be loaded with each checkpoint's weights. It is
         called with one batch of inputs.
-    probe : ProbeSet or (inputs, labels)
+    probe : ProbeSet or (inputs, labels), or mapping of str to them
         Inputs (n_samples, ...) as array or tensor, a mapping or tuple of them for a model with
         several arguments; and class ids (n_samples,), real targets, or None. Floating inputs are
-        cast to the dtype of the model's parameters. See ``as_probe``.
+        cast to the dtype of the model's parameters. See ``as_probe``. A mapping such as
+        ``{"train": (x, y), "test": (u, v)}`` records several splits, which are analyzed apart.
     path : str or Path
         Folder of the run.
     layers : sequence of str, optional
@@ -106,7 +108,7 @@ class Recorder:
     def __init__(
         self,
         model: nn.Module,
-        probe: ProbeSet | tuple[Any, Any],
+        probe: _Probe | Mapping[str, _Probe],
         path: str | Path,
         *,
         layers: Sequence[str] | str = (),
@@ -130,13 +132,12 @@ class Recorder:
         if at not in ("output", "input"):
             raise InputError(f"at: expected 'output' or 'input', got {at!r}")
         self.model = unwrapped(model)
-        if not isinstance(probe, ProbeSet) and not (
-            isinstance(probe, (tuple, list)) and len(probe) == 2
-        ):
-            raise InputError(
-                f"expected a ProbeSet or a pair (inputs, labels), got {type(probe).__name__}"
-            )
-        self.probe = probe if isinstance(probe, ProbeSet) else as_probe(*probe)
+        if isinstance(probe, Mapping) and probe:
+            self.probe = joined({str(name): _as_probe(part) for name, part in probe.items()})
+        else:
+            self.probe = _as_probe(probe)
+        first = self.probe.parts[0]
+        self._gradient_probe = self.probe.take(first) if self.probe.splits else self.probe
         self.batch_size = batch_size
         self._schedule = as_schedule(schedule)
         if on_error not in ("warn", "raise"):
@@ -262,7 +263,8 @@ class Recorder:
             Epoch of the step.
         gradients : callable (outputs, labels) -> scalar tensor, optional
             A loss, e.g. ``torch.nn.functional.cross_entropy``. Mean and spread of its gradient over
-            mini-batches of the probe set are kept for every layer of the model with a weight.
+            mini-batches of the probe set, or of its first split, are kept for every layer of the
+            model with a weight.
         gradient_batch_size : int, default 256
             Samples of a mini-batch for ``gradients``.
         provenance : mapping, optional
@@ -310,7 +312,7 @@ class Recorder:
             self._check_layers(step, shapes)
             if gradients is not None:
                 writer.gradients = gradient_statistics(
-                    self.model, self.probe, gradients, gradient_batch_size
+                    self.model, self._gradient_probe, gradients, gradient_batch_size
                 )
         if not self._first:
             self._first, self._first_step = shapes, step
@@ -361,6 +363,16 @@ class Recorder:
         if new := [name for name in names if name not in self._nonfinite]:
             self._nonfinite.update(new)
             log.warning("NaN or inf in the outputs at step %d: %s", writer.step, ", ".join(new))
+
+
+def _as_probe(probe: Any) -> ProbeSet:
+    if isinstance(probe, ProbeSet):
+        return probe
+    if not isinstance(probe, (tuple, list)) or len(probe) != 2:
+        raise InputError(
+            f"expected a ProbeSet or a pair (inputs, labels), got {type(probe).__name__}"
+        )
+    return as_probe(*probe)
 
 
 def _shapes(writer: StepWriter) -> dict[str, _Shape]:

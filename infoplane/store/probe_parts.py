@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from infoplane.errors import InputError
 from infoplane.records import Array, ProbeSet
 
 
@@ -26,12 +27,14 @@ def probe_parts(probe: ProbeSet) -> dict[str, Array]:
 
 def probe_manifest(probe: ProbeSet) -> dict[str, Any]:
     """Return what the manifest says of a probe set."""
+    splits = [{"name": name, "n_samples": n} for name, n in probe.splits.items()]
     return {
         "file": "probe.h5",
         "n_samples": probe.n_samples,
         "n_classes": None if probe.labels is None else len(np.unique(probe.labels)),
         "arguments": list(probe.arguments),
         "sha256": probe_sha256(probe),
+        **({"splits": splits} if splits else {}),
     }
 
 
@@ -61,7 +64,27 @@ def read_probe(
             for index, name in enumerate(arguments)
         },
         part("ids"),
+        read_splits(about),
     )
+
+
+def read_splits(about: Mapping[str, Any]) -> dict[str, int]:
+    """Return names and lengths of the splits, as the manifest tells them of a probe set.
+
+    Raises
+    ------
+    InputError
+        If what it tells is no list of them.
+    """
+    listed = about.get("splits", [])
+    try:
+        splits = {entry["name"]: entry["n_samples"] for entry in listed}
+    except (TypeError, KeyError) as error:
+        raise InputError("expected 'splits' of a name and n_samples each") from error
+    whole = all(isinstance(n, int) and n >= 2 for n in splits.values())
+    if len(splits) < len(listed) or not whole or not all(isinstance(s, str) for s in splits):
+        raise InputError(f"expected 'splits' of different names and 2 samples or more: {listed}")
+    return splits
 
 
 def probe_sha256(probe: ProbeSet) -> str:

@@ -21,7 +21,7 @@ import hashlib
 import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -31,12 +31,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infoplane.errors import DataError, InputError, NotFoundError, RunFileError
-from infoplane.records import Array, LayerInfo, ProbeSet
+from infoplane.records import Array, LayerInfo, ProbeSet, split_rows
 from infoplane.store.bfloat16 import BFLOAT16, bfloat16_values
 from infoplane.store.checksum import crc32
 from infoplane.store.hdf5 import check_regular, has_link, json_object, mapped, opened, reading
 from infoplane.store.layout import MOST_TEXT, activations_name, check_format, step_name, step_of
-from infoplane.store.probe_parts import probe_sha256, read_probe
+from infoplane.store.probe_parts import probe_sha256, read_probe, read_splits
 from infoplane.store.step_info import StepInfo, read_step
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -52,6 +52,8 @@ class Run:
         Folder of the run, or the file that ``pack`` made of it.
     dropped : tuple of int, default ()
         Samples that are left out of everything, by their row.
+    split : str, optional
+        The only split of the probe set that is seen; all samples if None.
 
     Raises
     ------
@@ -62,17 +64,58 @@ class Run:
 
     path: Path
     dropped: tuple[int, ...] = ()
+    split: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "path", Path(self.path))
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path, "dropped": self.dropped}
+        return {"path": self.path, "dropped": self.dropped, "split": self.split}
 
     @property
     def name(self) -> str:
-        """Name of the run."""
-        return str(self.manifest.get("run") or self.path.resolve().name)
+        """Name of the run, and of the split that is seen: ``s0[test]``."""
+        return self._of_split(str(self.manifest.get("run") or self.path.resolve().name))
+
+    @property
+    def group(self) -> str | None:
+        """Name of the group of runs, and of the split that is seen."""
+        group = self.manifest.get("group")
+        return None if group is None else self._of_split(str(group))
+
+    def _of_split(self, name: str) -> str:
+        return name if self.split is None else f"{name}[{self.split}]"
+
+    @cached_property
+    def splits(self) -> dict[str, int]:
+        """Names and lengths of the splits of the probe set, in the order of their rows."""
+        where = self.path if self.packed else self.path / "manifest.json"
+        try:
+            splits = read_splits(self.manifest["probe"])
+        except InputError as error:
+            raise RunFileError(f"{where}: {error}") from error
+        if splits and sum(splits.values()) != self.n_samples:
+            raise RunFileError(
+                f"{where}: expected splits of {self.n_samples} samples in all, found "
+                f"{sum(splits.values())}"
+            )
+        return splits
+
+    def by_split(self, names: Sequence[str] = ()) -> list[Run]:
+        """Return the run once for each of its splits, or these; itself if it has none.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no split of a name.
+        """
+        if missing := [name for name in names if name not in self.splits]:
+            raise NotFoundError(
+                f"{self.path}: no split {missing[0]!r}; it has "
+                f"{_listed(self.splits) or 'one probe set without splits'}"
+            )
+        chosen = [name for name in self.splits if not names or name in names]
+        return [replace(self, split=name) for name in chosen] or [self]
 
     @cached_property
     def packed(self) -> bool:
@@ -140,7 +183,9 @@ class Run:
                 )
             except InputError as error:
                 raise DataError(f"{path}: {error}") from error
-        return probe.take(self._kept) if self.dropped else probe
+        if self.dropped:
+            return probe.take(self.kept)
+        return probe if self.split is None else probe.take(self._rows)
 
     @cached_property
     def probe_hash(self) -> str:
@@ -153,9 +198,14 @@ class Run:
         return "sha256:" + digest.hexdigest()
 
     @property
-    def _kept(self) -> NDArray[np.int64]:
-        """Rows that are not left out."""
-        return np.delete(np.arange(self.n_samples), self.dropped)
+    def kept(self) -> NDArray[np.int64]:
+        """Rows of the split that is seen, without those that are left out."""
+        return np.setdiff1d(np.arange(self.n_samples)[self._rows], self.dropped)
+
+    @property
+    def _rows(self) -> slice:
+        """Rows of the split that is seen."""
+        return slice(None) if self.split is None else split_rows(self.splits)[self.split]
 
     @cached_property
     def n_samples(self) -> int:
@@ -216,7 +266,7 @@ class Run:
     def spoiled(self, step: int) -> NDArray[np.bool_]:
         """Tell of each layer (n_layers,) whether its kept samples hold NaN or inf at a step."""
         counts = np.array(self.step_info(step).nonfinite) > 0
-        if self.dropped:
+        if self.dropped or self.split is not None:
             for index in np.flatnonzero(counts):
                 found = self.activations(step, self.layers[index].name)
                 counts[index] = not np.isfinite(found).all()
@@ -245,6 +295,7 @@ class Run:
         info = self.layer(layer)
         found = self.stored(step, info, verify=verify)
         found = found.reshape(len(found), -1)
+        found = found[self.kept] if self.dropped else found[self._rows]
         if info.encoding == BFLOAT16:
             found = bfloat16_values(found)
             found.flags.writeable = False
@@ -254,7 +305,7 @@ class Run:
                 hint="it was written by another release of infoplane: record again, or use that",
                 code="IP304",
             )
-        return np.delete(found, self.dropped, axis=0) if self.dropped else found
+        return found
 
     def stored(self, step: int, layer: LayerInfo, *, verify: bool = False) -> Array:
         """Return the activations (n_samples, ...) of a layer as they are in the file."""
@@ -289,14 +340,15 @@ class Run:
 
     def without_nonfinite(self, layers: Sequence[str], steps: Sequence[int]) -> Run:
         """Return the run without the samples that hold NaN or inf in these layers and steps."""
-        bad = np.zeros(self.n_samples, dtype=bool)
+        whole = replace(self, dropped=())
+        bad = np.zeros(len(whole.kept), dtype=bool)
         for step in steps:
             info = self.step_info(step)
             for layer in layers:
                 if info.nonfinite[self.layer(layer).index]:
-                    found = Run(self.path).activations(step, layer)
+                    found = whole.activations(step, layer)
                     bad |= ~np.isfinite(found).all(axis=1)
-        return Run(self.path, tuple(np.flatnonzero(bad).tolist()))
+        return replace(self, dropped=tuple(whole.kept[bad].tolist()))
 
     @property
     def _remedy(self) -> str:
@@ -330,7 +382,7 @@ class Run:
             If the probe set is not that of the recording, a step file is damaged or its layers
             differ from those of the first step.
         """
-        whole = Run(self.path) if self.dropped else self
+        whole = Run(self.path) if self.dropped or self.split is not None else self
         recorded_on = self.manifest["probe"].get("sha256")
         if recorded_on not in (None, probe_sha256(whole.probe)):
             raise RunFileError(
@@ -355,6 +407,7 @@ class Run:
             info = self.step_info(step)
             digest.update(repr((step, info.layers, info.checksums)).encode())
         digest.update(repr(self.dropped).encode() if self.dropped else b"")
+        digest.update(repr((self.split, self._rows)).encode() if self.split is not None else b"")
         return "sha256:" + digest.hexdigest()
 
 
