@@ -52,7 +52,7 @@ _COMMANDS = {
         "demo": "Train, record, analyze, plot; offline, in 1-2 minutes.",
     },
     "Other": {
-        "schema": "Print the JSON Schema of results or checks.",
+        "schema": "Print the JSON Schema of a document.",
     },
 }
 

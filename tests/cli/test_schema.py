@@ -1,19 +1,59 @@
 import json
+import sys
+from pathlib import Path
 
 import jsonschema
 import pytest
 
+from tests.cli.analyses import write_run
 from tests.conftest import infoplane
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
-@pytest.mark.parametrize("name", ["results", "checks"])
+ROOT = Path(__file__).parents[2]
+
+
+def validator(name):
+    return jsonschema.Draft202012Validator(json.loads(infoplane("schema", name).out))
+
+
+@pytest.mark.parametrize("name", ["results", "checks", "config", "run"])
 def test_schema_is_valid_and_names_its_format(name):
     done = infoplane("schema", name)
     assert (done.code, done.err) == (0, "")
     document = json.loads(done.out)
     jsonschema.Draft202012Validator.check_schema(document)
-    assert name in document["$id"]
+    assert {"run": "recording"}.get(name, name) in document["$id"]
 
 
 def test_unknown_name_is_usage():
     assert infoplane("schema", "nonsense").code == 2
+
+
+def test_schema_of_the_configuration_knows_what_the_commands_know():
+    schema = validator("config")
+    text = (ROOT / "infoplane" / "templates" / "infoplane.toml").read_text()
+    schema.validate(tomllib.loads(text))
+    schema.validate({"record": {"layers": ["fc*"], "max_size": "20G"}, "analyze": {"seed": 1}})
+    for wrong in (
+        {"analyse": {}},
+        {"analyze": {"sed": 1}},
+        {"analyze": {"seed": "one"}},
+        {"check": [{"name": "no rule"}]},
+        {"check": [{"rule": "last(ity) >= 1", "level": "fatal"}]},
+        {"config": {}},
+    ):
+        assert not schema.is_valid(wrong), wrong
+
+
+def test_schema_of_a_run_holds_for_written_and_archived_manifests(tmp_path):
+    schema = validator("run")
+    write_run(tmp_path / "run")
+    for path in (tmp_path / "run", ROOT / "tests" / "data" / "run-v1"):
+        manifest = json.loads((path / "manifest.json").read_text())
+        schema.validate(manifest)
+        assert not schema.is_valid({**manifest, "version": 2})
+        assert not schema.is_valid({**manifest, "probe": {"sha256": "0"}})
