@@ -197,7 +197,7 @@ class Run:
                 digest.update(np.ascontiguousarray(part).data)
         return "sha256:" + digest.hexdigest()
 
-    @property
+    @cached_property
     def kept(self) -> NDArray[np.int64]:
         """Rows of the split that is seen, without those that are left out."""
         return np.setdiff1d(np.arange(self.n_samples)[self._rows], self.dropped)
