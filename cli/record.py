@@ -63,6 +63,7 @@ _PROBE = "probe"  # the probe set of --data
     "--split",
     "splits",
     multiple=True,
+    type=Location(reference=True, named=True),
     metavar="NAME=FILE",
     help="A further probe set, e.g. test=test.npz, recorded with the others and analyzed apart; "
     "repeatable. That of --data is named probe.",

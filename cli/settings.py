@@ -35,13 +35,14 @@ else:
 class Location(_Text):
     """A path; in the configuration file it is relative to that file.
 
-    With ``reference`` also ``MODULE:CALLABLE``, which stays as it is.
+    With ``reference`` also ``MODULE:CALLABLE``, which stays as it is; with ``named`` as
+    ``NAME=PATH``.
     """
 
     name = "path"
 
-    def __init__(self, *, reference: bool = False) -> None:
-        self.reference = reference
+    def __init__(self, *, reference: bool = False, named: bool = False) -> None:
+        self.reference, self.named = reference, named
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Return the text of the path."""
@@ -199,7 +200,8 @@ def _scalar(
     except click.BadParameter as error:
         configuration.refuse(error.message, *key)
     if isinstance(option.type, Location):
-        return _located(converted, configuration.folder, option.type)
+        head, equals, path = converted.partition("=") if option.type.named else ("", "", converted)
+        return head + equals + _located(path, configuration.folder, option.type)
     return converted
 
 

@@ -103,7 +103,7 @@ def _kinds(probe: ProbeSet) -> dict[str, str]:
         **{f"inputs {name!r}": array for name, array in probe.arguments.items()},
     }
     return {
-        name: f"{array.dtype} (n_samples, {', '.join(map(str, array.shape[1:]))})"
+        name: f"{array.dtype}, samples of shape {array.shape[1:]}"
         for name, array in arrays.items()
         if array is not None
     }
