@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import MISSING, fields
+import textwrap
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import click
 
 from infoplane.cli.options import verbosity
+
+if TYPE_CHECKING:
+    from infoplane.estimators.description import Description
 
 
 @click.command()
 @click.argument("name", required=False)
 @verbosity
 def estimators(name: str | None) -> None:
-    """List the estimators, or the parameters of one.
+    """List the estimators, or describe one: parameters, cost, limits, source.
 
     \b
     infoplane estimators
     infoplane estimators dse
     """
-    import inspect
-
     from infoplane.cli.output import plain, width
     from infoplane.cli.table import Column, render
     from infoplane.estimators import estimator_class, estimator_names
+    from infoplane.estimators.description import describe
     from infoplane.records import QUANTITIES
 
     if name is None:
@@ -39,11 +43,48 @@ def estimators(name: str | None) -> None:
         ]
         click.echo(plain("\n".join(render(rows, limit=width()))))
         return
-    cls = estimator_class(name)
-    click.echo(plain(inspect.getdoc(cls) or cls.title))
-    click.echo("\nDefaults:")
-    for field in fields(cls):
-        default = field.default
-        if default is MISSING and field.default_factory is not MISSING:
-            default = field.default_factory()
-        click.echo(plain(f"  {field.name}={default}"))
+    click.echo(plain("\n".join(_described(describe(estimator_class(name))))))
+
+
+def _described(about: Description) -> Iterator[str]:
+    """Yield the lines of a description."""
+    from infoplane.cli.sizes import size_text
+    from infoplane.cli.table import Column, render
+
+    yield from _wrapped(about.summary, 0)
+    yield "\nQuantities, in bits"
+    yield from (f"  {key:12} {written}" for key, written in about.quantities.items())
+    yield "\nParameters"
+    for parameter in about.parameters:
+        yield f"  {parameter.name}={_written(parameter.default)}"
+        yield from _wrapped(f"({parameter.type})", 6)
+        yield from _wrapped(parameter.meaning, 6)
+    yield "\nCost of a cell, about, on one core"
+    columns = [
+        Column("samples", [f"{samples:,}" for samples, _ in about.costs]),
+        Column("units", [f"{units:,}" for _, units in about.costs]),
+        Column("time", [f"{c.seconds:.2g} s" for c in about.costs.values()]),
+        Column("memory", [size_text(c.bytes) for c in about.costs.values()]),
+    ]
+    yield from (f"  {line}" for line in render(columns, limit=None))
+    for title, text in (("Limits", about.limits), ("Notes", about.notes), ("Source", about.source)):
+        if text:
+            yield f"\n{title}"
+            yield from _wrapped(text, 2)
+
+
+def _wrapped(text: str, blanks: int) -> Iterator[str]:
+    """Yield the paragraphs of a text in lines that fit, an empty line between them."""
+    from infoplane.cli.output import width
+
+    fit = max(width() or 80, 40) - blanks
+    for index, paragraph in enumerate(filter(None, text.split("\n\n"))):
+        if index:
+            yield ""
+        yield from (" " * blanks + line for line in textwrap.wrap(paragraph, fit))
+
+
+def _written(value: object) -> str:
+    if isinstance(value, tuple):
+        return "+".join(map(_written, value))
+    return str(value).lower() if isinstance(value, (bool, type(None))) else str(value)

@@ -75,6 +75,13 @@ class Binning(Estimator):
     InputError
         If a parameter is unfit, or ``fixed`` meets a layer of unknown range without low and high.
 
+    Warnings
+    --------
+    Wide layers sit at log2 N for every kind of bins: each sample has a state of its own, and the
+    value follows the sample (``saturated``, ``sparse``); I(T;Y) is then H(Y) for shuffled labels
+    too (``null_dominates``). The value depends on the bins: adaptive and fixed ones can disagree
+    about compression.
+
     Notes
     -----
     The interval is that of the delete-one jackknife: sampling error, not bias. It is 0 wide where
@@ -211,6 +218,11 @@ class Exact(Estimator):
     ----------
     permutations : int, default 5
         Permutations of the labels behind the null of I(T;Y).
+
+    Warnings
+    --------
+    Networks of floating-point numbers sit at log2 N; only quantised layers, or layers of few
+    distinct values, can be measured.
 
     References
     ----------

@@ -99,6 +99,12 @@ class Compressed(Estimator):
     InputError
         If a parameter is out of range.
 
+    Warnings
+    --------
+    What the projection leaves out is lost: the value is a lower bound where the bound on the loss
+    is large (``large_compression_loss``). Above log2 N a density is extrapolated
+    (``finite_population``). The noise is that of the analysis, not of the network.
+
     References
     ----------
     Butakov et al., "Information bottleneck analysis of deep neural networks via lossy

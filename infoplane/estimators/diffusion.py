@@ -88,9 +88,16 @@ class DiffusionSpectral(Estimator):
     InputError
         If a parameter is unfit.
 
+    Warnings
+    --------
+    DSE and DSMI are no Shannon information: no data processing inequality, no H(Y) as ceiling to
+    rely on. They depend on bandwidth and number of samples; at a fixed bandwidth DSE mostly
+    follows the growth of the activations.
+
     References
     ----------
-    Liao et al., arXiv 2312.04823.
+    Liao et al.: "Assessing neural network representations during training using noise-resilient
+    diffusion spectral entropy", arXiv 2312.04823, 2023.
     """
 
     sigma: float | str = "median"

@@ -52,6 +52,12 @@ class KernelDensity(Estimator):
     InputError
         If a parameter is unfit.
 
+    Warnings
+    --------
+    In many dimensions the bounds part, and the estimate says no more than they do
+    (``wide_bracket``). Values depend on the noise, which the network does not have; layers of
+    different scale are comparable at ``fixed`` noise only as far as their scale is meant to count.
+
     References
     ----------
     Kolchinsky, Tracey: "Estimating mixture entropy with pairwise distances", Entropy 19, 2017.

@@ -59,6 +59,11 @@ class MatrixRenyi(Estimator):
     InputError
         If a parameter is unfit, or ``alignment`` meets a run without labels.
 
+    Warnings
+    --------
+    Values depend on the kernel width and on the number of samples. In wide layers distances can
+    become alike, and with them the entries of the kernel matrix, whatever the layer computes.
+
     References
     ----------
     Giraldo, Rao, Principe: "Measures of entropy from data using infinitely divisible kernels",
