@@ -125,7 +125,7 @@ class Compressed(Estimator):
 
     name: ClassVar[str] = "compressed"
     title: ClassVar[str] = "lossy compression"
-    version: ClassVar[str] = "3"
+    version: ClassVar[str] = "4"
     quantities: ClassVar[tuple[str, ...]] = ("ixt", "ity", "ixt_given_y")
 
     def __post_init__(self) -> None:

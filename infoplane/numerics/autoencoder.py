@@ -23,7 +23,7 @@ from infoplane.records import Array, FloatArray, checked_activations
 if TYPE_CHECKING:
     import torch
 
-_VERSION = 2  # of the recipe; part of the content hash
+_VERSION = 3  # of the recipe; part of the content hash
 _STARTS = 3  # the one of least error is kept: one in five folds the code onto itself
 _CODE_NOISE = 0.02  # added to the standardised code before decoding
 _BATCH = 256

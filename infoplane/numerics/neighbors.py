@@ -104,7 +104,7 @@ def shuffle_difference(
         Euclidean norm that the weights of the neighbours may have. The bias of the two terms is
         alike, so longer weights than for one entropy pay. From 8 joint dimensions on a limit of 2
         divides the standard deviation by 3, at the price of bias above some 10 bits: 0.2 bits for
-        normal samples, 1 to 2 bits for codes of an autoencoder.
+        normal samples; codes of an autoencoder miss 0.7 of 11.5 bits and 1.9 of 14.4 in all.
 
     Returns
     -------

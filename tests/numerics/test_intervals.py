@@ -82,8 +82,8 @@ def test_drift_in_many_dimensions_betrays_a_larger_bias():
     noise = np.tile([0.1, -0.1], 5)
     # Ten times fewer samples move the estimate by 0.3; the interval reaches 0.08 to either side.
     interval = fold_interval(0.0, 0.3 + noise)
-    assert interval.bias(6) == pytest.approx(0.3 / (10 ** (1 / 6) - 1))
-    assert interval.bias(1) == interval.bias(2) == pytest.approx(0.3 / (math.sqrt(10) - 1))
+    assert interval.bias(6) == pytest.approx(0.3 / (10 ** (1 / 3) - 1))
+    assert interval.bias(1) == interval.bias(4) == pytest.approx(0.3 / (math.sqrt(10) - 1))
     # A wide interval does not excuse a bias that is noticeable in itself ...
     wide = fold_interval(0.0, 0.3 + 2.5 * noise)
     assert not wide.bias_dominates(2)
