@@ -9,7 +9,7 @@ demo: $(READY)
 	$(BIN)/infoplane demo --overwrite
 
 test: $(READY)
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 lint: $(READY) build/typing
 	$(BIN)/ruff check .

@@ -19,6 +19,14 @@ from infoplane.records import ProbeSet
 hypothesis.settings.register_profile("default", deadline=None, max_examples=40)
 hypothesis.settings.load_profile("default")
 
+_LONG = ("test_readme", "test_demo", "test_report", "test_artifacts_page", "test_plot", "test_docs")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest, so that no worker is left alone with them."""
+    items.sort(key=lambda item: item.path.stem not in _LONG)
+
+
 NET = """
 from collections import OrderedDict
 from torch import nn

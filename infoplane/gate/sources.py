@@ -14,6 +14,8 @@ from infoplane.store.results import read_results
 def read_together(paths: Sequence[Path]) -> dict[str, Any]:
     """Read results documents as one; the runs of one group are averaged, whatever their file.
 
+    A file that is named twice counts once.
+
     Raises
     ------
     RunFileError, DataError
@@ -21,8 +23,9 @@ def read_together(paths: Sequence[Path]) -> dict[str, Any]:
     NotFoundError
         If no file holds a row.
     """
-    names = [str(path) for path in paths]
-    together = merged([read_results(path) for path in paths], names=names)
+    documents = {str(path): read_results(path) for path in paths}
+    names = list(documents)
+    together = merged(list(documents.values()), names=names)
     if not together["rows"]:
         raise NotFoundError(f"{', '.join(names)}: the results hold no rows", code="IP404")
     return together

@@ -192,7 +192,7 @@ def test_termination_keeps_the_finished_cells(runs):
 
 
 def test_dead_worker_costs_a_retry_and_changes_nothing(runs):
-    write_run("big", n=900, steps=range(30), units=20)
+    write_run("big", n=700, steps=range(20), units=20)
     assert infoplane("analyze", "big", "-e", "dse", "-o", "whole.json", "--no-cache").code == 0
     process = start("big", "-e", "dse", "-j", "2", "-o", "r.json")
     wait_for_cells(process, 3)

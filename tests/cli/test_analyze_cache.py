@@ -59,8 +59,6 @@ def test_what_changed_is_computed_again(runs):
 
 
 def test_one_changed_layer_costs_its_own_cells(runs):
-    import h5py
-
     from infoplane.store.run import Run
 
     assert infoplane("analyze", "net-s1", *CHEAP, "-o", "a.json").code == 0
@@ -69,8 +67,6 @@ def test_one_changed_layer_costs_its_own_cells(runs):
     path.write_bytes(Run(Path("other")).step_file(10).read_bytes())
     assert infoplane("analyze", "net-s1", *CHEAP, "-o", "b.json").code == 0
     assert timing("b.json")["cached"] == 2 * 2 * 2  # steps 0 and 1
-    with h5py.File(path) as file:
-        assert file.attrs["step"] == 10
 
 
 def test_pooled_basis_depends_on_every_checkpoint(runs):
@@ -88,7 +84,7 @@ def test_pooled_basis_depends_on_every_checkpoint(runs):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_interrupted_analysis_goes_on(runs, number):
-    write_run("big", n=900, steps=range(30), units=20)
+    write_run("big", n=700, steps=range(25), units=20)
     process = start("big", "-e", "dse", "-j", "1", "-o", "r.json")
     wait_for_cells(process, 5)
     process.send_signal(number)
@@ -97,8 +93,8 @@ def test_interrupted_analysis_goes_on(runs, number):
     assert kept > 3
     done = infoplane("analyze", "big", "-e", "dse", "-j", "1", "-o", "r.json")
     assert done.code == 0, done.err
-    assert timing("r.json")["cached"] == kept < 60
-    assert timing("r.json")["cells"] == 60
+    assert timing("r.json")["cached"] == kept < 50
+    assert timing("r.json")["cells"] == 50
 
 
 def test_damaged_cache_begins_anew(runs):

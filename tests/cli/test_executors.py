@@ -43,7 +43,7 @@ def test_dask_gives_the_same_rows(serial):
 
 def test_running_cluster_is_used_and_may_lose_a_worker(runs):
     distributed = pytest.importorskip("distributed")
-    write_run("big", n=900, steps=range(20), units=20)
+    write_run("big", n=700, steps=range(16), units=20)
     assert infoplane("analyze", "big", "-e", "dse", "-o", "whole.json", "--no-cache").code == 0
     with distributed.LocalCluster(
         n_workers=3, threads_per_worker=1, dashboard_address=None, silence_logs=50
@@ -69,7 +69,7 @@ def test_mpi_gives_the_same_rows(serial):
 
 
 def test_rank_that_dies_ends_the_job_and_a_second_one_goes_on(runs):
-    write_run("big", n=900, steps=range(20), units=20)
+    write_run("big", n=700, steps=range(16), units=20)
     assert infoplane("analyze", "big", "-e", "dse", "-o", "whole.json", "--no-cache").code == 0
     command = [mpiexec(), "-n", "3", sys.executable, "-m", "mpi4py.futures", "-m", "infoplane"]
     command += ["analyze", "big", "-e", "dse", "--executor", "mpi", "-o", "r.json"]

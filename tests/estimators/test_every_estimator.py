@@ -116,7 +116,7 @@ def test_float64_copy_of_float32_data_gives_the_same(name, data):
 
 
 @pytest.mark.parametrize(
-    "spec", [*NAMES, "binning:mode=global", "compressed:noise=0.1", "compressed:mode=joint"]
+    "spec", [*NAMES, "binning:mode=global", "compressed:noise=0.1"]
 )
 def test_pools_names_all_activations_that_preparing_reads(spec, data):
     """What the cache key leaves out must not have been read."""
