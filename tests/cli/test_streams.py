@@ -143,3 +143,24 @@ def test_the_gate_loads_neither_torch_nor_matplotlib(command):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_signal_in_a_finalizer_is_kept_and_prints_nothing():
+    code = """
+import os, signal
+from infoplane.cli import signals
+
+class Slow:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+signals.install()
+Slow()
+try:
+    signals.check()
+except KeyboardInterrupt as stop:
+    print(type(stop).__name__)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "TerminatedError\n"
+    assert done.stderr == ""
