@@ -15,7 +15,7 @@ from infoplane.store.run_writer import RunWriter
 CACHE = Path(".infoplane_cache/cells-1.sqlite")
 
 
-def write_run(path, n=150, steps=(0, 1, 10), layers=("fc1", "fc2"), seed=0, units=3):
+def write_run(path, n=150, steps=(0, 1, 10), layers=("fc1", "fc2"), seed=0, units=3, sharper=1):
     rng = np.random.default_rng(seed)
     labels = np.arange(n) % 3
     probe = ProbeSet(rng.normal(size=(n, 4)), labels.astype(np.int64))
@@ -23,7 +23,7 @@ def write_run(path, n=150, steps=(0, 1, 10), layers=("fc1", "fc2"), seed=0, unit
     for step in steps:
         with writer.step(step) as out:
             for index, name in enumerate(layers):
-                values = np.tanh(rng.normal(size=(n, units)) + step * labels[:, None] / 5)
+                values = np.tanh(sharper * rng.normal(size=(n, units)) + step * labels[:, None] / 5)
                 out.write(index, name, "Tanh", 0, values.astype(np.float32), "float32")
     writer.close()
 
