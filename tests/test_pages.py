@@ -18,6 +18,7 @@ ELSEWHERE = {
 }
 NOT_RUN = {
     "figures-and-report.md": "draws figures of results that a reader has; plots/ tests the calls",
+    "scaling.md": "needs a cluster; cli/test_executors.py runs both executors on this machine",
     "validate.md": "takes a minute; validation/test_like.py tests what it does",
 }
 
