@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -72,7 +71,7 @@ def analyze(folder: Path, run: str, estimators: list[str], *options: str) -> dic
     return {
         "wall": wall,
         "cpu": usage.ru_utime + usage.ru_stime,
-        "peak": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024,
+        "peak": usage.ru_maxrss * 1024,
         "cells": timing["cells"],
         "cell_cpu": timing["cpu_seconds"],
     }
