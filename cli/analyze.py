@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import platform
+from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -178,6 +179,8 @@ def analyze(
         "nan": nan,
         "sampling": sampling_steps if sampling else None,
     }
+    if not overwrite and not no_cache:
+        overwrite = _is_unfinished(output, settings, {run.name for run in cells})
     target = None if dry_run else _target(output, overwrite)
     folder = Path(cache_dir or Path(output).parent / ".infoplane_cache")
     keeps = not no_cache and (folder.exists() or not dry_run)
@@ -263,17 +266,22 @@ def _target(output: str, overwrite: bool) -> Path | None:
 
     if output == "-":
         return None
-    return new_file(output, overwrite=overwrite or _is_interrupted(Path(output)))
+    return new_file(output, overwrite=overwrite)
 
 
-def _is_interrupted(path: Path) -> bool:
-    """Tell whether a file is what an interrupted analysis left, to be completed."""
+def _is_unfinished(output: str, settings: Mapping[str, Any], runs: set[str]) -> bool:
+    """Tell whether a file is what this very analysis left when it was interrupted."""
     from infoplane.store.results import read_results
 
     try:
-        return bool(read_results(path).get("status") == "interrupted")
+        found = read_results(Path(output))
     except InfoplaneError:
         return False
+    return (
+        found.get("status") == "interrupted"
+        and found["config"].get("analyze") == settings
+        and {recording["run"] for recording in found["recordings"]} == runs
+    )
 
 
 def _runs(paths: tuple[str, ...]) -> list[Run]:

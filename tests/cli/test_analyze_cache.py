@@ -165,3 +165,18 @@ def test_little_memory_changes_the_order_of_work_alone(runs):
         done = infoplane("analyze", "net-s0", "--max-memory", size, "-o", "c.json")
         assert done.code == code
         assert "max-memory" in done.err
+
+
+@pytest.mark.parametrize(
+    "other", [("--seed", "1"), ("--no-cache",), ("net-s1",), ("-e", "exact")], ids=" ".join
+)
+def test_what_another_analysis_left_is_not_replaced(runs, other):
+    assert infoplane("analyze", "net-s0", *CHEAP, "-o", "r.json").code == 0
+    left = json.loads(Path("r.json").read_text()) | {"status": "interrupted"}
+    Path("r.json").write_text(json.dumps(left))
+    done = infoplane("analyze", "net-s0", *CHEAP, *other, "-o", "r.json")
+    assert done.code == 3
+    assert "error[IP302]: r.json: the file exists" in done.err
+    assert json.loads(Path("r.json").read_text()) == left
+    assert infoplane("analyze", "net-s0", *CHEAP, "-o", "r.json").code == 0
+    assert json.loads(Path("r.json").read_text())["status"] == "complete"
