@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch.nn.modules.activation as activations
@@ -116,3 +116,24 @@ def _what_exists(named: Mapping[str, nn.Module], most: int = 24) -> str:
     more = f", and {len(names) - most} more" if len(names) > most else ""
     nested = "; '**' matches across dots" if any("." in name for name in named) else ""
     return f"the model has {text}{more}{nested}"
+
+
+def chosen_by(pattern: str, layers: Iterable[str], why: str) -> list[str]:
+    """Return the chosen layers that a glob means, with or without their address.
+
+    Raises
+    ------
+    NotFoundError
+        If there is none; the message ends in ``why`` the glob was given.
+    """
+    layers = list(layers)
+    found = [
+        name
+        for name in layers
+        if matches(name, pattern) or matches(split_address(name)[0], pattern)
+    ]
+    if not found:
+        raise NotFoundError(
+            f"no chosen layer matches {pattern!r}, {why}", hint=f"chosen: {', '.join(layers)}"
+        )
+    return found

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
-from infoplane.errors import DataError, InfoplaneError, InputError, NotFoundError
-from infoplane.patterns import matches, split_address, written
+from infoplane.errors import DataError, InfoplaneError, InputError
+from infoplane.patterns import split_address, written
 from infoplane.recording.batches import Batch, batch_of
 from infoplane.recording.hooks import At, captured, direct_calls
-from infoplane.recording.layers import Layer, why_silent
+from infoplane.recording.layers import Layer, chosen_by, why_silent
 from infoplane.recording.messages import one_line
 from infoplane.recording.outputs import Address, not_storable, to_stored
 from infoplane.recording.reductions import Reduction, check_units
@@ -220,16 +220,7 @@ def sample_axes(values: Mapping[str, int], layers: Mapping[str, Layer]) -> dict[
     for pattern, axis in values.items():
         if not isinstance(axis, int) or axis < 0:
             raise InputError(f"batch_dims[{pattern!r}]: expected an axis from 0, got {axis!r}")
-        found = [
-            name
-            for name in layers
-            if matches(name, pattern) or matches(split_address(name)[0], pattern)
-        ]
-        if not found:
-            raise NotFoundError(
-                f"no chosen layer matches {pattern!r}, whose sample axis is given",
-                hint=f"chosen: {', '.join(layers)}",
-            )
+        found = chosen_by(pattern, layers, "whose sample axis is given")
         axes.update(dict.fromkeys(found, axis))
     return axes
 

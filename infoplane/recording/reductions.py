@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from infoplane.errors import DataError, InputError, NotFoundError
-from infoplane.patterns import matches, split_address
+from infoplane.errors import DataError, InputError
+from infoplane.recording.layers import chosen_by
 from infoplane.records import Array, IntArray
 from infoplane.seeding import generator
 
@@ -172,16 +172,7 @@ def chosen_reductions(values: Mapping[str, str], layers: Mapping[str, Any]) -> d
     chosen: dict[str, Reduction] = {}
     for pattern, text in values.items():
         reduction = Reduction.parse(text)
-        found = [
-            name
-            for name in layers
-            if matches(name, pattern) or matches(split_address(name)[0], pattern)
-        ]
-        if not found:
-            raise NotFoundError(
-                f"no chosen layer matches {pattern!r}, for which a reduction is given",
-                hint=f"chosen: {', '.join(layers)}",
-            )
+        found = chosen_by(pattern, layers, "for which a reduction is given")
         chosen.update(dict.fromkeys(found, reduction))
     return chosen
 
