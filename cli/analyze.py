@@ -100,6 +100,14 @@ log = logging.getLogger("infoplane")
     help="processes here, dask[=ADDRESS], or mpi.",
 )
 @click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    metavar="WHERE",
+    help="cpu, cuda (workers take the GPUs in turn), cuda:K, or auto: a GPU where it was measured "
+    "to be faster, so far nowhere. For compressed, dse.",
+)
+@click.option(
     "--max-memory",
     callback=byte_size,
     metavar="SIZE",
@@ -127,6 +135,7 @@ def analyze(
     sampling: bool,
     sampling_steps: str,
     executor: str,
+    device: str,
     max_memory: int | None,
     dry_run: bool,
     strict: bool,
@@ -155,6 +164,7 @@ def analyze(
     from infoplane.cli.executors import workers
     from infoplane.cli.output import print_json
     from infoplane.cli.table import summary
+    from infoplane.devices import check_device, own_gpu
     from infoplane.document import Document, describe_recordings
     from infoplane.estimators import DEFAULT, estimator_id, parse_estimator
     from infoplane.planning import INTERPRETER_BYTES, TORCH_BYTES, CostModel, plan, scales_of
@@ -163,6 +173,7 @@ def analyze(
     from infoplane.store.cache import CellCache
     from infoplane.store.results import write_results
 
+    check_device(device)
     specs = estimator_specs(estimators or DEFAULT, said.configuration)
     chosen = [parse_estimator(text) for text in specs]
     cells = select_cells(
@@ -178,7 +189,10 @@ def analyze(
         "seed": seed,
         "nan": nan,
         "sampling": sampling_steps if sampling else None,
+        **({"device": device} if device != "auto" else {}),
     }
+    if device.startswith("cuda") and executor == "processes" and not dry_run:
+        own_gpu(device)  # said now rather than by a worker
     if not overwrite and not no_cache:
         overwrite = _is_unfinished(output, settings, {run.name for run in cells})
     target = None if dry_run else _target(output, overwrite)
@@ -189,7 +203,7 @@ def analyze(
         known = (cache.get(machine) if cache else None) or {}
         model = CostModel(scales_of(known))
         if dry_run:
-            works = plan(cells, chosen, seed=seed, model=model, cache=cache)
+            works = plan(cells, chosen, seed=seed, model=model, cache=cache, device=device)
             click.echo(described(works, runs=len(cells), jobs=jobs, output=output))
             return ExitCode.OK
     recordings = describe_recordings(cells)
@@ -226,6 +240,7 @@ def analyze(
                     cache=cache,
                     renew=pool.renew,
                     max_bytes=room,
+                    device=device,
                 ):
                     model.observe(by_id[measured.estimator], n_samples[measured.run], measured)
                     progress.advance(failed=document.add(measured))
@@ -236,7 +251,7 @@ def analyze(
                 with Progress(
                     "sampling", parts.n_cells, "cells", quiet=said.quiet, style=said.progress
                 ) as on_parts:
-                    for _ in parts.measure(pool, cache):
+                    for _ in parts.measure(pool, cache, device):
                         on_parts.advance()
                 document.sampling = parts.entries()
     except (KeyboardInterrupt, InfoplaneError) as stop:

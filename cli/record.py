@@ -133,6 +133,14 @@ _PROBE = "probe"  # the probe set of --data
     metavar="N",
     help="Keep N probe rows, classes in proportion.",
 )
+@click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    metavar="WHERE",
+    help="Where the model computes: cpu, cuda, cuda:K, or auto, which leaves it where MODEL put "
+    "it.",
+)
 @click.option("--batch-size", type=int, default=512, show_default=True, metavar="N")
 @click.option(
     "--gradients",
@@ -191,6 +199,7 @@ def record(
     max_size: str | None,
     step_pattern: str | None,
     samples: int | None,
+    device: str,
     batch_size: int,
     gradients: bool,
     gradient_batch_size: int,
@@ -240,7 +249,12 @@ def record(
     references = _references(data_reference, splits)
     if labels and splits:
         raise click.UsageError("--labels is for --data alone: name FILE:INPUTS,LABELS in --split")
+    from infoplane.devices import check_device, own_gpu
+
+    check_device(device)
     if script:
+        if device != "auto":
+            raise click.UsageError("--device is for --model: a script puts its model itself")
         if model_reference or checkpoints:
             raise click.UsageError("expected --model and --checkpoints, or -- python SCRIPT")
         if max_size:
@@ -265,9 +279,12 @@ def record(
     from infoplane.recording.steps import record_checkpoints
 
     found = find_checkpoints(checkpoints, step_pattern)
+    place = own_gpu(device) if device.startswith("cuda") else device
     model = load_model(model_reference, found[0].path, trust_model=trust_model)
+    if place != "auto":
+        model.to(place)
     probe = _probe(references, choice)
-    provenance = {"model": model_reference, "data": _told(references)}
+    provenance = {"model": model_reference, "data": _told(references), "device": place}
     progress = Progress("record", len(found), "checkpoints", quiet=said.quiet, style=said.progress)
     try:
         with (

@@ -19,6 +19,7 @@ from typing import Any, Protocol
 from infoplane import cells as worker
 from infoplane.cell_keys import CellKeys
 from infoplane.cells import FinitePart, Measurement, Undefined
+from infoplane.devices import device_for
 from infoplane.errors import InfoplaneError, InputError, WorkerError
 from infoplane.estimators import estimator_id
 from infoplane.estimators.base import Estimator
@@ -69,19 +70,21 @@ class _Work:
     rank: tuple[float, ...] = ()  # the lowest is begun first
     bytes: int = 0  # that a worker needs for it
     tries: int = 0
+    gpu: str | None = None  # where to compute, if not on the processor
 
     def submit(self, executor: Executor, seed: int) -> Future[Any]:
         if self.layer is None:
-            part = FinitePart.of_run(self.run)
+            part = FinitePart.of_run(self.run, self.gpu)
             return executor.submit(worker.prepare_run, part, self.estimator, seed)
         if not self.steps:
-            part = FinitePart.of_layer(self.run, self.layer)
+            part = FinitePart.of_layer(self.run, self.layer, self.gpu)
             return executor.submit(
                 worker.prepare_layer, part, self.estimator, seed, self.layer, self.prepared
             )
         return executor.submit(
-            worker.measure, self.run, self.estimator, seed, self.layer, self.prepared, self.steps
-        )
+            worker.measure,
+            self.run, self.estimator, seed, self.layer, self.prepared, self.steps, self.gpu,
+        )  # fmt: skip
 
     def given_up(self, reason: str) -> Any:
         """Return what stands in for the result."""
@@ -102,6 +105,7 @@ def analyze(
     cache: Cache | None = None,
     renew: Callable[[], Executor] | None = None,
     max_bytes: int | None = None,
+    device: str = "cpu",
 ) -> Iterator[Measurement]:
     """Estimate every cell and yield measurements as they finish, cached ones first.
 
@@ -126,6 +130,9 @@ def analyze(
     max_bytes : int, optional
         Begin no cell while those under way and this one would need more, by ``Estimator.cost``;
         one cell at a time is always begun.
+    device : str, default "cpu"
+        ``cpu``, ``cuda`` (workers take the GPUs of their machine in turn), ``cuda:K``, or ``auto``,
+        see ``infoplane.devices``. Estimators that use no GPU compute on the processor.
 
     Raises
     ------
@@ -144,7 +151,8 @@ def analyze(
     wanted: dict[tuple[Run, str], dict[LayerInfo, list[int]]] = {}
     for run, estimator in itertools.product(cells, estimators):
         layers, steps = cells[run]
-        key = keys[run, estimator_id(estimator)] = CellKeys(run, estimator, seed)
+        gpu = gpu_for(estimator, len(run.kept), device)
+        key = keys[run, estimator_id(estimator)] = CellKeys(run, estimator, seed, gpu)
         missing = wanted[run, key.estimator_id] = {}
         for layer in layers:
             for step in steps:
@@ -155,7 +163,8 @@ def analyze(
                     yield Measurement.restored(run.name, step, layer, key.estimator_id, known)
         known = cache.get(key.artifacts) if cache else None
         if missing or known is None:
-            schedule.add(_Work(run, estimator, rank=(-float("inf"), len(schedule.waiting))))
+            first = (-float("inf"), len(schedule.waiting))
+            schedule.add(_Work(run, estimator, rank=first, gpu=gpu))
         elif keep is not None:
             keep(known)
     for work, result in schedule:
@@ -188,6 +197,11 @@ def analyze(
                 if cache is not None and measured.repeatable:
                     cache.put(key.cell(measured.layer, measured.step), measured.content())
                 yield measured
+
+
+def gpu_for(estimator: Estimator, n_samples: int, device: str) -> str | None:
+    """Return the GPU on which an estimator is to compute, None for the processor."""
+    return device_for(device, estimator.name, n_samples) if estimator.accelerated else None
 
 
 @dataclass

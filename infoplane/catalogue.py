@@ -54,6 +54,8 @@ CATALOGUE = tuple(
          "`python3 -m pip install 'infoplane[dask]'` or `'infoplane[mpi]'`; or `-j 2` alone"),
         ("IP110", "a package that an export needs is not installed", "export --to",
          "`python3 -m pip install 'infoplane[parquet]'` or `'infoplane[tensorboard]'`"),
+        ("IP111", "a GPU that is not there", "analyze --device, record --device",
+         "`--device cpu`, or a build of torch for the GPU"),
         ("IP201", "estimates at their ceiling: they follow N, not the network", "results",
          "record more samples, or lower the resolution: `-e binning:bins=10`"),
         ("IP202", "most samples have a state of their own: I(T;Y) near H(Y) is trivial", "results",

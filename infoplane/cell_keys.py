@@ -31,9 +31,13 @@ class CellKeys:
         Which data its prepared state is made of, it says in ``pools``.
     seed : int
         Seed of the analysis.
+    device : str, optional
+        GPU that computes; it rounds in other ways than the processor does, as all its kind do.
     """
 
-    def __init__(self, run: Run, estimator: Estimator, seed: int) -> None:
+    def __init__(
+        self, run: Run, estimator: Estimator, seed: int, device: str | None = None
+    ) -> None:
         self.estimator_id = estimator_id(estimator)
         self._run = run
         self._pools = estimator.pools
@@ -47,6 +51,7 @@ class CellKeys:
             run.name,
             run.probe_hash,
             run.dropped,
+            *(["on a GPU"] if device else []),
         )
 
     @cached_property

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from typing import Any, cast
 
 import numpy as np
 
+from infoplane import devices
 from infoplane.errors import EstimationError, InfoplaneError, InputError
 from infoplane.estimators import estimator_id
 from infoplane.estimators.base import Estimator
@@ -55,14 +57,18 @@ class Measurement:
 
 @dataclass(frozen=True)
 class FinitePart:
-    """The steps and layers of a run that hold no NaN or inf; what is prepared sees this."""
+    """The steps and layers of a run that hold no NaN or inf; what is prepared sees this.
+
+    With a ``gpu``, ``cuda`` or ``cuda:K``, activations are tensors there.
+    """
 
     run: Run
     layers: Sequence[LayerInfo]
     steps: Sequence[int]
+    gpu: str | None = None
 
     @classmethod
-    def of_run(cls, run: Run) -> FinitePart:
+    def of_run(cls, run: Run, gpu: str | None = None) -> FinitePart:
         """Keep layers that are finite somewhere, and the steps at which all of these are."""
         finite = {step: ~run.spoiled(step) for step in run.steps}
         kept = np.logical_or.reduce(list(finite.values()))
@@ -70,13 +76,18 @@ class FinitePart:
             kept = max(finite.values(), key=np.count_nonzero)
         steps = [step for step in run.steps if finite[step][kept].all()]
         layers = [layer for layer, good in zip(run.layers, kept, strict=True) if good]
-        return cls(run, layers, steps if layers else [])
+        return cls(run, layers, steps if layers else [], gpu)
 
     @classmethod
-    def of_layer(cls, run: Run, layer: LayerInfo) -> FinitePart:
+    def of_layer(cls, run: Run, layer: LayerInfo, gpu: str | None = None) -> FinitePart:
         """Keep the steps at which one layer is finite."""
         steps = [step for step in run.steps if not run.spoiled(step)[layer.index]]
-        return cls(run, run.layers, steps)
+        return cls(run, run.layers, steps, gpu)
+
+    @cached_property
+    def device(self) -> str | None:
+        """The torch device of this worker; None where NumPy computes."""
+        return None if self.gpu is None else devices.own_gpu(self.gpu)
 
     @property
     def probe(self) -> ProbeSet:
@@ -85,7 +96,10 @@ class FinitePart:
 
     def activations(self, step: int, layer: str) -> Array:
         """Return activations (n_samples, n_units)."""
-        return self.run.activations(step, layer)
+        found: Any = self.run.activations(step, layer)
+        if self.device is not None:
+            found = devices.on_device(found, self.device)
+        return cast("Array", found)  # or a tensor, for estimators that ask for it
 
 
 @dataclass(frozen=True)
@@ -119,9 +133,11 @@ def measure(
     layer: LayerInfo,
     prepared: Any,
     steps: Sequence[int],
+    gpu: str | None = None,
 ) -> list[Measurement]:
     """Estimate cells of one layer; what is wrong with the data of a cell fails that cell alone."""
-    return [_measure(run, estimator, seed, layer, prepared, step) for step in steps]
+    device = None if gpu is None else devices.own_gpu(gpu)
+    return [_measure(run, estimator, seed, layer, prepared, step, device) for step in steps]
 
 
 def lost(run: Run, estimator: Estimator, layer: LayerInfo, step: int, reason: str) -> Measurement:
@@ -146,7 +162,13 @@ def _prepared(part: FinitePart, prepare: Callable[[], Any]) -> Any:
 
 
 def _measure(
-    run: Run, estimator: Estimator, seed: int, layer: LayerInfo, prepared: Any, step: int
+    run: Run,
+    estimator: Estimator,
+    seed: int,
+    layer: LayerInfo,
+    prepared: Any,
+    step: int,
+    device: str | None,
 ) -> Measurement:
     name = estimator_id(estimator)
     rng = generator(seed, run.name, name, layer.name, step)
@@ -163,8 +185,13 @@ def _measure(
         elif isinstance(prepared, Undefined):
             error, repeatable = prepared.reason, prepared.repeatable
             estimates = _failed(estimator, ("failed",), error)
-        else:
+        elif device is None:
             estimates = estimator.estimate(prepared, activations, rng)
+        else:
+            tensor: Any = devices.on_device(activations, device)
+            estimates = _noted(
+                estimator.estimate(prepared, tensor, rng), device=devices.device_name(device)
+            )
     except (EstimationError, InputError) as problem:
         error = str(problem)
         estimates = _failed(estimator, ("failed",), error)
@@ -177,6 +204,14 @@ def _measure(
     return Measurement(
         run.name, step, layer, name, estimates, seconds, error, repeatable=repeatable
     )
+
+
+def _noted(estimates: Mapping[str, Estimate], **notes: Any) -> dict[str, Estimate]:
+    """Return the estimates with something more in their diagnostics."""
+    return {
+        key: replace(found, diagnostics={**found.diagnostics, **notes})
+        for key, found in estimates.items()
+    }
 
 
 def _failed(estimator: Estimator, flags: Iterable[str], reason: str) -> dict[str, Estimate]:

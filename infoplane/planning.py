@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from infoplane.analysis import Cache, Cells
+from infoplane.analysis import Cache, Cells, gpu_for
 from infoplane.cell_keys import CellKeys
 from infoplane.cells import Measurement
 from infoplane.estimators import estimator_id
@@ -47,9 +47,10 @@ class CostModel:
         return cost._replace(seconds=cost.seconds * self.scales.get(estimator_id(estimator), 1.0))
 
     def observe(self, estimator: Estimator, n_samples: int, measured: Measurement) -> None:
-        """Take in a finished cell; cached and failed ones say nothing."""
+        """Take in a finished cell; cached and failed ones, and those on a GPU, say nothing."""
         seen = self._seen[measured.estimator]
-        if measured.cached or measured.error is not None or len(seen) >= _MOST_KEPT:
+        on_gpu = any("device" in found.diagnostics for found in measured.estimates.values())
+        if measured.cached or measured.error is not None or on_gpu or len(seen) >= _MOST_KEPT:
             return
         seen.append((_law(estimator, n_samples, measured.layer.n_units).seconds, measured.seconds))
 
@@ -95,13 +96,14 @@ def plan(
     seed: int,
     model: CostModel,
     cache: Cache | None = None,
+    device: str = "cpu",
 ) -> list[PlannedWork]:
     """Return what an analysis would do, by estimator; no activation is read."""
     found = []
     for estimator in estimators:
         total, cached, seconds, most, torch = 0, 0, 0.0, 0, False
         for run, (layers, steps) in cells.items():
-            key = CellKeys(run, estimator, seed)
+            key = CellKeys(run, estimator, seed, gpu_for(estimator, len(run.kept), device))
             for layer in layers:
                 cost = model.predict(estimator, len(run.kept), layer.n_units)
                 known = sum(

@@ -61,7 +61,9 @@ class Sampling:
             for run, (layers, steps) in self.cells.items()
         ) * len(self.estimators)
 
-    def measure(self, workers: Workers, cache: Cache | None = None) -> Iterator[Measurement]:
+    def measure(
+        self, workers: Workers, cache: Cache | None = None, device: str = "cpu"
+    ) -> Iterator[Measurement]:
         """Estimate all cells on all parts, and yield the measurements as they finish."""
         for halving in range(HALVINGS):
             for part in range(PARTS):
@@ -73,7 +75,7 @@ class Sampling:
                 n_by_run = {run.name: _n_kept(run) for run in parts}
                 found = analyze(
                     parts, self.estimators, workers.executor,
-                    seed=self.seed, cache=cache, renew=workers.renew,
+                    seed=self.seed, cache=cache, renew=workers.renew, device=device,
                 )  # fmt: skip
                 for measured in found:
                     self._add(measured, n_by_run[measured.run])

@@ -54,6 +54,7 @@ class Estimator(ABC):
     version: ClassVar[str] = "1"
     quantities: ClassVar[tuple[str, ...]]
     shannon: ClassVar[bool] = True
+    accelerated: ClassVar[bool] = False
 
     @property
     def reads_inputs(self) -> bool:

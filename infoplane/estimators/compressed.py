@@ -127,6 +127,7 @@ class Compressed(Estimator):
     title: ClassVar[str] = "lossy compression"
     version: ClassVar[str] = "4"
     quantities: ClassVar[tuple[str, ...]] = ("ixt", "ity", "ixt_given_y")
+    accelerated: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_options(self.mode, self.noise, self.dim, self.k, self.folds)
@@ -173,7 +174,9 @@ class Compressed(Estimator):
             labels = None if labels is None else labels[rows]
         code = None
         if self.reads_inputs:
-            code = compressed_inputs(run.probe.inputs, int(rng.integers(2**31)))
+            # The engine's runs alone have a device.
+            device = getattr(run, "device", None)
+            code = compressed_inputs(run.probe.inputs, int(rng.integers(2**31)), device)
             if rows is not None:
                 code = replace(code, values=code.values[rows])
         return SharedByRun(rows, labels, noise, declared, code)
@@ -235,7 +238,12 @@ class Compressed(Estimator):
             noise = RELATIVE_NOISE * root_mean_square(activations) or noise
         code = self._code(basis, activations, prepared.dim)
         options = CellOptions(
-            self.k, self.folds, self.cross_check, prepared.upstream_noise, self.population
+            self.k,
+            self.folds,
+            self.cross_check,
+            prepared.upstream_noise,
+            self.population,
+            device=None if isinstance(activations, np.ndarray) else str(activations.device),
         )
         found: dict[str, Estimate] = {}
         if run.inputs is not None:

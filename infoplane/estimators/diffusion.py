@@ -116,6 +116,7 @@ class DiffusionSpectral(Estimator):
     name: ClassVar[str] = "dse"
     title: ClassVar[str] = "diffusion spectral entropy"
     quantities: ClassVar[tuple[str, ...]] = ("dse", "dsmi_y", "dsmi_x")
+    accelerated: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.preset not in ("none", "paper"):

@@ -73,7 +73,13 @@ class Autoencoder:
 
 
 def fit_autoencoder(
-    inputs: Array, dim: int | None = None, *, seed: int = 0, steps: int = 4000, hidden: int = 128
+    inputs: Array,
+    dim: int | None = None,
+    *,
+    seed: int = 0,
+    steps: int = 4000,
+    hidden: int = 128,
+    device: str | None = None,
 ) -> Autoencoder:
     """Train an autoencoder on inputs; once per content and settings, see `encoder_cache`.
 
@@ -89,6 +95,9 @@ def fit_autoencoder(
         Gradient steps.
     hidden : int, default 128
         Width of the two hidden layers on either side.
+    device : str, optional
+        torch device of the training. The draws are the same on all, but training amplifies the
+        rounding, which is not: another kind of device gives another encoder, of another hash.
 
     Returns
     -------
@@ -111,13 +120,15 @@ def fit_autoencoder(
     array = checked_activations(inputs, name="inputs")
     if len(array) < 50:
         raise InputError(f"expected at least 50 inputs, got {len(array)}")
-    key = _content_hash(array, dim, seed, steps, hidden)
+    where = device or "cpu"
+    settings = (dim, seed, steps, hidden) if where == "cpu" else (dim, seed, steps, hidden, "gpu")
+    key = _content_hash(array, *settings)
     if key not in _trained:
         while len(_trained) >= _CACHED:
             _trained.pop(next(iter(_trained)))
         kept = _from_arrays(read_encoder(key), key)
         if kept is None:
-            kept = _trained_on(array, dim, seed, steps, hidden, key)
+            kept = _trained_on(array, dim, seed, steps, hidden, key, where)
             write_encoder(key, _to_arrays(kept))
         _trained[key] = kept
     return _trained[key]
@@ -160,7 +171,7 @@ def _from_arrays(arrays: Mapping[str, Array] | None, content_hash: str) -> Autoe
 
 
 def _trained_on(
-    array: Array, dim: int | None, seed: int, steps: int, hidden: int, key: str
+    array: Array, dim: int | None, seed: int, steps: int, hidden: int, key: str, device: str
 ) -> Autoencoder:
     rng = np.random.default_rng(seed)
     basis = _sufficient_basis(array, rng)
@@ -175,7 +186,7 @@ def _trained_on(
     width = scores.shape[1]
     sizes = (width, hidden, hidden, min(dim, width), hidden, hidden, width)
     with _one_thread():
-        tried = [_optimised(scores, sizes, steps, rng) for _ in range(_STARTS)]
+        tried = [_optimised(scores, sizes, steps, rng, device) for _ in range(_STARTS)]
     layers, codes, error = min(tried, key=lambda found: found[2])
     last = fit_gaussianization(codes, rng)
     return Autoencoder(basis, scale, layers, last, error, key)
@@ -205,15 +216,18 @@ def _sufficient_basis(array: Array, rng: np.random.Generator) -> PrincipalBasis:
 
 
 def _optimised(
-    scores: FloatArray, sizes: tuple[int, ...], steps: int, rng: np.random.Generator
+    scores: FloatArray, sizes: tuple[int, ...], steps: int, rng: np.random.Generator, device: str
 ) -> tuple[tuple[tuple[FloatArray, FloatArray], ...], FloatArray, float]:
     """Return the encoder's affine maps, codes (n_samples, dim), relative reconstruction error."""
     import torch
 
-    data = torch.from_numpy(scores).float()
+    data = torch.from_numpy(scores).float().to(device)
     generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
     maps = [
-        (_initial(fan_in, fan_out, rng), torch.zeros(fan_out, requires_grad=True))
+        (
+            _initial(fan_in, fan_out, rng).to(device).requires_grad_(),
+            torch.zeros(fan_out, device=device, requires_grad=True),
+        )
         for fan_in, fan_out in itertools.pairwise(sizes)
     ]
     parameters = [tensor for pair in maps for tensor in pair]
@@ -233,10 +247,10 @@ def _optimised(
 
     middle = len(maps) // 2
     for _ in range(steps):
-        batch = data[torch.randint(len(data), (_BATCH,), generator=generator)]
+        batch = data[torch.randint(len(data), (_BATCH,), generator=generator).to(device)]
         code = through(batch, maps[:middle])
         code = (code - code.mean(dim=0)) / (code.std(dim=0) + 1e-6)
-        code = code + _CODE_NOISE * torch.randn(code.shape, generator=generator)
+        code = code + _CODE_NOISE * torch.randn(code.shape, generator=generator).to(device)
         loss = (through(code, maps[middle:]) - batch).pow(2).mean()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]  # torch ships no annotation of it
@@ -248,7 +262,8 @@ def _optimised(
         rebuilt = through(code, maps[middle:])
         error = float((rebuilt - data).pow(2).mean() / data.var(dim=0).mean())
     encoder = tuple(
-        (w.detach().double().numpy(), b.detach().double().numpy()) for w, b in maps[:middle]
+        (w.detach().cpu().double().numpy(), b.detach().cpu().double().numpy())
+        for w, b in maps[:middle]
     )
     return encoder, _codes(scores, encoder), error
 
@@ -268,12 +283,10 @@ def _initial(fan_in: int, fan_out: int, rng: np.random.Generator) -> torch.Tenso
 
     bound = math.sqrt(3.0 / fan_in)
     values = rng.uniform(-bound, bound, (fan_in, fan_out)).astype(np.float32)
-    return torch.from_numpy(values).requires_grad_()
+    return torch.from_numpy(values)
 
 
-def _content_hash(array: Array, dim: int | None, seed: int, steps: int, hidden: int) -> str:
-    digest = hashlib.sha256(
-        repr((_VERSION, array.shape, str(array.dtype), dim, seed, steps, hidden)).encode()
-    )
+def _content_hash(array: Array, *settings: object) -> str:
+    digest = hashlib.sha256(repr((_VERSION, array.shape, str(array.dtype), *settings)).encode())
     digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()[:16]

@@ -92,6 +92,8 @@ class CellOptions:
     population : {"sampled", "recorded"}
         Whether the recorded inputs are a sample, or all there are. In the latter case I(X;T) of
         added noise is at most log2(n_samples) and needs no extrapolation.
+    device : str, optional
+        torch device that searches for neighbours.
     """
 
     k: int | None = None
@@ -99,6 +101,7 @@ class CellOptions:
     cross_check: bool = False
     upstream_noise: bool = False
     population: str = "sampled"
+    device: str | None = None
 
 
 def noise_estimates(
@@ -139,7 +142,13 @@ def noise_estimates(
     folds = folds_of(n, options.folds, rng)
     try:
         ixt = noise_information(
-            noisy_code, noise, options.k, folds, None if contained else code.clean, rng
+            noisy_code,
+            noise,
+            options.k,
+            folds,
+            None if contained else code.clean,
+            rng,
+            options.device,
         )
     except EstimationError as error:
         return refused(labels, str(error), "degenerate_manifold")

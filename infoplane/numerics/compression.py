@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from infoplane.errors import InputError
+from infoplane.numerics.arrays import Tensor, double
 from infoplane.numerics.code_estimates import CellOptions, Code, noise_estimates
 from infoplane.numerics.loss_bounds import activation_loss_bound, capacity, input_loss_bound
 from infoplane.numerics.noise_channel import SMALLEST_SAMPLE, noise_information
@@ -205,10 +206,10 @@ def check_options(
         raise InputError(f"expected at least 3 folds, got {folds}")
 
 
-def root_mean_square(activations: Array) -> float:
+def root_mean_square(activations: Tensor) -> float:
     """Return the root mean square over samples and units, read in chunks."""
-    total = sum(float(np.square(c, dtype=np.float64).sum()) for c in row_chunks(activations))
-    return math.sqrt(total / activations.size)
+    total = sum(float((double(chunk) ** 2).sum()) for chunk in row_chunks(activations))
+    return math.sqrt(total / math.prod(activations.shape))
 
 
 def largest_dim(n: int, n_components: int) -> int:

@@ -11,13 +11,12 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from infoplane.errors import InputError
+from infoplane.numerics.arrays import Tensor, array_module
 from infoplane.numerics.diffusion_kernel import (
     Bandwidth,
     Normalization,
     PointCloud,
     Sigma,
-    Tensor,
-    array_module,
     bandwidth,
     check_normalization,
     check_sigma,

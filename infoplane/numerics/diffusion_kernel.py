@@ -6,7 +6,6 @@ Arrays may be NumPy or torch (CUDA); the code uses only what both spell alike.
 from __future__ import annotations
 
 import random
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -16,8 +15,8 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from infoplane.errors import EstimationError, InputError
+from infoplane.numerics.arrays import Tensor, array_module
 
-Tensor: TypeAlias = Any  # numpy.ndarray or torch.Tensor
 Sigma: TypeAlias = float | str
 Normalization: TypeAlias = Literal["official", "rowstochastic"]
 
@@ -70,11 +69,6 @@ class Bandwidth:
     rms_distance: float
     median_distance: float
     requested: float | None = None  # if it was too small to resolve and has been raised
-
-
-def array_module(array: Tensor) -> Any:
-    """Return the module that computes on ``array``: numpy or torch."""
-    return np if isinstance(array, np.ndarray) else sys.modules["torch"]
 
 
 def _square_norms(points: Tensor) -> Tensor:

@@ -19,10 +19,11 @@ _TREE_DIMENSIONS = 8  # a k-d tree is fastest up to here
 _BLOCK_DIMENSIONS = 12  # blocked products are fastest from here on
 _LEAF_SIZE = 32  # 5 to 25 % faster than the default of 16 where 20 neighbours are asked for
 _BLOCK_VALUES = 4_000_000  # distances held at once by the blocked engine
+_BLOCK_VALUES_ON_GPU = 64_000_000
 _SPARE = 8  # candidates beyond k that the single-precision pass keeps
 
 
-def neighbor_distances(points: FloatArray, k: int) -> FloatArray:
+def neighbor_distances(points: FloatArray, k: int, device: str | None = None) -> FloatArray:
     """Return the Euclidean distances to the ``k`` nearest other points, ascending.
 
     Parameters
@@ -31,6 +32,8 @@ def neighbor_distances(points: FloatArray, k: int) -> FloatArray:
         Finite float64.
     k : int
         Neighbours, below ``n_samples``.
+    device : str, optional
+        torch device that computes the blocked products; they are then used from 2 dimensions on.
 
     Returns
     -------
@@ -40,6 +43,8 @@ def neighbor_distances(points: FloatArray, k: int) -> FloatArray:
     n, d = points.shape
     if d == 1:
         return _sorted_distances(points[:, 0], k)
+    if device is not None:
+        return _blocked_distances(points, k, device)
     if d <= _TREE_DIMENSIONS or (d < _BLOCK_DIMENSIONS and n > 20_000) or n < 1000:
         return _tree_distances(points, k)
     return _blocked_distances(points, k)
@@ -132,31 +137,30 @@ def _tree_distances(points: FloatArray, k: int) -> FloatArray:
     return np.asarray(distances[:, 1:], dtype=np.float64)
 
 
-def _blocked_distances(points: FloatArray, k: int) -> FloatArray:
+def _blocked_distances(points: FloatArray, k: int, device: str = "cpu") -> FloatArray:
     """Candidates by |a|^2 + |b|^2 - 2ab in single precision, then exact distances."""
     import torch
 
     n = len(points)
-    centred = torch.from_numpy(points - points.mean(axis=0))
+    centred = torch.from_numpy(points - points.mean(axis=0)).to(device)
     single = centred.float()
     squares = (single * single).sum(dim=1)
     kept = min(k + 1 + _SPARE, n)
     # |a|^2 + |b|^2 - 2ab loses this much, relative to the largest square, to cancellation.
     slack = 8.0 * float(np.finfo(np.float32).eps) * float(squares.max())
     result = np.empty((n, k))
-    rows = max(1, _BLOCK_VALUES // n)
+    rows = max(1, (_BLOCK_VALUES if device == "cpu" else _BLOCK_VALUES_ON_GPU) // n)
     with torch.no_grad():
         for start in range(0, n, rows):
             block = slice(start, min(start + rows, n))
             scores = torch.addmm(squares[None, :], single[block], single.T, alpha=-2.0)
             worst, index = torch.topk(scores, kept, dim=1, largest=False)
             exact = _measured(centred, block, index)
-            missed = torch.zeros(len(exact), dtype=torch.bool)
+            missed = torch.zeros(len(exact), dtype=torch.bool, device=device)
             if kept < n:  # a point left out could be nearer than the k-th one found
                 outside = worst[:, -1].double() + squares[block].double() - slack
                 missed = exact[:, k] ** 2 > outside
-            values = exact[:, 1 : k + 1].numpy()
-            result[block] = values
+            result[block] = exact[:, 1 : k + 1].cpu().numpy()
             for row in torch.nonzero(missed)[:, 0].tolist():
                 all_distances = np.linalg.norm(points - points[start + row], axis=1)
                 result[start + row] = np.sort(np.partition(all_distances, k)[: k + 1])[1:]

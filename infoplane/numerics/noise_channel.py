@@ -80,6 +80,7 @@ def noise_information(
     folds: list[IntArray] | None = None,
     clean: FloatArray | None = None,
     rng: np.random.Generator | None = None,
+    device: str | None = None,
 ) -> NoiseInformation:
     """Return I(X;T_c) of a code that contains Gaussian noise.
 
@@ -102,6 +103,8 @@ def noise_information(
         The code before the noise.
     rng : numpy.random.Generator, optional
         Draws the samples for the bounds; ``default_rng(0)`` unless given.
+    device : str, optional
+        torch device that searches for neighbours.
 
     Raises
     ------
@@ -113,7 +116,7 @@ def noise_information(
     # Of unit covariance now; the determinant enters both whole and folds alike.
     rest = log_det - noise_entropy(q, noise)
     neighbors = default_neighbors(n, q) if k is None else min(k, n - 1)
-    distances = neighbor_distances(points, neighbors)
+    distances = neighbor_distances(points, neighbors, device)
     weights = _weights(neighbors, q)
     bias = reference_bias(n, neighbors, q)
     value = float(entropy_terms(distances, q, weights).mean()) + rest - bias
@@ -121,7 +124,8 @@ def noise_information(
     for fold in folds or []:
         size = len(fold)
         few = default_neighbors(size, q) if k is None else min(k, size - 1)
-        terms = entropy_terms(neighbor_distances(points[fold], few), q, _weights(few, q))
+        nearest = neighbor_distances(points[fold], few, device)
+        terms = entropy_terms(nearest, q, _weights(few, q))
         parts.append((float(terms.mean()) + rest - reference_bias(size, few, q)) * LOG2_E)
     bounds = None
     held = value

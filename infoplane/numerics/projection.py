@@ -1,4 +1,4 @@
-"""Principal components of activations that are read in chunks."""
+"""Principal components of activations that are read in chunks: NumPy arrays, or torch tensors."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from infoplane.errors import InputError
-from infoplane.records import Array, FloatArray
+from infoplane.numerics.arrays import Tensor, array_module, beside, double, fetched
+from infoplane.records import FloatArray
 
 COVARIANCE_UNITS = 1500
 """Up to this width the covariance is accumulated; above, a randomised range finder streams."""
@@ -20,7 +21,7 @@ _SHIFT_ROWS = 100  # of the first chunk; their mean is near enough to that of al
 _OVERSAMPLING = 8
 _POWER_ITERATIONS = 4
 
-Chunks = Callable[[], Iterable[Array]]
+Chunks = Callable[[], Iterable[Tensor]]
 """Starts a new pass over the samples, chunk by chunk, each (n_rows, n_units)."""
 
 
@@ -55,7 +56,7 @@ class PrincipalBasis:
         """Number of directions."""
         return int(self.components.shape[1])
 
-    def project(self, activations: Array) -> tuple[FloatArray, float]:
+    def project(self, activations: Tensor) -> tuple[FloatArray, float]:
         """Return scores (n_samples, n_components) and the variance that they leave out.
 
         Activations are read in chunks, so that a memory-mapped array is never copied whole.
@@ -75,11 +76,12 @@ class PrincipalBasis:
         sums = np.zeros(self.n_units)
         squares = 0.0
         start = 0
+        mean, components = beside(self.mean, activations), beside(self.components, activations)
         for chunk in row_chunks(activations):
-            centred = chunk.astype(np.float64) - self.mean
-            scores[start : start + len(chunk)] = centred @ self.components
-            sums += centred.sum(axis=0)
-            squares += float(np.vdot(centred, centred))
+            centred = double(chunk) - mean
+            scores[start : start + len(chunk)] = fetched(centred @ components)
+            sums += fetched(centred.sum(0))
+            squares += _sum_of_squares(centred)
             start += len(chunk)
         total = (squares - float(sums @ sums) / n) / n
         # Not below 0: both are sums of the same squares, added in different orders.
@@ -87,7 +89,7 @@ class PrincipalBasis:
 
 
 def principal_basis(
-    activations: Array, n_components: int, rng: np.random.Generator | None = None
+    activations: Tensor, n_components: int, rng: np.random.Generator | None = None
 ) -> PrincipalBasis:
     """Return the principal directions of an array (n_samples, n_units), read in chunks."""
     return streaming_basis(lambda: row_chunks(activations), activations.shape[1], n_components, rng)
@@ -132,7 +134,7 @@ def streaming_basis(
     return _from_random_start(chunks, n_units, kept, generator)
 
 
-def row_chunks(activations: Array) -> Iterator[Array]:
+def row_chunks(activations: Tensor) -> Iterator[Tensor]:
     """Yield blocks of rows of an array (n_samples, n_units), each small enough to be copied."""
     rows = max(1, _CHUNK_VALUES // activations.shape[1])
     for start in range(0, len(activations), rows):
@@ -150,14 +152,19 @@ def _from_covariance(chunks: Chunks, n_units: int, kept: int) -> PrincipalBasis:
     n = 0
     for chunk in chunks():
         if shift is None:  # products of large offsets would cancel
-            shift = chunk[:_SHIFT_ROWS].mean(axis=0, dtype=np.float64)
+            shift = fetched(chunk[:_SHIFT_ROWS]).mean(axis=0, dtype=np.float64)
+        n += len(chunk)
+        if not isinstance(chunk, np.ndarray):
+            moved = double(chunk) - beside(shift, chunk)
+            products += fetched(moved.T @ moved)
+            sums += fetched(moved.sum(0))
+            continue
         for start in range(0, len(chunk), _PRODUCT_ROWS):
             rows = chunk[start : start + _PRODUCT_ROWS]
             centred = np.subtract(rows, shift, out=buffer[: len(rows)], dtype=np.float64)
             # The transposed view is in Fortran order: no copy, and half the work of a product.
             products = dsyrk(1.0, centred.T, beta=1.0, c=products, overwrite_c=1)
             sums += ones[: len(rows)] @ centred
-        n += len(chunk)
     if shift is None or n < 2:
         raise InputError(f"expected at least 2 samples, got {n}")
     offset = sums / n
@@ -199,7 +206,7 @@ def _from_random_start(
     mean = np.zeros(n_units)
     n = 0
     for chunk in chunks():
-        mean += chunk.sum(axis=0, dtype=np.float64)
+        mean += fetched(chunk.sum(0, dtype=array_module(chunk).float64))
         n += len(chunk)
     if n < 2:
         raise InputError(f"expected at least 2 samples, got {n}")
@@ -209,15 +216,15 @@ def _from_random_start(
     for _ in range(_POWER_ITERATIONS):
         image = np.zeros_like(frame)
         for chunk in chunks():
-            centred = chunk.astype(np.float64) - mean
-            image += centred.T @ (centred @ frame)
+            centred = double(chunk) - beside(mean, chunk)
+            image += fetched(centred.T @ (centred @ beside(frame, chunk)))
         frame = np.linalg.qr(image)[0]
     small = np.zeros((frame.shape[1], frame.shape[1]))
     for chunk in chunks():
-        centred = chunk.astype(np.float64) - mean
-        total += float(np.vdot(centred, centred))
-        scores = centred @ frame
-        small += scores.T @ scores
+        centred = double(chunk) - beside(mean, chunk)
+        total += _sum_of_squares(centred)
+        scores = centred @ beside(frame, chunk)
+        small += fetched(scores.T @ scores)
     values, vectors = np.linalg.eigh(small / n)
     return PrincipalBasis(
         mean=mean,
@@ -225,3 +232,8 @@ def _from_random_start(
         variances=np.maximum(values[::-1][:kept], 0.0),
         total_variance=total / n,
     )
+
+
+def _sum_of_squares(array: Tensor) -> float:
+    flat = array.reshape(-1)
+    return float(flat @ flat)
