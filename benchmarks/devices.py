@@ -41,9 +41,11 @@ class Layer:
 
     @property
     def layers(self) -> tuple[LayerInfo]:
+        """The one layer."""
         return (LayerInfo("layer", 0, "Tanh", self.values.shape[1:], "float32"),)
 
     def activations(self, step: int, layer: str) -> Any:
+        """Return the activations (n_samples, n_units)."""
         return self.values if self.device is None else on_device(self.values, self.device)
 
 
@@ -91,7 +93,8 @@ def main() -> None:
             difference = max(
                 abs((moved[key].bits or 0.0) - (found[key].bits or 0.0)) for key in found
             )
-            print(f"{name:<12} {n:>8,} {seconds:>8.2f} s {faster:>8.2f} s {seconds / faster:>7.1f}x "
+            ratio = seconds / faster
+            print(f"{name:<12} {n:>8,} {seconds:>8.2f} s {faster:>8.2f} s {ratio:>7.1f}x "
                   f"{difference:>7.0e} bit", flush=True)  # fmt: skip
 
 
