@@ -225,7 +225,7 @@ def analyze(
     try:
         with (
             CellCache(folder) if keeps else nullcontext() as cache,
-            workers(executor, jobs) as pool,
+            workers(executor, jobs, Path(output).parent if no_cache else folder) as pool,
         ):
             with Progress(
                 "analyze", total, "cells", quiet=said.quiet, style=said.progress
@@ -241,6 +241,7 @@ def analyze(
                     renew=pool.renew,
                     max_bytes=room,
                     device=device,
+                    exchange=pool.exchange,
                 ):
                     model.observe(by_id[measured.estimator], n_samples[measured.run], measured)
                     progress.advance(failed=document.add(measured))

@@ -16,6 +16,7 @@ import warnings
 from collections.abc import Callable
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -25,8 +26,10 @@ _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEX
 _CONNECT_SECONDS = 15
 
 
-def workers(text: str, jobs: int) -> Processes | Dask | Mpi:
+def workers(text: str, jobs: int, exchange: Path) -> Processes | Dask | Mpi:
     """Return the workers written as ``processes``, ``dask``, ``dask=ADDRESS`` or ``mpi``.
+
+    Those that may be on other machines see the folder ``exchange``.
 
     Raises
     ------
@@ -35,9 +38,9 @@ def workers(text: str, jobs: int) -> Processes | Dask | Mpi:
     """
     kind, equals, address = text.partition("=")
     if kind == "dask" and (address or not equals):
-        return Dask(jobs, address or None)
+        return Dask(jobs, address or None, exchange)
     if text == "mpi":
-        return Mpi()
+        return Mpi(exchange)
     if text != "processes":
         raise InputError(
             f"--executor: expected processes, dask, dask=ADDRESS or mpi, got {text!r}", code="IP104"
@@ -53,6 +56,7 @@ class Processes:
     """
 
     executor: Executor
+    exchange: Path | None = None
 
     def __init__(self, jobs: int) -> None:
         self.jobs = jobs
@@ -108,8 +112,9 @@ class Dask:
     executor: Executor
     renew: Callable[[], Executor] | None = None
 
-    def __init__(self, jobs: int, address: str | None) -> None:
+    def __init__(self, jobs: int, address: str | None, exchange: Path) -> None:
         self.jobs, self.address = jobs, address
+        self.exchange = exchange if address else None
         self._cluster: Any = None
 
     def __enter__(self) -> Dask:
@@ -160,6 +165,9 @@ class Mpi:
 
     executor: Executor
     renew: Callable[[], Executor] | None = None
+
+    def __init__(self, exchange: Path) -> None:
+        self.exchange = exchange
 
     def __enter__(self) -> Mpi:
         try:

@@ -14,6 +14,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Protocol
 
 from infoplane import cells as worker
@@ -23,6 +24,7 @@ from infoplane.devices import device_for
 from infoplane.errors import InfoplaneError, InputError, WorkerError
 from infoplane.estimators import estimator_id
 from infoplane.estimators.base import Estimator
+from infoplane.handover import Handover, OutOfReachError, taken
 from infoplane.records import LayerInfo
 from infoplane.store.run import Run
 
@@ -56,6 +58,10 @@ class Workers(Protocol):
     @property
     def renew(self) -> Callable[[], Executor] | None:
         """Returns a new executor in place of a broken one; None where none can break."""
+
+    @property
+    def exchange(self) -> Path | None:
+        """Folder that all workers see; None where all see the temporary files of this machine."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +112,7 @@ def analyze(
     renew: Callable[[], Executor] | None = None,
     max_bytes: int | None = None,
     device: str = "cpu",
+    exchange: Path | None = None,
 ) -> Iterator[Measurement]:
     """Estimate every cell and yield measurements as they finish, cached ones first.
 
@@ -133,6 +140,9 @@ def analyze(
     device : str, default "cpu"
         ``cpu``, ``cuda`` (workers take the GPUs of their machine in turn), ``cuda:K``, or ``auto``,
         see ``infoplane.devices``. Estimators that use no GPU compute on the processor.
+    exchange : Path, optional
+        Folder that all workers see, for what their cells share (``infoplane.handover``); that for
+        temporary files of this machine unless given.
 
     Raises
     ------
@@ -143,10 +153,30 @@ def analyze(
     WorkerError
         If a worker process died and there is no ``renew``.
     """
+    with Handover(exchange) as handover:
+        yield from _analyze(
+            cells,
+            estimators,
+            _Schedule(executor, seed, renew, max_bytes, handover),
+            keep=keep,
+            cache=cache,
+            device=device,
+        )
+
+
+def _analyze(
+    cells: Cells,
+    estimators: Sequence[Estimator],
+    schedule: _Schedule,
+    *,
+    keep: Callable[[dict[str, dict[str, Any]]], None] | None,
+    cache: Cache | None,
+    device: str,
+) -> Iterator[Measurement]:
+    seed, handover = schedule.seed, schedule.handover
     ids = [estimator_id(estimator) for estimator in estimators]
     if twice := [name for name in ids if ids.count(name) > 1]:
         raise InputError(f"expected each estimator once, got {twice[0]!r} twice")
-    schedule = _Schedule(executor, seed, renew, max_bytes)
     keys: dict[tuple[Run, str], CellKeys] = {}
     wanted: dict[tuple[Run, str], dict[LayerInfo, list[int]]] = {}
     for run, estimator in itertools.product(cells, estimators):
@@ -177,21 +207,22 @@ def analyze(
                     keep(artifacts)
                 if cache is not None:
                     cache.put(key.artifacts, artifacts)
+            shared = handover.give(result)
             for layer in missing:
                 cost = work.estimator.cost(len(work.run.kept), layer.n_units)
                 rank = (-cost.seconds, *work.rank[1:], layer.index)
                 schedule.add(
                     replace(
-                        work, layer=layer, prepared=result, rank=rank, bytes=cost.bytes, tries=0
+                        work, layer=layer, prepared=shared, rank=rank, bytes=cost.bytes, tries=0
                     )
                 )
         elif not work.steps:
-            todo = missing[work.layer]
+            todo, prepared = missing[work.layer], handover.give(result)
             size = max(1, min(int(-_PIECE_SECONDS / work.rank[0]), len(todo) // 8))
             for start in range(0, len(todo), size):
                 steps = tuple(todo[start : start + size])
                 rank = (*work.rank, start)
-                schedule.add(replace(work, prepared=result, steps=steps, rank=rank, tries=0))
+                schedule.add(replace(work, prepared=prepared, steps=steps, rank=rank, tries=0))
         else:
             for measured in result:
                 if cache is not None and measured.repeatable:
@@ -212,6 +243,7 @@ class _Schedule:
     seed: int
     renew: Callable[[], Executor] | None
     max_bytes: int | None
+    handover: Handover
     waiting: list[tuple[tuple[float, ...], int, _Work]] = field(default_factory=list)
     suspects: list[_Work] = field(default_factory=list)  # was under way when a worker died
 
@@ -242,6 +274,9 @@ class _Schedule:
                 if error_ is None:
                     self._deaths = 0
                     yield work, future.result()
+                elif isinstance(error_, OutOfReachError):
+                    self.handover.in_full = True
+                    self.add(replace(work, prepared=taken(work.prepared)))
                 elif isinstance(error_, InfoplaneError) or not isinstance(error_, Exception):
                     raise error_
                 else:  # the executor's own word that a worker was lost

@@ -18,6 +18,7 @@ from infoplane import devices
 from infoplane.errors import EstimationError, InfoplaneError, InputError
 from infoplane.estimators import estimator_id
 from infoplane.estimators.base import Estimator
+from infoplane.handover import taken
 from infoplane.records import Array, Estimate, LayerInfo, ProbeSet, plain
 from infoplane.seeding import generator
 from infoplane.store.run import Run
@@ -120,6 +121,7 @@ def prepare_layer(
     part: FinitePart, estimator: Estimator, seed: int, layer: LayerInfo, shared: Any
 ) -> Any:
     """Return what all cells of a layer and an estimator share."""
+    shared = taken(shared)
     if isinstance(shared, Undefined):
         return shared
     rng = generator(seed, part.run.name, estimator_id(estimator), layer.name)
@@ -137,6 +139,7 @@ def measure(
 ) -> list[Measurement]:
     """Estimate cells of one layer; what is wrong with the data of a cell fails that cell alone."""
     device = None if gpu is None else devices.own_gpu(gpu)
+    prepared = taken(prepared)
     return [_measure(run, estimator, seed, layer, prepared, step, device) for step in steps]
 
 

@@ -76,6 +76,7 @@ class Sampling:
                 found = analyze(
                     parts, self.estimators, workers.executor,
                     seed=self.seed, cache=cache, renew=workers.renew, device=device,
+                    exchange=workers.exchange,
                 )  # fmt: skip
                 for measured in found:
                     self._add(measured, n_by_run[measured.run])

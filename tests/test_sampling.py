@@ -25,7 +25,7 @@ def sampled(run, seed=0):
     cells = steps_of_cells(select_cells([run]), [-1])
     sampling = Sampling(cells, [parse_estimator("exact")], seed)
     with ThreadPoolExecutor(1) as executor:
-        workers = SimpleNamespace(executor=executor, renew=lambda: executor)
+        workers = SimpleNamespace(executor=executor, renew=lambda: executor, exchange=None)
         measured = list(sampling.measure(workers))
     assert len(measured) == sampling.n_cells
     return sampling.entries()

@@ -70,7 +70,8 @@ class Run:
         object.__setattr__(self, "path", Path(self.path))
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path, "dropped": self.dropped, "split": self.split}
+        # Absolute: a worker may have been started in another folder.
+        return {"path": self.path.absolute(), "dropped": self.dropped, "split": self.split}
 
     @property
     def name(self) -> str:
