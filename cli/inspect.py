@@ -141,8 +141,11 @@ def _run_text(found: Mapping[str, Any], *, wide: bool) -> list[str]:
         lines.append(f"step {one['step']} cannot be read: {printable(one['reason'])}")
     if found["damaged"]:
         lines.append("save the others: infoplane inspect FILE --rescue OUT")
+    for one in found["incomplete"]:
+        lines.append(f"step {one['step']} is incomplete: {one['reason']}")
     if found["unfinished"]:
-        lines.append(f"{counted(found['unfinished'], 'unfinished file')} of a recording cut short")
+        files = counted(found["unfinished"], "unfinished file")
+        lines.append(f"{files} of a recording that is running or was cut short")
     layers = found["layers"]
     if layers:
         several = len({layer["step"] for layer in layers}) > 1

@@ -14,6 +14,7 @@ from infoplane.numerics.discrete import row_symbols
 from infoplane.records import Array, plain
 from infoplane.store.results import read_results
 from infoplane.store.run import Run
+from infoplane.store.run_files import RunFiles
 from infoplane.store.verify import Finding, verify
 
 SCHEMA = "infoplane.inspection/1"
@@ -77,12 +78,13 @@ def describe_run(run: Run, *, every_step: bool = False) -> dict[str, Any]:
     shown = list(infos) if every_step else list(infos)[-1:]
     return {
         "path": str(run.path),
-        "kind": "packed run" if run.packed else "run",
+        "kind": _kind(run),
         "format": f"{manifest['format']}/{manifest['version']}",
         "bytes": sum(part.stat().st_size for part in files_of(run)),
         "status": "damaged" if damaged else "empty" if not infos else "complete",
         "damaged": [{"step": step, "reason": why} for step, why in damaged.items()],
-        "unfinished": 0 if run.packed else len(list((run.path / "steps").glob(".*"))),
+        "unfinished": 0 if run.packed else len(list(run.path.rglob("step_*.h5.tmp"))),
+        "incomplete": [{"step": step, "reason": why} for step, why in run.incomplete.items()],
         "run": run.name,
         "manifest": {key: plain(value) for key, value in manifest.items()},
         "n": run.n_samples,
@@ -112,6 +114,12 @@ def describe_run(run: Run, *, every_step: bool = False) -> dict[str, Any]:
             for layer in infos[step].layers
         ],
     }
+
+
+def _kind(run: Run) -> str:
+    if run.shards:
+        return f"run of {len(run.shards)} processes"
+    return "packed run" if run.packed else "run"
 
 
 def _entropy(counts: Array) -> float:
@@ -144,10 +152,14 @@ def _numbers(run: Run, step: int, layer: str) -> dict[str, Any]:
     }
 
 
-def files_of(run: Run) -> Iterator[Path]:
+def files_of(run: RunFiles) -> Iterator[Path]:
     """Yield the files of a run."""
     if run.packed:
         yield run.path
+        return
+    for shard in run.shards:
+        yield from files_of(shard)
+    if run.shards:
         return
     yield from (run.path / "manifest.json", run.path / "probe.h5")
     yield from (run.step_file(step) for step in run.steps)

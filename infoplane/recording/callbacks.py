@@ -6,23 +6,18 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
+from infoplane.recording.processes import first_process
 from infoplane.recording.recorder import OnError, Recorder
 from infoplane.records import ProbeSet
-
-
-def first_process() -> bool:
-    """Tell whether this is the first process of a training, or the only one."""
-    parallel = torch.distributed.is_available() and torch.distributed.is_initialized()
-    return not parallel or torch.distributed.get_rank() == 0
 
 
 class RecordingCallback:
     """Opens a run when the training begins, records the steps that are due, closes the run.
 
-    In a training on several processes the first one records; the others have the same weights.
+    In a training on several processes the first one records; the others have the same weights. With
+    ``shard=True`` each of them records its part of the probe set.
 
     Parameters
     ----------
@@ -53,7 +48,7 @@ class RecordingCallback:
         """Open the run for this model."""
         self.close()
         self.recorder = None
-        if first_process():
+        if first_process() or self._options.get("shard"):
             self.recorder = Recorder(model, *self._arguments, **self._options)
 
     def record(self, step: int, *, last: bool = False, **values: Any) -> None:

@@ -43,6 +43,8 @@ class ProbePasses:
         Axis of the samples by layer name, where it is not the first.
     reductions : mapping of str to Reduction
         How large layers are made small, by name.
+    rows : slice, optional
+        The rows of the probe set that are sent; all by default.
     """
 
     model: nn.Module
@@ -52,13 +54,15 @@ class ProbePasses:
     batch_size: int
     batch_dims: Mapping[str, int]
     reductions: Mapping[str, Reduction] = field(default_factory=dict)
+    rows: slice | None = None
     _positions: dict[str, IntArray | None] = field(default_factory=dict)  # of tokens:K
     _reported: set[str] = field(default_factory=set)  # silent layers that were named
     _axes_known: bool = False
 
     def record(self, writer: StepWriter) -> None:
         """Send the probe set through the model, writing layers from inside their hooks."""
-        row, rows, unclear = 0, 0, False
+        first = self._sent.start
+        row, rows, unclear = first, 0, False
         shapes: dict[tuple[str, int], tuple[int, ...]] = {}
         mask: torch.Tensor | None = None
 
@@ -78,8 +82,8 @@ class ProbePasses:
             dtype = str(tensor.dtype).removeprefix("torch.")
             tensor = self._reduced(name, tensor, mask)
             array, encoding = to_stored(tensor, name)
-            writer.write(key, name, kind, row, array, dtype, encoding)
-            if row == 0:
+            writer.write(key, name, kind, row - first, array, dtype, encoding)
+            if row == first:
                 writer.layers[key].details = {"at": self.at, "address": written(address)}
                 self._note_reduction(writer, key)
 
@@ -176,8 +180,13 @@ class ProbePasses:
     def _batches(self) -> Iterator[slice]:
         """Yield the rows of each batch; none has samples of two splits."""
         for part in self.probe.parts:
-            for row in range(part.start, part.stop, self.batch_size):
-                yield slice(row, min(row + self.batch_size, part.stop))
+            stop = min(part.stop, self._sent.stop)
+            for row in range(max(part.start, self._sent.start), stop, self.batch_size):
+                yield slice(row, min(row + self.batch_size, stop))
+
+    @property
+    def _sent(self) -> slice:
+        return self.rows or slice(0, self.probe.n_samples)
 
     def _batch(self, rows: slice) -> Batch:
         return batch_of(self.probe, rows, self.model)

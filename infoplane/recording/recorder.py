@@ -25,12 +25,15 @@ from infoplane.recording.messages import one_line
 from infoplane.recording.modes import evaluation_mode
 from infoplane.recording.passes import ProbePasses, sample_axes
 from infoplane.recording.probe_sets import as_probe, joined
+from infoplane.recording.processes import Shard, chosen_shard
 from infoplane.recording.reductions import chosen_reductions
 from infoplane.recording.schedule import as_schedule
 from infoplane.recording.values import finite_epoch, json_values, number, whole_step
 from infoplane.recording.wrappers import unwrapped
 from infoplane.records import ProbeSet
+from infoplane.store.run import Run
 from infoplane.store.run_writer import RunWriter
+from infoplane.store.shards import shard_folder, shard_manifest, shard_rows
 from infoplane.store.step_writer import StepWriter
 
 log = logging.getLogger("infoplane")
@@ -78,6 +81,10 @@ class Recorder:
         Samples per forward pass.
     schedule : str or iterable of int, default "log:10"
         At which steps ``step`` records: ``every:100``, ``log:10`` (ten in a decade), or the steps.
+    shard : bool or (index, count), default False
+        Record only the rows of this process, of a training on several: every process makes a
+        recorder with the same arguments, and all of them write one run together. True takes rank
+        and number of processes from ``torch.distributed``.
     on_error : {"warn", "raise"}, default "warn"
         What a failure in ``step`` does: end the recording with a warning, so that the training
         goes on, or raise. ``snapshot`` always raises.
@@ -117,6 +124,7 @@ class Recorder:
         reduce: Mapping[str, str] | None = None,
         batch_size: int = 512,
         schedule: str | Iterable[int] = "log:10",
+        shard: bool | Shard = False,
         on_error: OnError = "warn",
         name: str | None = None,
         group: str | None = None,
@@ -145,6 +153,8 @@ class Recorder:
         self._on_error = on_error
         patterns = [layers] if isinstance(layers, str) else list(layers)
         self.layers = select_layers(self.model, patterns)
+        self._index, count = chosen_shard(shard)
+        rows = shard_rows(self.probe.n_samples, self._index, count)
         self._passes = ProbePasses(
             self.model,
             self.probe,
@@ -153,6 +163,7 @@ class Recorder:
             batch_size,
             sample_axes(batch_dims or {}, self.layers),
             chosen_reductions(reduce or {}, self.layers),
+            rows,
         )
         name = name or Path(path).resolve().name
         found = re.fullmatch(r"(.+)[-_.]s(?:eed)?[-_]?(\d+)", name)
@@ -180,6 +191,12 @@ class Recorder:
                 **json_values(provenance or {}),
             },
         }
+        self._whole: Path | None = None  # of several processes, the run that they write together
+        folder, written_probe = Path(path), self.probe
+        if count > 1:
+            manifest |= shard_manifest(self.probe, self._index, count)
+            self._whole, folder = folder, shard_folder(folder, self._index, count)
+            written_probe = self.probe.take(rows)
         self.recorded: list[str] = []  # names in the latest snapshot, in forward order
         self.kept: list[int] = []  # steps of a resumed run that were recorded before
         self._steps: list[int] = []
@@ -187,7 +204,7 @@ class Recorder:
         self._nonfinite: set[str] = set()
         self._closed = False
         self._writer = RunWriter(
-            Path(path), self.probe, manifest, overwrite=overwrite, resume=resume
+            folder, written_probe, manifest, overwrite=overwrite, resume=resume
         )
         self._first_step: int | None = None
         if (before := self._writer.resumed) is not None:
@@ -279,7 +296,8 @@ class Recorder:
             no sample axis of the batch's length, no units or complex values, or the layers, their
             shapes or dtypes are not those of the first snapshot.
         RunFileError
-            If the step cannot be written. Finished steps stay as they are.
+            If the step cannot be written, or other processes recorded it with other layers or
+            weights. Finished steps stay as they are.
         """
         if self._closed:
             raise InputError("the recorder is closed; make the snapshots before close()")
@@ -310,7 +328,7 @@ class Recorder:
             self._passes.record(writer)
             shapes = _shapes(writer)
             self._check_layers(step, shapes)
-            if gradients is not None:
+            if gradients is not None and self._index == 0:
                 writer.gradients = gradient_statistics(
                     self.model, self._gradient_probe, gradients, gradient_batch_size
                 )
@@ -318,6 +336,8 @@ class Recorder:
             self._first, self._first_step = shapes, step
         self._steps.append(step)
         self.recorded = [layer.name for layer in writer.layers.values()]
+        if self._whole is not None:
+            Run(self._whole).compare_shards(step)
         self._report_nonfinite(writer)
 
     def check_size(self, n_steps: int, most: int) -> None:

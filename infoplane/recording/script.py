@@ -28,8 +28,8 @@ from torch.optim.optimizer import (
 )
 
 from infoplane.errors import DataError, InputError
-from infoplane.recording.callbacks import first_process
 from infoplane.recording.messages import one_line
+from infoplane.recording.processes import first_process
 from infoplane.recording.recorder import Recorder
 
 log = logging.getLogger("infoplane")

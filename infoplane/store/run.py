@@ -1,49 +1,32 @@
-"""A run: the activations of a fixed probe set at every checkpoint, as a folder or as one file.
+"""A run: the activations of a fixed probe set at every checkpoint, or the part of it that is seen.
 
-::
-
-    RUN/                                         RUN.h5, made of it by ``pack``
-      manifest.json                              /manifest
-      probe.h5                                   /probe
-        /inputs, /labels                           /inputs, /labels
-      steps/step_000000001200.h5                 /steps/step_000000001200
-        /layers/L0000/act   (n_samples, ...)       /layers/L0000/act
-        /meta               one JSON text          /meta
-
-A step file is written under a temporary name and renamed when it is complete, so a step that can be
-seen can be read, and a reader never waits for a writer. Layer names stand in the metadata, never in
-HDF5 paths. The layout is specified in ``docs/run-format.md``.
+What stands where in its files, ``infoplane.store.run_files`` knows.
 """
 
 from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from infoplane.errors import DataError, InputError, NotFoundError, RunFileError
+from infoplane.errors import InputError, NotFoundError, RunFileError
 from infoplane.records import Array, LayerInfo, ProbeSet, split_rows
 from infoplane.store.bfloat16 import BFLOAT16, bfloat16_values
-from infoplane.store.checksum import crc32
-from infoplane.store.hdf5 import check_regular, has_link, json_object, mapped, opened, reading
-from infoplane.store.layout import MOST_TEXT, activations_name, check_format, step_name, step_of
-from infoplane.store.probe_parts import probe_sha256, read_probe, read_splits
-from infoplane.store.step_info import StepInfo, read_step
+from infoplane.store.probe_parts import probe_sha256, read_splits
+from infoplane.store.run_files import RunFiles, listed
 
-_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+log = logging.getLogger("infoplane")
 
 
 @dataclass(frozen=True)
-class Run:
+class Run(RunFiles):
     """A recorded run, by path. Cheap to make and to pickle; files are opened per call, read-only.
 
     Parameters
@@ -62,12 +45,8 @@ class Run:
         format version. The message names the file.
     """
 
-    path: Path
     dropped: tuple[int, ...] = ()
     split: str | None = None
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "path", Path(self.path))
 
     def __getstate__(self) -> dict[str, Any]:
         # Absolute: a worker may have been started in another folder.
@@ -113,77 +92,15 @@ class Run:
         if missing := [name for name in names if name not in self.splits]:
             raise NotFoundError(
                 f"{self.path}: no split {missing[0]!r}; it has "
-                f"{_listed(self.splits) or 'one probe set without splits'}"
+                f"{listed(self.splits) or 'one probe set without splits'}"
             )
         chosen = [name for name in self.splits if not names or name in names]
         return [replace(self, split=name) for name in chosen] or [self]
 
     @cached_property
-    def packed(self) -> bool:
-        """Whether the run is one file.
-
-        Raises
-        ------
-        RunFileError
-            If there is nothing, or neither a run folder nor an HDF5 file.
-        """
-        if not self.path.exists():
-            raise RunFileError(
-                f"{self.path}: no such run",
-                hint="a run is the folder that 'infoplane record -o' wrote",
-                code="IP303",
-            )
-        if self.path.is_dir():
-            return False
-        check_regular(self.path)
-        with reading(str(self.path)), self.path.open("rb") as file:
-            if file.read(8) == _SIGNATURE:
-                return True
-        raise RunFileError(
-            f"{self.path}: expected a run folder, or a run packed into one HDF5 file",
-            hint="a run is a folder that 'infoplane record' wrote",
-            code="IP303",
-        )
-
-    @cached_property
-    def manifest(self) -> dict[str, Any]:
-        """What the run says of itself: its name, group, seed, settings, provenance."""
-        text, path = self.manifest_text, self.path if self.packed else self.path / "manifest.json"
-        manifest = json_object(text, str(path))
-        check_format(manifest.get("format"), manifest.get("version"), path)
-        if not isinstance(manifest.get("probe"), dict):
-            raise RunFileError(f"{path}: expected an object under 'probe'")
-        return manifest
-
-    @property
-    def manifest_text(self) -> bytes:
-        """The bytes of the manifest."""
-        if self.packed:
-            with opened(self.path) as file:
-                return bytes(mapped(file, "manifest", self.path)[:MOST_TEXT])
-        path = self.path / "manifest.json"
-        if not path.is_file():
-            raise RunFileError(
-                f"{self.path}: expected a run folder with manifest.json, found none",
-                hint="a run is a folder that 'infoplane record' wrote",
-                code="IP303",
-            )
-        with reading(str(path)), path.open("rb") as text:
-            return text.read(MOST_TEXT + 1)
-
-    @cached_property
     def probe(self) -> ProbeSet:
         """The probe set."""
-        with self._probe_file() as (file, prefix, path):
-            group = file[prefix or "/"]
-            try:
-                probe = read_probe(
-                    lambda name: has_link(group, name),
-                    lambda name: mapped(file, f"{prefix}{name}", path),
-                    self.manifest["probe"],
-                )
-            except InputError as error:
-                raise DataError(f"{path}: {error}") from error
+        probe = self.whole_probe
         if self.dropped:
             return probe.take(self.kept)
         return probe if self.split is None else probe.take(self._rows)
@@ -208,62 +125,6 @@ class Run:
         """Rows of the split that is seen."""
         return slice(None) if self.split is None else split_rows(self.splits)[self.split]
 
-    @cached_property
-    def n_samples(self) -> int:
-        """Number of samples in the files; the probe set is not read for it."""
-        with self._probe_file() as (file, prefix, path):
-            return len(mapped(file, f"{prefix}inputs", path))
-
-    @cached_property
-    def steps(self) -> tuple[int, ...]:
-        """Recorded steps, ascending; only complete ones exist."""
-        self.manifest  # noqa: B018  - its checks come first
-        if self.packed:
-            with opened(self.path) as file:
-                index = mapped(file, "steps/index", self.path)
-                with reading(f"{self.path}: index of steps"):
-                    if index.ndim != 1 or index.min(initial=0) < 0 or (np.diff(index) <= 0).any():
-                        raise RunFileError(f"{self.path}: expected an index of ascending steps")
-                    return tuple(index.tolist())
-        with reading(str(self.path)):
-            names = [entry.stem for entry in (self.path / "steps").glob("step_*.h5")]
-        return tuple(sorted(step for name in names if (step := step_of(name)) is not None))
-
-    @cached_property
-    def layers(self) -> tuple[LayerInfo, ...]:
-        """Recorded layers, in the order of the forward pass; the same at every step."""
-        if not self.steps:
-            raise NotFoundError(f"{self.path}: the run holds no complete step", code="IP402")
-        return self.step_info(self.steps[0]).layers
-
-    def step_file(self, step: int) -> Path:
-        """Return the path of the file that holds a step."""
-        return self.path if self.packed else self.path / "steps" / f"{step_name(step)}.h5"
-
-    def step_info(self, step: int) -> StepInfo:
-        """Return the metadata of a step.
-
-        Raises
-        ------
-        NotFoundError
-            If the step was not recorded.
-        """
-        if step not in self.steps:
-            raise NotFoundError(
-                f"{self.path}: no step {step}; it has {_listed(self.steps)}", code="IP402"
-            )
-        if step not in self._step_infos:
-            with self._step(step) as (file, prefix, path):
-                recorded_on = self.manifest["probe"].get("sha256")
-                self._step_infos[step] = read_step(
-                    file, prefix, path, step, self.n_samples, recorded_on, self._remedy
-                )
-        return self._step_infos[step]
-
-    @cached_property
-    def _step_infos(self) -> dict[int, StepInfo]:
-        return {}
-
     def spoiled(self, step: int) -> NDArray[np.bool_]:
         """Tell of each layer (n_layers,) whether its kept samples hold NaN or inf at a step."""
         counts = np.array(self.step_info(step).nonfinite) > 0
@@ -273,25 +134,11 @@ class Run:
                 counts[index] = not np.isfinite(found).all()
         return counts
 
-    def layer(self, name: str) -> LayerInfo:
-        """Return the layer of this name.
-
-        Raises
-        ------
-        NotFoundError
-            If there is none; the message lists what exists.
-        """
-        for layer in self.layers:
-            if layer.name == name:
-                return layer
-        names = _listed([layer.name for layer in self.layers])
-        raise NotFoundError(f"{self.path}: no layer {name!r}; it has {names}")
-
     def activations(self, step: int, layer: str, *, verify: bool = False) -> Array:
         """Return the activations (n_samples, n_units) in the stored dtype; bfloat16 as float32.
 
-        The array is a read-only memory map of the file, except for bfloat16. With ``verify`` its
-        bytes are compared with the checksum that was recorded.
+        The array is a read-only memory map of the file, except for bfloat16 and for shards, which
+        are joined. With ``verify`` its bytes are compared with the checksum that was recorded.
         """
         info = self.layer(layer)
         found = self.stored(step, info, verify=verify)
@@ -308,37 +155,6 @@ class Run:
             )
         return found
 
-    def stored(self, step: int, layer: LayerInfo, *, verify: bool = False) -> Array:
-        """Return the activations (n_samples, ...) of a layer as they are in the file."""
-        with self._step(step) as (file, prefix, path):
-            found = mapped(file, prefix + activations_name(layer.index), path, self._remedy)
-        shape = (self.n_samples, *layer.shape)
-        if found.shape != shape or str(found.dtype) != layer.dtype:
-            raise RunFileError(
-                f"{path}: step {step}, layer {layer.name!r}: expected shape {shape} of "
-                f"{layer.dtype}, found {found.shape} of {found.dtype}",
-                hint=self._remedy,
-            )
-        if verify and crc32(found.data) != self.step_info(step).checksums[layer.index]:
-            where = f"step {step}, " if self.packed else ""
-            raise RunFileError(
-                f"{path}: {where}layer {layer.name!r} does not match its checksum: the data was "
-                "changed or damaged after recording",
-                hint=self._remedy,
-                code="IP307",
-            )
-        return found
-
-    def datasets(self, step: int, *, verify: bool = False) -> dict[str, Array]:
-        """Return everything that is stored of a step, by name of the dataset."""
-        info = self.step_info(step)
-        found = {
-            activations_name(layer.index): self.stored(step, layer, verify=verify)
-            for layer in info.layers
-        }
-        with self._step(step) as (file, prefix, path):
-            return {**found, "meta": mapped(file, f"{prefix}meta", path, self._remedy)}
-
     def without_nonfinite(self, layers: Sequence[str], steps: Sequence[int]) -> Run:
         """Return the run without the samples that hold NaN or inf in these layers and steps."""
         whole = replace(self, dropped=())
@@ -351,31 +167,10 @@ class Run:
                     bad |= ~np.isfinite(found).all(axis=1)
         return replace(self, dropped=tuple(whole.kept[bad].tolist()))
 
-    @property
-    def _remedy(self) -> str:
-        return (
-            "pack the run again"
-            if self.packed
-            else "delete the file to use the other steps, or record that step again"
-        )
-
-    @contextmanager
-    def _probe_file(self) -> Iterator[tuple[h5py.File, str, Path]]:
-        self.manifest  # noqa: B018  - its checks come first
-        path = self.path if self.packed else self.path / "probe.h5"
-        hint = "pack the run again" if self.packed else "record the run again"
-        with opened(path, hint) as file, reading(str(path), hint):
-            yield file, "probe/" if self.packed else "", path
-
-    @contextmanager
-    def _step(self, step: int) -> Iterator[tuple[h5py.File, str, Path]]:
-        """Open the file that holds a step; the names of its datasets begin with the text."""
-        path = self.step_file(step)
-        with opened(path, self._remedy) as file:
-            yield file, f"steps/{step_name(step)}/" if self.packed else "", path
-
     def check(self) -> None:
         """Open every step and compare the layers; compare the probe set with its hash.
+
+        Steps that some shards lack are told in a warning.
 
         Raises
         ------
@@ -383,14 +178,16 @@ class Run:
             If the probe set is not that of the recording, a step file is damaged or its layers
             differ from those of the first step.
         """
-        whole = Run(self.path) if self.dropped or self.split is not None else self
         recorded_on = self.manifest["probe"].get("sha256")
-        if recorded_on not in (None, probe_sha256(whole.probe)):
+        if recorded_on not in (None, probe_sha256(self.whole_probe)):
             raise RunFileError(
                 f"{self.path}: the probe set is not the one that the activations were recorded on",
                 hint="put the probe set of the recording back, or record the run again",
                 code="IP307",
             )
+        if self.incomplete:
+            told = [f"step {step}: {why}" for step, why in self.incomplete.items()]
+            log.warning("%s: left out as incomplete: %s", self.path, listed(told, 4))
         for step in self.steps:
             found = self.step_info(step).layers
             if found != self.layers:
@@ -421,9 +218,3 @@ def _first_difference(expected: tuple[LayerInfo, ...], found: tuple[LayerInfo, .
             ]
             return f"{texts[0]}, found {texts[1]}"
     return "the same"
-
-
-def _listed(items: Any, most: int = 12) -> str:
-    items = list(items)
-    text = ", ".join(map(str, items[:most]))
-    return text + (f", … ({len(items)} in all)" if len(items) > most else "")

@@ -199,7 +199,10 @@ class RunWriter:
         except OSError as error:
             lock.close()
             raise RunFileError(
-                f"{self.path}: another process is writing this run", code="IP306"
+                f"{self.path}: another process is writing this run",
+                hint="of a training on several processes, record in the first alone, or in all "
+                "with shard=True",
+                code="IP306",
             ) from error
         return lock
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,9 @@ from infoplane.errors import RunFileError
 from infoplane.records import LayerInfo
 from infoplane.store.hdf5 import json_object, mapped, reading
 from infoplane.store.layout import check_format
+
+META_BLOCK = 4096
+"""Bytes; the metadata of a step are padded to a multiple."""
 
 
 @dataclass(frozen=True)
@@ -29,24 +33,28 @@ class StepInfo:
     provenance: Mapping[str, Any]
 
 
-def read_step(
-    file: h5py.File,
-    prefix: str,
-    path: Path,
-    step: int,
-    n_samples: int,
-    probe_sha256: object,
-    hint: str,
-) -> StepInfo:
-    """Read the metadata of a step that stands under ``prefix`` in an open file.
+def read_meta(file: h5py.File, prefix: str, path: Path, hint: str) -> dict[str, Any]:
+    """Read the metadata of a step that stands under ``prefix`` in an open file, as it is.
 
     Raises
     ------
     RunFileError
-        If it is damaged, of another version, step or number of samples, or recorded on another
+        If it is missing, or no JSON object.
+    """
+    return json_object(mapped(file, f"{prefix}meta", path, hint), f"{path}: metadata", hint)
+
+
+def step_info(
+    meta: Mapping[str, Any], path: Path, step: int, n_samples: int, probe_sha256: object, hint: str
+) -> StepInfo:
+    """Return what the metadata in a file tell of a step.
+
+    Raises
+    ------
+    RunFileError
+        If they are damaged, of another version, step or number of samples, or recorded on another
         probe set.
     """
-    meta = json_object(mapped(file, f"{prefix}meta", path, hint), f"{path}: metadata", hint)
     check_format(meta.get("format"), meta.get("version"), path)
     with reading(f"{path}: metadata", hint):
         if meta["step"] != step:
@@ -78,6 +86,12 @@ def read_step(
             },
             provenance=dict(meta["provenance"]),
         )
+
+
+def padded_json(meta: Mapping[str, Any]) -> bytes:
+    """Return metadata as they stand in a file: JSON, padded with spaces to whole blocks."""
+    text = json.dumps(meta, allow_nan=False).encode()
+    return text.ljust(-(-len(text) // META_BLOCK) * META_BLOCK)
 
 
 def _layer(index: int, layer: Mapping[str, Any]) -> LayerInfo:

@@ -6,7 +6,6 @@ numbers. HDF5 lays it out once; after that a step is made by writing bytes at kn
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
 from contextlib import suppress
@@ -23,9 +22,9 @@ from infoplane.store.bfloat16 import BFLOAT16, bfloat16_values
 from infoplane.store.checksum import crc32
 from infoplane.store.hdf5 import Outline, Spec, lay_out, n_bytes, reserve, write_at, writing
 from infoplane.store.layout import FORMAT, VERSION, activations_name
+from infoplane.store.step_info import META_BLOCK, padded_json
 
 _BLOCK = 1 << 16  # values; checksum, statistics and write find them in the processor's cache
-_TEXT = 4096  # bytes; the metadata is padded to a multiple
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ class StepLayout:
     layers: tuple[Spec, ...] | None = None
     _found: dict[object, _Structure] = field(default_factory=dict)
 
-    def structure(self, layers: tuple[Spec, ...], n_text: int = _TEXT) -> _Structure:
+    def structure(self, layers: tuple[Spec, ...], n_text: int = META_BLOCK) -> _Structure:
         """Return the structure of a step file with ``n_text`` bytes of metadata."""
         if (layers, n_text) not in self._found:
             self._found[layers, n_text] = self._laid_out(layers, n_text)
@@ -306,8 +305,7 @@ class StepWriter:
             "provenance": self.provenance,
             "gradients": self.gradients,
         }
-        text = json.dumps(document, allow_nan=False).encode()
-        return text.ljust(-(-len(text) // _TEXT) * _TEXT)
+        return padded_json(document)
 
 
 def _finite(value: float) -> float | None:

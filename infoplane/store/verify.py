@@ -31,15 +31,16 @@ def verify(run: Run) -> list[Finding]:
     """
     try:
         if probe_sha256(run.probe) != run.manifest["probe"].get("sha256"):
-            path = run.path if run.packed else run.path / "probe.h5"
+            path = run.path if run.packed or run.shards else run.path / "probe.h5"
             message = f"{path}: the probe set does not match its hash in the manifest"
             return [Finding(path, None, None, message)]
         steps = run.steps
     except InfoplaneError as error:  # nothing can be read without them
         return [Finding(run.path, None, None, str(error))]
-    found: list[Finding] = []
+    found = [finding for shard in run.shards for finding in verify(Run(shard.path))]
+    told = {finding.step for finding in found}
     expected: tuple[LayerInfo, ...] = ()
-    for step in steps:
+    for step in [step for step in steps if step not in told]:
         path = run.step_file(step)
         try:
             layers = run.step_info(step).layers
@@ -51,7 +52,7 @@ def verify(run: Run) -> list[Finding]:
             message = f"{path}: its layers are not those of the steps before it"
             found.append(Finding(path, step, None, message))
             continue
-        for layer in layers:
+        for layer in () if run.shards else layers:
             try:
                 run.stored(step, layer, verify=True)
             except InfoplaneError as error:

@@ -18,8 +18,8 @@ def test_blocks_run_in_the_order_of_the_page(tmp_path):
         if language == "python":
             scripts.append(re.match(r"# (\w+\.py)\n", text)[1])
             (tmp_path / scripts[-1]).write_text(text)
-    assert scripts == ["parts.py", "loop.py", "train.py"]
-    ran = "\n".join(f"import {name.removesuffix('.py')}" for name in scripts[:2])
+    assert scripts == ["parts.py", "loop.py", "shards.py", "train.py"]
+    ran = "\n".join(f"import {name.removesuffix('.py')}" for name in scripts[:-1])
     commands = [text for language, text in BLOCKS if language == "sh"]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     for command in (
