@@ -50,9 +50,13 @@ def draw(results: Mapping[str, Any] | View, name: str, **options: Any) -> Figure
     name : str
         A key of `FIGURES`.
     **options : object
-        Arguments of the figure function, e.g. ``estimator``, ``group``, ``style``, ``size``; for
-        ``plane`` also ``facet``: "none", "layer" (the default above 8 layers), "estimator" or
-        "group".
+        Arguments of the figure function, e.g. ``ax``, ``estimator``, ``group``, ``style``,
+        ``size``.
+
+    Returns
+    -------
+    Figure
+        The whole figure; the function itself returns the axes.
 
     Raises
     ------
@@ -65,11 +69,7 @@ def draw(results: Mapping[str, Any] | View, name: str, **options: Any) -> Figure
         near = difflib.get_close_matches(name, FIGURES, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise InputError(f"expected a figure of {', '.join(FIGURES)}, got {name!r}{hint}")
-    target = FIGURES[name]
-    if name == "plane" and "ax" not in options:
-        target = "infoplane.plots.facets:plane_figure"
-    drawn = resolve_name(target)(results, **options)
-    figure: Figure = drawn if hasattr(drawn, "savefig") else drawn.figure.figure
+    figure: Figure = resolve_name(FIGURES[name])(results, **options).get_figure(root=True)
     return figure
 
 
@@ -85,8 +85,7 @@ def draw_once(view: View, name: str, **options: Any) -> Figure:
 
 def options_of(name: str) -> set[str]:
     """Return the names of the options that a figure takes."""
-    taken = set(inspect.signature(resolve_name(FIGURES[name])).parameters)
-    return (taken | {"facet"} if name == "plane" else taken) - {"results", "ax", "figure"}
+    return set(inspect.signature(resolve_name(FIGURES[name])).parameters) - {"results", "ax"}
 
 
 def save(figure: Figure, path: str | Path, *, dpi: float = 200) -> None:
@@ -115,7 +114,8 @@ def save(figure: Figure, path: str | Path, *, dpi: float = 200) -> None:
 
 def image(figure: Figure, kind: str, *, dpi: float = 200) -> bytes:
     """Return a figure as a file of ``kind`` png, svg or pdf, without date or version in it."""
-    from infoplane.plots.style import context, pixels
+    from infoplane.plots.places import pixels
+    from infoplane.plots.style import context
 
     out = io.BytesIO()
     if kind == "png":

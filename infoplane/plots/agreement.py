@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
 from infoplane.errors import NotFoundError
+from infoplane.plots import places
 from infoplane.plots import style as look
 from infoplane.plots.generalization import spearman
-from infoplane.plots.labels import Label, laid_out, place
+from infoplane.plots.labels import Label, place
 from infoplane.plots.titles import figure_titled
 from infoplane.plots.view import View, middle_cut, short_names
 from infoplane.records import FloatArray
@@ -26,12 +26,12 @@ _MAX_LABELS = 12
 def agreement(
     results: Mapping[str, Any] | View,
     *,
-    figure: Figure | None = None,
+    ax: Axes | None = None,
     group: str | None = None,
     layers: Sequence[str] | None = None,
     style: str = "paper",
     size: str | float = "double",
-) -> Figure:
+) -> Axes:
     """Draw the change of I(X;T) or DSE by each pair of estimators, in bits, a mark per layer.
 
     Shaded where the two differ in sign. Saturated layers are left out. Of more than four
@@ -41,14 +41,20 @@ def agreement(
     ----------
     results : mapping or View
         A results document; its ``phases`` are drawn.
-    figure : Figure, optional
-        An empty figure to draw in; a new one by default.
+    ax : Axes, optional
+        Where to draw: the panels take the place of these axes in their figure. A new figure by
+        default.
     group : str, optional
         Group of runs; the first by default.
     layers : sequence of str, optional
         Layers to draw; all by default.
     style, size : str
         See `infoplane.plots.style`.
+
+    Returns
+    -------
+    Axes
+        The first panel; all of them are ``.figure.axes``.
 
     Raises
     ------
@@ -75,38 +81,38 @@ def agreement(
                 f"agreement needs two estimators with a change of the same layer of {group!r}",
                 hint="analyze with -e binning -e compressed -e dse, over two checkpoints or more",
             )
-        columns = min(len(pairs), 3, look.abreast(size, figure, 2.2))
+        columns = min(len(pairs), 3, places.abreast(size, ax, 2.2))
         rows = -(-len(pairs) // columns)
-        if figure is None:
-            height = min(4.0, 0.35 + 0.83 * look.inches(size) / columns)
-            figure = look.canvas(size, 0.9 + height * rows)
+        height = min(4.0, 0.35 + 0.83 * places.inches(size) / columns)
+        figure = places.area(ax, size, 0.9 + height * rows)
         grid = figure.subplots(rows, columns, squeeze=False)
-        for ax in grid.ravel()[len(pairs) :]:
-            ax.set_visible(False)
+        for panel in grid.ravel()[len(pairs) :]:
+            panel.set_visible(False)
         titles = view.estimator_names(chosen)
         order = view.layers(group)
         pending = []
-        for ax, (a, b) in zip(grid.ravel(), pairs, strict=False):
+        for panel, (a, b) in zip(grid.ravel(), pairs, strict=False):
             common = [layer for layer in order if layer in changes[a] and layer in changes[b]]
             found = [(changes[a][layer], changes[b][layer]) for layer in common]
-            _panel(ax, found, [order.index(layer) for layer in common])
+            _panel(panel, found, [order.index(layer) for layer in common])
             names = [look.drawable(middle_cut(titles[e], 30)) for e in (a, b)]
-            ax.set_xlabel(f"{names[0]}  [bits]")
-            ax.set_ylabel(f"{names[1]}  [bits]")
+            panel.set_xlabel(f"{names[0]}  [bits]")
+            panel.set_ylabel(f"{names[1]}  [bits]")
             points = np.array([[p["change"], q["change"]] for p, q in found])
-            ax.set_title(_spearman_text(points), loc="left", fontsize=look.font_size("font.size"),
-                         fontweight="normal")  # fmt: skip
-            pending.append((ax, common, points))
+            panel.set_title(_spearman_text(points), loc="left", fontweight="normal",
+                            fontsize=look.font_size("font.size"))  # fmt: skip
+            pending.append((panel, common, points))
         notes = ["Change of I(X;T) or DSE, peak to last.", "Shaded: the estimators differ in sign.",
                  "Dashed: equal.", "Bars: 95 % intervals."]  # fmt: skip
         figure_titled(
             figure, f"Agreement of estimators — {middle_cut(look.drawable(group), 48)}",
             view.subtitle(group), notes,
         )  # fmt: skip
-        laid_out(figure)
-        for ax, common, points in pending:
-            _name(ax, common, points)
-        return figure
+        places.laid_out(figure)
+        for panel, common, points in pending:
+            _name(panel, common, points)
+        first: Axes = grid[0, 0]
+        return first
 
 
 def _panel(
@@ -140,7 +146,7 @@ def _name(ax: Axes, layers: Sequence[str], points: FloatArray) -> None:
     if len(layers) > _MAX_LABELS:
         return
     names = short_names(layers)
-    reach = 3.5 * ax.figure.figure.dpi / 72
+    reach = 3.5 * ax.figure.dpi / 72
     left, right = ax.get_xlim()
     axes = [np.array([[left, 0.0], [right, 0.0]]), np.array([[0.0, left], [0.0, right]])]
     drawn = [np.column_stack(line.get_data()) for line in ax.lines]

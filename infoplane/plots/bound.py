@@ -11,10 +11,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from infoplane.errors import NotFoundError
+from infoplane.plots import places
 from infoplane.plots import style as look
-from infoplane.plots.labels import laid_out
 from infoplane.plots.paths import find_paths, time_norm
-from infoplane.plots.plane import draw_plane, plane_legend, time_bar
+from infoplane.plots.plane_panel import draw_plane, has_bar, plane_legend, time_bar
 from infoplane.plots.titles import titled
 from infoplane.plots.view import View, evenly, middle_cut
 from infoplane.records import FloatArray
@@ -66,9 +66,8 @@ def bound(
         group = view.group(group)
         known = _curve(view, group)
         estimator = view.estimator(estimator, "ixt", "ity", group=group)
-        own = ax is None
         if ax is None:
-            ax = look.canvas(size, 4.7).add_subplot()
+            ax = places.canvas(size, 4.7).add_subplot()
         shown = layers or evenly(view.layers(group, estimator), MAX_LAYERS)
         paths = find_paths(view, group, estimator, shown)
         norm = time_norm(paths)
@@ -92,10 +91,10 @@ def bound(
         if layers is None and len(shown) < len(view.layers(group, estimator)):
             text = f"{len(shown)} of {len(view.layers(group, estimator))} layers shown"
             handles.append(Line2D([], [], linestyle="none", label=text))
-        look.legend_below(ax, handles)
-        if own and len({int(s) for p in paths for s in p.steps}) > 1:
+        look.legend_below(ax, handles, places.width(ax) - 0.8)
+        if has_bar(paths):
             time_bar([ax], norm, paths)
-        laid_out(ax.figure.figure)
+        places.laid_out(ax)
         label()
         return ax
 

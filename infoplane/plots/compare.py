@@ -7,16 +7,16 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from infoplane.errors import NotFoundError
 from infoplane.gate.comparison import Difference
 from infoplane.gate.comparison import compare as compare_results
+from infoplane.plots import places
 from infoplane.plots import style as look
-from infoplane.plots.labels import laid_out, place
+from infoplane.plots.labels import place
 from infoplane.plots.paths import Path, find_paths
-from infoplane.plots.plane import draw_bounds, layer_labels
+from infoplane.plots.plane_panel import draw_bounds, layer_labels
 from infoplane.plots.titles import figure_titled
 from infoplane.plots.view import View, evenly, middle_cut, short_names
 from infoplane.records import QUANTITIES
@@ -29,13 +29,13 @@ def compare(
     results: Mapping[str, Any] | View,
     *,
     baseline: Mapping[str, Any] | View | None = None,
-    figure: Figure | None = None,
+    ax: Axes | None = None,
     estimator: str | None = None,
     group: str | None = None,
     layers: Sequence[str] | None = None,
     style: str = "paper",
     size: str | float = "double",
-) -> Figure:
+) -> Axes:
     """Draw results beside a baseline: both planes, and the difference of each layer, in bits.
 
     Parameters
@@ -44,8 +44,9 @@ def compare(
         A results document, the candidate.
     baseline : mapping or View
         The results document to compare with. Groups are paired by name, single ones in any case.
-    figure : Figure, optional
-        An empty figure to draw in; a new one by default.
+    ax : Axes, optional
+        Where to draw: the panels take the place of these axes in their figure. A new figure by
+        default.
     estimator : str, optional
         Id of an estimator with I(X;T) and I(T;Y) in both; the first by default.
     group : str, optional
@@ -54,6 +55,11 @@ def compare(
         Layers to draw; of more than 12, 12 are taken evenly unless they are named here.
     style, size : str
         See `infoplane.plots.style`.
+
+    Returns
+    -------
+    Axes
+        The planes; ``.figure.axes`` are this and the panel of the differences.
 
     Raises
     ------
@@ -85,12 +91,10 @@ def compare(
             raise NotFoundError(f"{group!r} and the baseline {of_base!r} have no layer in common")
         shown = evenly(common, MAX_LAYERS) if layers is None else common
         found = differences(view, other, (group, of_base), estimator, shown)
-        if figure is None:
-            height = max(4.0, 1.6 + 0.3 * len(shown))
-            figure = look.canvas(
-                size, height if look.abreast(size, None, 2.3) > 1 else 1.7 * height
-            )
-        if look.abreast(size, figure, 2.3) > 1:
+        height = max(4.0, 1.6 + 0.3 * len(shown))
+        beside = places.abreast(size, ax, 2.3) > 1
+        figure = places.area(ax, size, height if beside else 1.7 * height)
+        if beside:
             plane, forest = figure.subplots(1, 2, width_ratios=[1.35, 1])
         else:
             plane, forest = figure.subplots(2, 1)
@@ -123,12 +127,13 @@ def compare(
             figure, f"Comparison with a baseline — {middle_cut(look.drawable(group), 44)}",
             view.subtitle(group, estimator), notes, handles,
         )  # fmt: skip
-        laid_out(figure)
+        places.laid_out(figure)
         place(
             plane, layer_labels(plane, after, view, group),
             lines=[p.mean for p in (*before, *after)], size=look.font_size("legend.fontsize"),
         )  # fmt: skip
-        return figure
+        planes: Axes = plane
+        return planes
 
 
 def differences(

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from infoplane.errors import NotFoundError
 from infoplane.phases import LayerVerdict, layer_verdicts
+from infoplane.plots import places
 from infoplane.plots import style as look
 from infoplane.plots.titles import figure_titled
 from infoplane.plots.view import View, middle_cut, short_names
@@ -30,26 +30,32 @@ _MAX_ESTIMATORS = 6
 def compression(
     results: Mapping[str, Any] | View,
     *,
-    figure: Figure | None = None,
+    ax: Axes | None = None,
     group: str | None = None,
     layers: Sequence[str] | None = None,
     style: str = "paper",
     size: str | float = "double",
-) -> Figure:
+) -> Axes:
     """Draw peak, last value and change of I(X;T) or DSE per layer, all estimators, in bits.
 
     Parameters
     ----------
     results : mapping or View
         A results document; its ``phases`` are drawn.
-    figure : Figure, optional
-        An empty figure to draw in; a new one by default, as high as the layers need.
+    ax : Axes, optional
+        Where to draw: the panels take the place of these axes in their figure. A new figure by
+        default, as high as the layers need.
     group : str, optional
         Group of runs; the first by default.
     layers : sequence of str, optional
         Layers to draw; all by default.
     style, size : str
         See `infoplane.plots.style`.
+
+    Returns
+    -------
+    Axes
+        Peak and last value; ``.figure.axes`` are this and the panel of the change.
 
     Raises
     ------
@@ -73,8 +79,7 @@ def compression(
         estimators = estimators[:_MAX_ESTIMATORS]
         roomy = len(names) <= 12
         row = max(0.42 if roomy else 0.24, 0.1 * len(estimators) + 0.04)
-        if figure is None:
-            figure = look.canvas(size, 1.35 + row * max(len(names), 3))
+        figure = places.area(ax, size, 1.35 + row * max(len(names), 3))
         ranges, forest = figure.subplots(1, 2, sharey=True, width_ratios=[1.5, 1])
         marks = {
             key: (look.ESTIMATOR_COLOURS[i], look.ESTIMATOR_MARKERS[i])
@@ -105,7 +110,8 @@ def compression(
             figure, f"Compression by layer — {middle_cut(look.drawable(group), 48)}",
             view.subtitle(group), _notes(phases), handles,
         )  # fmt: skip
-        return figure
+        peaks: Axes = ranges
+        return peaks
 
 
 def _cell(
@@ -138,7 +144,7 @@ def _cell(
 
 def _frame_ranges(ax: Axes, view: View, group: str, names: Sequence[str]) -> None:
     """Name the layers, mark log2 N."""
-    width = ax.figure.figure.get_figwidth()
+    width = places.width(ax.figure)
     small = look.font_size("xtick.labelsize")
     units, short = view.units(group), short_names(names, min(32, look.letters(0.24 * width, small)))
     texts = [f"{short[m]} ({units[m]})" if m in units and _wide(ax) else short[m] for m in names]
@@ -169,7 +175,7 @@ def _frame_ranges(ax: Axes, view: View, group: str, names: Sequence[str]) -> Non
 
 
 def _wide(ax: Axes) -> bool:
-    return look.abreast("double", ax.figure.figure, 2.9) > 1
+    return places.abreast("double", ax.figure, 2.9) > 1
 
 
 def _frame_forest(ax: Axes, phases: Sequence[Mapping[str, Any]]) -> None:

@@ -9,11 +9,11 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from infoplane.errors import NotFoundError
+from infoplane.plots import places
 from infoplane.plots import style as look
-from infoplane.plots.labels import Label, laid_out, place
+from infoplane.plots.labels import Label, place
 from infoplane.plots.titles import figure_titled
 from infoplane.plots.view import View, evenly, middle_cut, short_names
 
@@ -29,12 +29,12 @@ _PANELS: dict[str, tuple[str, float, str]] = {
 def diagnostics(
     results: Mapping[str, Any] | View,
     *,
-    figure: Figure | None = None,
+    ax: Axes | None = None,
     estimator: str | None = None,
     group: str | None = None,
     style: str = "paper",
     size: str | float = "double",
-) -> Figure:
+) -> Axes:
     """Draw shares from the diagnostics of an estimator over the training step, a line per layer.
 
     The share of samples that have a state of their own: above a half, I(T;Y) near H(Y) is trivial.
@@ -44,14 +44,20 @@ def diagnostics(
     ----------
     results : mapping or View
         A results document whose rows have ``diag``.
-    figure : Figure, optional
-        An empty figure to draw in; a new one by default.
+    ax : Axes, optional
+        Where to draw: the panels take the place of these axes in their figure. A new figure by
+        default.
     estimator : str, optional
         Id of an estimator; the first that has these diagnostics by default.
     group : str, optional
         Group of runs; the first by default.
     style, size : str
         See `infoplane.plots.style`.
+
+    Returns
+    -------
+    Axes
+        The first panel; all of them are ``.figure.axes``.
 
     Raises
     ------
@@ -68,10 +74,9 @@ def diagnostics(
         chosen = next(iter(shares))[0]
         found = {key: line for (e, key, _), line in _by_key(shares).items() if e == chosen}
         keys = [key for key in _PANELS if key in found and _worth(key, found[key])]
-        if figure is None:
-            figure = look.canvas(size, 3.6)
+        figure = places.area(ax, size, 3.6)
         axes = figure.subplots(1, len(keys), sharex=True, squeeze=False)[0]
-        pending = [(ax, _panel(ax, key, found[key], view, group)) for ax, key in
+        pending = [(panel, _panel(panel, key, found[key], view, group)) for panel, key in
                    zip(axes, keys, strict=True)]  # fmt: skip
         notes = [
             "Across: training step (log scale).",
@@ -84,10 +89,11 @@ def diagnostics(
             figure, f"Diagnostics — {middle_cut(look.drawable(group), 48)}",
             view.subtitle(group, chosen), notes,
         )  # fmt: skip
-        laid_out(figure)
-        for ax, (labels, lines) in pending:
-            place(ax, labels, lines=lines, size=look.font_size("xtick.labelsize"))
-        return figure
+        places.laid_out(figure)
+        for panel, (labels, lines) in pending:
+            place(panel, labels, lines=lines, size=look.font_size("xtick.labelsize"))
+        first: Axes = axes[0]
+        return first
 
 
 def _shares(

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
 
 from infoplane.errors import NotFoundError
+from infoplane.plots import places
 from infoplane.plots import style as look
 from infoplane.plots.generalization import (
     FEWEST_RUNS,
@@ -24,22 +25,23 @@ from infoplane.records import QUANTITIES
 def gap(
     results: Mapping[str, Any] | View,
     *,
-    figure: Figure | None = None,
+    ax: Axes | None = None,
     estimator: str | None = None,
     group: str | None = None,
     layers: Sequence[str] | None = None,
     seed: int = 0,
     style: str = "paper",
     size: str | float = "double",
-) -> Figure:
+) -> Axes:
     """Draw the change of I(X;T) or DSE of each run, in bits, over its generalisation gap.
 
     Parameters
     ----------
     results : mapping or View
         A results document with metrics of at least 5 runs of the group.
-    figure : Figure, optional
-        An empty figure to draw in; a new one by default.
+    ax : Axes, optional
+        Where to draw: the panels take the place of these axes in their figure. A new figure by
+        default.
     estimator : str, optional
         Id of an estimator; the first with I(X;T) or DSE by default.
     group : str, optional
@@ -50,6 +52,11 @@ def gap(
         Seed of intervals and permutations.
     style, size : str
         See `infoplane.plots.style`.
+
+    Returns
+    -------
+    Axes
+        The first panel; all of them are ``.figure.axes``.
 
     Raises
     ------
@@ -75,36 +82,35 @@ def gap(
         found = [e for e in found if e["layer"] in shown]
         if not found:
             raise NotFoundError(f"no layer of {group!r} has a change that is not saturated")
-        columns = min(len(found), 4, look.abreast(size, figure, 1.7))
+        columns = min(len(found), 4, places.abreast(size, ax, 1.7))
         rows = -(-len(found) // columns)
-        if figure is None:
-            figure = look.canvas(size, 1.0 + 2.0 * rows)
+        figure = places.area(ax, size, 1.0 + 2.0 * rows)
         grid = figure.subplots(rows, columns, sharex=True, squeeze=False)
         short = short_names([e["layer"] for e in found])
-        for ax in grid.ravel()[len(found) :]:
-            ax.set_visible(False)
-        for ax, entry in zip(grid.ravel(), found, strict=False):
+        for panel in grid.ravel()[len(found) :]:
+            panel.set_visible(False)
+        for panel, entry in zip(grid.ravel(), found, strict=False):
             i = view.layers(group).index(entry["layer"])
-            ax.plot(
+            panel.plot(
                 entry["gaps"], entry["changes"], look.LAYER_MARKERS[i % len(look.LAYER_MARKERS)],
                 color=look.QUANTITY_COLOURS[entry["quantity"]], markeredgecolor=look.ink(),
                 markeredgewidth=0.7, markersize=5.5,
             )  # fmt: skip
-            ax.set_xlim(*look.padded(min(entry["gaps"]), max(entry["gaps"]), 0.12))
-            ax.set_ylim(*look.padded(min(entry["changes"]), max(entry["changes"]), 0.12))
+            panel.set_xlim(*look.padded(min(entry["gaps"]), max(entry["gaps"]), 0.12))
+            panel.set_ylim(*look.padded(min(entry["changes"]), max(entry["changes"]), 0.12))
             small = look.font_size("xtick.labelsize")
             name = broken(short[entry["layer"]], look.letters(5.6 / columns, 8))
             size_of_name = look.font_size("axes.labelsize")
-            ax.set_title(name, loc="left", pad=7 + 2.5 * small, fontsize=size_of_name)
-            ax.annotate(
+            panel.set_title(name, loc="left", pad=7 + 2.5 * small, fontsize=size_of_name)
+            panel.annotate(
                 _numbers(entry), (0, 1), xycoords="axes fraction", xytext=(0, 5),
                 textcoords="offset points", va="bottom", color=look.muted(),
                 fontsize=small, linespacing=1.2,
             )  # fmt: skip
-        for ax in grid[:, 0]:
-            ax.set_ylabel("change  [bits]")
+        for panel in grid[:, 0]:
+            panel.set_ylabel("change  [bits]")
         for column in grid.T:
-            lowest = [ax for ax in column if ax.get_visible()][-1]
+            lowest = [panel for panel in column if panel.get_visible()][-1]
             lowest.set_xlabel(words)
             lowest.tick_params(labelbottom=True)
         notes = [
@@ -120,7 +126,8 @@ def gap(
             figure, f"Compression and generalisation — {middle_cut(look.drawable(group), 44)}",
             view.subtitle(group, chosen), notes,
         )  # fmt: skip
-        return figure
+        first: Axes = grid[0, 0]
+        return first
 
 
 def _numbers(entry: Mapping[str, Any]) -> str:

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from infoplane.errors import NotFoundError
+from infoplane.plots import places
 from infoplane.plots import style as look
 from infoplane.plots.titles import figure_titled
-from infoplane.plots.view import View, evenly, middle_cut, short_names
+from infoplane.plots.view import View, broken, evenly, middle_cut, short_names
 
 MAX_COLUMNS = 8
 _MEAN, _SPREAD = "#0072B2", "#D55E00"
@@ -22,11 +23,11 @@ _MEAN, _SPREAD = "#0072B2", "#D55E00"
 def gradients(
     results: Mapping[str, Any] | View,
     *,
-    figure: Figure | None = None,
+    ax: Axes | None = None,
     group: str | None = None,
     style: str = "paper",
     size: str | float = "double",
-) -> Figure:
+) -> Axes:
     """Draw mean and spread of the gradient, over the norm of the weights, by training step.
 
     Each run is a thin line, the geometric mean of the runs a thick one. A tick marks where the
@@ -36,12 +37,18 @@ def gradients(
     ----------
     results : mapping or View
         A results document of runs that were recorded with gradients.
-    figure : Figure, optional
-        An empty figure to draw in; a new one by default.
+    ax : Axes, optional
+        Where to draw: the panels take the place of these axes in their figure. A new figure by
+        default.
     group : str, optional
         Group of runs; the first by default.
     style, size : str
         See `infoplane.plots.style`.
+
+    Returns
+    -------
+    Axes
+        The first panel; all of them are ``.figure.axes``.
 
     Raises
     ------
@@ -58,22 +65,23 @@ def gradients(
                 hint="record with --gradients",
             )
         every = list(dict.fromkeys(layer for one in found for layer in one))
-        names = evenly(every, min(MAX_COLUMNS, max(2, look.abreast(size, figure, 0.85))))
-        figure = figure or look.canvas(size, 3.1)
+        names = evenly(every, min(MAX_COLUMNS, max(2, places.abreast(size, ax, 0.85))))
+        figure = places.area(ax, size, 3.1)
         axes = figure.subplots(1, len(names), sharex=True, sharey=True, squeeze=False)[0]
         steps = np.unique(np.concatenate([one[name]["steps"] for one in found for name in one]))
         axes[0].set_xlim(*look.padded(np.log10(steps[0] + 1.0), np.log10(steps[-1] + 1.0)))
         axes[0].set_yscale("log")
-        # The formatter of a log axis writes mathtext, which the style switches off.
-        axes[0].yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-        for ax, (layer, name) in zip(axes, short_names(names).items(), strict=True):
-            _draw(ax, [one[layer] for one in found if layer in one])
-            ax.set_title(name, loc="left", fontsize=look.font_size("axes.labelsize"))
+        small = look.font_size("xtick.labelsize")
+        letters = look.letters(places.width(figure) * 0.8 / len(names), small, bold=True)
+        for panel, (layer, name) in zip(axes, short_names(names).items(), strict=True):
+            _draw(panel, [one[layer] for one in found if layer in one])
+            panel.set_title(broken(name, letters), loc="left", fontsize=small, linespacing=1.15)
             look.step_axis(
-                ax.xaxis,
+                panel.xaxis,
                 steps,
-                n_ticks=max(2, min(4, look.abreast(size, figure, 0.3) // len(names))),
+                n_ticks=max(2, min(4, places.abreast(size, figure, 0.3) // len(names))),
             )
+        _ratios(axes[0])
         axes[0].set_ylabel("gradient / |W|  [ratio]")
         handles = [
             Line2D([], [], color=_MEAN, linewidth=2, label="norm of the mean"),
@@ -89,7 +97,16 @@ def gradients(
             figure, f"Gradient phases — {middle_cut(look.drawable(group), 48)}",
             view.subtitle(group), notes, handles,
         )  # fmt: skip
-        return figure
+        first: Axes = axes[0]
+        return first
+
+
+def _ratios(ax: Axes) -> None:
+    """Label a log axis with numbers: its own formatter writes mathtext, which is switched off."""
+    low, high = ax.get_ylim()
+    ax.yaxis.set_major_locator(LogLocator(subs=(1.0,) if high > 30 * low else (1.0, 2.0, 5.0)))
+    ax.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    ax.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _draw(ax: Axes, runs: Sequence[Mapping[str, Any]]) -> None:

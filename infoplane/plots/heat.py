@@ -9,12 +9,12 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
 from infoplane.curves import Curves
 from infoplane.errors import InputError, NotFoundError
+from infoplane.plots import places
 from infoplane.plots import style as look
 from infoplane.plots.titles import figure_titled
 from infoplane.plots.view import View, bound_label, short_names
@@ -26,22 +26,23 @@ _MISSING, _DOTS = "#E6EAEE", "#59636E"
 def heat(
     results: Mapping[str, Any] | View,
     *,
-    figure: Figure | None = None,
+    ax: Axes | None = None,
     quantity: str | None = None,
     estimator: str | None = None,
     group: str | None = None,
     layers: Sequence[str] | None = None,
     style: str = "paper",
     size: str | float = "double",
-) -> Figure:
+) -> Axes:
     """Draw the mean over runs of one quantity as colour, layers downwards, steps to the right.
 
     Parameters
     ----------
     results : mapping or View
         A results document.
-    figure : Figure, optional
-        An empty figure to draw in; a new one by default.
+    ax : Axes, optional
+        Where to draw: the panels take the place of these axes in their figure. A new figure by
+        default.
     quantity : str, optional
         A key of `infoplane.records.QUANTITIES`; I(X;T) by default, or DSE without it.
     estimator : str, optional
@@ -52,6 +53,11 @@ def heat(
         Layers to draw; all by default.
     style, size : str
         See `infoplane.plots.style`.
+
+    Returns
+    -------
+    Axes
+        Layers by steps; ``.figure.axes`` are this and the colour bar.
 
     Raises
     ------
@@ -76,9 +82,10 @@ def heat(
         found = [view.curves[group, m, estimator, quantity] for m in names]
         every = np.unique(np.concatenate([c.steps for c in found]))
         row = 0.26 if len(names) <= 24 else 0.17
-        if figure is None:
-            figure = look.canvas(size, 1.35 + max(row * len(names), 1.0))
-        if look.abreast(size, figure, 2.3) == 1 and (engine := figure.get_layout_engine()):
+        own = ax is None
+        figure = places.area(ax, size, 1.35 + max(row * len(names), 1.0))
+        engine = figure.get_layout_engine() if own else None
+        if places.abreast(size, figure, 2.3) == 1 and engine is not None:
             engine.set(rect=(0, 0, 0.98, 1))  # type: ignore[call-arg]  # columns of numbers are wide
         ax = figure.add_subplot()
         norm = _norm(found)
@@ -97,7 +104,7 @@ def heat(
         title = f"{QUANTITIES[quantity]} by layer and step — {look.drawable(group)}"
         handles = _legend(found, view, group, estimator, quantity)
         figure_titled(figure, title, view.subtitle(group, estimator), notes, handles)
-        return figure
+        return ax
 
 
 def _norm(found: Sequence[Curves]) -> Normalize:
@@ -148,7 +155,7 @@ def _rows(
     """Name the layers, mark the onsets, write last value and change at the right."""
     group, estimator, quantity = key
     small = look.font_size("xtick.labelsize") if len(names) <= 24 else 6.2
-    letters = min(32, look.letters(0.3 * ax.figure.figure.get_figwidth(), small))
+    letters = min(32, look.letters(0.3 * places.width(ax.figure), small))
     ax.set_yticks(range(len(names)), list(short_names(names, letters).values()), fontsize=small)
     for label in ax.get_yticklabels():
         label.set_parse_math(False)

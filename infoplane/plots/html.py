@@ -15,7 +15,8 @@ from urllib.parse import quote
 import numpy as np
 from matplotlib.figure import Figure
 
-from infoplane.plots.style import context, pixels
+from infoplane.plots.places import pixels
+from infoplane.plots.style import context
 from infoplane.records import FloatArray
 
 LARGEST_SVG = 250_000

@@ -7,12 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.text import Annotation
 from matplotlib.transforms import Bbox
 
-from infoplane.plots.style import Picture, halo, muted
+from infoplane.plots.style import halo, muted
 from infoplane.records import FloatArray
 
 _RADII = (5, 9, 15, 23, 33, 46, 62, 82, 106, 140)  # points from anchor to text
@@ -31,23 +29,6 @@ class Label:
     lead: bool = True  # a leader line where the text is far from the point
 
 
-def laid_out(figure: Figure) -> None:
-    """Run the layout of a figure, so that positions of artists are final.
-
-    In a figure of our own it is not run again when the figure is saved: that would cost as much as
-    the drawing, and move what labels were placed around.
-    """
-    if not isinstance(figure.canvas, FigureCanvasAgg):
-        FigureCanvasAgg(figure)
-    engine = figure.get_layout_engine()
-    if engine is not None:
-        engine.execute(figure)
-        if isinstance(figure, Picture):
-            figure.set_layout_engine("none")
-    for ax in figure.axes:
-        ax.apply_aspect()
-
-
 def place(
     ax: Axes,
     labels: Sequence[Label],
@@ -58,7 +39,7 @@ def place(
 ) -> list[Annotation]:
     """Write labels near their anchors, over as little of the drawing as possible.
 
-    Call it last: limits and layout have to be final (`laid_out`).
+    Call it last: limits and layout have to be final (`infoplane.plots.places.laid_out`).
 
     Parameters
     ----------
@@ -78,8 +59,7 @@ def place(
     list of Annotation
         In the order of ``labels``.
     """
-    figure = ax.figure.figure
-    pixels = figure.dpi / 72.0
+    pixels = ax.figure.dpi / 72.0
     points = _dense([ax.transData.transform(line) for line in lines if len(line)], 3 * pixels)
     frame = ax.get_window_extent()
     taken = [box.padded(3 * pixels) for box in boxes]

@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from infoplane.errors import NotFoundError
 from infoplane.phases import LayerVerdict, layer_verdicts
 from infoplane.plots import draw_once, html
-from infoplane.plots.facets import MAX_LAYERS
 from infoplane.plots.html import Cell, table
+from infoplane.plots.plane import MAX_LAYERS
 from infoplane.plots.report_sections import Section
 from infoplane.plots.style import bits
 from infoplane.plots.view import View, short_names

@@ -14,8 +14,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from infoplane.errors import NotFoundError
+from infoplane.plots import places
 from infoplane.plots import style as look
-from infoplane.plots.labels import Label, laid_out, place
+from infoplane.plots.labels import Label, place
 from infoplane.plots.titles import titled
 from infoplane.plots.view import View, evenly, joined, middle_cut, short_names
 from infoplane.records import QUANTITIES, FloatArray
@@ -83,9 +84,8 @@ def sampling(
                 f"layer {gone[0]!r} of {group!r} was not sampled; sampled are {', '.join(have)}"
             )
         shown = evenly(have, MAX_LAYERS) if layers is None else [m for m in have if m in layers]
-        own = ax is None
         if ax is None:
-            ax = look.canvas(size, 4.0).add_subplot()
+            ax = places.canvas(size, 4.0).add_subplot()
         saturated = {
             name
             for name in shown
@@ -111,9 +111,8 @@ def sampling(
         if len(shown) < len(have):
             text = f"{len(shown)} of {len(have)} layers shown"
             handles.append(Line2D([], [], linestyle="none", label=text))
-        if own:
-            look.legend_below(ax, handles)
-        laid_out(ax.figure.figure)
+        look.legend_below(ax, handles, places.width(ax) - 0.8)
+        places.laid_out(ax)
         place(
             ax, _together(ax, labels), lines=[*drawn, *([ceiling] if ceiling is not None else [])],
             size=look.font_size("legend.fontsize"),
@@ -238,7 +237,7 @@ def _frame(ax: Axes, lines: Sequence[FloatArray], quantity: str) -> FloatArray |
 
 def _together(ax: Axes, labels: Sequence[Label]) -> list[Label]:
     """Give curves that end on one point one label."""
-    pixels = ax.figure.figure.dpi / 72.0
+    pixels = ax.figure.dpi / 72.0
     clusters: list[list[Label]] = []
     for label in labels:
         at = ax.transData.transform(label.anchors[0])

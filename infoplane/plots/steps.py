@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from infoplane.curves import Curves
 from infoplane.errors import NotFoundError
+from infoplane.plots import places
 from infoplane.plots import style as look
 from infoplane.plots.titles import figure_titled
 from infoplane.plots.view import View, bound_label, broken, evenly, middle_cut, short_names
@@ -27,21 +27,22 @@ _NARROWEST = 0.85
 def steps(
     results: Mapping[str, Any] | View,
     *,
-    figure: Figure | None = None,
+    ax: Axes | None = None,
     estimator: str | None = None,
     group: str | None = None,
     layers: Sequence[str] | None = None,
     style: str = "paper",
     size: str | float = "double",
-) -> Figure:
+) -> Axes:
     """Draw I(X;T), and I(T;Y) where there are labels, over the training step, in bits.
 
     Parameters
     ----------
     results : mapping or View
         A results document.
-    figure : Figure, optional
-        An empty figure to draw in; a new one by default.
+    ax : Axes, optional
+        Where to draw: the panels take the place of these axes in their figure. A new figure by
+        default.
     estimator : str, optional
         Id of an estimator with I(X;T); the first by default.
     group : str, optional
@@ -51,6 +52,11 @@ def steps(
     style, size : str
         See `infoplane.plots.style`.
 
+    Returns
+    -------
+    Axes
+        The first panel; all of them are ``.figure.axes``.
+
     Raises
     ------
     NotFoundError
@@ -58,23 +64,23 @@ def steps(
     """
     return _panels(
         results, "Mutual information per layer", ("ixt",), ("ixt", "ity"),
-        figure=figure, estimator=estimator, group=group, layers=layers, style=style, size=size,
+        ax=ax, estimator=estimator, group=group, layers=layers, style=style, size=size,
     )  # fmt: skip
 
 
 def spectral(
     results: Mapping[str, Any] | View,
     *,
-    figure: Figure | None = None,
+    ax: Axes | None = None,
     estimator: str | None = None,
     group: str | None = None,
     layers: Sequence[str] | None = None,
     style: str = "paper",
     size: str | float = "double",
-) -> Figure:
+) -> Axes:
     """Draw diffusion spectral entropy and information over the training step, in bits.
 
-    The parameters are those of `steps`. DSMI below 0 is drawn below 0.
+    The parameters are those of `steps`, and so is what is returned. DSMI below 0 is drawn below 0.
 
     Raises
     ------
@@ -84,7 +90,7 @@ def spectral(
     return _panels(
         results, "Diffusion spectral entropy and information", ("dse",),
         ("dse", "dsmi_y", "dsmi_x"),
-        figure=figure, estimator=estimator, group=group, layers=layers, style=style, size=size,
+        ax=ax, estimator=estimator, group=group, layers=layers, style=style, size=size,
     )  # fmt: skip
 
 
@@ -94,22 +100,21 @@ def _panels(
     needed: tuple[str, ...],
     wanted: tuple[str, ...],
     *,
-    figure: Figure | None,
+    ax: Axes | None,
     estimator: str | None,
     group: str | None,
     layers: Sequence[str] | None,
     style: str,
     size: str | float,
-) -> Figure:
+) -> Axes:
     with look.context(style):
         view = View.of(results)
         group = view.group(group)
         estimator = view.estimator(estimator, *needed, group=group)
-        most = min(MAX_COLUMNS, max(2, look.abreast(size, figure, _NARROWEST)))
+        most = min(MAX_COLUMNS, max(2, places.abreast(size, ax, _NARROWEST)))
         names, note = _columns(view, group, estimator, layers, most)
         rows = [q for q in wanted if any((group, m, estimator, q) in view.curves for m in names)]
-        if figure is None:
-            figure = look.canvas(size, 0.95 + (1.6 if len(rows) < 3 else 1.35) * len(rows))
+        figure = places.area(ax, size, 0.95 + (1.6 if len(rows) < 3 else 1.35) * len(rows))
         axes = figure.subplots(len(rows), len(names), sharex=True, sharey="row", squeeze=False)
         every = np.unique(
             np.concatenate([c.steps for c in view.curves.values() if c.group == group])
@@ -118,20 +123,18 @@ def _panels(
         for quantity, line in zip(rows, axes, strict=True):
             _row(list(line), view, group, estimator, quantity, names)
         units = view.units(group)
-        for ax, (layer, name) in zip(axes[0], short_names(names).items(), strict=True):
+        for panel, (layer, name) in zip(axes[0], short_names(names).items(), strict=True):
             phase = view.phases.get((group, layer, estimator, rows[0]), {})
-            _head(ax, name, units.get(layer), phase, len(names))
-        every = np.unique(
-            np.concatenate([c.steps for c in view.curves.values() if c.group == group])
-        )
-        for ax in axes[-1]:
-            n_ticks = min(5, look.abreast(size, figure, 0.3) // len(names))
-            look.step_axis(ax.xaxis, every, n_ticks=max(2, n_ticks))
+            _head(panel, name, units.get(layer), phase, len(names))
+        for panel in axes[-1]:
+            n_ticks = min(5, places.abreast(size, figure, 0.3) // len(names))
+            look.step_axis(panel.xaxis, every, n_ticks=max(2, n_ticks))
         figure_titled(
             figure, f"{title} — {middle_cut(look.drawable(group), 48)}",
             view.subtitle(group, estimator), [*_notes(view, group, estimator, rows), note],
         )  # fmt: skip
-        return figure
+        first: Axes = axes[0, 0]
+        return first
 
 
 def _columns(
@@ -156,7 +159,8 @@ def _head(ax: Axes, name: str, units: int | None, phase: Mapping[str, Any], n_co
     narrow, small = _narrow(ax, n_columns), look.font_size("legend.fontsize")
     text = f"{name} ({units})" if units is not None and not narrow else name
     size = look.font_size("xtick.labelsize" if narrow else "axes.labelsize")
-    text = broken(text, look.letters(ax.figure.figure.get_figwidth() * 0.78 / n_columns, size))
+    room = places.width(ax.figure) * 0.85 / n_columns
+    text = broken(text, look.letters(room, size, bold=True))
     ax.set_title(text, loc="left", fontsize=size, pad=7 + 1.2 * small, linespacing=1.15)
     if change is None and not saturated:
         return
@@ -171,7 +175,7 @@ def _head(ax: Axes, name: str, units: int | None, phase: Mapping[str, Any], n_co
 
 
 def _narrow(ax: Axes, n_columns: int) -> bool:
-    return look.abreast("double", ax.figure.figure, NARROW) < n_columns
+    return places.abreast("double", ax.figure, NARROW) < n_columns
 
 
 def _row(

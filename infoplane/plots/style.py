@@ -17,11 +17,8 @@ from matplotlib import font_manager, patheffects
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import Colormap, LinearSegmentedColormap
-from matplotlib.figure import Figure
 from matplotlib.transforms import ScaledTranslation
-from PIL import Image
 
 from infoplane.errors import InputError
 from infoplane.records import FloatArray, IntArray
@@ -37,9 +34,6 @@ ESTIMATOR_COLOURS = ("#0072B2", "#D55E00", "#007A59", "#8F4E8B", "#5A5A5A", "#A6
 ESTIMATOR_MARKERS = ("o", "s", "D", "^", "v", "P")
 LAYER_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "h")
 SATURATED = "#9A6700"
-
-SIZES = {"single": 3.5, "double": 7.0, "slide": 10.0}
-"""Widths of figures, in inches."""
 
 _INK = {
     "paper": {"ink": "#1F2328", "muted": "#59636E", "hair": "#E6EAEE", "paper": "#FFFFFF"},
@@ -181,15 +175,15 @@ def legend_columns(handles: Sequence[Artist], width: float) -> int:
     return 1
 
 
-def legend_below(ax: Axes, handles: Sequence[Artist]) -> None:
-    """Add a legend under the label of the horizontal axis, flush with the axes."""
+def legend_below(ax: Axes, handles: Sequence[Artist], width: float) -> None:
+    """Add a legend under the label of the horizontal axis, ``width`` inches at most."""
     drop = ScaledTranslation(0, -31 * font_size("font.size") / 8 / 72, ax.figure.dpi_scale_trans)
     ax.legend(
         handles=list(handles),
         loc="upper left",
         bbox_to_anchor=(0, 0),
         bbox_transform=ax.transAxes + drop,
-        ncols=legend_columns(handles, ax.figure.figure.get_figwidth() - 0.8),
+        ncols=legend_columns(handles, width),
         borderaxespad=0,
         borderpad=0,
         columnspacing=1.6,
@@ -211,68 +205,6 @@ def time_colours() -> Colormap:
     """Return viridis without its brightest end, which vanishes on white."""
     base = mpl.colormaps["viridis"](np.linspace(0.0, 0.9, 256))
     return LinearSegmentedColormap.from_list("training step", base)
-
-
-class Picture(Figure):
-    """A figure of ours: its layout is run once, and a notebook shows it as it is saved."""
-
-    def _repr_png_(self) -> bytes:
-        from infoplane.plots import image
-
-        return image(self, "png", dpi=120)
-
-
-def canvas(width: str | float = "double", height: float = 4.3) -> Picture:
-    """Return an empty figure, ``width`` a name of `SIZES` or inches.
-
-    ``height`` is in inches for text of 8 points and grows with the text of the style.
-
-    Raises
-    ------
-    InputError
-        If there is no such size.
-    """
-    return Picture(
-        figsize=(inches(width), height * font_size("font.size") / 8), layout="constrained"
-    )
-
-
-def inches(width: str | float) -> float:
-    """Return a width in inches, of a name of `SIZES` or a number.
-
-    Raises
-    ------
-    InputError
-        If there is no such size.
-    """
-    if not isinstance(width, str):
-        return float(width)
-    if width not in SIZES:
-        raise InputError(f"expected a size of {', '.join(SIZES)}, got {width!r}")
-    return SIZES[width]
-
-
-def abreast(size: str | float, figure: Figure | None, least: float) -> int:
-    """Return how many panels stand side by side, each at least ``least`` inches wide.
-
-    The width is that of the figure if there is one; ``least`` is for text of 8 points.
-    """
-    width = inches(size) if figure is None else figure.get_figwidth()
-    return max(1, int(width / least * 8 / font_size("font.size") + 1e-6))
-
-
-def pixels(figure: Figure, dpi: float) -> Image.Image:
-    """Return a figure as an image; it is drawn once, where ``savefig`` goes over it twice."""
-    before, canvas_before = figure.dpi, figure.canvas
-    figure.dpi = dpi
-    try:
-        with context():
-            agg = FigureCanvasAgg(figure)
-            agg.draw()
-            return Image.fromarray(np.asarray(agg.buffer_rgba())).convert("RGB")
-    finally:
-        figure.dpi = before
-        figure.set_canvas(canvas_before)
 
 
 def drawable(text: str) -> str:

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 
+from infoplane.plots import places
 from infoplane.plots import style as look
-from infoplane.plots.labels import laid_out
 from infoplane.plots.view import middle_cut
 
 
 def titled(ax: Axes, title: str, subtitle: str) -> None:
     """Write a title and its second line above an axes, flush with it and within the figure."""
     size = look.font_size("legend.fontsize")
-    room = ax.figure.figure.get_figwidth() - 0.6
+    room = places.width(ax) - 0.6
     lines = wrapped(subtitle.split(" · "), look.letters(room, size), " · ")
     title = middle_cut(title, look.letters(room, look.font_size("axes.titlesize"), bold=True))
     ax.set_title(title, loc="left", pad=8 + 1.25 * size * (lines.count("\n") + 1))
@@ -28,7 +29,7 @@ def titled(ax: Axes, title: str, subtitle: str) -> None:
 
 
 def figure_titled(
-    figure: Figure,
+    figure: Figure | SubFigure,
     title: str,
     subtitle: str,
     notes: Sequence[str] = (),
@@ -38,7 +39,7 @@ def figure_titled(
 
     Call it when everything else is drawn: it runs the layout.
     """
-    left, width = 0.008, figure.get_figwidth()
+    left, width = 0.008, places.width(figure)
     size = look.font_size("legend.fontsize")
     lines = wrapped(subtitle.split(" · "), look.letters(width - 0.1, size), " · ")
     title = middle_cut(title, look.letters(width, look.font_size("axes.titlesize"), bold=True))
@@ -51,7 +52,7 @@ def figure_titled(
         "\n" * math.ceil(len(handles) / columns) + wrapped(notes, look.letters(width, size)),
         x=left, ha="left", fontsize=size, color=look.muted(), linespacing=1.35,
     )  # fmt: skip
-    laid_out(figure)
+    places.laid_out(figure)
     inverted = figure.transSubfigure.inverted()
     if handles:
         box = foot.get_window_extent().transformed(inverted)
@@ -65,11 +66,11 @@ def figure_titled(
 
 
 def wrapped(parts: Sequence[str], width: int, between: str = "   ") -> str:
-    """Return parts joined to lines of at most ``width`` characters, as far as the parts allow."""
+    """Return parts joined to lines of at most ``width`` characters, as far as words allow."""
     lines: list[str] = []
     for part in parts:
         if lines and len(lines[-1]) + len(part) + len(between) <= width:
             lines[-1] += f"{between}{part}"
-        elif part:
-            lines.append(part)
+        else:
+            lines += textwrap.wrap(part, width, break_long_words=False)
     return "\n".join(lines)

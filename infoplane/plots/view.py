@@ -239,7 +239,7 @@ def middle_cut(text: str, length: int) -> str:
 def broken(text: str, width: int) -> str:
     """Return a dotted name broken into lines of about ``width`` characters, after dots."""
     lines = [""]
-    for part in re.findall(r"[^.]*\.?", text):
+    for part in re.findall(r"[^.]*\.|[^.]+", text):
         if lines[-1] and len(lines[-1]) + len(part) > width:
             lines.append("")
         lines[-1] += part

@@ -208,7 +208,7 @@ def results(
 
 
 def sampled(document: dict[str, Any]) -> dict[str, Any]:
-    """Return a document with estimates on parts of the samples, and a known bottleneck.
+    """Return a document with estimates on parts of the samples, gradients, and a known bottleneck.
 
     The first layer follows log2 N, the others grow by a tenth of a bit per doubling.
     """
@@ -239,8 +239,27 @@ def sampled(document: dict[str, Any]) -> dict[str, Any]:
         "ity": [0.0, h_y],
         "converged": [True, True],
     }
-    recordings = [{**recording, "bottleneck": curve} for recording in document["recordings"]]
+    recordings = [
+        {**recording, "bottleneck": curve, "gradients": gradients(recording)}
+        for recording in document["recordings"]
+    ]
     return {**document, "recordings": recordings, "sampling": entries}
+
+
+def gradients(recording: dict[str, Any]) -> dict[str, Any]:
+    """Return gradient statistics of the layers of a recording: the mean falls below the spread."""
+    steps = recording["steps"]
+    time = np.log10(np.array(steps) + 1.0)
+    return {
+        layer["name"]: {
+            "steps": steps,
+            "snr": (5 * 10 ** (-time * 0.3)).tolist(),
+            "relative_mean": (0.1 * 10 ** (-time * (0.5 + 0.05 * recording["seed"]))).tolist(),
+            "relative_spread": (0.02 * 10 ** (-time * 0.2)).tolist(),
+            "transition": {"epoch": steps[len(steps) // 2]} if len(steps) > 4 else None,
+        }
+        for layer in recording["layers"]
+    }
 
 
 def shapes() -> dict[str, dict[str, Any]]:

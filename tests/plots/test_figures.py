@@ -6,6 +6,7 @@ import subprocess
 import sys
 from itertools import combinations
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import matplotlib as mpl
@@ -15,9 +16,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from infoplane.errors import InputError, NotFoundError, RunFileError
-from infoplane.plots import FIGURES, draw, save
+from infoplane.plots import FIGURES, draw, options_of, save
 from infoplane.plots.compression import compression
-from infoplane.plots.facets import planes
 from infoplane.plots.plane import plane
 from infoplane.plots.steps import steps
 from infoplane.plots.view import View
@@ -82,7 +82,7 @@ def test_no_text_is_cut_or_covers_another(name: str, view: View) -> None:
     try:
         figure = draw(view, name, **({"baseline": view} if name == "compare" else {}))
     except NotFoundError:
-        assert name in ("spectral", "agreement", "gap", "gradients")
+        assert name in ("spectral", "agreement", "gap")
         return
     assert without_unit(figure) == set()
     assert outside(figure) == []
@@ -98,7 +98,7 @@ def test_nor_at_other_widths(
     try:
         figure = draw(views[shape], name, size=size, **more)
     except NotFoundError:
-        assert name in ("gap", "gradients")
+        assert name == "gap"
         return
     assert outside(figure) == []
     assert overlapping(figure) == []
@@ -159,7 +159,7 @@ def test_names_are_written_as_they_are(views: dict[str, View]) -> None:
     assert "a_b^c (512)" in written
     assert "\\u5c64.ReLU (128)" in written  # the font has no such glyph
     assert not any(t.get_parse_math() for t in texts(ax.figure))
-    rows = compression(views["odd_names"]).axes[0].get_yticklabels()
+    rows = compression(views["odd_names"]).get_yticklabels()
     assert rows[0].get_text() == "$x_1$ (1024)"
     assert not any(label.get_parse_math() for label in rows)
 
@@ -174,7 +174,7 @@ def test_many_layers_are_drawn_by_layer(views: dict[str, View]) -> None:
 
 @pytest.mark.parametrize("facet", ["layer", "estimator", "group"])
 def test_facets_share_their_axes(facet: str, five: View) -> None:
-    figure = planes(five, facet=facet)
+    figure = draw(five, "plane", facet=facet)
     limits = {ax.get_xlim() for ax in figure.axes if ax.get_xlabel().startswith("I(X;T)")}
     assert len(limits) == 1
     figure.draw_without_rendering()
@@ -182,8 +182,10 @@ def test_facets_share_their_axes(facet: str, five: View) -> None:
 
 
 def test_steps_are_labelled_with_steps_in_log_scale(five: View) -> None:
-    figure = steps(five)
+    first = steps(five)
+    figure = first.figure
     assert len(figure.axes) == 10
+    assert figure.axes[0] is first
     line = next(x for x in figure.axes[1].lines if str(x.get_label()).startswith("_mean"))
     curve = five.curves["tanh", "fc2", "binning", "ixt"]
     np.testing.assert_allclose(10 ** line.get_xdata() - 1, curve.steps)
@@ -199,7 +201,7 @@ def test_steps_are_labelled_with_steps_in_log_scale(five: View) -> None:
 
 
 def test_steps_show_change_onset_and_saturation(five: View) -> None:
-    written = words(steps(five))
+    written = words(steps(five).figure)
     phase = five.phases["tanh", "fc5", "binning", "ixt"]
     assert f"{phase['change']:+.2f} bits".replace("-", "−") in written
     assert f"onset {phase['onset_step']:,}" in written
@@ -207,7 +209,7 @@ def test_steps_show_change_onset_and_saturation(five: View) -> None:
 
 
 def test_steps_of_many_layers_say_what_is_left_out(views: dict[str, View]) -> None:
-    figure = steps(views["sixty"])
+    figure = steps(views["sixty"]).figure
     assert len(figure.axes) == 16
     assert "8 of 60 layers shown" in " ".join(words(figure))
 
@@ -223,8 +225,7 @@ def test_negative_spectral_information_is_inside(views: dict[str, View]) -> None
 
 
 def test_compression_shows_every_verdict(view: View) -> None:
-    figure = compression(view)
-    ranges, forest = figure.axes
+    ranges, forest = compression(view).figure.axes
     group = view.groups[0]
     assert len(ranges.get_yticks()) == len(view.layers(group))
     low, high = forest.get_xlim()
@@ -318,13 +319,47 @@ def test_styles_leave_the_settings_of_matplotlib_alone(style: str, five: View) -
     assert dark == (style == "dark")
 
 
-def test_a_figure_can_be_drawn_into_given_axes(five: View) -> None:
-    figure = Figure(figsize=(7, 4))
+@pytest.mark.parametrize("layout", [None, "constrained"])
+@pytest.mark.parametrize("name", [*FIGURES])
+def test_every_figure_is_drawn_into_given_axes(
+    name: str, layout: str | None, views: dict[str, View]
+) -> None:
+    five = views["five"]
+    figure = Figure(figsize=(16, 9), layout=layout)
     left, right = figure.subplots(1, 2)
-    assert plane(five, ax=right, legend=False) is right
-    assert not left.lines
-    whole = Figure(figsize=(9, 4))
-    assert steps(five, figure=whole) is whole
+    left.plot([0, 1], [0, 1])
+    given = {"ax": right, "results": five} | ({"baseline": five} if name == "compare" else {})
+    drawn = resolve_name(FIGURES[name])(**given)
+    assert drawn.get_figure(root=True) is figure
+    assert drawn.get_ylabel() or drawn.get_yticklabels()
+    assert "ax" not in options_of(name)
+    assert (right in figure.axes) == (drawn is right)
+    figure.draw_without_rendering()
+    for ax in set(figure.axes) - {left}:
+        assert ax.get_window_extent().x0 > left.get_window_extent().x1
+    mine = [text for text in words(figure) if "tanh" in text]
+    assert len(mine) == 1  # one title, and whose it is
+    assert overlapping(figure) == []
+    assert outside(figure) == []
+
+
+def test_axes_of_small_multiples_can_be_given(five: View) -> None:
+    figure = Figure(figsize=(14, 7))
+    top, bottom = figure.subplots(2, 1)
+    assert plane(five, ax=top, legend=False) is top
+    first = plane(five, ax=bottom, facet="layer")
+    assert len([ax for ax in first.figure.axes if ax.get_title(loc="left")]) == 5
+    assert first.figure is not figure
+    with pytest.raises(InputError, match="axes of a grid"):
+        steps(five, ax=figure.add_axes((0.1, 0.1, 0.3, 0.3)))
+
+
+def test_axes_stay_when_there_is_nothing_to_draw(views: dict[str, View]) -> None:
+    figure = Figure()
+    ax = figure.subplots()
+    with pytest.raises(NotFoundError):
+        draw(views["binning_only"], "spectral", ax=ax)
+    assert figure.axes == [ax]
 
 
 def test_nothing_imports_pyplot(tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from infoplane.plots.labels import Label, laid_out, place
+from infoplane.plots.labels import Label, place
+from infoplane.plots.places import laid_out
 
 
 def square() -> Axes:

@@ -97,8 +97,8 @@ def test_sections_come_in_order(pages: dict[str, str]) -> None:
     assert headings == [
         "Information plane", "Compression by layer", "Over training",
         "Diffusion spectral entropy", "Information bottleneck bound", "Agreement of estimators",
-        "Number of samples", "Compression and generalisation", "Diagnostics", "Warnings",
-        "Provenance",
+        "Number of samples", "Compression and generalisation", "Diagnostics", "Gradient phases",
+        "Warnings", "Provenance",
     ]  # fmt: skip
     assert "Diffusion spectral entropy" not in pages["binning_only"]
 
