@@ -24,11 +24,12 @@ from scipy.special import logsumexp  # noqa: E402
 from infoplane.numerics.binning import (  # noqa: E402
     binned_information,
     partition_information,
-    partitioned,
     probe_symbols,
 )
-from infoplane.numerics.discrete import bin_labels, row_symbols  # noqa: E402
+from infoplane.numerics.bins import bin_labels  # noqa: E402
+from infoplane.numerics.discrete import row_symbols  # noqa: E402
 from infoplane.numerics.kde import kde_information  # noqa: E402
+from infoplane.numerics.partitions import partitioned  # noqa: E402
 from infoplane.numerics.renyi import renyi_information  # noqa: E402
 
 
@@ -119,10 +120,19 @@ def layer(n: int, d: int, kind: str = "tanh") -> tuple[np.ndarray, np.ndarray, n
     return t.astype(np.float32), (x[:, 0] * x[:, 1] > 0).astype(np.int64), x
 
 
+def clusters(n: int, d: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return a layer of 40 tight clusters, whose samples mostly share a state."""
+    rng = np.random.default_rng(n + d)
+    x = rng.normal(size=(n, 12)).astype(np.float32)
+    centres = np.tanh(rng.normal(size=(40, d)))[rng.integers(0, 40, n)]
+    t = centres + 1e-3 * rng.normal(size=(n, d))
+    return t.astype(np.float32), (x[:, 0] * x[:, 1] > 0).astype(np.int64), x
+
+
 def binning_table(quick: bool) -> None:
     print("Adaptive binning (30 bins), I(X;T) and I(T;Y); CPU ms, and ratios to ours")
     print(
-        f"{'n':>6} {'d':>4} {'ours':>9} {'loop':>7} {'no loop':>8} {'/ sort':>7} "
+        f"{'layer':8} {'n':>6} {'d':>4} {'ours':>9} {'loop':>7} {'no loop':>8} {'/ sort':>7} "
         f"{'4 bins/1':>9} {'with null':>10}"
     )
     sizes = (
@@ -130,8 +140,10 @@ def binning_table(quick: bool) -> None:
         if quick
         else [(4096, 10), (4096, 64), (4096, 256), (60_000, 10), (60_000, 64), (60_000, 256)]
     )
-    for n, d in sizes:
-        t, y, x = layer(n, d)
+    made = [(layer, n, d) for n, d in sizes]
+    made += [(clusters, n, d) for n, d in (sizes[:1] if quick else [(4096, 10), (60_000, 64)])]
+    for make, n, d in made:
+        t, y, x = make(n, d)
         probe = probe_symbols(n, y, x, permutations=0)
         null = probe_symbols(n, y, x, permutations=5)
 
@@ -155,7 +167,7 @@ def binning_table(quick: bool) -> None:
         one = best["ours"]
         loop = f"{best['loop'] / one:7.0f}" if "loop" in best else f"{'-':>7}"
         print(
-            f"{n:6d} {d:4d} {one * 1e3:9.2f} {loop} {best['no loop'] / one:8.1f} "
+            f"{'spread' if make is layer else 'clusters':8} {n:6d} {d:4d} {one * 1e3:9.2f} {loop} {best['no loop'] / one:8.1f} "
             f"{one / best['sort']:7.2f} {best['sweep'] / one:9.2f} {best['null'] / one:10.2f}"
         )
 

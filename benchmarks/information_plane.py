@@ -27,11 +27,11 @@ import torch  # noqa: E402
 from infoplane.numerics.binning import (  # noqa: E402
     ProbeSymbols,
     partition_information,
-    partitioned,
     probe_symbols,
 )
 from infoplane.numerics.gradients import gradient_transition  # noqa: E402
 from infoplane.numerics.kde import kde_information  # noqa: E402
+from infoplane.numerics.partitions import partitioned  # noqa: E402
 from infoplane.phases import jitter  # noqa: E402
 from infoplane.tasks import toy12  # noqa: E402
 

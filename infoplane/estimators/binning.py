@@ -14,10 +14,10 @@ from infoplane.numerics.binning import (
     BinnedInformation,
     ProbeSymbols,
     partition_information,
-    partitioned,
     probe_symbols,
 )
 from infoplane.numerics.discrete import Symbols, is_whole_population, jackknife, working_precision
+from infoplane.numerics.partitions import partitioned
 from infoplane.records import Array, Estimate, LayerInfo, RunData, noticeable
 
 RANGES = {

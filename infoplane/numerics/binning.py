@@ -2,33 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 
 from infoplane.errors import InputError
-from infoplane.numerics.discrete import (
-    MOST_EDGES,
-    DistinctValues,
-    Symbols,
-    bin_labels,
-    coarsened,
-    distinct_sorted,
-    equal_count_edges,
-    equal_mass_edges,
-    joint_entropy,
-    row_symbols,
-    uniform_edges,
-    working_precision,
-)
-from infoplane.records import Array, FloatArray, checked_activations, class_ids
-
-Mode: TypeAlias = Literal[
-    "ebab", "ebab-neuron", "quantile", "fixed", "global", "layer", "neuron", "width", "exact"
-]
-MODES: tuple[str, ...] = get_args(Mode)
+from infoplane.numerics.discrete import Symbols, joint_entropy, row_symbols, working_precision
+from infoplane.numerics.partitions import Mode, Partition, partitioned
+from infoplane.records import Array, checked_activations, class_ids
 
 SATURATED = 0.98  # share of log2 n_inputs above which I(X;T) says nothing
 SPARSE = 0.5  # share of samples that are alone in their state
@@ -248,120 +229,9 @@ def binned_information(
     return partition_information(next(iter(partitions)), probe)
 
 
-@dataclass(frozen=True, eq=False)
-class Partition:
-    """The binned rows of a layer, their edges, and the share of values outside."""
-
-    bins: int
-    rows: Array  # (n_samples, n_units)
-    edges: Array | None
-    out_of_range: float = 0.0
-
-
-def partitioned(
-    values: Array,
-    mode: str,
-    bins: Sequence[int],
-    *,
-    low: float | None = None,
-    high: float | None = None,
-    width: float = 0.07,
-    explicit: Array | None = None,
-) -> Iterator[Partition]:
-    """Yield the partition of ``values`` (n_samples, n_units) for each number of bins.
-
-    All numbers of bins share one sort. The parameters are those of ``binned_information``.
-    """
-    if mode not in MODES:
-        raise InputError(f"expected mode to be one of {', '.join(MODES)}, got {mode!r}")
-    if min(bins) < 1:
-        raise InputError(f"expected at least 1 bin, got {min(bins)}")
-    if explicit is not None:
-        explicit = np.asarray(explicit, dtype=np.float64)
-        if explicit.ndim != 1 or len(explicit) == 0 or (np.diff(explicit) < 0).any():
-            raise InputError("expected ascending edges of shape (n_edges,)")
-        yield _within(values, explicit, len(explicit))
-    elif mode == "exact":
-        yield Partition(0, values, None)
-    elif mode == "width":
-        if not width > 0:
-            raise InputError(f"expected a positive bin width, got {width}")
-        yield Partition(0, np.floor(values / width), None)
-    elif mode in ("fixed", "global"):
-        if mode == "global" and (low is None or high is None):
-            raise InputError("expected low and high, the range of all layers, for mode 'global'")
-        low, high = (-1.0 if low is None else low), (1.0 if high is None else high)
-        if not low < high:
-            raise InputError(f"expected low < high, got {low} and {high}")
-        for count in bins:
-            yield _within(values, uniform_edges(low, high, count), count)
-    elif mode in ("neuron", "ebab-neuron"):
-        yield from _per_unit(values, mode, bins)
-    elif mode == "layer":
-        least, most = float(values.min()), float(values.max())
-        for count in bins:
-            edges = uniform_edges(least, most, count + 1)
-            yield Partition(count, bin_labels(values, edges[1:-1]), edges)
-    else:
-        yield from _adaptive(values, mode, bins, low)
-
-
-def _within(values: Array, edges: FloatArray, count: int) -> Partition:
-    """Return left-closed bins between ``edges``; what lies outside joins the outermost ones."""
-    outside = np.count_nonzero(values < edges[0]) + np.count_nonzero(values > edges[-1])
-    return Partition(count, bin_labels(values, edges[1:]), edges, outside / values.size)
-
-
-def _adaptive(
-    values: Array, mode: str, bins: Sequence[int], low: float | None
-) -> Iterator[Partition]:
-    ordered = np.sort(values, axis=None)
-    if mode == "quantile":
-        for count in bins:
-            edges = equal_mass_edges(ordered, count)
-            yield Partition(count, bin_labels(values, distinct_sorted(edges)[1:]), edges)
-        return
-    below = 0 if low is None else int(np.searchsorted(ordered, values.dtype.type(low)))
-    if below or (low is None and ordered[0] != 0):
-        low = None
-    elif low is None:
-        low = 0.0
-    own = low is not None and ordered[0] == low  # the lowest value has a symbol of its own
-    distinct = DistinctValues(
-        ordered[np.searchsorted(ordered, ordered[0], side="right") :] if own else ordered
-    )
-    found = [equal_count_edges(distinct, count) for count in bins]
-    if low is not None:
-        found = [np.append(values.dtype.type(low), edges) for edges in found]
-    inner = [distinct_sorted(edges)[1:] for edges in found]
-    outside = below / values.size
-    merged = np.unique(np.concatenate(inner))
-    if len(bins) == 1 or len(merged) > MOST_EDGES:
-        for count, edges, used in zip(bins, found, inner, strict=True):
-            yield Partition(count, bin_labels(values, used), edges, outside)
-        return
-    labels = bin_labels(values, merged)
-    for count, edges, used in zip(bins, found, inner, strict=True):
-        yield Partition(count, coarsened(labels, merged, used), edges, outside)
-
-
-def _per_unit(values: Array, mode: str, bins: Sequence[int]) -> Iterator[Partition]:
-    units = np.ascontiguousarray(values.T)  # (n_units, n_samples)
-    ordered = np.sort(units, axis=1)
-    for count in bins:
-        if mode == "neuron":
-            edges = [uniform_edges(float(unit[0]), float(unit[-1]), count + 1) for unit in ordered]
-            inner = [unit[1:-1] for unit in edges]
-        else:
-            edges = [equal_count_edges(distinct_sorted(unit), count) for unit in ordered]
-            inner = [distinct_sorted(unit)[1:] for unit in edges]
-        rows = np.stack([bin_labels(unit, e) for unit, e in zip(units, inner, strict=True)], axis=1)
-        yield Partition(count, rows, np.stack(edges, axis=1))
-
-
 def partition_information(partition: Partition, probe: ProbeSymbols) -> BinnedInformation:
     """Return the information of one partition of a layer over a probe set."""
-    t = row_symbols(partition.rows)
+    t = partition.symbols
     ht = t.entropy
     ixt = ht
     if probe.inputs is not None:
@@ -373,7 +243,7 @@ def partition_information(partition: Partition, probe: ProbeSymbols) -> BinnedIn
         if probe.shuffled:
             joint = [joint_entropy(t, shuffled) for shuffled in probe.shuffled]
             null = ht + h_y - sum(joint) / len(joint)
-    singletons = np.count_nonzero(t.counts == 1) / probe.n_samples
+    singletons = t.n_alone / probe.n_samples
     flags = {
         "saturated": probe.n_inputs > 1 and ixt > SATURATED * probe.ceiling,
         "sparse": singletons > SPARSE,

@@ -1,22 +1,24 @@
-"""Symbols of activations: bin edges, labels, exact row identity and plug-in entropies.
-
-A layer becomes discrete in three steps: ``bin_labels`` numbers the bin of every value,
-``row_symbols`` numbers the distinct rows of bin numbers, ``entropy_of_counts`` measures them.
-"""
+"""Partitions of samples: exact identity of rows, and plug-in entropies."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeAlias
 
 import numpy as np
 
 from infoplane.records import Array, FloatArray, IntArray, checked_activations
 
-BLOCK = 1 << 16  # values compared at a time, so that they stay in the second-level cache
-TABLE_COST = 600_000  # comparisons that take as long as making the table of ``_looked_up``
+FIRST_UNITS = 8  # that are compared at first in layers of more than twice as many
+MORE_UNITS = 8  # times as many are compared next
 ALL_INPUTS_UP_TO = 64  # input units up to which they are compared with all combinations
-MOST_EDGES = 255  # of labels in one byte
 MAX_COUNTED = 1 << 22  # cells of a contingency table that are counted rather than sorted
+MAX_EMPTY = 16  # cells per sample up to which that is quicker
+
+Rows: TypeAlias = Callable[[IntArray | slice, slice], Array]
+"""From samples and units, numbered or as slices, to an array (n_samples, n_units)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +28,7 @@ class Symbols:
     Parameters
     ----------
     ids : int64 array (n_samples,)
-        State of each sample, 0 .. n_states - 1.
+        State of each sample, 0 .. n_states - 1; the states of one sample come first.
     counts : int64 array (n_states,)
         Samples in each state, all positive.
     """
@@ -39,10 +41,51 @@ class Symbols:
         """Number of different states."""
         return len(self.counts)
 
-    @property
+    @cached_property
     def entropy(self) -> float:
         """Plug-in entropy in bits."""
-        return entropy_of_counts(self.counts)
+        return entropy_of_counts(self.counts[self.n_alone :], len(self.ids))
+
+    @cached_property
+    def n_alone(self) -> int:
+        """Number of states of one sample."""
+        return int(np.count_nonzero(self.counts == 1))
+
+    @cached_property
+    def repeated(self) -> IntArray:
+        """The samples that are not alone in their state, ascending (n_repeated,)."""
+        return np.flatnonzero(self.ids >= self.n_alone)
+
+    @property
+    def examples(self) -> IntArray:
+        """One sample of each state (n_states,)."""
+        found = np.empty(self.n_states, dtype=np.int64)
+        found[self.ids] = np.arange(len(self.ids))
+        return found
+
+    def merged(self, states: Symbols) -> Symbols:
+        """Return the coarser partition in which the states that ``states`` puts together are one.
+
+        Parameters
+        ----------
+        states : Symbols
+            A partition of the states (``n_states`` samples).
+        """
+        counts = np.bincount(states.ids, weights=self.counts).astype(np.int64)
+        number, ordered = _singletons_first(counts)
+        return Symbols(number[states.ids][self.ids], ordered)
+
+    def refined(self, symbols: Symbols) -> Symbols:
+        """Return the finer partition in which ``symbols`` says which samples share a state.
+
+        Parameters
+        ----------
+        symbols : Symbols
+            A partition of ``repeated``, which puts together no samples of different states.
+        """
+        ids = self.ids.copy()
+        ids[self.repeated] = symbols.ids + self.n_alone
+        return Symbols(ids, np.concatenate([self.counts[: self.n_alone], symbols.counts]))
 
 
 def working_precision(activations: Array) -> Array:
@@ -59,12 +102,13 @@ def working_precision(activations: Array) -> Array:
     return values.astype(np.float64) if values.dtype.itemsize > 8 else values
 
 
-def entropy_of_counts(counts: IntArray) -> float:
+def entropy_of_counts(counts: IntArray, total: int | None = None) -> float:
     """Return the plug-in entropy -sum p log2 p, in bits, of p = counts / counts.sum().
 
-    Counts of zero contribute nothing; without samples the entropy is 0.
+    Counts of zero contribute nothing; without samples the entropy is 0. If ``total``, the sum of
+    all counts, is given, counts of one may be left out.
     """
-    total = int(counts.sum())
+    total = int(counts.sum()) if total is None else total
     if total == 0:
         return 0.0
     repeated = counts[counts > 1].astype(np.float64)  # counts of 0 and 1 add nothing to the sum
@@ -74,9 +118,7 @@ def entropy_of_counts(counts: IntArray) -> float:
 def row_symbols(rows: Array, *, hash_bits: int = 64) -> Symbols:
     """Number the distinct rows of ``rows`` (n_samples, n_units).
 
-    Equality is that of the values: -0.0 equals 0.0. Rows are grouped by a hash, and every pair of
-    neighbours with one hash is compared in full; should two different rows ever share a hash, the
-    rows themselves are sorted instead. The result is exact.
+    Equality is that of the values: -0.0 equals 0.0. The result is exact.
 
     Parameters
     ----------
@@ -85,7 +127,43 @@ def row_symbols(rows: Array, *, hash_bits: int = 64) -> Symbols:
     hash_bits : int, default 64
         Bits of the hash that are used; fewer make collisions, which only tests want.
     """
-    words = _words(rows)
+    n, n_units = rows.shape
+    return symbols_of(lambda samples, units: rows[samples, units], n, n_units, hash_bits=hash_bits)
+
+
+def symbols_of(rows: Rows, n_samples: int, n_units: int, *, hash_bits: int = 64) -> Symbols:
+    """Number the distinct rows of a table that is made as it is needed.
+
+    A sample that differs from all others in some units differs from them in all. So in wide tables
+    the first units are compared, then more of them for the samples that are still not alone, and so
+    on; ``rows`` is asked for no more than that.
+
+    Parameters
+    ----------
+    rows : callable
+        Integers of any width, or floats without NaN, of some samples and units.
+    n_samples, n_units : int
+        Shape of the table.
+    hash_bits : int, default 64
+        As of ``row_symbols``.
+    """
+    stop = FIRST_UNITS if n_units > 2 * FIRST_UNITS else n_units
+    symbols = _equal_rows(_words(rows(slice(None), slice(0, stop))), hash_bits)
+    while stop < n_units and len(symbols.repeated):
+        kept, done, stop = symbols.repeated, stop, min(n_units, MORE_UNITS * stop)
+        samples = kept if len(kept) < n_samples else slice(None)
+        words = _words(rows(samples, slice(done, stop)))
+        words = np.column_stack([symbols.ids[kept].view(np.uint64), words])
+        symbols = symbols.refined(_equal_rows(words, hash_bits))
+    return symbols
+
+
+def _equal_rows(words: Array, hash_bits: int) -> Symbols:
+    """Number the distinct rows of ``words`` (n_samples, n_words).
+
+    Rows are grouped by a hash, and every pair of neighbours with one hash is compared in full;
+    should two different rows ever share a hash, the rows themselves are sorted instead.
+    """
     n = len(words)
     index_bits = max(1, (n - 1).bit_length())
     dropped = max(64 - hash_bits, index_bits)  # low bits of the hash make room for the sample
@@ -93,7 +171,7 @@ def row_symbols(rows: Array, *, hash_bits: int = 64) -> Symbols:
     keys |= np.arange(n, dtype=np.uint64)
     keys.sort()  # several times quicker than argsort
     order = (keys & np.uint64((1 << index_bits) - 1)).astype(np.int64)
-    changed = _changed(keys >> np.uint64(dropped))
+    changed = starts_of_runs(keys >> np.uint64(dropped))
     repeated = np.flatnonzero(~changed)
     if (words[order[repeated]] != words[order[repeated - 1]]).any():
         order = np.lexsort(words.T)
@@ -102,22 +180,39 @@ def row_symbols(rows: Array, *, hash_bits: int = 64) -> Symbols:
     return _numbered(order, changed)
 
 
+def starts_of_runs(ordered: Array) -> Array:
+    """Return which values of an array (n,) differ from their predecessor; the first does."""
+    changed = np.empty(len(ordered), dtype=bool)
+    changed[:1] = True
+    np.not_equal(ordered[1:], ordered[:-1], out=changed[1:])
+    return changed
+
+
 def _grouped(keys: Array) -> Symbols:
     order = np.argsort(keys)
-    return _numbered(order, _changed(keys[order]))
+    return _numbered(order, starts_of_runs(keys[order]))
 
 
 def _numbered(order: IntArray, changed: Array) -> Symbols:
     """Return the symbols of sorted samples; ``changed`` marks those unlike their predecessor."""
+    n = len(order)
     first = np.flatnonzero(changed)
-    number = np.cumsum(changed, dtype=np.int64)
-    number -= 1
-    ids = np.empty(len(order), dtype=np.int64)
-    ids[order] = number
-    counts = np.empty(len(first), dtype=np.int64)
-    np.subtract(first[1:], first[:-1], out=counts[:-1])
-    counts[-1:] = len(order) - first[-1:]
-    return Symbols(ids, counts)
+    if len(first) == n:
+        return Symbols(np.arange(n), np.ones(n, dtype=np.int64))
+    counts = np.append(first[1:], n) - first
+    number, ordered = _singletons_first(counts)
+    ids = np.empty(n, dtype=np.int64)
+    ids[order] = np.repeat(number, counts)
+    return Symbols(ids, ordered)
+
+
+def _singletons_first(counts: IntArray) -> tuple[IntArray, IntArray]:
+    """Return new numbers of states, those of one sample first, and the counts in that order."""
+    alone = counts == 1
+    order = np.concatenate([np.flatnonzero(alone), np.flatnonzero(~alone)])
+    number = np.empty(len(counts), dtype=np.int64)
+    number[order] = np.arange(len(counts))
+    return number, counts[order]
 
 
 def _words(rows: Array) -> Array:
@@ -144,15 +239,6 @@ def _hashed(words: Array) -> Array:
     return keys
 
 
-def joint_counts(first: Symbols, second: Symbols) -> IntArray:
-    """Return the counts of the states of the pair (first, second); some may be 0."""
-    pair = first.ids * second.n_states + second.ids
-    size = first.n_states * second.n_states
-    if size <= MAX_COUNTED:
-        return np.bincount(pair, minlength=size)
-    return _grouped(pair).counts
-
-
 def joint_occurrence(first: Symbols, second: Symbols) -> IntArray:
     """Return for each sample how many samples share both its states (n_samples,)."""
     pair = first.ids * second.n_states + second.ids
@@ -166,7 +252,14 @@ def joint_occurrence(first: Symbols, second: Symbols) -> IntArray:
 
 def joint_entropy(first: Symbols, second: Symbols) -> float:
     """Return the plug-in entropy H(first, second) in bits."""
-    return entropy_of_counts(joint_counts(first, second))
+    kept = first.repeated  # a sample alone in one is alone in both
+    if len(kept) == 0:
+        return float(np.log2(len(first.ids)))
+    pair = first.ids[kept] * second.n_states + second.ids[kept]
+    size = first.n_states * second.n_states
+    few = size <= min(MAX_COUNTED, MAX_EMPTY * len(pair))
+    counts = np.bincount(pair, minlength=size) if few else _grouped(pair).counts
+    return entropy_of_counts(counts, len(first.ids))
 
 
 def is_whole_population(inputs: Array) -> bool:
@@ -218,183 +311,3 @@ def _count_change(counts: Array) -> FloatArray:
     c = counts.astype(np.float64)
     fewer = np.maximum(c - 1, 1)
     return np.asarray(c * np.log2(c) - fewer * np.log2(fewer))
-
-
-def bin_labels(values: Array, edges: Array) -> Array:
-    """Return how many edges are <= each value: the number of its left-closed bin.
-
-    The comparison is exact for any dtype of the edges: for narrower values an edge is replaced by
-    the smallest value of their dtype that is not below it.
-
-    Parameters
-    ----------
-    values : float array (...)
-        Finite values.
-    edges : array (n_edges,)
-        In ascending order; repeated edges count once each.
-
-    Returns
-    -------
-    uint8 array (...)
-        Labels; uint16 or uint32 if there are more than 255 edges.
-    """
-    edges = rounded_up(edges, values.dtype)
-    flat = np.ascontiguousarray(values).reshape(-1)
-    if len(edges) > MOST_EDGES:
-        dtype = np.uint16 if len(edges) <= np.iinfo(np.uint16).max else np.uint32
-        return np.searchsorted(edges, flat, side="right").astype(dtype).reshape(values.shape)
-    labels = np.zeros(flat.size, dtype=np.uint8)
-    if not (flat.dtype == np.float32 and _looked_up(flat, edges, labels)):
-        _compare(flat, edges, labels)
-    return labels.reshape(values.shape)
-
-
-def _compare(values: Array, edges: Array, labels: Array) -> None:
-    """Add to ``labels`` (n,) how many edges are <= each value (n,), edge by edge."""
-    above = np.empty(min(BLOCK, values.size), dtype=bool)
-    for start in range(0, values.size, BLOCK):
-        block, out = values[start : start + BLOCK], labels[start : start + BLOCK]
-        mask = above[: len(block)]
-        for edge in edges:
-            np.greater_equal(block, edge, out=mask)
-            np.add(out, mask.view(np.uint8), out=out)
-
-
-def _looked_up(values: Array, edges: Array, labels: Array) -> bool:
-    """Set ``labels`` (n,) to how many edges are <= each float32 value, where a table is quicker.
-
-    The upper 16 bits of a value name its bucket. A table says how many edges lie in lower buckets;
-    those within the bucket are found by bisection. Return False, with nothing done, if comparing
-    all edges is quicker.
-    """
-    edges = edges + np.float32(0)  # -0.0 becomes 0.0
-    prefix = (edges.view(np.uint32) >> 16).astype(np.int64)
-    rank = np.where(prefix < 1 << 15, prefix + (1 << 15), (1 << 16) - 1 - prefix)  # ascending
-    rounds = int(np.unique(rank, return_counts=True)[1].max(initial=0)).bit_length()
-    if values.size * (len(edges) - 30 - 12 * rounds) < TABLE_COST:
-        return False
-    numbers = np.arange(len(edges) + 1, dtype=np.uint8)
-    lower = np.repeat(numbers, np.diff(rank, prepend=-1, append=(1 << 16) - 1))
-    lower = np.concatenate([lower[1 << 15 :], lower[: 1 << 15][::-1]])
-    padded = np.append(edges, np.full(1 << rounds, np.inf, dtype=np.float32))
-    size = min(BLOCK // 4, values.size)
-    plain, limit = np.empty(size, dtype=np.float32), np.empty(size, dtype=np.float32)
-    found, probed = np.empty(size, dtype=np.intp), np.empty(size, dtype=np.intp)
-    above = np.empty(size, dtype=bool)
-    for start in range(0, values.size, size):
-        n = min(size, values.size - start)
-        v, e, k, i, up = plain[:n], limit[:n], found[:n], probed[:n], above[:n]
-        np.add(values[start : start + n], np.float32(0), out=v)
-        np.copyto(i, v.view(np.uint32) >> 16)
-        np.copyto(k, np.take(lower, i, mode="clip"))
-        for power in range(rounds - 1, -1, -1):
-            np.add(k, (1 << power) - 1, out=i)
-            np.take(padded, i, out=e, mode="clip")
-            np.greater_equal(v, e, out=up)
-            np.multiply(up, 1 << power, out=i, dtype=np.intp)
-            np.add(k, i, out=k)
-        labels[start : start + n] = k
-    return True
-
-
-def coarsened(labels: Array, edges: Array, kept: Array) -> Array:
-    """Return the labels that ``kept`` gives, from the uint8 labels that ``edges`` gave.
-
-    Parameters
-    ----------
-    labels : uint8 array (...)
-        ``bin_labels(values, edges)``.
-    edges, kept : array (n_edges,)
-        Ascending and different; ``kept`` are some of ``edges``.
-    """
-    table = np.zeros(256, dtype=np.uint8)
-    table[1 : len(edges) + 1] = np.searchsorted(kept, edges, side="right")
-    translated = np.ascontiguousarray(labels).tobytes().translate(table.tobytes())
-    return np.frombuffer(translated, dtype=np.uint8).reshape(labels.shape)
-
-
-def rounded_up(edges: Array, dtype: np.dtype[np.floating]) -> Array:
-    """Return the smallest numbers of ``dtype`` that are not below ``edges``."""
-    with np.errstate(over="ignore"):  # an edge beyond all numbers of dtype becomes infinite
-        narrow = edges.astype(dtype)
-    low = narrow < edges
-    narrow[low] = np.nextafter(narrow[low], dtype.type(np.inf))
-    return narrow
-
-
-def distinct_sorted(ordered: Array) -> Array:
-    """Return the distinct values of an ascending array (n,)."""
-    changed = _changed(ordered)
-    return ordered if changed.all() else ordered[changed]
-
-
-def _changed(ordered: Array) -> Array:
-    """Return which values of an ascending array (n,) differ from their predecessor."""
-    changed = np.empty(len(ordered), dtype=bool)
-    changed[:1] = True
-    np.not_equal(ordered[1:], ordered[:-1], out=changed[1:])
-    return changed
-
-
-class DistinctValues:
-    """The distinct values of an ascending array, found by rank without copying them.
-
-    Parameters
-    ----------
-    ordered : array (n,)
-        Ascending.
-    """
-
-    def __init__(self, ordered: Array) -> None:
-        changed = _changed(ordered)
-        self._ordered = ordered
-        self._n = int(np.count_nonzero(changed))
-        self._few = 2 * self._n < len(ordered)
-        self._places = np.flatnonzero(changed if self._few else ~changed)
-        if not self._few:
-            self._places -= np.arange(len(self._places))  # ranks that come after each repeat
-
-    def __len__(self) -> int:
-        return self._n
-
-    def __getitem__(self, ranks: IntArray) -> Array:
-        """Return the values of these ranks, counted from 0."""
-        if self._few:
-            return np.take(self._ordered, self._places[ranks])
-        repeats = np.searchsorted(self._places, ranks, side="right")
-        return np.take(self._ordered, ranks + repeats)
-
-
-def equal_count_edges(distinct: Array | DistinctValues, bins: int) -> Array:
-    """Return edges of ``bins`` bins with equal numbers of distinct values, and the maximum.
-
-    The edges are ``distinct[int(k * (n / bins))]`` for k = 0 .. bins - 1 and the last value, with
-    the float quotient: rounding makes it differ from ``(k * n) // bins`` now and then, and the
-    published numbers come from the float one. The maximum becomes a symbol of its own.
-
-    References
-    ----------
-    Chelombiev, Houghton, O'Donnell: "Adaptive estimators show information compression in deep
-    neural networks", ICLR 2019 (entropy-based adaptive binning).
-    """
-    n = len(distinct)
-    if n == 0:
-        return distinct[np.arange(0)]
-    return distinct[np.append((np.arange(bins) * (n / bins)).astype(np.int64), n - 1)]
-
-
-def equal_mass_edges(ordered: Array, bins: int) -> Array:
-    """Return the first value of each of ``bins`` parts of ``ordered`` (n,) of near-equal size.
-
-    The first ``n % bins`` parts are one longer, as in Lorenzen, Igel, Nielsen: "Information
-    bottleneck: exact analysis of (quantized) neural networks", ICLR 2022 (adaptive binning).
-    """
-    bins = min(bins, len(ordered))
-    size, longer = divmod(len(ordered), bins)
-    k = np.arange(bins)
-    return ordered[k * size + np.minimum(k, longer)]
-
-
-def uniform_edges(low: float, high: float, n_edges: int) -> FloatArray:
-    """Return ``n_edges`` equally spaced float64 edges from ``low`` to ``high``."""
-    return np.linspace(low, high, n_edges)

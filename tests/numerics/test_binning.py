@@ -8,13 +8,12 @@ from hypothesis.extra import numpy as npst
 
 from infoplane.errors import InputError
 from infoplane.numerics.binning import (
-    MODES,
     binned_information,
     partition_information,
-    partitioned,
     probe_symbols,
 )
 from infoplane.numerics.discrete import jackknife, row_symbols
+from infoplane.numerics.partitions import MODES, partitioned
 
 RANGE = {"low": -3.0, "high": 3.0}
 layers = npst.arrays(
@@ -263,14 +262,44 @@ def test_whole_numbers_as_float_labels_are_class_ids():
     assert one.ity == binned_information(layer, [0, 1, 0, 1, 2, 2]).ity
 
 
-def test_sweep_gives_what_single_numbers_of_bins_give():
-    layer = np.tanh(np.random.default_rng(2).normal(size=(300, 3))).astype(np.float32)
+def spread_clusters_and_copies(kind):
+    """300 rows that all differ, in tight clusters, drawn from 20 rows, or some of each."""
+    rng = np.random.default_rng(2)
+    spread = np.tanh(rng.normal(size=(300, 20)))
+    centres = np.tanh(rng.normal(size=(20, 20)))[rng.integers(0, 20, 300)]
+    clusters = centres + 1e-3 * rng.normal(size=(300, 20))
+    mixed = np.concatenate([spread[:100], clusters[:100], centres[:100]])
+    layer = {"spread": spread, "clusters": clusters, "copies": centres, "mixed": mixed}[kind]
+    return layer.astype(np.float32)
+
+
+@pytest.mark.parametrize("bins", [(15, 30, 60, 100), (7, 11), (100, 200, 300), (30, 5)])
+@pytest.mark.parametrize("units", [3, 20])
+@pytest.mark.parametrize("kind", ["spread", "clusters", "copies", "mixed"])
+def test_sweep_gives_what_single_numbers_of_bins_give(kind, units, bins):
+    layer = spread_clusters_and_copies(kind)[:, :units]
     probe = probe_symbols(300, labels_for(300))
     for mode in ("ebab", "ebab-neuron", "quantile", "layer", "neuron", "fixed"):
-        for partition in partitioned(layer, mode, (15, 30, 60, 100)):
-            single = binned_information(layer, labels_for(300), mode=mode, bins=partition.bins)
-            found = partition_information(partition, probe)
-            assert (found.ht, found.ity) == (single.ht, single.ity)
+        found = [
+            (partition.bins, partition_information(partition, probe))
+            for partition in partitioned(layer, mode, bins)
+        ]
+        assert [count for count, _ in found] == list(bins)
+        for count, info in found:
+            single = binned_information(layer, labels_for(300), mode=mode, bins=count)
+            assert (info.ht, info.ity, info.null_ity) == pytest.approx(
+                (single.ht, single.ity, single.null_ity), abs=1e-12
+            )
+            assert info.singleton_fraction == single.singleton_fraction
+            np.testing.assert_array_equal(info.edges, single.edges)
+
+
+def test_sweep_of_a_layer_narrower_than_its_numbers_are_dense():
+    """Equally spaced edges between neighbouring numbers repeat."""
+    layer = np.array([[1.0], [np.nextafter(1.0, 2.0)], [1.0]])
+    for partition in partitioned(layer, "layer", (2, 3, 4)):
+        single = binned_information(layer, mode="layer", bins=partition.bins)
+        assert partition.symbols.entropy == pytest.approx(single.ht, abs=1e-12)
 
 
 def test_jackknife_is_that_of_leaving_samples_out():

@@ -7,18 +7,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from infoplane.numerics.discrete import (
-    DistinctValues,
     Symbols,
-    bin_labels,
-    coarsened,
-    distinct_sorted,
     entropy_of_counts,
-    equal_count_edges,
-    equal_mass_edges,
-    joint_counts,
     joint_entropy,
     joint_occurrence,
     row_symbols,
+    symbols_of,
 )
 
 tables = npst.arrays(
@@ -56,6 +50,51 @@ def test_rows_of_floats_are_equal_when_their_values_are(rows):
 def test_colliding_hashes_do_not_merge_rows(rows, bits):
     wide = np.repeat(rows, 3, axis=1)  # more than one word, so that rows are hashed
     assert_same_partition(row_symbols(wide, hash_bits=bits + 1), wide)
+
+
+@given(st.integers(1, 300), st.integers(1, 200), st.integers(1, 5), st.integers(0, 10**6))
+def test_wide_rows_are_compared_as_far_as_needed(n, n_units, n_differ, seed):
+    """Rows that agree up to some unit, others from the first on, and exact copies."""
+    rng = np.random.default_rng(seed)
+    rows = np.zeros((n, n_units), dtype=np.uint8)
+    for unit in rng.integers(0, n_units, n_differ):
+        rows[rng.integers(0, 2, n) == 1, unit] = rng.integers(1, 250)
+    apart = rng.random(n) < rng.random()
+    rows[apart, 0] = rng.integers(0, 250, apart.sum())
+    asked = []
+
+    def read(samples, units):
+        asked.append(rows[samples, units].size)
+        return rows[samples, units]
+
+    for bits in (64, 1 + seed % 3):
+        found = symbols_of(read, n, n_units, hash_bits=bits)
+        assert_same_partition(found, rows)
+        np.testing.assert_array_equal(found.counts[: found.n_alone], 1)
+        assert (found.counts[found.n_alone :] > 1).all()
+    assert sum(asked) <= 2 * rows.size
+
+
+def test_units_after_those_that_tell_all_apart_are_not_asked_for():
+    rows = np.arange(60)[:, None] + np.zeros((60, 1000))
+    asked = []
+
+    def read(samples, units):
+        asked.append(units.stop)
+        return rows[samples, units]
+
+    assert symbols_of(read, 60, 1000).n_states == 60
+    assert asked == [8]
+
+
+@given(tables, st.data())
+def test_refining_and_merging_undo_one_another(rows, data):
+    coarse = row_symbols(rows[:, :1])
+    kept = coarse.repeated
+    finer = coarse.refined(row_symbols(rows[kept]))
+    assert_same_partition(finer, rows)
+    np.testing.assert_array_equal(rows[finer.examples][finer.ids], rows)
+    assert_same_partition(finer.merged(row_symbols(rows[finer.examples, :1])), rows[:, :1])
 
 
 def test_negative_zero_equals_zero():
@@ -104,90 +143,5 @@ def test_large_tables_are_sorted_and_agree():
     first, second = (row_symbols(rng.integers(0, 4000, (n, 1))) for _ in range(2))
     assert first.n_states * second.n_states > 1 << 22
     pair = row_symbols(np.column_stack([first.ids, second.ids]))
-    np.testing.assert_array_equal(np.sort(joint_counts(first, second)), np.sort(pair.counts))
+    assert joint_entropy(first, second) == pytest.approx(pair.entropy, abs=1e-12)
     np.testing.assert_array_equal(joint_occurrence(first, second), pair.counts[pair.ids])
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("n_edges", [1, 30, 255, 256, 400])
-def test_labels_are_those_of_digitize(dtype, n_edges):
-    rng = np.random.default_rng(n_edges)
-    values = np.round(rng.normal(size=(700, 3)), 2).astype(dtype)
-    edges = np.sort(np.round(rng.normal(size=n_edges), 2))  # float64, often equal to a value
-    np.testing.assert_array_equal(bin_labels(values, edges), np.digitize(values, edges))
-
-
-def test_labels_of_more_values_than_a_block():
-    values = np.random.default_rng(0).normal(size=(70_000, 2)).astype(np.float32)
-    edges = np.linspace(-2, 2, 9)
-    np.testing.assert_array_equal(bin_labels(values, edges), np.digitize(values, edges))
-
-
-@pytest.mark.parametrize("n_edges", [1, 30, 200, 255])
-def test_table_gives_the_labels_of_digitize(n_edges, monkeypatch):
-    """Values that share the upper bits of edges, signed zeros, subnormals and extremes."""
-    monkeypatch.setattr("infoplane.numerics.discrete.TABLE_COST", -np.inf)
-    rng = np.random.default_rng(n_edges)
-    near_one = 1 - np.abs(rng.normal(scale=1e-3, size=500))
-    special = [0.0, -0.0, 1e-45, -1e-45, 3e38, -3e38, 1.0, -1.0]
-    values = np.concatenate([rng.normal(size=2000), near_one, -near_one, special])
-    values = values.astype(np.float32)[:, None]
-    edges = np.sort(rng.choice(np.unique(values), n_edges - (n_edges > 1), replace=False))
-    if n_edges > 1:
-        edges = np.sort(np.append(edges, np.float32(-0.0)))
-    np.testing.assert_array_equal(bin_labels(values, edges), np.digitize(values, edges))
-
-
-def test_labels_of_fewer_edges_follow_from_those_of_more():
-    values = np.random.default_rng(0).normal(size=(500, 3)).astype(np.float32)
-    edges = np.linspace(-2, 2, 41).astype(np.float32)
-    kept = edges[[0, 3, 4, 20, 40]]
-    coarse = coarsened(bin_labels(values, edges), edges, kept)
-    np.testing.assert_array_equal(coarse, bin_labels(values, kept))
-
-
-def test_float32_values_and_float64_edges_compare_exactly():
-    value = np.float32(0.1)  # 0.100000001490116
-    edges = np.array([0.1, 0.1000000014, 0.1000000015])
-    assert bin_labels(np.array([[value]]), edges)[0, 0] == 2
-
-
-def test_edges_beyond_float32_leave_all_values_between():
-    values = np.array([[-3e38, 0.0, 3e38]], dtype=np.float32)
-    assert bin_labels(values, np.array([-1e300, 1e300])).tolist() == [[1, 1, 1]]
-
-
-@given(st.integers(1, 5000), st.integers(1, 120))
-def test_edges_are_bit_identical_to_the_float_index_rule(n, bins):
-    distinct = np.arange(n, dtype=np.float64) ** 1.5
-    expected = [distinct[int(k * (n / bins))] for k in range(bins)] + [distinct[n - 1]]
-    assert equal_count_edges(distinct, bins).tolist() == expected
-
-
-def test_float_index_differs_from_the_integer_one():
-    edges = equal_count_edges(np.arange(138.0), 30)
-    assert int(25 * (138 / 30)) == edges[25] == 114
-    assert (25 * 138) // 30 == 115
-
-
-@given(
-    npst.arrays(np.float32, st.integers(1, 200), elements=st.integers(0, 60).map(float)),
-    st.integers(1, 20),
-)
-def test_ranks_of_distinct_values(values, bins):
-    ordered = np.sort(values)
-    distinct = DistinctValues(ordered)
-    expected = np.unique(values)
-    assert len(distinct) == len(expected)
-    np.testing.assert_array_equal(distinct[np.arange(len(expected))], expected)
-    np.testing.assert_array_equal(distinct_sorted(ordered), expected)
-    np.testing.assert_array_equal(
-        equal_count_edges(distinct, bins), equal_count_edges(expected, bins)
-    )
-
-
-@given(st.integers(1, 300), st.integers(1, 40))
-def test_equal_mass_edges_start_the_parts(n, bins):
-    ordered = np.arange(n, dtype=np.float64)
-    parts = [part for part in np.array_split(ordered, bins) if len(part)]
-    assert equal_mass_edges(ordered, bins).tolist() == [part[0] for part in parts]

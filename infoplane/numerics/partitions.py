@@ -1,0 +1,190 @@
+"""Partitions of a layer's samples by binned units, for several numbers of bins at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, get_args
+
+import numpy as np
+
+from infoplane.errors import InputError
+from infoplane.numerics.bins import (
+    DistinctValues,
+    bin_labels,
+    coarsened,
+    distinct_sorted,
+    equal_count_edges,
+    equal_mass_edges,
+    uniform_edges,
+)
+from infoplane.numerics.discrete import Rows, Symbols, row_symbols, symbols_of
+from infoplane.records import Array
+
+Mode: TypeAlias = Literal[
+    "ebab", "ebab-neuron", "quantile", "fixed", "global", "layer", "neuron", "width", "exact"
+]
+MODES: tuple[str, ...] = get_args(Mode)
+
+ENOUGH = 16  # units that mostly tell apart what all would
+
+
+@dataclass(frozen=True, eq=False)
+class Partition:
+    """The samples told apart by their binned rows; the edges, and the share of values outside."""
+
+    bins: int
+    symbols: Symbols
+    edges: Array | None
+    out_of_range: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class _Bins:
+    """Edges of one number of bins: all, and the inner ones, which values are compared with."""
+
+    bins: int
+    edges: Array
+    inner: Array  # ascending and different
+
+    @classmethod
+    def above(cls, bins: int, edges: Array) -> _Bins:
+        """Return bins between ascending edges; the last one is [last edge, inf)."""
+        return cls(bins, edges, distinct_sorted(edges)[1:])
+
+
+def partitioned(
+    values: Array,
+    mode: str,
+    bins: Sequence[int],
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    width: float = 0.07,
+    explicit: Array | None = None,
+) -> Iterator[Partition]:
+    """Yield the partition of ``values`` (n_samples, n_units) for each number of bins.
+
+    All numbers of bins share one sort, and first tell apart what the edges that they have in common
+    tell apart. The parameters are those of ``binned_information``.
+    """
+    if mode not in MODES:
+        raise InputError(f"expected mode to be one of {', '.join(MODES)}, got {mode!r}")
+    if min(bins) < 1:
+        raise InputError(f"expected at least 1 bin, got {min(bins)}")
+    if explicit is not None:
+        explicit = np.asarray(explicit, dtype=np.float64)
+        if explicit.ndim != 1 or len(explicit) == 0 or not (np.diff(explicit) >= 0).all():
+            raise InputError("expected ascending edges of shape (n_edges,)")
+        found = [_Bins.above(len(explicit), explicit)]
+        yield from _within(values, found, explicit[0], explicit[-1])
+    elif mode == "exact":
+        yield Partition(0, row_symbols(values), None)
+    elif mode == "width":
+        if not width > 0:
+            raise InputError(f"expected a positive bin width, got {width}")
+        floors = symbols_of(lambda i, units: np.floor(values[i, units] / width), *values.shape)
+        yield Partition(0, floors, None)
+    elif mode in ("fixed", "global"):
+        if mode == "global" and (low is None or high is None):
+            raise InputError("expected low and high, the range of all layers, for mode 'global'")
+        low, high = (-1.0 if low is None else low), (1.0 if high is None else high)
+        if not low < high:
+            raise InputError(f"expected low < high, got {low} and {high}")
+        found = [_Bins.above(count, uniform_edges(low, high, count)) for count in bins]
+        yield from _within(values, found, low, high)
+    elif mode in ("neuron", "ebab-neuron"):
+        yield from _per_unit(values, mode, bins)
+    elif mode == "layer":
+        least, most = float(values.min()), float(values.max())
+        spaced = [(count, uniform_edges(least, most, count + 1)) for count in bins]
+        found = [_Bins(count, edges, distinct_sorted(edges[1:-1])) for count, edges in spaced]
+        yield from _labelled(values, found)
+    else:
+        yield from _adaptive(values, mode, bins, low)
+
+
+def _labelled(
+    values: Array, found: Sequence[_Bins], out_of_range: float = 0.0
+) -> Iterator[Partition]:
+    """Yield the partition of left-closed bins, which all units share, for each number of bins."""
+    told = _told_apart(values, [each.inner for each in found])
+    for each, symbols in zip(found, told, strict=True):
+        yield Partition(each.bins, symbols, each.edges, out_of_range)
+
+
+def _told_apart(values: Array, inner: Sequence[Array]) -> Iterator[Symbols]:
+    """Yield the symbols that each of several ``inner`` edges make.
+
+    What the edges common to all tell apart, each tells apart. The samples that are then left are
+    compared with all edges at once, which says in what bin of each they are; and those that not
+    even all edges tell apart are looked at once.
+    """
+    n, n_units = values.shape
+
+    def rows_between(edges: Array) -> Rows:
+        return lambda samples, units: bin_labels(values[samples, units], edges)
+
+    if len(inner) == 1:
+        yield symbols_of(rows_between(inner[0]), n, n_units)
+        return
+    united, times = np.unique(np.concatenate(inner), return_counts=True)
+    common = united[times == len(inner)]
+    first = symbols_of(rows_between(common), n, min(n_units, ENOUGH))
+    labels = bin_labels(values[first.repeated], united)
+    finest = row_symbols(labels) if 2 * len(labels) > n else None
+    if finest is not None:
+        labels = labels[finest.examples]
+    complete: set[float] | None = None  # edges that tell all samples apart
+    for edges in inner:
+        if complete is None or not complete.issubset(edges.tolist()):
+            symbols = row_symbols(coarsened(labels, united, edges))
+            symbols = first.refined(symbols if finest is None else finest.merged(symbols))
+            complete = set(edges.tolist()) if symbols.n_states == n else complete
+        yield symbols
+
+
+def _within(values: Array, found: Sequence[_Bins], low: float, high: float) -> Iterator[Partition]:
+    """Yield the partitions; what lies outside ``low`` to ``high`` joins the outermost bins."""
+    outside = np.count_nonzero(values < low) + np.count_nonzero(values > high)
+    yield from _labelled(values, found, outside / values.size)
+
+
+def _adaptive(
+    values: Array, mode: str, bins: Sequence[int], low: float | None
+) -> Iterator[Partition]:
+    ordered = np.sort(values, axis=None)
+    if mode == "quantile":
+        found = [_Bins.above(count, equal_mass_edges(ordered, count)) for count in bins]
+        yield from _labelled(values, found)
+        return
+    below = 0 if low is None else int(np.searchsorted(ordered, values.dtype.type(low)))
+    if below or (low is None and ordered[0] != 0):
+        low = None
+    elif low is None:
+        low = 0.0
+    own = low is not None and ordered[0] == low  # the lowest value has a symbol of its own
+    distinct = DistinctValues(
+        ordered[np.searchsorted(ordered, ordered[0], side="right") :] if own else ordered
+    )
+    found = []
+    for count in bins:
+        edges = equal_count_edges(distinct, count)
+        if low is not None:
+            edges = np.append(values.dtype.type(low), edges)
+        found.append(_Bins.above(count, edges))
+    yield from _labelled(values, found, below / values.size)
+
+
+def _per_unit(values: Array, mode: str, bins: Sequence[int]) -> Iterator[Partition]:
+    units = np.ascontiguousarray(values.T)  # (n_units, n_samples)
+    ordered = np.sort(units, axis=1)
+    for count in bins:
+        if mode == "neuron":
+            edges = [uniform_edges(float(unit[0]), float(unit[-1]), count + 1) for unit in ordered]
+            inner = [unit[1:-1] for unit in edges]
+        else:
+            edges = [equal_count_edges(distinct_sorted(unit), count) for unit in ordered]
+            inner = [distinct_sorted(unit)[1:] for unit in edges]
+        rows = np.stack([bin_labels(unit, e) for unit, e in zip(units, inner, strict=True)], axis=1)
+        yield Partition(count, row_symbols(rows), np.stack(edges, axis=1))
