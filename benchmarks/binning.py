@@ -166,8 +166,9 @@ def binning_table(quick: bool) -> None:
         assert abs(info.ity - plain[1]) < 1e-9
         one = best["ours"]
         loop = f"{best['loop'] / one:7.0f}" if "loop" in best else f"{'-':>7}"
+        kind = "spread" if make is layer else "clusters"
         print(
-            f"{'spread' if make is layer else 'clusters':8} {n:6d} {d:4d} {one * 1e3:9.2f} {loop} {best['no loop'] / one:8.1f} "
+            f"{kind:8} {n:6d} {d:4d} {one * 1e3:9.2f} {loop} {best['no loop'] / one:8.1f} "
             f"{one / best['sort']:7.2f} {best['sweep'] / one:9.2f} {best['null'] / one:10.2f}"
         )
 
