@@ -125,7 +125,7 @@ class Compressed(Estimator):
 
     name: ClassVar[str] = "compressed"
     title: ClassVar[str] = "lossy compression"
-    version: ClassVar[str] = "4"
+    version: ClassVar[str] = "5"
     quantities: ClassVar[tuple[str, ...]] = ("ixt", "ity", "ixt_given_y")
     accelerated: ClassVar[bool] = True
 

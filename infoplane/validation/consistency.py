@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TypeAlias
 
 import numpy as np
 
-from infoplane.records import Array
+from infoplane.records import Array, IntArray
 from infoplane.validation.answers import labelled_layer
 from infoplane.validation.known_mi import normal_pair
 from infoplane.validation.problems import Problem
@@ -16,27 +17,28 @@ from infoplane.validation.problems import Problem
 _OF_LABELS = ("ity",)
 _EVERY = ("ity", "dse", "dsmi_y")
 
-Draw = Callable[[int, np.random.Generator], tuple[Problem, Problem]]
+Parts: TypeAlias = tuple[tuple[float, Problem], ...]
+"""Problems with the weights of their estimates in what is expected."""
+
+Draw: TypeAlias = Callable[[int, np.random.Generator], tuple[Parts, Problem]]
 
 
 @dataclass(frozen=True)
 class Relation:
-    """Two problems whose estimates must agree.
+    """Problems whose estimates must agree: a weighted sum of some with that of another one.
 
     Parameters
     ----------
     name : str
         How tables call it.
     make : callable
-        From sample size and generator to the problem before and after the change.
+        From sample size and generator to the weighted problems and the one that is compared.
     quantities : tuple of str
         Quantities that it is about.
     share : float
         Relative difference that passes, at least ``least`` bits.
     least : float
         Difference in bits that passes in any case.
-    factor : float
-        What the change multiplies the information by.
     at_most : bool
         Whether the estimate may also fall.
     pairs : bool
@@ -52,7 +54,6 @@ class Relation:
     quantities: tuple[str, ...] = _OF_LABELS
     share: float = 0.1
     least: float = 0.05
-    factor: float = 1.0
     at_most: bool = False
     pairs: bool = False
     shannon: bool = True
@@ -71,9 +72,19 @@ def _layer(n: int, rng: np.random.Generator) -> Problem:
 
 def _changed(
     n: int, rng: np.random.Generator, change: Callable[[Array, np.random.Generator], Array]
-) -> tuple[Problem, Problem]:
+) -> tuple[Parts, Problem]:
     before = _layer(n, rng)
-    return before, replace(before, activations=change(before.activations, rng))
+    return ((1.0, before),), replace(before, activations=change(before.activations, rng))
+
+
+def _rows(problem: Problem, rows: IntArray) -> Problem:
+    assert problem.labels is not None
+    return replace(
+        problem,
+        inputs=problem.inputs[rows],
+        activations=problem.activations[rows],
+        labels=problem.labels[rows],
+    )
 
 
 def _turned(layer: Array, rng: np.random.Generator) -> Array:
@@ -85,76 +96,66 @@ def _padded(layer: Array, rng: np.random.Generator) -> Array:
     return np.hstack([layer, rng.standard_normal((len(layer), 10))])
 
 
-def _other_order(n: int, rng: np.random.Generator) -> tuple[Problem, Problem]:
+def _other_order(n: int, rng: np.random.Generator) -> tuple[Parts, Problem]:
     before = _layer(n, rng)
     order = rng.permutation(n)
-    assert before.labels is not None
-    after = replace(
-        before,
-        inputs=before.inputs[order],
-        activations=before.activations[order],
-        labels=before.labels[order],
-    )
-    return before, after
+    return ((1.0, before),), _rows(before, order)
 
 
-def _merged_classes(n: int, rng: np.random.Generator) -> tuple[Problem, Problem]:
+def _merged_classes(n: int, rng: np.random.Generator) -> tuple[Parts, Problem]:
     before = labelled_layer(n, rng, classes=4, units=4, distance=2.0)
     assert before.labels is not None
-    return before, replace(before, labels=before.labels // 2)
+    return ((1.0, before),), replace(before, labels=before.labels // 2)
 
 
-def _renamed_classes(n: int, rng: np.random.Generator) -> tuple[Problem, Problem]:
+def _renamed_classes(n: int, rng: np.random.Generator) -> tuple[Parts, Problem]:
     before = _layer(n, rng)
     assert before.labels is not None
-    return before, replace(before, labels=7 - 3 * before.labels)
+    return ((1.0, before),), replace(before, labels=7 - 3 * before.labels)
 
 
-def _half(n: int, rng: np.random.Generator) -> tuple[Problem, Problem]:
+def _half(n: int, rng: np.random.Generator) -> tuple[Parts, Problem]:
     before = _layer(n, rng)
-    assert before.labels is not None
-    half = n // 2
-    return before, replace(
-        before,
-        inputs=before.inputs[:half],
-        activations=before.activations[:half],
-        labels=before.labels[:half],
-    )
+    return ((1.0, before),), _rows(before, np.arange(n // 2))
 
 
-def _repeated(n: int, rng: np.random.Generator) -> tuple[Problem, Problem]:
+def _repeated(n: int, rng: np.random.Generator) -> tuple[Parts, Problem]:
     before = _layer(n // 2, rng)
-    assert before.labels is not None
-    return before, replace(
-        before,
-        inputs=np.repeat(before.inputs, 2, axis=0),
-        activations=np.repeat(before.activations, 2, axis=0),
-        labels=np.repeat(before.labels, 2),
-    )
+    return ((1.0, before),), _rows(before, np.repeat(np.arange(n // 2), 2))
 
 
-def _two_copies(n: int, rng: np.random.Generator) -> tuple[Problem, Problem]:
+def _two_copies(n: int, rng: np.random.Generator) -> tuple[Parts, Problem]:
     labels = rng.integers(0, 2, size=(n, 2))
     layer = 2.0 * labels + rng.standard_normal((n, 2))
     inputs = rng.standard_normal((n, 3))
     one = Problem(inputs, layer[:, :1], labels[:, 0])
-    return one, Problem(inputs, layer, 2 * labels[:, 0] + labels[:, 1])
+    return ((2.0, one),), Problem(inputs, layer, 2 * labels[:, 0] + labels[:, 1])
 
 
-def _swapped(n: int, rng: np.random.Generator) -> tuple[Problem, Problem]:
+def _chain(n: int, rng: np.random.Generator) -> tuple[Parts, Problem]:
+    """Draw four classes in two groups: I(T;Y) = I(T;group) + mean over groups of I(T;Y | group)."""
+    whole = labelled_layer(n, rng, classes=4, units=2, distance=2.0)
+    assert whole.labels is not None
+    group = whole.labels // 2
+    within = [np.flatnonzero(group == one) for one in (0, 1)]
+    inside = tuple((len(rows) / n, _rows(whole, rows)) for rows in within)
+    return ((1.0, replace(whole, labels=group)), *inside), whole
+
+
+def _swapped(n: int, rng: np.random.Generator) -> tuple[Parts, Problem]:
     pair = normal_pair(n, rng)
-    return Problem(pair.x, pair.y), Problem(pair.y, pair.x)
+    return ((1.0, Problem(pair.x, pair.y)),), Problem(pair.y, pair.x)
 
 
-def _noisier(n: int, rng: np.random.Generator, noise: float) -> tuple[Problem, Problem]:
+def _noisier(n: int, rng: np.random.Generator, noise: float) -> tuple[Parts, Problem]:
     x, draw = rng.standard_normal((n, 2)), rng.standard_normal((n, 2))
     before, after = (Problem(x, x + s * draw, noise=s) for s in (noise, 2 * noise))
-    return before, after
+    return ((1.0, before),), after
 
 
-def _same(n: int, rng: np.random.Generator) -> tuple[Problem, Problem]:
+def _same(n: int, rng: np.random.Generator) -> tuple[Parts, Problem]:
     before = _layer(n, rng)
-    return before, before
+    return ((1.0, before),), before
 
 
 def _by(change: Callable[[Array, np.random.Generator], Array]) -> Draw:
@@ -177,7 +178,8 @@ RELATIONS: tuple[Relation, ...] = (
     Relation("classes merged", _merged_classes, at_most=True),
     Relation("half of the samples", _half),
     Relation("every sample twice", _repeated),
-    Relation("two independent copies", _two_copies, factor=2.0),
+    Relation("two independent copies", _two_copies),
+    Relation("classes group by group", _chain),
     Relation("noise doubled", partial(_noisier, noise=0.5), ("ixt",), at_most=True),
     Relation("inputs and layer swapped", _swapped, ("ixt",), pairs=True),
 )

@@ -16,16 +16,17 @@ from infoplane.seeding import generator
 from infoplane.validation.answers import ANSWERS
 from infoplane.validation.consistency import RELATIONS, Relation
 from infoplane.validation.findings import Finding, broken, judged, refused
+from infoplane.validation.laws import LAWS, Law
 from infoplane.validation.pool import in_any_order
 from infoplane.validation.problems import Case, Problem, ProblemRun, Resolution
 
 SAMPLES = {"quick": 1000, "full": 5000}
 FURTHER = {
     "quick": ("compressed:mode=ksg",),
-    "full": ("compressed:mode=ksg", "compressed:mode=joint"),
+    "full": ("compressed:mode=ksg", "compressed:mode=joint", "compressed:cross_check=true"),
 }
 """What is tried beside every estimator at its defaults."""
-_ITEMS: tuple[Case | Relation, ...] = (*ANSWERS, *RELATIONS)
+_ITEMS: tuple[Case | Relation | Law, ...] = (*ANSWERS, *RELATIONS, *LAWS)
 
 
 def chosen_estimators(specs: Sequence[str] = (), *, full: bool = False) -> list[Estimator]:
@@ -40,13 +41,13 @@ def shannon_specs() -> list[str]:
 
 
 def names_of_trials(estimator: Estimator, *, full: bool = False) -> list[str]:
-    """Return the cases and relations that are about something the estimator can know."""
+    """Return the cases, relations and laws that are about something the estimator can know."""
     return [
         item.name
         for item in _ITEMS
         if (full or item.quick)
         and (estimator.reads_inputs or not item.pairs)
-        and (estimator.shannon or not (isinstance(item, Relation) and item.shannon))
+        and (estimator.shannon or isinstance(item, Case) or not item.shannon)
     ]
 
 
@@ -67,23 +68,34 @@ def all_trials(
 
 
 def trial(estimator: Estimator, name: str, n: int, seed: int) -> list[Finding]:
-    """Return what an estimator finds on one draw of a case or relation, by quantity.
+    """Return what an estimator finds on one draw of a case, relation or law, by quantity.
 
     Parameters
     ----------
     estimator : Estimator
         The estimator.
     name : str
-        Of the case or relation.
+        Of the case, relation or law.
     n : int
         Number of samples.
     seed : int
         Of the draw and of the estimator's streams.
     """
-    found = next(item for item in _ITEMS if item.name == name)
-    if isinstance(found, Case):
-        return list(_answered(estimator, found, n, seed))
-    return list(_related(estimator, found, n, seed))
+    item = next(item for item in _ITEMS if item.name == name)
+    start = time.process_time()
+    try:
+        if isinstance(item, Case):
+            found = list(_answered(estimator, item, n, seed))
+        elif isinstance(item, Relation):
+            found = list(_related(estimator, item, n, seed))
+        else:
+            found = list(_lawful(estimator, item, n, seed))
+    except InfoplaneError:
+        raise
+    except Exception as error:  # noqa: BLE001  - one bad case must not cost the others
+        return [broken((estimator_id(estimator), name, "all"), error)]
+    seconds = (time.process_time() - start) / max(1, len(found))
+    return [replace(finding, seconds=seconds) for finding in found]
 
 
 def estimate_problem(
@@ -117,67 +129,69 @@ def truth_key(estimator: Estimator, quantity: str) -> str:
 
 def _answered(estimator: Estimator, case: Case, n: int, seed: int) -> Iterator[Finding]:
     problem = case.make(n, generator(seed, case.name))
-    name = estimator_id(estimator)
     if not any(truth_key(estimator, key) in problem.truths for key in estimator.quantities):
         return
-    start = time.process_time()
-    try:
-        found = estimate_problem(estimator, problem, seed, case.name)
-    except InfoplaneError:
-        raise
-    except Exception as error:  # noqa: BLE001  - one bad case must not cost the others
-        yield broken((name, case.name, "all"), error)
-        return
-    seconds = (time.process_time() - start) / max(1, len(found))
+    found = estimate_problem(estimator, problem, seed, case.name)
     for key, estimate in found.items():
         truth = problem.truths.get(truth_key(estimator, key))
         if truth is None:
             continue
-        where = (name, case.name, key)
+        where = (estimator_id(estimator), case.name, key)
         if estimate.bits is None:
-            yield refused(where, estimate, seconds)
+            yield refused(where, estimate)
             continue
         if callable(truth):
             truth = truth(Resolution.of_cell(estimator, found, key))
         if truth is not None:
-            yield judged(where, truth, estimate, seconds=seconds)
+            yield judged(where, truth, estimate)
 
 
 def _related(estimator: Estimator, relation: Relation, n: int, seed: int) -> Iterator[Finding]:
-    name = estimator_id(estimator)
     if not any(key in relation.quantities for key in estimator.quantities):
         return
-    start = time.process_time()
-    try:
-        before, after = (
-            estimate_problem(estimator, problem, seed, relation.name)
-            for problem in relation.make(n, generator(seed, relation.name))
+    parts, after = relation.make(n, generator(seed, relation.name))
+    cells = [
+        (weight, estimate_problem(estimator, problem, seed, relation.name))
+        for weight, problem in parts
+    ]
+    for key, two in estimate_problem(estimator, after, seed, relation.name).items():
+        ones = [(weight, cell[key]) for weight, cell in cells if key in cell]
+        if len(ones) < len(cells) or key.partition("@")[0] not in relation.quantities:
+            continue
+        where = (estimator_id(estimator), relation.name, key)
+        missing = [one for one in (*(one for _, one in ones), two) if one.bits is None]
+        if missing:
+            yield refused(where, missing[0])
+            continue
+        flags = tuple(
+            dict.fromkeys(f for one in (*(one for _, one in ones), two) for f in one.flags)
         )
-    except InfoplaneError:
-        raise
-    except Exception as error:  # noqa: BLE001
-        yield broken((name, relation.name, "all"), error)
-        return
-    seconds = (time.process_time() - start) / 2
-    for key in before.keys() & after.keys():
-        one, two = before[key], after[key]
-        if key.partition("@")[0] not in relation.quantities:
-            continue
-        where = (name, relation.name, key)
-        if one.bits is None or two.bits is None:
-            yield refused(where, one if one.bits is None else two, seconds)
-            continue
-        flags = tuple(dict.fromkeys((*one.flags, *two.flags)))
-        expected = relation.factor * one.bits
-        spread = math.hypot(relation.factor * _half_width(one), _half_width(two))
+        expected = math.fsum(weight * (one.bits or 0.0) for weight, one in ones)
+        spread = math.hypot(*(weight * _half_width(one) for weight, one in ones), _half_width(two))
         yield judged(
             where,
             expected,
             replace(two, flags=flags, bound_low=None, bound_high=None),
             allowed=relation.allowed(expected, spread),
             one_sided=relation.at_most,
-            seconds=seconds,
         )
+
+
+def _lawful(estimator: Estimator, law: Law, n: int, seed: int) -> Iterator[Finding]:
+    if not any(key in law.quantities for key in estimator.quantities):
+        return
+    problem = law.make(n, generator(seed, law.name))
+    cell = estimate_problem(estimator, problem, seed, law.name)
+    for claim in law.claims(problem, cell):
+        where = (estimator_id(estimator), law.name, claim.key)
+        if claim.estimate.bits is None:
+            yield refused(where, claim.estimate)
+            continue
+        # The interval is about other samples; a law holds in this one.
+        estimate = replace(claim.estimate, low=None, high=None, method="none")
+        if claim.strict:
+            estimate = replace(estimate, flags=(), bound_low=None, bound_high=None)
+        yield judged(where, claim.truth, estimate, allowed=claim.allowed, one_sided=claim.at_most)
 
 
 def _half_width(estimate: Estimate) -> float:
