@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,8 +12,8 @@ from infoplane.cli.options import Verbosity, verbosity
 from infoplane.errors import ExitCode, InputError
 
 if TYPE_CHECKING:
+    from infoplane.validation.expectations import Expectation
     from infoplane.validation.findings import Finding
-    from infoplane.validation.like import Expectation
 
 
 @click.command()
@@ -31,7 +31,12 @@ if TYPE_CHECKING:
     help="On layers of the shape and spectrum of those of a recorded run.",
 )
 @click.option("--step", type=int, metavar="STEP", help="Step of RUN. Default: the last one.")
-@click.option("--draws", type=int, default=5, show_default=True, help="Synthetic runs of --like.")
+@click.option(
+    "--draws",
+    type=int,
+    metavar="N",
+    help="Draw each problem N times: bias, spread, coverage. Default: 5 with --like, else once.",
+)
 @click.option("--full", is_flag=True, help="All tasks, 5,000 samples; takes many minutes.")
 @click.option("-n", "--samples", type=int, metavar="N", help="Samples. Default: 1,000.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of all random draws.")
@@ -54,7 +59,7 @@ def validate(
     estimators: tuple[str, ...],
     like: str | None,
     step: int | None,
-    draws: int,
+    draws: int | None,
     full: bool,
     samples: int | None,
     seed: int,
@@ -70,62 +75,77 @@ def validate(
 
     With --like, synthetic layers take the place of those of RUN: as many samples and units, the
     same class means and spectrum. Bias and spread of each estimator are what to expect of it there.
+    With --draws alone, the known answers are drawn that often, and the table tells how many
+    intervals hold the truth.
 
     \b
     infoplane validate
     infoplane validate -e binning:bins=15 -e compressed --format json
+    infoplane validate -e compressed --draws 100 -n 500
     infoplane validate --like runs/s0
     """
     if seed < 0:
         raise InputError(f"--seed: expected a number of at least 0, got {seed}")
     if jobs < 1:
         raise InputError(f"--jobs: expected a number of at least 1, got {jobs}")
-    if draws < 2:
+    if draws is not None and draws < 2:
         raise InputError(f"--draws: expected a number of at least 2, got {draws}")
     if like is not None:
-        return _like(said, like, step, estimators, draws, seed, jobs, form, wide)
-    if samples is not None and samples < 100:
-        raise InputError(f"--samples: expected a number of at least 100, got {samples}")
+        return _like(said, like, step, estimators, draws or 5, seed, jobs, form, wide)
     from infoplane.cli.executors import Processes
     from infoplane.cli.output import print_json
     from infoplane.cli.progress import Progress
-    from infoplane.cli.validation_text import findings_text
+    from infoplane.cli.validation_text import expectations_text, findings_text
     from infoplane.estimators import estimator_id
     from infoplane.validation.findings import summary
     from infoplane.validation.trials import (
         SAMPLES,
+        SMALLEST,
+        all_repeated,
         all_trials,
         chosen_estimators,
         names_of_trials,
     )
 
-    n = samples or SAMPLES["full" if full else "quick"]
+    n = SAMPLES["full" if full else "quick"] if samples is None else samples
+    if n < SMALLEST:
+        raise InputError(f"--samples: expected a number of at least {SMALLEST}, got {n}")
     chosen = chosen_estimators(estimators, full=full)
-    work = [(e, name) for e in chosen for name in names_of_trials(e, full=full)]
-    found: dict[tuple[str, str], list[Finding]] = {}
-    with Progress(
-        "validate", len(work), "trials", quiet=said.quiet, style=said.progress
-    ) as progress:
+    work = [
+        (e, name)
+        for e in chosen
+        for name in names_of_trials(e, full=full, answers_only=draws is not None)
+    ]
+    found: dict[tuple[str, str], list[Any]] = {}
+    with (
+        Progress(
+            "validate", len(work), "trials", quiet=said.quiet, style=said.progress
+        ) as progress,
+        Processes(jobs) as workers,
+    ):
         progress.begin(f"{n:,} samples, {jobs} processes")
-        with Processes(jobs) as workers:
-            for key, new in all_trials(work, workers.executor, n, seed):
-                found[key] = new
-                progress.advance()
-    findings = [f for e, name in work for f in found[estimator_id(e), name]]
-    totals = summary(findings)
+        trials: Iterator[tuple[tuple[str, str], list[Any]]]
+        if draws is None:
+            trials = all_trials(work, workers.executor, n, seed)
+        else:
+            trials = all_repeated(work, workers.executor, n, seed, draws)
+        for key, new in trials:
+            found[key] = new
+            progress.advance()
+    rows = [row for e, name in work for row in found[estimator_id(e), name]]
+    about = {"schema": "infoplane.validation/1", "n": n, "seed": seed}
+    if draws is not None:
+        if form == "json":
+            print_json({**about, "expectations": [row.as_row("case") for row in rows]})
+        else:
+            click.echo(expectations_text(rows, "known answers", "case", wide=wide))
+        return _status(rows)
+    totals = summary(rows)
     if form == "json":
-        print_json(
-            {
-                "schema": "infoplane.validation/1",
-                "n": n,
-                "seed": seed,
-                "findings": [finding.as_row() for finding in findings],
-                "summary": totals,
-            }
-        )
+        print_json({**about, "findings": [row.as_row() for row in rows], "summary": totals})
     else:
-        click.echo(findings_text(findings, totals, wide=wide))
-    return _status(findings)
+        click.echo(findings_text(rows, totals, wide=wide))
+    return _status(rows)
 
 
 def _like(
@@ -156,7 +176,9 @@ def _like(
     labelled = run.probe.labels is not None
     by_name: dict[str, list[Expectation]] = {}
     with (
-        Progress("validate", len(chosen), "estimators", quiet=said.quiet) as progress,
+        Progress(
+            "validate", len(chosen), "estimators", quiet=said.quiet, style=said.progress
+        ) as progress,
         Processes(jobs) as workers,
     ):
         progress.begin(f"{draws} draws, {jobs} processes")
@@ -174,11 +196,12 @@ def _like(
                 "run": run.name,
                 "step": step,
                 "seed": seed,
-                "expectations": [row.as_row() for row in rows],
+                "expectations": [row.as_row("layer") for row in rows],
             }
         )
     else:
-        click.echo(expectations_text(rows, f"{run.name}, step {step}", wide=wide))
+        title = f"synthetic layers like those of {run.name}, step {step}"
+        click.echo(expectations_text(rows, title, "layer", wide=wide))
     return _status(rows)
 
 

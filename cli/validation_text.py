@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from infoplane.cli.output import plain, printable, width
 from infoplane.cli.table import Column, render
 
 if TYPE_CHECKING:
+    from infoplane.validation.expectations import Expectation
     from infoplane.validation.findings import Finding
-    from infoplane.validation.like import Expectation
 
 
 def findings_text(
@@ -76,37 +77,50 @@ def _columns(group: Sequence[Finding]) -> list[Column]:
     ]
 
 
-def expectations_text(rows: Sequence[Expectation], title: str, *, wide: bool) -> str:
-    """Return one table per estimator: what to expect of it at every layer."""
+def expectations_text(
+    rows: Sequence[Expectation], title: str, kind: Literal["layer", "case"], *, wide: bool
+) -> str:
+    """Return one table per estimator: what to expect of it at every layer or case."""
     limit = None if wide else width()
-    lines = [f"synthetic layers like those of {printable(title)}"]
+    lines = [printable(title)]
     for name in dict.fromkeys(row.estimator for row in rows):
         group = [row for row in rows if row.estimator == name]
         columns = [
-            Column("layer", [printable(row.layer) for row in group]),
+            Column(kind, [printable(row.problem) for row in group]),
             Column("units", [str(row.units) for row in group], right=True, drop=2),
             Column("quantity", [printable(row.quantity) for row in group]),
             Column("truth", [_bits(row.truth) for row in group], right=True),
             Column("mean", [_bits(row.mean) for row in group], right=True, drop=1),
             Column("bias", [_bits(row.bias, sign=True) for row in group], right=True),
             Column("spread", [_bits(row.spread) for row in group], right=True),
-            Column("covering", [f"{r.covering}/{r.intervals}" for r in group], right=True, drop=3),
-            Column("flagged", [f"{r.flagged}/{r.draws}" for r in group], right=True, drop=4),
+            Column("covering", [_share(r.covering, r) for r in group], right=True, drop=4),
+            Column("with bias", [_share(r.covering_mean, r) for r in group], right=True, drop=3),
+            Column("flagged", [f"{r.flagged}/{r.draws}" for r in group], right=True, drop=5),
             Column("status", [row.status for row in group]),
-            Column("flags", [printable(", ".join(row.flags)) for row in group], drop=5),
+            Column("flags", [printable(", ".join(row.flags)) for row in group], drop=6),
         ]
         lines += ["", printable(name), *render(columns, limit=limit)]
     if rows:
         lines += [
             "",
-            f"bits, {rows[0].n:,} samples, mean of {rows[0].draws} draws; no row: no truth",
+            *textwrap.wrap(
+                f"bits, {rows[0].n:,} samples, mean of {rows[0].draws} draws; covering: intervals "
+                "that hold the truth, and the truth plus the bias, which is all that an interval "
+                "of sampling error promises; no row: no truth",
+                limit or 100,
+            ),
         ]
     else:
-        lines += ["no estimator measures a Shannon information of these layers"]
+        lines += ["nothing is known of what these estimators measure here"]
     return plain("\n".join(lines))
+
+
+def _share(covering: int, row: Expectation) -> str:
+    return f"{covering}/{row.intervals}" if row.intervals else ""
 
 
 def _bits(value: float | None, *, sign: bool = False) -> str:
     if value is None:
         return ""
-    return f"{value + 0.0:+.3f}" if sign else f"{value + 0.0:.3f}"
+    value = round(value, 3) + 0.0  # no -0.000
+    return f"{value:+.3f}" if sign else f"{value:.3f}"

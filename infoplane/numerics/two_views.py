@@ -34,7 +34,14 @@ from infoplane.numerics.neighbors import (
     shuffle_difference,
 )
 from infoplane.numerics.noise_channel import SMALLEST_SAMPLE
-from infoplane.records import Array, Estimate, FloatArray, IntArray, checked_activations
+from infoplane.records import (
+    Array,
+    Estimate,
+    FloatArray,
+    IntArray,
+    checked_activations,
+    noticeable,
+)
 
 _NARROW = 4  # dimension up to which a view is its own code, and largest of a layer's
 _TRIED_DIMS = 10
@@ -45,6 +52,8 @@ _PERMUTATIONS = 4
 _LARGEST_NORM = 2.0  # of the weights; beyond, the variance grows more than the bias falls
 _CEILING = 0.85  # share of the largest value that neighbour counts can give
 _DIMENSION_SAMPLES = 2000
+_COUNTED_DIMS = 6  # up to which neighbour counts are near enough to tell that a value is wrong
+_DISAGREEMENT = 0.1  # share of the value by which the two may differ
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,6 +134,12 @@ def view_estimate(
         flags.append("saturated")
     if n < max(200, 20 * d):
         flags.append("small_n")
+    ksg = bits if counted else ksg_mutual_information(a, b, _KSG_NEIGHBORS)
+    apart = 2.0 * (interval.standard_error if interval else 0.0) + max(
+        noticeable(bits), _DISAGREEMENT * abs(bits)
+    )
+    if d <= _COUNTED_DIMS and abs(bits - ksg) > apart:
+        flags.append("estimators_disagree")
     diagnostics: dict[str, Any] = {
         "mode": mode,
         "estimator": "ksg" if counted else "shuffle_difference",
@@ -135,7 +150,7 @@ def view_estimate(
         "log2_n": math.log2(n),
         "duplicates": atoms,
         "id_ratio": ratio,
-        "ksg": bits if counted else ksg_mutual_information(a, b, _KSG_NEIGHBORS),
+        "ksg": ksg,
         "ksg_ceiling": ceiling if counted else None,
         "se": interval.standard_error if interval else None,
         "drift": interval.drift if interval else None,

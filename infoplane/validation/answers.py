@@ -9,7 +9,7 @@ from functools import lru_cache, partial
 import numpy as np
 
 from infoplane.records import FloatArray
-from infoplane.validation.known_mi import MI_TASKS, Draw
+from infoplane.validation.known_mi import MI_TASKS, Draw, structure
 from infoplane.validation.problems import Case, Problem, Resolution, Truth
 from infoplane.validation.truths import (
     channel_information,
@@ -151,7 +151,7 @@ def labelled_layer(
     n: int, rng: np.random.Generator, classes: int, units: int, distance: float, scale: float = 1.0
 ) -> Problem:
     """Draw classes that are normal around their means, at ``distance`` from 0."""
-    means = rng.standard_normal((classes, units))
+    means = structure(classes, units).standard_normal((classes, units))
     means *= distance / np.linalg.norm(means, axis=1, keepdims=True)
     shares = np.full(classes, 1 / classes)
     labels = drawn_labels(shares, n, rng)

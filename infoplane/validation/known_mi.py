@@ -56,6 +56,11 @@ class Pair:
 Draw = Callable[[int, np.random.Generator], Pair]
 
 
+def structure(*sizes: int) -> np.random.Generator:
+    """Return the generator of what is the same in all draws of a problem: means, weights, turns."""
+    return np.random.default_rng(sizes)
+
+
 def _normal(n: int, covariance: FloatArray, dim_x: int, rng: np.random.Generator) -> Pair:
     sample = rng.standard_normal((n, len(covariance))) @ np.linalg.cholesky(covariance).T
     return Pair(sample[:, :dim_x], sample[:, dim_x:], gaussian_information(covariance, dim_x))
@@ -152,9 +157,11 @@ def low_rank(n: int, rng: np.random.Generator, k: int, dim: int, nats: float) ->
     x = rng.standard_normal((n, k))
     y = correlation * x + math.sqrt(1 - correlation**2) * rng.standard_normal((n, k))
 
+    fixed = structure(k, dim)
+
     def embedded(z: FloatArray) -> FloatArray:
-        bent = np.tanh(z @ rng.standard_normal((k, dim - k)) / math.sqrt(k))
-        turn = np.linalg.qr(rng.standard_normal((dim, dim)))[0]
+        bent = np.tanh(z @ fixed.standard_normal((k, dim - k)) / math.sqrt(k))
+        turn = np.linalg.qr(fixed.standard_normal((dim, dim)))[0]
         return np.asarray(np.hstack([z, bent / math.sqrt(k)]) @ turn)
 
     return Pair(embedded(x), embedded(y), nats * LOG2_E)
@@ -162,7 +169,7 @@ def low_rank(n: int, rng: np.random.Generator, k: int, dim: int, nats: float) ->
 
 def labelled(n: int, rng: np.random.Generator, classes: int, dim: int, distance: float) -> Pair:
     """Draw equally likely labels and Y normal around a mean of each at ``distance`` from 0."""
-    means = rng.standard_normal((classes, dim))
+    means = structure(classes, dim).standard_normal((classes, dim))
     means *= distance / np.linalg.norm(means, axis=1, keepdims=True)
     shares = np.full(classes, 1 / classes)
     labels = drawn_labels(shares, n, rng)
@@ -189,7 +196,7 @@ def rotated_pairs(n: int, rng: np.random.Generator, k: int, nats: float) -> Pair
 
 def noisy_layer(n: int, rng: np.random.Generator, dim_x: int, dim_t: int) -> Pair:
     """Draw inputs and a random linear layer of them with unit noise."""
-    weights = rng.standard_normal((dim_x, dim_t)) / math.sqrt(dim_x)
+    weights = structure(dim_x, dim_t).standard_normal((dim_x, dim_t)) / math.sqrt(dim_x)
     x = rng.standard_normal((n, dim_x))
     y = x @ weights + rng.standard_normal((n, dim_t))
     return Pair(x, y, channel_information(weights @ weights.T, 1.0), noise=1.0)

@@ -9,12 +9,10 @@ of rectified units and anything else that is not normal.
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
@@ -24,7 +22,8 @@ from infoplane.estimators.base import Estimator
 from infoplane.records import Array, Estimate, FloatArray, IntArray, LayerInfo, ProbeSet, RunData
 from infoplane.seeding import generator
 from infoplane.validation.answers import mixture_truths
-from infoplane.validation.findings import Finding, Status, allowed_error, judged, refused
+from infoplane.validation.expectations import Expectation, pooled
+from infoplane.validation.findings import Finding, judged, refused
 from infoplane.validation.pool import in_any_order
 from infoplane.validation.problems import Resolution, Truth
 
@@ -116,51 +115,6 @@ class SyntheticRun:
         return self.drawn[layer]
 
 
-@dataclass(frozen=True)
-class Expectation:
-    """What to expect of an estimator at the shape of a recorded layer.
-
-    Parameters
-    ----------
-    estimator, layer, quantity : str
-        What was estimated.
-    units, n : int
-        Shape of the layer.
-    truth, mean, bias, spread : float or None
-        Mean over the draws of truth, estimate and their difference, and standard deviation of the
-        estimates, in bits; None if no draw gave a number.
-    draws, covering, intervals, flagged : int
-        Draws, those whose interval holds the truth, that have one, and that have a warning flag.
-    flags : tuple of str
-        Flags of any draw.
-    status : str
-        As of a finding; SILENT-FAIL if most draws are wrong without a flag.
-    seconds : float
-        CPU time of one estimate.
-    """
-
-    estimator: str
-    layer: str
-    quantity: str
-    units: int
-    n: int
-    truth: float | None
-    mean: float | None
-    bias: float | None
-    spread: float | None
-    draws: int
-    covering: int
-    intervals: int
-    flagged: int
-    flags: tuple[str, ...]
-    status: Status
-    seconds: float
-
-    def as_row(self) -> dict[str, Any]:
-        """Return the expectation as it is written to JSON."""
-        return asdict(self)
-
-
 def layer_models(run: RunData, step: int) -> list[LayerModel]:
     """Return the models of the layers of a run at one step; constant layers are left out.
 
@@ -230,7 +184,10 @@ def expectations(
         for finding in _one_draw(models, estimator, labelled, seed, draw):
             found.setdefault((finding.case, finding.quantity), []).append(finding)
     by_name = {model.info.name: model for model in models}
-    return [_pooled(by_name[layer], quantity, many) for (layer, quantity), many in found.items()]
+    return [
+        pooled(many, by_name[layer].info.n_units, int(by_name[layer].counts.sum()))
+        for (layer, _), many in found.items()
+    ]
 
 
 def _one_draw(
@@ -269,36 +226,3 @@ def _one_draw(
                 yield refused(where, estimate, seconds)
             else:
                 yield judged(where, truth, estimate, seconds=seconds)
-
-
-def _pooled(model: LayerModel, quantity: str, findings: Sequence[Finding]) -> Expectation:
-    errors = [f.error for f in findings if f.error is not None]
-    values = [f.estimate for f in findings if f.estimate is not None]
-    truths = [f.truth for f in findings if f.truth is not None]
-    truth = float(np.mean(truths)) if truths else None
-    bias = float(np.mean(errors)) if errors else None
-    statuses = Counter(f.status for f in findings)
-    status: Status = statuses.most_common(1)[0][0]
-    if statuses["ERROR"]:
-        status = "ERROR"
-    elif status == "SILENT-FAIL" and truth is not None and bias is not None:
-        # Draws that miss to both sides are spread, not bias: the table shows it as such.
-        status = "SILENT-FAIL" if abs(bias) > allowed_error(truth) else "PASS"
-    return Expectation(
-        estimator=findings[0].estimator,
-        layer=model.info.name,
-        quantity=quantity,
-        units=model.info.n_units,
-        n=int(model.counts.sum()),
-        truth=truth,
-        mean=float(np.mean(values)) if values else None,
-        bias=bias,
-        spread=float(np.std(values, ddof=1)) if len(values) > 1 else None,
-        draws=len(findings),
-        covering=sum(bool(f.covers) for f in findings),
-        intervals=sum(f.covers is not None for f in findings),
-        flagged=sum(f.warned for f in findings),
-        flags=tuple(dict.fromkeys(flag for f in findings for flag in f.flags)),
-        status=status,
-        seconds=float(np.mean([f.seconds for f in findings])),
-    )

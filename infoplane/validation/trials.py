@@ -15,12 +15,15 @@ from infoplane.records import Estimate
 from infoplane.seeding import generator
 from infoplane.validation.answers import ANSWERS
 from infoplane.validation.consistency import RELATIONS, Relation
+from infoplane.validation.expectations import Expectation, pooled
 from infoplane.validation.findings import Finding, broken, judged, refused
 from infoplane.validation.laws import LAWS, Law
 from infoplane.validation.pool import in_any_order
 from infoplane.validation.problems import Case, Problem, ProblemRun, Resolution
 
 SAMPLES = {"quick": 1000, "full": 5000}
+SMALLEST = 100
+"""Samples that every case can be drawn of."""
 FURTHER = {
     "quick": ("compressed:mode=ksg",),
     "full": ("compressed:mode=ksg", "compressed:mode=joint", "compressed:cross_check=true"),
@@ -40,11 +43,16 @@ def shannon_specs() -> list[str]:
     return [name for name in estimator_names() if estimator_class(name).shannon]
 
 
-def names_of_trials(estimator: Estimator, *, full: bool = False) -> list[str]:
-    """Return the cases, relations and laws that are about something the estimator can know."""
+def names_of_trials(
+    estimator: Estimator, *, full: bool = False, answers_only: bool = False
+) -> list[str]:
+    """Return the cases, relations and laws that are about something the estimator can know.
+
+    With ``answers_only`` the cases alone, whose answer is known.
+    """
     return [
         item.name
-        for item in _ITEMS
+        for item in (ANSWERS if answers_only else _ITEMS)
         if (full or item.quick)
         and (estimator.reads_inputs or not item.pairs)
         and (estimator.shannon or isinstance(item, Case) or not item.shannon)
@@ -65,6 +73,47 @@ def all_trials(
         executor,
         {(estimator_id(e), name): (trial, e, name, n, seed) for e, name in work},
     )
+
+
+def all_repeated(
+    work: Iterable[tuple[Estimator, str]], executor: Executor, n: int, seed: int, draws: int
+) -> Iterator[tuple[tuple[str, str], list[Expectation]]]:
+    """Yield what to expect of each pair of estimator and name of a case, as they finish.
+
+    Raises
+    ------
+    WorkerError
+        If a worker process died.
+    """
+    yield from in_any_order(
+        executor,
+        {(estimator_id(e), name): (repeated, e, name, n, seed, draws) for e, name in work},
+    )
+
+
+def repeated(estimator: Estimator, name: str, n: int, seed: int, draws: int) -> list[Expectation]:
+    """Return what to expect of an estimator from many draws of a case, by quantity.
+
+    Parameters
+    ----------
+    estimator : Estimator
+        The estimator.
+    name : str
+        Of the case.
+    n : int
+        Number of samples.
+    seed : int
+        Of the first draw; the others have those that follow.
+    draws : int
+        Number of draws.
+    """
+    case = next(case for case in ANSWERS if case.name == name)
+    found: dict[str, list[Finding]] = {}
+    for draw in range(draws):
+        for finding in trial(estimator, name, n, seed + draw):
+            found.setdefault(finding.quantity, []).append(finding)
+    units = case.make(SMALLEST, generator(seed, name)).activations.shape[1]
+    return [pooled(many, units, n) for many in found.values()]
 
 
 def trial(estimator: Estimator, name: str, n: int, seed: int) -> list[Finding]:

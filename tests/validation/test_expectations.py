@@ -1,0 +1,67 @@
+"""Bias, spread and coverage from many draws; permutation tests keep their level."""
+
+import json
+
+import numpy as np
+import pytest
+
+from infoplane.estimators import parse_estimator
+from infoplane.records import Estimate
+from infoplane.validation.expectations import pooled
+from infoplane.validation.findings import judged
+from infoplane.validation.trials import repeated
+from tests.conftest import infoplane
+
+WHERE = ("estimator", "case", "ixt")
+
+
+def test_intervals_may_hold_the_mean_and_miss_the_truth():
+    # Estimates of 1.5 +- 0.1 of a truth of 1: biased by 0.5, with intervals of 0.15.
+    found = [
+        judged(WHERE, 1.0, Estimate(bits, bits - 0.15, bits + 0.15, flags=("biased",)))
+        for bits in (1.4, 1.6, 1.5, 1.3, 1.7)
+    ]
+    result = pooled(found, units=3, n=50)
+    assert result.bias == pytest.approx(0.5)
+    assert result.spread == pytest.approx(np.std([1.4, 1.6, 1.5, 1.3, 1.7], ddof=1))
+    assert (result.covering, result.covering_mean) == (0, 3)
+    assert (result.draws, result.intervals, result.flagged) == (5, 5, 5)
+    assert result.status == "KNOWN-LIMIT"
+    assert result.as_row("case")["case"] == "case"
+
+
+def test_truth_that_differs_between_draws_is_no_miss():
+    found = [judged(WHERE, t, Estimate(t + 0.2, t + 0.1, t + 0.3)) for t in (1.0, 2.0, 3.0)]
+    assert pooled(found, 1, 10).covering_mean == 3
+
+
+def test_repeated_draws_differ_and_are_reproducible():
+    one, two = (repeated(parse_estimator("exact"), "permuted labels", 200, 3, 4) for _ in range(2))
+    assert [e.spread for e in one] == [e.spread for e in two]
+    (ity,) = one
+    assert ity.spread > 0
+    assert (ity.units, ity.n, ity.draws) == (8, 200, 4)
+
+
+def test_command_tells_bias_spread_and_coverage():
+    done = infoplane(
+        "validate", "-e", "exact", "-n", "200", "--draws", "3", "--format", "json", "-q"
+    )
+    rows = {(r["case"], r["quantity"]): r for r in json.loads(done.out)["expectations"]}
+    clusters = rows["8 separated clusters", "ixt"]
+    assert (clusters["bias"], clusters["spread"]) == (pytest.approx(0.0), pytest.approx(0.0))
+    assert clusters["draws"] == 3
+    table = infoplane("validate", "-e", "exact", "-n", "200", "--draws", "3", COLUMNS="80")
+    assert max(map(len, table.out.splitlines())) <= 80
+    assert table.out.startswith("known answers\n")
+    assert infoplane("validate", "--draws", "1").code == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("spec", ["binning", "exact", "compressed"])
+def test_intervals_hold_the_expectation(spec):
+    """88 % of 100 is the lower end of what chance leaves of 95 %."""
+    for case in ("3 classes, 2 units", "3 classes behind ReLU", "5 classes, 20 units"):
+        for found in repeated(parse_estimator(spec), case, 500, 0, 100):
+            if found.intervals == 100 and found.spread > 1e-9:
+                assert found.covering_mean >= 88, found
