@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from infoplane.cli.validation_text import expectations_text
 from infoplane.estimators import parse_estimator
 from infoplane.records import Estimate
 from infoplane.validation.expectations import pooled
@@ -51,10 +52,16 @@ def test_command_tells_bias_spread_and_coverage():
     clusters = rows["8 separated clusters", "ixt"]
     assert (clusters["bias"], clusters["spread"]) == (pytest.approx(0.0), pytest.approx(0.0))
     assert clusters["draws"] == 3
-    table = infoplane("validate", "-e", "exact", "-n", "200", "--draws", "3", COLUMNS="80")
-    assert max(map(len, table.out.splitlines())) <= 80
-    assert table.out.startswith("known answers\n")
     assert infoplane("validate", "--draws", "1").code == 2
+
+
+def test_table_of_draws_fits_80_columns(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    rows = repeated(parse_estimator("exact"), "8 separated clusters", 200, 0, 3)
+    text = expectations_text(rows, "known answers", "case", wide=False)
+    assert text.startswith("known answers\n\nexact\ncase ")
+    assert max(map(len, text.splitlines())) <= 80
+    assert "-0.000" not in text
 
 
 @pytest.mark.slow
