@@ -12,6 +12,7 @@ from scipy.special import stdtrit
 
 from infoplane.errors import InputError
 from infoplane.estimators.base import Cost, Estimator
+from infoplane.numerics.bandwidth import check_sigma
 from infoplane.numerics.clusters import Clusters, Kind, cluster_reference
 from infoplane.numerics.diffusion import (
     DiffusionOptions,
@@ -23,7 +24,7 @@ from infoplane.numerics.diffusion import (
     subset,
 )
 from infoplane.numerics.diffusion_information import DiffusionInformation, information_of_space
-from infoplane.numerics.diffusion_kernel import Normalization, check_sigma
+from infoplane.numerics.diffusion_kernel import Normalization
 from infoplane.records import Array, Estimate, IntArray, RunData
 
 _PAPER = {"sigma": 10.0, "min_class_size": 1, "method": "exact", "max_samples": 10_000}
@@ -202,7 +203,7 @@ class DiffusionSpectral(Estimator):
         if prepared.rows is not None:
             activations = activations[prepared.rows]
         space = diffusion_space(activations, self.sigma, self.options)
-        if space.cloud.n <= _SHARED_KERNEL_ROWS and self.method != "slq":
+        if space.n <= _SHARED_KERNEL_ROWS and self.method != "slq":
             space = space.with_kernel()
         common = () if prepared.rows is None else ("subsampled",)
         found = {"dse": self._entropy(space, common)}
@@ -263,7 +264,7 @@ class DiffusionSpectral(Estimator):
         flags: tuple[str, ...],
         origin: dict[str, Any],
     ) -> list[Estimate]:
-        n = space.cloud.n
+        n = space.n
         if clusters is None or max(clusters.sizes) < self.min_class_size:
             sizes = [] if clusters is None else list(clusters.sizes)
             missing = Estimate(

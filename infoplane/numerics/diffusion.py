@@ -12,20 +12,21 @@ import numpy as np
 
 from infoplane.errors import InputError
 from infoplane.numerics.arrays import Tensor, array_module
+from infoplane.numerics.bandwidth import Bandwidth, Sigma, bandwidth, check_sigma
 from infoplane.numerics.diffusion_kernel import (
-    Bandwidth,
     Normalization,
-    PointCloud,
-    Sigma,
-    bandwidth,
     check_normalization,
-    check_sigma,
-    checked_points,
     diffusion_kernel,
     gaussian_kernel,
+)
+from infoplane.numerics.discrete import Symbols, row_symbols
+from infoplane.numerics.point_cloud import (
+    PointCloud,
+    checked_points,
     point_cloud,
 )
 from infoplane.numerics.spectrum import (
+    TORCH_FROM,
     SpectralEntropies,
     exact_entropies,
     stochastic_entropies,
@@ -105,54 +106,77 @@ class DiffusionSpace:
     Parameters
     ----------
     cloud : PointCloud
-        The whole set.
+        The whole set in units of the bandwidth; of equal points one, if there is ``repeats``.
     width : Bandwidth
         Shared by the set and all subsets; differences of entropies at other bandwidths mean
         nothing.
     options : DiffusionOptions
         Shared as well.
+    repeats : Symbols, optional
+        Which point of the cloud each sample is.
     gaussian : array (n, n), optional
-        Kernel of the whole set, of which subsets take a slice; without it each subset computes
+        Kernel of the whole cloud, of which subsets take a slice; without it each subset computes
         its own distances.
     """
 
     cloud: PointCloud
     width: Bandwidth
     options: DiffusionOptions
+    repeats: Symbols | None = None
     gaussian: Tensor | None = None
 
+    @property
+    def n(self) -> int:
+        """Number of samples."""
+        return self.cloud.n if self.repeats is None else len(self.repeats.ids)
+
     def with_kernel(self) -> DiffusionSpace:
-        """Return this space holding the float64 kernel of the whole set."""
-        return replace(self, gaussian=gaussian_kernel(self.cloud, self.width.sigma))
+        """Return this space holding the float64 kernel of the whole cloud."""
+        return replace(self, gaussian=gaussian_kernel(self.cloud))
 
     def entropy(self, rows: Any = None) -> SpectrumOfSet:
-        """Return the entropies of the points ``rows`` (ascending index), or of all."""
-        n = self.cloud.n if rows is None else len(rows)
-        method, dtype = _method_for(n, self.options)
-        if n == 1 or self.width.rms_distance == 0:  # one eigenvalue 1, exactly
-            none = np.zeros(len(self.options.times))
-            single = SpectralEntropies(none, none, (1.0,), 1.0, 1)
-            return SpectrumOfSet(single, float(n), "exact", dtype, n)
-        gaussian = self._gaussian(rows, dtype)
-        free = dtype == "float32" and self.options.dtype is None
-        if free and float(gaussian.mean()) > _WIDE:
-            dtype = "float64"
-            gaussian = self._gaussian(rows, dtype)
+        """Return the entropies of the samples ``rows`` (ascending index), or of all."""
+        n = self.n if rows is None else len(rows)
         options = self.options
-        kernel, top, degree = diffusion_kernel(gaussian, options.normalization, options.alpha)
+        points, weights = self._points(rows)
+        n_points = self.cloud.n if points is None else len(points)
+        method, dtype = _method_for(n_points, options)
+        if n_points == 1 or self.width.rms_distance == 0:  # one eigenvalue 1, exactly
+            none = np.zeros(len(options.times))
+            single = SpectralEntropies(none, none, (1.0,), 1.0, 1)
+            return SpectrumOfSet(single, float(n), "exact", dtype, n, 1)
+        lower = method == "exact" and isinstance(self.cloud.points, np.ndarray)
+        parts = {"weights": weights, "lower": lower}
+        how = options.normalization, options.alpha
+        gaussian = self._gaussian(points, dtype, lower)
+        kernel, top, degree = diffusion_kernel(gaussian, *how, **parts)
+        if dtype == "float32" and options.dtype is None and degree > _WIDE * n:
+            dtype = "float64"
+            gaussian = self._gaussian(points, dtype, lower)
+            kernel, top, degree = diffusion_kernel(gaussian, *how, **parts)
         if method == "slq":
             spectral = stochastic_entropies(kernel, top, options.times, seed=options.seed)
         else:
-            spectral = exact_entropies(kernel, options.times)
-        return SpectrumOfSet(spectral, degree, method, dtype, n)
+            spectral = exact_entropies(kernel, options.times, by_torch=self.n >= TORCH_FROM)
+        return SpectrumOfSet(spectral, degree, method, dtype, n, n_points)
 
-    def _gaussian(self, rows: Any, dtype: str) -> Tensor:
-        """Return a kernel of the points ``rows``, or of all, that may be overwritten."""
+    def _points(self, rows: Any) -> tuple[Any, Tensor | None]:
+        """Return the points that samples ``rows`` are, None for all, and how often each is."""
+        if self.repeats is None:
+            return rows, None
+        if rows is None:
+            return None, self.repeats.counts.astype(np.float64)
+        counts = np.bincount(self.repeats.ids[rows], minlength=self.cloud.n)
+        points = np.flatnonzero(counts)
+        return points, counts[points].astype(np.float64)
+
+    def _gaussian(self, points: Any, dtype: str, lower: bool) -> Tensor:
+        """Return a kernel of some of the points, or of all, that may be overwritten."""
         if self.gaussian is None or dtype != "float64":
-            cloud = self.cloud if rows is None else self.cloud.rows(rows)
-            return gaussian_kernel(cloud, self.width.sigma, dtype)
-        if rows is not None:
-            return self.gaussian[rows][:, rows]
+            cloud = self.cloud if points is None else self.cloud.rows(points)
+            return gaussian_kernel(cloud, dtype, lower=lower)
+        if points is not None:
+            return self.gaussian[points][:, points]
         on_cpu = isinstance(self.gaussian, np.ndarray)
         return self.gaussian.copy() if on_cpu else self.gaussian.clone()
 
@@ -165,7 +189,8 @@ class SpectrumOfSet:
     mean_degree: float
     method: str
     dtype: str
-    n: int
+    n: int  # samples
+    n_points: int  # different ones
 
     @property
     def bits(self) -> FloatArray:
@@ -193,8 +218,28 @@ def diffusion_space(x: Tensor, sigma: Sigma, options: DiffusionOptions) -> Diffu
         If ``x`` or ``sigma`` is unfit.
     """
     check_sigma(sigma)
-    cloud = point_cloud(checked_points(x), sigma)
-    return DiffusionSpace(cloud, bandwidth(cloud, sigma, seed=options.seed), options)
+    cloud = point_cloud(checked_points(x), unit_length=sigma == "l2")
+    width = bandwidth(cloud, sigma, seed=options.seed)
+    repeats = _repeats(cloud.points)
+    if repeats is not None:
+        _, first = np.unique(repeats.ids, return_index=True)
+        cloud = cloud.rows(first)
+    cloud.rescale(width.sigma)
+    return DiffusionSpace(cloud, width, options, repeats)
+
+
+def _repeats(points: Tensor) -> Symbols | None:
+    """Return which rows are equal, if that saves a fair share of the work.
+
+    One of each and how often it occurs have the spectrum of all, but for eigenvalues of 0.
+    """
+    if not isinstance(points, np.ndarray):
+        return None
+    for columns in (slice(None, None, -(-points.shape[1] // 8)), slice(None)):  # a few tell most
+        found = row_symbols(points[:, columns])
+        if found.n_states > 0.9 * len(points):
+            return None
+    return found
 
 
 def diffusion_spectral_entropy(
@@ -353,7 +398,8 @@ def set_diagnostics(space: DiffusionSpace, found: SpectrumOfSet, which: int) -> 
         "method": found.method,
         "dtype": found.dtype,
         "n": n,
-        "n_units": int(space.cloud.points.shape[1]),
+        "matrix_size": found.n_points,
+        "n_units": space.cloud.n_units,
         "zero_rows": space.cloud.n_zero_rows,
     }
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from infoplane.errors import EstimationError, InputError
+from infoplane.numerics.bandwidth import Sigma
 from infoplane.numerics.clusters import Clusters, Kind, cluster_reference
 from infoplane.numerics.diffusion import (
     SMALL_N,
@@ -19,7 +21,7 @@ from infoplane.numerics.diffusion import (
     diffusion_space,
     diffusion_times,
 )
-from infoplane.numerics.diffusion_kernel import Normalization, Sigma
+from infoplane.numerics.diffusion_kernel import Normalization
 from infoplane.records import FloatArray, IntArray
 from infoplane.seeding import generator
 
@@ -194,8 +196,8 @@ def information_of_space(
         If no class has ``min_class_size`` samples.
     """
     labels = clusters.labels
-    if len(labels) != space.cloud.n:
-        raise InputError(f"expected one reference per sample, {space.cloud.n}, got {len(labels)}")
+    if len(labels) != space.n:
+        raise InputError(f"expected one reference per sample, {space.n}, got {len(labels)}")
     if repetitions < 1 or min_class_size < 1 or permutations < 0:
         raise InputError(
             "expected repetitions and min_class_size of at least 1 and permutations of at least 0, "
@@ -299,17 +301,24 @@ def _subset_entropies(
     """
     stars, errors = {}, {}
     for size in np.unique(sizes).tolist():
-        draw = random.Random(space.options.seed)  # noqa: S311
-        found = []
-        for _ in range(repetitions if size < len(kept) else 1):
-            rows = kept[np.sort(draw.sample(range(len(kept)), size))]
-            found.append(space.entropy(rows).spectral)
+        draws = repetitions if size < len(kept) else 1
+        found = [
+            space.entropy(kept[chosen]).spectral
+            for chosen in _subsets(len(kept), size, draws, space.options.seed)
+        ]
         stars[size] = np.array([one.bits for one in found])
         if len(found) < repetitions:  # all points: every draw is the same set
             stars[size] = np.repeat(stars[size], repetitions, axis=0)
         squares = np.array([one.errors for one in found]) ** 2
         errors[size] = squares.mean(axis=0) ** 0.5 / len(found) ** 0.5
     return stars, errors
+
+
+@lru_cache(maxsize=32)
+def _subsets(n: int, size: int, draws: int, seed: int) -> list[IntArray]:
+    """Return random subsets of ``size`` of ``n`` samples, ascending; the same for every layer."""
+    draw = random.Random(seed)  # noqa: S311
+    return [np.sort(draw.sample(range(n), size)) for _ in range(draws)]
 
 
 def _class_entropies(

@@ -14,15 +14,10 @@ import numpy as np
 from scipy.special import entr
 
 from infoplane.errors import InputError
+from infoplane.numerics.bandwidth import Sigma, bandwidth
 from infoplane.numerics.clusters import Kind, cluster_reference
-from infoplane.numerics.diffusion_kernel import (
-    Sigma,
-    bandwidth,
-    checked_points,
-    diffusion_kernel,
-    gaussian_kernel,
-    point_cloud,
-)
+from infoplane.numerics.diffusion_kernel import diffusion_kernel, gaussian_kernel
+from infoplane.numerics.point_cloud import checked_points, point_cloud
 from infoplane.numerics.spectrum import eigenvalues, spectral_entropy
 from infoplane.records import Array, FloatArray
 
@@ -59,8 +54,9 @@ def adjacency_spectral_entropy(
     if n_neighbors is not None:
         graph = _neighbour_graph(_on_cpu(points), n_neighbors)
         return spectral_entropy(np.abs(np.linalg.eigvals(graph)))
-    cloud = point_cloud(points, sigma)
-    kernel = gaussian_kernel(cloud, bandwidth(cloud, sigma).sigma)
+    cloud = point_cloud(points, unit_length=sigma == "l2")
+    cloud.rescale(bandwidth(cloud, sigma).sigma)
+    kernel = gaussian_kernel(cloud)
     if anisotropic:
         kernel, _, _ = diffusion_kernel(kernel, "official", 0.5)
     return spectral_entropy(eigenvalues(kernel))
@@ -83,8 +79,9 @@ def matrix_entry_entropy(x: Any, *, sigma: Sigma = "median") -> float:
     ----------
     Liao et al., arXiv 2312.04823.
     """
-    cloud = point_cloud(checked_points(x), sigma)
-    kernel = _on_cpu(gaussian_kernel(cloud, bandwidth(cloud, sigma).sigma))
+    cloud = point_cloud(checked_points(x), unit_length=sigma == "l2")
+    cloud.rescale(bandwidth(cloud, sigma).sigma)
+    kernel = _on_cpu(gaussian_kernel(cloud))
     root = kernel.sum(axis=1) ** 0.5
     kernel /= root[:, None] * root
     kernel /= kernel.sum(axis=1, keepdims=True)

@@ -12,7 +12,7 @@ from scipy.special import entr
 from infoplane.errors import EstimationError
 from infoplane.records import Array, FloatArray
 
-_TORCH_FROM = 1000  # rows from which torch's LAPACK gains more than its import costs
+TORCH_FROM = 1000  # rows from which torch's LAPACK gains more than its import costs
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,20 +40,25 @@ class SpectralEntropies:
     n_above: int | None = None
 
 
-def eigenvalues(matrix: Any) -> FloatArray:
+def eigenvalues(matrix: Any, *, by_torch: bool | None = None) -> FloatArray:
     """Return all eigenvalues of a symmetric matrix (n, n), ascending, as float64.
 
     Parameters
     ----------
     matrix : array or torch.Tensor
-        Symmetric; float32 or float64. A tensor is solved on its device.
+        Symmetric; float32 or float64. Of an array only the lower triangle is read. A tensor is
+        solved on its device.
+    by_torch : bool, optional
+        Whether torch's LAPACK solves arrays; None is from 1000 rows.
 
     Raises
     ------
     EstimationError
         If the solver does not converge.
     """
-    if isinstance(matrix, np.ndarray) and len(matrix) < _TORCH_FROM:
+    if by_torch is None:
+        by_torch = len(matrix) >= TORCH_FROM
+    if isinstance(matrix, np.ndarray) and not by_torch:
         return _tridiagonal_eigenvalues(matrix)
     import torch
 
@@ -111,7 +116,9 @@ def spectral_entropy(spectrum: FloatArray, t: float = 1.0) -> float:
     return float(entr(powers / powers.sum()).sum() / np.log(2)) + 0.0
 
 
-def exact_entropies(kernel: Any, times: Sequence[float]) -> SpectralEntropies:
+def exact_entropies(
+    kernel: Any, times: Sequence[float], *, by_torch: bool | None = None
+) -> SpectralEntropies:
     """Return the entropies of a diffusion kernel (n, n) from all of its eigenvalues.
 
     Parameters
@@ -120,8 +127,10 @@ def exact_entropies(kernel: Any, times: Sequence[float]) -> SpectralEntropies:
         Symmetric, largest eigenvalue 1.
     times : sequence of float
         Diffusion times; one spectrum serves all.
+    by_torch : bool, optional
+        As for :func:`eigenvalues`.
     """
-    spectrum = eigenvalues(kernel)
+    spectrum = eigenvalues(kernel, by_torch=by_torch)
     return SpectralEntropies(
         bits=np.array([spectral_entropy(spectrum, t) for t in times]),
         errors=np.zeros(len(times)),

@@ -12,10 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import pdist
 
-from infoplane import diffusion_spectral_entropy
+from infoplane import diffusion_spectral_entropy, diffusion_spectral_mutual_information
 from infoplane.errors import InputError
-from infoplane.numerics import diffusion_kernel as kernels
+from infoplane.numerics import diffusion
+from infoplane.numerics.bandwidth import bandwidth, median_distance
 from infoplane.numerics.diffusion import mean_squared_cosine
+from infoplane.numerics.diffusion_kernel import diffusion_kernel, gaussian_kernel
+from infoplane.numerics.point_cloud import point_cloud
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 CASES = json.loads((GOLDEN / "dse.json").read_text())["cases"]
@@ -148,8 +151,8 @@ def test_rules_for_the_bandwidth(rule, expected, n):
 @pytest.mark.parametrize(("n", "accuracy"), [(1500, 1e-12), (2500, 1e-12), (4500, 1e-6)])
 def test_median_distance_of_many_points_is_not_sampled(n, accuracy):
     x = points(3, n=n, n_units=3) ** 3
-    cloud = kernels.point_cloud(x, 1.0)
-    assert kernels.median_distance(cloud) == pytest.approx(np.median(pdist(x)), rel=accuracy)
+    cloud = point_cloud(x)
+    assert median_distance(cloud) == pytest.approx(np.median(pdist(x)), rel=accuracy)
 
 
 def test_l2_is_bandwidth_1_on_rows_of_length_1():
@@ -239,6 +242,41 @@ def test_diagnostics_describe_the_kernel():
     json.dumps(diagnostics, allow_nan=False)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"sigma": 1.5},
+        {"sigma": "rms", "normalization": "rowstochastic", "alpha": 0.5},
+        {"sigma": "l2", "normalization": "rowstochastic", "alpha": 1.0},
+        {"sigma": "median", "dtype": "float32", "method": "exact"},
+    ],
+)
+def test_equal_rows_are_solved_once_and_change_nothing(options, monkeypatch):
+    draw = np.random.default_rng(15)
+    x = points(15, n=700, n_units=12)[draw.integers(0, 700, 900) // draw.integers(1, 5, 900)]
+    found = diffusion_spectral_entropy(x, t=[1, 2, 5], **options)
+    assert found.diagnostics["matrix_size"] == len(np.unique(x, axis=0)) < 700
+    monkeypatch.setattr(diffusion, "_repeats", lambda points: None)
+    plain = diffusion_spectral_entropy(x, t=[1, 2, 5], **options)
+    assert plain.diagnostics["matrix_size"] == plain.diagnostics["n"] == 900
+    accuracy = 1e-5 if "dtype" in options else 1e-9
+    np.testing.assert_allclose(found.bits, plain.bits, rtol=0, atol=accuracy)
+    for name in ("mean_degree", "trace", "median_distance", "rms_distance", "n"):
+        assert found.diagnostics[name] == pytest.approx(plain.diagnostics[name], rel=accuracy)
+    assert found.flags == plain.flags
+
+
+def test_information_of_equal_rows(monkeypatch):
+    draw = np.random.default_rng(16)
+    x, labels = points(16, n=60)[draw.integers(0, 60, 400)], draw.integers(0, 4, 400)
+    found = diffusion_spectral_mutual_information(x, labels, permutations=3)
+    monkeypatch.setattr(diffusion, "_repeats", lambda points: None)
+    plain = diffusion_spectral_mutual_information(x, labels, permutations=3)
+    assert found.bits == pytest.approx(plain.bits, abs=1e-10)
+    assert found.null_mean == pytest.approx(plain.null_mean, abs=1e-10)
+    np.testing.assert_allclose(found.per_class, plain.per_class, atol=1e-10)
+
+
 def test_mean_squared_cosine():
     x = points(10, n=30)
     unit = x / np.linalg.norm(x, axis=1, keepdims=True)
@@ -270,19 +308,15 @@ def test_float32_is_close_to_float64():
 def test_tensor_operations_equal_those_on_arrays():
     # What runs on a GPU, on the CPU.
     x = points(14, n=300)
-    array = kernels.point_cloud(x, 1.0)
-    tensor = kernels.point_cloud(torch.from_numpy(x), 1.0)
-    assert kernels.bandwidth(tensor, "median").sigma == pytest.approx(
-        kernels.bandwidth(array, "median").sigma, rel=1e-12
+    array = point_cloud(x)
+    tensor = point_cloud(torch.from_numpy(x))
+    assert bandwidth(tensor, "median").sigma == pytest.approx(
+        bandwidth(array, "median").sigma, rel=1e-12
     )
     for normalization in ("official", "rowstochastic"):
         for dtype, accuracy in (("float64", 1e-12), ("float32", 1e-5)):
-            expected = kernels.diffusion_kernel(
-                kernels.gaussian_kernel(array, 1.0, dtype), normalization, 0.5
-            )
-            found = kernels.diffusion_kernel(
-                kernels.gaussian_kernel(tensor, 1.0, dtype), normalization, 0.5
-            )
+            expected = diffusion_kernel(gaussian_kernel(array, dtype), normalization, 0.5)
+            found = diffusion_kernel(gaussian_kernel(tensor, dtype), normalization, 0.5)
             np.testing.assert_allclose(found[0].numpy(), expected[0], atol=accuracy)
             np.testing.assert_allclose(found[1].numpy(), expected[1], atol=accuracy * 20)
 

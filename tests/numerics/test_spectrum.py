@@ -6,7 +6,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infoplane.numerics.diffusion_kernel import diffusion_kernel, gaussian_kernel, point_cloud
+from infoplane.numerics.diffusion_kernel import BLOCK, diffusion_kernel, gaussian_kernel
+from infoplane.numerics.point_cloud import SMALL, point_cloud
 from infoplane.numerics.spectrum import (
     eigenvalues,
     exact_entropies,
@@ -18,7 +19,9 @@ TIMES = (1.0, 2.0, 5.0)
 
 
 def kernel_of(x, sigma, dtype="float64"):
-    gaussian = gaussian_kernel(point_cloud(x, sigma), sigma, dtype)
+    cloud = point_cloud(x)
+    cloud.rescale(sigma)
+    gaussian = gaussian_kernel(cloud, dtype)
     return diffusion_kernel(gaussian, "official", 0.5)[:2]
 
 
@@ -32,6 +35,28 @@ def test_eigenvalues_of_a_matrix_of_known_spectrum(n):
     assert single.dtype == np.float64
     np.testing.assert_allclose(single, spectrum, atol=1e-5)
     np.testing.assert_allclose(eigenvalues(torch.from_numpy(matrix)), spectrum, atol=1e-12)
+
+
+@pytest.mark.parametrize("n", [2, 300, 600, 1100])
+@pytest.mark.parametrize("normalization", ["official", "rowstochastic"])
+def test_the_lower_triangle_is_enough(n, normalization):
+    x = np.random.default_rng(1).normal(size=(n, 3))
+    weights = np.random.default_rng(2).integers(1, 4, n).astype(float)
+    whole = gaussian_kernel(point_cloud(x))
+    half = gaussian_kernel(point_cloud(x), lower=True)
+    block = np.arange(n) // BLOCK if n > SMALL else np.zeros(n)
+    half[block[:, None] < block] = np.nan
+    expected, top, degree = diffusion_kernel(whole, normalization, 0.5, weights=weights)
+    found, *also = diffusion_kernel(half, normalization, 0.5, weights=weights, lower=True)
+    np.testing.assert_allclose(also[0], top, rtol=1e-12)
+    assert also[1] == pytest.approx(degree, rel=1e-12)
+    lower = np.tril_indices(n)
+    np.testing.assert_allclose(found[lower], expected[lower], rtol=1e-12)
+    found[np.triu_indices(n, 1)] = np.nan
+    np.testing.assert_allclose(eigenvalues(found), np.linalg.eigvalsh(expected), atol=1e-12)
+    np.testing.assert_allclose(
+        eigenvalues(found, by_torch=n < 1000), np.linalg.eigvalsh(expected), atol=1e-12
+    )
 
 
 @given(st.integers(1, 40), st.floats(0.1, 9))

@@ -1,0 +1,173 @@
+"""Points and the squared distances between them.
+
+Arrays may be NumPy or torch (CUDA); the code uses only what both spell alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from infoplane.errors import InputError
+from infoplane.numerics.arrays import Tensor, array_module
+
+SMALL = 512  # points up to which all distances are one product
+_STRIP = 192  # rows of distances that are made at a time
+_STRIP_CUDA = 2048
+_MODERATE = 1e-100, 1e100  # of which squares neither overflow nor vanish
+
+
+@dataclass(eq=False)
+class PointCloud:
+    """Centred points in a unit of length in which squares neither overflow nor cancel.
+
+    Attributes
+    ----------
+    points : array (n, n_units)
+        original coordinates = unit * points + centre.
+    square_norms : array (n,)
+        Squared lengths of the points.
+    n_zero_rows : int
+        Rows without direction, if rows were brought to length 1.
+    """
+
+    points: Tensor
+    square_norms: Tensor
+    unit: float
+    n_zero_rows: int = 0
+
+    @property
+    def n(self) -> int:
+        """Number of points."""
+        return len(self.points)
+
+    @property
+    def n_units(self) -> int:
+        """Number of coordinates."""
+        return int(self.points.shape[1])
+
+    @property
+    def rms_distance(self) -> float:
+        """Root mean square distance of two different points, in original units."""
+        if self.n < 2:
+            return 0.0
+        square = float(self.square_norms.sum())
+        return self.unit * float(np.sqrt(2.0 * square / (self.n - 1)))
+
+    def rows(self, index: Tensor) -> PointCloud:
+        """Return the cloud of some of the points, in the same units."""
+        return replace(self, points=self.points[index], square_norms=self.square_norms[index])
+
+    def rescale(self, unit: float) -> None:
+        """Change over to another unit of length."""
+        self.points *= self.unit / unit
+        self.square_norms = _square_norms(self.points)
+        self.unit = unit
+
+    def in_single_precision(self) -> PointCloud:
+        """Return the cloud of the points rounded to float32."""
+        points = self.points
+        points = points.astype(np.float32) if isinstance(points, np.ndarray) else points.float()
+        return replace(self, points=points, square_norms=_square_norms(points))
+
+
+def _square_norms(points: Tensor) -> Tensor:
+    """Return the squared norms of rows, without a temporary of their size."""
+    return array_module(points).einsum("ij,ij->i", points, points)
+
+
+def checked_points(x: Tensor, *, name: str = "x") -> Tensor:
+    """Return ``x`` as a finite array (n, n_units): NumPy, or a torch tensor if it is on CUDA.
+
+    Raises
+    ------
+    InputError
+        If ``x`` has not two axes, is empty, not real, or holds NaN or inf.
+    """
+    if type(x).__module__.partition(".")[0] == "torch":
+        x = x.detach()
+        if x.device.type != "cuda":
+            x = x.float().numpy() if str(x.dtype) == "torch.bfloat16" else x.numpy()
+    if isinstance(x, np.ndarray) or not hasattr(x, "device"):
+        x = np.asarray(x)
+        if x.dtype.kind not in "fiub":
+            raise InputError(f"expected {name} of real numbers, got dtype {x.dtype}")
+    shape = tuple(x.shape)
+    if len(shape) != 2:
+        raise InputError(
+            f"expected {name} of shape (n_samples, n_units), got {shape}",
+            hint="flatten further axes yourself: all positions as units, a mean over positions, "
+            "or each position as a sample are different questions",
+        )
+    if 0 in shape:
+        raise InputError(f"expected {name} with samples and units, got shape {shape}")
+    xp = array_module(x)
+    finite = xp.isfinite(x)
+    if not bool(finite.all()):
+        bad = int((~finite.all(1)).sum())
+        raise InputError(
+            f"expected finite {name}, got NaN or inf in {bad} of {shape[0]} rows",
+            hint="drop those rows before",
+        )
+    return x
+
+
+def point_cloud(x: Tensor, *, unit_length: bool = False) -> PointCloud:
+    """Return checked points, centred in float64; ``unit_length`` first brings rows to length 1."""
+    xp = array_module(x)
+    largest = max(float(x.max()), -float(x.min()))
+    unit = 1.0
+    if not _MODERATE[0] < largest < _MODERATE[1] and largest > 0:
+        unit = float(2.0 ** np.clip(np.floor(np.log2(largest)), -1000, 1000))
+    points = (x.astype(np.float64) if xp is np else x.double()) if x.dtype != xp.float64 else x
+    if unit != 1.0:
+        points = points / unit
+    zero_rows = 0
+    if unit_length:
+        length = _square_norms(points) ** 0.5
+        zero_rows = int((length == 0).sum())
+        length[length == 0] = 1.0
+        points, unit = points / length[:, None], 1.0
+    # Subtracting the first row gives equal rows exact zeros, which subtracting a mean does not.
+    points = points - points[:1]
+    points -= points.mean(0)
+    return PointCloud(points, _square_norms(points), unit, zero_rows)
+
+
+def place_of(points: Tensor) -> dict[str, Any]:
+    """Return where to make arrays that go with ``points``."""
+    return {} if isinstance(points, np.ndarray) else {"device": points.device}
+
+
+def half_square_strips(
+    cloud: PointCloud, *, merge: float = 0.0, out: Tensor | None = None
+) -> Iterator[tuple[slice, Tensor]]:
+    """Yield rows of the matrix -|x_i - x_j|²/2, and these rows up to the diagonal; none above 0.
+
+    Matrix products give them, with rounding of about eps times the squared norms; points closer
+    than ``merge`` times these count as equal. Strips are views of ``out`` (n, n), if given.
+    """
+    points, xp = cloud.points, array_module(cloud.points)
+    half = 0.5 * cloud.square_norms
+    n, ones = cloud.n, xp.ones_like(half)
+    small = xp is np and n <= SMALL
+    if small:  # one product, which BLAS does by half
+        left, right, step = points, points, n
+    else:
+        left = xp.concatenate([points, half[:, None], ones[:, None]], 1)
+        right = xp.concatenate([points, -ones[:, None], -half[:, None]], 1)
+        step = _STRIP if xp is np else _STRIP_CUDA
+    for start in range(0, n, step):
+        rows, columns = slice(start, min(start + step, n)), slice(0, min(start + step, n))
+        place = None if out is None else out[rows, columns]
+        strip = xp.matmul(left[rows], right[columns].T, out=place)
+        if small:
+            strip -= half[:, None]
+            strip -= half
+        xp.clip(strip, None, 0.0, out=strip)
+        if merge:
+            strip[strip > -merge * (half[rows, None] + half[columns])] = 0.0
+        yield rows, strip
