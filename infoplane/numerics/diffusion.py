@@ -146,14 +146,16 @@ class DiffusionSpace:
             single = SpectralEntropies(none, none, (1.0,), 1.0, 1)
             return SpectrumOfSet(single, float(n), "exact", dtype, n, 1)
         lower = method == "exact" and isinstance(self.cloud.points, np.ndarray)
-        parts = {"weights": weights, "lower": lower}
-        how = options.normalization, options.alpha
-        gaussian = self._gaussian(points, dtype, lower)
-        kernel, top, degree = diffusion_kernel(gaussian, *how, **parts)
+
+        def normalized(dtype: str) -> tuple[Tensor, Tensor, float]:
+            gaussian = self._gaussian(points, dtype, lower)
+            how = options.normalization, options.alpha
+            return diffusion_kernel(gaussian, *how, weights=weights, lower=lower)
+
+        kernel, top, degree = normalized(dtype)
         if dtype == "float32" and options.dtype is None and degree > _WIDE * n:
             dtype = "float64"
-            gaussian = self._gaussian(points, dtype, lower)
-            kernel, top, degree = diffusion_kernel(gaussian, *how, **parts)
+            kernel, top, degree = normalized(dtype)
         if method == "slq":
             spectral = stochastic_entropies(kernel, top, options.times, seed=options.seed)
         else:
