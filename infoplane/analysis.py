@@ -11,6 +11,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import logging
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from dataclasses import dataclass, field, replace
@@ -78,7 +79,7 @@ class _Work:
     tries: int = 0
     gpu: str | None = None  # where to compute, if not on the processor
 
-    def submit(self, executor: Executor, seed: int) -> Future[Any]:
+    def submit(self, executor: Executor, seed: int, analysis: str) -> Future[Any]:
         if self.layer is None:
             part = FinitePart.of_run(self.run, self.gpu)
             return executor.submit(worker.prepare_run, part, self.estimator, seed)
@@ -90,6 +91,7 @@ class _Work:
         return executor.submit(
             worker.measure,
             self.run, self.estimator, seed, self.layer, self.prepared, self.steps, self.gpu,
+            analysis,
         )  # fmt: skip
 
     def given_up(self, reason: str) -> Any:
@@ -248,6 +250,7 @@ class _Schedule:
     suspects: list[_Work] = field(default_factory=list)  # was under way when a worker died
 
     def __post_init__(self) -> None:
+        self.name = uuid.uuid4().hex
         self._added = 0
         self._deaths = 0  # since the last piece of work that was finished
 
@@ -296,7 +299,7 @@ class _Schedule:
 
     def _begin(self, work: _Work, pending: dict[Future[Any], _Work]) -> None:
         try:
-            pending[work.submit(self.executor, self.seed)] = work
+            pending[work.submit(self.executor, self.seed, self.name)] = work
         except BrokenExecutor:
             self.add(work)
             raise

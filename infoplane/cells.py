@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, cast
 
 import numpy as np
@@ -136,11 +136,22 @@ def measure(
     prepared: Any,
     steps: Sequence[int],
     gpu: str | None = None,
+    analysis: str = "",
 ) -> list[Measurement]:
-    """Estimate cells of one layer; what is wrong with the data of a cell fails that cell alone."""
+    """Estimate cells of one layer; what is wrong with the data of a cell fails that cell alone.
+
+    A worker reads the metadata of a run once in an ``analysis``, which any text may name.
+    """
+    run = _known(run, analysis)
     device = None if gpu is None else devices.own_gpu(gpu)
     prepared = taken(prepared)
     return [_measure(run, estimator, seed, layer, prepared, step, device) for step in steps]
+
+
+@lru_cache(maxsize=8)
+def _known(run: Run, analysis: str) -> Run:
+    """Return the equal run that came first in an analysis, with what it knows of its files."""
+    return run
 
 
 def lost(run: Run, estimator: Estimator, layer: LayerInfo, step: int, reason: str) -> Measurement:

@@ -109,7 +109,7 @@ def result_rows(
                 "flags": flags,
                 "seconds": seconds,
                 "cached": cached,
-                "diag": plain(estimate.diagnostics),
+                "diag": estimate.diagnostics if cached else plain(estimate.diagnostics),
             }
         )
     return rows

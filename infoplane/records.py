@@ -273,6 +273,8 @@ def checked_activations(activations: Array, *, name: str = "activations") -> Arr
 
 def plain(value: Any) -> Any:
     """Return a value made of what JSON has; tuples and arrays become lists, NaN and inf None."""
+    if type(value) in (str, int, bool):  # most values, and the checks below are slow
+        return value
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, np.ndarray)):

@@ -12,7 +12,9 @@ from infoplane.errors import WorkerError
 from infoplane.estimators import parse_estimator
 from infoplane.handover import Address, Handover, OutOfReachError, taken
 from infoplane.selection import select_cells
+from infoplane.store import run as run_module
 from infoplane.store.run import Run
+from infoplane.store.step_info import read_step
 from tests.cli.analyses import write_run
 from tests.test_analysis import Serial, numbers
 
@@ -106,3 +108,32 @@ def test_run_is_found_by_workers_in_other_folders(chosen, tmp_path, monkeypatch)
     sent = pickle.dumps(next(iter(chosen)))
     monkeypatch.chdir("/")
     assert pickle.loads(sent).steps == (0, 1, 10)
+
+
+class Remote(Serial):
+    """Does the work on copies, as another process would."""
+
+    def submit(self, function, /, *args):
+        function, args = pickle.loads(pickle.dumps((function, args)))
+        return super().submit(function, *args)
+
+
+def test_worker_reads_the_metadata_of_a_step_once_in_an_analysis(chosen, monkeypatch):
+    list(analyze(chosen, [parse_estimator("binning")], Serial()))  # the parent knows it by now
+    read = []
+    monkeypatch.setattr(
+        run_module, "read_step", lambda *args: read.append(args[3]) or read_step(*args)
+    )
+    first = numbers(analyze(chosen, [parse_estimator("kde")], Remote()))
+    # What is prepared reads it apart: here once for the run and once for each layer.
+    assert len(first) == 6
+    assert max(map(read.count, (0, 1, 10))) <= 1 + 3
+    path = next(iter(chosen)).path
+    for step in path.glob("steps/*"):
+        step.unlink()
+    write_run("net2", n=2000, units=4, sharper=3)
+    for step in Path("net2/steps").glob("*"):
+        step.rename(path / "steps" / step.name)
+    # The same path, another analysis: nothing is taken for known.
+    again = numbers(analyze(select_cells([Run(path)]), [parse_estimator("kde")], Remote()))
+    assert all(again[cell] != first[cell] for cell in first)
