@@ -1,11 +1,54 @@
-"""What ``analyze --dry-run`` prints."""
+"""What ``record --dry-run`` and ``analyze --dry-run`` print."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+from infoplane.cli.output import printable, width
 from infoplane.cli.sizes import size_text
+from infoplane.cli.table import Column, render
 from infoplane.planning import PlannedWork, wall_seconds
+
+if TYPE_CHECKING:
+    from infoplane.recording.plan import RecordingPlan
+
+
+def recording_described(plan: RecordingPlan, steps: Sequence[int | None], output: str) -> str:
+    """Return the plan of a recording as text, a line per layer."""
+    from infoplane.recording.plan import sample_bytes
+
+    layers = plan.layers
+    known = [f"{step:,}" for step in steps if step is not None]
+    span = f"steps {known[0]}..{known[-1]}" if known else "steps"
+    if len(known) < len(steps):
+        span += f", {len(steps) - len(known)} to be read from the files"
+    size = [size_text(plan.n_samples * sample_bytes(layer)) for layer in layers]
+    columns = [
+        Column("layer", [printable(layer.name) for layer in layers]),
+        Column("type", [printable(layer.type) for layer in layers], drop=1),
+        Column("shape", ["x".join(map(str, layer.shape)) for layer in layers], right=True),
+        Column("dtype", [layer.encoding or layer.dtype for layer in layers]),
+        Column("reduction", [layer.reduction for layer in layers], drop=2),
+        Column("a step", size, right=True),
+    ]
+    if not any(layer.reduction != "none" for layer in layers):
+        columns = [column for column in columns if column.title != "reduction"]
+    place = Path(output).absolute()
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    return "\n".join(
+        [
+            f"would record {plan.n_steps:,} checkpoints ({span}) x {len(layers):,} layers x "
+            f"{plan.n_samples:,} samples in {printable(output)}",
+            *(f"  {line}" for line in render(columns, limit=width())),
+            f"about {_clock(plan.seconds)}, {size_text(plan.bytes)} of {size_text(free)} free"
+            + (": too large" if plan.bytes > free else ""),
+        ]
+    )
 
 
 def described(works: Sequence[PlannedWork], *, runs: int, jobs: int, output: str) -> str:

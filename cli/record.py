@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,6 +9,7 @@ import click
 
 from infoplane.cli.options import Location, Verbosity, verbosity
 from infoplane.cli.progress import Progress
+from infoplane.cli.sizes import byte_size
 from infoplane.errors import InfoplaneError, InputError, TerminatedError
 
 if TYPE_CHECKING:
@@ -118,6 +118,7 @@ _PROBE = "probe"  # the probe set of --data
 )
 @click.option(
     "--max-size",
+    callback=byte_size,
     metavar="SIZE",
     help="Refuse to record more, e.g. 500M or 20G, before the first step.",
 )
@@ -172,6 +173,12 @@ _PROBE = "probe"  # the probe set of --data
     help="Go on with the run in RUN: record only steps that are missing, damaged or changed.",
 )
 @click.option(
+    "-n",
+    "--dry-run",
+    is_flag=True,
+    help="Show checkpoints, layers, bytes and time; write nothing.",
+)
+@click.option(
     "--schedule",
     metavar="every:N|log:K|N,N,...",
     help="With a script: which optimizer steps. Default: log:10, ten in each decade.",
@@ -196,7 +203,7 @@ def record(
     at: Literal["output", "input"],
     batch_dims: tuple[str, ...],
     reductions: tuple[str, ...],
-    max_size: str | None,
+    max_size: int | None,
     step_pattern: str | None,
     samples: int | None,
     device: str,
@@ -208,6 +215,7 @@ def record(
     seed: int,
     overwrite: bool,
     resume: bool,
+    dry_run: bool,
     schedule: str | None,
     script: tuple[str, ...],
 ) -> None:
@@ -228,12 +236,15 @@ def record(
     \b
     infoplane record --data probe.npz -o runs/s0 -- python train.py --lr 0.1
     """
-    options: dict[str, Any] = {
+    passes: dict[str, Any] = {
         "layers": layers,
         "at": at,
         "batch_dims": dict(map(_axis, batch_dims)),
         "reduce": dict(map(_reduction, reductions)),
         "batch_size": batch_size,
+    }
+    options: dict[str, Any] = {
+        **passes,
         "name": name,
         "group": group,
         "overwrite": overwrite,
@@ -257,8 +268,9 @@ def record(
             raise click.UsageError("--device is for --model: a script puts its model itself")
         if model_reference or checkpoints:
             raise click.UsageError("expected --model and --checkpoints, or -- python SCRIPT")
-        if max_size:
-            raise click.UsageError("--max-size is for --checkpoints, whose number is known")
+        if max_size or dry_run:
+            option = "--max-size" if max_size else "--dry-run"
+            raise click.UsageError(f"{option} is for --checkpoints, whose number is known")
         options["schedule"] = schedule or "log:10"
         _record_script(script, references, choice, output, options)
         return
@@ -269,7 +281,6 @@ def record(
     ):
         if not given:
             raise click.UsageError(f"Missing option '{option}'.")
-    most = None if max_size is None else _bytes(max_size)
     if schedule:
         raise click.UsageError("--schedule is for a script: ... -- python SCRIPT")
     assert model_reference is not None
@@ -284,6 +295,17 @@ def record(
     if place != "auto":
         model.to(place)
     probe = _probe(references, choice)
+    weights_of: dict[str, Any] = {"key": weights, "strict": strict, "trust_model": trust_model}
+    if dry_run:
+        from infoplane.cli.dry_run import recording_described
+        from infoplane.recording.passes import probe_passes
+        from infoplane.recording.plan import plan_checkpoints
+
+        plan = plan_checkpoints(probe_passes(model, probe, **passes), found, **weights_of)
+        click.echo(recording_described(plan, [one.step for one in found], output))
+        if (Path(output) / "manifest.json").exists() and not (resume or overwrite):
+            click.echo(f"{output} holds a run already: go on with --resume, or use --overwrite")
+        return
     provenance = {"model": model_reference, "data": _told(references), "device": place}
     progress = Progress("record", len(found), "checkpoints", quiet=said.quiet, style=said.progress)
     try:
@@ -302,10 +324,8 @@ def record(
                 found,
                 gradients=gradients,
                 gradient_batch_size=gradient_batch_size,
-                key=weights,
-                strict=strict,
-                trust_model=trust_model,
-                max_size=most,
+                **weights_of,
+                max_size=max_size,
             ):
                 progress.advance()
     except KeyboardInterrupt as stop:
@@ -405,15 +425,6 @@ def _reduction(text: str) -> tuple[str, str]:
     if not glob or not kind:
         raise click.BadParameter(f"expected GLOB=KIND such as 'conv*=sketch:1024', got {text!r}")
     return glob, kind
-
-
-def _bytes(text: str) -> int:
-    """Return the bytes of a size such as ``20G``, in powers of 1000."""
-    units = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
-    found = re.fullmatch(r"([0-9]+(?:[.][0-9]+)?)\s*([KMGT]?)B?", text.strip().upper())
-    if found is None:
-        raise click.BadParameter(f"--max-size: expected a size such as 500M or 20G, got {text!r}")
-    return int(float(found[1]) * units[found[2]])
 
 
 def _kept(progress: Progress, output: str) -> str:

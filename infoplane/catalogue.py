@@ -96,7 +96,7 @@ CATALOGUE = tuple(
         ("IP306", "another process is writing this run", "record", "wait, or choose another `-o`"),
         ("IP307", "recorded data does not match its checksum", "runs",
          "record the run again; restore it from a copy"),
-        ("IP308", "the run would grow larger than allowed", "record --max-size",
+        ("IP308", "the run would grow larger than allowed, or than the disk", "record",
          "fewer `--samples`, `--layers`, or `--reduce 'GLOB=sketch:256'`"),
         ("IP310", "the content of a file cannot be used", "runs, checkpoints, probe sets",
          "see the message"),

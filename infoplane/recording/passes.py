@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -13,11 +14,12 @@ from infoplane.errors import DataError, InfoplaneError, InputError
 from infoplane.patterns import split_address, written
 from infoplane.recording.batches import Batch, batch_of
 from infoplane.recording.hooks import At, captured, direct_calls
-from infoplane.recording.layers import Layer, chosen_by, why_silent
+from infoplane.recording.layers import Layer, chosen_by, select_layers, why_silent
 from infoplane.recording.messages import one_line
 from infoplane.recording.outputs import Address, not_storable, to_stored
-from infoplane.recording.reductions import Reduction, check_units
-from infoplane.records import IntArray, ProbeSet
+from infoplane.recording.reductions import Reduction, check_units, chosen_reductions
+from infoplane.recording.wrappers import unwrapped
+from infoplane.records import Array, IntArray, LayerInfo, ProbeSet
 from infoplane.store.step_writer import StepWriter
 
 log = logging.getLogger("infoplane")
@@ -88,14 +90,14 @@ class ProbePasses:
                 self._note_reduction(writer, key)
 
         with captured(self.layers, receive, self.at) as next_pass:
-            for batch_rows in self._batches():
+            for batch_rows in self.batches():
                 row, batch = batch_rows.start, self._batch(batch_rows)
                 rows, mask = len(batch), batch.named.get("attention_mask")
                 next_pass()
                 self._forward(batch)
                 if not shapes:
                     break  # nothing fires, so nothing will
-        alike = len({batch.stop - batch.start for batch in self._batches()}) == 1
+        alike = len({batch.stop - batch.start for batch in self.batches()}) == 1
         if unclear and alike and not self._axes_known:
             self._check_axes(rows - 1)
         self._axes_known = True
@@ -103,20 +105,45 @@ class ProbePasses:
         self._report_silent([name for name in self.layers if name not in fired])
         _name_calls(writer)
 
-    def step_sizes(self) -> dict[str, tuple[tuple[int, ...], int]]:
-        """Return shape and bytes of a sample of every layer, from a pass of two samples."""
-        sizes: dict[str, tuple[tuple[int, ...], int]] = {}
-        batch = self._batch(slice(2))
+    def found_layers(self, rows: slice | None = None) -> tuple[LayerInfo, ...]:
+        """Return what a pass records, from these rows; by default from two, if the model takes two.
+
+        Raises
+        ------
+        DataError
+            As ``record``.
+        """
+        if rows is not None:
+            return self._found(self._batch(rows))
+        try:
+            return self._found(self._batch(slice(2)))
+        except DataError:
+            return self._found(self._batch(next(self.batches())))
+
+    def _found(self, batch: Batch) -> tuple[LayerInfo, ...]:
+        found: dict[tuple[str, int], tuple[str, Array, str | None]] = {}
+        mask = batch.named.get("attention_mask")
 
         def receive(name: str, call: int, address: Address, tensor: torch.Tensor) -> None:
-            tensor = self._by_sample(name, tensor, len(batch))
-            mask = batch.named.get("attention_mask")
-            array, _ = to_stored(self._reduced(name, tensor, mask), name)
-            sizes[f"{name}#{call}" if call else name] = array.shape[1:], array.nbytes // len(array)
+            tensor = self._reduced(name, self._by_sample(name, tensor, len(batch)), mask)
+            kind = type(self.layers[name].module).__name__
+            found[name, call] = (kind, *to_stored(tensor, name))
 
         with captured(self.layers, receive, self.at):
             self._forward(batch)
-        return sizes
+        names = _call_names(found)
+        return tuple(
+            LayerInfo(
+                name=names[key],
+                index=index,
+                type=kind,
+                shape=array.shape[1:],
+                dtype=str(array.dtype),
+                reduction=str(self.reductions.get(key[0], "none")),
+                encoding=encoding,
+            )
+            for index, (key, (kind, array, encoding)) in enumerate(found.items())
+        )
 
     def _reduced(self, name: str, tensor: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
         """Return an output as it is stored."""
@@ -177,7 +204,7 @@ class ProbePasses:
             except Exception as error:  # noqa: BLE001  - a model of one batch size alone
                 log.debug("cannot check the axes of the samples: %s", one_line(error))
 
-    def _batches(self) -> Iterator[slice]:
+    def batches(self) -> Iterator[slice]:
         """Yield the rows of each batch; none has samples of two splits."""
         for part in self.probe.parts:
             stop = min(part.stop, self._sent.stop)
@@ -223,7 +250,45 @@ class ProbePasses:
         log.warning("not called by the model, so not recorded: %s", reasons)
 
 
-def sample_axes(values: Mapping[str, int], layers: Mapping[str, Layer]) -> dict[str, int]:
+def probe_passes(
+    model: nn.Module,
+    probe: ProbeSet,
+    *,
+    layers: Sequence[str] = (),
+    at: At = "output",
+    batch_dims: Mapping[str, int] | None = None,
+    reduce: Mapping[str, str] | None = None,
+    batch_size: int = 512,
+    rows: slice | None = None,
+) -> ProbePasses:
+    """Return the passes that record what patterns choose; parameters as for ``Recorder``.
+
+    Raises
+    ------
+    InputError
+        If an argument is unfit.
+    NotFoundError
+        If a pattern matches nothing.
+    """
+    if batch_size < 1:
+        raise InputError(f"expected a batch size of at least 1, got {batch_size}")
+    if at not in ("output", "input"):
+        raise InputError(f"at: expected 'output' or 'input', got {at!r}")
+    model = unwrapped(model)
+    chosen = select_layers(model, layers)
+    return ProbePasses(
+        model,
+        probe,
+        chosen,
+        at,
+        batch_size,
+        _sample_axes(batch_dims or {}, chosen),
+        chosen_reductions(reduce or {}, chosen),
+        rows,
+    )
+
+
+def _sample_axes(values: Mapping[str, int], layers: Mapping[str, Layer]) -> dict[str, int]:
     """Return the sample axis of every layer for which a glob gives one."""
     axes = {}
     for pattern, axis in values.items():
@@ -235,11 +300,18 @@ def sample_axes(values: Mapping[str, int], layers: Mapping[str, Layer]) -> dict[
 
 
 def _name_calls(writer: StepWriter) -> None:
-    """Name what a layer gives that is called several times ``name#0``, ``name#1[0]``, ..."""
-    counts: dict[str, int] = {}
-    for layer in writer.layers.values():
-        counts[layer.name] = counts.get(layer.name, 0) + 1
+    """Give what a layer returns in several calls different names."""
+    names = _call_names(writer.layers)
     for key, layer in writer.layers.items():
-        if counts[layer.name] > 1 and isinstance(key, tuple):
-            base, address = split_address(layer.name)
-            layer.name = f"{base}#{key[1]}{written(address)}"
+        layer.name = names[key]
+
+
+def _call_names(keys: Iterable[tuple[str, int]]) -> dict[tuple[str, int], str]:
+    """Return a name for each layer and call: ``name#0``, ``name#1[0]``, ... of several calls."""
+    keys = list(keys)
+    counts = Counter(name for name, _ in keys)
+    names = {}
+    for name, call in keys:
+        base, address = split_address(name)
+        names[name, call] = f"{base}#{call}{written(address)}" if counts[name] > 1 else name
+    return names

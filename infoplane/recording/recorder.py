@@ -7,6 +7,7 @@ import platform
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
@@ -20,16 +21,14 @@ from infoplane.errors import DataError, InputError
 from infoplane.recording.gradients import Loss, gradient_statistics
 from infoplane.recording.hashes import model_hash, parameter_hash
 from infoplane.recording.hooks import At
-from infoplane.recording.layers import select_layers
 from infoplane.recording.messages import one_line
 from infoplane.recording.modes import evaluation_mode
-from infoplane.recording.passes import ProbePasses, sample_axes
+from infoplane.recording.passes import probe_passes
+from infoplane.recording.plan import plan_recording
 from infoplane.recording.probe_sets import as_probe, joined
 from infoplane.recording.processes import Shard, chosen_shard
-from infoplane.recording.reductions import chosen_reductions
 from infoplane.recording.schedule import as_schedule
 from infoplane.recording.values import finite_epoch, json_values, number, whole_step
-from infoplane.recording.wrappers import unwrapped
 from infoplane.records import ProbeSet
 from infoplane.store.run import Run
 from infoplane.store.run_writer import RunWriter
@@ -135,11 +134,6 @@ class Recorder:
     ) -> None:
         if overwrite and resume:
             raise InputError("expected overwrite or resume, got both")
-        if batch_size < 1:
-            raise InputError(f"expected a batch size of at least 1, got {batch_size}")
-        if at not in ("output", "input"):
-            raise InputError(f"at: expected 'output' or 'input', got {at!r}")
-        self.model = unwrapped(model)
         if isinstance(probe, Mapping) and probe:
             self.probe = joined({str(name): _as_probe(part) for name, part in probe.items()})
         else:
@@ -152,19 +146,19 @@ class Recorder:
             raise InputError(f"on_error: expected 'warn' or 'raise', got {on_error!r}")
         self._on_error = on_error
         patterns = [layers] if isinstance(layers, str) else list(layers)
-        self.layers = select_layers(self.model, patterns)
         self._index, count = chosen_shard(shard)
         rows = shard_rows(self.probe.n_samples, self._index, count)
-        self._passes = ProbePasses(
-            self.model,
+        self._passes = probe_passes(
+            model,
             self.probe,
-            self.layers,
-            at,
-            batch_size,
-            sample_axes(batch_dims or {}, self.layers),
-            chosen_reductions(reduce or {}, self.layers),
-            rows,
+            layers=patterns,
+            at=at,
+            batch_dims=batch_dims,
+            reduce=reduce,
+            batch_size=batch_size,
+            rows=rows,
         )
+        self.model, self.layers = self._passes.model, self._passes.layers
         name = name or Path(path).resolve().name
         found = re.fullmatch(r"(.+)[-_.]s(?:eed)?[-_]?(\d+)", name)
         manifest = {
@@ -340,31 +334,23 @@ class Recorder:
             Run(self._whole).compare_shards(step)
         self._report_nonfinite(writer)
 
-    def check_size(self, n_steps: int, most: int) -> None:
-        """Refuse to record more than ``most`` bytes in ``n_steps`` steps.
+    def prepare(self, n_steps: int, most: int | None = None) -> None:
+        """Set space for ``n_steps`` steps aside, before the first pass of the probe set.
 
         Raises
         ------
         DataError
-            If the layers need more; the message shows the sum.
+            If the run would take more than ``most`` bytes, or than the disk has room for; the
+            message shows the sum.
+        RunFileError
+            If the space cannot be set aside.
         """
-        with evaluation_mode(self.model):
-            sizes = self._passes.step_sizes()
-        n = self.probe.n_samples
-        total = n_steps * n * sum(size for _, size in sizes.values())
-        if total <= most:
-            return
-        largest = sorted(sizes.items(), key=lambda item: -item[1][1])[:3]
-        parts = ", ".join(f"{name} {size:,} bytes" for name, (_, size) in largest)
-        raise DataError(
-            f"the run would take {n_steps:,} steps x {n:,} samples x "
-            f"{sum(size for _, size in sizes.values()):,} bytes = {total / 1e9:,.3f} GB, more than "
-            f"--max-size {most / 1e9:,.3f} GB; largest of {len(sizes)} layers, for each sample: "
-            f"{parts}",
-            hint=f"record fewer --samples or layers, or reduce: --reduce "
-            f"'{largest[0][0]}=sketch:256'",
-            code="IP308",
-        )
+        plan = plan_recording(self._passes, n_steps)
+        if most is not None:
+            plan.check(most, "bytes of --max-size")
+        left = self._writer.n_missing(n_steps)
+        replace(plan, n_steps=left).check(self._writer.free_bytes, "bytes that the disk has free")
+        self._writer.reserve(plan.layers, left)
 
     def _check_layers(self, step: int, shapes: Mapping[str, _Shape]) -> None:
         """Compare the layers with those of the first snapshot; a run has the same at every step."""

@@ -34,13 +34,13 @@ def record_checkpoints(
     ``gradient_batch_size`` probe samples are kept with each step. ``key``, ``trust_model`` and
     ``strict`` say which weights are taken, as in ``load_weights`` and ``load_into``; names that
     were left out are reported once. Before the first step the run is compared with ``max_size``
-    bytes.
+    bytes and with the disk, and its space is set aside.
 
     Raises
     ------
     DataError
-        If the weights do not fit, a step is told neither by a file's name nor by its content, or
-        two files have the same step.
+        If the weights do not fit, a step is told neither by a file's name nor by its content, two
+        files have the same step, or the run is larger than allowed or than the disk.
     RunFileError
         If a checkpoint cannot be read.
     """
@@ -66,8 +66,8 @@ def record_checkpoints(
         if left and left != told:
             log.warning("%s: not loaded: %s", checkpoint.path, left.listed(most=12))
             told = left
-        if max_size is not None and len(seen) == 1:
-            recorder.check_size(len(checkpoints), max_size)
+        if len(seen) == 1:
+            recorder.prepare(len(checkpoints), max_size)
         recorder.snapshot(
             step,
             metrics=weights.metrics,

@@ -6,7 +6,8 @@ import fcntl
 import json
 import os
 import re
-from collections.abc import Mapping
+import shutil
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
@@ -14,10 +15,11 @@ from typing import IO, Any
 import numpy as np
 
 from infoplane.errors import InputError, RunFileError
-from infoplane.records import Array, ProbeSet
+from infoplane.records import Array, LayerInfo, ProbeSet
 from infoplane.store.hdf5 import specs_of, write_arrays, writing
 from infoplane.store.layout import FORMAT, VERSION, step_name
 from infoplane.store.probe_parts import probe_manifest, probe_parts
+from infoplane.store.room import Room
 from infoplane.store.run import Run
 from infoplane.store.step_info import StepInfo
 from infoplane.store.step_writer import StepLayout, StepWriter
@@ -72,6 +74,7 @@ class RunWriter:
         self._layout = StepLayout(self.n_samples, path / "steps" / "layout.tmp")
         self.resumed: StepInfo | None = None  # the first readable step of a run that goes on
         self._begun = False
+        self._room: Room | None = None
         with writing(path):
             self._check_folder(overwrite or resume)
             self._made = not path.exists()
@@ -87,9 +90,40 @@ class RunWriter:
                 self._lock.close()
                 raise
 
+    def n_missing(self, n_steps: int) -> int:
+        """Return how many of ``n_steps`` steps are to be written, at least one."""
+        held = len(Run(self.path).steps) if self.resumed is not None else 0
+        return max(n_steps - held, 1)
+
+    @property
+    def free_bytes(self) -> int:
+        """Bytes that there are for the run: free, or of the steps that it replaces."""
+        replaced = [] if self._begun else (self.path / "steps").glob("step_*.h5")
+        return shutil.disk_usage(self.path).free + sum(file.stat().st_size for file in replaced)
+
+    def reserve(self, layers: Sequence[LayerInfo], n_steps: int) -> None:
+        """Set the space of steps with these layers aside; each takes its part when it begins.
+
+        Where an earlier run is replaced, its space is needed and still taken: then nothing is.
+
+        Raises
+        ------
+        RunFileError
+            If the disk is too small.
+        """
+        if not self._begun and any((self.path / "steps").glob("step_*.h5")):
+            return
+        specs = tuple(((self.n_samples, *one.shape), np.dtype(one.dtype)) for one in layers)
+        with writing(self.path):
+            size = self._layout.structure(specs).size if specs else 0
+            self._room = Room(self.path / "steps", size, n_steps)
+
     def close(self) -> None:
         """Release the folder for other writers; a new folder without a step is removed."""
         with suppress(OSError):
+            if self._room is not None:
+                self._room.close()
+                self._room = None
             self._clean()
             if not self._begun:
                 self._new_probe.unlink(missing_ok=True)
@@ -159,7 +193,14 @@ class RunWriter:
         if step < 0:
             raise InputError(f"expected a step of at least 0, got {step}")
         path = self.path / "steps" / f"{step_name(step)}.h5"
-        return StepWriter(path, step, self._layout, self._probe_sha256, before_commit=self._begin)
+        return StepWriter(
+            path,
+            step,
+            self._layout,
+            self._probe_sha256,
+            make_room=self._room.take if self._room else lambda: None,
+            before_commit=self._begin,
+        )
 
     def _begin(self) -> None:
         """Make the run, now that its first step is complete; an earlier run ends only here."""

@@ -155,12 +155,13 @@ class StepWriter:
     step: int
     layout: StepLayout
     probe_sha256: str
+    make_room: Callable[[], None] = lambda: None
     before_commit: Callable[[], None] = lambda: None
     metrics: dict[str, float] = field(default_factory=dict)
     epoch: float | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
     gradients: dict[str, dict[str, float | int]] = field(default_factory=dict)
-    layers: dict[object, _Layer] = field(default_factory=dict)
+    layers: dict[tuple[str, int], _Layer] = field(default_factory=dict)
 
     def __enter__(self) -> StepWriter:
         self._temporary = self.path.with_suffix(".h5.tmp")
@@ -171,6 +172,7 @@ class StepWriter:
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
             self._file = os.open(self._temporary, flags, 0o666)
             try:
+                self.make_room()
                 if self.layout.layers is None:
                     self._outline = Outline(self.layout.scratch)
                 else:
@@ -184,7 +186,7 @@ class StepWriter:
 
     def write(
         self,
-        key: object,
+        key: tuple[str, int],
         name: str,
         module_type: str,
         row: int,
@@ -192,7 +194,7 @@ class StepWriter:
         source_dtype: str,
         encoding: str | None = None,
     ) -> None:
-        """Append a batch (n, ...) of the layer ``key``, whose rows start at ``row``.
+        """Append a batch (n, ...) of the layer and call ``key``, whose rows start at ``row``.
 
         The bytes are in the file when this returns, so later changes of ``batch`` do no harm.
         """

@@ -119,7 +119,7 @@ def test_reductions_and_sizes_on_the_command_line(project):
     done = infoplane(*record, "--max-size", "5K")
     assert done.code == 3
     # 3 steps, 120 samples, 4 + 3 units of 4 bytes
-    assert "3 steps x 120 samples x 28 bytes = 0.000 GB, more than --max-size" in done.err
+    assert "3 steps x 120 samples x 28 bytes = 10,080 bytes, more than the 5,000 bytes" in done.err
     assert "fc1 16 bytes, fc2 12 bytes" in done.err
     assert not Path("run").exists()
     assert infoplane(*record, "--max-size", "20K", "--reduce", "fc1=sketch:2").code == 0

@@ -1,0 +1,112 @@
+"""What a recording takes, before it begins: layers, bytes, seconds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from infoplane.errors import DataError
+from infoplane.recording.checkpoints import Checkpoint
+from infoplane.recording.fitting import load_into
+from infoplane.recording.modes import evaluation_mode
+from infoplane.recording.passes import ProbePasses
+from infoplane.recording.weights import load_weights
+from infoplane.records import LayerInfo
+
+_BYTES_PER_SECOND = 1e9
+"""Of writing with checksum and statistics, roughly, on one core."""
+
+
+@dataclass(frozen=True)
+class RecordingPlan:
+    """What is recorded, and what that takes."""
+
+    n_steps: int
+    n_samples: int
+    layers: tuple[LayerInfo, ...]
+    seconds: float = 0.0  # of all steps; 0 if it was not measured
+
+    @property
+    def sample_bytes(self) -> int:
+        """Bytes of one sample in all layers."""
+        return sum(map(sample_bytes, self.layers))
+
+    @property
+    def step_bytes(self) -> int:
+        """Bytes of one step."""
+        return self.n_samples * self.sample_bytes
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all steps."""
+        return self.n_steps * self.step_bytes
+
+    def check(self, most: int, what: str) -> None:
+        """Refuse to record more than ``most`` bytes.
+
+        Raises
+        ------
+        DataError
+            If the layers need more; the message shows the sum and says ``what`` there is.
+        """
+        if self.bytes <= most:
+            return
+        largest = sorted(self.layers, key=sample_bytes, reverse=True)[:3]
+        parts = ", ".join(f"{layer.name} {sample_bytes(layer):,} bytes" for layer in largest)
+        raise DataError(
+            f"the run would take {self.n_steps:,} steps x {self.n_samples:,} samples x "
+            f"{self.sample_bytes:,} bytes = {self.bytes:,} bytes, more than the {most:,} {what}; "
+            f"largest of {len(self.layers)} layers, for each sample: {parts}",
+            hint=f"record fewer --samples or layers, or reduce: --reduce "
+            f"'{largest[0].name}=sketch:256'",
+            code="IP308",
+        )
+
+
+def sample_bytes(layer: LayerInfo) -> int:
+    """Return the bytes of one sample of a layer."""
+    return layer.n_units * np.dtype(layer.dtype).itemsize
+
+
+def plan_recording(passes: ProbePasses, n_steps: int) -> RecordingPlan:
+    """Return what it takes to record ``n_steps`` steps, from a pass of two samples.
+
+    Raises
+    ------
+    DataError
+        If the model fails, or a layer cannot be recorded.
+    """
+    with evaluation_mode(passes.model):
+        layers = passes.found_layers()
+    return RecordingPlan(n_steps, passes.probe.n_samples, layers)
+
+
+def plan_checkpoints(
+    passes: ProbePasses,
+    checkpoints: Sequence[Checkpoint],
+    *,
+    key: str | None = None,
+    strict: bool = True,
+    trust_model: bool = False,
+) -> RecordingPlan:
+    """Return what it takes to record checkpoints; the first is loaded, and one batch timed.
+
+    Raises
+    ------
+    InfoplaneError
+        If the first checkpoint cannot be recorded, as ``record_checkpoints``.
+    """
+    first = checkpoints[0].path
+    start = time.perf_counter()
+    load_into(passes.model, load_weights(first, key, trust_model=trust_model), first, strict=strict)
+    loading = time.perf_counter() - start
+    plan = plan_recording(passes, len(checkpoints))  # its pass is to warm up, too
+    with evaluation_mode(passes.model):
+        start = time.perf_counter()
+        passes.found_layers(batch := next(passes.batches()))
+        forward = (time.perf_counter() - start) / (batch.stop - batch.start) * plan.n_samples
+    each = loading + forward + plan.step_bytes / _BYTES_PER_SECOND
+    return RecordingPlan(plan.n_steps, plan.n_samples, plan.layers, plan.n_steps * each)

@@ -1,0 +1,50 @@
+"""Set space on a disk aside for what will be written."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from infoplane.store.hdf5 import reserve
+
+
+class Room:
+    """Space for parts of a size, in a file without a name: it ends with the process, however.
+
+    Parameters
+    ----------
+    folder : Path
+        On the disk.
+    part : int
+        Bytes of a part.
+    n_parts : int
+        How many.
+
+    Raises
+    ------
+    OSError
+        If the disk is too small.
+    """
+
+    def __init__(self, folder: Path, part: int, n_parts: int) -> None:
+        self._part, self._left = part, n_parts
+        path = folder / "room.tmp"
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        self._file = os.open(path, flags, 0o600)
+        try:
+            path.unlink()
+            if part * n_parts:
+                reserve(self._file, part * n_parts)
+        except BaseException:
+            self.close()
+            raise
+
+    def take(self) -> None:
+        """Give the space of one part back, to be used for it."""
+        if self._left:
+            self._left -= 1
+            os.ftruncate(self._file, self._part * self._left)
+
+    def close(self) -> None:
+        """Give back what is left."""
+        os.close(self._file)
