@@ -141,6 +141,7 @@ def _run_text(found: Mapping[str, Any], *, wide: bool) -> list[str]:
         lines.append(f"step {one['step']} cannot be read: {printable(one['reason'])}")
     if found["damaged"]:
         lines.append("save the others: infoplane inspect FILE --rescue OUT")
+        lines.append("record these again: infoplane record --resume, otherwise as before")
     for one in found["incomplete"]:
         lines.append(f"step {one['step']} is incomplete: {one['reason']}")
     if found["unfinished"]:

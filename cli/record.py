@@ -431,4 +431,7 @@ def _kept(progress: Progress, output: str) -> str:
     """Say what a stop leaves."""
     if not progress.done:
         return "no step was recorded"
-    return f"{progress.done} of {progress.total} steps are recorded in {output} and can be analyzed"
+    return (
+        f"{progress.done} of {progress.total} steps are recorded in {output} and can be analyzed; "
+        "--resume records the rest"
+    )

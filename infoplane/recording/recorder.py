@@ -18,6 +18,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from infoplane.errors import DataError, InputError
+from infoplane.recording.arithmetic import arithmetic
 from infoplane.recording.gradients import Loss, gradient_statistics
 from infoplane.recording.hashes import model_hash, parameter_hash
 from infoplane.recording.hooks import At
@@ -173,6 +174,7 @@ class Recorder:
                 "batch_dims": dict(batch_dims or {}),
                 **({"reduce": dict(reduce)} if reduce else {}),
                 "model_sha256": model_hash(self.model),
+                **arithmetic(self.model),
             },
             "provenance": {
                 "model_class": f"{type(self.model).__module__}.{type(self.model).__qualname__}",

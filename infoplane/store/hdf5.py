@@ -238,8 +238,11 @@ def write_at(descriptor: int, data: bytes | memoryview, offset: int) -> None:
         view, offset = view[written:], offset + written
 
 
+GO_ON = "finished steps are kept: make room or restore the folder, and go on with --resume"
+
+
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
+def writing(path: Path, hint: str | None = None) -> Iterator[None]:
     """Turn what goes wrong in writing into one line that names the file."""
     try:
         yield
@@ -248,4 +251,6 @@ def writing(path: Path) -> Iterator[None]:
     except (OSError, RuntimeError) as error:
         number = error.errno if isinstance(error, OSError) else None
         reason = os.strerror(number) if number else " ".join(str(error).split())[:200]
-        raise RunFileError(f"{path}: cannot be written ({reason})", code="IP305") from error
+        raise RunFileError(
+            f"{path}: cannot be written ({reason})", hint=hint, code="IP305"
+        ) from error

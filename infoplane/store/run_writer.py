@@ -16,7 +16,7 @@ import numpy as np
 
 from infoplane.errors import InputError, RunFileError
 from infoplane.records import Array, LayerInfo, ProbeSet
-from infoplane.store.hdf5 import specs_of, write_arrays, writing
+from infoplane.store.hdf5 import GO_ON, specs_of, write_arrays, writing
 from infoplane.store.layout import FORMAT, VERSION, step_name
 from infoplane.store.probe_parts import probe_manifest, probe_parts
 from infoplane.store.room import Room
@@ -114,7 +114,7 @@ class RunWriter:
         if not self._begun and any((self.path / "steps").glob("step_*.h5")):
             return
         specs = tuple(((self.n_samples, *one.shape), np.dtype(one.dtype)) for one in layers)
-        with writing(self.path):
+        with writing(self.path, GO_ON):
             size = self._layout.structure(specs).size if specs else 0
             self._room = Room(self.path / "steps", size, n_steps)
 
@@ -150,7 +150,8 @@ class RunWriter:
             told = [f"{key}: {before.get(key)!r} then, {now.get(key)!r} now" for key in unlike[:3]]
             raise RunFileError(
                 f"{self.path}: the run was recorded otherwise: {'; '.join(told)}",
-                hint="record into another folder, or replace the run with --overwrite",
+                hint="its steps could not be compared: record into another folder, replace the run "
+                "with --overwrite, or go on as it was recorded",
                 code="IP302",
             )
         self._new_probe.replace(self.path / "probe.h5")  # the same, and intact

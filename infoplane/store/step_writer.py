@@ -20,7 +20,7 @@ from infoplane.errors import RunFileError
 from infoplane.records import Array
 from infoplane.store.bfloat16 import BFLOAT16, bfloat16_values
 from infoplane.store.checksum import crc32
-from infoplane.store.hdf5 import Outline, Spec, lay_out, n_bytes, reserve, write_at, writing
+from infoplane.store.hdf5 import GO_ON, Outline, Spec, lay_out, n_bytes, reserve, write_at, writing
 from infoplane.store.layout import FORMAT, VERSION, activations_name
 from infoplane.store.step_info import META_BLOCK, padded_json
 
@@ -168,7 +168,7 @@ class StepWriter:
         self._outline: Outline | None = None  # of the first step
         self._offsets: list[int] = []
         self._unlike: _Layer | None = None  # the first layer that is not as in the other steps
-        with writing(self.path):
+        with writing(self.path, GO_ON):
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
             self._file = os.open(self._temporary, flags, 0o666)
             try:
@@ -217,7 +217,7 @@ class StepWriter:
     def _place(self, layer: _Layer) -> None:
         """Find the place of a layer, or notice that the other steps do not have it there."""
         if self._outline is not None:
-            with writing(self.path):
+            with writing(self.path, GO_ON):
                 name = activations_name(layer.index)
                 self._offsets.append(self._outline.add(name, layer.spec))
                 reserve(self._file, self._offsets[-1] + n_bytes(layer.spec))
@@ -230,7 +230,7 @@ class StepWriter:
         """Write a contiguous batch to its place, block by block."""
         values = batch.reshape(-1)
         start = self._offsets[layer.index] + layer.rows * (values.nbytes // len(batch))
-        with writing(self.path):
+        with writing(self.path, GO_ON):
             for first in range(0, len(values), _BLOCK):
                 block = values[first : first + _BLOCK]
                 layer.count(block)
@@ -246,7 +246,7 @@ class StepWriter:
         try:
             if kind is None:
                 self._finish()
-                with writing(self.path):
+                with writing(self.path, GO_ON):
                     self.before_commit()
                     self._temporary.replace(self.path)
                 self.layout.layers = tuple(layer.spec for layer in self.layers.values())
@@ -287,7 +287,7 @@ class StepWriter:
         text = self._metadata()
         structure = self.layout.structure(specs, len(text))
         assert list(structure.offsets[: len(specs)]) == self._offsets[: len(specs)]
-        with writing(self.path):
+        with writing(self.path, GO_ON):
             reserve(self._file, structure.size)
             for offset, data in structure.around:
                 write_at(self._file, data, offset)

@@ -128,7 +128,7 @@ def test_what_was_recorded_before_an_error_is_kept(project):
     done = infoplane(*RECORD, *CHECKPOINTS)
     assert done.code == 3
     kept, error, _ = done.err.splitlines()[-3:]
-    assert kept == "2 of 4 steps are recorded in run and can be analyzed"
+    assert kept == "2 of 4 steps are recorded in run and can be analyzed; --resume records the rest"
     assert error.startswith("error[IP312]")
     assert Run(Path("run")).steps == (0, 2)
 
@@ -167,8 +167,8 @@ def test_interrupt_keeps_the_finished_steps(project, sent, code):
     run = Run(Path("run"))
     assert 3 <= len(run.steps) < 103
     word = "interrupted" if sent == signal.SIGINT else "terminated"
-    counted = f"{word}: {len(run.steps)} of 103 steps are recorded in run and can be analyzed"
-    assert err.splitlines()[-1] == counted
+    counted = f"{word}: {len(run.steps)} of 103 steps are recorded in run and can be analyzed;"
+    assert err.splitlines()[-1] == f"{counted} --resume records the rest"
     run.check()
     assert not list(Path("run/steps").glob("*.tmp"))
     done = infoplane("analyze", "run", "-e", "binning", "-o", "r.json")

@@ -1,3 +1,4 @@
+import json
 import shutil
 from pathlib import Path
 
@@ -105,6 +106,35 @@ def test_other_model_code_is_refused(whole):
     assert "settings.model_sha256" in done.err
 
 
+@pytest.mark.parametrize(
+    ("key", "then"),
+    [("torch", "2.9.0"), ("device", "NVIDIA H200"), ("dtype", "bfloat16")],
+)
+def test_other_arithmetic_is_refused_with_the_remedy(whole, record, key, then):
+    manifest = json.loads(Path("whole/manifest.json").read_text())
+    now, manifest["settings"][key] = manifest["settings"][key], then
+    Path("whole/manifest.json").write_text(json.dumps(manifest))
+    code, said = record("-o", "whole", "--name", "net", "--resume")
+    assert code == 3
+    assert f"settings.{key}: {then!r} then, {now!r} now" in said
+    assert "replace the run with --overwrite" in said
+    assert content(Path("whole")) == whole
+
+
+def test_precision_of_products_and_dtype_are_noted(tmp_path, probe):
+    torch.set_float32_matmul_precision("high")
+    try:
+        with Recorder(small_net().double(), probe, tmp_path / "r") as recorder:
+            recorder.snapshot(0)
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    found = Run(tmp_path / "r").manifest["settings"]
+    assert (found["matmul_precision"], found["dtype"]) == ("high", "float64")
+    assert (found["torch"], found["device"]) == (torch.__version__, "cpu")
+    with pytest.raises(RunFileError, match="settings.dtype: 'float64' then, 'float32' now"):
+        Recorder(small_net(), probe, tmp_path / "r", resume=True)
+
+
 def test_resume_begins_a_run_where_there_is_none(record):
     assert record("-o", "run", "--resume")[0] == 0
     assert Run("run").steps == (0, 2, 10)
@@ -172,8 +202,9 @@ def test_vanished_directory_is_told_in_one_line(tmp_path, probe):
     with Recorder(small_net(), probe, tmp_path / "r") as recorder:
         recorder.snapshot(0)
         shutil.move(tmp_path / "r", tmp_path / "moved")
-        with pytest.raises(RunFileError, match="step_000000000001.h5: cannot be written"):
+        with pytest.raises(RunFileError, match="step_000000000001.h5: cannot be written") as error:
             recorder.snapshot(1)
+    assert "go on with --resume" in error.value.hint
     run = Run(tmp_path / "moved")
     assert run.steps == (0,)
     assert verify(run) == []
