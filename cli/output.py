@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from infoplane.errors import RunFileError
-from infoplane.text import printable
+from infoplane.text import BARS, printable
 
 __all__ = ["bars", "new_file", "painted", "plain", "print_json", "printable", "width", "write_text"]
 
@@ -24,7 +24,6 @@ _ASCII = {
     "×": "x",
     "₂": "2",
 }
-_BARS = "▁▂▃▄▅▆▇█"
 _ASCII_BARS = "_.-:=+*#"
 
 
@@ -80,7 +79,7 @@ def painted(text: str, color: str) -> str:
 def carries_unicode() -> bool:
     """Tell whether stdout can print the bars of a sparkline."""
     try:
-        _BARS.encode(sys.stdout.encoding or "ascii")
+        BARS.encode(sys.stdout.encoding or "ascii")
     except (UnicodeError, LookupError):
         return False
     return True
@@ -97,7 +96,7 @@ def plain(text: str) -> str:
 
 def bars() -> str:
     """Return the eight characters of a sparkline, low to high."""
-    return _BARS if carries_unicode() else _ASCII_BARS
+    return BARS if carries_unicode() else _ASCII_BARS
 
 
 def width() -> int | None:

@@ -12,8 +12,7 @@ import numpy as np
 from infoplane.cli.output import bars, plain, printable, width
 from infoplane.curves import CurveKey, Curves, curves
 from infoplane.records import QUANTITIES, FloatArray
-
-_SPARK_CELLS = 16
+from infoplane.text import spark
 
 
 @dataclass
@@ -194,14 +193,7 @@ def _units(layer: Mapping[str, Any]) -> str:
 
 def _spark(mean: FloatArray, top: float) -> str:
     """Return a curve (n_steps,) as bars on the scale 0 to ``top``, the same for every row."""
-    curve = mean[np.isfinite(mean)]
-    if not len(curve):
-        return ""
-    at = np.linspace(0, len(curve) - 1, min(_SPARK_CELLS, len(curve))).round().astype(int)
-    levels = bars()
-    return "".join(
-        levels[int(np.clip(curve[i] / top * len(levels), 0, len(levels) - 1))] for i in at
-    )
+    return spark(mean[np.isfinite(mean)].tolist(), top, bars())
 
 
 def _bits(value: float | None, *, sign: bool = False) -> str:

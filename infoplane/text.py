@@ -1,8 +1,12 @@
-"""Text from files, made safe to show: nothing in it is ever read as markup or as a command."""
+"""Text for people; what comes from files is never read as markup or as a command."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+
+BARS = "▁▂▃▄▅▆▇█"
+_POINTS = 16  # of a sparkline
 
 
 def printable(text: str) -> str:
@@ -29,3 +33,12 @@ def shortened(text: str, limit: int = 200) -> str:
 def counted(number: int, word: str) -> str:
     """Return ``1 run``, ``2 runs``."""
     return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"
+
+
+def spark(values: Sequence[float], top: float, levels: str = BARS) -> str:
+    """Return a curve of finite values as up to 16 characters of ``levels``, from 0 to ``top``."""
+    last, count = len(values) - 1, min(_POINTS, len(values))
+    at = [round(i * last / max(1, count - 1)) for i in range(count)]
+    return "".join(
+        levels[int(min(max(values[i] / top * len(levels), 0), len(levels) - 1))] for i in at
+    )

@@ -38,13 +38,26 @@ _FAILS = {
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where a rule looked: a group of runs, and the place in words."""
+
+    group: str | None = None  # None: nowhere in particular, since nothing matched
+    words: str = ""
+
+
+@dataclass(frozen=True)
 class Observation:
     """What a rule found at one place, and what follows from it."""
 
-    where: str
+    place: Place
     statistic: Statistic
     status: Status
     message: str
+
+    @property
+    def where(self) -> str:
+        """The place in words."""
+        return self.place.words
 
     @property
     def short(self) -> str:
@@ -62,6 +75,20 @@ class Outcome:
     status: Status
     observations: tuple[Observation, ...]
     worst: Observation
+
+    @classmethod
+    def of(cls, check: Check, found: Sequence[Observation]) -> Outcome:
+        """Return the outcome of a check that made these observations, at least one."""
+        for status in ("fail", "unknown", "pass"):
+            alike = [o for o in found if o.status == status]
+            if alike:
+                return cls(check, alike[0].status, tuple(found), _extreme(check.rule, alike))
+        raise AssertionError("an observation has a status")
+
+    def within(self, group: str) -> Outcome | None:
+        """Return the outcome in one group of runs, None if the rule is not about it."""
+        found = [o for o in self.observations if o.place.group in (group, None)]
+        return Outcome.of(self.check, found) if found else None
 
     @property
     def message(self) -> str:
@@ -99,9 +126,9 @@ class Report:
     def verdict(self) -> str:
         """One line: how many checks failed, warned and passed."""
         failed, warned = self.count("failed"), self.count("warning")
-        parts = [f"{failed} failed"] if failed else []
+        parts = [f"{failed:,} failed"] if failed else []
         parts += [counted(warned, "warning")] if warned else []
-        parts += [f"{self.count('passed')} passed"]
+        parts += [f"{self.count('passed'):,} passed"]
         return f"{counted(len(self.outcomes), 'check')}: {', '.join(parts)}"
 
 
@@ -147,10 +174,10 @@ def shown(value: float, expected: float | None = None) -> str:
     return repr(float(value))
 
 
-def _place(evidence: Evidence, group: str, *parts: str) -> str:
-    """Return a place in words; the group is named where there are several."""
+def _place(evidence: Evidence, group: str, *parts: str) -> Place:
+    """Return a place; the group is named where there are several."""
     several = len(evidence.groups) > 1
-    return printable(", ".join([*([group] if several else []), *parts]))
+    return Place(group, printable(", ".join([*([group] if several else []), *parts])))
 
 
 def _nothing(rule: Rule, evidence: Evidence) -> str:
@@ -174,12 +201,8 @@ def _outcome(check: Check, evidence: Evidence) -> Outcome:
     found = [_observation(check, *at) for at in _found(check.rule, evidence)]
     if not found:
         nothing = Statistic(reason=_nothing(check.rule, evidence))
-        found = [_observation(check, "", nothing)]
-    for status in ("fail", "unknown", "pass"):
-        alike = [o for o in found if o.status == status]
-        if alike:
-            return Outcome(check, alike[0].status, tuple(found), _extreme(check.rule, alike))
-    raise AssertionError("an observation has a status")
+        found = [_observation(check, Place(), nothing)]
+    return Outcome.of(check, found)
 
 
 def _extreme(rule: Rule, alike: Sequence[Observation]) -> Observation:
@@ -191,23 +214,23 @@ def _extreme(rule: Rule, alike: Sequence[Observation]) -> Observation:
     return max(numbers, key=lambda o: sign * float(o.statistic.value or 0.0))
 
 
-def _observation(check: Check, where: str, found: Statistic) -> Observation:
+def _observation(check: Check, place: Place, found: Statistic) -> Observation:
     """Compare; the raw numbers decide."""
     rule = check.rule
-    prefix = f"{where}: " if where else ""
+    prefix = f"{place.words}: " if place.words else ""
     if found.reason or found.value is None:
-        return Observation(where, found, "unknown", f"{prefix}unknown: {found.reason}")
+        return Observation(place, found, "unknown", f"{prefix}unknown: {found.reason}")
     if isinstance(found.value, str):
         same = found.value == rule.expected
         relation = "is" if same else "is not"
         text = f"{prefix}{found.value} {relation} {rule.expected}"
-        return Observation(where, found, "pass" if same else "fail", text)
+        return Observation(place, found, "pass" if same else "fail", text)
     assert isinstance(rule.expected, float)
     value, note = found.value, ""
     if check.use == "ci" and not found.exact:
         if found.low is None or found.high is None:
             text = f"{prefix}unknown: there is no interval of {rule.statistic}"
-            return Observation(where, found, "unknown", text)
+            return Observation(place, found, "unknown", text)
         value, end = _end(rule.operator, rule.expected, found.low, found.high)
         note = f" ({end} end of {shown(found.value)} {_interval(found)})"
     elif found.low is not None:
@@ -215,7 +238,7 @@ def _observation(check: Check, where: str, found: Statistic) -> Observation:
     holds = OPERATORS[rule.operator](value, rule.expected)
     relation = rule.operator if holds else _FAILS[rule.operator]
     text = f"{prefix}{shown(value, rule.expected)}{note} {relation} {rule.expected_text}"
-    return Observation(where, found, "pass" if holds else "fail", text)
+    return Observation(place, found, "pass" if holds else "fail", text)
 
 
 def _end(operator: str, expected: float, low: float, high: float) -> tuple[float, str]:
@@ -233,7 +256,7 @@ def _interval(found: Statistic) -> str:
     return f"[{shown(found.low)}, {shown(found.high)}], {counted(found.n_runs, 'run')}"
 
 
-def _found(rule: Rule, evidence: Evidence) -> Iterable[tuple[str, Statistic]]:
+def _found(rule: Rule, evidence: Evidence) -> Iterable[tuple[Place, Statistic]]:
     """Yield every place a rule speaks of, with what is there."""
     if rule.statistic == "runs":
         for group in evidence.groups:
@@ -264,7 +287,7 @@ def _of_curve(rule: Rule, key: CurveKey, evidence: Evidence) -> Statistic:
     return Statistic(str(phase["verdict"]), n_runs=phase["n_runs"], exact=True)
 
 
-def _flagged(rule: Rule, evidence: Evidence) -> Iterable[tuple[str, Statistic]]:
+def _flagged(rule: Rule, evidence: Evidence) -> Iterable[tuple[Place, Statistic]]:
     """Yield the share or number of cells with a flag, by group; a cell has it if a row has it."""
     cells: dict[str, dict[Cell, bool]] = defaultdict(dict)
     for (group, layer, estimator, _), rows in evidence.rows.items():
@@ -278,7 +301,7 @@ def _flagged(rule: Rule, evidence: Evidence) -> Iterable[tuple[str, Statistic]]:
         yield _place(evidence, group), Statistic(value, exact=True)
 
 
-def _agreeing(rule: Rule, evidence: Evidence) -> Iterable[tuple[str, Statistic]]:
+def _agreeing(rule: Rule, evidence: Evidence) -> Iterable[tuple[Place, Statistic]]:
     """Yield the number of estimators that share a verdict, by group and layer."""
     family = FAMILIES[rule.subject]
     layers: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)

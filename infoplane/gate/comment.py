@@ -11,8 +11,6 @@ from infoplane.text import counted
 COMMENT_CHARACTERS = 60_000
 """GitHub takes 65,536; the workflow adds a line or two."""
 
-_POINTS = 16  # of a sparkline
-
 
 def comment(sections: Sequence[tuple[str, Comparison]], baseline: str) -> str:
     """Return comparisons as Markdown of at most `COMMENT_CHARACTERS` characters.
@@ -59,7 +57,7 @@ def _table(differences: Sequence[Difference]) -> str:
             _bits(d.baseline),
             _bits(d.candidate),
             _change(d),
-            _curve(d),
+            markdown.curve(d.curve, d.bound),
             f"{d.result}{': ' + markdown.code(d.reason) if d.reason else ''}",
         )
         for d in differences
@@ -78,13 +76,3 @@ def _change(d: Difference) -> str:
     if d.low is None or d.high is None:
         return text
     return f"{text} [{d.low:+.2f}, {d.high:+.2f}]"
-
-
-def _curve(d: Difference) -> str:
-    """Return the curve of the candidate from 0 to its bound, which stands beside it."""
-    if not d.curve:
-        return ""
-    top = d.bound or max(*d.curve, 1e-9)
-    last = len(d.curve) - 1
-    at = sorted({round(i * last / (_POINTS - 1)) for i in range(_POINTS)})
-    return f"{markdown.spark([d.curve[i] for i in at], top)} of {top:.3g}"

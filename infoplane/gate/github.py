@@ -7,6 +7,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from infoplane.curves import Curves
 from infoplane.gate import markdown
 from infoplane.gate.checks import Outcome, Report
 from infoplane.gate.evidence import Evidence
@@ -61,19 +64,33 @@ def summary(report: Report, results: Mapping[str, Any]) -> str:
 
 
 def _layers(results: Mapping[str, Any]) -> str:
+    """Return the phases as a table; the group is named where there are several."""
     evidence = Evidence(results)
+    named = len(evidence.groups) > 1
     rows = [
         (
+            *([markdown.code(phase["group"])] if named else []),
             markdown.code(phase["layer"]),
             markdown.quantity(phase["quantity"]),
             markdown.code(evidence.labels[phase["estimator"]]),
-            *(_bits(phase[key]) for key in ("first", "peak", "last", "change")),
+            *(_bits(phase[name]) for name in ("first", "peak", "last", "change")),
+            _curve(evidence.curves[key]),
             str(phase["verdict"]).replace("_", " "),
         )
-        for phase in evidence.phases.values()
+        for key, phase in evidence.phases.items()
     ]
-    titles = ("layer", "quantity", "estimator", "first", "peak", "last", "change", "verdict")
-    return markdown.table(titles, rows, right=(3, 4, 5, 6)) if rows else ""
+    titles = (
+        *(["group"] if named else []),
+        "layer", "quantity", "estimator", "first", "peak", "last", "change", "curve", "verdict",
+    )  # fmt: skip
+    numbers = [titles.index(name) for name in ("first", "peak", "last", "change")]
+    return markdown.table(titles, rows, right=numbers) if rows else ""
+
+
+def _curve(curve: Curves) -> str:
+    """Return the mean over runs as bars from 0 to the bound: rows of one bound compare."""
+    mean = curve.mean()
+    return markdown.curve(mean[np.isfinite(mean)].tolist(), curve.bound)
 
 
 def _bits(value: float | None) -> str:

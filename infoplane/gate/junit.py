@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -12,9 +12,10 @@ from infoplane.text import printable
 
 
 def junit(report: Report, results: Mapping[str, Any], sources: str, seconds: float) -> str:
-    """Return an XML document: one suite, a case per check.
+    """Return an XML document: a suite per group of runs, in it a case per check.
 
-    A failed check is a ``failure``; one of level warning is a case that passes with a note. Control
+    A failed check is a ``failure``; one of level warning is a case that passes with a note. A check
+    that is not about a group is no case of it; one that matched nothing is a case of each. Control
     characters, which XML cannot hold, are escaped.
 
     Parameters
@@ -22,30 +23,43 @@ def junit(report: Report, results: Mapping[str, Any], sources: str, seconds: flo
     report : Report
         The outcomes.
     results : mapping
-        The results document they are about; its time of creation is the suite's.
+        The results document they are about; its time of creation is that of the suites.
     sources : str
         Where the results came from.
     seconds : float
         Time the checks took.
     """
-    name = printable("+".join(dict.fromkeys(group_of_runs(results).values())))
-    totals = {
-        "tests": str(len(report.outcomes)),
-        "failures": str(report.count("failed")),
+    groups = list(dict.fromkeys(group_of_runs(results).values()))
+    suites = {
+        group: [found for outcome in report.outcomes if (found := outcome.within(group))]
+        for group in groups
+    }
+    cases = sum(map(len, suites.values()))
+    everything = [outcome for outcomes in suites.values() for outcome in outcomes]
+    root = ET.Element("testsuites", {"name": "infoplane", **_totals(report, everything, seconds)})
+    created = printable(results["created"])[:19]
+    for group, outcomes in suites.items():
+        name = printable(group)
+        totals = _totals(report, outcomes, seconds * len(outcomes) / cases)
+        suite = ET.SubElement(root, "testsuite", {"name": name, "timestamp": created, **totals})
+        properties = ET.SubElement(suite, "properties")
+        for key, value in (("results", sources), ("config_hash", results["config_hash"])):
+            ET.SubElement(properties, "property", name=key, value=printable(str(value)))
+        for outcome in outcomes:
+            _case(suite, report, outcome, name, seconds / cases)
+    ET.indent(root)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, "unicode") + "\n"
+
+
+def _totals(report: Report, outcomes: Sequence[Outcome], seconds: float) -> dict[str, str]:
+    failed = sum(report.result(outcome) == "failed" for outcome in outcomes)
+    return {
+        "tests": str(len(outcomes)),
+        "failures": str(failed),
         "errors": "0",
         "skipped": "0",
         "time": f"{seconds:.3f}",
     }
-    root = ET.Element("testsuites", {"name": "infoplane", **totals})
-    created = printable(results["created"])[:19]
-    suite = ET.SubElement(root, "testsuite", {"name": name, "timestamp": created, **totals})
-    properties = ET.SubElement(suite, "properties")
-    for key, value in (("results", sources), ("config_hash", results["config_hash"])):
-        ET.SubElement(properties, "property", name=key, value=printable(str(value)))
-    for outcome in report.outcomes:
-        _case(suite, report, outcome, name, seconds / len(report.outcomes))
-    ET.indent(root)
-    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, "unicode") + "\n"
 
 
 def _case(suite: ET.Element, report: Report, outcome: Outcome, group: str, seconds: float) -> None:

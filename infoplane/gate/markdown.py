@@ -9,9 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from infoplane.records import QUANTITIES
-from infoplane.text import printable, shortened
-
-_BARS = "▁▂▃▄▅▆▇█"
+from infoplane.text import printable, shortened, spark
 
 
 def code(text: str, limit: int = 200) -> str:
@@ -35,9 +33,12 @@ def table(titles: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def spark(values: Sequence[float], top: float) -> str:
-    """Return a curve as bars on the scale 0 to ``top``."""
-    return "".join(_BARS[int(min(max(v / top * len(_BARS), 0), len(_BARS) - 1))] for v in values)
+def curve(values: Sequence[float], bound: float | None) -> str:
+    """Return finite values as bars on the scale 0 to their bound, which stands beside them."""
+    if not values:
+        return ""
+    top = bound or max(*values, 1e-9)
+    return f"{spark(values, top)} of {top:.3g}"
 
 
 def details(summary: str, content: str) -> str:

@@ -11,8 +11,8 @@ from infoplane.gate.documents import checks_document
 from infoplane.gate.junit import junit
 from infoplane.gate.markdown import code, within
 from infoplane.gate.rules import Check, parse_rule
-from infoplane.text import printable
-from tests.gate.made import compressing
+from infoplane.text import printable, spark
+from tests.gate.made import compressing, document
 
 HOSTILE = "a]]>&<b>\x1b[31m\n::error::x%0A|`@you`"
 
@@ -43,6 +43,40 @@ def test_junit_counts_and_places(three):
     assert little.find("system-out").text.startswith("WARNING last(ixt, conv) >= 1\nunknown")
 
 
+def test_junit_has_a_suite_per_group_with_the_outcome_there():
+    low, high = compressing(last=4.0, name="a"), compressing(last=5.0, name="b", layers=("fc5",))
+    results = document([*low["rows"], *high["rows"]])
+    for recording in results["recordings"]:
+        recording["group"] = recording["run"].partition("-")[0]
+    report, _ = checked(
+        ("keeps", parse_rule("last(ixt, fc5) >= 4.5"), "error", "value", "infoplane.toml:3"),
+        ("fc4", parse_rule("last(ixt, fc4) >= 1"), "error", "value", None),
+        ("nowhere", parse_rule("last(ixt, conv) >= 1"), "warning", "value", None),
+        results=results,
+    )
+    root = ET.fromstring(junit(report, results, "r.json", 0.5))
+    assert {key: root.get(key) for key in ("tests", "failures")} == {"tests": "5", "failures": "1"}
+    cases = {
+        suite.get("name"): {
+            case.get("name"): case.find("failure") is None for case in suite.findall("testcase")
+        }
+        for suite in root
+    }
+    assert cases == {
+        "a": {"keeps": False, "fc4": True, "nowhere (warning)": True},
+        "b": {"keeps": True, "nowhere (warning)": True},
+    }
+    assert [(s.get("tests"), s.get("failures")) for s in root] == [("3", "1"), ("2", "0")]
+    assert {case.get("classname") for case in root.iter("testcase")} == {
+        "infoplane.a",
+        "infoplane.b",
+    }
+    [failure] = root.iter("failure")
+    assert failure.text.startswith("a, fc5, binning: 4 (")
+    assert "b, fc5" not in failure.text
+    assert sum(float(suite.get("time")) for suite in root) == pytest.approx(0.5, abs=0.01)
+
+
 def test_annotations_stand_on_the_line_of_the_rule(three, monkeypatch):
     monkeypatch.delenv("GITHUB_WORKSPACE", raising=False)
     error, warning = github.workflow_commands(three[0])
@@ -67,12 +101,25 @@ def test_at_most_nine_annotations_and_how_many_more():
     assert lines[-1] == "::error title=infoplane::and 14 more"
 
 
+def test_summary_shows_curves_on_the_scale_of_their_bound():
+    report, results = checked(("falls", parse_rule("last(ixt, fc5) >= 4")))
+    rows = [line.split(" | ") for line in github.summary(report, results).splitlines()]
+    titles = next(row for row in rows if row[0] == "| layer")
+    layer = next(row for row in rows if row[0] == "| `fc5`")
+    # 5, 6.5, 8, 8, 8 of 12 bits are 3.3, 4.3, 5.3 of 8 bars; at the end 4.5 bits are 3.0
+    assert layer[titles.index("curve")].startswith("▄▅▆▆▆▅")
+    assert layer[titles.index("curve")].endswith("▄▄ of 12")
+    assert "group" not in titles
+    more = document([*compressing(name="a")["rows"], *compressing(name="b")["rows"]], group=None)
+    assert "| group | layer |" in github.summary(report, more)
+
+
 def test_summary_stays_within_its_bytes():
     rule = parse_rule("last(ixt) > 99")
     report, results = checked(*[(f"{i} " + "ü" * 5000, rule) for i in range(2000)])
     text = github.summary(report, results)
     assert len(text.encode()) <= github.SUMMARY_BYTES
-    assert text.startswith("### infoplane: 2,000 checks: 2000 failed, 0 passed\n")
+    assert text.startswith("### infoplane: 2,000 checks: 2,000 failed, 0 passed\n")
 
 
 def test_document_follows_its_schema(three):
@@ -115,6 +162,15 @@ def test_folded_parts_are_closed_when_cut():
     text = within(["<details><summary>x</summary>\n\n" + "line\n" * 100 + "</details>"], 200)
     assert len(text) <= 200
     assert text.count("<details>") == text.count("</details>")
+
+
+def test_sparkline_keeps_its_scale_its_ends_and_sixteen_points():
+    assert spark([0.0, 6.0, 12.0, 15.0, -1.0], 12.0) == "▁▅██▁"
+    assert spark([7.0], 8.0) == "█"
+    assert spark([], 8.0) == ""
+    long = spark([float(i) for i in range(100)], 100.0)
+    assert (len(long), long[0], long[-1]) == (16, "▁", "█")
+    assert list(long) == sorted(long)
 
 
 @pytest.mark.parametrize("text", ["::stop-commands::x", "  ::error::x", ":::x", "a ##[error] b"])
