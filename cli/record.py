@@ -92,7 +92,8 @@ _PROBE = "probe"  # the probe set of --data
     multiple=True,
     metavar="GLOB",
     help="Layers by name; repeatable, !GLOB excludes, ** crosses dots; lstm[0] or enc['key'] names "
-    "a tensor in an output. Default: leaf modules with parameters or an activation.",
+    "a tensor in an output, op:relu a function that is no module. Default: leaf modules with "
+    "parameters or an activation.",
 )
 @click.option(
     "--at",

@@ -52,7 +52,11 @@ def select_layers(model: nn.Module, patterns: Sequence[str] = ()) -> dict[str, L
     exclude = [pattern[1:] for pattern in patterns if pattern.startswith("!")]
     for pattern in [*include, *exclude]:
         if not any(matches(name, split_address(pattern)[0]) for name in named):
-            raise NotFoundError(f"no layer matches {pattern!r}", hint=_what_exists(named))
+            raise NotFoundError(
+                f"no layer matches {pattern!r}",
+                hint=f"{_what_exists(named)}; functions that are no modules: --layers "
+                f"'op:{pattern.removeprefix('!')}'",
+            )
     excluded = {
         module
         for name, module in named.items()

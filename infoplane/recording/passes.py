@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import torch
 from torch import nn
@@ -13,9 +15,10 @@ from torch import nn
 from infoplane.errors import DataError, InfoplaneError, InputError
 from infoplane.patterns import split_address, written
 from infoplane.recording.batches import Batch, batch_of
-from infoplane.recording.hooks import At, captured, direct_calls
+from infoplane.recording.hooks import At, Receive, captured, direct_calls
 from infoplane.recording.layers import Layer, chosen_by, select_layers, why_silent
 from infoplane.recording.messages import one_line
+from infoplane.recording.operations import MARK, Operations, captured_operations, is_operation
 from infoplane.recording.outputs import Address, not_storable, to_stored
 from infoplane.recording.reductions import Reduction, check_units, chosen_reductions
 from infoplane.recording.wrappers import unwrapped
@@ -23,6 +26,8 @@ from infoplane.records import Array, IntArray, LayerInfo, ProbeSet
 from infoplane.store.step_writer import StepWriter
 
 log = logging.getLogger("infoplane")
+
+_Choice = TypeVar("_Choice")
 
 
 @dataclass
@@ -47,6 +52,8 @@ class ProbePasses:
         How large layers are made small, by name.
     rows : slice, optional
         The rows of the probe set that are sent; all by default.
+    operations : Operations, optional
+        What to record of what the model computes outside of modules.
     """
 
     model: nn.Module
@@ -57,6 +64,7 @@ class ProbePasses:
     batch_dims: Mapping[str, int]
     reductions: Mapping[str, Reduction] = field(default_factory=dict)
     rows: slice | None = None
+    operations: Operations = field(default_factory=Operations)
     _positions: dict[str, IntArray | None] = field(default_factory=dict)  # of tokens:K
     _reported: set[str] = field(default_factory=set)  # silent layers that were named
     _axes_known: bool = False
@@ -80,7 +88,7 @@ class ProbePasses:
                     hint="its shape depends on the batch: record all samples in one with "
                     f"--batch-size {self.probe.n_samples}, or leave it out",
                 )
-            kind = type(self.layers[name].module).__name__
+            kind = self._kind(name)
             dtype = str(tensor.dtype).removeprefix("torch.")
             tensor = self._reduced(name, tensor, mask)
             array, encoding = to_stored(tensor, name)
@@ -89,7 +97,7 @@ class ProbePasses:
                 writer.layers[key].details = {"at": self.at, "address": written(address)}
                 self._note_reduction(writer, key)
 
-        with captured(self.layers, receive, self.at) as next_pass:
+        with self._captured(receive) as next_pass:
             for batch_rows in self.batches():
                 row, batch = batch_rows.start, self._batch(batch_rows)
                 rows, mask = len(batch), batch.named.get("attention_mask")
@@ -102,6 +110,7 @@ class ProbePasses:
             self._check_axes(rows - 1)
         self._axes_known = True
         fired = {name for name, _ in shapes}
+        self.operations.check()
         self._report_silent([name for name in self.layers if name not in fired])
         _name_calls(writer)
 
@@ -126,11 +135,11 @@ class ProbePasses:
 
         def receive(name: str, call: int, address: Address, tensor: torch.Tensor) -> None:
             tensor = self._reduced(name, self._by_sample(name, tensor, len(batch)), mask)
-            kind = type(self.layers[name].module).__name__
-            found[name, call] = (kind, *to_stored(tensor, name))
+            found[name, call] = (self._kind(name), *to_stored(tensor, name))
 
-        with captured(self.layers, receive, self.at):
+        with self._captured(receive):
             self._forward(batch)
+        self.operations.check()
         names = _call_names(found)
         return tuple(
             LayerInfo(
@@ -139,15 +148,41 @@ class ProbePasses:
                 type=kind,
                 shape=array.shape[1:],
                 dtype=str(array.dtype),
-                reduction=str(self.reductions.get(key[0], "none")),
+                reduction=str(self._reduction(key[0]) or "none"),
                 encoding=encoding,
             )
             for index, (key, (kind, array, encoding)) in enumerate(found.items())
         )
 
+    @contextmanager
+    def _captured(self, receive: Receive) -> Iterator[Callable[[], None]]:
+        """Hand what is chosen to ``receive``; yield what is to be called before each pass."""
+        with ExitStack() as stack:
+            starts = []
+            if self.operations.patterns:
+                watching = captured_operations(self.model, self.operations, receive)
+                receive, begin = stack.enter_context(watching)
+                starts.append(begin)
+            starts.append(stack.enter_context(captured(self.layers, receive, self.at)))
+
+            def start_all() -> None:
+                for start in starts:
+                    start()
+
+            yield start_all
+
+    def _kind(self, name: str) -> str:
+        """Return the class of a module, or the name of a function."""
+        if is_operation(name):
+            return split_address(name)[0].rpartition(".")[2].removeprefix(MARK)
+        return type(self.layers[name].module).__name__
+
+    def _reduction(self, name: str) -> Reduction | None:
+        return self.operations.reduction(name) if is_operation(name) else self.reductions.get(name)
+
     def _reduced(self, name: str, tensor: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
         """Return an output as it is stored."""
-        reduction = self.reductions.get(name)
+        reduction = self._reduction(name)
         if reduction is None:
             check_units(name, tuple(tensor.shape[1:]))
             return tensor
@@ -158,7 +193,7 @@ class ProbePasses:
 
     def _note_reduction(self, writer: StepWriter, key: tuple[str, int]) -> None:
         """Say in the metadata of a layer how it was reduced."""
-        reduction = self.reductions.get(key[0])
+        reduction = self._reduction(key[0])
         if reduction is None or reduction.kind == "flatten":
             return
         layer = writer.layers[key]
@@ -171,7 +206,8 @@ class ProbePasses:
         """Return an output with its samples on the first axis."""
         if tensor.is_nested:
             raise not_storable(tensor, name)
-        axis = self.batch_dims.get(name, 0)
+        of_operation = is_operation(name)
+        axis = self.operations.axis(name) if of_operation else self.batch_dims.get(name, 0)
         shape = tuple(tensor.shape)
         hint = f"leave the layer out: --layers '!{name}'"
         if axis >= len(shape) or shape[axis] != rows:
@@ -196,7 +232,7 @@ class ProbePasses:
         def receive(name: str, call: int, address: Address, tensor: torch.Tensor) -> None:
             self._by_sample(name, tensor, rows)
 
-        with captured(self.layers, receive, self.at):
+        with self._captured(receive):
             try:
                 self._batch(slice(rows)).through(self.model)
             except InfoplaneError:
@@ -275,16 +311,26 @@ def probe_passes(
     if at not in ("output", "input"):
         raise InputError(f"at: expected 'output' or 'input', got {at!r}")
     model = unwrapped(model)
-    chosen = select_layers(model, layers)
+    functions = [pattern for pattern in layers if is_operation(pattern)]
+    modules = [pattern for pattern in layers if not is_operation(pattern)]
+    if functions and at != "output":
+        raise InputError(f"expected at='output' to record operations ({functions[0]}), got {at!r}")
+    chosen = select_layers(model, modules) if modules or not functions else {}
+    dims, kinds = batch_dims or {}, reduce or {}
+
+    def of_modules(values: Mapping[str, _Choice]) -> dict[str, _Choice]:
+        return {glob: one for glob, one in values.items() if chosen and not is_operation(glob)}
+
     return ProbePasses(
         model,
         probe,
         chosen,
         at,
         batch_size,
-        _sample_axes(batch_dims or {}, chosen),
-        chosen_reductions(reduce or {}, chosen),
+        _sample_axes(of_modules(dims), chosen),
+        chosen_reductions(of_modules(kinds), chosen),
         rows,
+        Operations(functions, dims, {glob: Reduction.parse(kind) for glob, kind in kinds.items()}),
     )
 
 

@@ -69,7 +69,8 @@ class Recorder:
         Folder of the run.
     layers : sequence of str, optional
         Globs over layer names, ``!GLOB`` excludes, ``lstm[0]`` and ``encoder['hidden']`` choose
-        a tensor in a structured output; see ``select_layers``.
+        a tensor in a structured output; see ``select_layers``. ``op:relu``, ``op:block.add``:
+        functions that the model or a module calls; see ``Operations``.
     at : {"output", "input"}, default "output"
         Record what the layers return or what they are given.
     batch_dims : mapping of str to int, optional
