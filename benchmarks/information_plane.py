@@ -117,7 +117,7 @@ class Networks:
     def backward(
         self, x: torch.Tensor, layers: list[torch.Tensor], targets: torch.Tensor, out: torch.Tensor
     ) -> None:
-        """Write the gradient of the mean cross-entropy, and of the weight decay, to ``out``."""
+        """Write the gradient of the mean cross-entropy to ``out``."""
         delta = (layers[-1] - targets) / x.shape[1]
         for index in range(len(SLICES) - 1, -1, -1):
             below = layers[index - 1] if index else x
@@ -134,10 +134,13 @@ class Networks:
                         d.mul_(a > 0)
                     elif net == "elu":
                         d.mul_(a.clamp(max=0) + 1)
+
+    def add_decay(self, gradient: torch.Tensor) -> None:
+        """Add the gradient of the weight decay, which is the same for every batch."""
         for net, part in self.kinds():
             if net.endswith("+l2"):
                 for weights_of, _ in SLICES[:-1]:
-                    out[part, weights_of] += PENALTY * self.flat[part, weights_of]
+                    gradient[part, weights_of] += PENALTY * self.flat[part, weights_of]
 
 
 def checkpoints(epochs: int) -> list[int]:
@@ -173,6 +176,7 @@ def train(nets: tuple[str, ...], seeds: int, epochs: int) -> dict[str, np.ndarra
             chosen = order[:, start : start + BATCH]
             xb = inputs[chosen]
             group.backward(xb, group.forward(xb), onehot[chosen], gradient)
+            group.add_decay(gradient)
             steps += 1
             first.lerp_(gradient, 0.1)
             second.mul_(0.999).addcmul_(gradient, gradient, value=0.001)
@@ -197,7 +201,11 @@ def joined(groups: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
 def signal_to_noise(
     group: Networks, inputs: torch.Tensor, onehot: torch.Tensor, train_index: torch.Tensor
 ) -> np.ndarray:
-    """Return |mean| / spread of the gradient over mini-batches that partition the data."""
+    """Return |mean| / spread of the gradient over mini-batches that partition the data.
+
+    It is the gradient of the cross-entropy: weight decay has no spread, and added to the mean it
+    would hold the ratio up however little the data say.
+    """
     batches = []
     order = train_index[
         torch.randperm(len(train_index), generator=torch.Generator().manual_seed(1))

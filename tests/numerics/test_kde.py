@@ -58,18 +58,21 @@ def test_bracket_holds_the_exact_information_in_one_dimension(name, variance):
     assert info.ity.estimate == pytest.approx(ity, abs=0.03)
 
 
+@pytest.mark.parametrize("kind", ["tanh", "clusters"])
 @pytest.mark.parametrize("variance", [1e-3, 1e-2, 1e-1])
-def test_estimate_in_three_dimensions(variance):
+def test_estimate_in_three_dimensions(kind, variance):
     rng = np.random.default_rng(1)
     points = np.tanh(rng.normal(size=(400, 3)))
+    if kind == "clusters":
+        points = rng.choice([-1.0, 1.0], (400, 3)) + 0.05 * rng.normal(size=(400, 3))
     labels = (points.sum(axis=1) > 0).astype(int)
     exact = noisy_network_information(points, labels, std=np.sqrt(variance), draws=40)
     info = kde_information(points, labels, variance=variance)
     assert exact.ixt_error < 0.01
     assert info.ixt.lower <= exact.ixt <= info.ixt.upper
     assert info.ity.lower <= exact.ity <= info.ity.upper
-    # it falls short by up to 0.05 bits per dimension where noise balls begin to overlap
-    assert info.ixt.estimate == pytest.approx(exact.ixt, abs=0.15)
+    # it falls short by up to 0.06 bits per dimension where noise balls begin to overlap
+    assert info.ixt.estimate == pytest.approx(exact.ixt, abs=0.18)
 
 
 @pytest.mark.parametrize("case", list(QUADRATURE))
