@@ -68,7 +68,7 @@ def test_estimate_in_three_dimensions(kind, variance):
     labels = (points.sum(axis=1) > 0).astype(int)
     exact = noisy_network_information(points, labels, std=np.sqrt(variance), draws=40)
     info = kde_information(points, labels, variance=variance)
-    assert exact.ixt_error < 0.01
+    assert exact.ixt_error < 0.012
     assert info.ixt.lower <= exact.ixt <= info.ixt.upper
     assert info.ity.lower <= exact.ity <= info.ity.upper
     # it falls short by up to 0.06 bits per dimension where noise balls begin to overlap
