@@ -12,7 +12,7 @@ from infoplane import devices
 from infoplane.analysis import analyze
 from infoplane.errors import InputError
 from infoplane.estimators import parse_estimator
-from infoplane.numerics import diffusion
+from infoplane.numerics import diffusion, diffusion_information
 from infoplane.numerics.diffusion import diffusion_spectral_entropy
 from infoplane.numerics.diffusion_information import diffusion_spectral_mutual_information
 from infoplane.numerics.neighbor_search import neighbor_distances
@@ -103,7 +103,8 @@ def test_diffusion_spectra_of_tensors_are_those_of_arrays(n, method, monkeypatch
         return [*entropy.bits, entropy.sigma, info.bits]
 
     expected = measured(x)
-    monkeypatch.setattr(diffusion, "checked_points", lambda points: points)  # keeps the tensor
+    for module in (diffusion, diffusion_information):  # keeps the tensor
+        monkeypatch.setattr(module, "checked_points", lambda points: points)
     # Exact ones differ by rounding; the quadrature draws the same probes, in float32.
     tolerance = 1e-9 if method == "exact" else 1e-3
     np.testing.assert_allclose(measured(torch.tensor(x)), expected, atol=tolerance)

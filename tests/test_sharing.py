@@ -7,7 +7,7 @@ import pytest
 
 from infoplane.analysis import analyze
 from infoplane.estimators import compressed, diffusion, parse_estimator
-from infoplane.numerics import diffusion as spectra
+from infoplane.numerics import diffusion_space as spectra
 from infoplane.selection import select_cells
 from infoplane.store.run import Run
 from tests.cli.analyses import write_run

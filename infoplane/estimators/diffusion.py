@@ -14,17 +14,16 @@ from infoplane.errors import InputError
 from infoplane.estimators.base import Cost, Estimator
 from infoplane.numerics.bandwidth import check_sigma
 from infoplane.numerics.clusters import Clusters, Kind, cluster_reference
-from infoplane.numerics.diffusion import (
+from infoplane.numerics.diffusion import set_diagnostics, set_flags, subset
+from infoplane.numerics.diffusion_information import DiffusionInformation, information_of_space
+from infoplane.numerics.diffusion_kernel import Normalization
+from infoplane.numerics.diffusion_space import (
     DiffusionOptions,
     DiffusionSpace,
     Method,
     diffusion_space,
-    set_diagnostics,
-    set_flags,
-    subset,
 )
-from infoplane.numerics.diffusion_information import DiffusionInformation, information_of_space
-from infoplane.numerics.diffusion_kernel import Normalization
+from infoplane.numerics.point_cloud import checked_points
 from infoplane.records import Array, Estimate, IntArray, RunData
 
 _PAPER = {"sigma": 10.0, "min_class_size": 1, "method": "exact", "max_samples": 10_000}
@@ -202,7 +201,7 @@ class DiffusionSpectral(Estimator):
         """Return DSE, DSMI(T;Y) if there are labels, and DSMI(T;X)."""
         if prepared.rows is not None:
             activations = activations[prepared.rows]
-        space = diffusion_space(activations, self.sigma, self.options)
+        space = diffusion_space(checked_points(activations), self.sigma, self.options)
         if space.n <= _SHARED_KERNEL_ROWS and self.method != "slq":
             space = space.with_kernel()
         common = () if prepared.rows is None else ("subsampled",)

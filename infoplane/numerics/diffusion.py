@@ -4,41 +4,26 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from numbers import Integral
-from typing import Any, Literal, TypeAlias
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from infoplane.errors import InputError
 from infoplane.numerics.arrays import Tensor, array_module
-from infoplane.numerics.bandwidth import Bandwidth, Sigma, bandwidth, check_sigma
-from infoplane.numerics.diffusion_kernel import (
-    Normalization,
-    check_normalization,
-    diffusion_kernel,
-    gaussian_kernel,
+from infoplane.numerics.bandwidth import Sigma, check_sigma
+from infoplane.numerics.diffusion_kernel import Normalization
+from infoplane.numerics.diffusion_space import (
+    DiffusionOptions,
+    DiffusionSpace,
+    Method,
+    SpectrumOfSet,
+    diffusion_space,
 )
-from infoplane.numerics.discrete import Symbols, row_symbols
-from infoplane.numerics.point_cloud import (
-    PointCloud,
-    checked_points,
-    point_cloud,
-)
-from infoplane.numerics.spectrum import (
-    TORCH_FROM,
-    SpectralEntropies,
-    exact_entropies,
-    stochastic_entropies,
-)
+from infoplane.numerics.point_cloud import checked_points
 from infoplane.records import FloatArray
 
-Method: TypeAlias = Literal["auto", "exact", "slq"]
-
 SMALL_N = 30
-_EXACT_DOUBLE = 2000  # samples up to which "auto" is exact in float64
-_EXACT_SINGLE = 4000  # and in float32
-_WIDE = 0.5  # mean entry from which small eigenvalues drown in the rounding of float32
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,181 +52,6 @@ class DiffusionEntropy:
     sigma: float
     diagnostics: Mapping[str, Any] = field(default_factory=dict)
     flags: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class DiffusionOptions:
-    """How a spectrum is computed and which entropies are taken of it.
-
-    Raises
-    ------
-    InputError
-        If an option is unknown, a diffusion time not above 0, or the seed no whole number.
-    """
-
-    times: tuple[float, ...] = (1.0,)
-    normalization: Normalization = "official"
-    alpha: float = 0.5
-    method: Method = "auto"
-    dtype: str | None = None
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        check_normalization(self.normalization, self.alpha)
-        if not self.times or not all(np.isfinite(t) and t > 0 for t in self.times):
-            raise InputError(f"expected diffusion times t above 0, got {list(self.times)}")
-        if self.method not in ("auto", "exact", "slq"):
-            raise InputError(f"expected method auto, exact or slq, got {self.method!r}")
-        if self.dtype not in (None, "float32", "float64"):
-            raise InputError(f"expected dtype float32 or float64, got {self.dtype!r}")
-        seed: Any = self.seed
-        if not isinstance(seed, Integral):
-            raise InputError(f"expected a whole number as seed, got {seed!r}")
-
-
-@dataclass(frozen=True, eq=False)
-class DiffusionSpace:
-    """Points at one bandwidth, from which entropies of the set and of its subsets are taken.
-
-    Parameters
-    ----------
-    cloud : PointCloud
-        The whole set in units of the bandwidth; of equal points one, if there is ``repeats``.
-    width : Bandwidth
-        Shared by the set and all subsets; differences of entropies at other bandwidths mean
-        nothing.
-    options : DiffusionOptions
-        Shared as well.
-    repeats : Symbols, optional
-        Which point of the cloud each sample is.
-    gaussian : array (n, n), optional
-        Kernel of the whole cloud, of which subsets take a slice; without it each subset computes
-        its own distances.
-    """
-
-    cloud: PointCloud
-    width: Bandwidth
-    options: DiffusionOptions
-    repeats: Symbols | None = None
-    gaussian: Tensor | None = None
-
-    @property
-    def n(self) -> int:
-        """Number of samples."""
-        return self.cloud.n if self.repeats is None else len(self.repeats.ids)
-
-    def with_kernel(self) -> DiffusionSpace:
-        """Return this space holding the float64 kernel of the whole cloud."""
-        return replace(self, gaussian=gaussian_kernel(self.cloud))
-
-    def entropy(self, rows: Any = None) -> SpectrumOfSet:
-        """Return the entropies of the samples ``rows`` (ascending index), or of all."""
-        n = self.n if rows is None else len(rows)
-        options = self.options
-        points, weights = self._points(rows)
-        n_points = self.cloud.n if points is None else len(points)
-        method, dtype = _method_for(n_points, options)
-        if n_points == 1 or self.width.rms_distance == 0:  # one eigenvalue 1, exactly
-            none = np.zeros(len(options.times))
-            single = SpectralEntropies(none, none, (1.0,), 1.0, 1)
-            return SpectrumOfSet(single, float(n), "exact", dtype, n, 1)
-        lower = method == "exact" and isinstance(self.cloud.points, np.ndarray)
-
-        def normalized(dtype: str) -> tuple[Tensor, Tensor, float]:
-            gaussian = self._gaussian(points, dtype, lower)
-            how = options.normalization, options.alpha
-            return diffusion_kernel(gaussian, *how, weights=weights, lower=lower)
-
-        kernel, top, degree = normalized(dtype)
-        if dtype == "float32" and options.dtype is None and degree > _WIDE * n:
-            dtype = "float64"
-            kernel, top, degree = normalized(dtype)
-        if method == "slq":
-            spectral = stochastic_entropies(kernel, top, options.times, seed=options.seed)
-        else:
-            spectral = exact_entropies(kernel, options.times, by_torch=self.n >= TORCH_FROM)
-        return SpectrumOfSet(spectral, degree, method, dtype, n, n_points)
-
-    def _points(self, rows: Any) -> tuple[Any, Tensor | None]:
-        """Return the points that samples ``rows`` are, None for all, and how often each is."""
-        if self.repeats is None:
-            return rows, None
-        if rows is None:
-            return None, self.repeats.counts.astype(np.float64)
-        counts = np.bincount(self.repeats.ids[rows], minlength=self.cloud.n)
-        points = np.flatnonzero(counts)
-        return points, counts[points].astype(np.float64)
-
-    def _gaussian(self, points: Any, dtype: str, lower: bool) -> Tensor:
-        """Return a kernel of some of the points, or of all, that may be overwritten."""
-        if self.gaussian is None or dtype != "float64":
-            cloud = self.cloud if points is None else self.cloud.rows(points)
-            return gaussian_kernel(cloud, dtype, lower=lower)
-        if points is not None:
-            return self.gaussian[points][:, points]
-        on_cpu = isinstance(self.gaussian, np.ndarray)
-        return self.gaussian.copy() if on_cpu else self.gaussian.clone()
-
-
-@dataclass(frozen=True, eq=False)
-class SpectrumOfSet:
-    """Entropies of one set of points and what is known of its spectrum."""
-
-    spectral: SpectralEntropies
-    mean_degree: float
-    method: str
-    dtype: str
-    n: int  # samples
-    n_points: int  # different ones
-
-    @property
-    def bits(self) -> FloatArray:
-        """Entropies (n_times,)."""
-        return self.spectral.bits
-
-
-def _method_for(n: int, options: DiffusionOptions) -> tuple[str, str]:
-    method, dtype = options.method, options.dtype
-    if method == "auto":
-        method = "exact" if n <= _EXACT_SINGLE else "slq"
-        if dtype is None:
-            dtype = "float64" if n <= _EXACT_DOUBLE else "float32"
-    if dtype is None:
-        dtype = "float64" if method == "exact" else "float32"
-    return method, dtype
-
-
-def diffusion_space(x: Tensor, sigma: Sigma, options: DiffusionOptions) -> DiffusionSpace:
-    """Return the space of points ``x`` (n_samples, n_units) at bandwidth ``sigma``.
-
-    Raises
-    ------
-    InputError
-        If ``x`` or ``sigma`` is unfit.
-    """
-    check_sigma(sigma)
-    cloud = point_cloud(checked_points(x), unit_length=sigma == "l2")
-    width = bandwidth(cloud, sigma, seed=options.seed)
-    repeats = _repeats(cloud.points)
-    if repeats is not None:
-        _, first = np.unique(repeats.ids, return_index=True)
-        cloud = cloud.rows(first)
-    cloud.rescale(width.sigma)
-    return DiffusionSpace(cloud, width, options, repeats)
-
-
-def _repeats(points: Tensor) -> Symbols | None:
-    """Return which rows are equal, if that saves a fair share of the work.
-
-    One of each and how often it occurs have the spectrum of all, but for eigenvalues of 0.
-    """
-    if not isinstance(points, np.ndarray):
-        return None
-    for columns in (slice(None, None, -(-points.shape[1] // 8)), slice(None)):  # a few tell most
-        found = row_symbols(points[:, columns])
-        if found.n_states > 0.9 * len(points):
-            return None
-    return found
 
 
 def diffusion_spectral_entropy(

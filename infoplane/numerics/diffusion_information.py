@@ -13,15 +13,15 @@ import numpy as np
 from infoplane.errors import EstimationError, InputError
 from infoplane.numerics.bandwidth import Sigma
 from infoplane.numerics.clusters import Clusters, Kind, cluster_reference
-from infoplane.numerics.diffusion import (
-    SMALL_N,
+from infoplane.numerics.diffusion import SMALL_N, diffusion_times
+from infoplane.numerics.diffusion_kernel import Normalization
+from infoplane.numerics.diffusion_space import (
     DiffusionOptions,
     DiffusionSpace,
     Method,
     diffusion_space,
-    diffusion_times,
 )
-from infoplane.numerics.diffusion_kernel import Normalization
+from infoplane.numerics.point_cloud import checked_points
 from infoplane.records import FloatArray, IntArray
 from infoplane.seeding import generator
 
@@ -150,7 +150,7 @@ def diffusion_spectral_mutual_information(
     """
     times, several = diffusion_times(t)
     options = DiffusionOptions(times, normalization, alpha, method, dtype, seed)
-    space = diffusion_space(x, sigma, options)
+    space = diffusion_space(checked_points(x), sigma, options)
     clusters = cluster_reference(reference, kind=kind, n_clusters=n_clusters)
     found = information_of_space(
         space,

@@ -14,7 +14,7 @@ from scipy.spatial.distance import pdist
 
 from infoplane import diffusion_spectral_entropy, diffusion_spectral_mutual_information
 from infoplane.errors import InputError
-from infoplane.numerics import diffusion
+from infoplane.numerics import diffusion_space
 from infoplane.numerics.bandwidth import bandwidth, median_distance
 from infoplane.numerics.diffusion import mean_squared_cosine
 from infoplane.numerics.diffusion_kernel import diffusion_kernel, gaussian_kernel
@@ -256,7 +256,7 @@ def test_equal_rows_are_solved_once_and_change_nothing(options, monkeypatch):
     x = points(15, n=700, n_units=12)[draw.integers(0, 700, 900) // draw.integers(1, 5, 900)]
     found = diffusion_spectral_entropy(x, t=[1, 2, 5], **options)
     assert found.diagnostics["matrix_size"] == len(np.unique(x, axis=0)) < 700
-    monkeypatch.setattr(diffusion, "_repeats", lambda points: None)
+    monkeypatch.setattr(diffusion_space, "_repeats", lambda points: None)
     plain = diffusion_spectral_entropy(x, t=[1, 2, 5], **options)
     assert plain.diagnostics["matrix_size"] == plain.diagnostics["n"] == 900
     accuracy = 1e-5 if "dtype" in options else 1e-9
@@ -270,7 +270,7 @@ def test_information_of_equal_rows(monkeypatch):
     draw = np.random.default_rng(16)
     x, labels = points(16, n=60)[draw.integers(0, 60, 400)], draw.integers(0, 4, 400)
     found = diffusion_spectral_mutual_information(x, labels, permutations=3)
-    monkeypatch.setattr(diffusion, "_repeats", lambda points: None)
+    monkeypatch.setattr(diffusion_space, "_repeats", lambda points: None)
     plain = diffusion_spectral_mutual_information(x, labels, permutations=3)
     assert found.bits == pytest.approx(plain.bits, abs=1e-10)
     assert found.null_mean == pytest.approx(plain.null_mean, abs=1e-10)
