@@ -3,10 +3,10 @@
 Information in nats here, as in the literature on these tests. Times are ratios of CPU time within
 this process on one thread, interleaved; medians of some rounds.
 
-    python benchmarks/compressed.py [--quick] [--only SECTION] [--mnist FOLDER]
+    python benchmarks/compressed.py [--quick] [--only SECTION] [--first-seed N] [--mnist FOLDER]
 
-Sections: images, noise, bounds, copulas, labels, layers, coverage, speed. ``layers`` needs a folder
-with the two idx files of MNIST test images.
+Sections: images, noise, bounds, copulas, labels, layers, coverage, speed, memory. ``layers`` needs
+a folder with the two idx files of MNIST test images. Tables are of seeds from ``--first-seed`` on.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[variable] = "1"
 
 import numpy as np  # noqa: E402 - threads are limited before the first import
+from compressed_cost import memory, speed  # noqa: E402
 from compressed_tasks import (  # noqa: E402
     ARRAY,
     COPULAS,
@@ -32,9 +33,10 @@ from compressed_tasks import (  # noqa: E402
     rectangle_images,
     tanh_truth,
 )
-from scipy.spatial import cKDTree  # noqa: E402
 
 from infoplane.numerics.autoencoder import fit_autoencoder  # noqa: E402
+from infoplane.numerics.code_estimates import noise_estimates  # noqa: E402
+from infoplane.numerics.codes import CellOptions, Code  # noqa: E402
 from infoplane.numerics.intervals import (  # noqa: E402
     disjoint_folds,
     fold_interval,
@@ -49,50 +51,61 @@ from infoplane.numerics.neighbors import (  # noqa: E402
 from infoplane.numerics.noise_channel import noise_information  # noqa: E402
 from infoplane.numerics.projection import principal_basis  # noqa: E402
 from infoplane.numerics.two_views import view_estimate  # noqa: E402
+from infoplane.records import Estimate  # noqa: E402
 
 NATS = math.log(2.0)
 
 
-def images(quick: bool) -> None:
-    """Images of prescribed information: one compressor per seed, fitted on 6000 other images."""
-    n, seeds = (2000, 2) if quick else (5000, 5)
+def images(quick: bool, first_seed: int) -> None:
+    """Images of prescribed information: one compressor per seed, fitted on 6000 other images.
+
+    Each seed turns the hidden variables another way, which changes the bias. What one who knows
+    the density would spread by is therefore compared with fresh samples of one turn as well.
+    """
+    n, seeds, repeats = (2000, 2, 3) if quick else (5000, 5, 10)
     levels = (0, 1, 2, 4, 6, 8, 10)
-    print(f"{'':12s} " + " ".join(f"{f'MI {mi}':>10s}" for mi in levels))
+    print(f"{'':14s} " + " ".join(f"{f'MI {mi}':>10s}" for mi in levels))
     for name, drawn, d in (
         ("gauss 16x16", gaussian_images, 2),
         ("rect 32x32", rectangle_images, 4),
     ):
-        rows = []
-        for seed in range(seeds):
-            rng = np.random.default_rng([2026, seed])
-            training = drawn(rng.normal(size=(6000, d))).astype(np.float32)
-            settings = {"steps": 1000} if quick else {}
-            coder = fit_autoencoder(training, d, seed=seed, **settings)
+        # sqrt(Var i(x;y) / n), of one who knows the density
+        oracle = np.array([math.sqrt(d * (1 - math.exp(-2 * mi / d)) / n) for mi in levels[1:]])
+        coders = []
+
+        def errors(seed: int, coder, turns: int | None, drawn=drawn, d=d) -> list[float]:
+            rng = np.random.default_rng([2027, seed])
             row = []
             for mi in levels:
-                a, b = (coder.encode(drawn(z)) for z in gaussian_pair(mi, d, n, rng))
+                a, b = (coder.encode(drawn(z)) for z in gaussian_pair(mi, d, n, rng, turns))
                 found, _, _ = view_estimate(a, b, "joint", None, 10, rng)
                 assert found.diagnostics["estimator"] == "shuffle_difference"
                 row.append(found.bits * NATS - mi)
-            rows.append(row)
-        table = np.array(rows)
-        far, near = np.abs(table).mean(), np.abs(table[:, :5]).mean()
-        # sqrt(Var i(x;y) / n), of one who knows the density
-        oracle = [math.sqrt(d * (1 - math.exp(-2 * mi / d)) / n) for mi in levels[1:]]
-        spread = table.std(axis=0, ddof=1)
-        cells = " ".join(f"{m:+.2f}±{s:.3f}" for m, s in zip(table.mean(0), spread, strict=True))
-        print(f"{name:12s} {cells}  MAE {far:.2f}, up to 6: {near:.2f}")
-        ratios = " ".join(f"{s / o:10.1f}" for s, o in zip(spread[1:], oracle, strict=True))
-        print(f"{'sd / oracle':23s} {ratios}")
+            return row
+
+        for seed in range(first_seed, first_seed + seeds):
+            rng = np.random.default_rng([2026, seed])
+            training = drawn(rng.normal(size=(6000, d))).astype(np.float32)
+            settings = {"steps": 1000} if quick else {}
+            coders.append(fit_autoencoder(training, d, seed=seed, **settings))
+        fresh = np.array([errors(first_seed + i, coder, None) for i, coder in enumerate(coders)])
+        fixed = np.array([errors(first_seed + i, coders[0], 1) for i in range(repeats)])
+        for row, table in ((name, fresh), ("  one turn", fixed)):
+            far, near = np.abs(table).mean(), np.abs(table[:, :5]).mean()
+            spread = table.std(axis=0, ddof=1)
+            mean = table.mean(axis=0)
+            cells = " ".join(f"{m:+.2f}±{s:.3f}" for m, s in zip(mean, spread, strict=True))
+            print(f"{row:14s} {cells}  MAE {far:.2f}, up to 6: {near:.2f}; {len(table)} samples")
+            print(f"{'  sd / oracle':25s} " + " ".join(f"{r:10.1f}" for r in spread[1:] / oracle))
 
 
-def noise(quick: bool) -> None:
+def noise(quick: bool, first_seed: int) -> None:
     """Noise mode on linear-Gaussian layers and on two tanh units; n = 3000."""
     seeds = 3 if quick else 10
     print("units noise/rms  truth   error   sd   largest")
     for q, share in ((4, 1.0), (4, 0.3), (4, 0.1), (4, 0.001), (8, 1.0), (8, 0.1), (8, 0.001)):
         errors, truths = [], []
-        for seed in range(seeds):
+        for seed in range(first_seed, first_seed + seeds):
             rng = np.random.default_rng([7, seed])
             _, clean, noisy, size, covariance = noisy_layer(q, share, 3000, rng)
             truth = 0.5 * np.linalg.slogdet(np.eye(q) + covariance / size**2)[1]
@@ -106,7 +119,7 @@ def noise(quick: bool) -> None:
         for size in (0.03, 0.1, 0.3):
             truth = tanh_truth(gain, size, weights, 3 if quick else 20)
             errors = []
-            for seed in range(seeds):
+            for seed in range(first_seed, first_seed + seeds):
                 rng = np.random.default_rng([8, seed])
                 clean = np.tanh(gain * rng.normal(size=(3000, 2)) @ weights)
                 noisy = clean + size * rng.normal(size=clean.shape)
@@ -114,11 +127,11 @@ def noise(quick: bool) -> None:
             print(f"{gain:5d} {size:6g} {truth:6.3f} {np.mean(errors):+11.3f} {np.std(errors):.3f}")
 
 
-def bounds(quick: bool) -> None:
+def bounds(quick: bool, first_seed: int) -> None:
     """Loss bounds against the exact loss: linear-Gaussian layers, then tanh units 2 -> 1."""
     n = 5000 if quick else 20_000
     print("layer bound - exact loss at q = 1, 2, 4; inputs bound - exact loss at 1, 4, 10 of 20")
-    for seed in range(3):
+    for seed in range(first_seed, first_seed + 5):
         x, _, noisy, size, covariance = noisy_layer(8, 0.3, n, np.random.default_rng([9, seed]))
         basis = principal_basis(noisy, 8)
         scores, rest = basis.project(noisy)
@@ -142,7 +155,7 @@ def bounds(quick: bool) -> None:
     weights = np.random.default_rng(5).normal(size=(2, 2)) / math.sqrt(2)
     for gain in (1, 4, 16):
         for size in (0.03, 0.3):
-            rng = np.random.default_rng([10, gain])
+            rng = np.random.default_rng([10, gain, first_seed])
             clean = np.tanh(gain * rng.normal(size=(n, 2)) @ weights)
             noisy = clean + size * rng.normal(size=clean.shape)
             scores, rest = principal_basis(noisy, 2).project(noisy)
@@ -152,7 +165,7 @@ def bounds(quick: bool) -> None:
             print(f"   gain {gain:2d} noise {size:4g}: {whole - kept:6.3f} {bound:6.3f}")
 
 
-def copulas(quick: bool) -> None:
+def copulas(quick: bool, first_seed: int) -> None:
     """Codes whose dependence is not Gaussian; n = 3000."""
     seeds = 2 if quick else 5
     levels = (0.0, 1.0, 4.0, 8.0)
@@ -163,7 +176,7 @@ def copulas(quick: bool) -> None:
                 if name == "rings" and d > 1:
                     continue
                 values, truth = [], 0.0
-                for seed in range(seeds):
+                for seed in range(first_seed, first_seed + seeds):
                     rng = np.random.default_rng([11, seed])
                     x, y, truth = drawn(level, d, 3000, rng)
                     values.append(
@@ -180,11 +193,11 @@ def copulas(quick: bool) -> None:
                       f" {'WORSE' if worse else ''}")  # fmt: skip
 
 
-def labels(quick: bool) -> None:
+def labels(quick: bool, first_seed: int) -> None:
     """I(T;Y) of ten normal classes in 8 dimensions, n = 2000; truth by the mixture density."""
     for separation in (0.0, 1.0, 2.0, 3.0, 6.0):
         errors = []
-        for seed in range(3 if quick else 20):
+        for seed in range(first_seed, first_seed + (3 if quick else 20)):
             rng = np.random.default_rng([12, seed])
             centers = separation * np.random.default_rng(3).normal(size=(10, 8)) / math.sqrt(2)
             y = np.arange(2000) % 10
@@ -256,7 +269,7 @@ def layers(quick: bool, folder: Path | None) -> None:
               f" cell {spent:.2f} s; {', '.join(ixt.flags)}")  # fmt: skip
 
 
-def coverage(quick: bool) -> None:
+def coverage(quick: bool, first_seed: int) -> None:
     """How often nominal 95 % intervals hold the expectation of the estimate; n = 1000."""
     replicates, n = (30, 500) if quick else (200, 1000)
     weights = np.random.default_rng(5).normal(size=(2, 2)) / math.sqrt(2)
@@ -268,6 +281,11 @@ def coverage(quick: bool) -> None:
     def saturated(rng: np.random.Generator) -> ARRAY:
         clean = np.tanh(8 * rng.normal(size=(n, 2)) @ weights)
         return clean + 0.1 * rng.normal(size=clean.shape)
+
+    points = 4 * np.random.default_rng(8).normal(size=(10, 3))
+
+    def ring(share: ARRAY) -> ARRAY:
+        return np.column_stack([np.cos(2 * np.pi * share), np.sin(2 * np.pi * share)])
 
     def classes(rng: np.random.Generator) -> tuple[ARRAY, ARRAY]:
         y = rng.integers(0, 5, n)
@@ -285,7 +303,7 @@ def coverage(quick: bool) -> None:
     print("estimate                       sd     folds: se/sd  coverage   halves: se/sd  coverage")
     for name, (drawn, estimate) in tasks.items():
         found = []
-        for seed in range(replicates):
+        for seed in range(first_seed, first_seed + replicates):
             rng = np.random.default_rng([13, seed])
             data = drawn(rng)
 
@@ -306,91 +324,50 @@ def coverage(quick: bool) -> None:
             covered = np.mean([row[scheme].low <= center <= row[scheme].high for row in found])
             cells.append(f"{size / spread:10.2f} {100 * covered:8.1f} %")
         print(f"{name:29s} {spread:.4f} {cells[0]}    {cells[1]}")
-    reported = (("as reported, normal", fixed, 0.3), ("as reported, saturated", saturated, 0.1))
-    for name, drawn, share in reported:
-        rows = []
-        for seed in range(replicates):
+    reported: dict[str, Callable[[np.random.Generator], tuple[ARRAY, float]]] = {
+        "normal, q = 4": lambda rng: (fixed(rng), 0.3),
+        "saturated tanh, q = 2": lambda rng: (saturated(rng), 0.1),
+        "ten points, q = 3": lambda rng: (points[rng.integers(0, 10, n)], 0.5),
+        "ring, q = 2": lambda rng: (ring(rng.random(n)), 0.05),
+        "no signal, q = 4": lambda rng: (1e-3 * rng.normal(size=(n, 4)), 1.0),
+    }
+    print("as reported, three classes by the first unit")
+    for name, draw in reported.items():
+        cells: list[dict[str, Estimate]] = []
+        for seed in range(first_seed, first_seed + replicates):
             rng = np.random.default_rng([14, seed])
-            clean = drawn(rng)  # noise of the same size is in it already, and is part of the input
-            noisy = clean + share * rng.normal(size=clean.shape)
-            folds = disjoint_folds(n, 10, rng)
-            value = noise_information(noisy, share, None, folds, clean, rng)
-            rows.append((value.bits, fold_interval(value.bits, value.parts)))
-        center = float(np.mean([row[0] for row in rows]))
-        spread = float(np.std([row[0] for row in rows], ddof=1))
-        size = math.sqrt(np.mean([row[1].standard_error ** 2 for row in rows]))
-        covered = np.mean([row[1].low <= center <= row[1].high for row in rows])
-        print(f"{name:29s} {spread:.4f} {size / spread:10.2f} {100 * covered:8.1f} %")
+            clean, share = draw(rng)
+            y = np.digitize(clean[:, 0], np.quantile(clean[:, 0], [1 / 3, 2 / 3]))
+            code = Code(clean, clean.shape[1], clean.shape[1], 0.0)
+            cells.append(noise_estimates(code, share, y, CellOptions(), rng, noisy=False))
+        for quantity in ("ixt", "ity", "ixt_given_y"):
+            print_coverage(f"{name}, {quantity}", [cell[quantity] for cell in cells])
     for d, mi in ((2, 0.0), (2, 2.0), (4, 0.0), (4, 2.0)):
         pairs = []
-        for seed in range(replicates):
+        for seed in range(first_seed, first_seed + replicates):
             rng = np.random.default_rng([15, seed])
             pairs.append(view_estimate(*gaussian_pair(mi, d, n, rng), "joint", None, 10, rng)[0])
-        center = float(np.mean([one.bits for one in pairs]))
-        spread = float(np.std([one.bits for one in pairs], ddof=1))
-        size = math.sqrt(np.mean([one.diagnostics["se"] ** 2 for one in pairs]))
-        covered = np.mean([one.low <= center <= one.high for one in pairs])
-        told = np.mean(["biased" in one.flags for one in pairs])
-        print(f"{f'as reported, joint {d}+{d}, MI {mi:g}':29s} {spread:.4f} {size / spread:10.2f} "
-              f"{100 * covered:8.1f} %   bias {center * NATS - mi:+.3f} nats,"
-              f" flagged {100 * told:.0f} %")  # fmt: skip
+        print_coverage(f"joint {d}+{d}, MI {mi:g}", pairs)
 
 
-def timed(work: Callable[[], object]) -> float:
-    start = time.process_time()
-    work()
-    return time.process_time() - start
-
-
-def ratio(name: str, work: Callable[[], object], base: Callable[[], object], rounds: int) -> None:
-    work(), base()
-    pairs = [(timed(work), timed(base)) for _ in range(rounds)]
-    print(f"{name:62s} {np.median([a / b for a, b in pairs]):5.2f}")
-
-
-def speed(quick: bool) -> None:
-    """Ratios of CPU time."""
-    import torch
-
-    torch.set_num_threads(1)
-    rounds, n = (3, 4000) if quick else (9, 10_000)
-    rng = np.random.default_rng(0)
-    code = rng.normal(size=(n, 4))
-    ratio("noise-mode value, q = 4 : tree build and query k = 20",
-          lambda: noise_information(code, 0.1),
-          lambda: cKDTree(code).query(code, 21), rounds)  # fmt: skip
-    seen = code + 0.1 * rng.normal(size=code.shape)
-    ratio("the same between its bounds",
-          lambda: noise_information(seen, 0.1, clean=code),
-          lambda: cKDTree(code).query(code, 21), rounds)  # fmt: skip
-    folds = disjoint_folds(n, 10, rng)
-    ratio("the same with its interval from 10 folds",
-          lambda: noise_information(code, 0.1, None, folds),
-          lambda: cKDTree(code).query(code, 21), rounds)  # fmt: skip
-    a, b = gaussian_pair(2.0, 2, n, rng)
-    joint = np.hstack([a, b])
-    ratio("shuffle difference 2+2, 2 permutations : one joint query k = 20",
-          lambda: shuffle_difference(a, b),
-          lambda: cKDTree(joint).query(joint, 21), rounds)  # fmt: skip
-    ratio("shuffle difference 2+2, 1 permutation",
-          lambda: shuffle_difference(a, b, permutations=1),
-          lambda: cKDTree(joint).query(joint, 21), rounds)  # fmt: skip
-    for width in (784, 1500, 3072):
-        wide = rng.normal(size=(n, width)).astype(np.float32) * (1 / np.arange(1, width + 1))
-        wide = wide.astype(np.float32)
-        exact = wide.astype(np.float64)
-        ratio(f"8 components of {width} units : product of the centred array",
-              lambda wide=wide: principal_basis(wide, 8),
-              lambda exact=exact: exact.T @ exact, min(rounds, 5))  # fmt: skip
+def print_coverage(name: str, found: list[Estimate]) -> None:
+    values = np.array([one.bits for one in found])
+    center, spread = values.mean(), values.std(ddof=1)
+    size = math.sqrt(np.mean([one.diagnostics["se"] ** 2 for one in found]))
+    covered = np.mean([one.low <= center <= one.high for one in found])
+    told = np.mean(["biased" in one.flags for one in found])
+    print(f"{name:33s} {center:7.3f} bits, sd {spread:.4f}, se / sd {size / spread:.2f},"
+          f" held {100 * covered:5.1f} %, biased {100 * told:3.0f} %")  # fmt: skip
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--mnist", type=Path)
-    sections: dict[str, Callable[[bool], None]] = {
+    sections: dict[str, Callable[[bool, int], None]] = {
         "images": images, "noise": noise, "bounds": bounds, "copulas": copulas, "labels": labels,
-        "coverage": coverage, "speed": speed,
+        "coverage": coverage, "speed": speed, "memory": memory,
     }  # fmt: skip
     parser.add_argument("--only", choices=[*sections, "layers"])
     arguments = parser.parse_args()
@@ -400,12 +377,12 @@ def main() -> None:
 
 
 def run_sections(
-    sections: dict[str, Callable[[bool], None]], arguments: argparse.Namespace
+    sections: dict[str, Callable[[bool, int], None]], arguments: argparse.Namespace
 ) -> None:
     for name, section in sections.items():
         if arguments.only in (None, name):
             print(f"\n{name}: {(section.__doc__ or '').splitlines()[0]}")
-            section(arguments.quick)
+            section(arguments.quick, arguments.first_seed)
     if arguments.only in (None, "layers"):
         print("\nlayers")
         layers(arguments.quick, arguments.mnist)

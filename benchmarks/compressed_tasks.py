@@ -12,11 +12,15 @@ from scipy.special import digamma, gammaln, ndtr
 ARRAY = np.ndarray
 
 
-def gaussian_pair(mi: float, d: int, n: int, rng: np.random.Generator) -> tuple[ARRAY, ARRAY]:
+def gaussian_pair(
+    mi: float, d: int, n: int, rng: np.random.Generator, turns: int | None = None
+) -> tuple[ARRAY, ARRAY]:
+    """Return normal samples with MI ``mi``; the seed ``turns`` turns them the same way again."""
     rho = math.sqrt(1 - math.exp(-2 * mi / d))
     x = rng.normal(size=(n, d))
     y = rho * x + math.sqrt(1 - rho**2) * rng.normal(size=(n, d))
-    turned = [np.linalg.qr(rng.normal(size=(d, d)))[0] for _ in range(2)]
+    source = rng if turns is None else np.random.default_rng(turns)
+    turned = [np.linalg.qr(source.normal(size=(d, d)))[0] for _ in range(2)]
     return x @ turned[0], y @ turned[1]
 
 

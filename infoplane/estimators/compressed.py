@@ -10,7 +10,8 @@ import numpy as np
 
 from infoplane.errors import InputError
 from infoplane.estimators.base import Cost, Estimator
-from infoplane.numerics.code_estimates import CellOptions, Code, noise_estimates
+from infoplane.numerics.code_estimates import noise_estimates
+from infoplane.numerics.codes import CellOptions, Code
 from infoplane.numerics.compression import (
     KEPT_COMPONENTS,
     RELATIVE_NOISE,
@@ -81,6 +82,8 @@ class Compressed(Estimator):
         Neighbours; None for 20, or 40 from 8 dimensions on.
     folds : int
         Disjoint folds of the interval.
+    draws : int
+        Draws of added noise to average over; a cell takes that many times as long.
     noise_scale : tuple of float
         Factors on the noise; with several, each is reported on its own.
     basis : {"pooled", "checkpoint"}
@@ -117,6 +120,7 @@ class Compressed(Estimator):
     dim: int | str = "auto"
     k: int | None = None
     folds: int = 10
+    draws: int = 1
     noise_scale: tuple[float, ...] = (1.0,)
     basis: str = "pooled"
     max_samples: int = 20_000
@@ -125,12 +129,12 @@ class Compressed(Estimator):
 
     name: ClassVar[str] = "compressed"
     title: ClassVar[str] = "lossy compression"
-    version: ClassVar[str] = "5"
+    version: ClassVar[str] = "6"
     quantities: ClassVar[tuple[str, ...]] = ("ixt", "ity", "ixt_given_y")
     accelerated: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        check_options(self.mode, self.noise, self.dim, self.k, self.folds)
+        check_options(self.mode, self.noise, self.dim, self.k, self.folds, self.draws)
         if not self.noise_scale or min(self.noise_scale) <= 0.0:
             raise InputError(f"expected noise_scale above 0, got {self.noise_scale}")
         if self.basis not in ("pooled", "checkpoint"):
@@ -240,6 +244,7 @@ class Compressed(Estimator):
         options = CellOptions(
             self.k,
             self.folds,
+            self.draws,
             self.cross_check,
             prepared.upstream_noise,
             self.population,

@@ -43,7 +43,7 @@ FLAGS = (
     "subsampled", "not_converged", "timeout", "failed", "atoms", "upper_bound",
     "finite_population", "degenerate_manifold", "large_compression_loss", "null_dominates",
     "degenerate", "chain_rule_gap", "wide_bracket", "below_resolution", "biased", "order",
-    "estimators_disagree",
+    "estimators_disagree", "thin_manifold",
 )  # fmt: skip
 OPERATORS: dict[str, Callable[[float, float], bool]] = {
     "<": operator.lt,

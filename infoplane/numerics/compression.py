@@ -12,7 +12,8 @@ import numpy as np
 
 from infoplane.errors import InputError
 from infoplane.numerics.arrays import Tensor, double
-from infoplane.numerics.code_estimates import CellOptions, Code, noise_estimates
+from infoplane.numerics.code_estimates import noise_estimates
+from infoplane.numerics.codes import CellOptions, Code
 from infoplane.numerics.loss_bounds import activation_loss_bound, capacity, input_loss_bound
 from infoplane.numerics.noise_channel import SMALLEST_SAMPLE, noise_information
 from infoplane.numerics.projection import PrincipalBasis, principal_basis, row_chunks
@@ -74,6 +75,7 @@ def compressed_information(
     folds: int = 10,
     seed: int = 0,
     noisy: bool | None = None,
+    draws: int = 1,
 ) -> CompressedInformation:
     """Estimate I(X;T), I(T;Y) and I(X;T|Y) of a layer through a low-dimensional code.
 
@@ -106,6 +108,9 @@ def compressed_information(
     noisy : bool, optional
         Whether the activations contain a given ``noise`` already. Unless said, they do if their
         variance and density allow it; otherwise it is added.
+    draws : int, default 1
+        Draws of the added noise to average over. More reduce the part of the variance that is the
+        noise's own, which is large where the noise is.
 
     Returns
     -------
@@ -130,13 +135,13 @@ def compressed_information(
     for name, other in (("labels", classes), ("inputs", inputs)):
         if other is not None and len(other) != n:
             raise InputError(f"expected {name} of the {n} samples, got {len(other)}")
-    check_options(mode, noise, dim, k, folds)
+    check_options(mode, noise, dim, k, folds, draws)
     # Not default_rng(seed): callers draw their data from it, and noise must be independent of them.
     rng = generator(seed, "compressed_information")
     directions = _resolved_basis(basis, layer, rng)
     scores, residual = directions.project(layer)
     size = noise if noise is not None else RELATIVE_NOISE * root_mean_square(layer)
-    options = CellOptions(k, folds, cross_check=True)
+    options = CellOptions(k, folds, draws, cross_check=True)
     whole = Code(scores, 1, layer.shape[1], residual)
     if mode in ("joint", "ksg"):
         if inputs is None:
@@ -180,7 +185,7 @@ def _gathered(
 
 
 def check_options(
-    mode: str, noise: float | str | None, dim: int | str, k: int | None, folds: int
+    mode: str, noise: float | str | None, dim: int | str, k: int | None, folds: int, draws: int
 ) -> None:
     """Check what function and estimator share.
 
@@ -204,6 +209,8 @@ def check_options(
         raise InputError(f"expected k of at least 3, got {k}")
     if folds < 3:
         raise InputError(f"expected at least 3 folds, got {folds}")
+    if draws < 1:
+        raise InputError(f"expected at least 1 draw of the noise, got draws = {draws}")
 
 
 def root_mean_square(activations: Tensor) -> float:

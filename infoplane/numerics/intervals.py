@@ -15,7 +15,7 @@ from functools import lru_cache
 import numpy as np
 
 from infoplane.errors import InputError
-from infoplane.records import FloatArray, IntArray
+from infoplane.records import FloatArray, IntArray, IntervalMethod
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,8 @@ class Interval:
         Mean over the parts minus the whole: how far the estimate still moves with the sample size.
     fewer : float
         How many times smaller than the whole the parts are; infinite without parts.
+    method : str
+        How the standard error was found.
     """
 
     low: float
@@ -39,6 +41,7 @@ class Interval:
     standard_error: float
     drift: float
     fewer: float
+    method: IntervalMethod = "subsample"
 
     def bias(self, n_dims: int = 1) -> float:
         """Return how far the whole is from its limit, going by the drift.
@@ -86,12 +89,37 @@ def fold_interval(whole: float, parts: FloatArray, level: float = 0.95) -> Inter
     return _interval(whole, error, len(parts) - 1, drift, len(parts), level)
 
 
-def normal_interval(whole: float, error: float, level: float = 0.95) -> Interval:
-    """Return the interval of an estimate whose standard error is known."""
+def normal_interval(
+    whole: float,
+    error: float,
+    level: float = 0.95,
+    *,
+    method: IntervalMethod = "analytic",
+    drift: float = 0.0,
+    fewer: float = math.inf,
+) -> Interval:
+    """Return the interval of an estimate whose standard error is known, with its drift if known."""
     from scipy.special import ndtri
 
     half = float(ndtri(0.5 + 0.5 * level)) * error
-    return Interval(whole - half, whole + half, error, 0.0, math.inf)
+    return Interval(whole - half, whole + half, error, drift, fewer, method)
+
+
+def difference_interval(
+    first: Interval, second: Interval, whole: float, covariance: float, level: float = 0.95
+) -> Interval:
+    """Return the interval of the difference ``whole`` of two estimates from the same samples."""
+    one, two = first.standard_error, second.standard_error
+    # A covariance that is itself estimated can be too large for the errors, never for their sum.
+    variance = max(one**2 + two**2 - 2.0 * covariance, (one - two) ** 2)
+    return normal_interval(
+        whole,
+        math.sqrt(variance),
+        level,
+        method=first.method,
+        drift=first.drift - second.drift,
+        fewer=max(first.fewer, second.fewer),
+    )
 
 
 def half_sampling_interval(

@@ -24,7 +24,14 @@ _SPARE = 8  # candidates beyond k that the single-precision pass keeps
 
 
 def neighbor_distances(points: FloatArray, k: int, device: str | None = None) -> FloatArray:
-    """Return the Euclidean distances to the ``k`` nearest other points, ascending.
+    """Return the distances of `nearest_neighbors` alone."""
+    return nearest_neighbors(points, k, device)[0]
+
+
+def nearest_neighbors(
+    points: FloatArray, k: int, device: str | None = None
+) -> tuple[FloatArray, IntArray]:
+    """Return Euclidean distances and indices of the ``k`` nearest other points, ascending.
 
     Parameters
     ----------
@@ -37,17 +44,19 @@ def neighbor_distances(points: FloatArray, k: int, device: str | None = None) ->
 
     Returns
     -------
-    array (n_samples, k)
-        Exact in double precision, whatever the engine.
+    float64 array (n_samples, k)
+        Distances, exact in double precision, whatever the engine.
+    int64 array (n_samples, k)
+        Rows of the neighbours. A point with duplicates may stand in for one of them.
     """
     n, d = points.shape
     if d == 1:
-        return _sorted_distances(points[:, 0], k)
+        return _sorted_neighbors(points[:, 0], k)
     if device is not None:
-        return _blocked_distances(points, k, device)
+        return _blocked_neighbors(points, k, device)
     if d <= _TREE_DIMENSIONS or (d < _BLOCK_DIMENSIONS and n > 20_000) or n < 1000:
-        return _tree_distances(points, k)
-    return _blocked_distances(points, k)
+        return _tree_neighbors(points, k)
+    return _blocked_neighbors(points, k)
 
 
 def joint_radius(x: FloatArray, y: FloatArray, k: int) -> FloatArray:
@@ -117,27 +126,35 @@ def _blocked_counts(points: FloatArray, radius: FloatArray) -> IntArray:
     return counts
 
 
-def _sorted_distances(values: FloatArray, k: int) -> FloatArray:
+def _sorted_neighbors(values: FloatArray, k: int) -> tuple[FloatArray, IntArray]:
     order = np.argsort(values, kind="stable")
     ranked = values[order]
     padded = np.concatenate([np.full(k, -np.inf), ranked, np.full(k, np.inf)])
     window = np.lib.stride_tricks.sliding_window_view(padded, 2 * k + 1)
     candidates = np.abs(np.delete(window, k, axis=1) - ranked[:, None])
-    nearest = np.partition(candidates, k - 1, axis=1)[:, :k]
-    distances = np.empty_like(nearest)
-    distances[order] = np.sort(nearest, axis=1)
-    return distances
+    nearest = np.argpartition(candidates, k - 1, axis=1)[:, :k]
+    gaps = np.take_along_axis(candidates, nearest, axis=1)
+    ascending = np.argsort(gaps, axis=1)
+    nearest = np.take_along_axis(nearest, ascending, axis=1)
+    # Column c of the window is c - k places away; the point's own column was taken out.
+    places = np.arange(len(values))[:, None] + nearest - k + (nearest >= k)
+    distances, indices = np.empty_like(gaps), np.empty_like(places)
+    distances[order] = np.take_along_axis(gaps, ascending, axis=1)
+    indices[order] = order[places]
+    return distances, indices
 
 
-def _tree_distances(points: FloatArray, k: int) -> FloatArray:
+def _tree_neighbors(points: FloatArray, k: int) -> tuple[FloatArray, IntArray]:
     from scipy.spatial import cKDTree
 
-    distances, _ = cKDTree(points, leafsize=_LEAF_SIZE).query(points, k=k + 1)
+    distances, indices = cKDTree(points, leafsize=_LEAF_SIZE).query(points, k=k + 1)
     # The first column is the point itself, or a duplicate of it at the same distance 0.
-    return np.asarray(distances[:, 1:], dtype=np.float64)
+    return np.asarray(distances[:, 1:], dtype=np.float64), np.asarray(indices[:, 1:])
 
 
-def _blocked_distances(points: FloatArray, k: int, device: str = "cpu") -> FloatArray:
+def _blocked_neighbors(
+    points: FloatArray, k: int, device: str = "cpu"
+) -> tuple[FloatArray, IntArray]:
     """Candidates by |a|^2 + |b|^2 - 2ab in single precision, then exact distances."""
     import torch
 
@@ -148,31 +165,38 @@ def _blocked_distances(points: FloatArray, k: int, device: str = "cpu") -> Float
     kept = min(k + 1 + _SPARE, n)
     # |a|^2 + |b|^2 - 2ab loses this much, relative to the largest square, to cancellation.
     slack = 8.0 * float(np.finfo(np.float32).eps) * float(squares.max())
-    result = np.empty((n, k))
+    distances = np.empty((n, k))
+    indices = np.empty((n, k), dtype=np.int64)
     rows = max(1, (_BLOCK_VALUES if device == "cpu" else _BLOCK_VALUES_ON_GPU) // n)
     with torch.no_grad():
         for start in range(0, n, rows):
             block = slice(start, min(start + rows, n))
             scores = torch.addmm(squares[None, :], single[block], single.T, alpha=-2.0)
-            worst, index = torch.topk(scores, kept, dim=1, largest=False)
-            exact = _measured(centred, block, index)
+            worst, found = torch.topk(scores, kept, dim=1, largest=False)
+            exact, found = _measured(centred, block, found)
             missed = torch.zeros(len(exact), dtype=torch.bool, device=device)
             if kept < n:  # a point left out could be nearer than the k-th one found
                 outside = worst[:, -1].double() + squares[block].double() - slack
                 missed = exact[:, k] ** 2 > outside
-            result[block] = exact[:, 1 : k + 1].cpu().numpy()
+            distances[block] = exact[:, 1 : k + 1].cpu().numpy()
+            indices[block] = found[:, 1 : k + 1].cpu().numpy()
             for row in torch.nonzero(missed)[:, 0].tolist():
-                all_distances = np.linalg.norm(points - points[start + row], axis=1)
-                result[start + row] = np.sort(np.partition(all_distances, k)[: k + 1])[1:]
-    return result
+                gaps = np.linalg.norm(points - points[start + row], axis=1)
+                nearest = np.argpartition(gaps, k)[: k + 1]
+                nearest = nearest[np.argsort(gaps[nearest])][1:]
+                distances[start + row], indices[start + row] = gaps[nearest], nearest
+    return distances, indices
 
 
-def _measured(centred: torch.Tensor, block: slice, index: torch.Tensor) -> torch.Tensor:
-    """Return sorted double-precision distances of a block of points to their candidates."""
+def _measured(
+    centred: torch.Tensor, block: slice, index: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return sorted double-precision distances of a block of points, and those candidates."""
     import torch
 
     gaps = centred[index.reshape(-1)].reshape(*index.shape, -1) - centred[block][:, None, :]
-    return torch.sort(gaps.pow(2).sum(dim=2).sqrt(), dim=1).values
+    distances, order = torch.sort(gaps.pow(2).sum(dim=2).sqrt(), dim=1)
+    return distances, torch.gather(index, 1, order)
 
 
 def _sorted_counts(values: FloatArray, radius: FloatArray) -> IntArray:

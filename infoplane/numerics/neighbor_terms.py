@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import digamma, gammaln
 
 from infoplane.errors import EstimationError
-from infoplane.records import Array, FloatArray
+from infoplane.records import Array, FloatArray, IntArray
 
 LOG2_E = 1.0 / math.log(2.0)
 ATOM_FRACTION = 0.01
@@ -65,15 +65,47 @@ def entropy_terms(distances: FloatArray, n_dims: int, weights: FloatArray) -> Fl
         To the nearest neighbours, ascending.
     n_dims : int
         Dimension of the sample.
-    weights : array (k,)
-        Weights of the neighbours.
+    weights : array (k,) or (k, n_sets)
+        Weights of the neighbours; with several sets there is one column for each.
     """
     ranks = np.arange(1, distances.shape[1] + 1)
     if not distances[:, 0].all():
         distances, ranks = _past_duplicates(distances, ranks)
     constant = log_unit_ball(n_dims) + math.log(len(distances) - 1)
-    rest = weights.sum() * constant - digamma(ranks) @ weights
+    rest = weights.sum(axis=0) * constant - digamma(ranks) @ weights
     return np.asarray(n_dims * (np.log(distances) @ weights) + rest)
+
+
+def removal_effects(
+    distances: FloatArray, indices: IntArray, n_dims: int, weights: FloatArray
+) -> FloatArray:
+    """Return by how much the other `entropy_terms` grow in sum where one sample is left out.
+
+    In every sample that counts it among its neighbours, the further ones move up by one rank; the
+    neighbour after the last known one is expected 1/k further in n_dims * log(distance). With these
+    effects the jackknife that leaves out one sample at a time takes one search in all.
+
+    Parameters
+    ----------
+    distances, indices : array (n_samples, k)
+        Of the nearest neighbours, ascending.
+    n_dims : int
+        Dimension of the sample.
+    weights : array (k,)
+        Weights of the neighbours.
+
+    Returns
+    -------
+    array (n_samples,)
+        In nats.
+    """
+    n, k = distances.shape
+    with np.errstate(divide="ignore", invalid="ignore"):  # duplicates
+        steps = n_dims * np.diff(np.log(distances), axis=1)
+    steps[~np.isfinite(steps)] = 0.0
+    moved = np.hstack([steps, np.full((n, 1), 1.0 / k)]) * weights
+    beyond = np.cumsum(moved[:, ::-1], axis=1)[:, ::-1]
+    return np.asarray(np.bincount(indices.reshape(-1), beyond.reshape(-1), minlength=n), float)
 
 
 def log_unit_ball(n_dims: int) -> float:

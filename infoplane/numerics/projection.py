@@ -16,7 +16,7 @@ COVARIANCE_UNITS = 1500
 
 _CHUNK_VALUES = 1_000_000  # activations held at once in double precision
 _PRODUCT_ROWS = 384  # centred at once: still in the processor's cache when they are multiplied
-_LANCZOS_UNITS = 300  # a full decomposition is quicker below
+_LANCZOS_UNITS = 200  # a full decomposition is quicker below
 _SHIFT_ROWS = 100  # of the first chunk; their mean is near enough to that of all
 _OVERSAMPLING = 8
 _POWER_ITERATIONS = 4
@@ -78,7 +78,7 @@ class PrincipalBasis:
         start = 0
         mean, components = beside(self.mean, activations), beside(self.components, activations)
         for chunk in row_chunks(activations):
-            centred = double(chunk) - mean
+            centred = _centred(chunk, mean)
             scores[start : start + len(chunk)] = fetched(centred @ components)
             sums += fetched(centred.sum(0))
             squares += _sum_of_squares(centred)
@@ -161,7 +161,9 @@ def _from_covariance(chunks: Chunks, n_units: int, kept: int) -> PrincipalBasis:
             continue
         for start in range(0, len(chunk), _PRODUCT_ROWS):
             rows = chunk[start : start + _PRODUCT_ROWS]
-            centred = np.subtract(rows, shift, out=buffer[: len(rows)], dtype=np.float64)
+            centred = buffer[: len(rows)]
+            np.copyto(centred, rows)  # converting first is a third quicker than while subtracting
+            centred -= shift
             # The transposed view is in Fortran order: no copy, and half the work of a product.
             products = dsyrk(1.0, centred.T, beta=1.0, c=products, overwrite_c=1)
             sums += ones[: len(rows)] @ centred
@@ -216,12 +218,12 @@ def _from_random_start(
     for _ in range(_POWER_ITERATIONS):
         image = np.zeros_like(frame)
         for chunk in chunks():
-            centred = double(chunk) - beside(mean, chunk)
+            centred = _centred(chunk, beside(mean, chunk))
             image += fetched(centred.T @ (centred @ beside(frame, chunk)))
         frame = np.linalg.qr(image)[0]
     small = np.zeros((frame.shape[1], frame.shape[1]))
     for chunk in chunks():
-        centred = double(chunk) - beside(mean, chunk)
+        centred = _centred(chunk, beside(mean, chunk))
         total += _sum_of_squares(centred)
         scores = centred @ beside(frame, chunk)
         small += fetched(scores.T @ scores)
@@ -232,6 +234,15 @@ def _from_random_start(
         variances=np.maximum(values[::-1][:kept], 0.0),
         total_variance=total / n,
     )
+
+
+def _centred(chunk: Tensor, mean: Tensor) -> Tensor:
+    """Return one copy of a chunk in double precision, less the mean."""
+    centred = double(chunk)
+    if centred is chunk:
+        return centred - mean
+    centred -= mean
+    return centred
 
 
 def _sum_of_squares(array: Tensor) -> float:

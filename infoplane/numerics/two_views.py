@@ -11,17 +11,18 @@ from scipy.special import digamma
 
 from infoplane.errors import EstimationError
 from infoplane.numerics.autoencoder import fit_autoencoder
-from infoplane.numerics.code_estimates import (
+from infoplane.numerics.codes import (
     CellOptions,
     Code,
+    dimension_flags,
     estimate_of,
     folds_of,
+    interval_diagnostics,
     interval_of,
-    label_estimate,
     refused,
     size_flags,
-    with_label_loss,
 )
+from infoplane.numerics.label_estimates import label_estimate, with_label_loss
 from infoplane.numerics.neighbor_terms import (
     ATOM_FRACTION,
     LOG2_E,
@@ -46,7 +47,6 @@ from infoplane.records import (
 _NARROW = 4  # dimension up to which a view is its own code, and largest of a layer's
 _TRIED_DIMS = 10
 _LOST_VARIANCE = 0.05  # share of the variance of layer or inputs that a code may leave out
-_THIN = 0.65  # intrinsic dimension over dimension below which entropies cannot be trusted
 _KSG_NEIGHBORS = 3
 _PERMUTATIONS = 4
 _LARGEST_NORM = 2.0  # of the weights; beyond, the variance grows more than the bias falls
@@ -100,14 +100,12 @@ def view_estimate(
         return _without(0.0, "constant", "one of the codes does not vary over the samples")
     d = a.shape[1] + b.shape[1]
     seed = int(rng.integers(2**31))
-    flags: list[str] = []
     atoms = max(duplicate_fraction(a), duplicate_fraction(b))
     ratio = _dimension_ratio(a, b, rng)
+    flags = dimension_flags(ratio)
     if atoms >= ATOM_FRACTION:
         flags.append("atoms")
-    if ratio is not None and ratio < _THIN:
-        flags.append("degenerate_manifold")
-    counted = mode == "ksg" or bool(flags)
+    counted = mode == "ksg" or bool({"atoms", "degenerate_manifold"} & set(flags))
     neighbors = k if k is not None else _KSG_NEIGHBORS if counted else _shuffle_neighbors(n, d)
 
     def measured(rows: IntArray | slice) -> float:
@@ -132,8 +130,7 @@ def view_estimate(
     ceiling = float(digamma(n) - digamma(neighbors)) * LOG2_E
     if counted and bits > _CEILING * ceiling:
         flags.append("saturated")
-    if n < max(200, 20 * d):
-        flags.append("small_n")
+    flags += size_flags(n, d)
     ksg = bits if counted else ksg_mutual_information(a, b, _KSG_NEIGHBORS)
     apart = 2.0 * (interval.standard_error if interval else 0.0) + max(
         noticeable(bits), _DISAGREEMENT * abs(bits)
@@ -152,8 +149,7 @@ def view_estimate(
         "id_ratio": ratio,
         "ksg": ksg,
         "ksg_ceiling": ceiling if counted else None,
-        "se": interval.standard_error if interval else None,
-        "drift": interval.drift if interval else None,
+        **interval_diagnostics(interval),
     }
     estimate = estimate_of(bits, interval, flags, diagnostics, d)
     return replace(estimate, bound_low=0.0), parts_of, parts
@@ -179,7 +175,7 @@ def view_estimates(
         return found
     if len(code) < SMALLEST_SAMPLE:
         return refused(labels, str(ixt.diagnostics["reason"]), "small_n")
-    ity, ity_parts = label_estimate(code, labels, parts_of, rng, size_flags(*code.shape))
+    ity, ity_parts, _ = label_estimate([code], labels, parts_of, rng, size_flags(*code.shape))
     ity = with_label_loss(ity, layer, labels, 0.0)
     found["ity"] = ity
     if ixt.bits is None or ity.bits is None:

@@ -163,7 +163,7 @@ def test_engines_find_the_same_neighbors(d, offset, monkeypatch):
     points = np.random.default_rng(d).normal(size=(1200, d)) + offset
     gaps = np.sort(cdist(points, points), axis=1)[:, 1:21]
     np.testing.assert_allclose(neighbor_distances(points, 20), gaps, rtol=1e-8)
-    blocked = neighbor_search._blocked_distances(points, 20)
+    blocked = neighbor_search._blocked_neighbors(points, 20)[0]
     np.testing.assert_allclose(blocked, gaps, rtol=1e-8)
 
 
@@ -172,7 +172,7 @@ def test_blocked_engine_on_a_thin_sample():
     line = np.random.default_rng(0).normal(size=(1500, 1)) * np.ones((1, 12))
     line += 1e-7 * np.random.default_rng(1).normal(size=line.shape)
     gaps = np.sort(cdist(line, line), axis=1)[:, 1:6]
-    np.testing.assert_allclose(neighbor_search._blocked_distances(line, 5), gaps, rtol=1e-6)
+    np.testing.assert_allclose(neighbor_search._blocked_neighbors(line, 5)[0], gaps, rtol=1e-6)
 
 
 def test_duplicates_below_one_percent_use_the_next_distance():

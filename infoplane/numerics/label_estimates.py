@@ -1,0 +1,94 @@
+"""What the code of a layer tells about class labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from infoplane.numerics.codes import (
+    LARGE_LOSS,
+    Code,
+    estimate_of,
+    interval_diagnostics,
+    interval_of,
+)
+from infoplane.numerics.loss_bounds import label_loss
+from infoplane.numerics.neighbor_terms import LOG2_E
+from infoplane.numerics.neighbors import mixed_mutual_information, mixed_terms
+from infoplane.records import Estimate, FloatArray, IntArray, noticeable
+
+_NEIGHBORS = 3  # within the class
+_NULL_SAMPLES = 1000
+
+
+def label_estimate(
+    draws: Sequence[FloatArray],
+    labels: IntArray,
+    folds: list[IntArray],
+    rng: np.random.Generator,
+    flags: list[str],
+) -> tuple[Estimate, FloatArray, FloatArray]:
+    """Return I(T_c;Y), its values on the folds, and the contributions (n_samples,) in bits.
+
+    Parameters
+    ----------
+    draws : sequence of arrays (n_samples, q)
+        The code with one or several draws of noise; estimates are averaged over them.
+    labels : array (n_samples,)
+        Class ids.
+    folds : list of arrays
+        Indices of the disjoint folds of the interval.
+    rng : numpy.random.Generator
+        Permutes the labels.
+    flags : list of str
+        What the code is flagged with already.
+    """
+    terms = np.mean([mixed_terms(code, labels, _NEIGHBORS) for code in draws], axis=0) * LOG2_E
+    bits = float(terms.mean())
+    parts = np.array(
+        [
+            np.mean([mixed_mutual_information(c[f], labels[f], _NEIGHBORS) for c in draws])
+            for f in folds
+        ]
+    )
+    code = draws[0]
+    interval = interval_of(bits, parts)
+    h_y = label_entropy(labels)
+    some = rng.permutation(len(code))[:_NULL_SAMPLES]
+    null = mixed_mutual_information(code[some], rng.permutation(labels[some]), _NEIGHBORS)
+    if h_y == 0.0:
+        flags.append("constant")
+    elif bits > h_y:
+        flags.append("saturated")
+    elif abs(null) > 0.5 * abs(bits):
+        flags.append("null_dominates")
+    diagnostics = {
+        "estimator": "mixed",
+        "k": _NEIGHBORS,
+        "h_y": h_y,
+        "null": null,
+        "smallest_class": int(np.unique(labels, return_counts=True)[1].min()),
+        **interval_diagnostics(interval),
+    }
+    estimate = estimate_of(bits, interval, flags, diagnostics, code.shape[1])
+    return replace(estimate, bound_low=0.0, bound_high=h_y, bound_name="h_y"), parts, terms
+
+
+def with_label_loss(ity: Estimate, code: Code, labels: IntArray, noise: float) -> Estimate:
+    """Return I(T_c;Y), flagged if what the code leaves out tells noticeably about the labels."""
+    if ity.bits is None:
+        return ity
+    loss = label_loss(code.scores, code.dim, labels, noise)
+    flags = ity.flags
+    if loss > max(LARGE_LOSS * ity.bits, noticeable(ity.bits)):
+        flags = (*flags, "large_compression_loss")
+    return replace(ity, flags=flags, diagnostics={**ity.diagnostics, "label_loss": loss})
+
+
+def label_entropy(labels: IntArray) -> float:
+    """Return the entropy of the labels in bits, by plug-in."""
+    counts = np.unique(labels, return_counts=True)[1]
+    shares = counts / counts.sum()
+    return float(-(shares * np.log2(shares)).sum()) + 0.0
