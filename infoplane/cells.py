@@ -15,6 +15,7 @@ from typing import Any, cast
 import numpy as np
 
 from infoplane import devices
+from infoplane.blocks import count_nonfinite_rows
 from infoplane.errors import EstimationError, InfoplaneError, InputError
 from infoplane.estimators import estimator_id
 from infoplane.estimators.base import Estimator
@@ -192,8 +193,8 @@ def _measure(
     repeatable = True
     try:
         activations = run.activations(step, layer.name, verify=True)
-        if activations.dtype.kind == "f" and not np.isfinite(activations).all():
-            bad = int((~np.isfinite(activations).all(axis=1)).sum())
+        bad = count_nonfinite_rows(activations) if activations.dtype.kind == "f" else 0
+        if bad:
             error = f"NaN or inf in {bad} of {len(activations)} rows"
             estimates = _failed(estimator, ("failed", "nonfinite"), error)
         elif isinstance(prepared, Undefined):

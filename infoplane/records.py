@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from infoplane.blocks import converted, count_nonfinite_rows
 from infoplane.errors import InputError
 
 Array: TypeAlias = NDArray[Any]
@@ -263,10 +264,8 @@ def checked_activations(activations: Array, *, name: str = "activations") -> Arr
     if 0 in array.shape:
         raise InputError(f"expected {name} with samples and units, got shape {array.shape}")
     if array.dtype.kind != "f":
-        array = array.astype(np.float64)
-    finite = np.isfinite(array)
-    if not finite.all():
-        bad = int((~finite.all(axis=1)).sum())
+        array = converted(array, np.float64)
+    if bad := count_nonfinite_rows(array):
         raise InputError(f"expected finite {name}, got NaN or inf in {bad} of {len(array)} rows")
     return array
 

@@ -11,23 +11,33 @@ from infoplane.cli.main import _COMMANDS
 
 ROOT = Path(__file__).parent.parent
 
-_NUMERIC = {"numerics", "records", "seeding", "errors"}
+_NUMERIC = {"numerics", "records", "blocks", "seeding", "errors"}
 MAY_IMPORT = {
     "errors": set(),
     "seeding": set(),
-    "records": {"errors"},
+    "blocks": set(),
+    "records": {"blocks", "errors"},
     "patterns": set(),
     "tasks": {"records", "errors"},
     "numerics": _NUMERIC,
     "estimators": {"estimators", *_NUMERIC},
-    "store": {"schemas", "store", "records", "errors"},
+    "store": {"schemas", "store", "records", "blocks", "errors"},
     "recording": {"patterns", "recording", "store", "numerics", "records", "seeding", "errors"},
     "validation": {"validation", "estimators", *_NUMERIC},
     "selection": {"store", "patterns", "records", "errors"},
     "cell_keys": {"store", "estimators", "records"},
     "devices": {"records", "errors"},
     "handover": {"errors"},
-    "cells": {"devices", "handover", "store", "estimators", "records", "seeding", "errors"},
+    "cells": {
+        "blocks",
+        "devices",
+        "handover",
+        "store",
+        "estimators",
+        "records",
+        "seeding",
+        "errors",
+    },
     "analysis": {
         "cells",
         "cell_keys",

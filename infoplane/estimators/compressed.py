@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from infoplane.blocks import rows_of
 from infoplane.errors import InputError
 from infoplane.estimators.base import Cost, Estimator
 from infoplane.numerics.code_estimates import noise_estimates
@@ -195,7 +196,7 @@ class Compressed(Estimator):
 
         def chunks() -> Iterator[Array]:
             for step in run.steps:
-                yield from row_chunks(run.activations(step, layer.name)[fitted])
+                yield from row_chunks(rows_of(run.activations(step, layer.name), fitted))
 
         kept = min(KEPT_COMPONENTS, layer.n_units, len(fitted) * len(run.steps))
         basis = streaming_basis(chunks, layer.n_units, kept, rng)
@@ -204,7 +205,7 @@ class Compressed(Estimator):
         chosen = np.unique(np.linspace(0, len(run.steps) - 1, count).round().astype(int))
         trials = []
         for index in chosen:
-            activations = run.activations(run.steps[int(index)], layer.name)[fitted]
+            activations = rows_of(run.activations(run.steps[int(index)], layer.name), fitted)
             trials.append(self._code(basis, activations, 1))
         if self.dim != "auto":
             dim = int(self.dim)
@@ -234,8 +235,7 @@ class Compressed(Estimator):
     ) -> Mapping[str, Estimate]:
         """Return I(X;T), I(T;Y) and I(X;T|Y) of one cell in bits, without labels I(X;T) alone."""
         run, basis, noise = prepared.run, prepared.basis, prepared.noise
-        if run.rows is not None:
-            activations = activations[run.rows]
+        activations = rows_of(activations, run.rows)
         if self.basis == "checkpoint":
             basis = principal_basis(activations, basis.n_components, rng)
         if self.noise == "relative" and prepared.noisy is False:

@@ -129,27 +129,33 @@ class DistinctValues:
     Parameters
     ----------
     ordered : array (n,)
-        Ascending.
+        Ascending; may be larger than memory.
     """
 
     def __init__(self, ordered: Array) -> None:
-        changed = starts_of_runs(ordered)
         self._ordered = ordered
-        self._n = int(np.count_nonzero(changed))
-        self._few = 2 * self._n < len(ordered)
-        self._places = np.flatnonzero(changed if self._few else ~changed)
-        if not self._few:
-            self._places -= np.arange(len(self._places))  # ranks that come after each repeat
+        counts = [int(np.count_nonzero(self._first(i))) for i in range(-(-len(ordered) // BLOCK))]
+        self._before = np.cumsum([0, *counts])  # distinct values before each block
+
+    def _first(self, block: int) -> Array:
+        """Return which values of a block differ from the value before them."""
+        start = block * BLOCK
+        if start == 0:
+            return starts_of_runs(self._ordered[:BLOCK])
+        return starts_of_runs(self._ordered[start - 1 : start + BLOCK])[1:]
 
     def __len__(self) -> int:
-        return self._n
+        return int(self._before[-1])
 
     def __getitem__(self, ranks: IntArray) -> Array:
         """Return the values of these ranks, counted from 0."""
-        if self._few:
-            return np.take(self._ordered, self._places[ranks])
-        repeats = np.searchsorted(self._places, ranks, side="right")
-        return np.take(self._ordered, ranks + repeats)
+        found = np.empty(len(ranks), dtype=self._ordered.dtype)
+        blocks = np.searchsorted(self._before, ranks, side="right") - 1
+        for block in np.unique(blocks):
+            places = np.flatnonzero(self._first(block)) + block * BLOCK
+            inside = blocks == block
+            found[inside] = self._ordered[places[ranks[inside] - self._before[block]]]
+        return found
 
 
 def equal_count_edges(distinct: Array | DistinctValues, bins: int) -> Array:

@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from infoplane.blocks import LARGE, converted
 from infoplane.records import Array, FloatArray, IntArray, checked_activations
 
 FIRST_UNITS = 8  # that are compared at first in layers of more than twice as many
@@ -98,8 +99,8 @@ def working_precision(activations: Array) -> Array:
     """
     values = checked_activations(activations)
     if values.dtype.itemsize < 4:
-        return values.astype(np.float32)
-    return values.astype(np.float64) if values.dtype.itemsize > 8 else values
+        return converted(values, np.float32)
+    return converted(values, np.float64) if values.dtype.itemsize > 8 else values
 
 
 def entropy_of_counts(counts: IntArray, total: int | None = None) -> float:
@@ -150,7 +151,10 @@ def symbols_of(rows: Rows, n_samples: int, n_units: int, *, hash_bits: int = 64)
     stop = FIRST_UNITS if n_units > 2 * FIRST_UNITS else n_units
     symbols = _equal_rows(_words(rows(slice(None), slice(0, stop))), hash_bits)
     while stop < n_units and len(symbols.repeated):
-        kept, done, stop = symbols.repeated, stop, min(n_units, MORE_UNITS * stop)
+        kept, done = symbols.repeated, stop
+        # Whole words of labels, and no more at a time than memory may hold.
+        most = stop + max(1, LARGE // 8 // len(kept)) * FIRST_UNITS
+        stop = min(n_units, MORE_UNITS * stop, most)
         samples = kept if len(kept) < n_samples else slice(None)
         words = _words(rows(samples, slice(done, stop)))
         words = np.column_stack([symbols.ids[kept].view(np.uint64), words])

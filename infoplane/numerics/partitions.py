@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 
+from infoplane.blocks import LARGE, row_blocks, sorted_values
 from infoplane.errors import InputError
 from infoplane.numerics.bins import (
     DistinctValues,
@@ -19,7 +20,7 @@ from infoplane.numerics.bins import (
     uniform_edges,
 )
 from infoplane.numerics.discrete import Rows, Symbols, row_symbols, symbols_of
-from infoplane.records import Array
+from infoplane.records import Array, IntArray
 
 Mode: TypeAlias = Literal[
     "ebab", "ebab-neuron", "quantile", "fixed", "global", "layer", "neuron", "width", "exact"
@@ -125,8 +126,9 @@ def _told_apart(values: Array, inner: Sequence[Array]) -> Iterator[Symbols]:
     def rows_between(edges: Array) -> Rows:
         return lambda samples, units: bin_labels(values[samples, units], edges)
 
-    if len(inner) == 1:
-        yield symbols_of(rows_between(inner[0]), n, n_units)
+    if len(inner) == 1 or values.size > LARGE:
+        for edges in inner:
+            yield symbols_of(rows_between(edges), n, n_units)
         return
     united, times = np.unique(np.concatenate(inner), return_counts=True)
     common = united[times == len(inner)]
@@ -146,14 +148,17 @@ def _told_apart(values: Array, inner: Sequence[Array]) -> Iterator[Symbols]:
 
 def _within(values: Array, found: Sequence[_Bins], low: float, high: float) -> Iterator[Partition]:
     """Yield the partitions; what lies outside ``low`` to ``high`` joins the outermost bins."""
-    outside = np.count_nonzero(values < low) + np.count_nonzero(values > high)
+    outside = sum(
+        int(np.count_nonzero(values[rows] < low) + np.count_nonzero(values[rows] > high))
+        for rows in row_blocks(values)
+    )
     yield from _labelled(values, found, outside / values.size)
 
 
 def _adaptive(
     values: Array, mode: str, bins: Sequence[int], low: float | None
 ) -> Iterator[Partition]:
-    ordered = np.sort(values, axis=None)
+    ordered = sorted_values(values)
     if mode == "quantile":
         found = [_Bins.above(count, equal_mass_edges(ordered, count)) for count in bins]
         yield from _labelled(values, found)
@@ -177,14 +182,22 @@ def _adaptive(
 
 
 def _per_unit(values: Array, mode: str, bins: Sequence[int]) -> Iterator[Partition]:
-    units = np.ascontiguousarray(values.T)  # (n_units, n_samples)
-    ordered = np.sort(units, axis=1)
-    for count in bins:
-        if mode == "neuron":
-            edges = [uniform_edges(float(unit[0]), float(unit[-1]), count + 1) for unit in ordered]
-            inner = [unit[1:-1] for unit in edges]
-        else:
-            edges = [equal_count_edges(distinct_sorted(unit), count) for unit in ordered]
-            inner = [distinct_sorted(unit)[1:] for unit in edges]
-        rows = np.stack([bin_labels(unit, e) for unit, e in zip(units, inner, strict=True)], axis=1)
-        yield Partition(count, row_symbols(rows), np.stack(edges, axis=1))
+    n, n_units = values.shape
+    edges: dict[int, list[Array]] = {count: [] for count in bins}
+    step = max(1, LARGE // 8 // n)
+    for start in range(0, n_units, step):
+        for unit in np.sort(values[:, start : start + step].T, axis=1):
+            for count, found in edges.items():
+                if mode == "neuron":
+                    found.append(uniform_edges(float(unit[0]), float(unit[-1]), count + 1))
+                else:
+                    found.append(equal_count_edges(distinct_sorted(unit), count))
+    for count, found in edges.items():
+        inner = [e[1:-1] if mode == "neuron" else distinct_sorted(e)[1:] for e in found]
+
+        def rows(samples: IntArray | slice, units: slice, inner: list[Array] = inner) -> Array:
+            columns = values[samples, units].T
+            labels = [bin_labels(v, e) for v, e in zip(columns, inner[units], strict=True)]
+            return np.stack(labels, axis=1)
+
+        yield Partition(count, symbols_of(rows, n, n_units), np.stack(found, axis=1))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from infoplane.blocks import collected, row_blocks
 from infoplane.records import Array
 
 BFLOAT16 = "bfloat16"
@@ -12,4 +13,5 @@ BFLOAT16 = "bfloat16"
 
 def bfloat16_values(bits: Array) -> NDArray[np.float32]:
     """Return the values of bfloat16 numbers given by their bits (uint16), exactly."""
-    return (bits.astype(np.uint32) << 16).view(np.float32)
+    parts = ((bits[rows].astype(np.uint32) << 16).view(np.float32) for rows in row_blocks(bits))
+    return collected(bits.shape, np.float32, parts)

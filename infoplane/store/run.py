@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from infoplane.blocks import count_nonfinite_rows, rows_of
 from infoplane.errors import InputError, NotFoundError, RunFileError
 from infoplane.records import Array, LayerInfo, ProbeSet, split_rows
 from infoplane.store.bfloat16 import BFLOAT16, bfloat16_values
@@ -131,7 +132,7 @@ class Run(RunFiles):
         if self.dropped or self.split is not None:
             for index in np.flatnonzero(counts):
                 found = self.activations(step, self.layers[index].name)
-                counts[index] = not np.isfinite(found).all()
+                counts[index] = count_nonfinite_rows(found) > 0
         return counts
 
     def activations(self, step: int, layer: str, *, verify: bool = False) -> Array:
@@ -143,7 +144,7 @@ class Run(RunFiles):
         info = self.layer(layer)
         found = self.stored(step, info, verify=verify)
         found = found.reshape(len(found), -1)
-        found = found[self.kept] if self.dropped else found[self._rows]
+        found = rows_of(found, self.kept) if self.dropped else found[self._rows]
         if info.encoding == BFLOAT16:
             found = bfloat16_values(found)
             found.flags.writeable = False

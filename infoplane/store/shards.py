@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from infoplane.blocks import collected
 from infoplane.errors import InputError, RunFileError
 from infoplane.records import Array, ProbeSet
 from infoplane.store.checksum import joined_crc32
@@ -238,6 +239,7 @@ def _disagreeing(where: str, number: int, what: str, one: object, other: object)
 
 def joined_rows(parts: Sequence[Array]) -> Array:
     """Return the rows of all shards, one behind the other; read-only."""
-    joined = np.concatenate(parts)
+    shape = (sum(map(len, parts)), *parts[0].shape[1:])
+    joined = collected(shape, parts[0].dtype, parts)
     joined.flags.writeable = False
     return joined

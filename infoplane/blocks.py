@@ -1,0 +1,122 @@
+"""Arrays that may be larger than memory: memory maps, looked at block by block.
+
+What has to be made of such an array and is as large is kept in a temporary file (in ``TMPDIR``),
+mapped as well: the system can then drop its pages, which it cannot do with memory.
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+LARGE = 1 << 26
+"""Values up to which an array may be held in memory: 256 MiB of float32."""
+
+_BLOCK = 1 << 20  # values looked at at a time
+_RUN = 1 << 24  # values sorted at a time
+_SAMPLE = 1 << 18  # values that tell how to divide them
+
+
+def row_blocks(array: NDArray[Any], values: int = _BLOCK) -> Iterator[slice]:
+    """Yield blocks of rows of an array (n_samples, n_units), of about so many values."""
+    step = max(1, values // max(1, array.size // max(1, len(array))))
+    for start in range(0, len(array), step):
+        yield slice(start, min(start + step, len(array)))
+
+
+def count_nonfinite_rows(array: NDArray[Any]) -> int:
+    """Return how many rows of an array (n_samples, n_units) hold NaN or inf."""
+    bad = 0
+    for rows in row_blocks(array):
+        finite = np.isfinite(array[rows])
+        if not finite.all():
+            bad += int((~finite.all(axis=1)).sum())
+    return bad
+
+
+def converted(array: NDArray[Any], dtype: np.dtype[Any] | type) -> NDArray[Any]:
+    """Return the array in another dtype."""
+    if array.size <= LARGE:
+        return array.astype(dtype)
+    return collected(array.shape, dtype, (array[rows] for rows in row_blocks(array)))
+
+
+def rows_of(array: Any, rows: NDArray[np.int64] | None) -> Any:
+    """Return some rows of an array or tensor, without a copy if these are all of them.
+
+    Parameters
+    ----------
+    array : array or torch.Tensor (n_samples, n_units)
+        Of any size.
+    rows : array (n_rows,) or None
+        Different and ascending; None for all.
+    """
+    if rows is None or len(rows) == len(array):
+        return array
+    shape = (len(rows), *array.shape[1:])
+    if not isinstance(array, np.ndarray) or math.prod(shape) <= LARGE:
+        return array[rows]
+    step = max(1, _BLOCK // math.prod(shape[1:]))
+    parts = (array[rows[start : start + step]] for start in range(0, len(rows), step))
+    return collected(shape, array.dtype, parts)
+
+
+def collected(
+    shape: tuple[int, ...], dtype: np.dtype[Any] | type, parts: Iterable[NDArray[Any]]
+) -> NDArray[Any]:
+    """Return parts, one below the other, as one array of this shape and dtype."""
+    result = _made(shape, dtype)
+    start = 0
+    for part in parts:
+        result[start : start + len(part)] = part
+        start += len(part)
+    return result
+
+
+def sorted_values(array: NDArray[Any]) -> NDArray[Any]:
+    """Return all values of an array, ascending (n,).
+
+    A large one is sorted in runs, and these are merged between values of a sample.
+    """
+    if array.size <= LARGE:
+        return np.sort(array, axis=None)
+    in_runs = _made((array.size,), array.dtype)
+    ends = [0]
+    for rows in row_blocks(array, _RUN):
+        run = np.sort(array[rows], axis=None)
+        ends.append(ends[-1] + len(run))
+        in_runs[ends[-2] : ends[-1]] = run
+    runs = [in_runs[start:stop] for start, stop in pairwise(ends)]
+    sample = np.sort(in_runs[:: max(1, array.size // _SAMPLE)])
+    share = max(1, len(sample) * _RUN // array.size)
+    limits = np.unique(np.append(sample[::share], (sample[-1], runs[0][0])))
+    ordered, filled = _made((array.size,), array.dtype), 0
+    below = [np.searchsorted(run, limits) for run in runs]
+    above = [np.searchsorted(run, limits, side="right") for run in runs]
+    for k in range(-1, len(limits)):
+        if k >= 0:  # a value that occurs often need not be sorted
+            equal = sum(int(last[k] - first[k]) for first, last in zip(below, above, strict=True))
+            ordered[filled : filled + equal] = limits[k]
+            filled += equal
+        parts = [
+            run[0 if k < 0 else last[k] : first[k + 1] if k + 1 < len(limits) else len(run)]
+            for run, first, last in zip(runs, below, above, strict=True)
+        ]
+        merged = np.sort(np.concatenate(parts))
+        ordered[filled : filled + len(merged)] = merged
+        filled += len(merged)
+    return ordered
+
+
+def _made(shape: tuple[int, ...], dtype: np.dtype[Any] | type) -> NDArray[Any]:
+    """Return an empty array; a large one is a temporary file."""
+    if math.prod(shape) <= LARGE:
+        return np.empty(shape, dtype)
+    with tempfile.TemporaryFile(prefix="infoplane-") as file:  # gone from the folder at once
+        return np.memmap(file, dtype, "w+", shape=shape)
