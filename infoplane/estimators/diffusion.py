@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from scipy.special import stdtrit
 
+from infoplane.blocks import rows_of
 from infoplane.errors import InputError
 from infoplane.estimators.base import Cost, Estimator
 from infoplane.numerics.bandwidth import check_sigma
@@ -199,8 +200,7 @@ class DiffusionSpectral(Estimator):
         self, prepared: DiffusionSamples, activations: Array, rng: np.random.Generator
     ) -> Mapping[str, Estimate]:
         """Return DSE, DSMI(T;Y) if there are labels, and DSMI(T;X)."""
-        if prepared.rows is not None:
-            activations = activations[prepared.rows]
+        activations = rows_of(activations, prepared.rows)
         space = diffusion_space(checked_points(activations), self.sigma, self.options)
         if space.n <= _SHARED_KERNEL_ROWS and self.method != "slq":
             space = space.with_kernel()

@@ -11,8 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from infoplane.blocks import LARGE, count_nonfinite_rows
 from infoplane.errors import InputError
 from infoplane.numerics.arrays import Tensor, array_module
+from infoplane.numerics.discrete import row_symbols
+from infoplane.records import Array, FloatArray
 
 SMALL = 512  # points up to which all distances are one product
 _STRIP = 192  # rows of distances that are made at a time
@@ -32,22 +35,21 @@ class PointCloud:
         Squared lengths of the points.
     n_zero_rows : int
         Rows without direction, if rows were brought to length 1.
+    n_units : int
+        Coordinates that the points had; of points in very many dimensions, those that are kept are
+        fewer, and give the same distances.
     """
 
     points: Tensor
     square_norms: Tensor
     unit: float
-    n_zero_rows: int = 0
+    n_zero_rows: int
+    n_units: int
 
     @property
     def n(self) -> int:
         """Number of points."""
         return len(self.points)
-
-    @property
-    def n_units(self) -> int:
-        """Number of coordinates."""
-        return int(self.points.shape[1])
 
     @property
     def rms_distance(self) -> float:
@@ -104,10 +106,12 @@ def checked_points(x: Tensor, *, name: str = "x") -> Tensor:
         )
     if 0 in shape:
         raise InputError(f"expected {name} with samples and units, got shape {shape}")
-    xp = array_module(x)
-    finite = xp.isfinite(x)
-    if not bool(finite.all()):
+    bad = 0
+    if isinstance(x, np.ndarray):
+        bad = count_nonfinite_rows(x) if x.dtype.kind == "f" else 0
+    elif not bool((finite := x.isfinite()).all()):
         bad = int((~finite.all(1)).sum())
+    if bad:
         raise InputError(
             f"expected finite {name}, got NaN or inf in {bad} of {shape[0]} rows",
             hint="drop those rows before",
@@ -122,6 +126,11 @@ def point_cloud(x: Tensor, *, unit_length: bool = False) -> PointCloud:
     unit = 1.0
     if not _MODERATE[0] < largest < _MODERATE[1] and largest > 0:
         unit = float(2.0 ** np.clip(np.floor(np.log2(largest)), -1000, 1000))
+    n, n_units = x.shape
+    if xp is np and n * n_units > LARGE // 8 and n_units > 2 * n:
+        points, zero_rows = _in_few_dimensions(x, unit, unit_length=unit_length)
+        unit = 1.0 if unit_length else unit
+        return PointCloud(points, _square_norms(points), unit, zero_rows, n_units)
     points = (x.astype(np.float64) if xp is np else x.double()) if x.dtype != xp.float64 else x
     if unit != 1.0:
         points = points / unit
@@ -134,7 +143,36 @@ def point_cloud(x: Tensor, *, unit_length: bool = False) -> PointCloud:
     # Subtracting the first row gives equal rows exact zeros, which subtracting a mean does not.
     points = points - points[:1]
     points -= points.mean(0)
-    return PointCloud(points, _square_norms(points), unit, zero_rows)
+    return PointCloud(points, _square_norms(points), unit, zero_rows, n_units)
+
+
+def _in_few_dimensions(x: Array, unit: float, *, unit_length: bool) -> tuple[FloatArray, int]:
+    """Return points (n, n_dims) as far from one another as the rows of ``x``, and its zero rows.
+
+    n points span no more than n - 1 dimensions. Products of the centred rows are summed over blocks
+    of units, and factored by Cholesky with pivots: what it leaves out is rounding of the products.
+    """
+    from scipy.linalg.lapack import dpstrf
+
+    n, n_units = x.shape
+    step = max(1, LARGE // 8 // n)
+    blocks = [slice(start, start + step) for start in range(0, n_units, step)]
+    length, zero_rows = np.ones(n), 0
+    if unit_length:
+        length = sum(_square_norms(x[:, units] / np.float64(unit)) for units in blocks) ** 0.5
+        zero_rows = int((length == 0).sum())
+        length[length == 0] = 1.0
+    products = np.zeros((n, n))
+    for units in blocks:
+        block = x[:, units] / (unit * length)[:, None]
+        block -= block[:1].copy()
+        block -= block.mean(0)
+        products += block @ block.T
+    factor, pivots, rank, _ = dpstrf(products, lower=1)
+    points = np.empty((n, rank))
+    points[pivots - 1] = np.tril(factor)[:, :rank]
+    same = row_symbols(x)  # equal rows stay equal to the last bit
+    return points[same.examples][same.ids], zero_rows
 
 
 def place_of(points: Tensor) -> dict[str, Any]:
