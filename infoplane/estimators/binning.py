@@ -116,7 +116,7 @@ class Binning(Estimator):
 
     name: ClassVar[str] = "binning"
     title: ClassVar[str] = "binning"
-    version: ClassVar[str] = "2"
+    version: ClassVar[str] = "3"
     quantities: ClassVar[tuple[str, ...]] = ("ixt", "ity", "ht")
 
     def __post_init__(self) -> None:
@@ -234,7 +234,7 @@ class Exact(Estimator):
 
     name: ClassVar[str] = "exact"
     title: ClassVar[str] = "exact states"
-    version: ClassVar[str] = "2"
+    version: ClassVar[str] = "3"
     quantities: ClassVar[tuple[str, ...]] = ("ixt", "ity", "ht")
 
     def __post_init__(self) -> None:

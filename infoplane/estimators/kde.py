@@ -72,7 +72,7 @@ class KernelDensity(Estimator):
 
     name: ClassVar[str] = "kde"
     title: ClassVar[str] = "kernel density"
-    version: ClassVar[str] = "2"
+    version: ClassVar[str] = "3"
     quantities: ClassVar[tuple[str, ...]] = ("ixt", "ity")
 
     def __post_init__(self) -> None:

@@ -78,6 +78,7 @@ class MatrixRenyi(Estimator):
 
     name: ClassVar[str] = "renyi"
     title: ClassVar[str] = "matrix-based Renyi"
+    version: ClassVar[str] = "2"
     quantities: ClassVar[tuple[str, ...]] = ("ixt", "ity")
     shannon: ClassVar[bool] = False
 

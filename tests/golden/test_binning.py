@@ -14,7 +14,12 @@ import pytest
 
 from infoplane.numerics.binning import binned_information
 from infoplane.numerics.kde import kde_information
-from infoplane.numerics.renyi import gram_matrix, matrix_entropy, renyi_information
+from infoplane.numerics.renyi import (
+    aligned_width,
+    gram_matrix,
+    matrix_entropy,
+    renyi_information,
+)
 
 FOLDER = Path(__file__).parent
 CASES = json.loads((FOLDER / "binning.json").read_text())["cases"]
@@ -140,3 +145,12 @@ def test_matrix_renyi(arrays, name):
         assert info.entropy_b == pytest.approx(reference[key]["hx"], abs=1e-6)
         onehot, _ = gram_matrix(np.eye(2)[y], 0.1, half=False)
         assert matrix_entropy(onehot, 1.01) == pytest.approx(reference[key]["hy"], abs=1e-6)
+    key = "renyi_a1.01_sigma_alignment"  # the same exponent and inputs
+    if key in reference:
+        width = aligned_width(t, gram_matrix(y, 1.0)[0], half=False)
+        assert width == pytest.approx(reference[key]["sigma"], rel=1e-9)
+        info = renyi_information(t, x, width=width, width_b=8.0, half=False, shuffles=0)
+        assert info.entropy_a == pytest.approx(reference[key]["ht"], abs=1e-6)
+        assert info.information == pytest.approx(reference[key]["ixt"], abs=1e-6)
+        labels = renyi_information(t, y, width="alignment", half=False, shuffles=0)
+        assert labels.information == pytest.approx(reference[key]["ity"], abs=1e-6)
