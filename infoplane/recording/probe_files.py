@@ -24,6 +24,7 @@ from infoplane.store.foreign import arrays_in_hdf5, grows_too_much
 
 _IDX_TYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 _IMAGES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+_MOST_AXES = 8  # of an idx file
 
 
 def read_arrays(path: Path) -> dict[str, Array]:
@@ -137,8 +138,10 @@ def _idx(path: Path) -> Array:
     packed = path.read_bytes()[:2] == b"\x1f\x8b" if size else False
     with gzip.open(path) if packed else path.open("rb") as file:
         head = file.read(4)
-        if len(head) < 4 or head[:2] != b"\0\0" or head[2] not in _IDX_TYPES or not head[3]:
+        if len(head) < 4 or head[:2] != b"\0\0" or head[2] not in _IDX_TYPES:
             raise RunFileError(f"{path}: expected an idx file, found other first bytes")
+        if not 1 <= head[3] <= _MOST_AXES:
+            raise RunFileError(f"{path}: expected 1 to {_MOST_AXES} axes, found {head[3]}")
         shape = tuple(np.frombuffer(file.read(4 * head[3]), ">u4").tolist())
         dtype = np.dtype(_IDX_TYPES[head[2]])
         nbytes = math.prod(shape) * dtype.itemsize
