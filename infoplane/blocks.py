@@ -59,8 +59,13 @@ def rows_of(array: Any, rows: NDArray[np.int64] | None) -> Any:
     """
     if rows is None or len(rows) == len(array):
         return array
+    return array[rows] if not isinstance(array, np.ndarray) else taken(array, rows)
+
+
+def taken(array: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[Any]:
+    """Return a copy of rows of an array (n_samples, n_units), in any order."""
     shape = (len(rows), *array.shape[1:])
-    if not isinstance(array, np.ndarray) or math.prod(shape) <= LARGE:
+    if math.prod(shape) <= LARGE:
         return array[rows]
     step = max(1, _BLOCK // math.prod(shape[1:]))
     parts = (array[rows[start : start + step]] for start in range(0, len(rows), step))
@@ -71,7 +76,7 @@ def collected(
     shape: tuple[int, ...], dtype: np.dtype[Any] | type, parts: Iterable[NDArray[Any]]
 ) -> NDArray[Any]:
     """Return parts, one below the other, as one array of this shape and dtype."""
-    result = _made(shape, dtype)
+    result = empty(shape, dtype)
     start = 0
     for part in parts:
         result[start : start + len(part)] = part
@@ -86,7 +91,7 @@ def sorted_values(array: NDArray[Any]) -> NDArray[Any]:
     """
     if array.size <= LARGE:
         return np.sort(array, axis=None)
-    in_runs = _made((array.size,), array.dtype)
+    in_runs = empty((array.size,), array.dtype)
     ends = [0]
     for rows in row_blocks(array, _RUN):
         run = np.sort(array[rows], axis=None)
@@ -96,7 +101,7 @@ def sorted_values(array: NDArray[Any]) -> NDArray[Any]:
     sample = np.sort(in_runs[:: max(1, array.size // _SAMPLE)])
     share = max(1, len(sample) * _RUN // array.size)
     limits = np.unique(np.append(sample[::share], (sample[-1], runs[0][0])))
-    ordered, filled = _made((array.size,), array.dtype), 0
+    ordered, filled = empty((array.size,), array.dtype), 0
     below = [np.searchsorted(run, limits) for run in runs]
     above = [np.searchsorted(run, limits, side="right") for run in runs]
     for k in range(-1, len(limits)):
@@ -114,7 +119,7 @@ def sorted_values(array: NDArray[Any]) -> NDArray[Any]:
     return ordered
 
 
-def _made(shape: tuple[int, ...], dtype: np.dtype[Any] | type) -> NDArray[Any]:
+def empty(shape: tuple[int, ...], dtype: np.dtype[Any] | type) -> NDArray[Any]:
     """Return an empty array; a large one is a temporary file."""
     if math.prod(shape) <= LARGE:
         return np.empty(shape, dtype)

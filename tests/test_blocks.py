@@ -152,6 +152,8 @@ def wide(tmp_path_factory):
         "binning:bins=10+30",
         "binning:mode=neuron",
         "exact",
+        "kde",
+        "kde:precision=mixed,max_samples=2000",
         "compressed",
         "dse:max_samples=500",
     ],

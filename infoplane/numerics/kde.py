@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 
+from infoplane.blocks import converted, empty, taken
 from infoplane.errors import InputError
 from infoplane.numerics.discrete import Symbols, row_symbols, working_precision
 from infoplane.records import Array, FloatArray, IntArray, class_ids
@@ -158,13 +159,13 @@ def kde_information(
     if subsampled and max_samples is not None:
         rng = np.random.default_rng(0) if rng is None else rng
         chosen = stratified(classes, len(values), max_samples, rng)
-        values = values[chosen]
+        values = taken(values, chosen)
         classes = None if classes is None else row_symbols(classes.ids[chosen, None])
-    largest = float(np.abs(values).max())
+    largest = max(float(values.max()), -float(values.min()))
     s = noise_variance(largest, noise, variance, std)
     n = len(values)
     flags = ["subsampled"] if subsampled else []
-    if s == 0 or (values == values[0]).all():
+    if s == 0 or (values.max(axis=0) == values.min(axis=0)).all():
         zero = Bracket(0.0, 0.0, 0.0)
         none = classes is None
         return KdeInformation(
@@ -178,7 +179,7 @@ def kde_information(
             (*flags, "constant"),
         )
     order, starts = _by_class(classes, n)
-    sums, used = _kernel_sums(values[order], starts, s, precision)
+    sums, used = _kernel_sums(taken(values, order), starts, s, precision)
     upper, lower = (float(np.log2(n) - np.log2(total).mean()) for total in sums[:2])
     ixt = Bracket(lower, _between(lower, upper), upper)
     if ixt.lower > 0.98 * np.log2(n):
@@ -281,17 +282,17 @@ def _kernel_sums(
     if precision == "auto" and n <= DOUBLE_UP_TO:
         precision = "float64"
     exact = precision in ("float64", "mixed")
-    points, squares = _scaled(values, variance, np.float64 if exact else values.dtype.type)
+    left = _scaled(values, variance, np.float64 if exact else values.dtype.type)
     if precision == "auto":
-        fine = np.finfo(np.float32).eps * squares.max() * np.log(2) < ROUNDING
+        fine = np.finfo(np.float32).eps * left[:, d].max() * np.log(2) < ROUNDING
         precision = "float32" if fine else "mixed"
         if not fine:
-            points, squares = _scaled(values, variance, np.float64)
-    distance = np.float32 if precision == "float32" else np.float64
-    left, right = np.empty((n, d + 2), dtype=distance), np.empty((d + 2, n), dtype=distance)
-    left[:, :d], left[:, d], left[:, d + 1] = points, squares, 1
+            left = _scaled(values, variance, np.float64)
+    if precision == "float32" and left.dtype != np.float32:
+        left = converted(left, np.float32)
+    right = empty((d + 2, n), left.dtype)
     np.multiply(left[:, :d].T, 2, out=right[:d])
-    right[d], right[d + 1] = -1, -squares
+    right[d], right[d + 1] = -1, -left[:, d]
     kernel = np.float64 if precision == "float64" else np.float32
     sums = np.zeros((4, n))
     if len(starts) - 1 > max(1, n // SMALL_CLASS):
@@ -307,18 +308,21 @@ def _kernel_sums(
     return sums, precision
 
 
-def _scaled(
-    values: Array, variance: float, dtype: type[np.floating]
-) -> tuple[FloatArray, FloatArray]:
-    """Return points whose square distances are exponents of 2, negated, and their squares.
+def _scaled(values: Array, variance: float, dtype: type[np.floating]) -> Array:
+    """Return points whose square distances are exponents of 2, negated, their squares, and 1.
 
-    Any shift is as good as that to the mean, so that rounding the mean does no harm.
+    These are the columns of an array (n_samples, n_units + 2). Any shift is as good as that to the
+    mean, so that rounding the mean does no harm.
     """
     with np.errstate(over="ignore", invalid="ignore"):  # the caller sees squares too great
-        points = values.astype(dtype)
+        n, d = values.shape
+        result = empty((n, d + 2), dtype)
+        points = result[:, :d]
+        points[:] = values
         points -= points.mean(axis=0)
         points *= dtype(np.sqrt(np.log2(np.e) / (8 * variance)))
-        return points, np.einsum("ij,ij->i", points, points)
+        result[:, d], result[:, d + 1] = np.einsum("ij,ij->i", points, points), 1
+        return result
 
 
 def _add_pairs(
