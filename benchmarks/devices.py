@@ -27,7 +27,7 @@ from infoplane.estimators import estimator_names, parse_estimator  # noqa: E402
 from infoplane.estimators.base import Estimator  # noqa: E402
 from infoplane.records import Array, Estimate, LayerInfo, ProbeSet  # noqa: E402
 
-SPECS = {"dse": "dse:max_samples=50000", "compressed": "compressed:max_samples=50000"}
+SPECS = {name: f"{name}:max_samples=50000" for name in ("dse", "compressed", "kde")}
 
 
 @dataclass

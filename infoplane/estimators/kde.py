@@ -74,6 +74,7 @@ class KernelDensity(Estimator):
     title: ClassVar[str] = "kernel density"
     version: ClassVar[str] = "3"
     quantities: ClassVar[tuple[str, ...]] = ("ixt", "ity")
+    accelerated: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         for name in ("variance", "std"):

@@ -17,6 +17,16 @@ def array_module(array: Tensor) -> Any:
     return np if isinstance(array, np.ndarray) else sys.modules["torch"]
 
 
+def is_tensor(array: Tensor) -> bool:
+    """Tell whether ``array`` is a torch tensor; loads nothing."""
+    return type(array).__module__.partition(".")[0] == "torch"
+
+
+def place_of(array: Tensor) -> dict[str, Any]:
+    """Return where to make arrays that go with ``array``."""
+    return {} if isinstance(array, np.ndarray) else {"device": array.device}
+
+
 def double(array: Tensor) -> Tensor:
     """Return a float64 copy, where the array is."""
     return array.astype(np.float64) if isinstance(array, np.ndarray) else array.double()
@@ -30,6 +40,9 @@ def beside(array: Array, other: Tensor) -> Tensor:
 
 
 def fetched(array: Tensor) -> Array:
-    """Return a NumPy array of the same values."""
-    found: Array = array if isinstance(array, np.ndarray) else array.cpu().numpy()
+    """Return a NumPy array of the same values; bfloat16, which NumPy lacks, becomes float32."""
+    if isinstance(array, np.ndarray):
+        return array
+    array = array.detach().cpu()
+    found: Array = (array.float() if str(array.dtype) == "torch.bfloat16" else array).numpy()
     return found

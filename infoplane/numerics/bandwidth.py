@@ -10,11 +10,10 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from infoplane.errors import InputError
-from infoplane.numerics.arrays import Tensor, array_module
+from infoplane.numerics.arrays import Tensor, array_module, place_of
 from infoplane.numerics.point_cloud import (
     PointCloud,
     half_square_strips,
-    place_of,
 )
 
 Sigma: TypeAlias = float | str

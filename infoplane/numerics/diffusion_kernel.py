@@ -11,12 +11,11 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from infoplane.errors import EstimationError, InputError
-from infoplane.numerics.arrays import Tensor, array_module
+from infoplane.numerics.arrays import Tensor, array_module, place_of
 from infoplane.numerics.point_cloud import (
     SMALL,
     PointCloud,
     half_square_strips,
-    place_of,
 )
 
 Normalization: TypeAlias = Literal["official", "rowstochastic"]

@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 
-from infoplane.blocks import converted, empty, taken
+from infoplane.blocks import taken
 from infoplane.errors import InputError
+from infoplane.numerics.arrays import Tensor, fetched, is_tensor
 from infoplane.numerics.discrete import Symbols, row_symbols, working_precision
-from infoplane.records import Array, FloatArray, IntArray, class_ids
+from infoplane.numerics.kernel_sums import Precision, kernel_sums
+from infoplane.records import Array, IntArray, class_ids
 
 Noise: TypeAlias = Literal["fixed", "akde-var", "akde-std"]
-Precision: TypeAlias = Literal["auto", "float32", "mixed", "float64"]
 
-BLOCK = 384  # samples whose pairwise terms are held at a time
 BETWEEN = 0.5 * math.log2(4 / math.e)  # 0.2787: where the information lies between its bounds
-DOUBLE_UP_TO = 1024  # samples up to which double precision costs next to nothing
-SMALL_CLASS = 64  # mean class size below which blocks do not follow the classes
-ROUNDING = 2e-3  # greatest rounding error of an exponent that float32 may cause
 WIDE = 2.0  # bits between the bounds above which the estimate says little
-UNDERFLOW = {"float32": -31.4, "float64": -255.0}  # log2 below which the 4th power underflows
 
 
 @dataclass(frozen=True)
@@ -78,7 +73,7 @@ class KdeInformation:
 
 
 def kde_information(
-    activations: Array,
+    activations: Tensor,
     labels: Array | None = None,
     *,
     noise: Noise = "fixed",
@@ -103,7 +98,7 @@ def kde_information(
     Parameters
     ----------
     activations : array (n_samples, n_units)
-        Finite.
+        Finite. Of a torch tensor, the pairs are computed on its device.
     labels : array (n_samples,), optional
         Class ids.
     noise : {"fixed", "akde-var", "akde-std"}, default "fixed"
@@ -153,7 +148,8 @@ def kde_information(
     >>> round(info.ixt.lower, 9), round(info.ity.estimate, 9)
     (1.0, 1.0)
     """
-    values = working_precision(activations)
+    values = working_precision(fetched(activations) if is_tensor(activations) else activations)
+    place = activations if is_tensor(activations) else values
     classes = None if labels is None else _classes(labels, len(values))
     subsampled = max_samples is not None and len(values) > max_samples
     if subsampled and max_samples is not None:
@@ -179,7 +175,7 @@ def kde_information(
             (*flags, "constant"),
         )
     order, starts = _by_class(classes, n)
-    sums, used = _kernel_sums(taken(values, order), starts, s, precision)
+    sums, used = kernel_sums(taken(values, order), starts, s, precision, like=place)
     upper, lower = (float(np.log2(n) - np.log2(total).mean()) for total in sums[:2])
     ixt = Bracket(lower, _between(lower, upper), upper)
     if ixt.lower > 0.98 * np.log2(n):
@@ -260,110 +256,3 @@ def _by_class(classes: Symbols | None, n: int) -> tuple[IntArray, IntArray]:
         return np.arange(n), np.array([0, n])
     order = np.argsort(classes.ids, kind="stable")
     return order, np.concatenate([[0], np.cumsum(classes.counts)])
-
-
-def _kernel_sums(
-    values: Array, starts: IntArray, variance: float, precision: str
-) -> tuple[FloatArray, str]:
-    """Return sums over all samples of both kernels, over the own class of both; and the precision.
-
-    Parameters
-    ----------
-    values : array (n_samples, n_units)
-        Sorted by class.
-    starts : array (n_classes + 1,)
-        First sample of each class, and the number of samples.
-    """
-    if precision not in get_args(Precision):
-        raise InputError(
-            f"expected precision to be one of {', '.join(get_args(Precision))}, got {precision!r}"
-        )
-    n, d = values.shape
-    if precision == "auto" and n <= DOUBLE_UP_TO:
-        precision = "float64"
-    exact = precision in ("float64", "mixed")
-    left = _scaled(values, variance, np.float64 if exact else values.dtype.type)
-    if precision == "auto":
-        fine = np.finfo(np.float32).eps * left[:, d].max() * np.log(2) < ROUNDING
-        precision = "float32" if fine else "mixed"
-        if not fine:
-            left = _scaled(values, variance, np.float64)
-    if precision == "float32" and left.dtype != np.float32:
-        left = converted(left, np.float32)
-    right = empty((d + 2, n), left.dtype)
-    np.multiply(left[:, :d].T, 2, out=right[:d])
-    right[d], right[d + 1] = -1, -left[:, d]
-    kernel = np.float64 if precision == "float64" else np.float32
-    sums = np.zeros((4, n))
-    if len(starts) - 1 > max(1, n // SMALL_CLASS):
-        _add_pairs(left, right, np.array([0, n]), sums[:2], sums[:2], kernel)
-        for start, stop in pairwise(starts):
-            part = slice(start, stop)
-            inside = np.array([0, stop - start])
-            _add_pairs(left[part], right[:, part], inside, sums[2:, part], sums[2:, part], kernel)
-    else:
-        between = np.zeros((2, n))
-        _add_pairs(left, right, starts, sums[2:], between, kernel)
-        sums[:2] = sums[2:] + between
-    return sums, precision
-
-
-def _scaled(values: Array, variance: float, dtype: type[np.floating]) -> Array:
-    """Return points whose square distances are exponents of 2, negated, their squares, and 1.
-
-    These are the columns of an array (n_samples, n_units + 2). Any shift is as good as that to the
-    mean, so that rounding the mean does no harm.
-    """
-    with np.errstate(over="ignore", invalid="ignore"):  # the caller sees squares too great
-        n, d = values.shape
-        result = empty((n, d + 2), dtype)
-        points = result[:, :d]
-        points[:] = values
-        points -= points.mean(axis=0)
-        points *= dtype(np.sqrt(np.log2(np.e) / (8 * variance)))
-        result[:, d], result[:, d + 1] = np.einsum("ij,ij->i", points, points), 1
-        return result
-
-
-def _add_pairs(
-    left: Array,
-    right: Array,
-    starts: IntArray,
-    inside: FloatArray,
-    between: FloatArray,
-    kernel: type[np.floating],
-) -> None:
-    """Add the kernels of all pairs to ``inside`` and ``between`` (2, n_samples), in place.
-
-    ``inside`` gets the pairs within one class, ``between`` those of two. The first row is of
-    exp(-x / 2s), the second of exp(-x / 8s). ``left @ right`` holds the exponents of 2 of the
-    second, and each pair is computed once.
-    """
-    blocks = [
-        (a, min(a + BLOCK, stop), number)
-        for number, (start, stop) in enumerate(pairwise(starts))
-        for a in range(start, stop, BLOCK)
-    ]
-    exponents = np.empty(BLOCK * BLOCK, dtype=left.dtype)
-    terms = exponents if left.dtype == kernel else np.empty(BLOCK * BLOCK, dtype=kernel)
-    ones = np.ones(BLOCK, dtype=kernel)
-    lowest = UNDERFLOW[np.dtype(kernel).name]
-    floor = 2.0**lowest  # added to the terms that are clipped, and taken off their sum again
-    for i, (a, b, first) in enumerate(blocks):
-        for c, d, second in blocks[i:]:
-            size = (b - a) * (d - c)
-            e = exponents[:size].reshape(b - a, d - c)
-            k = terms[:size].reshape(b - a, d - c)
-            np.matmul(left[a:b], right[:, c:d], out=e)
-            np.clip(e, lowest, 0, out=k, casting="same_kind")
-            np.exp2(k, out=k)
-            if a == c:
-                np.fill_diagonal(k, 1)
-            sums = inside if first == second else between
-            for row, added in ((1, floor), (0, 0.0)):
-                sums[row, a:b] += k @ ones[: d - c] - added * (d - c)
-                if a != c:
-                    sums[row, c:d] += ones[: b - a] @ k - added * (b - a)
-                if row:
-                    np.square(k, out=k)
-                    np.square(k, out=k)

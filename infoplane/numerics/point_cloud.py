@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -173,11 +172,6 @@ def _in_few_dimensions(x: Array, unit: float, *, unit_length: bool) -> tuple[Flo
     points[pivots - 1] = np.tril(factor)[:, :rank]
     same = row_symbols(x)  # equal rows stay equal to the last bit
     return points[same.examples][same.ids], zero_rows
-
-
-def place_of(points: Tensor) -> dict[str, Any]:
-    """Return where to make arrays that go with ``points``."""
-    return {} if isinstance(points, np.ndarray) else {"device": points.device}
 
 
 def half_square_strips(

@@ -134,6 +134,53 @@ def test_blocks_add_up_to_the_full_matrix(n_classes, precision, tolerance):
     assert info.ity.upper == pytest.approx(upper - within_lower, abs=tolerance)
 
 
+def assert_same_information(found, expected, tolerance):
+    assert found.precision == expected.precision
+    assert found.flags == expected.flags
+    for name in ("ixt", "ity"):
+        for end in ("lower", "estimate", "upper"):
+            one, other = (getattr(getattr(info, name), end) for info in (found, expected))
+            assert one == pytest.approx(other, abs=tolerance)
+    assert found.null_ity == pytest.approx(expected.null_ity, abs=tolerance)
+
+
+@pytest.mark.parametrize("n_classes", [1, 3, 200])
+@pytest.mark.parametrize(
+    ("precision", "tolerance"), [("float64", 1e-10), ("mixed", 1e-6), ("float32", 1e-4)]
+)
+def test_a_tensor_gives_what_an_array_gives(n_classes, precision, tolerance, monkeypatch):
+    """What runs on a GPU, on the CPU, in blocks that cut through classes."""
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr("infoplane.numerics.kernel_sums.DEVICE_BLOCK", 300)
+    rng = np.random.default_rng(n_classes)
+    points = np.tanh(rng.normal(size=(1300, 4))).astype(np.float32)
+    labels = rng.integers(0, n_classes, 1300)
+    options = {"variance": 0.01, "precision": precision}
+    expected = kde_information(points, labels, **options)
+    tensor = torch.from_numpy(points).requires_grad_()
+    assert_same_information(kde_information(tensor, labels, **options), expected, tolerance)
+
+
+def test_half_precision_tensors_are_widened():
+    torch = pytest.importorskip("torch")
+    points = torch.linspace(0, 1, 40)[:, None].bfloat16()
+    expected = kde_information(points.float().numpy())
+    assert kde_information(points).ixt.estimate == pytest.approx(expected.ixt.estimate, abs=1e-10)
+
+
+def test_a_cuda_tensor_gives_the_same():
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("needs a GPU")
+    rng = np.random.default_rng(0)
+    points, labels = np.tanh(rng.normal(size=(9000, 8))), rng.integers(0, 3, 9000)
+    for precision, tolerance in (("float64", 1e-9), ("mixed", 1e-6), ("float32", 1e-4)):
+        options = {"variance": 0.01, "precision": precision}
+        expected = kde_information(points, labels, **options)
+        found = kde_information(torch.from_numpy(points).cuda(), labels, **options)
+        assert_same_information(found, expected, tolerance)
+
+
 def test_far_from_the_origin_float32_is_not_used():
     """Rounding of |a|^2 + |b|^2 - 2ab must not turn into information."""
     rng = np.random.default_rng(0)
