@@ -1,6 +1,6 @@
 """How often intervals hold what they promise, and whether permutation tests keep their level.
 
-Usage: python benchmarks/coverage.py [--quick] [--jobs N]
+Usage: python benchmarks/coverage.py [--quick] [--jobs N] [-e ESTIMATOR]...
 
 The first table draws every known answer many times. An interval of sampling error promises to hold
 the expectation of the estimate, i.e. the truth plus the bias; where the bias is flagged, the truth
@@ -89,10 +89,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer draws, two estimators")
     parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("-e", "--estimator", action="append", help="repeatable; default: all")
     arguments = parser.parse_args()
     draws, n = (20, 200) if arguments.quick else (100, 500)
     specs = ("exact", "binning") if arguments.quick else ESTIMATORS
     ranked = ("exact", "kde") if arguments.quick else RANKED
+    if arguments.estimator:
+        specs, ranked = (
+            [spec for spec in some if spec in arguments.estimator] for some in (specs, ranked)
+        )
     with ProcessPoolExecutor(arguments.jobs, mp_context=get_context("spawn")) as pool:
         print(f"{draws} draws of {n} samples; bits; shares in %\n")
         print(f"{'estimator':<20} {'case':<40} {'quantity':<12} {'truth':>7} {'bias':>7} "
@@ -102,14 +107,14 @@ def main() -> None:
             for spec in specs
             for case in names_of_trials(parse_estimator(spec), answers_only=True)
         }
-        tests = {spec: pool.submit(p_values, spec, n, draws) for spec in ranked}
+        tests = {spec: pool.submit(p_values, spec, 200, draws) for spec in ranked}
         for (spec, case), future in work.items():
             found = future.result()
             for quantity in dict.fromkeys(f.quantity for f in found):
                 line = coverage_line(spec, case, quantity, found)
                 if line:
                     print(line, flush=True)
-        print(f"\n{draws} layers that know no label, {SHUFFLES} shuffles; rejected at 5 %")
+        print(f"\n{draws} layers that know no label, 200 samples, {SHUFFLES} shuffles; at 5 %")
         print(f"{'estimator':<24} {'quantity':<9} {'rejected':>8} {'mean p':>7} {'debiased':>16}")
         for spec, future in tests.items():
             for quantity, (ps, debiased) in future.result().items():

@@ -41,6 +41,9 @@ class Relation:
         Difference in bits that passes in any case.
     at_most : bool
         Whether the estimate may also fall.
+    at_noise : bool
+        Whether the truths of the problem hold after the change as well, so that an estimator that
+        chooses its noise by the layer is asked for the difference that another noise makes.
     pairs : bool
         Whether it is about estimators that look at pairs of inputs and activations.
     shannon : bool
@@ -55,6 +58,7 @@ class Relation:
     share: float = 0.1
     least: float = 0.05
     at_most: bool = False
+    at_noise: bool = False
     pairs: bool = False
     shannon: bool = True
     quick: bool = True
@@ -167,7 +171,7 @@ RELATIONS: tuple[Relation, ...] = (
     Relation("rows in another order", _other_order, _EVERY, shannon=False),
     Relation("classes renamed", _renamed_classes, share=0.02, shannon=False),
     Relation("units in another order", _by(lambda t, _: t[:, ::-1].copy()), share=0.02),
-    Relation("units shifted", _by(lambda t, _: t + 3.0), share=0.02),
+    Relation("units shifted", _by(lambda t, _: t + 3.0), share=0.02, at_noise=True),
     Relation("layer x1000", _by(lambda t, _: 1000.0 * t), _EVERY, shannon=False),
     Relation("layer rotated", _by(_turned)),
     Relation("units bent monotonously", _by(lambda t, _: np.sinh(t))),

@@ -203,7 +203,8 @@ def _related(estimator: Estimator, relation: Relation, n: int, seed: int) -> Ite
         (weight, estimate_problem(estimator, problem, seed, relation.name))
         for weight, problem in parts
     ]
-    for key, two in estimate_problem(estimator, after, seed, relation.name).items():
+    changed = estimate_problem(estimator, after, seed, relation.name)
+    for key, two in changed.items():
         ones = [(weight, cell[key]) for weight, cell in cells if key in cell]
         if len(ones) < len(cells) or key.partition("@")[0] not in relation.quantities:
             continue
@@ -216,6 +217,8 @@ def _related(estimator: Estimator, relation: Relation, n: int, seed: int) -> Ite
             dict.fromkeys(f for one in (*(one for _, one in ones), two) for f in one.flags)
         )
         expected = math.fsum(weight * (one.bits or 0.0) for weight, one in ones)
+        if relation.at_noise:
+            expected += _of_noise(estimator, key, after, cells[0][1], changed)
         spread = math.hypot(*(weight * _half_width(one) for weight, one in ones), _half_width(two))
         yield judged(
             where,
@@ -224,6 +227,21 @@ def _related(estimator: Estimator, relation: Relation, n: int, seed: int) -> Ite
             allowed=relation.allowed(expected, spread),
             one_sided=relation.at_most,
         )
+
+
+def _of_noise(
+    estimator: Estimator,
+    key: str,
+    problem: Problem,
+    before: Mapping[str, Estimate],
+    after: Mapping[str, Estimate],
+) -> float:
+    """Return what the noise of one cell in place of that of another one does to the truth."""
+    truth = problem.truths.get(truth_key(estimator, key))
+    if not callable(truth):
+        return 0.0
+    bits = [truth(Resolution.of_cell(estimator, cell, key)) for cell in (before, after)]
+    return 0.0 if bits[0] is None or bits[1] is None else bits[1] - bits[0]
 
 
 def _lawful(estimator: Estimator, law: Law, n: int, seed: int) -> Iterator[Finding]:
