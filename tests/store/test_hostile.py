@@ -37,7 +37,7 @@ def limited(function, seconds=5, memory=2 << 30):
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
-        signal.alarm(60)
+        signal.alarm(max(60, 8 * seconds))
         used = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
         resource.setrlimit(resource.RLIMIT_CPU, (int(used) + seconds + 1,) * 2)
         address_space = int(Path("/proc/self/statm").read_text().split()[0]) * 4096
