@@ -123,7 +123,7 @@ class Dask:
         except ImportError as error:
             raise InputError(
                 "--executor dask: expected dask.distributed to be installed, found none",
-                hint="python3 -m pip install 'infoplane[dask]'",
+                hint="python3 -m pip install 'dask[distributed]', or the extra 'dask'",
                 code="IP109",
             ) from error
         logging.getLogger("distributed").setLevel(logging.CRITICAL)
@@ -176,7 +176,7 @@ class Mpi:
         except ImportError as error:
             raise InputError(
                 "--executor mpi: expected mpi4py and an MPI library to be installed, found none",
-                hint="python3 -m pip install 'infoplane[mpi]', on a machine with MPI",
+                hint="python3 -m pip install mpi4py, or the extra 'mpi', on a machine with MPI",
                 code="IP109",
             ) from error
         if MPI.COMM_WORLD.Get_size() < 2:

@@ -52,6 +52,6 @@ def export(
     else:
         write = write_csv if kind == "csv" else write_parquet
         count = write(loaded, new_file(output, overwrite=overwrite))
-    if not said.quiet:
+    if not said.quiet and output != "-":
         rows = "points" if kind == "tensorboard" else "rows"
         click.echo(f"wrote {output} ({count:,} {rows})", err=True)

@@ -92,7 +92,8 @@ def _verify(files: Sequence[str], form: str) -> int:
     else:
         for name, many in found.items():
             for one in many:
-                click.echo(f"{printable(name)}: {printable(one.message)}")
+                where = "" if one.message.startswith(name) else f"{printable(name)}: "
+                click.echo(f"{where}{printable(one.message)}")
             if not many:
                 click.echo(f"{printable(name)}: intact")
     return ExitCode.DATA if any(found.values()) else ExitCode.OK

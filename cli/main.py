@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import importlib
 import os
 import sys
@@ -78,6 +79,16 @@ class _Commands(click.Group):
         name_variables(command, f"INFOPLANE_{name.upper()}")
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name[:1].isalpha() and name not in self.list_commands(ctx):
+            near = difflib.get_close_matches(name, self.list_commands(ctx), 1)
+            meant = f" Did you mean {near[0]!r}?" if near else ""
+            ctx.fail(f"No such command {printable(name)!r}.{meant}")
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for section, commands in _COMMANDS.items():
             with formatter.section(section):
@@ -135,6 +146,9 @@ def run(arguments: list[str]) -> int:
         return done.exit_code
     except click.ClickException as error:
         error.show()
+        variable = _variable(error)
+        if variable:
+            _tell(f"The value is that of the environment variable {variable}.")
         return ExitCode.USAGE
     except click.Abort:
         _tell("interrupted")
@@ -162,6 +176,18 @@ def run(arguments: list[str]) -> int:
             traceback.print_exc()
         return ExitCode.BUG
     return code if isinstance(code, int) else ExitCode.OK
+
+
+def _variable(error: click.ClickException) -> str | None:
+    """Return the environment variable that a refused value came from."""
+    if not isinstance(error, click.BadParameter) or error.ctx is None or error.param is None:
+        return None
+    source = error.ctx.get_parameter_source(error.param.name or "")
+    if source is not click.core.ParameterSource.ENVIRONMENT:
+        return None
+    names = error.param.envvar or ()
+    return next((name for name in ([names] if isinstance(names, str) else names)
+                 if name in os.environ), None)  # fmt: skip
 
 
 def _exit_code(error: InfoplaneError) -> ExitCode:

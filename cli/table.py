@@ -67,11 +67,14 @@ def summary(results: Mapping[str, Any], *, wide: bool = False) -> str:
     limit = None if wide else width()
     drawn = curves(results)
     lines = [part for line in _header(results) for part in textwrap.wrap(line, limit or 200)]
-    for group in dict.fromkeys(_group(recording) for recording in results["recordings"]):
+    groups = list(dict.fromkeys(_group(recording) for recording in results["recordings"]))
+    for group in groups:
         main = _main_quantity(results, group)
         if main is not None:
-            lines += ["", *render(_group_table(results, drawn, group, *main), limit=limit)]
-            lines += textwrap.wrap(_caption(results, group, main[0]), limit or 100)
+            lines += ["", *([printable(group)] if len(groups) > 1 else [])]
+            lines += [*render(_group_table(results, drawn, group, *main), limit=limit)]
+            caption = _caption(results, group, main[0])
+            lines += textwrap.wrap(caption, limit or 100, break_on_hyphens=False)
     for number, warning in enumerate(results["warnings"], 1):
         names = [printable(str(name)) for name in warning.get("layers", [])]
         layers = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if names[6:] else "")

@@ -175,7 +175,7 @@ def require_version(configuration: Configuration, version: str) -> None:
             raise InputError(
                 f"{configuration.where('required-version')}: expected infoplane {wanted}, "
                 f"this is {version}",
-                hint=f"pip install 'infoplane{wanted}'",
+                hint="use such a release of infoplane, or change required-version",
                 code="IP107",
             )
 

@@ -205,6 +205,6 @@ def _needed(module: str, extra: str) -> Any:
     except ImportError as error:
         raise InputError(
             f"{extra}: needs {module.partition('.')[0]}, which is not installed",
-            hint=f"python3 -m pip install 'infoplane[{extra}]'",
+            hint=f"python3 -m pip install {module.partition('.')[0]}, or the extra {extra!r}",
             code="IP110",
         ) from error

@@ -82,7 +82,7 @@ class Results(Mapping[str, Any]):
         except ImportError as error:
             raise InputError(
                 "to_pandas() needs pandas, which is not installed",
-                hint="python -m pip install 'infoplane[pandas]', or use to_rows()",
+                hint="python3 -m pip install pandas, or use to_rows()",
             ) from error
         rows = [{k: v for k, v in row.items() if k != "diag"} for row in self.to_rows()]
         frame = pandas.DataFrame(rows)

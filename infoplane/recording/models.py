@@ -58,7 +58,7 @@ def _hugging_face(reference: str, checkpoint: Path | None) -> nn.Module:
     except ImportError as error:
         raise InputError(
             f"--model {reference}: needs the package transformers",
-            hint="python -m pip install 'infoplane[huggingface]'",
+            hint="python3 -m pip install transformers",
         ) from error
     folder = checkpoint if checkpoint is None or checkpoint.is_dir() else checkpoint.parent
     if folder is None or not (folder / "config.json").is_file():

@@ -179,7 +179,7 @@ class ImageRows:
         except ImportError as error:
             raise InputError(
                 f"{self.folder}: reading images needs the package pillow",
-                hint="python -m pip install 'infoplane[images]'",
+                hint="python3 -m pip install pillow",
             ) from error
         images = []
         for row in rows:

@@ -97,6 +97,18 @@ def read_results(path: Path) -> dict[str, Any]:
             hint="expected the file that 'infoplane analyze -o' wrote",
             code="IP303",
         ) from error
+    except IsADirectoryError as error:
+        raise RunFileError(
+            f"{path}: expected a results document, found a folder",
+            hint=f"of a run, results are made by: infoplane analyze {path} -o results.json",
+            code="IP303",
+        ) from error
+    except UnicodeDecodeError as error:
+        raise RunFileError(
+            f"{path}: expected a results document, found binary data",
+            hint="expected the file that 'infoplane analyze -o' wrote",
+            code="IP303",
+        ) from error
     except (OSError, EOFError, zlib.error) as error:
         raise RunFileError(f"{path}: cannot be read ({error})") from error
     except (ValueError, RecursionError) as error:

@@ -116,7 +116,7 @@ def test_a_missing_package_is_named(write, module, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(InputError, match=f"needs {module}, which is not installed") as raised:
         write(Results(compressing()), tmp_path / "out")
-    assert "pip install 'infoplane[" in str(raised.value.hint)
+    assert "python3 -m pip install " in str(raised.value.hint)
 
 
 def test_what_a_format_cannot_hold_is_refused(tmp_path):
