@@ -260,9 +260,9 @@ def checked_activations(activations: Array, *, name: str = "activations") -> Arr
         raise InputError(f"expected {name} of real numbers, got dtype {array.dtype}")
     if array.ndim < 2:
         raise InputError(f"expected {name} of shape (n_samples, n_units), got {array.shape}")
-    array = array.reshape(len(array), -1)
     if 0 in array.shape:
         raise InputError(f"expected {name} with samples and units, got shape {array.shape}")
+    array = array.reshape(len(array), -1)
     if array.dtype.kind != "f":
         array = converted(array, np.float64)
     if bad := count_nonfinite_rows(array):

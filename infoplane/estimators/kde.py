@@ -14,6 +14,8 @@ from infoplane.numerics.discrete import is_whole_population, row_symbols
 from infoplane.numerics.kde import Bracket, kde_information
 from infoplane.records import Array, Estimate, IntArray, LayerInfo, RunData, noticeable
 
+ROUNDING = 1e-9  # bits below 0 that say nothing
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -176,6 +178,6 @@ def _estimate(
         bound_high=bound,
         bound_name=bound_name,
         n=n,
-        flags=("negative", *flags) if bracket.estimate < 0 else flags,
+        flags=("negative", *flags) if bracket.estimate < -ROUNDING else flags,
         diagnostics=diagnostics,
     )

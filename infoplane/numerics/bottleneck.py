@@ -90,8 +90,8 @@ def information_bottleneck_curve(
     joint = np.asarray(p_xy, dtype=np.float64)
     if joint.ndim != 2 or not (joint >= 0).all() or abs(joint.sum() - 1) > 1e-9:
         raise InputError(
-            "expected a joint distribution of shape (n_x, n_y) with sum 1, got shape "
-            f"{joint.shape} and sum {joint.sum():.6g}"
+            "expected a joint distribution of shape (n_x, n_y), nowhere negative, with sum 1, "
+            f"got shape {joint.shape}, least {joint.min(initial=0):.6g}, sum {joint.sum():.6g}"
         )
     order = np.sort(np.asarray(BETAS if betas is None else betas, dtype=np.float64))[::-1]
     if order.size == 0 or not (order > 0).all():

@@ -113,6 +113,8 @@ def entropy_of_counts(counts: IntArray, total: int | None = None) -> float:
     if total == 0:
         return 0.0
     repeated = counts[counts > 1].astype(np.float64)  # counts of 0 and 1 add nothing to the sum
+    if len(repeated) == 1 and repeated[0] == total:
+        return 0.0  # exactly, where rounding could leave -1e-15
     return float(np.log2(total) - (repeated * np.log2(repeated)).sum() / total)
 
 

@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias, get_args
 import numpy as np
 
 from infoplane.blocks import taken
-from infoplane.errors import InputError
+from infoplane.errors import EstimationError, InputError
 from infoplane.numerics.arrays import Tensor, fetched, is_tensor
 from infoplane.numerics.discrete import Symbols, row_symbols, working_precision
 from infoplane.numerics.kernel_sums import Precision, kernel_sums
@@ -123,6 +123,8 @@ def kde_information(
     ------
     InputError
         If shapes, values, noise or precision do not fit.
+    EstimationError
+        If activations are so great or so small that noise or distances are beyond all numbers.
 
     Notes
     -----
@@ -161,7 +163,9 @@ def kde_information(
     s = noise_variance(largest, noise, variance, std)
     n = len(values)
     flags = ["subsampled"] if subsampled else []
-    if s == 0 or (values.max(axis=0) == values.min(axis=0)).all():
+    if s == 0 < largest:
+        raise EstimationError(f"expected noise above 0, got {s} for activations up to {largest:g}")
+    if (values.max(axis=0) == values.min(axis=0)).all():
         zero = Bracket(0.0, 0.0, 0.0)
         none = classes is None
         return KdeInformation(
@@ -173,6 +177,7 @@ def kde_information(
             n,
             "float64",
             (*flags, "constant"),
+            null_ity=None if none else 0.0,
         )
     order, starts = _by_class(classes, n)
     sums, used = kernel_sums(taken(values, order), starts, s, precision, like=place)

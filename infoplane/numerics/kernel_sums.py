@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias, get_args
 import numpy as np
 
 from infoplane.blocks import converted, empty
-from infoplane.errors import InputError
+from infoplane.errors import EstimationError, InputError
 from infoplane.numerics.arrays import Tensor, array_module, beside, fetched, place_of
 from infoplane.records import Array, IntArray
 
@@ -47,6 +47,8 @@ def kernel_sums(
     ------
     InputError
         If the precision is unknown.
+    EstimationError
+        If squared distances are beyond all numbers.
     """
     if precision not in get_args(Precision):
         raise InputError(
@@ -63,7 +65,10 @@ def kernel_sums(
         if not fine:
             left = _scaled(values, variance, np.float64)
     if precision == "float32" and left.dtype != np.float32:
-        left = converted(left, np.float32)
+        with np.errstate(over="ignore"):
+            left = converted(left, np.float32)
+    if not left[:, d].max() < np.finfo(left.dtype).max / 4:
+        raise EstimationError("expected activations whose distances are numbers, got overflow")
     right = empty((d + 2, n), left.dtype)
     np.multiply(left[:, :d].T, 2, out=right[:d])
     right[d], right[d + 1] = -1, -left[:, d]

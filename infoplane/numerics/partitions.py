@@ -71,8 +71,10 @@ def partitioned(
     """
     if mode not in MODES:
         raise InputError(f"expected mode to be one of {', '.join(MODES)}, got {mode!r}")
-    if min(bins) < 1:
-        raise InputError(f"expected at least 1 bin, got {min(bins)}")
+    if any(count < 1 or count != int(count) for count in bins):
+        raise InputError(
+            f"expected at least 1 bin, a whole number, got {', '.join(map(str, bins))}"
+        )
     if explicit is not None:
         explicit = np.asarray(explicit, dtype=np.float64)
         if explicit.ndim != 1 or len(explicit) == 0 or not (np.diff(explicit) >= 0).all():
@@ -82,16 +84,19 @@ def partitioned(
     elif mode == "exact":
         yield Partition(0, row_symbols(values), None)
     elif mode == "width":
-        if not width > 0:
-            raise InputError(f"expected a positive bin width, got {width}")
+        numbers, largest = np.finfo(values.dtype), max(float(values.max()), -float(values.min()))
+        if not numbers.tiny <= width < np.inf or largest / width > numbers.max:
+            raise InputError(
+                f"expected a positive bin width that fits values up to {largest:g}, got {width:g}"
+            )
         floors = symbols_of(lambda i, units: np.floor(values[i, units] / width), *values.shape)
         yield Partition(0, floors, None)
     elif mode in ("fixed", "global"):
         if mode == "global" and (low is None or high is None):
             raise InputError("expected low and high, the range of all layers, for mode 'global'")
         low, high = (-1.0 if low is None else low), (1.0 if high is None else high)
-        if not low < high:
-            raise InputError(f"expected low < high, got {low} and {high}")
+        if not -np.inf < low < high < np.inf:
+            raise InputError(f"expected low < high, both finite, got {low} and {high}")
         found = [_Bins.above(count, uniform_edges(low, high, count)) for count in bins]
         yield from _within(values, found, low, high)
     elif mode in ("neuron", "ebab-neuron"):
@@ -158,6 +163,8 @@ def _within(values: Array, found: Sequence[_Bins], low: float, high: float) -> I
 def _adaptive(
     values: Array, mode: str, bins: Sequence[int], low: float | None
 ) -> Iterator[Partition]:
+    if low is not None and not np.isfinite(low):
+        raise InputError(f"expected a finite low, got {low}")
     ordered = sorted_values(values)
     if mode == "quantile":
         found = [_Bins.above(count, equal_mass_edges(ordered, count)) for count in bins]

@@ -49,6 +49,17 @@ def test_subsample_is_recorded_and_bounds_the_information(data):
     assert found["ixt"].bound_high == pytest.approx(np.log2(100))
 
 
+def test_dead_layer_has_both_rows_and_no_information(data):
+    found = estimate("kde", np.zeros((300, 3)), data[1])
+    assert {name: row.bits for name, row in found.items()} == {"ixt": 0.0, "ity": 0.0}
+    assert all(row.flags == ("constant",) for row in found.values())
+
+
+def test_rounding_below_zero_is_not_called_negative(data):
+    found = estimate("kde", data[0] * 1e-30, np.zeros(300, dtype=np.int64))
+    assert all(abs(row.bits) < 1e-9 and "negative" not in row.flags for row in found.values())
+
+
 def test_without_labels_there_is_no_label_information(data):
     assert set(estimate("kde", data[0], None)) == {"ixt"}
 

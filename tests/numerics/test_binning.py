@@ -150,10 +150,11 @@ def test_values_inside_the_range_are_not_flagged():
     assert "out_of_range" not in info.flags
 
 
-def test_dead_layer_is_constant_and_holds_nothing():
+@pytest.mark.parametrize("value", [0.0, 0.7])
+def test_dead_layer_is_constant_and_holds_nothing(value):
     for mode in MODES:
-        info = binned_information(np.zeros((20, 3)), labels_for(20), mode=mode, **RANGE)
-        assert (info.ht, info.n_states) == (0.0, 1)
+        info = binned_information(np.full((500, 3), value), labels_for(500), mode=mode, **RANGE)
+        assert (info.ht, info.n_states) == (0.0, 1)  # exactly: not -0.00
         assert info.ity == pytest.approx(0.0, abs=1e-12)
         assert "constant" in info.flags
 
@@ -231,6 +232,12 @@ def test_saturation_is_measured_against_the_number_of_inputs():
         ({"mode": "global"}, "range of all layers"),
         ({"mode": "fixed", "low": 1.0, "high": 1.0}, "low < high"),
         ({"mode": "width", "width": 0.0}, "width"),
+        ({"mode": "width", "width": np.inf}, "width"),
+        ({"mode": "width", "width": 1e-320}, "width"),
+        ({"mode": "fixed", "low": -np.inf}, "finite"),
+        ({"low": np.nan}, "finite low"),
+        ({"bins": 2.5}, "whole number"),
+        ({"edges": [0.0, np.nan]}, "ascending"),
         ({"edges": [1.0, 0.0]}, "ascending"),
         ({"labels": [0, 1]}, "labels"),
         ({"labels": [0.5, 1.0, 1.0]}, "whole numbers"),
@@ -249,6 +256,33 @@ def test_inputs_of_any_type_are_told_apart(dtype):
     probe = probe_symbols(4, None, inputs)
     assert probe.n_inputs == 3
     assert probe.inputs.entropy == pytest.approx(1.5)
+
+
+def test_no_samples_are_refused():
+    with pytest.raises(InputError, match="samples and units"):
+        binned_information(np.empty((0, 4)))
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_negative_zero_shares_the_bin_of_zero(mode):
+    rng = np.random.default_rng(7)
+    layer = np.maximum(np.round(rng.normal(size=(300, 3)), 1), 0)
+    signed = layer.copy()
+    signed[::2][signed[::2] == 0] = -0.0
+    assert np.signbit(signed).any()
+    one, two = (binned_information(t, labels_for(300), mode=mode, **RANGE) for t in (layer, signed))
+    assert (one.ht, one.ity, one.n_states) == (two.ht, two.ity, two.n_states)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_dead_units_add_nothing(mode):
+    if mode in ("ebab", "quantile", "layer"):
+        pytest.skip("edges pool the values of all units")
+    layer = np.random.default_rng(8).normal(size=(200, 2))
+    dead = np.column_stack([layer, np.full(200, 0.25)])
+    one, two = (binned_information(t, labels_for(200), mode=mode, **RANGE) for t in (layer, dead))
+    assert two.ht == pytest.approx(one.ht, abs=1e-12)
+    assert two.ity == pytest.approx(one.ity, abs=1e-12)
 
 
 def test_nan_is_refused():

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infoplane.errors import InputError
+from infoplane.errors import EstimationError, InputError
 from infoplane.numerics.kde import BETWEEN, kde_information, noise_variance, stratified
 from infoplane.numerics.noisy import noisy_network_information
 
@@ -209,6 +209,18 @@ def test_dead_layer_holds_nothing():
         info = kde_information(np.zeros((10, 2)), np.arange(10) % 2, noise=noise)
         assert info.ixt.upper == info.ity.upper == 0.0
         assert "constant" in info.flags
+        assert info.null_ity == 0.0
+
+
+@pytest.mark.parametrize("precision", ["float64", "mixed", "float32", "auto"])
+def test_numbers_beyond_all_numbers_are_refused(precision):
+    points = np.random.default_rng(0).normal(size=(1100, 2))
+    with pytest.raises(EstimationError, match="overflow"):
+        kde_information(points * 1e200, precision=precision)
+    with pytest.raises(EstimationError, match="noise above 0"):
+        kde_information(points * 1e-200, noise="akde-std", precision=precision)
+    apart = kde_information((points * 1e25).astype(np.float32), precision="auto")
+    assert apart.ixt.estimate == pytest.approx(np.log2(1100))
 
 
 def test_wide_bracket_and_noise_below_resolution_are_flagged():
