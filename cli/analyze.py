@@ -165,9 +165,10 @@ def analyze(
     from infoplane.cli.output import print_json
     from infoplane.cli.table import summary
     from infoplane.devices import check_device, own_gpu
-    from infoplane.document import Document, describe_recordings
+    from infoplane.document import Document
     from infoplane.estimators import DEFAULT, estimator_id, parse_estimator
     from infoplane.planning import INTERPRETER_BYTES, TORCH_BYTES, CostModel, plan, scales_of
+    from infoplane.recordings import describe_recordings
     from infoplane.sampling import Sampling, steps_of_cells
     from infoplane.selection import select_cells
     from infoplane.store.cache import CellCache

@@ -71,7 +71,7 @@ def validate(
 
     Each estimate stands beside the truth: PASS; KNOWN-LIMIT, wrong with a flag that says so;
     SILENT-FAIL, wrong without one; ERROR. Exit code 1 if there is any of the last two. Takes about
-    a minute.
+    half a minute.
 
     With --like, synthetic layers take the place of those of RUN: as many samples and units, the
     same class means and spectrum. Bias and spread of each estimator are what to expect of it there.

@@ -3,7 +3,8 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from infoplane.document import label_entropy, result_rows, variant_id
+from infoplane.document import result_rows, variant_id
+from infoplane.recordings import label_entropy
 from infoplane.records import Estimate, LayerInfo
 
 LAYER = LayerInfo("fc", 2, "Tanh", (3,), "float32")
@@ -51,8 +52,9 @@ def test_label_entropy():
 
 
 def test_gradient_statistics_reach_the_document(tmp_path, probe):
-    from infoplane.document import build_results, describe_recordings
+    from infoplane.document import build_results
     from infoplane.recording.recorder import Recorder
+    from infoplane.recordings import describe_recordings
     from infoplane.store.run import Run
     from tests.conftest import small_net
 

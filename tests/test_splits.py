@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from infoplane.document import describe_recordings
 from infoplane.errors import DataError, InputError, NotFoundError, RunFileError
 from infoplane.recording.probe_sets import joined
 from infoplane.recording.recorder import Recorder
+from infoplane.recordings import describe_recordings
 from infoplane.records import ProbeSet
 from infoplane.sampling import _part
 from infoplane.selection import select_cells

@@ -175,6 +175,20 @@ def test_encoder_pickles():
     assert copy.content_hash == encoder.content_hash
 
 
+def test_code_as_wide_as_the_inputs_is_a_turn_of_them_and_costs_no_training(trainings):
+    inputs = np.random.default_rng(0).normal(size=(500, 3)) * [3.0, 1.0, 0.5]
+    encoder = fit_autoencoder(inputs, 3)
+    assert (encoder.error, len(trainings)) == (0.0, 0)
+    scores, _ = encoder.basis.project(inputs)
+    np.testing.assert_array_equal(encoder.encode(inputs), encoder.last(scores / encoder.scale))
+
+
+def test_few_samples_are_not_learned_by_heart():
+    # Of ten independent directions of one size, six cannot hold more than about six tenths.
+    inputs = np.random.default_rng(1).normal(size=(200, 10))
+    assert fit_autoencoder(inputs, 6).error > 0.1
+
+
 def test_unfit_inputs_are_refused():
     with pytest.raises(InputError, match="at least 50 inputs"):
         fit_autoencoder(np.zeros((20, 3)))
