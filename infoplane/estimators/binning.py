@@ -124,8 +124,16 @@ class Binning(Estimator):
             raise InputError(f"binning: expected bins of at least 2, got {self.bins}", code="IP104")
         if len(set(self.bins)) < len(self.bins):
             raise InputError(f"binning: expected different bins, got {self.bins}", code="IP104")
-        if self.width <= 0:
-            raise InputError(f"binning: expected width > 0, got {self.width}", code="IP104")
+        if not 0 < self.width < np.inf:
+            raise InputError(
+                f"binning: expected width > 0, and finite, got {self.width}", code="IP104"
+            )
+        given = [edge for edge in (self.low, self.high) if edge is not None]
+        if not np.isfinite(given).all() or not (np.diff(given) > 0).all():
+            raise InputError(
+                f"binning: expected low < high, both finite, got low={self.low}, high={self.high}",
+                code="IP104",
+            )
         if self.permutations < 0:
             raise InputError(
                 f"binning: expected permutations of at least 0, got {self.permutations}",

@@ -80,9 +80,9 @@ class KernelDensity(Estimator):
 
     def __post_init__(self) -> None:
         for name in ("variance", "std"):
-            if not getattr(self, name) > 0:
+            if not 0 < getattr(self, name) < np.inf:
                 raise InputError(
-                    f"kde: expected {name} > 0, got {getattr(self, name)}", code="IP104"
+                    f"kde: expected {name} > 0, and finite, got {getattr(self, name)}", code="IP104"
                 )
         if self.max_samples < 2:
             raise InputError(

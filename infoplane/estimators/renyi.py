@@ -83,10 +83,13 @@ class MatrixRenyi(Estimator):
     shannon: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        if not self.alpha > 0:
-            raise InputError(f"renyi: expected alpha > 0, got {self.alpha}", code="IP104")
+        if not 0 < self.alpha < np.inf:
+            raise InputError(
+                f"renyi: expected alpha > 0, and finite, got {self.alpha}", code="IP104"
+            )
         named = isinstance(self.width, str)
-        if self.width not in ("silverman", "alignment") if named else not float(self.width) > 0:
+        known = ("silverman", "alignment")
+        if self.width not in known if named else not 0 < float(self.width) < np.inf:
             raise InputError(
                 f"renyi: expected width above 0, silverman or alignment, got {self.width!r}",
                 code="IP104",
@@ -159,7 +162,7 @@ class MatrixRenyi(Estimator):
 def _estimate(
     info: RenyiInformation, bound: float, n: int | None, flags: tuple[str, ...], *, of_labels: bool
 ) -> Estimate:
-    if info.null is not None and info.null > 0.5 * info.information:
+    if "constant" not in flags and info.null is not None and info.null > 0.5 * info.information:
         flags = ("null_dominates", *flags)
     return Estimate(
         info.information,

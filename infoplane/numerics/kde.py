@@ -227,8 +227,8 @@ def noise_variance(largest: float, noise: str, variance: float, std: float) -> f
     """
     if noise not in get_args(Noise):
         raise InputError(f"expected noise to be one of {', '.join(get_args(Noise))}, got {noise!r}")
-    if not (variance > 0 and std > 0):
-        raise InputError(f"expected variance and std above 0, got {variance} and {std}")
+    if not (0 < variance < math.inf and 0 < std < math.inf):
+        raise InputError(f"expected finite variance and std above 0, got {variance} and {std}")
     if noise == "akde-var":
         return variance * largest
     return (std * largest) ** 2 if noise == "akde-std" else variance

@@ -65,7 +65,8 @@ def test_without_labels_there_is_no_label_information(data):
 
 
 @pytest.mark.parametrize(
-    "spec", ["kde:variance=0", "kde:std=-1", "kde:max-samples=1", "kde:noise=adaptive"]
+    "spec",
+    ["kde:variance=0", "kde:variance=inf", "kde:std=-1", "kde:max-samples=1", "kde:noise=adaptive"],
 )
 def test_unfit_parameters_are_refused(spec):
     with pytest.raises(InputError):
