@@ -51,7 +51,8 @@ class NoiseInformation:
     bound_error : float
         Standard error of the bound that the estimate was moved to; 0 if it was not.
     drift : float or None
-        Mean of the neighbour estimate over the folds less the estimate; None without folds.
+        Mean of the estimates from the folds, held between the same bounds, less the estimate; None
+        without folds.
     neighbor : float
         The neighbour estimate from all samples, its bias corrected.
     correction : float
@@ -146,27 +147,29 @@ def noise_information(
     flat = np.full(neighbors, 1.0 / neighbors)
     terms, control = entropy_terms(distances, q, np.stack([weights, flat], axis=1)).T
     value = float(terms.mean()) + rest - bias
+    # A fold less the same samples within the whole: what is left is the effect of their number.
+    parts = np.array(
+        [
+            value + _mean_term(points[fold], k, device) - float(terms[fold].mean()) + bias
+            for fold in folds or []
+        ]
+    )
     held, bounds, bound_error = value, None, 0.0
     if clean is not None:
         generator = np.random.default_rng(0) if rng is None else rng
-        ends = mixture_bounds(clean, code, noise, control, generator)
-        for (end, error), beyond in zip(
-            ends, (value < ends[0][0], value > ends[1][0]), strict=True
-        ):
-            if beyond:
-                held, bound_error = end, error
-        bounds = (ends[0][0] * LOG2_E, ends[1][0] * LOG2_E)
-    # Against the same samples within the whole: what is left is the effect of their number.
-    drifts = [
-        _mean_term(points[fold], k, device) - (float(terms[fold].mean()) - bias)
-        for fold in folds or []
-    ]
+        low, high = mixture_bounds(clean, code, noise, control, generator)
+        if value < low[0]:
+            held, bound_error = low
+        if value > high[0]:
+            held, bound_error = high
+        parts = np.minimum(np.maximum(parts, low[0]), high[0])
+        bounds = (low[0] * LOG2_E, high[0] * LOG2_E)
     return NoiseInformation(
         bits=held * LOG2_E,
         terms=terms * LOG2_E,
         removals=removal_effects(distances, indices, q, weights) * LOG2_E,
         bound_error=bound_error * LOG2_E,
-        drift=(float(np.mean(drifts)) + value - held) * LOG2_E if drifts else None,
+        drift=(float(parts.mean()) - held) * LOG2_E if len(parts) else None,
         neighbor=value * LOG2_E,
         correction=-bias * LOG2_E,
         bounds=bounds,

@@ -68,14 +68,23 @@ def test_error_is_the_spread_over_samples(drawn):
     assert 0.75 < ratio < 1.5
 
 
-def test_drift_shows_the_bias_of_few_samples_and_little_of_chance():
-    for drawn, moves in ((normal, False), (ring, True)):
-        rng = np.random.default_rng(0)
-        clean, noise = drawn(rng, 1000)
-        noisy = clean + noise * rng.normal(size=clean.shape)
-        found = noise_information(noisy, noise, None, disjoint_folds(1000, 10, rng), clean)
-        assert (found.drift > 3 * found.error) == moves
-        assert moves or abs(found.drift) < 2 * found.error
+def saturated(rng, n):
+    weights = np.random.default_rng(5).normal(size=(2, 2))
+    return np.hstack([np.tanh(8 * rng.normal(size=(n, 2)) @ weights) for _ in range(4)]), 0.1
+
+
+@pytest.mark.parametrize(
+    ("drawn", "moves"), [(normal, False), (ring, False), (clusters, False), (saturated, True)]
+)
+def test_drift_shows_a_bias_and_neither_chance_nor_what_the_bounds_exclude(drawn, moves):
+    rng = np.random.default_rng(0)
+    clean, noise = drawn(rng, 1000)
+    noisy = clean + noise * rng.normal(size=clean.shape)
+    found = noise_information(noisy, noise, None, disjoint_folds(1000, 10, rng), clean)
+    low, high = found.bounds
+    assert low <= found.bits <= high
+    assert found.drift <= high - found.bits + 1e-9
+    assert (abs(found.drift) > 3 * found.error) == moves
     assert noise_information(noisy, noise).drift is None
 
 
