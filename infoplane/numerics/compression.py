@@ -6,7 +6,7 @@ import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -70,7 +70,7 @@ def compressed_information(
     mode: str = "auto",
     noise: float | None = None,
     dim: int | str = "auto",
-    basis: PrincipalBasis | Array | None = None,
+    basis: PrincipalBasis | Array | Literal["autoencoder"] | None = None,
     k: int | None = None,
     folds: int = 10,
     seed: int = 0,
@@ -97,8 +97,10 @@ def compressed_information(
     dim : int or "auto"
         Dimension of the code. ``auto`` takes the smallest one whose loss bound is below a tenth of
         the estimate, within what the number of samples allows.
-    basis : PrincipalBasis or array (n_units, n_components), optional
-        Orthonormal directions to project on; the principal ones unless given.
+    basis : PrincipalBasis, array (n_units, n_components) or "autoencoder", optional
+        Orthonormal directions to project on; the principal ones unless given. In the modes "joint"
+        and "ksg" an autoencoder may be trained in their place, as for the inputs: half a minute,
+        for layers or second views on a curved surface, which few directions would fold.
     k : int, optional
         Neighbours; by default 20, or 40 from 8 dimensions on.
     folds : int, default 10
@@ -136,26 +138,29 @@ def compressed_information(
         if other is not None and len(other) != n:
             raise InputError(f"expected {name} of the {n} samples, got {len(other)}")
     check_options(mode, noise, dim, k, folds, draws)
+    if isinstance(basis, str) and basis != "autoencoder":
+        raise InputError(f"expected a basis as an array or 'autoencoder', got {basis!r}")
     # Not default_rng(seed): callers draw their data from it, and noise must be independent of them.
     rng = generator(seed, "compressed_information")
-    directions = _resolved_basis(basis, layer, rng)
-    scores, residual = directions.project(layer)
-    size = noise if noise is not None else RELATIVE_NOISE * root_mean_square(layer)
     options = CellOptions(k, folds, draws, cross_check=True)
-    whole = Code(scores, 1, layer.shape[1], residual)
     if mode in ("joint", "ksg"):
         if inputs is None:
             raise InputError(f"expected inputs for the mode {mode!r}, got none")
-        chosen = view_dim(scores) if dim == "auto" else min(int(dim), scores.shape[1])
+        code, name = _view_code(layer, basis, dim, seed, rng)
         input_code = compressed_inputs(np.asarray(inputs), seed)
-        code = replace(whole, dim=chosen)
         found = view_estimates(code, input_code, mode, classes, options, rng)
-        extra: dict[str, Any] = {"encoder": input_code.encoder}
-        if noise is not None:
-            extra["loss_bound_t"] = _loss(code, chosen, noise, contained=True)
+        extra: dict[str, Any] = {"encoder": input_code.encoder, "basis": name}
+        if noise is not None and not isinstance(basis, str):
+            extra["loss_bound_t"] = _loss(code, code.dim, noise, contained=True)
             extra["loss_bound_x"] = input_loss_bound(code.clean, input_code.values, noise)
             extra["capacity"] = capacity(code.clean, noise)
-        return _gathered(found, chosen, noise, extra | {"basis": basis_hash(directions)})
+        return _gathered(found, code.dim, noise, extra)
+    if isinstance(basis, str):
+        raise InputError(f"expected the mode joint or ksg with basis='{basis}', got {mode!r}")
+    directions = _resolved_basis(basis, layer, rng)
+    scores, residual = directions.project(layer)
+    size = noise if noise is not None else RELATIVE_NOISE * root_mean_square(layer)
+    whole = Code(scores, 1, layer.shape[1], residual)
     if size == 0.0:
         size = 1.0  # all activations are 0: the layer is constant at any noise
     chosen = choose_dim([whole], size, n) if dim == "auto" else min(int(dim), scores.shape[1])
@@ -286,6 +291,25 @@ def _trial(code: Code, dim: int, noise: float) -> float:
     some = code.scores[:: max(1, len(code.scores) // _TRIAL_SAMPLES), :dim]
     draw = generator(0, "trial dimension").standard_normal(some.shape)
     return noise_information(some + noise * draw, noise, clean=some).bits
+
+
+def _view_code(
+    layer: Array,
+    basis: PrincipalBasis | Array | str | None,
+    dim: int | str,
+    seed: int,
+    rng: np.random.Generator,
+) -> tuple[Code, str | None]:
+    """Return the code of a layer that is compared with inputs, and the name of its compressor."""
+    if isinstance(basis, str):
+        learned = compressed_inputs(layer, seed, dim=None if dim == "auto" else int(dim))
+        values = learned.values
+        left_out = float(values.var(axis=0).sum()) * learned.lost / max(1 - learned.lost, 1e-12)
+        return Code(values, values.shape[1], layer.shape[1], left_out), learned.encoder
+    directions = _resolved_basis(basis, layer, rng)
+    scores, residual = directions.project(layer)
+    chosen = view_dim(scores) if dim == "auto" else min(int(dim), scores.shape[1])
+    return Code(scores, chosen, layer.shape[1], residual), basis_hash(directions)
 
 
 def _resolved_basis(

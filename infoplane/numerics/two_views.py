@@ -191,8 +191,10 @@ def view_estimates(
     return found
 
 
-def compressed_inputs(inputs: Array, seed: int, device: str | None = None) -> InputCode:
-    """Return the code of the inputs.
+def compressed_inputs(
+    inputs: Array, seed: int, device: str | None = None, dim: int | None = None
+) -> InputCode:
+    """Return the code of the inputs, of their intrinsic dimension unless ``dim`` is given.
 
     Inputs of up to 4 numbers are their own code; wider ones go through an autoencoder, which is
     trained on the torch ``device`` if one is given.
@@ -200,7 +202,7 @@ def compressed_inputs(inputs: Array, seed: int, device: str | None = None) -> In
     flat = checked_activations(inputs.reshape(len(inputs), -1), name="inputs")
     if flat.shape[1] <= _NARROW:
         return InputCode(np.asarray(flat, dtype=np.float64))
-    encoder = fit_autoencoder(flat, seed=seed, device=device)
+    encoder = fit_autoencoder(flat, dim, seed=seed, device=device)
     return InputCode(encoder.encode(flat), encoder.content_hash, encoder.error)
 
 
