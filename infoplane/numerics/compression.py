@@ -146,10 +146,10 @@ def compressed_information(
     if mode in ("joint", "ksg"):
         if inputs is None:
             raise InputError(f"expected inputs for the mode {mode!r}, got none")
-        code, name = _view_code(layer, basis, dim, seed, rng)
+        code, compressor = _view_code(layer, basis, dim, seed, rng)
         input_code = compressed_inputs(np.asarray(inputs), seed)
         found = view_estimates(code, input_code, mode, classes, options, rng)
-        extra: dict[str, Any] = {"encoder": input_code.encoder, "basis": name}
+        extra: dict[str, Any] = {"encoder": input_code.encoder, "basis": compressor}
         if noise is not None and not isinstance(basis, str):
             extra["loss_bound_t"] = _loss(code, code.dim, noise, contained=True)
             extra["loss_bound_x"] = input_loss_bound(code.clean, input_code.values, noise)
