@@ -5,8 +5,10 @@
 A run of the given size is written to a temporary folder: widths of 64 to 4,096 units, tanh of a
 mixture that sharpens during training. Every analysis is a process of its own, as users start it.
 Efficiency is the wall time of one worker over twice that of two; it needs a machine with two idle
-cores. Peak memory is that of the largest process. Then small runs show how the CPU time of a cell
-grows with samples and units, and that of an analysis with checkpoints.
+cores. Peak memory is that of the largest process, without pages of files, which can be dropped.
+Then small runs show how the CPU time of a cell grows with samples and units, and that of an
+analysis with checkpoints; and how near ``--dry-run`` comes to the time and memory of a cell, by its
+built-in model and after a run of 2,000 samples and 512 units.
 """
 
 from __future__ import annotations
@@ -22,6 +24,8 @@ from pathlib import Path
 
 import numpy as np
 
+from infoplane.estimators import estimator_id, parse_estimator
+from infoplane.planning import INTERPRETER_BYTES, TORCH_BYTES, CostModel
 from infoplane.records import ProbeSet
 from infoplane.store.run_writer import RunWriter
 
@@ -61,20 +65,70 @@ def analyze(folder: Path, run: str, estimators: list[str], *options: str) -> dic
         cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
     )  # fmt: skip
     assert process.stderr is not None
+    peak = 0
+    while not (ended := os.wait4(process.pid, os.WNOHANG))[0]:
+        peak = max([peak, *map(anonymous_bytes, processes_below(process.pid))])
+        time.sleep(0.005)
+    _, status, usage = ended
     said = process.stderr.read()
-    _, status, usage = os.wait4(process.pid, 0)
     wall = time.monotonic() - start
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise SystemExit(said.decode())
-    timing = json.loads((folder / "r.json").read_text())["timing"]
+    document = json.loads((folder / "r.json").read_text())
+    timing = document["timing"]
+    seconds = {(row["step"], row["layer"]): row["seconds"] for row in document["rows"]}
     return {
         "wall": wall,
         "cpu": usage.ru_utime + usage.ru_stime,
-        "peak": usage.ru_maxrss * 1024,
+        "peak": peak,
         "cells": timing["cells"],
         "cell_cpu": timing["cpu_seconds"],
+        "median_cell": float(np.median(list(seconds.values()))),
+        "scale": next((cost["scale"] for cost in timing["costs"].values()), 1.0),
     }
+
+
+def processes_below(pid: int) -> list[int]:
+    """Return a process and those that it started."""
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:  # it has ended
+        return []
+    return [pid, *(below for child in children for below in processes_below(int(child)))]
+
+
+def anonymous_bytes(pid: int) -> int:
+    """Return the memory of a process without pages of files."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0
+    line = next((line for line in status.splitlines() if line.startswith("RssAnon")), "0 0 kB")
+    return int(line.split()[1]) * 1024
+
+
+def predictions(folder: Path, name: str) -> None:
+    """Print predicted over measured seconds and memory of a cell."""
+    shapes = [(2000, 512), (500, 64), (500, 2048), (2000, 64), (2000, 4096), (8000, 256)]
+    estimator, fitted = parse_estimator(name), CostModel()
+    for n, width in shapes:
+        run = f"p-{n}-{width}"
+        if not (folder / run).exists():
+            build(folder / run, [width] * 2, 4, n)
+        found = analyze(folder, run, [name], "-j", "1", "--no-cache")
+        if not fitted.scales:
+            fitted.scales[estimator_id(estimator)] = found["scale"]
+        built_in, after = (
+            model.predict(estimator, n, width).seconds / found["median_cell"]
+            for model in (CostModel(), fitted)
+        )
+        cost = estimator.cost(n, width)
+        predicted = cost.bytes + INTERPRETER_BYTES + TORCH_BYTES * cost.torch
+        print(
+            f"{name:<12} {n:>7,} {width:>6,} {found['median_cell']:>8.3f} s {built_in:>9.2f} "
+            f"{after:>9.2f} {found['peak'] / 1e6:>8.0f} MB {predicted / found['peak']:>9.2f}"
+        )
 
 
 def exponent(sizes: list[int], seconds: list[float]) -> float:
@@ -119,33 +173,47 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--samples", type=int, default=4000)
     parser.add_argument("-e", "--estimator", action="append")
+    parser.add_argument("--only", choices=["run", "exponents", "predictions"])
     options = parser.parse_args()
     if options.quick:
         options.layers, options.steps, options.samples = 12, 3, 1000
-    names = options.estimator or ["binning", "compressed", "dse"]
-    widths = np.geomspace(64, 4096, options.layers).round().astype(int).tolist()
+    names = options.estimator or ["binning", "compressed", "dse", "kde"]
     with tempfile.TemporaryDirectory() as text:
         folder = Path(text)
-        size = build(folder / "run", widths, options.steps, options.samples)
+        if options.only in (None, "run"):
+            whole(folder, names, options)
+        if options.only in (None, "exponents"):
+            print(f"\n{'estimator':<12} {'grows with':<12} {'from .. to':<16} slope   expected")
+            for name in names:
+                scaling(folder, name, options.quick)
+        if options.only in (None, "predictions"):
+            print(f"\n{'predicted/measured':<20} {'units':>6} {'a cell':>10} {'built-in':>9} "
+                  f"{'fitted':>9} {'largest':>11} {'memory':>9}")  # fmt: skip
+            for name in names:
+                predictions(folder, name)
+
+
+def whole(folder: Path, names: list[str], options: argparse.Namespace) -> None:
+    """Print cells per second, efficiency, memory and the cost of a repetition."""
+    widths = np.geomspace(64, 4096, options.layers).round().astype(int).tolist()
+    size = build(folder / "run", widths, options.steps, options.samples)
+    print(
+        f"{options.layers} layers of 64 to 4,096 units, {options.steps} checkpoints, "
+        f"{options.samples:,} samples: {size / 1e9:.2f} GB\n"
+    )
+    print(f"{'estimator':<12} {'cells':>6} {'cells/s':>8} {'1 worker':>9} {'2 workers':>9} "
+          f"{'efficiency':>10} {'peak MB':>8} {'cached':>8}")  # fmt: skip
+    for name in names:
+        one = analyze(folder, "run", [name], "-j", "1", "--no-cache")
+        two = analyze(folder, "run", [name], "-j", "2", "--cache-dir", f"cache-{name}")
+        again = analyze(folder, "run", [name], "-j", "2", "--cache-dir", f"cache-{name}")
         print(
-            f"{options.layers} layers of 64 to 4,096 units, {options.steps} checkpoints, "
-            f"{options.samples:,} samples: {size / 1e9:.2f} GB\n"
+            f"{name:<12} {one['cells']:>6} {two['cells'] / two['wall']:>8.1f} "
+            f"{one['wall']:>7.1f} s {two['wall']:>7.1f} s "
+            f"{one['wall'] / two['wall'] / 2:>10.0%} {two['peak'] / 1e6:>8.0f} "
+            f"{again['cpu'] / two['cpu']:>8.1%}",
+            flush=True,
         )
-        print(f"{'estimator':<12} {'cells':>6} {'cells/s':>8} {'1 worker':>9} {'2 workers':>9} "
-              f"{'efficiency':>10} {'peak MB':>8} {'cached':>8}")  # fmt: skip
-        for name in names:
-            one = analyze(folder, "run", [name], "-j", "1", "--no-cache")
-            two = analyze(folder, "run", [name], "-j", "2", "--cache-dir", f"cache-{name}")
-            again = analyze(folder, "run", [name], "-j", "2", "--cache-dir", f"cache-{name}")
-            print(
-                f"{name:<12} {one['cells']:>6} {two['cells'] / two['wall']:>8.1f} "
-                f"{one['wall']:>7.1f} s {two['wall']:>7.1f} s "
-                f"{one['wall'] / two['wall'] / 2:>10.0%} {two['peak'] / 1e6:>8.0f} "
-                f"{again['cpu'] / two['cpu']:>8.1%}"
-            )
-        print(f"\n{'estimator':<12} {'grows with':<12} {'from .. to':<16} slope   expected")
-        for name in names:
-            scaling(folder, name, options.quick)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from infoplane.blocks import LARGE
 from infoplane.errors import InputError
 from infoplane.estimators.base import Cost, Estimator
 from infoplane.numerics.binning import (
@@ -154,8 +155,8 @@ class Binning(Estimator):
     def cost(self, n_samples: int, n_units: int) -> Cost:
         """Return what a cell costs; a sort of the values, then one pass per number of bins."""
         size = n_samples * n_units
-        each = 2e-7 * n_samples + 1.1e-8 * size
-        return Cost(3e-4 + len(self.bins) * each, 12 * size)
+        each = 2e-7 * n_samples + 1.3e-8 * size
+        return Cost(3e-4 + len(self.bins) * each, 9 * min(size, LARGE))
 
     def prepare_run(self, run: RunData, rng: np.random.Generator) -> Prepared:
         """Return labels and inputs as partitions, and for ``global`` the range of the run."""
@@ -258,8 +259,7 @@ class Exact(Estimator):
 
     def cost(self, n_samples: int, n_units: int) -> Cost:
         """Return what a cell costs; one pass over the rows."""
-        size = n_samples * n_units
-        return Cost(2e-4 + 1e-7 * n_samples + 4e-9 * size, 8 * size)
+        return Cost(3e-4 + 2e-7 * n_samples + 1e-10 * n_samples * n_units, 2**22 + 100 * n_samples)
 
     def prepare_run(self, run: RunData, rng: np.random.Generator) -> Prepared:
         """Return labels and inputs as partitions."""

@@ -162,8 +162,8 @@ class Compressed(Estimator):
     def cost(self, n_samples: int, n_units: int) -> Cost:
         """Return what a cell costs; a projection and neighbours of the code."""
         m = min(n_samples, self.max_samples)
-        size = m * n_units
-        return Cost(1e-2 + 7.5e-5 * m + 2e-9 * size, 2**26 + 16 * size, torch=True)
+        seconds = 8e-3 + 1.1e-5 * m + 1.2e-8 * m**2 + 5e-9 * m * n_units
+        return Cost(seconds, 2**25 + 4000 * m + 2000 * n_units, torch=m >= 1000)
 
     def prepare_run(self, run: RunData, rng: np.random.Generator) -> SharedByRun:
         """Return labels and the one size of noise of the run."""

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from scipy.special import stdtrit
 
-from infoplane.blocks import rows_of
+from infoplane.blocks import LARGE, rows_of
 from infoplane.errors import InputError
 from infoplane.estimators.base import Cost, Estimator
 from infoplane.numerics.bandwidth import check_sigma
@@ -153,8 +153,9 @@ class DiffusionSpectral(Estimator):
         """Return what a cell costs; eigenvalues, or quadrature for many samples."""
         m = min(n_samples, self.max_samples)
         by_quadrature = self.method == "slq" or (self.method == "auto" and m > 4000)
-        solve = 5e-8 * m**2 if by_quadrature else 7.5e-11 * m**3
-        return Cost(2e-2 + solve + 9e-11 * m**2 * n_units, 24 * m**2, torch=True)
+        solve = 5e-8 * m**2 if by_quadrature else 9e-11 * m**3
+        memory = 26 * m**2 + 24 * min(m * n_units, LARGE // 8)
+        return Cost(2e-2 + solve + 6e-11 * m**2 * n_units, memory, torch=True)
 
     @property
     def numbers_of_clusters(self) -> tuple[int, ...]:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from infoplane.blocks import LARGE
 from infoplane.errors import InputError
 from infoplane.estimators.base import Cost, Estimator
 from infoplane.numerics.discrete import is_whole_population, row_symbols
@@ -107,7 +108,9 @@ class KernelDensity(Estimator):
     def cost(self, n_samples: int, n_units: int) -> Cost:
         """Return what a cell costs; all pairs of samples, by blocks."""
         m = min(n_samples, self.max_samples)
-        return Cost(1e-3 + m**2 * (8e-10 + 2.4e-11 * n_units), 2**26 + 32 * m * n_units)
+        size = m * n_units
+        seconds = 1e-3 + m**2 * (4e-10 + 2.3e-11 * n_units) + 2e-8 * size
+        return Cost(seconds, 2**23 + 24 * min(size, LARGE))
 
     def estimate(
         self, prepared: Prepared, activations: Array, rng: np.random.Generator
