@@ -14,6 +14,7 @@ from infoplane.numerics.autoencoder import fit_autoencoder
 from infoplane.numerics.codes import (
     CellOptions,
     Code,
+    constant,
     dimension_flags,
     estimate_of,
     folds_of,
@@ -165,6 +166,8 @@ def view_estimates(
 ) -> dict[str, Estimate]:
     """Return the estimates of a cell from the codes of layer and inputs, by quantity."""
     code = layer.clean
+    if len(code) >= SMALLEST_SAMPLE and full_rank(code).shape[1] == 0:
+        return constant(labels)
     ixt, parts_of, parts = view_estimate(code, inputs.values, mode, options.k, options.folds, rng)
     lost = max(inputs.lost, 1 - float(code.var(axis=0).sum()) / (layer.variance or 1.0))
     if ixt.bits is not None and layer.variance and lost > _LOST_VARIANCE:

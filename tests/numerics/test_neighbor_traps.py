@@ -70,12 +70,23 @@ def test_heavy_tails_of_independent_views_hold_nothing(mode):
     assert found.ixt.low - 0.2 < 0.0 < found.ixt.high + 0.2
 
 
-@pytest.mark.parametrize("mode", ["joint", "ksg"])
-def test_a_constant_view_is_no_information_and_told(mode):
+@pytest.mark.parametrize("mode", ["noise", "joint", "ksg"])
+@pytest.mark.parametrize("value", [0.0, 1.0, 1e7])
+def test_a_dead_layer_is_no_information_of_any_kind_and_told(mode, value):
     x, _ = views()
-    found = compressed_information(np.ones((400, 3)), inputs=x, mode=mode).ixt
-    assert found.bits == 0.0
-    assert found.flags == ("constant",)
+    found = compressed_information(np.full((400, 3), value), np.arange(400) % 5, x, mode=mode)
+    for estimate in (found.ixt, found.ity, found.ixt_given_y):
+        assert estimate.bits == 0.0
+        assert estimate.flags == ("constant",)
+
+
+@pytest.mark.parametrize("mode", ["joint", "ksg"])
+def test_constant_inputs_leave_what_the_layer_tells_of_the_labels(mode):
+    t, _ = views()
+    found = compressed_information(t, (t[:, 0] > 0).astype(int), np.ones((400, 2)), mode=mode)
+    assert found.ixt.bits == 0.0
+    assert "constant" in found.ixt.flags
+    assert found.ity.bits > 0.5
 
 
 @pytest.mark.parametrize("mode", ["noise", "joint", "ksg"])
