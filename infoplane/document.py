@@ -263,12 +263,18 @@ def _warnings(rows: Iterable[Mapping[str, Any]]) -> Iterable[dict[str, Any]]:
     """Count flags: one warning per kind, not one per cell."""
     counts: Counter[str] = Counter()
     layers: dict[str, dict[str, None]] = {}
+    reasons: Counter[str] = Counter()
     for row in rows:
+        if "failed" in row["flags"] and "reason" in row["diag"]:
+            reasons[str(row["diag"]["reason"])] += 1
         for flag in row["flags"]:
             counts[flag] += 1
             layers.setdefault(flag, {})[row["layer"]] = None
     for flag, (code, message, hint) in _FLAG_WARNINGS.items():
         if counts[flag]:
+            if flag == "failed" and reasons:
+                (hint, _), *others = reasons.most_common()
+                hint += "; others in diag of each row" if others else ""
             yield {
                 "code": code,
                 "message": message,

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from infoplane.document import result_rows, variant_id
+from infoplane.document import build_results, result_rows, variant_id
 from infoplane.recordings import label_entropy
 from infoplane.records import Estimate, LayerInfo
 
@@ -44,6 +44,20 @@ def test_variant_replaces_the_swept_parameter():
     assert variant_id("binning:mode=fixed", "") == "binning:mode=fixed"
 
 
+@pytest.mark.parametrize("reasons", [("too few",), ("too few", "too few", "too flat"), (None,)])
+def test_cells_without_a_number_are_told_with_their_reason(reasons):
+    found = [
+        rows(ixt=Estimate(None, diagnostics={} if reason is None else {"reason": reason}))[0]
+        for reason in reasons
+    ]
+    results = build_results(found, [], [], {}, status="complete", wall_seconds=0.0, jobs=1)
+    (warning,) = results["warnings"]
+    assert (warning["code"], warning["count"]) == ("IP204", len(reasons))
+    rest = "in diag of each row"
+    expected = {1: "too few", 3: f"too few; others {rest}"}[len(reasons)]
+    assert warning["hint"] == (expected if reasons[0] else f"the reason stands {rest}")
+
+
 def test_label_entropy():
     assert label_entropy(None) is None
     assert label_entropy(np.zeros(5, np.int64)) == 0
@@ -52,7 +66,6 @@ def test_label_entropy():
 
 
 def test_gradient_statistics_reach_the_document(tmp_path, probe):
-    from infoplane.document import build_results
     from infoplane.recording.recorder import Recorder
     from infoplane.recordings import describe_recordings
     from infoplane.store.run import Run
