@@ -4,6 +4,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from infoplane.document import build_results, result_rows, variant_id
+from infoplane.estimators.binning import Binning
 from infoplane.recordings import label_entropy
 from infoplane.records import Estimate, LayerInfo
 
@@ -50,7 +51,10 @@ def test_cells_without_a_number_are_told_with_their_reason(reasons):
         rows(ixt=Estimate(None, diagnostics={} if reason is None else {"reason": reason}))[0]
         for reason in reasons
     ]
-    results = build_results(found, [], [], {}, status="complete", wall_seconds=0.0, jobs=1)
+    about = [{"run": "r", "group": "r", "steps": [5], "layers": []}]
+    results = build_results(
+        found, about, [Binning()], {}, status="complete", wall_seconds=0.0, jobs=1
+    )
     (warning,) = results["warnings"]
     assert (warning["code"], warning["count"]) == ("IP204", len(reasons))
     rest = "in diag of each row"
