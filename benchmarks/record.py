@@ -169,8 +169,8 @@ def recording(
     return ratio
 
 
-def tiny_recording(reps: int) -> float:
-    """Print and return the cost of recording a checkpoint of the 12-bit network."""
+def tiny_recording(reps: int, checkpoints: int = 20) -> float:
+    """Print and return the cost of recording checkpoints of the 12-bit network."""
     model = tiny()
     inputs = torch.randn(4096, 12)
     with tempfile.TemporaryDirectory(dir=".") as folder:
@@ -186,20 +186,21 @@ def tiny_recording(reps: int) -> float:
             step = iter(range(1, 10**6))
 
             def ours() -> None:
-                at = next(step)
-                list(record_checkpoints(recorder, [Checkpoint(place / "epoch_1.pt", at)]))
+                found = [Checkpoint(place / "epoch_1.pt", next(step)) for _ in range(checkpoints)]
+                list(record_checkpoints(recorder, found))
 
             def limit() -> None:
-                model.load_state_dict(torch.load(place / "epoch_1.pt", weights_only=True))
-                with torch.no_grad():
-                    model(inputs)
-                raw(place / "raw", arrays)
+                for _ in range(checkpoints):
+                    model.load_state_dict(torch.load(place / "epoch_1.pt", weights_only=True))
+                    with torch.no_grad():
+                        model(inputs)
+                    raw(place / "raw", arrays)
 
             ratio, seconds = median_ratio(ours, limit, reps)
     size = sum(array.nbytes for array in arrays) / 1e6
+    each = 1e3 * seconds / checkpoints
     print(
-        f"record 12-bit   {size:5.1f} MB, load + forward + write {1e3 * seconds:.2f} ms, "
-        f"ratio {ratio:.2f}"
+        f"record 12-bit   {size:5.1f} MB, load + forward + write {each:.2f} ms, ratio {ratio:.2f}"
     )
     return ratio
 
@@ -270,7 +271,7 @@ def main() -> None:
     recording("ResNet", resnet(), images, ["4", "5", "6", "7", "8", "9", "10", "11"], 16, reps)
     tokens = torch.randint(5000, (56 // few, 16))
     recording("GPT-2", gpt(), tokens, ["1", "2", "3", "4", "5", "6"], 28, reps)
-    tiny_recording(20 * reps)
+    tiny_recording(reps)
     reading(reps)
     for samples, steps in ((4096, 2), (16384, 2), (4096, 8)):
         arguments = [sys.executable, __file__, "--memory", str(samples), str(steps)]

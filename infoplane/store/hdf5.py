@@ -101,24 +101,25 @@ def mapped(file: h5py.File, name: str, path: Path, hint: str | None = None) -> A
     """
     where = f"{path}: dataset {name!r}"
     with reading(where, hint):
-        node: Any = file
-        for part in name.split("/"):
-            if not isinstance(node, h5py.Group) or not has_link(node, part):
+        node: Any = file.id
+        for part in name.encode().split(b"/"):
+            if not isinstance(node, (h5py.h5f.FileID, h5py.h5g.GroupID)) or not (
+                node.links.exists(part)
+            ):
                 raise RunFileError(f"{where} is missing", hint=hint)
-            if not isinstance(node.get(part, getlink=True), h5py.HardLink):
+            if node.links.get_info(part).type != h5py.h5l.TYPE_HARD:
                 raise RunFileError(
                     f"{where} is a link, expected data in the file itself", hint=hint
                 )
-            node = node[part]
-        if not isinstance(node, h5py.Dataset) or node.is_virtual or node.external:
+            node = h5py.h5o.open(node, part)
+        layout = node.get_create_plist() if isinstance(node, h5py.h5d.DatasetID) else None
+        virtual = layout is not None and layout.get_layout() == h5py.h5d.VIRTUAL
+        if layout is None or virtual or layout.get_external_count():
             raise RunFileError(f"{where}: expected plain data in the file itself", hint=hint)
-        dtype, shape, offset = node.dtype, node.shape, node.id.get_offset()
-        if (
-            dtype.kind not in "fiub"
-            or h5py.h5t.py_create(dtype, logical=True) != node.id.get_type()
-        ):
+        dtype, shape, offset = node.dtype, node.shape, node.get_offset()
+        if dtype.kind not in "fiub" or h5py.h5t.py_create(dtype, logical=True) != node.get_type():
             raise RunFileError(f"{where}: expected numbers, found dtype {dtype}", hint=hint)
-        if node.chunks is not None or offset is None or not shape:
+        if layout.get_layout() != h5py.h5d.CONTIGUOUS or offset is None or not shape:
             raise RunFileError(f"{where}: expected contiguous data", hint=hint)
         size = n_bytes((shape, dtype))
         if offset + size > path.stat().st_size:
