@@ -7,6 +7,10 @@ from pathlib import Path
 
 from infoplane.store.hdf5 import reserve
 
+_LUMP = (
+    1 << 26
+)  # bytes that are given back at once, at least; shortening a file takes a millisecond
+
 
 class Room:
     """Space for parts of a size, in a file without a name: it ends with the process, however.
@@ -27,23 +31,24 @@ class Room:
     """
 
     def __init__(self, folder: Path, part: int, n_parts: int) -> None:
-        self._part, self._left = part, n_parts
+        self._part, self._left, self._size = part, n_parts, part * n_parts
         path = folder / "room.tmp"
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         self._file = os.open(path, flags, 0o600)
         try:
             path.unlink()
-            if part * n_parts:
-                reserve(self._file, part * n_parts)
+            if self._size:
+                reserve(self._file, self._size)
         except BaseException:
             self.close()
             raise
 
     def take(self) -> None:
-        """Give the space of one part back, to be used for it."""
-        if self._left:
-            self._left -= 1
-            os.ftruncate(self._file, self._part * self._left)
+        """Give the space of one part back, to be used for it; of small parts, that of several."""
+        self._left = max(self._left - 1, 0)
+        if self._size > self._part * self._left:
+            self._size = max(min(self._part * self._left, self._size - _LUMP), 0)
+            os.ftruncate(self._file, self._size)
 
     def close(self) -> None:
         """Give back what is left."""
