@@ -49,10 +49,11 @@ class Curves:
         """Return the runs that hold numbers (n, n_steps), gaps interpolated over log step."""
         rows = [row for row in self.values if np.isfinite(row).any()]
         filled = np.full((len(rows), len(self.steps)), np.nan)
+        time = self.time
         for out, row in zip(filled, rows, strict=True):
             known = np.flatnonzero(np.isfinite(row))
             inside = slice(known[0], known[-1] + 1)
-            out[inside] = np.interp(self.time[inside], self.time[known], row[known])
+            out[inside] = np.interp(time[inside], time[known], row[known])
         return filled
 
     def mean(self) -> FloatArray:

@@ -79,6 +79,7 @@ def draw_once(view: View, name: str, **options: Any) -> Figure:
     key = (name, *sorted((key, str(value)) for key, value in options.items()))
     if key not in view.drawn:
         view.drawn[key] = draw(view, name, **options)
+        view.drawn[key].final = True
     figure: Figure = view.drawn[key]
     return figure
 
@@ -114,7 +115,7 @@ def save(figure: Figure, path: str | Path, *, dpi: float = 200) -> None:
 
 def image(figure: Figure, kind: str, *, dpi: float = 200) -> bytes:
     """Return a figure as a file of ``kind`` png, svg or pdf, without date or version in it."""
-    from infoplane.plots.places import pixels
+    from infoplane.plots.raster import pixels
     from infoplane.plots.style import context
 
     out = io.BytesIO()

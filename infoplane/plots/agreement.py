@@ -83,7 +83,7 @@ def agreement(
             )
         columns = min(len(pairs), 3, places.abreast(size, ax, 2.2))
         rows = -(-len(pairs) // columns)
-        height = min(4.0, 0.35 + 0.83 * places.inches(size) / columns)
+        height = min(4.0, 0.5 + 0.83 * places.inches(size) / columns)
         figure = places.area(ax, size, 0.9 + height * rows)
         grid = figure.subplots(rows, columns, squeeze=False)
         for panel in grid.ravel()[len(pairs) :]:
@@ -135,6 +135,8 @@ def _panel(
     ax.set_xlim(low, high)
     ax.set_ylim(low, high)
     ax.set_aspect("equal")
+    look.few_ticks(ax.xaxis, 5)
+    look.few_ticks(ax.yaxis, 5)
     for x, y in (((low, 0), (0, high)), ((0, high), (low, 0))):
         ax.fill_between(x, *y, color="#D55E00", alpha=0.08, linewidth=0, zorder=0.3)
     ax.plot([low, high], [low, high], color=look.ink(), linewidth=0.7, linestyle=(0, (4, 2)))

@@ -93,7 +93,7 @@ def compare(
         found = differences(view, other, (group, of_base), estimator, shown)
         height = max(4.0, 1.6 + 0.3 * len(shown))
         beside = places.abreast(size, ax, 2.3) > 1
-        figure = places.area(ax, size, height if beside else 1.7 * height)
+        figure = places.area(ax, size, height if beside else 2.0 * height)
         if beside:
             plane, forest = figure.subplots(1, 2, width_ratios=[1.35, 1])
         else:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.lines import Line2D
 
 from infoplane.errors import NotFoundError
@@ -16,13 +17,6 @@ from infoplane.plots import style as look
 from infoplane.plots.titles import figure_titled
 from infoplane.plots.view import View, middle_cut, short_names
 
-VERDICT_COLOURS = {
-    "compresses": "#0550AE",
-    "expands": "#953800",
-    "no_change": "#59636E",
-    "inconclusive": "#8F4E8B",
-    "saturated": look.SATURATED,
-}
 _SHORT = {"ixt": "I(X;T)", "dse": "DSE"}
 _MAX_ESTIMATORS = 6
 
@@ -86,15 +80,11 @@ def compression(
             for i, key in enumerate(estimators)
         }
         offsets = np.linspace(-0.26, 0.26, len(estimators)) if len(estimators) > 1 else [0.0]
-        place = {
-            (layer, *key): i + offset
-            for i, layer in enumerate(names)
-            for key, offset in zip(estimators, offsets, strict=True)
-        }
-        for phase in phases:
-            key = (phase["estimator"], phase["quantity"])
-            if key in marks:
-                _cell(ranges, forest, phase, place[(phase["layer"], *key)], *marks[key])
+        row_of = {layer: i for i, layer in enumerate(names)}
+        for key, offset in zip(estimators, offsets, strict=True):
+            of_key = [p for p in phases if (p["estimator"], p["quantity"]) == key]
+            found = [(row_of[p["layer"]] + offset, p) for p in of_key]
+            _estimator(ranges, forest, found, *marks[key])
         _frame_ranges(ranges, view, group, names)
         _frame_forest(forest, phases)
         verdicts = layer_verdicts(phases)
@@ -114,32 +104,43 @@ def compression(
         return peaks
 
 
-def _cell(
-    ranges: Axes, forest: Axes, phase: Mapping[str, Any], y: float, colour: str, marker: str
+def _estimator(
+    ranges: Axes,
+    forest: Axes,
+    found: Sequence[tuple[float, Mapping[str, Any]]],
+    colour: str,
+    marker: str,
 ) -> None:
-    """Draw one estimator of one layer on both sides."""
-    if phase["verdict"] == "saturated":
-        ranges.plot(phase["last"], y, marker, color=look.SATURATED, zorder=4)
-        forest.annotate(
-            "saturated, excluded" if _wide(forest) else "sat.", (0, y),
-            xytext=(-6, 0), textcoords="offset points",
-            ha="right", va="center", color=look.SATURATED,
-            fontsize=look.font_size("xtick.labelsize"),
-        )  # fmt: skip
-        return
-    ranges.plot([phase["peak"], phase["last"]], [y, y], color=colour, linewidth=1.6, zorder=3)
-    ranges.plot(
-        phase["peak"], y, marker, markerfacecolor=look.paper(), markeredgecolor=colour,
-        markeredgewidth=1.2, zorder=3.5,
-    )  # fmt: skip
-    ranges.plot(phase["last"], y, marker, color=colour, zorder=4)
-    if phase["change"] is None:
-        return
-    if phase["change_low"] is not None:
-        ends = [phase["change_low"], phase["change_high"]]
-        forest.plot(ends, [y, y], "|-", color=colour, linewidth=1.2, markersize=4, zorder=3)
-    face = colour if phase["change_low"] is not None else look.paper()
-    forest.plot(phase["change"], y, marker, color=colour, markerfacecolor=face, zorder=4)
+    """Draw one estimator on both sides: its phases, each at its height."""
+    sure = [(y, p) for y, p in found if p["verdict"] != "saturated"]
+    for y, p in found:
+        if p["verdict"] == "saturated":
+            ranges.plot(p["last"], y, marker, color=look.SATURATED, zorder=4)
+            forest.annotate(
+                "saturated, excluded" if _wide(forest) else "sat.", (0, y),
+                xytext=(-6, 0), textcoords="offset points",
+                ha="right", va="center", color=look.SATURATED,
+                fontsize=look.font_size("xtick.labelsize"),
+            )  # fmt: skip
+    mark: dict[str, Any] = {"linestyle": "none", "marker": marker, "color": colour}
+    hollow = {**mark, "markerfacecolor": look.paper()}
+    at = [y for y, _ in sure]
+    spans = [(p["peak"], p["last"]) for _, p in sure]
+    ranges.plot(*_bars(spans, at), color=colour, linewidth=1.6, zorder=3)
+    ranges.plot([peak for peak, _ in spans], at, **hollow, markeredgewidth=1.2, zorder=3.5)
+    ranges.plot([last for _, last in spans], at, **mark, zorder=4)
+    changed = [(y, p) for y, p in sure if p["change"] is not None]
+    known = [(y, p) for y, p in changed if p["change_low"] is not None]
+    bars = _bars([(p["change_low"], p["change_high"]) for _, p in known], [y for y, _ in known])
+    forest.plot(*bars, "|-", color=colour, linewidth=1.2, markersize=4, zorder=3)
+    for some, look_of in ((known, mark), ([e for e in changed if e not in known], hollow)):
+        forest.plot([p["change"] for _, p in some], [y for y, _ in some], **look_of, zorder=4)
+
+
+def _bars(ends: Sequence[tuple[float, float]], at: Sequence[float]) -> tuple[list[float], ...]:
+    """Return x and y of one line that is broken between bars."""
+    x = [value for low, high in ends for value in (low, high, np.nan)]
+    return x, [value for y in at for value in (y, y, np.nan)]
 
 
 def _frame_ranges(ax: Axes, view: View, group: str, names: Sequence[str]) -> None:
@@ -202,8 +203,11 @@ def _frame_forest(ax: Axes, phases: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _between_rows(ax: Axes, n: int) -> None:
-    for y in np.arange(n - 1) + 0.5:
-        ax.axhline(y, color=look.hair(), linewidth=0.6, zorder=0.4)
+    between = [[(0.0, y), (1.0, y)] for y in np.arange(n - 1) + 0.5]
+    lines = LineCollection(
+        between, colors=look.hair(), linewidths=0.6, zorder=0.4, transform=ax.get_yaxis_transform()
+    )
+    ax.add_collection(lines, autolim=False)
 
 
 def _verdict(ax: Axes, y: int, verdict: LayerVerdict, *, two_lines: bool) -> None:
@@ -215,7 +219,7 @@ def _verdict(ax: Axes, y: int, verdict: LayerVerdict, *, two_lines: bool) -> Non
     ax.annotate(
         words, (1, y), xycoords=("axes fraction", "data"), xytext=(8, 0),
         textcoords="offset points", va="center", linespacing=1.25,
-        color=VERDICT_COLOURS[verdict.verdict] if look.on_white() else look.ink(),
+        color=look.VERDICT_COLOURS[verdict.verdict] if look.on_white() else look.ink(),
         fontweight="bold" if verdict.verdict == "compresses" else "normal",
         fontsize=look.font_size("xtick.labelsize"), annotation_clip=False,
     )  # fmt: skip

@@ -104,11 +104,12 @@ def _shares(
     runs = {run for c in view.curves.values() if c.group == group for run in c.runs}
     seen = set()
     for row in view.results["rows"]:
-        if row["run"] not in runs or (estimator is not None and row["estimator"] != estimator):
+        diag, by = row.get("diag"), row["estimator"]
+        if not diag or row["run"] not in runs or by != (estimator or by):
             continue
         cell = row["run"], row["step"], row["layer"], row["estimator"]
         for key in _PANELS:
-            share = (row.get("diag") or {}).get(key)
+            share = diag.get(key)
             if isinstance(share, int | float) and (cell, key) not in seen:
                 seen.add((cell, key))
                 line = found.setdefault((row["estimator"], key, row["layer"]), defaultdict(list))

@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 
 from infoplane.plots import places
 from infoplane.plots import style as look
+from infoplane.plots.multiples import limit, outer_ticks
 from infoplane.plots.paths import find_paths, time_norm
 from infoplane.plots.plane_panel import (
     draw_bounds,
@@ -22,11 +23,14 @@ from infoplane.plots.plane_panel import (
 )
 from infoplane.plots.titles import figure_titled
 from infoplane.plots.view import View, broken, evenly, middle_cut, short_names
+from infoplane.records import FloatArray
 
 FACETS = ("none", "layer", "estimator", "group")
 """What small multiples differ in."""
 
 MAX_PANELS = 24
+_MARGIN = 0.08
+"""Share of the range beside it: half a mark in a small panel."""
 
 
 def planes_beside(
@@ -107,28 +111,35 @@ def plane_by_layer(
     rows = -(-len(shown) // columns)
     height = {1: 3.2, 2: 2.6, 3: 2.0, 4: 1.7, 5: 1.5, 6: 1.35}[columns]
     figure = places.area(ax, size, 1.1 + height * rows)
-    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    grid = figure.subplots(rows, columns, squeeze=False)
     names = short_names([p.layer for p in shown])
     gap = np.full((1, 2), np.nan)
     behind = np.concatenate([part for p in paths for part in (p.mean, gap)])
     axes = _used(grid, len(shown))
+    small = look.font_size("xtick.labelsize")
+    values = np.concatenate([p.mean for p in paths])
+    limit(axes, *_limits(view, group, estimator, values, bounds=bounds))
+    letters = look.letters(0.84 * places.width(figure) / columns, small, bold=columns < 6)
     for panel, path in zip(axes, shown, strict=True):
         panel.plot(*behind.T, color=look.hair(), linewidth=0.7, zorder=1)
         if bounds:
             draw_bounds(panel, view, group, estimator, text=False)
         draw_path(panel, path, norm, seeds)
         panel.set_title(
-            broken(names[path.layer], int(80 / columns)),
+            broken(names[path.layer], letters),
             loc="left",
-            fontsize=look.font_size("xtick.labelsize"),
+            fontsize=small,
             pad=3,
             color=look.SATURATED if path.saturated else look.ink(),
             linespacing=1.1,
             fontweight="bold" if columns < 6 else "normal",
         )
-    values = np.concatenate([p.mean for p in paths])
-    _limit_all(axes, view, group, estimator, values, bounds=bounds)
+    room = 0.8 * 72 * places.width(figure) / columns / small, 0.7 * 72 * height / small
+    for panel in axes:
+        look.few_ticks(panel.xaxis, max(2, int(room[0] / 3)))
+        look.few_ticks(panel.yaxis, max(2, int(room[1] / 2)))
     _outer_labels(grid)
+    outer_ticks(grid)
     if has_bar(shown):
         time_bar(axes, norm, shown)
     notes = []
@@ -149,19 +160,19 @@ def _used(grid: Any, n: int) -> list[Axes]:
     return axes[:n]
 
 
-def _limit_all(
-    axes: Sequence[Axes], view: View, group: str, estimator: str, values: Any, *, bounds: bool
-) -> None:
+def _limits(
+    view: View, group: str, estimator: str, values: FloatArray, *, bounds: bool
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Return limits of both axes that hold all values, and the bounds if they are drawn."""
     x, y = look.finite(values[:, 0]), look.finite(values[:, 1])
-    low, high = look.padded(float(x.min()), float(x.max()))
-    bottom, top = look.padded(min(0.0, float(y.min())), float(y.max()))
+    low, high = look.padded(float(x.min()), float(x.max()), _MARGIN)
+    bottom, top = look.padded(min(0.0, float(y.min())), float(y.max()), _MARGIN)
     h_y, ceiling = view.label_entropy(group), view.ceiling(group, estimator)
     if bounds and ceiling is not None:
-        low, high = min(low, ceiling - 1), max(high, ceiling + 0.05 * (ceiling - low))
+        low, high = min(low, ceiling - 1), max(high, ceiling + _MARGIN * (ceiling - low))
     if bounds and h_y is not None:
-        top = max(top, h_y * 1.08)
-    axes[0].set_xlim(low, high)
-    axes[0].set_ylim(bottom, top)
+        top = max(top, h_y * (1 + _MARGIN))
+    return (low, high), (bottom, top)
 
 
 def _share_limits(axes: Sequence[Axes]) -> None:

@@ -76,7 +76,9 @@ def gap(
             )
         able = [e for q in ("ixt", "dse") for e in view.estimators(q, group=group)]
         chosen = estimator if estimator is not None else next(iter(able), None)
-        found = gap_correlations(view.results, group=group, estimator=chosen, seed=seed)
+        found = gap_correlations(
+            view.results, group=group, estimator=chosen, seed=seed, known=view.curves
+        )
         names = [e["layer"] for e in found]
         shown = evenly(names, MAX_COLUMNS) if layers is None else [m for m in names if m in layers]
         found = [e for e in found if e["layer"] in shown]
@@ -97,6 +99,8 @@ def gap(
                 markeredgewidth=0.7, markersize=5.5,
             )  # fmt: skip
             panel.set_xlim(*look.padded(min(entry["gaps"]), max(entry["gaps"]), 0.12))
+            look.few_ticks(panel.xaxis, 3)
+            look.few_ticks(panel.yaxis, 5)
             panel.set_ylim(*look.padded(min(entry["changes"]), max(entry["changes"]), 0.12))
             small = look.font_size("xtick.labelsize")
             name = broken(short[entry["layer"]], look.letters(5.6 / columns, 8))

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from infoplane.curves import curves, group_of_runs
+from infoplane.curves import CurveKey, Curves, curves, group_of_runs
 from infoplane.phases import run_changes
 from infoplane.records import FloatArray
 
@@ -49,6 +49,7 @@ def gap_correlations(
     group: str | None = None,
     estimator: str | None = None,
     seed: int = 0,
+    known: Mapping[CurveKey, Curves] | None = None,
 ) -> list[dict[str, Any]]:
     """Return the rank correlation of change and generalisation gap over runs.
 
@@ -60,6 +61,8 @@ def gap_correlations(
         Only this group, only this estimator; all by default.
     seed : int, default 0
         Seed of the bootstrap and of the permutations.
+    known : mapping, optional
+        `infoplane.curves.curves` of the results, where they have been found.
 
     Returns
     -------
@@ -73,7 +76,7 @@ def gap_correlations(
     words, gaps = generalization_gaps(results)
     groups = group_of_runs(results)
     found: list[dict[str, Any]] = []
-    for curve in curves(results).values():
+    for curve in (curves(results) if known is None else known).values():
         runs = [run for run in curve.runs if run in gaps and groups.get(run) == curve.group]
         if curve.quantity not in ("ixt", "dse") or curve.is_saturated or len(runs) < FEWEST_RUNS:
             continue

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator, NullLocator
 
 from infoplane.errors import NotFoundError
 from infoplane.plots import places
 from infoplane.plots import style as look
+from infoplane.plots.multiples import limit, outer_ticks
 from infoplane.plots.titles import figure_titled
 from infoplane.plots.view import View, broken, evenly, middle_cut, short_names
 
@@ -67,10 +68,10 @@ def gradients(
         every = list(dict.fromkeys(layer for one in found for layer in one))
         names = evenly(every, min(MAX_COLUMNS, max(2, places.abreast(size, ax, 0.85))))
         figure = places.area(ax, size, 3.1)
-        axes = figure.subplots(1, len(names), sharex=True, sharey=True, squeeze=False)[0]
+        grid = figure.subplots(1, len(names), squeeze=False)
+        axes = grid[0]
         steps = np.unique(np.concatenate([one[name]["steps"] for one in found for name in one]))
-        axes[0].set_xlim(*look.padded(np.log10(steps[0] + 1.0), np.log10(steps[-1] + 1.0)))
-        axes[0].set_yscale("log")
+        time = look.padded(np.log10(steps[0] + 1.0), np.log10(steps[-1] + 1.0))
         small = look.font_size("xtick.labelsize")
         letters = look.letters(places.width(figure) * 0.8 / len(names), small, bold=True)
         for panel, (layer, name) in zip(axes, short_names(names).items(), strict=True):
@@ -81,7 +82,12 @@ def gradients(
                 steps,
                 n_ticks=max(2, min(4, places.abreast(size, figure, 0.3) // len(names))),
             )
+        for panel in axes:
+            panel.set_yscale("log")
+        limits = [panel.get_ylim() for panel in axes]
+        limit(axes, time, (min(low for low, _ in limits), max(high for _, high in limits)))
         _ratios(axes[0])
+        outer_ticks(grid)
         axes[0].set_ylabel("gradient / |W|  [ratio]")
         handles = [
             Line2D([], [], color=_MEAN, linewidth=2, label="norm of the mean"),
@@ -89,7 +95,7 @@ def gradients(
             Line2D([], [], color=look.ink(), linestyle="none", marker="|", markersize=9,
                    label="drop of their ratio, per run"),
         ]  # fmt: skip
-        notes = ["Across: training step (log scale)."]
+        notes = ["Both axes: log scale; across: training step."]
         if len(names) < len(every):
             notes.append(f"{len(names)} of {len(every)} layers shown.")
         notes.append("Such a drop is seen in networks that do not compress as well: no cause.")
@@ -106,7 +112,7 @@ def _ratios(ax: Axes) -> None:
     low, high = ax.get_ylim()
     ax.yaxis.set_major_locator(LogLocator(subs=(1.0,) if high > 30 * low else (1.0, 2.0, 5.0)))
     ax.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    ax.yaxis.set_minor_formatter(NullFormatter())
+    ax.yaxis.set_minor_locator(NullLocator())
 
 
 def _draw(ax: Axes, runs: Sequence[Mapping[str, Any]]) -> None:

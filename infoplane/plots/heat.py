@@ -8,6 +8,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.colors import Normalize
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
@@ -134,9 +135,11 @@ def _cells(
         there = np.isfinite(curve.values).any(axis=0)
         values[row, at[there]] = curve.mean()[there]
         share = curve.saturated.sum(axis=0) / np.maximum(np.isfinite(curve.values).sum(axis=0), 1)
-        for k in at[(share > 0.5) & there]:
+        full = np.zeros(len(every) + 2, dtype=int)
+        full[1 + at[(share > 0.5) & there]] = 1
+        for first, end in np.flatnonzero(np.diff(full)).reshape(-1, 2):  # cells side by side
             box = Rectangle(
-                (edges[k], row - 0.5), edges[k + 1] - edges[k], 1, fill=False, hatch="///",
+                (edges[first], row - 0.5), edges[end] - edges[first], 1, fill=False, hatch="///",
                 linewidth=0, edgecolor=look.SATURATED,
             )  # fmt: skip
             ax.add_patch(box)
@@ -166,14 +169,14 @@ def _rows(
             word, (1, 1), xycoords="axes fraction", xytext=(x, 3), textcoords="offset points",
             ha="right", va="bottom", fontsize=small, color=look.muted(), annotation_clip=False,
         )  # fmt: skip
+    onsets = []
     for i, layer in enumerate(names):
         phase = view.phases.get((group, layer, estimator, quantity))
         if phase is None:
             continue
         if phase["onset_step"] is not None:
-            at = [np.log10(phase["onset_step"] + 1)] * 2
-            ax.plot(at, [i - 0.5, i + 0.5], color="white", linewidth=3.2, solid_capstyle="butt")
-            ax.plot(at, [i - 0.5, i + 0.5], color="black", linewidth=1.6, solid_capstyle="butt")
+            at = np.log10(phase["onset_step"] + 1)
+            onsets.append([(at, i - 0.5), (at, i + 0.5)])
         saturated, falls = phase["verdict"] == "saturated", phase["verdict"] == "compresses"
         change = "sat." if saturated else look.bits(phase["change"], sign=True)
         blue = look.QUANTITY_COLOURS.get(quantity, look.ink())
@@ -186,6 +189,11 @@ def _rows(
                 fontweight="bold" if word == "change" and falls else "normal",
                 annotation_clip=False,
             )  # fmt: skip
+    for colour, width in (("white", 3.2), ("black", 1.6)):
+        bars = LineCollection(
+            onsets, colors=colour, linewidths=width, capstyle="butt", zorder=2, label="_onsets"
+        )
+        ax.add_collection(bars, autolim=False)
 
 
 def _legend(

@@ -15,7 +15,7 @@ from urllib.parse import quote
 import numpy as np
 from matplotlib.figure import Figure
 
-from infoplane.plots.places import pixels
+from infoplane.plots.raster import small_png
 from infoplane.plots.style import context
 from infoplane.records import FloatArray
 
@@ -75,7 +75,7 @@ def figure(
     *,
     vector: bool = True,
 ) -> str:
-    """Return a figure element: SVG where that is small, else PNG of 170 dpi (110 if tall).
+    """Return a figure element: SVG where that is small, else PNG of 200 dpi (100 if tall).
 
     Parameters
     ----------
@@ -126,10 +126,7 @@ def _svg(drawn: Figure, name: str, title: str, description: str) -> str:
 
 
 def _png(drawn: Figure, alternative: str) -> str:
-    small = io.BytesIO()
-    drawn_once = pixels(drawn, 170 if drawn.get_figheight() < 8 else 110)
-    drawn_once.quantize(256).save(small, format="png", optimize=True)
-    data = base64.b64encode(small.getvalue()).decode()
+    data = base64.b64encode(small_png(drawn)).decode()
     return f'<img src="data:image/png;base64,{data}" alt="{escape(alternative)}">'
 
 

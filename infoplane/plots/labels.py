@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.text import Annotation
-from matplotlib.transforms import Bbox
+from matplotlib.transforms import Bbox, BboxBase
 
 from infoplane.plots.style import halo, muted
 from infoplane.records import FloatArray
@@ -61,7 +61,7 @@ def place(
     """
     pixels = ax.figure.dpi / 72.0
     points = _dense([ax.transData.transform(line) for line in lines if len(line)], 3 * pixels)
-    frame = ax.get_window_extent()
+    frame, sheet = ax.get_window_extent(), ax.figure.bbox
     taken = [box.padded(3 * pixels) for box in boxes]
     placed = []
     for label in labels:
@@ -82,7 +82,7 @@ def place(
         note.set_in_layout(False)
         extent = note.get_window_extent()
         anchor, centre = _best(
-            ax.transData.transform(label.anchors), extent, frame, points, taken, pixels
+            ax.transData.transform(label.anchors), extent, frame, sheet, points, taken, pixels
         )
         at = ax.transData.transform(label.anchors[anchor])
         note.xy = label.anchors[anchor]
@@ -99,6 +99,7 @@ def _best(
     anchors: FloatArray,
     extent: Bbox,
     frame: Bbox,
+    sheet: BboxBase,
     points: FloatArray,
     taken: Sequence[Bbox],
     pixels: float,
@@ -137,6 +138,8 @@ def _best(
     outside = (low[:, 0] < frame.x0) | (high[:, 0] > frame.x1)
     outside |= (low[:, 1] < frame.y0) | (high[:, 1] > frame.y1)
     cost += 1e3 * outside
+    cut = (low < sheet.min).any(axis=1) | (high > sheet.max).any(axis=1)
+    cost += 1e5 * cut
     best = int(cost.argmin())
     return int(np.concatenate(of)[best]), centre[best]
 

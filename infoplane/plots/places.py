@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+from typing import TYPE_CHECKING
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from PIL import Image
 
 from infoplane.errors import InputError
 from infoplane.plots import style as look
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 SIZES = {"single": 3.5, "double": 7.0, "slide": 10.0}
 """Widths of figures, in inches."""
@@ -18,6 +23,14 @@ SIZES = {"single": 3.5, "double": 7.0, "slide": 10.0}
 
 class Picture(Figure):
     """A figure of ours: its layout is run once, and a notebook shows it as it is saved."""
+
+    final = False
+    """Whether nothing in it will change, so that what was drawn of it can be kept."""
+
+    @cached_property
+    def kept(self) -> dict[float, Image.Image]:
+        """Pixels by dots per inch, of a figure that is final."""
+        return {}
 
     def _repr_png_(self) -> bytes:
         from infoplane.plots import image
@@ -123,17 +136,3 @@ def laid_out(where: Axes | Figure | SubFigure) -> None:
             figure.set_layout_engine("none")
     for ax in figure.axes:
         ax.apply_aspect()
-
-
-def pixels(figure: Figure, dpi: float) -> Image.Image:
-    """Return a figure as an image; it is drawn once, where ``savefig`` goes over it twice."""
-    before, canvas_before = figure.dpi, figure.canvas
-    figure.dpi = dpi
-    try:
-        with look.context():
-            agg = FigureCanvasAgg(figure)
-            agg.draw()
-            return Image.fromarray(np.asarray(agg.buffer_rgba())).convert("RGB")
-    finally:
-        figure.dpi = before
-        figure.set_canvas(canvas_before)

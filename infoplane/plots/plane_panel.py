@@ -75,8 +75,12 @@ def draw_path(ax: Axes, path: Path, norm: Normalize, seeds: str = "both") -> Non
     if many and seeds in ("both", "all"):
         if len(path.mean) == 1:
             ax.plot(*path.runs[:, 0].T, ".", color="#8C959F", markersize=2.5, zorder=2)
-        for run in path.runs if len(path.mean) > 1 else ():
-            ax.plot(*run.T, color="#8C959F", linewidth=0.5, alpha=0.45, zorder=2, label="_run")
+        else:
+            runs = LineCollection(
+                list(path.runs), colors="#8C959F", linewidths=0.5, alpha=0.45, zorder=2,
+                label=f"_runs {path.layer}",
+            )  # fmt: skip
+            ax.add_collection(runs, autolim=False)
     if len(path.mean) > 1 and (seeds != "all" or not many):
         ax.plot(
             *path.mean.T, color=look.ink(), linewidth=2.8, zorder=3, label=f"_path {path.layer}"
@@ -209,17 +213,18 @@ def layer_labels(ax: Axes, paths: Sequence[Path], view: View, group: str) -> lis
                 break
         else:
             clusters.append([path])
+    width = ax.get_window_extent().width / ax.figure.dpi
+    room = look.letters(width, look.font_size("legend.fontsize")) - 4
     labels = []
     if saturated:
         text = f"{joined(names[p.layer] for p in saturated)}: saturated"
-        width = ax.get_window_extent().width / ax.figure.dpi
-        if len(text) > look.letters(width, look.font_size("legend.fontsize")) - 4:
+        if len(text) > room:
             text = "saturated" if len(saturated) == 1 else f"{len(saturated)} layers: saturated"
         labels.append(Label(text, [tuple(saturated[-1].mean[-1])], look.SATURATED))
     for cluster in clusters:
         first = cluster[0]
-        text = joined(names[p.layer] for p in cluster)
-        if len(cluster) == 1 and first.layer in units:
+        text = joined((names[p.layer] for p in cluster), letters=min(40, round(0.6 * room)))
+        if len(cluster) == 1 and first.layer in units and len(text) < 0.6 * room:
             text = f"{text} ({units[first.layer]})"
         middle = first.mean[len(first.mean) // 2]
         anchors = [tuple(point) for point in (first.mean[0], first.mean[-1], middle)]

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
 
 from infoplane.curves import Curves
 from infoplane.errors import NotFoundError
 from infoplane.plots import places
 from infoplane.plots import style as look
+from infoplane.plots.multiples import limit, outer_ticks
 from infoplane.plots.titles import figure_titled
 from infoplane.plots.view import View, bound_label, broken, evenly, middle_cut, short_names
 from infoplane.records import QUANTITIES
@@ -115,13 +115,13 @@ def _panels(
         names, note = _columns(view, group, estimator, layers, most)
         rows = [q for q in wanted if any((group, m, estimator, q) in view.curves for m in names)]
         figure = places.area(ax, size, 0.95 + (1.6 if len(rows) < 3 else 1.35) * len(rows))
-        axes = figure.subplots(len(rows), len(names), sharex=True, sharey="row", squeeze=False)
+        axes = figure.subplots(len(rows), len(names), squeeze=False)
         every = np.unique(
             np.concatenate([c.steps for c in view.curves.values() if c.group == group])
         )
-        axes[0, 0].set_xlim(*look.padded(np.log10(every[0] + 1.0), np.log10(every[-1] + 1.0)))
+        time = look.padded(np.log10(every[0] + 1.0), np.log10(every[-1] + 1.0))
         for quantity, line in zip(rows, axes, strict=True):
-            _row(list(line), view, group, estimator, quantity, names)
+            _row(list(line), time, view, group, estimator, quantity, names)
         units = view.units(group)
         for panel, (layer, name) in zip(axes[0], short_names(names).items(), strict=True):
             phase = view.phases.get((group, layer, estimator, rows[0]), {})
@@ -129,6 +129,7 @@ def _panels(
         for panel in axes[-1]:
             n_ticks = min(5, places.abreast(size, figure, 0.3) // len(names))
             look.step_axis(panel.xaxis, every, n_ticks=max(2, n_ticks))
+        outer_ticks(axes)
         figure_titled(
             figure, f"{title} — {middle_cut(look.drawable(group), 48)}",
             view.subtitle(group, estimator), [*_notes(view, group, estimator, rows), note],
@@ -179,16 +180,23 @@ def _narrow(ax: Axes, n_columns: int) -> bool:
 
 
 def _row(
-    axes: list[Axes], view: View, group: str, estimator: str, quantity: str, names: list[str]
+    axes: list[Axes],
+    time: tuple[float, float],
+    view: View,
+    group: str,
+    estimator: str,
+    quantity: str,
+    names: list[str],
 ) -> None:
     found = [view.curves.get((group, layer, estimator, quantity)) for layer in names]
     present = [c for c in found if c is not None and np.isfinite(c.values).any()]
     if not present:
+        limit(axes, time, (0.0, 1.0))
         return
     bound = _shared_bound(present)
     beyond = bound is not None and _far(present, bound[1])
-    _limit(axes[0], present, None if bound is None or beyond else bound[1])
-    axes[0].yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
+    limit(axes, time, _limits(present, None if bound is None or beyond else bound[1]))
+    look.few_ticks(axes[0].yaxis, 5)
     first, narrow = quantity in ("ixt", "dse"), _narrow(axes[0], len(names))
     for ax, curve, layer in zip(axes, found, names, strict=True):
         phase = view.phases.get((group, layer, estimator, "ixt" if first else quantity), {})
@@ -236,8 +244,8 @@ def _far(present: Sequence[Curves], bound: float) -> bool:
     return present[0].quantity in ("dsmi_y", "dsmi_x") and bound > max(3 * highest, 1.0)
 
 
-def _limit(ax: Axes, present: Sequence[Curves], bound: float | None) -> None:
-    """Set limits that hold the data and the bound, with room for text above and below."""
+def _limits(present: Sequence[Curves], bound: float | None) -> tuple[float, float]:
+    """Return limits that hold the data and the bound, with room for text above and below."""
     parts = [look.finite(c.values) for c in present]
     for curve in present:
         parts.extend(look.finite(side) for side in curve.spread() or ())
@@ -250,8 +258,8 @@ def _limit(ax: Axes, present: Sequence[Curves], bound: float | None) -> None:
     if present[0].quantity in ("ixt", "dse"):
         low = min(low, high - 1.0)
     span = max(high - low, 0.1)
-    ax.set_ylim(low - (0.24 if present[0].quantity in ("ixt", "dse") else 0.05) * span,
-                high + 0.14 * span)  # fmt: skip
+    below = 0.24 if present[0].quantity in ("ixt", "dse") else 0.05
+    return low - below * span, high + 0.14 * span
 
 
 def _draw(ax: Axes, curve: Curves, *, saturated: bool) -> None:

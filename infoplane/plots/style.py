@@ -34,6 +34,13 @@ ESTIMATOR_COLOURS = ("#0072B2", "#D55E00", "#007A59", "#8F4E8B", "#5A5A5A", "#A6
 ESTIMATOR_MARKERS = ("o", "s", "D", "^", "v", "P")
 LAYER_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "h")
 SATURATED = "#9A6700"
+VERDICT_COLOURS = {
+    "compresses": "#0550AE",
+    "expands": "#953800",
+    "no_change": "#59636E",
+    "inconclusive": "#8F4E8B",
+    "saturated": SATURATED,
+}
 
 _INK = {
     "paper": {"ink": "#1F2328", "muted": "#59636E", "hair": "#E6EAEE", "paper": "#FFFFFF"},
@@ -63,7 +70,7 @@ def settings(style: str = "paper") -> dict[str, Any]:
         "figure.constrained_layout.use": True,
         "figure.constrained_layout.h_pad": 0.05,
         "figure.constrained_layout.w_pad": 0.05,
-        "figure.dpi": 100,
+        "figure.dpi": 200,  # as files have it: hinted text is up to 8 % narrower at 100
         "figure.facecolor": ink["paper"],
         "axes.facecolor": ink["paper"],
         "savefig.facecolor": ink["paper"],
@@ -160,7 +167,7 @@ def paper() -> str:
 
 def letters(width: float, size: float, *, bold: bool = False) -> int:
     """Return about how many letters of ``size`` points fit in ``width`` inches."""
-    return max(8, int(width * 72 / size / (0.64 if bold else 0.56)))
+    return max(8, int(width * 72 / size / (0.68 if bold else 0.6)))
 
 
 def legend_columns(handles: Sequence[Artist], width: float) -> int:
@@ -168,9 +175,8 @@ def legend_columns(handles: Sequence[Artist], width: float) -> int:
     room = width * 72 / font_size("legend.fontsize")
     lengths = [len(str(handle.get_label())) for handle in handles]
     for columns in (3, 2):
-        rows = math.ceil(len(lengths) / columns)
-        parts = [lengths[i : i + rows] for i in range(0, len(lengths), max(rows, 1))]
-        if sum(0.55 * max(part) + 4.2 for part in parts) <= room:
+        parts = np.array_split(lengths, columns)  # as matplotlib does
+        if sum(0.6 * max(part, default=0) + 4.2 for part in parts) <= room:
             return columns
     return 1
 
@@ -244,6 +250,11 @@ def step_axis(axis: Axis, steps: Sequence[int] | IntArray, *, n_ticks: int = 6) 
         ticks = sorted({ticks[0], *ticks[:0:-stride]})
     axis.set_ticks([math.log10(s + 1) for s in ticks], [step_text(s) for s in ticks], minor=False)
     axis.set_minor_locator(mpl.ticker.NullLocator())
+
+
+def few_ticks(axis: Axis, most: int) -> None:
+    """Give an axis ``most`` intervals between ticks; unlike its own, they stay in every layout."""
+    axis.set_major_locator(mpl.ticker.MaxNLocator(most, steps=[1, 2, 2.5, 5, 10]))
 
 
 def bits(value: float | None, places: int = 2, *, sign: bool = False) -> str:

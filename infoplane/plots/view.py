@@ -263,6 +263,8 @@ def bound_label(name: str, value: float) -> str:
 def joined(names: Iterable[str], most: int = 4, letters: int = 40) -> str:
     """Return names in one label: all of them, or the first, the last and how many."""
     names = list(names)
-    if len(names) <= 2 or (len(names) <= most and len(", ".join(names)) <= letters):
+    if len(names) == 1 or (len(names) <= most and len(", ".join(names)) <= letters):
         return ", ".join(names)
+    if len(names) == 2:
+        return f"{names[0]} + 1"
     return f"{names[0]} … {names[-1]} ({len(names)} layers)"

@@ -12,6 +12,8 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
@@ -124,8 +126,14 @@ def test_the_plane_draws_one_path_and_all_runs_per_layer(five: View) -> None:
     curve = five.curves["tanh", "fc3", "binning", "ixt"]
     drawn = next(line for line in paths if line.get_label() == "_path fc3")
     np.testing.assert_array_equal(drawn.get_xdata(), curve.mean())
-    assert sum(line.get_label() == "_run" for line in ax.lines) == 5 * 8
-    assert sum(line.get_label() == "_run" for line in plane(five, seeds="mean").lines) == 0
+    runs = {c.get_label(): len(c.get_segments()) for c in runs_of(ax)}
+    assert runs == {f"_runs fc{i}": 8 for i in range(1, 6)}
+    assert runs_of(plane(five, seeds="mean")) == []
+
+
+def runs_of(ax: Axes) -> list[LineCollection]:
+    found = [c for c in ax.collections if str(c.get_label()).startswith("_runs")]
+    return [c for c in found if isinstance(c, LineCollection)]
 
 
 def test_the_plane_names_every_layer_once(five: View) -> None:
@@ -179,6 +187,22 @@ def test_facets_share_their_axes(facet: str, five: View) -> None:
     assert len(limits) == 1
     figure.draw_without_rendering()
     assert overlapping(figure) == []
+
+
+@pytest.mark.parametrize("name", ["plane", "steps", "spectral", "gradients"])
+def test_panels_inside_have_the_grid_lines_of_the_outer_ones(
+    name: str, views: dict[str, View]
+) -> None:
+    panels = [ax for ax in draw(views["sixty"], name).axes if ax.get_title(loc="left")]
+    across = {(round(x.get_position().x0, 3), x.get_xlim()) for x in panels}
+    assert len({limits for _, limits in across}) == 1
+    first, inside = panels[0], panels[1]
+    assert len(first.get_yticks()) > 0
+    assert len(inside.get_yticks()) == 0
+    low, high = sorted(first.get_ylim())
+    grid = [tick for tick in first.get_yticks() if low <= tick <= high]
+    drawn = [c.get_segments() for c in inside.collections if isinstance(c, LineCollection)]
+    assert any([line[0, 1] for line in lines] == pytest.approx(grid) for lines in drawn if lines)
 
 
 def test_steps_are_labelled_with_steps_in_log_scale(five: View) -> None:
