@@ -10,7 +10,7 @@ from infoplane.cli.table import Column, render
 from infoplane.gate.checks import Outcome, Report
 from infoplane.gate.comparison import Comparison, Difference
 from infoplane.records import QUANTITIES
-from infoplane.text import counted, printable, shortened
+from infoplane.text import counted, decimal, printable, shortened
 
 _WORDS = {"failed": ("FAIL", "red"), "warning": ("WARN", "yellow"), "passed": ("pass", "green")}
 _MANY = 5  # places of a failed rule to list
@@ -86,7 +86,7 @@ def comparison_lines(comparison: Comparison, *, wide: bool) -> Iterator[str]:
 def _bits(value: float | None, *, sign: bool = False) -> str:
     if value is None:
         return ""
-    return f"{value + 0.0:+.2f}" if sign else f"{value:.2f}"
+    return decimal(value, sign=sign)
 
 
 def _interval(d: Difference) -> str:

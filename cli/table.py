@@ -12,7 +12,7 @@ import numpy as np
 from infoplane.cli.output import bars, plain, printable, width
 from infoplane.curves import CurveKey, Curves, curves
 from infoplane.records import QUANTITIES, FloatArray
-from infoplane.text import spark
+from infoplane.text import decimal, spark
 
 
 @dataclass
@@ -202,7 +202,7 @@ def _spark(mean: FloatArray, top: float) -> str:
 def _bits(value: float | None, *, sign: bool = False) -> str:
     if value is None:
         return ""
-    return f"{value + 0.0:+.2f}" if sign else f"{value:.2f}"
+    return decimal(value, sign=sign)
 
 
 def _interval(phase: Mapping[str, Any]) -> str:

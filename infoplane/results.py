@@ -13,6 +13,7 @@ from infoplane.errors import InputError
 from infoplane.merging import merged
 from infoplane.records import QUANTITIES
 from infoplane.store.results import read_results
+from infoplane.text import decimal
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -155,4 +156,4 @@ def load(path: str | Path, *more: str | Path) -> Results:
 
 
 def _bits(value: float | None) -> str:
-    return "" if value is None else f"{value:.2f}"
+    return "" if value is None else decimal(value)

@@ -42,3 +42,9 @@ def spark(values: Sequence[float], top: float, levels: str = BARS) -> str:
     return "".join(
         levels[int(min(max(values[i] / top * len(levels), 0), len(levels) - 1))] for i in at
     )
+
+
+def decimal(value: float, places: int = 2, *, sign: bool = False) -> str:
+    """Return a number as text; one that rounds to zero has no sign."""
+    text = f"{value:+.{places}f}" if sign else f"{value:.{places}f}"
+    return text.lstrip("+-") if float(text) == 0 else text

@@ -57,7 +57,7 @@ MAY_IMPORT = {
     "curves": {"records", "errors"},
     "phases": {"curves", "records", "seeding", "errors"},
     "merging": {"phases", "text", "errors"},
-    "results": {"merging", "plots", "store", "records", "errors"},
+    "results": {"merging", "plots", "store", "text", "records", "errors"},
     "starting": {"store", "templates", "errors"},
     "templates": set(),
     "exporting": {"results", "store", "errors"},

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from infoplane.gate import markdown
 from infoplane.gate.comparison import Comparison, Difference
-from infoplane.text import counted
+from infoplane.text import counted, decimal
 
 COMMENT_CHARACTERS = 60_000
 """GitHub takes 65,536; the workflow adds a line or two."""
@@ -66,13 +66,14 @@ def _table(differences: Sequence[Difference]) -> str:
 
 
 def _bits(value: float | None) -> str:
-    return "" if value is None else f"{value:.2f}"
+    return "" if value is None else decimal(value)
 
 
 def _change(d: Difference) -> str:
     if d.difference is None:
         return ""
-    text = f"**{d.difference:+.2f}**" if d.result == "different" else f"{d.difference:+.2f}"
+    text = decimal(d.difference, sign=True)
+    text = f"**{text}**" if d.result == "different" else text
     if d.low is None or d.high is None:
         return text
-    return f"{text} [{d.low:+.2f}, {d.high:+.2f}]"
+    return f"{text} [{decimal(d.low, sign=True)}, {decimal(d.high, sign=True)}]"

@@ -13,7 +13,7 @@ from infoplane.curves import Curves
 from infoplane.gate import markdown
 from infoplane.gate.checks import Outcome, Report
 from infoplane.gate.evidence import Evidence
-from infoplane.text import counted, printable
+from infoplane.text import counted, decimal, printable
 
 SUMMARY_BYTES = 200_000
 """GitHub drops a summary of more than 1 MiB whole; this much is ours."""
@@ -94,7 +94,7 @@ def _curve(curve: Curves) -> str:
 
 
 def _bits(value: float | None) -> str:
-    return "" if value is None else f"{value:.2f}"
+    return "" if value is None else decimal(value)
 
 
 def _annotation(kind: str, outcome: Outcome) -> str:
