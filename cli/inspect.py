@@ -102,11 +102,12 @@ def _verify(files: Sequence[str], form: str) -> int:
 def _rescue(said: Verbosity, name: str, output: str) -> int:
     from infoplane.store.run import Run
     from infoplane.store.verify import rescue
+    from infoplane.text import counted
 
-    run = Run(Path(name))
-    kept = rescue(run, Path(output))
+    kept = rescue(Run(Path(name)), Path(output))
     if not said.quiet:
-        click.echo(f"wrote {output}: {len(kept)} of {len(run.steps)} steps are intact", err=True)
+        steps = f"{counted(len(kept), 'step')}, {kept[0]:,}..{kept[-1]:,}"
+        click.echo(f"wrote {output}: the {steps}, intact of {name}", err=True)
     return ExitCode.OK
 
 

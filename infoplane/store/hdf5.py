@@ -71,11 +71,33 @@ def opened(path: Path, hint: str | None = None) -> h5py.File:
     except DAMAGE as error:
         if isinstance(error, PermissionError):
             raise RunFileError(f"{path}: cannot be read ({error.strerror})") from error
-        truncated = re.search(r"eof = (\d+).*?stored_eof = (\d+)", str(error))
+        stored = _stored_size(error)
         what = f"has {status.st_size:,} bytes"
-        if truncated:
-            what = f"truncated: {int(truncated[1]):,} of {int(truncated[2]):,} bytes"
+        if stored is not None:
+            what = f"truncated: {status.st_size:,} of {stored:,} bytes"
         raise RunFileError(f"{path}: not a complete HDF5 file ({what})", hint=hint) from error
+
+
+def _stored_size(error: Exception) -> int | None:
+    """Return the size that a truncated file should have by its own word."""
+    told = re.search(r"stored_eof = (\d+)", str(error))
+    return int(told[1]) if told else None
+
+
+def missing_size(path: Path) -> int | None:
+    """Return the size that a truncated file should have; None if it is not truncated.
+
+    Raises
+    ------
+    RunFileError
+        If there is no such file.
+    """
+    check_regular(path)
+    try:
+        h5py.File(path, "r", locking="best-effort").close()
+    except DAMAGE as error:
+        return _stored_size(error)
+    return None
 
 
 @contextmanager
@@ -160,7 +182,8 @@ class Outline:
 
     Datasets are contiguous, uncompressed and without times, and lie in the order in which they are
     added: the same ones give the same bytes, and further ones move none. Those of 64 KiB or more
-    begin at a multiple of 4 KiB.
+    begin at a multiple of 4 KiB. The structure has ``structure_bytes`` of its own at the beginning:
+    where all of it fits, a file that lost its end tells what it still has.
 
     Raises
     ------
@@ -168,8 +191,14 @@ class Outline:
         If something of this name exists, be it a link.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._file = h5py.File(path, "x", alignment_threshold=65536, alignment_interval=4096)
+    def __init__(self, path: Path, structure_bytes: int = 2048) -> None:
+        self._file = h5py.File(
+            path,
+            "x",
+            alignment_threshold=65536,
+            alignment_interval=4096,
+            meta_block_size=structure_bytes,
+        )
         self._properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
         self._properties.set_layout(h5py.h5d.CONTIGUOUS)
         self._properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
@@ -191,9 +220,9 @@ class Outline:
         self._file.close()
 
 
-def lay_out(path: Path, datasets: Mapping[str, Spec]) -> list[int]:
+def lay_out(path: Path, datasets: Mapping[str, Spec], structure_bytes: int = 2048) -> list[int]:
     """Make an HDF5 file of these datasets, to be written at the offsets that are returned."""
-    with closing(Outline(path)) as outline:
+    with closing(Outline(path, structure_bytes)) as outline:
         return [outline.add(name, spec) for name, spec in datasets.items()]
 
 
@@ -203,9 +232,11 @@ def n_bytes(spec: Spec) -> int:
     return math.prod(map(int, shape)) * dtype.itemsize
 
 
-def write_arrays(path: Path, specs: Mapping[str, Spec], arrays: Iterable[Array]) -> None:
+def write_arrays(
+    path: Path, specs: Mapping[str, Spec], arrays: Iterable[Array], structure_bytes: int = 2048
+) -> None:
     """Write an HDF5 file of these datasets, their values given one after the other."""
-    offsets = lay_out(path, specs)
+    offsets = lay_out(path, specs, structure_bytes)
     descriptor = os.open(path, os.O_WRONLY)
     try:
         reserve(descriptor, path.stat().st_size)

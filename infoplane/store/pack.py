@@ -15,6 +15,8 @@ from infoplane.store.layout import step_name
 from infoplane.store.probe_parts import probe_parts
 from infoplane.store.run import Run
 
+_STRUCTURE_BYTES = 2048  # of a dataset and its groups; they stand before all data
+
 
 def pack(run: Run, output: Path, *, overwrite: bool = False) -> int:
     """Write a run as one file, which ``Run`` reads like the folder; return its size in bytes.
@@ -57,7 +59,9 @@ def pack(run: Run, output: Path, *, overwrite: bool = False) -> int:
     head = _head(run)
     with writing(output):
         try:
-            write_arrays(temporary, _specs(run, head), _arrays(run, head))
+            specs = _specs(run, head)
+            room = _STRUCTURE_BYTES * (2 + len(specs))
+            write_arrays(temporary, specs, _arrays(run, head), room)
             temporary.replace(output)
         finally:
             temporary.unlink(missing_ok=True)

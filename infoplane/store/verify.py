@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from infoplane.errors import DataError, InfoplaneError, RunFileError
 from infoplane.records import LayerInfo
+from infoplane.store.hdf5 import missing_size, writing
 from infoplane.store.probe_parts import probe_sha256
 from infoplane.store.run import Run
 from infoplane.store.run_writer import RunWriter
@@ -63,7 +68,8 @@ def verify(run: Run) -> list[Finding]:
 def rescue(run: Run, output: Path) -> tuple[int, ...]:
     """Copy the intact steps of a run, a folder or packed, into a new folder; return them.
 
-    The copied files are equal to the originals, byte for byte.
+    The copied files are equal to the originals, byte for byte. Of a packed run that lost its end,
+    the steps before it are saved.
 
     Raises
     ------
@@ -72,6 +78,28 @@ def rescue(run: Run, output: Path) -> tuple[int, ...]:
     DataError
         If no step is intact.
     """
+    with _of_full_length(run, output) as readable:
+        return _rescued(readable, output)
+
+
+@contextmanager
+def _of_full_length(run: Run, output: Path) -> Iterator[Run]:
+    """Give a truncated file its length again, in a copy: what is missing reads as zeros."""
+    size = missing_size(run.path) if run.path.is_file() else None
+    if size is None:
+        yield run
+        return
+    copy = output.with_name(f".{output.name}.{os.getpid()}.tmp")
+    try:
+        with writing(copy):
+            shutil.copyfile(run.path, copy)
+            os.truncate(copy, size)
+        yield Run(copy)
+    finally:
+        copy.unlink(missing_ok=True)
+
+
+def _rescued(run: Run, output: Path) -> tuple[int, ...]:
     damaged = {finding.step: finding.message for finding in reversed(verify(run))}
     if None in damaged:
         raise RunFileError(f"{damaged[None]}: nothing can be saved without it")

@@ -94,7 +94,7 @@ def test_damage_is_told_and_the_rest_saved(runs):
     assert infoplane("inspect", "net-s0", "--verify").code == 3
     saved = infoplane("inspect", "net-s0", "--rescue", "saved")
     assert (saved.code, saved.out) == (0, "")
-    assert "2 of 3 steps" in saved.err
+    assert saved.err == "wrote saved: the 2 steps, 0..10, intact of net-s0\n"
     assert infoplane("inspect", "saved", "--verify").out == "saved: intact\n"
 
 

@@ -1,9 +1,11 @@
 import shutil
 
+import h5py
 import numpy as np
 import pytest
 
 from infoplane.errors import DataError, InputError, RunFileError
+from infoplane.store.layout import step_name
 from infoplane.store.pack import pack
 from infoplane.store.run import Run
 from infoplane.store.verify import rescue, verify
@@ -123,3 +125,28 @@ def test_rescue_without_anything_intact(run, tmp_path):
     with pytest.raises(RunFileError, match="nothing can be saved without it"):
         rescue(copy, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_steps_before_the_end_of_a_truncated_packed_run_are_saved(run, tmp_path):
+    path = tmp_path / "s0.h5"
+    pack(run, path)
+    data = path.read_bytes()
+    first = run.steps[0]
+    with h5py.File(path) as file:
+        starts = [
+            file[f"steps/{step_name(step)}/layers/L0000/act"].id.get_offset() for step in run.steps
+        ]
+    assert starts == sorted(starts)
+    path.write_bytes(data[: starts[1] + 8])
+    with pytest.raises(RunFileError, match="truncated: "):
+        Run(path).check()
+    assert rescue(Run(path), tmp_path / "out") == (first,)
+    saved = Run(tmp_path / "out")
+    for layer in run.layers:
+        np.testing.assert_array_equal(
+            saved.activations(first, layer.name), run.activations(first, layer.name)
+        )
+    path.write_bytes(data[:2000])
+    with pytest.raises(RunFileError, match="nothing can be saved"):
+        rescue(Run(path), tmp_path / "none")
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["out", "s0", "s0.h5"]
