@@ -136,6 +136,7 @@ class DistinctValues:
         self._ordered = ordered
         counts = [int(np.count_nonzero(self._first(i))) for i in range(-(-len(ordered) // BLOCK))]
         self._before = np.cumsum([0, *counts])  # distinct values before each block
+        self._places: dict[int, Array] = {}  # of the distinct values in the blocks asked for
 
     def _first(self, block: int) -> Array:
         """Return which values of a block differ from the value before them."""
@@ -152,9 +153,11 @@ class DistinctValues:
         found = np.empty(len(ranks), dtype=self._ordered.dtype)
         blocks = np.searchsorted(self._before, ranks, side="right") - 1
         for block in np.unique(blocks):
-            places = np.flatnonzero(self._first(block)) + block * BLOCK
+            if block not in self._places:  # another number of bins mostly asks for the same
+                self._places[block] = np.flatnonzero(self._first(block)).astype(np.uint16)
             inside = blocks == block
-            found[inside] = self._ordered[places[ranks[inside] - self._before[block]]]
+            places = self._places[block][ranks[inside] - self._before[block]]
+            found[inside] = self._ordered[places + block * BLOCK]
         return found
 
 
