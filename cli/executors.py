@@ -142,6 +142,8 @@ class Dask:
                 f"--executor dask={self.address}: no scheduler answers there ({error})",
                 hint="start one with 'dask scheduler' and 'dask worker ADDRESS'",
             ) from error
+        if self._cluster is not None:  # workers of the same terminal
+            self._client.register_worker_callbacks(_leave_interrupts)
         self.executor = self._client.get_executor(pure=False)
         # What cells share travels with them; it may be large, and dask would say so each time.
         warnings.filterwarnings("ignore", message="Sending large graph", category=UserWarning)
@@ -197,9 +199,14 @@ def _one_thread() -> None:
     os.environ.update(dict.fromkeys(_THREADS, "1"))
 
 
-def _follow_the_parent() -> None:
-    """Leave Ctrl-C to the parent process, which ends the workers; end when it is killed."""
+def _leave_interrupts() -> None:
+    """Leave Ctrl-C to the parent process, which ends the workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _follow_the_parent() -> None:
+    """Leave Ctrl-C to the parent process; end when it is killed."""
+    _leave_interrupts()
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

@@ -155,7 +155,7 @@ def symbols_of(rows: Rows, n_samples: int, n_units: int, *, hash_bits: int = 64)
     while stop < n_units and len(symbols.repeated):
         kept, done = symbols.repeated, stop
         # Whole words of labels, and no more at a time than memory may hold.
-        most = stop + max(1, LARGE // 8 // len(kept)) * FIRST_UNITS
+        most = stop + max(1, LARGE // 64 // len(kept)) * FIRST_UNITS
         stop = min(n_units, MORE_UNITS * stop, most)
         samples = kept if len(kept) < n_samples else slice(None)
         words = _words(rows(samples, slice(done, stop)))

@@ -1,5 +1,6 @@
 """The same numbers from processes, a dask cluster and MPI, also when a worker is killed."""
 
+import json
 import os
 import shutil
 import signal
@@ -58,6 +59,19 @@ def test_running_cluster_is_used_and_may_lose_a_worker(runs):
     assert rows_of("r.json") == rows_of("whole.json")
 
 
+def test_interrupt_of_a_cluster_started_here_keeps_the_finished_cells(runs):
+    pytest.importorskip("distributed")
+    write_run("big", n=700, steps=range(16), units=20)
+    process = start("big", "-e", "dse", "--executor", "dask", "-j", "2", "-o", "r.json")
+    wait_for_cells(process, 4)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers too
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert "interrupted: " in err
+    assert json.loads(Path("r.json").read_text())["status"] == "interrupted"
+
+
 def test_mpi_gives_the_same_rows(serial):
     command = [mpiexec(), "-n", "3", sys.executable, "-m", "mpi4py.futures", "-m", "infoplane"]
     command += ["analyze", "net-s0", *ESTIMATORS, "--executor", "mpi", "--no-cache"]
@@ -85,6 +99,22 @@ def test_rank_that_dies_ends_the_job_and_a_second_one_goes_on(runs):
     assert done.returncode == 0, done.stderr
     assert rows_without_cached("r.json") == rows_without_cached("whole.json")
     assert any(row["cached"] for row in rows_of("r.json"))
+
+
+def test_interrupt_of_an_mpi_job_keeps_the_finished_cells(runs):
+    write_run("big", n=700, steps=range(16), units=20)
+    command = [mpiexec(), "-n", "3", sys.executable, "-m", "mpi4py.futures", "-m", "infoplane"]
+    command += ["analyze", "big", "-e", "dse", "--executor", "mpi", "-o", "r.json"]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    wait_for_cells(process, 4)
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert json.loads(Path("r.json").read_text())["status"] == "interrupted"
+    assert not list(Path(".infoplane_cache").glob("infoplane-*"))  # what was handed to workers
 
 
 def rows_without_cached(path):
