@@ -273,7 +273,7 @@ def main() -> None:
     recording("GPT-2", gpt(), tokens, ["1", "2", "3", "4", "5", "6"], 28, reps)
     tiny_recording(reps)
     reading(reps)
-    for samples, steps in ((4096, 2), (16384, 2), (4096, 8)):
+    for samples, steps in ((4096, 8), (16384, 8), (4096, 32)):
         arguments = [sys.executable, __file__, "--memory", str(samples), str(steps)]
         subprocess.run(arguments, check=True)
     return None
