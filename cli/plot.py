@@ -125,6 +125,8 @@ def plot(
     view = View.of(document)
     if "estimator" in wanted:
         wanted["estimator"] = _estimator(wanted["estimator"], document["estimators"])
+    named = ("group", "layers", "estimator")
+    view.check_names(**{key: value for key, value in wanted.items() if key in named})
     if baseline is not None:
         wanted["baseline"] = View.of(load(baseline))
     written = []

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
 from infoplane.curves import Curves
-from infoplane.errors import InputError, NotFoundError
+from infoplane.errors import InputError
 from infoplane.plots import places
 from infoplane.plots import style as look
 from infoplane.plots.titles import figure_titled
@@ -75,11 +75,7 @@ def heat(
         if quantity is None:
             quantity = "ixt" if view.estimators("ixt", group=group) else "dse"
         estimator = view.estimator(estimator, quantity, group=group)
-        have = [m for m in view.layers(group) if (group, m, estimator, quantity) in view.curves]
-        for layer in layers or ():
-            if layer not in have:
-                raise NotFoundError(f"no layer {layer!r} in {group!r}; it has {', '.join(have)}")
-        names = [m for m in have if layers is None or m in layers]
+        names = view.layers(group, estimator, quantity, among=layers)
         found = [view.curves[group, m, estimator, quantity] for m in names]
         every = np.unique(np.concatenate([c.steps for c in found]))
         row = 0.26 if len(names) <= 24 else 0.17

@@ -47,17 +47,15 @@ def find_paths(
         If a wanted layer is not there.
     """
     have = view.layers(group, estimator)
-    for layer in layers or ():
-        if layer not in have:
-            raise NotFoundError(f"no layer {layer!r} in {group!r}; it has {', '.join(have)}")
     paths = []
-    for i, layer in enumerate(have):
+    for layer in view.layers(group, estimator, among=layers):
         x = view.curves.get((group, layer, estimator, "ixt"))
         y = view.curves.get((group, layer, estimator, "ity"))
-        if x is None or y is None or (layers is not None and layer not in layers):
+        if x is None or y is None:
             continue
         phase = view.phases.get((group, layer, estimator, "ixt"), {})
-        path = _path(x, y, phase, look.LAYER_MARKERS[i % len(look.LAYER_MARKERS)])
+        marker = look.LAYER_MARKERS[have.index(layer) % len(look.LAYER_MARKERS)]
+        path = _path(x, y, phase, marker)
         if path is not None:
             paths.append(path)
     if not paths:

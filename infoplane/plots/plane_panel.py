@@ -48,7 +48,6 @@ def draw_plane(
     _limits(ax, view, group, estimator, shown, bounds and not zoom)
     taken = draw_bounds(ax, view, group, estimator) if bounds else []
     dashes = _chains(ax, [p for p in shown if not p.saturated])
-    dashes += _bound_segments(ax, view, group, estimator) if bounds else []
     for path in shown:
         draw_path(ax, path, norm, seeds)
 
@@ -59,7 +58,11 @@ def draw_plane(
                 *(_bound_labels(ax, view, group) if bounds else []),
                 *layer_labels(ax, shown, view, group),
             ],
-            lines=[*(p.mean for p in shown), *dashes],
+            lines=[
+                *(p.mean for p in shown),
+                *dashes,
+                *(_bound_segments(ax, view, group, estimator) if bounds else []),
+            ],
             boxes=[*(t.get_window_extent() for t in taken), *_marker_boxes(ax, shown)],
             size=look.font_size("legend.fontsize"),
         )

@@ -9,7 +9,6 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from infoplane.curves import Curves
-from infoplane.errors import NotFoundError
 from infoplane.plots import places
 from infoplane.plots import style as look
 from infoplane.plots.multiples import limit, outer_ticks
@@ -142,12 +141,9 @@ def _columns(
     view: View, group: str, estimator: str, layers: Sequence[str] | None, most: int
 ) -> tuple[list[str], str]:
     """Return the layers to draw and a note on those left out."""
-    have = view.layers(group, estimator)
-    for layer in layers or ():
-        if layer not in have:
-            raise NotFoundError(f"no layer {layer!r} in {group!r}; it has {', '.join(have)}")
+    have = view.layers(group, estimator, among=layers)
     if layers is not None:
-        return [layer for layer in have if layer in layers], ""
+        return have, ""
     shown = evenly(have, most)
     if len(shown) == len(have):
         return shown, ""

@@ -99,15 +99,54 @@ class View:
             )
         return able[0]
 
-    def layers(self, group: str, estimator: str | None = None) -> list[str]:
-        """Return the layers of a group, in the order of the forward pass."""
-        return list(
+    def layers(
+        self,
+        group: str,
+        estimator: str | None = None,
+        quantity: str | None = None,
+        *,
+        among: Sequence[str] | None = None,
+    ) -> list[str]:
+        """Return the layers of a group, or those ``among`` some, in order of the forward pass.
+
+        Raises
+        ------
+        NotFoundError
+            If one of ``among`` is not there.
+        """
+        asked = (group, estimator, quantity)
+        have = list(
             dict.fromkeys(
-                key[1]
-                for key in self.curves
-                if key[0] == group and (estimator is None or key[2] == estimator)
+                layer
+                for of, layer, *by in self.curves
+                if all(want in (None, got) for want, got in zip(asked, (of, *by), strict=True))
             )
         )
+        for layer in among or ():
+            if layer not in have:
+                raise NotFoundError(f"no layer {layer!r} in {group!r}; it has {', '.join(have)}")
+        return [layer for layer in have if among is None or layer in among]
+
+    def check_names(self, **wanted: str | Sequence[str]) -> None:
+        """Refuse ``group``, ``layers`` or ``estimator`` that stand nowhere in the results.
+
+        Raises
+        ------
+        NotFoundError
+            Of the first such name.
+        """
+        have = {
+            "group": self.groups,
+            "layers": list(dict.fromkeys(layer for _, layer, *_ in self.curves)),
+            "estimator": self.estimators(),
+        }
+        for option, names in wanted.items():
+            for name in [names] if isinstance(names, str) else names:
+                if name not in have[option]:
+                    there = ", ".join(have[option]) or "none"
+                    raise NotFoundError(
+                        f"--{option}: the results have no {name!r}; there are {there}"
+                    )
 
     def recordings(self, group: str) -> list[Mapping[str, Any]]:
         """Return the recordings of a group."""

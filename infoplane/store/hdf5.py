@@ -40,7 +40,7 @@ DAMAGE = (
 """What h5py and the metadata of damaged files raise."""
 
 
-def check_regular(path: Path) -> os.stat_result:
+def check_regular(path: Path, hint: str | None = None) -> os.stat_result:
     """Refuse what is no regular file: opening a FIFO would never return.
 
     Raises
@@ -51,7 +51,8 @@ def check_regular(path: Path) -> os.stat_result:
     try:
         status = path.stat()
     except OSError as error:
-        raise RunFileError(f"{path}: cannot be read ({error.strerror})", code="IP303") from error
+        message = f"{path}: cannot be read ({error.strerror})"
+        raise RunFileError(message, hint=hint, code="IP303") from error
     if not stat.S_ISREG(status.st_mode):
         raise RunFileError(f"{path}: expected a regular file", code="IP303")
     return status
@@ -65,7 +66,7 @@ def opened(path: Path, hint: str | None = None) -> h5py.File:
     RunFileError
         If it is missing, unreadable, truncated or no HDF5 file.
     """
-    status = check_regular(path)
+    status = check_regular(path, hint)
     try:
         return h5py.File(path, "r", locking="best-effort")
     except DAMAGE as error:

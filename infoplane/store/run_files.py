@@ -123,7 +123,7 @@ class RunFiles:
         if self.shards:
             return (json.dumps(self.manifest, indent=1) + "\n").encode()
         if self.packed:
-            with opened(self.path) as file:
+            with opened(self.path, self._remedy) as file:
                 return bytes(mapped(file, "manifest", self.path)[:MOST_TEXT])
         path = self.path / "manifest.json"
         if not path.is_file():
@@ -168,7 +168,7 @@ class RunFiles:
         if self.shards:
             return tuple(sorted(set.intersection(*(set(shard.steps) for shard in self.shards))))
         if self.packed:
-            with opened(self.path) as file:
+            with opened(self.path, self._remedy) as file:
                 index = mapped(file, "steps/index", self.path)
                 with reading(f"{self.path}: index of steps"):
                     if index.ndim != 1 or index.min(initial=0) < 0 or (np.diff(index) <= 0).any():
@@ -309,7 +309,7 @@ class RunFiles:
     @property
     def _remedy(self) -> str:
         return (
-            "pack the run again"
+            f"save what is intact with `infoplane inspect {self.path} --rescue OUT`, or pack again"
             if self.packed
             else "delete the file to use the other steps, or record that step again with --resume"
         )
@@ -318,7 +318,7 @@ class RunFiles:
     def _probe_file(self) -> Iterator[tuple[h5py.File, str, Path]]:
         self.manifest  # noqa: B018  - its checks come first
         path = self.path if self.packed else self.path / "probe.h5"
-        hint = "pack the run again" if self.packed else "record the run again"
+        hint = self._remedy if self.packed else "record the run again"
         with opened(path, hint) as file, reading(str(path), hint):
             yield file, "probe/" if self.packed else "", path
 

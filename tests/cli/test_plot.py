@@ -138,9 +138,18 @@ def test_options_reach_the_figures_that_take_them(results):
     ("options", "code", "message"),
     [
         (["-f", "heat", "--facet", "layer"], 2, "the figure 'heat' has no such option"),
+        (["--layers", "fc9"], 4, "--layers: the results have no 'fc9'; there are fc1, fc2"),
         (["-f", "plane", "--size", "huge"], 2, "--size"),
-        (["-f", "plane", "-e", "nothing"], 4, "'nothing' has no numbers"),
-        (["-f", "plane", "--group", "other"], 4, "no group 'other'; there are net"),
+        (
+            ["-f", "plane", "-e", "nothing"],
+            4,
+            "--estimator: the results have no 'nothing'; there are binning",
+        ),
+        (
+            ["-f", "plane", "--group", "other"],
+            4,
+            "--group: the results have no 'other'; there are net",
+        ),
         (["-f", "gap"], 4, "metrics"),
         (["-f", "gradients"], 4, "recorded without"),
         (["-f", "bound"], 4, "needs p(y|x) of a discrete X"),

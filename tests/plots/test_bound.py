@@ -30,3 +30,13 @@ def test_the_bound_is_refused_where_the_distribution_is_not_known(five: View) ->
     other = {**first, "bottleneck": {**first["bottleneck"], "mutual_information": 1.0}}
     with pytest.raises(NotFoundError, match="different bounds"):
         bound({**five.results, "recordings": [other, *rest]})
+
+
+def test_the_label_of_the_label_entropy_keeps_off_its_line(five: View) -> None:
+    ax = bound(five)
+    notes = [note for note in ax.texts if note.get_text().startswith("H(Y)")]
+    assert notes
+    level = ax.transData.transform((0.0, five.label_entropy("tanh")))[1]
+    for note in notes:
+        box = note.get_window_extent()
+        assert box.y0 > level or box.y1 < level

@@ -138,8 +138,9 @@ def test_steps_before_the_end_of_a_truncated_packed_run_are_saved(run, tmp_path)
         ]
     assert starts == sorted(starts)
     path.write_bytes(data[: starts[1] + 8])
-    with pytest.raises(RunFileError, match="truncated: "):
+    with pytest.raises(RunFileError, match="truncated: ") as caught:
         Run(path).check()
+    assert f"inspect {path} --rescue" in str(caught.value.hint)
     assert rescue(Run(path), tmp_path / "out") == (first,)
     saved = Run(tmp_path / "out")
     for layer in run.layers:
