@@ -23,6 +23,9 @@ IntervalMethod: TypeAlias = Literal[
     "bootstrap", "subsample", "jackknife", "analytic", "bracket", "none"
 ]
 
+ROUNDING = 1e-9
+"""Bits below 0 that are rounding: such an estimate is not called negative."""
+
 QUANTITIES = {
     "ixt": "I(X;T)",
     "ity": "I(T;Y)",

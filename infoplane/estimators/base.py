@@ -47,6 +47,8 @@ class Estimator(ABC):
     shannon : bool
         Whether ``ixt`` and ``ity`` are Shannon information; if not, ``infoplane validate`` asks
         only for what is known of the estimator's own measure.
+    accelerated : bool
+        Whether cells can be computed on a GPU.
     """
 
     name: ClassVar[str]

@@ -116,6 +116,7 @@ class DiffusionSpectral(Estimator):
 
     name: ClassVar[str] = "dse"
     title: ClassVar[str] = "diffusion spectral entropy"
+    version: ClassVar[str] = "2"
     quantities: ClassVar[tuple[str, ...]] = ("dse", "dsmi_y", "dsmi_x")
     accelerated: ClassVar[bool] = True
 
@@ -203,7 +204,7 @@ class DiffusionSpectral(Estimator):
         """Return DSE, DSMI(T;Y) if there are labels, and DSMI(T;X)."""
         activations = rows_of(activations, prepared.rows)
         space = diffusion_space(checked_points(activations), self.sigma, self.options)
-        if space.n <= _SHARED_KERNEL_ROWS and self.method != "slq":
+        if space.cloud.n <= _SHARED_KERNEL_ROWS and self.method != "slq":
             space = space.with_kernel()
         common = () if prepared.rows is None else ("subsampled",)
         found = {"dse": self._entropy(space, common)}

@@ -13,9 +13,15 @@ from infoplane.errors import InputError
 from infoplane.estimators.base import Cost, Estimator
 from infoplane.numerics.discrete import is_whole_population, row_symbols
 from infoplane.numerics.kde import Bracket, kde_information
-from infoplane.records import Array, Estimate, IntArray, LayerInfo, RunData, noticeable
-
-ROUNDING = 1e-9  # bits below 0 that say nothing
+from infoplane.records import (
+    ROUNDING,
+    Array,
+    Estimate,
+    IntArray,
+    LayerInfo,
+    RunData,
+    noticeable,
+)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from infoplane.errors import InputError
-from infoplane.numerics.arrays import Tensor, array_module, place_of
+from infoplane.numerics.arrays import Tensor, array_module, fetched, place_of
 from infoplane.numerics.point_cloud import (
     PointCloud,
     half_square_strips,
@@ -21,7 +21,7 @@ Sigma: TypeAlias = float | str
 SIGMA_RULES = ("median", "rms", "sqrtd", "l2")
 _MEDIAN_ROWS = 10_000
 _MEDIAN_DOUBLE = 4096
-_MEDIAN_SAMPLE = 192  # rows of the median that is only reported
+_MEDIAN_SAMPLE = 128  # rows of the median that is only reported
 _SMALLEST_SIGMA = 1e-6  # in typical distances: below, those of a matrix product are rounding
 
 
@@ -92,9 +92,8 @@ def bandwidth(cloud: PointCloud, sigma: Sigma, *, seed: int = 0) -> Bandwidth:
             rule, value = "fixed", float(sigma)
     if rms == 0.0:
         return Bandwidth(value or 1.0, rule, rms, median)
-    norms = cloud.square_norms
-    norms = norms if isinstance(norms, np.ndarray) else norms.cpu().numpy()
-    typical = cloud.unit * float(np.sqrt(2 * np.median(norms)))  # not moved by a few outliers
+    middle = np.median(fetched(cloud.square_norms))  # not moved by a few outliers
+    typical = cloud.unit * float(np.sqrt(2 * middle))
     least = _SMALLEST_SIGMA * min(rms, typical or rms)
     if value < least:
         return Bandwidth(least, rule, rms, median, requested=value)

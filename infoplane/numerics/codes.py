@@ -11,7 +11,7 @@ import numpy as np
 from infoplane.numerics.intervals import Interval, disjoint_folds, fold_interval
 from infoplane.numerics.neighbor_terms import duplicate_fraction
 from infoplane.numerics.noise_channel import SMALLEST_SAMPLE
-from infoplane.records import Estimate, FloatArray, IntArray, noticeable
+from infoplane.records import ROUNDING, Estimate, FloatArray, IntArray, noticeable
 
 LEVEL = 0.95
 _DEGENERATE = 0.65  # intrinsic dimension, as a share of the code's, below which a code is thin
@@ -144,7 +144,7 @@ def estimate_of(
 
     A negative one is flagged, never clipped; so is one that is far from its limit.
     """
-    if bits < 0.0:
+    if bits < -ROUNDING:
         flags = [*flags, "negative"]
     if interval is not None and interval.bias_dominates(n_dims, 2.0 * noticeable(bits)):
         flags = [*flags, "biased"]

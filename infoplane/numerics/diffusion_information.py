@@ -22,11 +22,10 @@ from infoplane.numerics.diffusion_space import (
     diffusion_space,
 )
 from infoplane.numerics.point_cloud import checked_points
-from infoplane.records import FloatArray, IntArray
+from infoplane.records import ROUNDING, FloatArray, IntArray
 from infoplane.seeding import generator
 
 _SHARED_KERNEL_ROWS = 10_000  # 800 MB in float64
-_ROUNDING = 1e-9  # bits below 0 that say nothing
 _BY_TIME = ("t", "subset_entropy", "class_entropy", "sd_over_repetitions")
 
 
@@ -356,7 +355,7 @@ def _value_flags(
         flags.append("saturated")
     if subset_bits < 0.05:
         flags.append("degenerate")
-    if bits < -_ROUNDING:
+    if bits < -ROUNDING:
         flags.append("negative")
     if null is not None and len(null) > 1 and bits <= null.mean() + 2 * null.std(ddof=1):
         flags.append("null_dominates")

@@ -12,15 +12,13 @@ import numpy as np
 
 from infoplane.errors import EstimationError, InputError
 from infoplane.numerics.arrays import Tensor, array_module, place_of
-from infoplane.numerics.point_cloud import (
-    SMALL,
-    PointCloud,
-    half_square_strips,
-)
+from infoplane.numerics.point_cloud import SMALL, PointCloud, half_square_strips
+from infoplane.records import FloatArray
 
 Normalization: TypeAlias = Literal["official", "rowstochastic"]
 
 BLOCK = 64  # rows scaled at a time, in cache; divides the strips of distances
+_NEAR = 50.0  # squared norm up to which products and distances are rounded alike
 
 
 def gaussian_kernel(cloud: PointCloud, dtype: str = "float64", *, lower: bool = False) -> Tensor:
@@ -56,6 +54,18 @@ def gaussian_kernel(cloud: PointCloud, dtype: str = "float64", *, lower: bool = 
     return kernel
 
 
+def unweighted_kernel(cloud: PointCloud) -> tuple[FloatArray, FloatArray] | None:
+    """Return exp(x_i · x_j) (n, n) and exp(-|x_i|² / 2) (n,), factors of the Gaussian kernel.
+
+    The "official" diffusion kernel of the first, with the second as weights, is that of the
+    Gaussian kernel, for what divides rows and columns cancels; three passes over a matrix are
+    saved. None if that costs accuracy or memory: far from the centre, or of many points.
+    """
+    if cloud.n > SMALL or float(cloud.square_norms.max()) > _NEAR:
+        return None
+    return np.exp(cloud.points @ cloud.points.T), np.exp(-0.5 * cloud.square_norms)
+
+
 def check_normalization(normalization: str, alpha: float) -> None:
     """Refuse unknown normalisations.
 
@@ -78,6 +88,7 @@ def diffusion_kernel(
     alpha: float,
     *,
     weights: Tensor | None = None,
+    n: int | None = None,
     lower: bool = False,
 ) -> tuple[Tensor, Tensor, float]:
     """Turn a Gaussian kernel into the symmetric diffusion kernel, in place.
@@ -97,6 +108,8 @@ def diffusion_kernel(
     weights : array (n,), optional
         How many equal points each row stands for. The kernel then has the eigenvalues of that of
         all the points, which only has zeros beside them.
+    n : int, optional
+        How many points there are; None is the sum of the weights.
     lower : bool
         Read and write no more than the lower triangle of ``gaussian`` and its diagonal blocks.
 
@@ -120,8 +133,8 @@ def diffusion_kernel(
     """
     weight = 1.0 if weights is None else weights
     degree = _row_sums(gaussian, weights, lower)
-    n = len(gaussian) if weights is None else float(weights.sum())
-    mean_degree = float((weight * degree).sum()) / n
+    total = n or (len(gaussian) if weights is None else float(weights.sum()))
+    mean_degree = float((weight * degree).sum()) / total
     if not np.isfinite(mean_degree):
         raise EstimationError("expected a finite kernel, got overflow in the distances")
     if normalization == "rowstochastic" and alpha > 0:
@@ -146,12 +159,13 @@ def _row_sums(matrix: Tensor, weights: Tensor | None, lower: bool) -> Tensor:
     xp = array_module(matrix)
     sums = xp.zeros(len(matrix), dtype=xp.float64, **place_of(matrix))
     for rows, columns, strip in _strips(matrix, lower):
-        left = strip if weights is None else strip * weights[columns]
-        sums[rows] += left.sum(1, dtype=xp.float64)
-        if lower:
-            above = strip[:, : rows.start]
-            above = above if weights is None else above * weights[rows, None]
-            sums[: rows.start] += above.sum(0, dtype=xp.float64)
+        above = strip[:, : rows.start if lower else 0]
+        if weights is None:
+            sums[rows] += strip.sum(1, dtype=xp.float64)
+            sums[: above.shape[1]] += above.sum(0, dtype=xp.float64)
+        else:
+            sums[rows] += strip @ weights[columns]
+            sums[: above.shape[1]] += weights[rows] @ above
     return sums
 
 

@@ -16,6 +16,7 @@ from infoplane.numerics.diffusion_kernel import (
     check_normalization,
     diffusion_kernel,
     gaussian_kernel,
+    unweighted_kernel,
 )
 from infoplane.numerics.discrete import Symbols, row_symbols
 from infoplane.numerics.point_cloud import PointCloud, point_cloud
@@ -113,9 +114,9 @@ class DiffusionSpace:
         lower = method == "exact" and isinstance(self.cloud.points, np.ndarray)
 
         def normalized(dtype: str) -> tuple[Tensor, Tensor, float]:
-            gaussian = self._gaussian(points, dtype, lower)
+            gaussian, weight = self._gaussian(points, weights, dtype, lower)
             how = options.normalization, options.alpha
-            return diffusion_kernel(gaussian, *how, weights=weights, lower=lower)
+            return diffusion_kernel(gaussian, *how, weights=weight, n=n, lower=lower)
 
         kernel, top, degree = normalized(dtype)
         if dtype == "float32" and options.dtype is None and degree > _WIDE * n:
@@ -137,15 +138,24 @@ class DiffusionSpace:
         points = np.flatnonzero(counts)
         return points, counts[points].astype(np.float64)
 
-    def _gaussian(self, points: Any, dtype: str, lower: bool) -> Tensor:
-        """Return a kernel of some of the points, or of all, that may be overwritten."""
+    def _gaussian(
+        self, points: Any, weights: Tensor | None, dtype: str, lower: bool
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return a kernel of some of the points, or of all, that may be overwritten, and weights.
+
+        It is the Gaussian kernel, or has the same diffusion kernel with these weights.
+        """
         if self.gaussian is None or dtype != "float64":
             cloud = self.cloud if points is None else self.cloud.rows(points)
-            return gaussian_kernel(cloud, dtype, lower=lower)
+            if lower and dtype == "float64" and self.options.normalization == "official":
+                factors = unweighted_kernel(cloud)
+                if factors is not None:
+                    return factors[0], factors[1] if weights is None else factors[1] * weights
+            return gaussian_kernel(cloud, dtype, lower=lower), weights
         if points is not None:
-            return self.gaussian[points][:, points]
+            return self.gaussian[points][:, points], weights
         on_cpu = isinstance(self.gaussian, np.ndarray)
-        return self.gaussian.copy() if on_cpu else self.gaussian.clone()
+        return self.gaussian.copy() if on_cpu else self.gaussian.clone(), weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,8 +199,7 @@ def diffusion_space(x: Tensor, sigma: Sigma, options: DiffusionOptions) -> Diffu
     width = bandwidth(cloud, sigma, seed=options.seed)
     repeats = _repeats(cloud.points)
     if repeats is not None:
-        _, first = np.unique(repeats.ids, return_index=True)
-        cloud = cloud.rows(first)
+        cloud = cloud.rows(repeats.examples)
     cloud.rescale(width.sigma)
     return DiffusionSpace(cloud, width, options, repeats)
 
@@ -202,7 +211,8 @@ def _repeats(points: Tensor) -> Symbols | None:
     """
     if not isinstance(points, np.ndarray):
         return None
-    for columns in (slice(None, None, -(-points.shape[1] // 8)), slice(None)):  # a few tell most
+    few = slice(None, None, -(-points.shape[1] // 8))
+    for columns in (slice(1), few, slice(None)):  # the first unit tells most, a few the rest
         found = row_symbols(points[:, columns])
         if found.n_states > 0.9 * len(points):
             return None

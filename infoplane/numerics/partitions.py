@@ -153,6 +153,8 @@ def _told_apart(values: Array, inner: Sequence[Array]) -> Iterator[Symbols]:
 
 def _within(values: Array, found: Sequence[_Bins], low: float, high: float) -> Iterator[Partition]:
     """Yield the partitions; what lies outside ``low`` to ``high`` joins the outermost bins."""
+    with np.errstate(over="ignore"):  # a limit beyond the dtype of the values becomes infinite
+        low, high = np.array([low, high]).astype(values.dtype)
     outside = sum(
         int(np.count_nonzero(values[rows] < low) + np.count_nonzero(values[rows] > high))
         for rows in row_blocks(values)
@@ -190,16 +192,17 @@ def _adaptive(
 
 def _per_unit(values: Array, mode: str, bins: Sequence[int]) -> Iterator[Partition]:
     n, n_units = values.shape
-    edges: dict[int, list[Array]] = {count: [] for count in bins}
+    edges: list[list[Array]] = []  # of each unit, for each number of bins
     step = max(1, LARGE // 8 // n)
     for start in range(0, n_units, step):
         for unit in np.sort(values[:, start : start + step].T, axis=1):
-            for count, found in edges.items():
-                if mode == "neuron":
-                    found.append(uniform_edges(float(unit[0]), float(unit[-1]), count + 1))
-                else:
-                    found.append(equal_count_edges(distinct_sorted(unit), count))
-    for count, found in edges.items():
+            if mode == "neuron":
+                low, high = float(unit[0]), float(unit[-1])
+                edges.append([uniform_edges(low, high, count + 1) for count in bins])
+            else:
+                distinct = distinct_sorted(unit)
+                edges.append([equal_count_edges(distinct, count) for count in bins])
+    for count, found in zip(bins, zip(*edges, strict=True), strict=True):
         inner = [e[1:-1] if mode == "neuron" else distinct_sorted(e)[1:] for e in found]
 
         def rows(samples: IntArray | slice, units: slice, inner: list[Array] = inner) -> Array:

@@ -12,14 +12,14 @@ import numpy as np
 
 from infoplane.blocks import LARGE, count_nonfinite_rows
 from infoplane.errors import InputError
-from infoplane.numerics.arrays import Tensor, array_module
+from infoplane.numerics.arrays import Tensor, array_module, double, fetched, is_tensor
 from infoplane.numerics.discrete import row_symbols
 from infoplane.records import Array, FloatArray
 
 SMALL = 512  # points up to which all distances are one product
 _STRIP = 192  # rows of distances that are made at a time
 _STRIP_CUDA = 2048
-_MODERATE = 1e-100, 1e100  # of which squares neither overflow nor vanish
+_MODERATE = 1e-200, 1e200  # squares far from overflow and from vanishing
 
 
 @dataclass(eq=False)
@@ -64,8 +64,9 @@ class PointCloud:
 
     def rescale(self, unit: float) -> None:
         """Change over to another unit of length."""
-        self.points *= self.unit / unit
-        self.square_norms = _square_norms(self.points)
+        factor = self.unit / unit
+        self.points *= factor
+        self.square_norms *= factor * factor
         self.unit = unit
 
     def in_single_precision(self) -> PointCloud:
@@ -88,10 +89,8 @@ def checked_points(x: Tensor, *, name: str = "x") -> Tensor:
     InputError
         If ``x`` has not two axes, is empty, not real, or holds NaN or inf.
     """
-    if type(x).__module__.partition(".")[0] == "torch":
-        x = x.detach()
-        if x.device.type != "cuda":
-            x = x.float().numpy() if str(x.dtype) == "torch.bfloat16" else x.numpy()
+    if is_tensor(x):
+        x = x.detach() if x.device.type == "cuda" else fetched(x)
     if isinstance(x, np.ndarray) or not hasattr(x, "device"):
         x = np.asarray(x)
         if x.dtype.kind not in "fiub":
@@ -120,29 +119,42 @@ def checked_points(x: Tensor, *, name: str = "x") -> Tensor:
 
 def point_cloud(x: Tensor, *, unit_length: bool = False) -> PointCloud:
     """Return checked points, centred in float64; ``unit_length`` first brings rows to length 1."""
-    xp = array_module(x)
-    largest = max(float(x.max()), -float(x.min()))
-    unit = 1.0
-    if not _MODERATE[0] < largest < _MODERATE[1] and largest > 0:
-        unit = float(2.0 ** np.clip(np.floor(np.log2(largest)), -1000, 1000))
     n, n_units = x.shape
-    if xp is np and n * n_units > LARGE // 8 and n_units > 2 * n:
+    if isinstance(x, np.ndarray) and x.size > LARGE // 8 and n_units > 2 * n:
+        unit = _unit_of(x)
         points, zero_rows = _in_few_dimensions(x, unit, unit_length=unit_length)
         unit = 1.0 if unit_length else unit
         return PointCloud(points, _square_norms(points), unit, zero_rows, n_units)
-    points = (x.astype(np.float64) if xp is np else x.double()) if x.dtype != xp.float64 else x
-    if unit != 1.0:
-        points = points / unit
-    zero_rows = 0
+    points = x if x.dtype == array_module(x).float64 else double(x)
     if unit_length:
+        points = points / _unit_of(x)
         length = _square_norms(points) ** 0.5
         zero_rows = int((length == 0).sum())
         length[length == 0] = 1.0
-        points, unit = points / length[:, None], 1.0
-    # Subtracting the first row gives equal rows exact zeros, which subtracting a mean does not.
-    points = points - points[:1]
-    points -= points.mean(0)
-    return PointCloud(points, _square_norms(points), unit, zero_rows, n_units)
+        return PointCloud(*_centred(points / length[:, None]), 1.0, zero_rows, n_units)
+    centred, squares = _centred(points)
+    unit = 1.0
+    if not _MODERATE[0] < float(squares.max()) < _MODERATE[1]:
+        unit = _unit_of(x)
+        centred, squares = _centred(points / unit)
+    return PointCloud(centred, squares, unit, 0, n_units)
+
+
+def _unit_of(x: Tensor) -> float:
+    """Return the power of 2 near the largest number, or 1 unless its square is out of range."""
+    largest = max(float(x.max()), -float(x.min()))
+    if largest == 0 or _MODERATE[0] < largest * largest < _MODERATE[1]:
+        return 1.0
+    return float(2.0 ** np.clip(np.floor(np.log2(largest)), -1000, 1000))
+
+
+def _centred(points: Tensor) -> tuple[Tensor, Tensor]:
+    """Return centred points (n, n_units) and the squares of their lengths, which may overflow."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        # Subtracting the first row gives equal rows exact zeros, which subtracting a mean does not.
+        centred = points - points[:1]
+        centred -= centred.mean(0)
+        return centred, _square_norms(centred)
 
 
 def _in_few_dimensions(x: Array, unit: float, *, unit_length: bool) -> tuple[FloatArray, int]:

@@ -14,6 +14,7 @@ import numpy as np
 from scipy.special import entr
 
 from infoplane.errors import InputError
+from infoplane.numerics.arrays import fetched
 from infoplane.numerics.bandwidth import Sigma, bandwidth
 from infoplane.numerics.clusters import Kind, cluster_reference
 from infoplane.numerics.diffusion_kernel import diffusion_kernel, gaussian_kernel
@@ -52,7 +53,7 @@ def adjacency_spectral_entropy(
     """
     points = checked_points(x)
     if n_neighbors is not None:
-        graph = _neighbour_graph(_on_cpu(points), n_neighbors)
+        graph = _neighbour_graph(fetched(points), n_neighbors)
         return spectral_entropy(np.abs(np.linalg.eigvals(graph)))
     cloud = point_cloud(points, unit_length=sigma == "l2")
     cloud.rescale(bandwidth(cloud, sigma).sigma)
@@ -81,7 +82,7 @@ def matrix_entry_entropy(x: Any, *, sigma: Sigma = "median") -> float:
     """
     cloud = point_cloud(checked_points(x), unit_length=sigma == "l2")
     cloud.rescale(bandwidth(cloud, sigma).sigma)
-    kernel = _on_cpu(gaussian_kernel(cloud))
+    kernel = fetched(gaussian_kernel(cloud))
     root = kernel.sum(axis=1) ** 0.5
     kernel /= root[:, None] * root
     kernel /= kernel.sum(axis=1, keepdims=True)
@@ -111,7 +112,7 @@ def coordinate_binned_entropy(x: Any, *, n_bins: int = 2) -> float:
     """
     if n_bins < 1:
         raise InputError(f"expected n_bins of at least 1, got {n_bins}")
-    points = _on_cpu(checked_points(x)).astype(np.float64)
+    points = fetched(checked_points(x)).astype(np.float64)
     low, spread = points.min(axis=0), np.ptp(points, axis=0)
     spread[spread == 0] = 1.0
     edges = np.linspace(0, 1, n_bins + 1)[:-1]
@@ -152,7 +153,7 @@ def subset_mutual_information(
     InputError
         If lengths differ or an argument is unfit.
     """
-    points = _on_cpu(checked_points(x))
+    points = fetched(checked_points(x))
     labels = cluster_reference(reference, kind=kind, n_clusters=n_clusters).labels
     if len(labels) != len(points):
         raise InputError(f"expected one reference per sample, {len(points)}, got {len(labels)}")
@@ -168,10 +169,6 @@ def subset_mutual_information(
             subsets[size] = float(np.mean([entropy(points[row]) for row in rows]))
         total += size / len(points) * (subsets[size] - entropy(points[labels == one]))
     return total
-
-
-def _on_cpu(array: Any) -> Array:
-    return array if isinstance(array, np.ndarray) else np.asarray(array.cpu().numpy())
 
 
 def _neighbour_graph(points: Array, n_neighbors: int) -> FloatArray:

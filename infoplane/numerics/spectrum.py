@@ -49,7 +49,8 @@ def eigenvalues(matrix: Any, *, by_torch: bool | None = None) -> FloatArray:
         Symmetric; float32 or float64. Of an array only the lower triangle is read. A tensor is
         solved on its device.
     by_torch : bool, optional
-        Whether torch's LAPACK solves arrays; None is from 1000 rows.
+        Whether torch's LAPACK solves arrays; None is from 1000 rows. Of many small matrices the
+        caller knows better: importing torch takes as long as some hundred of them.
 
     Raises
     ------

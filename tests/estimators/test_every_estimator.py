@@ -115,7 +115,9 @@ def test_float64_copy_of_float32_data_gives_the_same(name, data):
             assert estimate.bits == pytest.approx(two[key].bits, abs=2e-3), key
 
 
-@pytest.mark.parametrize("spec", [*NAMES, "binning:mode=global", "compressed:noise=0.1"])
+@pytest.mark.parametrize(
+    "spec", [*NAMES, "binning:mode=global", "compressed:noise=0.1", "compressed:mode=ksg"]
+)
 def test_pools_names_all_activations_that_preparing_reads(spec, data):
     """What the cache key leaves out must not have been read."""
     activations, labels = data

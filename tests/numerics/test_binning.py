@@ -150,6 +150,14 @@ def test_values_inside_the_range_are_not_flagged():
     assert "out_of_range" not in info.flags
 
 
+@pytest.mark.parametrize(("low", "high"), [(-0.1, 0.1), (-1e300, 1e300)])
+def test_limits_are_read_in_the_precision_of_the_values(low, high):
+    # float32(-0.1) is below -0.1; clipping there puts no value outside.
+    values = np.array([[-0.1], [0.0], [0.1]], dtype=np.float32)
+    info = binned_information(values, mode="fixed", bins=4, low=low, high=high)
+    assert info.out_of_range == 0
+
+
 @pytest.mark.parametrize("value", [0.0, 0.7])
 def test_dead_layer_is_constant_and_holds_nothing(value):
     for mode in MODES:

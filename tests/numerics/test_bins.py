@@ -1,11 +1,14 @@
 """Edges of bins, and the labels of values between them."""
 
+from unittest import mock
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
+from infoplane.numerics import bins as bins_module
 from infoplane.numerics.bins import (
     DistinctValues,
     bin_labels,
@@ -84,10 +87,12 @@ def test_float_index_differs_from_the_integer_one():
 )
 def test_ranks_of_distinct_values(values, bins):
     ordered = np.sort(values)
-    distinct = DistinctValues(ordered)
     expected = np.unique(values)
-    assert len(distinct) == len(expected)
-    np.testing.assert_array_equal(distinct[np.arange(len(expected))], expected)
+    for block in (4, bins_module.BLOCK):
+        with mock.patch.object(bins_module, "BLOCK", block):
+            distinct = DistinctValues(ordered)
+            assert len(distinct) == len(expected)
+            np.testing.assert_array_equal(distinct[np.arange(len(expected))], expected)
     np.testing.assert_array_equal(distinct_sorted(ordered), expected)
     np.testing.assert_array_equal(
         equal_count_edges(distinct, bins), equal_count_edges(expected, bins)

@@ -203,6 +203,7 @@ def test_chain_rule_and_bounds():
     for estimate in (found.ixt, found.ity, found.ixt_given_y):
         assert estimate.low < estimate.bits < estimate.high
     assert (found.ixt.method, found.ity.method) == ("jackknife", "subsample")
+    assert found.ixt_given_y.method == "jackknife"
     json.dumps(found.diagnostics, allow_nan=False)
     for key in ("se", "dim", "explained_variance", "loss_bound_t", "loss_bound_x", "capacity",
                 "log2_n", "id_ratio", "duplicates", "weights_norm", "k", "n", "noise", "ksg",

@@ -68,11 +68,12 @@ def test_estimate_in_three_dimensions(kind, variance):
     labels = (points.sum(axis=1) > 0).astype(int)
     exact = noisy_network_information(points, labels, std=np.sqrt(variance), draws=40)
     info = kde_information(points, labels, variance=variance)
-    assert exact.ixt_error < 0.012
+    error, short = (0.012, 0.18) if kind == "clusters" else (0.01, 0.15)
+    assert exact.ixt_error < error
     assert info.ixt.lower <= exact.ixt <= info.ixt.upper
     assert info.ity.lower <= exact.ity <= info.ity.upper
     # it falls short by up to 0.06 bits per dimension where noise balls begin to overlap
-    assert info.ixt.estimate == pytest.approx(exact.ixt, abs=0.18)
+    assert info.ixt.estimate == pytest.approx(exact.ixt, abs=short)
 
 
 @pytest.mark.parametrize("case", list(QUADRATURE))

@@ -6,7 +6,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infoplane.numerics.diffusion_kernel import BLOCK, diffusion_kernel, gaussian_kernel
+from infoplane.numerics.diffusion_kernel import (
+    BLOCK,
+    diffusion_kernel,
+    gaussian_kernel,
+    unweighted_kernel,
+)
 from infoplane.numerics.point_cloud import SMALL, point_cloud
 from infoplane.numerics.spectrum import (
     eigenvalues,
@@ -57,6 +62,25 @@ def test_the_lower_triangle_is_enough(n, normalization):
     np.testing.assert_allclose(
         eigenvalues(found, by_torch=n < 1000), np.linalg.eigvalsh(expected), atol=1e-12
     )
+
+
+@pytest.mark.parametrize("sigma", [0.8, 3.0, 100.0])
+@pytest.mark.parametrize("repeated", [False, True])
+def test_what_divides_rows_and_columns_cancels(sigma, repeated):
+    rng = np.random.default_rng(3)
+    cloud = point_cloud(rng.normal(size=(200, 5)))
+    cloud.rescale(sigma)
+    counts = rng.integers(1, 4, 200) if repeated else np.ones(200, dtype=int)
+    expected = diffusion_kernel(gaussian_kernel(cloud), "official", 0.5, weights=counts)
+    kernel, factor = unweighted_kernel(cloud)
+    found = diffusion_kernel(kernel, "official", 0.5, weights=factor * counts, n=counts.sum())
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-12)
+
+
+def test_points_far_out_or_many_keep_their_distances():
+    assert unweighted_kernel(point_cloud(np.array([[-8.0], [8.0]]))) is None
+    assert unweighted_kernel(point_cloud(np.zeros((SMALL + 1, 1)))) is None
 
 
 @given(st.integers(1, 40), st.floats(0.1, 9))
