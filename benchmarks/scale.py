@@ -1,11 +1,13 @@
 """How an analysis scales: cells per second, two workers against one, memory, cache, exponents.
 
-``python benchmarks/scale.py [--quick] [--layers 60] [--steps 6] [--samples 4000] [-e NAME ...]``
+``python benchmarks/scale.py [--quick] [--layers 60] [--steps 6] [--samples 4000] [-e NAME ...]
+[--only run|repetition|exponents|predictions]``
 
 A run of the given size is written to a temporary folder: widths of 64 to 4,096 units, tanh of a
 mixture that sharpens during training. Every analysis is a process of its own, as users start it.
 Efficiency is the wall time of one worker over twice that of two; it needs a machine with two idle
-cores. Peak memory is that of the largest process, without pages of files, which can be dropped.
+cores. A repetition finds all cells in the cache; its share is of the CPU time of the first one.
+Peak memory is that of the largest process, without pages of files, which can be dropped.
 Then small runs show how the CPU time of a cell grows with samples and units, and that of an
 analysis with checkpoints; and how near ``--dry-run`` comes to the time and memory of a cell, by its
 built-in model and after a run of 2,000 samples and 512 units.
@@ -63,6 +65,8 @@ def analyze(folder: Path, run: str, estimators: list[str], *options: str) -> dic
     process = subprocess.Popen(
         [*command, "-q", "-o", "r.json", "--overwrite"],
         cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        # An installed package is compiled once, not in every process.
+        env={name: text for name, text in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
     )  # fmt: skip
     assert process.stderr is not None
     peak = 0
@@ -173,14 +177,14 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--samples", type=int, default=4000)
     parser.add_argument("-e", "--estimator", action="append")
-    parser.add_argument("--only", choices=["run", "exponents", "predictions"])
+    parser.add_argument("--only", choices=["run", "repetition", "exponents", "predictions"])
     options = parser.parse_args()
     if options.quick:
         options.layers, options.steps, options.samples = 12, 3, 1000
     names = options.estimator or ["binning", "compressed", "dse", "kde"]
     with tempfile.TemporaryDirectory() as text:
         folder = Path(text)
-        if options.only in (None, "run"):
+        if options.only in (None, "run", "repetition"):
             whole(folder, names, options)
         if options.only in (None, "exponents"):
             print(f"\n{'estimator':<12} {'grows with':<12} {'from .. to':<16} slope   expected")
@@ -202,16 +206,20 @@ def whole(folder: Path, names: list[str], options: argparse.Namespace) -> None:
         f"{options.samples:,} samples: {size / 1e9:.2f} GB\n"
     )
     print(f"{'estimator':<12} {'cells':>6} {'cells/s':>8} {'1 worker':>9} {'2 workers':>9} "
-          f"{'efficiency':>10} {'peak MB':>8} {'cached':>8}")  # fmt: skip
+          f"{'efficiency':>10} {'peak MB':>8} {'first CPU':>10} {'cached CPU':>14}")  # fmt: skip
     for name in names:
-        one = analyze(folder, "run", [name], "-j", "1", "--no-cache")
-        two = analyze(folder, "run", [name], "-j", "2", "--cache-dir", f"cache-{name}")
-        again = analyze(folder, "run", [name], "-j", "2", "--cache-dir", f"cache-{name}")
+        cache = ("-j", "2", "--cache-dir", f"cache-{name}")
+        one = None
+        if options.only != "repetition":
+            one = analyze(folder, "run", [name], "-j", "1", "--no-cache")["wall"]
+        two, again = (analyze(folder, "run", [name], *cache) for _ in range(2))
+        alone, efficiency = ("", "") if one is None else (
+            f"{one:.1f} s", f"{one / two['wall'] / 2:.0%}"
+        )  # fmt: skip
         print(
-            f"{name:<12} {one['cells']:>6} {two['cells'] / two['wall']:>8.1f} "
-            f"{one['wall']:>7.1f} s {two['wall']:>7.1f} s "
-            f"{one['wall'] / two['wall'] / 2:>10.0%} {two['peak'] / 1e6:>8.0f} "
-            f"{again['cpu'] / two['cpu']:>8.1%}",
+            f"{name:<12} {two['cells']:>6} {two['cells'] / two['wall']:>8.1f} {alone:>9} "
+            f"{two['wall']:>7.1f} s {efficiency:>10} {two['peak'] / 1e6:>8.0f} "
+            f"{two['cpu']:>8.1f} s {again['cpu']:>6.2f} s {again['cpu'] / two['cpu']:>5.1%}",
             flush=True,
         )
 

@@ -14,7 +14,7 @@ import signal
 import threading
 import warnings
 from collections.abc import Callable
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -48,24 +48,43 @@ def workers(text: str, jobs: int, exchange: Path) -> Processes | Dask | Mpi:
     return Processes(jobs)
 
 
-class Processes:
+class Processes(Executor):
     """Worker processes with one numerical thread each, while the context lasts.
 
-    One job is a worker process too: sums then run over the same threads, and the numbers are the
-    same for any number of jobs. On an error or an interrupt, work that has not begun is dropped.
+    They are started for the first piece of work. One job is a worker process too: sums then run
+    over the same threads, and the numbers are the same for any number of jobs. On an error or an
+    interrupt, work that has not begun is dropped.
     """
 
-    executor: Executor
     exchange: Path | None = None
 
     def __init__(self, jobs: int) -> None:
         self.jobs = jobs
-        self.renew: Callable[[], Executor] | None = self._renewed
+        self._pool: ProcessPoolExecutor | None = None
+
+    @property
+    def executor(self) -> Executor:
+        """Itself."""
+        return self
+
+    def submit(self, work: Callable[..., Any], /, *args: Any, **options: Any) -> Future[Any]:
+        """Hand a call to a worker."""
+        if self._pool is None:
+            self._pool = ProcessPoolExecutor(
+                self.jobs,
+                mp_context=multiprocessing.get_context("spawn"),
+                initializer=_follow_the_parent,
+            )
+        return self._pool.submit(work, *args, **options)
+
+    def renew(self) -> Executor:
+        """End the workers; others are started for the next piece of work."""
+        self._stop(at_once=True)
+        return self
 
     def __enter__(self) -> Processes:
         self._before = {name: os.environ.get(name) for name in _THREADS}
         os.environ.update(dict.fromkeys(_THREADS, "1"))
-        self.executor = self._started()
         return self
 
     def __exit__(
@@ -81,25 +100,16 @@ class Processes:
             else:
                 os.environ[name] = value
 
-    def _renewed(self) -> Executor:
-        self._stop(at_once=True)
-        self.executor = self._started()
-        return self.executor
-
-    def _started(self) -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(
-            self.jobs,
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=_follow_the_parent,
-        )
-
     def _stop(self, *, at_once: bool) -> None:
-        running = list((getattr(self.executor, "_processes", None) or {}).values())
-        self.executor.shutdown(wait=not at_once, cancel_futures=True)
+        if self._pool is None:
+            return
+        pool, self._pool = self._pool, None
+        running = list((getattr(pool, "_processes", None) or {}).values())
+        pool.shutdown(wait=not at_once, cancel_futures=True)
         if at_once:
             for worker in running:
                 worker.terminate()
-            self.executor.shutdown(wait=True)
+            pool.shutdown(wait=True)
 
 
 class Dask:

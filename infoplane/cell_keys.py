@@ -41,6 +41,7 @@ class CellKeys:
         self.estimator_id = estimator_id(estimator)
         self._run = run
         self._pools = estimator.pools
+        self._layers: dict[LayerInfo, str] = {}  # hashes of their data
         cls = type(estimator)
         self._start = _digest(
             metadata.version("infoplane"),
@@ -64,12 +65,17 @@ class CellKeys:
         about = [layer.name, layer.index, layer.type, layer.shape, layer.dtype]
         about += [layer.reduction, layer.noise, step, self._data(layer, step)]
         if self._pools == "layer":
-            about.append([self._data(layer, other) for other in self._run.steps])
+            about.append(self._whole_layer(layer))
         return _digest(self._start, about, self._whole_run)
 
     @cached_property
     def _whole_run(self) -> str | None:
         return self._run.content_hash() if self._pools == "run" else None
+
+    def _whole_layer(self, layer: LayerInfo) -> str:
+        if layer not in self._layers:
+            self._layers[layer] = _digest([self._data(layer, step) for step in self._run.steps])
+        return self._layers[layer]
 
     def _data(self, layer: LayerInfo, step: int) -> list[Any]:
         info = self._run.step_info(step)

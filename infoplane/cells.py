@@ -41,7 +41,7 @@ class Measurement:
 
     def content(self) -> dict[str, Any]:
         """Return what was measured, without the name of the cell, as plain JSON values."""
-        estimates = {key: plain(asdict(found)) for key, found in self.estimates.items()}
+        estimates = {key: _told(found) for key, found in self.estimates.items()}
         return {"estimates": estimates, "seconds": self.seconds, "error": self.error}
 
     @classmethod
@@ -50,11 +50,20 @@ class Measurement:
     ) -> Measurement:
         """Return the measurement of a cell from its ``content``."""
         estimates = {
-            key: Estimate(**found | {"flags": tuple(found["flags"])})
+            key: Estimate(**found | {"flags": tuple(found.get("flags", ()))})
             for key, found in content["estimates"].items()
         }
         seconds, error = content["seconds"], content["error"]
         return cls(run, step, layer, estimator, estimates, seconds, error, cached=True)
+
+
+_UNTOLD = {name: value for name, value in asdict(Estimate(None)).items() if name != "bits"}
+
+
+def _told(estimate: Estimate) -> dict[str, Any]:
+    """Return the value of an estimate and what is not at its default, as plain JSON values."""
+    fields = vars(estimate).items()
+    return {name: plain(told) for name, told in fields if name == "bits" or told != _UNTOLD[name]}
 
 
 @dataclass(frozen=True)

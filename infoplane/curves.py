@@ -9,8 +9,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtrit
 
+from infoplane.quantiles import student_quantile
 from infoplane.records import FloatArray, IntArray
 
 _ORDER = ("ixt", "ity", "dse", "dsmi_y", "dsmi_x")
@@ -69,7 +69,8 @@ class Curves:
         mean = mean_over_runs(values)
         with np.errstate(invalid="ignore", divide="ignore"):
             variance = np.where(n > 2, np.nansum((values - mean) ** 2, axis=0) / (n - 1), np.nan)
-            half = stdtrit(np.maximum(n - 1, 1), 0.5 + level / 2) * np.sqrt(variance / n)
+            factor = [student_quantile(max(int(k) - 1, 1), 0.5 + level / 2) for k in n]
+            half = np.array(factor) * np.sqrt(variance / n)
         return mean - half, mean + half
 
     @property

@@ -38,9 +38,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.special import ndtri, stdtrit
 
 from infoplane.curves import Curves, curves
+from infoplane.quantiles import normal_quantile, student_quantile
 from infoplane.records import FloatArray, IntArray
 from infoplane.seeding import generator
 
@@ -257,7 +257,7 @@ def _held_out_peaks(
     if n_runs > 1:
         others = (values.sum(axis=0) - values) / (n_runs - 1)
         at = _median3(others).argmax(axis=1)
-        half = float(ndtri(0.975) * max(noise, cell) * np.sqrt(1.5 / n_runs))
+        half = float(normal_quantile(0.975) * max(noise, cell) * np.sqrt(1.5 / n_runs))
         return values[np.arange(n_runs), at], half, "runs" if n_runs > 2 else "jitter"
     if n_steps >= 6:
         halves = [np.arange(start, n_steps, 2) for start in (0, 1)]
@@ -265,9 +265,9 @@ def _held_out_peaks(
         for chosen, measured in (halves, halves[::-1]):
             at = chosen[_median3(values[0, chosen]).argmax()]
             found.append(np.interp(time[at], time[measured], values[0, measured]))
-        half = float(stdtrit(n_steps - 2, 0.975) * max(noise, cell) * np.sqrt(1.5))
+        half = float(student_quantile(n_steps - 2, 0.975) * max(noise, cell) * np.sqrt(1.5))
         return np.array([np.mean(found)]), half, "cells" if cell > noise else "jitter"
-    half = float(ndtri(1 - 0.025 / n_steps) * cell * np.sqrt(2.0))
+    half = float(normal_quantile(1 - 0.025 / n_steps) * cell * np.sqrt(2.0))
     return values.max(axis=1), half, "cells" if cell > 0 and n_steps > 1 else "none"
 
 
@@ -275,7 +275,7 @@ def _cell_noise(curve: Curves, steps: IntArray) -> float:
     """Standard error of a cell, from the median of the 95 % intervals of the cells; 0 without."""
     width = (curve.high - curve.low)[:, np.isin(curve.steps, steps)]
     width = width[np.isfinite(width)]
-    return float(np.median(width) / (2 * ndtri(0.975))) if width.size else 0.0
+    return float(np.median(width) / (2 * normal_quantile(0.975))) if width.size else 0.0
 
 
 def _interval(values: FloatArray, half: float) -> tuple[float, float]:
@@ -283,7 +283,7 @@ def _interval(values: FloatArray, half: float) -> tuple[float, float]:
     mean = float(values.mean())
     if len(values) > 2:
         error = values.std(ddof=1) / np.sqrt(len(values))
-        half = float(stdtrit(len(values) - 1, 0.975) * error)
+        half = float(student_quantile(len(values) - 1, 0.975) * error)
         return mean - half, mean + half
     return min(mean - half, float(values.min())), max(mean + half, float(values.max()))
 

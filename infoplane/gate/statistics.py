@@ -9,9 +9,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtrit
 
 from infoplane.curves import Curves
+from infoplane.quantiles import student_quantile
 from infoplane.records import Array, FloatArray
 
 Cell: TypeAlias = tuple[str, int, str, str]
@@ -107,7 +107,7 @@ def interval_of_mean(
     """
     mean, n = float(values.mean()), len(values)
     if n > 2:
-        half = float(stdtrit(n - 1, 0.5 + _LEVEL / 2) * values.std(ddof=1) / np.sqrt(n))
+        half = float(student_quantile(n - 1, 0.5 + _LEVEL / 2) * values.std(ddof=1) / np.sqrt(n))
         return mean - half, mean + half
     if not (np.isfinite(low).all() and np.isfinite(high).all()):
         return None

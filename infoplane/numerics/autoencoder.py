@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-from scipy.special import expit
+import scipy
 
 from infoplane.errors import InputError
 from infoplane.numerics.encoder_cache import read_encoder, write_encoder
@@ -293,7 +293,7 @@ def _codes(scores: FloatArray, layers: Maps) -> FloatArray:
     for index, (weights, bias) in enumerate(layers):
         values = values @ weights + bias
         if index < len(layers) - 1:
-            values *= expit(values)
+            values *= scipy.special.expit(values)
     return values
 
 

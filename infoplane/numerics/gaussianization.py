@@ -9,8 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.interpolate import PchipInterpolator
-from scipy.special import ndtri
+import scipy
 
 from infoplane.records import FloatArray
 
@@ -40,9 +39,9 @@ class Gaussianization:
     def __call__(self, points: FloatArray) -> FloatArray:
         """Return the image (n_samples, n_dims) of points."""
         turned = (points - self.mean) @ self.directions
-        normal = ndtri((np.arange(len(self.knots)) + 0.5) / len(self.knots))
+        normal = scipy.special.ndtri((np.arange(len(self.knots)) + 0.5) / len(self.knots))
         for values, knots in zip(turned.T, self.knots.T, strict=True):
-            curve = PchipInterpolator(knots, normal)
+            curve = scipy.interpolate.PchipInterpolator(knots, normal)
             slope = curve.derivative()
             inside = np.clip(values, knots[0], knots[-1])
             # Outside of the knots 0 but for one end, and never flat: the map stays invertible.

@@ -6,7 +6,7 @@ import math
 from functools import lru_cache
 
 import numpy as np
-from scipy.special import digamma, gammaln
+import scipy
 
 from infoplane.errors import EstimationError
 from infoplane.records import Array, FloatArray, IntArray
@@ -44,7 +44,7 @@ def minimum_norm_weights(k: int, n_dims: int, largest_norm: float = 4.0) -> tupl
     ranks = np.arange(1, k + 1, dtype=np.float64)
     for terms in range(min(n_dims // 4, 2, k - 1), 0, -1):
         powers = 2.0 * np.arange(1, terms + 1)[:, None] / n_dims
-        logs = gammaln(ranks + powers) - gammaln(ranks)
+        logs = scipy.special.gammaln(ranks + powers) - scipy.special.gammaln(ranks)
         rows = np.exp(logs - logs.max(axis=1, keepdims=True))  # scaled: else they overflow
         rows /= np.linalg.norm(rows, axis=1, keepdims=True)
         system = np.vstack([np.full(k, 1.0 / math.sqrt(k)), rows])
@@ -72,7 +72,7 @@ def entropy_terms(distances: FloatArray, n_dims: int, weights: FloatArray) -> Fl
     if not distances[:, 0].all():
         distances, ranks = _past_duplicates(distances, ranks)
     constant = log_unit_ball(n_dims) + math.log(len(distances) - 1)
-    rest = weights.sum(axis=0) * constant - digamma(ranks) @ weights
+    rest = weights.sum(axis=0) * constant - scipy.special.digamma(ranks) @ weights
     return np.asarray(n_dims * (np.log(distances) @ weights) + rest)
 
 
@@ -110,7 +110,7 @@ def removal_effects(
 
 def log_unit_ball(n_dims: int) -> float:
     """Return the natural logarithm of the volume of the unit ball."""
-    return float(0.5 * n_dims * math.log(math.pi) - gammaln(0.5 * n_dims + 1.0))
+    return float(0.5 * n_dims * math.log(math.pi) - scipy.special.gammaln(0.5 * n_dims + 1.0))
 
 
 def whitened(points: FloatArray) -> tuple[FloatArray, float]:

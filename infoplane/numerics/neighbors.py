@@ -6,7 +6,7 @@ import math
 from typing import Literal, TypeAlias
 
 import numpy as np
-from scipy.special import digamma
+import scipy
 
 from infoplane.errors import EstimationError, InputError
 from infoplane.numerics.neighbor_search import count_closer, joint_radius, neighbor_distances
@@ -198,6 +198,7 @@ def ksg_terms(x: FloatArray, y: FloatArray, k: int) -> FloatArray:
         k_i[tied] = duplicate_counts(np.hstack([x, y]))[tied]
         n_x[tied] = duplicate_counts(x)[tied]
         n_y[tied] = duplicate_counts(y)[tied]
+    digamma = scipy.special.digamma
     return np.asarray(digamma(k_i) + digamma(n) - digamma(n_x) - digamma(n_y))
 
 
@@ -260,6 +261,7 @@ def mixed_terms(x: FloatArray, labels: Array, k: int) -> FloatArray:
         m[tied] = duplicate_counts(x)[tied]
         k_i[tied] = duplicate_counts(np.hstack([x, labels[:, None].astype(np.float64)]))[tied]
     m[alone] = n
+    digamma = scipy.special.digamma
     return np.asarray(digamma(n) + digamma(k_i) - digamma(size) - digamma(m))
 
 

@@ -15,8 +15,8 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.special import digamma, polygamma
 
 from infoplane.numerics.neighbor_search import nearest_neighbors, neighbor_distances
 from infoplane.numerics.neighbor_terms import (
@@ -251,7 +251,7 @@ def reference_bias(n: int, k: int, n_dims: int) -> float:
     ranks = np.arange(1, k + 1)
     drawn = beta.ppf(quantiles[None, :], ranks[:, None], n - ranks[:, None])
     by_rank = np.interp(np.log(drawn), np.log(shares), excess).mean(axis=1)
-    return float(by_rank @ _weights(k, n_dims)) + math.log(n - 1) - float(digamma(n))
+    return float(by_rank @ _weights(k, n_dims)) + math.log(n - 1) - float(scipy.special.digamma(n))
 
 
 def may_contain_noise(code: FloatArray, noise: float, k: int = 20) -> bool:
@@ -269,8 +269,8 @@ def may_contain_noise(code: FloatArray, noise: float, k: int = 20) -> bool:
     distances = neighbor_distances(centred, neighbors)[:, -1]
     highest = -0.5 * q * math.log(2.0 * math.pi * noise**2)
     radius = math.exp(
-        (digamma(neighbors) - math.log(n - 1) - log_unit_ball(q) - highest
-         - 3.0 * math.sqrt(polygamma(1, neighbors))) / q
+        (scipy.special.digamma(neighbors) - math.log(n - 1) - log_unit_ball(q) - highest
+         - 3.0 * math.sqrt(scipy.special.polygamma(1, neighbors))) / q
     )  # fmt: skip
     return float((distances < radius).mean()) < 0.01
 

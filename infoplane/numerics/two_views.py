@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from scipy.special import digamma
+import scipy
 
 from infoplane.errors import EstimationError
 from infoplane.numerics.autoencoder import fit_autoencoder
@@ -128,7 +128,7 @@ def view_estimate(
     except EstimationError:  # a fold can hold more duplicates than the whole
         parts = np.empty(0)
     interval = interval_of(bits, parts)
-    ceiling = float(digamma(n) - digamma(neighbors)) * LOG2_E
+    ceiling = float(scipy.special.digamma(n) - scipy.special.digamma(neighbors)) * LOG2_E
     if counted and bits > _CEILING * ceiling:
         flags.append("saturated")
     flags += size_flags(n, d)

@@ -2,6 +2,8 @@
 
 import json
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -37,6 +39,23 @@ def test_second_analysis_computes_nothing_and_says_the_same(runs):
     first, second = (json.loads(Path(name).read_text()) for name in ("a.json", "b.json"))
     assert first["artifacts"] == second["artifacts"]
     assert first["phases"] == second["phases"]
+
+
+@pytest.mark.parametrize("estimator", ["binning", "compressed", "kde", "renyi"])
+def test_second_analysis_loads_no_heavy_library_and_starts_no_process(runs, estimator):
+    command = ["analyze", "net-s0", "-e", estimator, "-j", "2", "-o", "r.json", "--overwrite"]
+    assert infoplane(*command).code == 0
+    code = (
+        "import sys, threading; from pathlib import Path; from infoplane.cli.main import run\n"
+        f"status = run({command!r})\n"
+        "started = Path(f'/proc/self/task/{threading.get_native_id()}/children').read_text()\n"
+        "heavy = {'torch', 'matplotlib', 'sklearn', 'scipy.special', 'scipy.linalg', 'rich'}\n"
+        "sys.exit(f'{heavy & set(sys.modules)} {started}' if heavy & set(sys.modules) or started\n"
+        "         else status)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert timing("r.json")["cached"] == 2 * 3
 
 
 def test_what_changed_is_computed_again(runs):
