@@ -44,8 +44,8 @@ def build(path: Path, widths: list[int], steps: int, samples: int) -> int:
     """Write a run; return its size in bytes."""
     rng = np.random.default_rng(0)
     labels = (np.arange(samples) % 10).astype(np.int64)
-    inputs = rng.normal(size=(samples, 32)).astype(np.float32) + labels[:, None] / 3
-    writer = RunWriter(path, ProbeSet(inputs.astype(np.float32), labels), {"run": path.name})
+    inputs = (rng.normal(size=(samples, 32)) + labels[:, None] / 3).astype(np.float32)
+    writer = RunWriter(path, ProbeSet(inputs, labels), {"run": path.name})
     hidden = np.tanh(inputs @ rng.normal(size=(32, 16)).astype(np.float32) / 4)
     for step in range(steps):
         with writer.step(step) as out:
