@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import torch
 from torch import nn
@@ -28,6 +28,8 @@ from infoplane.store.step_writer import StepWriter
 log = logging.getLogger("infoplane")
 
 _Choice = TypeVar("_Choice")
+SampleKind: TypeAlias = tuple[tuple[int, ...], str]
+"""Shape of a sample of a layer, and its dtype."""
 
 
 @dataclass
@@ -67,32 +69,28 @@ class ProbePasses:
     operations: Operations = field(default_factory=Operations)
     _positions: dict[str, IntArray | None] = field(default_factory=dict)  # of tokens:K
     _reported: set[str] = field(default_factory=set)  # silent layers that were named
-    _axes_known: bool = False
+    _lengths: set[int] = field(default_factory=set)  # of batches whose outputs had a row for each
 
     def record(self, writer: StepWriter) -> None:
         """Send the probe set through the model, writing layers from inside their hooks."""
         first = self._sent.start
-        row, rows, unclear = first, 0, False
-        shapes: dict[tuple[str, int], tuple[int, ...]] = {}
+        row, rows = first, 0
+        kinds: dict[tuple[str, int], SampleKind] = {}  # of the first batch
+        heard: set[tuple[str, int]] = set()  # in the batch that is sent
         mask: torch.Tensor | None = None
 
         def receive(name: str, call: int, address: Address, tensor: torch.Tensor) -> None:
-            nonlocal unclear
             key = name, call
             tensor = self._by_sample(name, tensor, rows)
-            unclear |= rows in tensor.shape[1:]
-            if shapes.setdefault(key, tensor.shape[1:]) != tensor.shape[1:]:
-                raise DataError(
-                    f"layer {name!r}: samples of shape {tuple(tensor.shape[1:])} in the batch from "
-                    f"row {row}, {tuple(shapes[key])} before",
-                    hint="its shape depends on the batch: record all samples in one with "
-                    f"--batch-size {self.probe.n_samples}, or leave it out",
-                )
+            found = tuple(tensor.shape[1:]), str(tensor.dtype).removeprefix("torch.")
+            if row == first:
+                kinds[key] = found
+            elif kinds.get(key) != found:
+                raise self._unlike(key, row, found, kinds.get(key))
+            heard.add(key)
             kind = self._kind(name)
-            dtype = str(tensor.dtype).removeprefix("torch.")
-            tensor = self._reduced(name, tensor, mask)
-            array, encoding = to_stored(tensor, name)
-            writer.write(key, name, kind, row - first, array, dtype, encoding)
+            array, encoding = to_stored(self._reduced(name, tensor, mask), name)
+            writer.write(key, name, kind, row - first, array, found[1], encoding)
             if row == first:
                 writer.layers[key].details = {"at": self.at, "address": written(address)}
                 self._note_reduction(writer, key)
@@ -101,15 +99,17 @@ class ProbePasses:
             for batch_rows in self.batches():
                 row, batch = batch_rows.start, self._batch(batch_rows)
                 rows, mask = len(batch), batch.named.get("attention_mask")
+                heard.clear()
                 next_pass()
                 self._forward(batch)
-                if not shapes:
+                self._lengths.add(rows)
+                if absent := [key for key in kinds if key not in heard]:
+                    raise self._unlike(absent[0], row, None, kinds[absent[0]])
+                if not kinds:
                     break  # nothing fires, so nothing will
-        alike = len({batch.stop - batch.start for batch in self.batches()}) == 1
-        if unclear and alike and not self._axes_known:
-            self._check_axes(rows - 1)
-        self._axes_known = True
-        fired = {name for name, _ in shapes}
+        if len(self._lengths) == 1:
+            self._check_axes()
+        fired = {name for name, _ in kinds}
         self.operations.check()
         self._report_silent([name for name in self.layers if name not in fired])
         _name_calls(writer)
@@ -125,7 +125,9 @@ class ProbePasses:
         if rows is not None:
             return self._found(self._batch(rows))
         try:
-            return self._found(self._batch(slice(2)))
+            found = self._found(self._batch(slice(2)))
+            self._lengths.add(2)
+            return found
         except DataError:
             return self._found(self._batch(next(self.batches())))
 
@@ -226,19 +228,36 @@ class ProbePasses:
         tensor = tensor.movedim(axis, 0) if axis else tensor
         return tensor if len(shape) > 1 else tensor[:, None]  # one unit
 
-    def _check_axes(self, rows: int) -> None:
-        """Compare the axes of the samples with those of a smaller batch, whose length is unlike."""
+    def _check_axes(self) -> None:
+        """Send a batch of another length: an axis that keeps its length is not that of samples."""
+        batch = self._batch(slice(3 if 2 in self._lengths else 2))
+        if len(batch) in self._lengths:
+            return  # there are no more samples
 
         def receive(name: str, call: int, address: Address, tensor: torch.Tensor) -> None:
-            self._by_sample(name, tensor, rows)
+            self._by_sample(name, tensor, len(batch))
 
         with self._captured(receive):
             try:
-                self._batch(slice(rows)).through(self.model)
+                batch.through(self.model)
             except InfoplaneError:
                 raise
             except Exception as error:  # noqa: BLE001  - a model of one batch size alone
                 log.debug("cannot check the axes of the samples: %s", one_line(error))
+        self._lengths.add(len(batch))
+
+    def _unlike(
+        self, key: tuple[str, int], row: int, now: SampleKind | None, before: SampleKind | None
+    ) -> DataError:
+        """Return the error of a layer that is not alike in all batches."""
+        name, call = key
+        which = f", call {call + 1}" if call else ""
+        return DataError(
+            f"layer {name!r}{which}: {described(now)} in the batch from row {row}, "
+            f"{described(before)} in the first",
+            hint="it depends on the batch: record all samples in one with "
+            f"--batch-size {self.probe.n_samples}, or leave it out: --layers '!{name}'",
+        )
 
     def batches(self) -> Iterator[slice]:
         """Yield the rows of each batch; none has samples of two splits."""
@@ -332,6 +351,11 @@ def probe_passes(
         rows,
         Operations(functions, dims, {glob: Reduction.parse(kind) for glob, kind in kinds.items()}),
     )
+
+
+def described(kind: SampleKind | None) -> str:
+    """Say of what kind the samples of a layer are; None stands for a layer that is not there."""
+    return "absent" if kind is None else f"shape {kind[0]} and dtype {kind[1]}"
 
 
 def _sample_axes(values: Mapping[str, int], layers: Mapping[str, Layer]) -> dict[str, int]:

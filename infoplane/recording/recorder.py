@@ -24,7 +24,7 @@ from infoplane.recording.hashes import model_hash, parameter_hash
 from infoplane.recording.hooks import At
 from infoplane.recording.messages import one_line
 from infoplane.recording.modes import evaluation_mode
-from infoplane.recording.passes import probe_passes
+from infoplane.recording.passes import SampleKind, described, probe_passes
 from infoplane.recording.plan import plan_recording
 from infoplane.recording.probe_sets import as_probe, joined
 from infoplane.recording.processes import Shard, chosen_shard
@@ -40,7 +40,6 @@ log = logging.getLogger("infoplane")
 
 OnError: TypeAlias = Literal["warn", "raise"]
 _Probe: TypeAlias = ProbeSet | tuple[Any, Any]
-_Shape: TypeAlias = tuple[tuple[int, ...], str]  # of one sample, and the dtype
 
 
 class Recorder:
@@ -197,7 +196,7 @@ class Recorder:
         self.recorded: list[str] = []  # names in the latest snapshot, in forward order
         self.kept: list[int] = []  # steps of a resumed run that were recorded before
         self._steps: list[int] = []
-        self._first: dict[str, _Shape] = {}  # of the first snapshot
+        self._first: dict[str, SampleKind] = {}  # of the first snapshot
         self._nonfinite: set[str] = set()
         self._closed = False
         self._writer = RunWriter(
@@ -355,13 +354,13 @@ class Recorder:
         replace(plan, n_steps=left).check(self._writer.free_bytes, "bytes that the disk has free")
         self._writer.reserve(plan.layers, left)
 
-    def _check_layers(self, step: int, shapes: Mapping[str, _Shape]) -> None:
+    def _check_layers(self, step: int, shapes: Mapping[str, SampleKind]) -> None:
         """Compare the layers with those of the first snapshot; a run has the same at every step."""
         for name in {**self._first, **shapes} if self._first else ():
             before, now = self._first.get(name), shapes.get(name)
             if before != now:
                 raise DataError(
-                    f"layer {name!r}: {_described(now)} at step {step}, {_described(before)} at "
+                    f"layer {name!r}: {described(now)} at step {step}, {described(before)} at "
                     f"step {self._first_step}; a run has the same layers at every step",
                     hint=f"leave the layer out: --layers '!{name.partition('#')[0]}'",
                 )
@@ -384,10 +383,6 @@ def _as_probe(probe: Any) -> ProbeSet:
     return as_probe(*probe)
 
 
-def _shapes(writer: StepWriter) -> dict[str, _Shape]:
+def _shapes(writer: StepWriter) -> dict[str, SampleKind]:
     """Return shape of a sample and dtype of every layer of a step."""
     return {layer.name: (layer.shape[1:], str(layer.dtype)) for layer in writer.layers.values()}
-
-
-def _described(found: _Shape | None) -> str:
-    return "absent" if found is None else f"shape {found[0]} and dtype {found[1]}"

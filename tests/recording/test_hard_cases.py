@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import gc
+import re
 import weakref
 from collections import namedtuple
 
@@ -213,7 +214,7 @@ def test_samples_that_are_not_on_the_first_axis_need_their_axis(tmp_path, probe)
 def test_axis_of_the_samples_is_not_mistaken_where_lengths_agree(tmp_path, probe):
     """Five time steps of five samples: only another batch tells the two axes apart."""
     five = (probe.inputs[:5], probe.labels[:5])
-    with pytest.raises(DataError, match=r"one row per sample of the batch, got \(5, 4, 3\)"):
+    with pytest.raises(DataError, match=r"one row per sample of the batch, got \(5, 2, 3\)"):
         recorded(Recurrent(), five, tmp_path / "r")
     run = recorded(Recurrent(), five, tmp_path / "r", batch_dims={"rnn": 1})
     assert run.layer("rnn").shape == (5, 3)
@@ -239,10 +240,74 @@ def test_shape_that_depends_on_the_batch_is_refused(tmp_path, probe):
     model = returning(longest)
     with (
         Recorder(model, probe, tmp_path / "r", layers="body", batch_size=1) as recorder,
-        pytest.raises(DataError, match=r"samples of shape \(\d,\) in the batch from row") as error,
+        pytest.raises(
+            DataError, match=r"shape \(\d,\) and dtype float32 in the batch from"
+        ) as error,
     ):
         recorder.snapshot(0)
     assert "--batch-size 120" in error.value.hint
+
+
+@pytest.mark.parametrize(
+    ("then", "message"),
+    [
+        (lambda h: h.double(), r"shape \(4,\) and dtype float64 in the batch from row 60, shape"),
+        (lambda h: h[:, :2], r"shape \(2,\) and dtype float32 in the batch from row 60, shape"),
+        (None, r"absent in the batch from row 60, shape \(4,\) and dtype float32 in the first"),
+    ],
+)
+@pytest.mark.parametrize("changed", [0, 60])
+def test_layer_that_is_not_alike_in_all_batches_is_refused(tmp_path, probe, then, message, changed):
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc, self.act = nn.Linear(5, 4), nn.Tanh()
+
+        def forward(self, x):
+            h = self.fc(x)
+            if x[0, 0] != probe.inputs[changed, 0]:
+                return self.act(h)
+            return h if then is None else self.act(then(h))
+
+    with (
+        Recorder(Net(), probe, tmp_path / "r", batch_size=60) as recorder,
+        pytest.raises(DataError, match="layer 'act': .* from row 60, .* in the first") as error,
+    ):
+        recorder.snapshot(0)
+    if changed:
+        assert re.search(message, str(error.value))
+    assert not (tmp_path / "r").exists()
+
+
+def test_what_has_as_many_rows_as_the_batch_by_chance_is_no_layer_of_samples(tmp_path, probe):
+    class Positions(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc, self.table = nn.Linear(5, 4), nn.Embedding(60, 4)
+
+        def forward(self, x):
+            return self.fc(x) + self.table(torch.arange(60)).mean(0)
+
+    with (
+        Recorder(Positions(), probe, tmp_path / "r", layers="table", batch_size=60) as recorder,
+        pytest.raises(DataError, match=r"'table': expected an output of shape \(2, n_units\)"),
+    ):
+        recorder.snapshot(0)
+
+
+@pytest.mark.parametrize("n", [2, 3, 120])
+@pytest.mark.parametrize("batch_size", [1, 2, 200])
+def test_layers_of_one_unit_in_batches_of_any_size(tmp_path, probe, n, batch_size):
+    model = nn.Linear(5, 1)
+    x = probe.inputs[:n]
+    with Recorder(
+        nn.Sequential(model), (x, None), tmp_path / "r", batch_size=batch_size
+    ) as recorder:
+        recorder.snapshot(0)
+    expected = [
+        model(torch.from_numpy(x[i : i + batch_size])).detach() for i in range(0, n, batch_size)
+    ]
+    np.testing.assert_array_equal(Run(tmp_path / "r").activations(0, "0"), np.concatenate(expected))
 
 
 def test_cells_shared_weights_and_tied_modules(tmp_path, probe):
@@ -411,9 +476,9 @@ def test_nothing_is_kept_alive(tmp_path, probe):
     hook = model[0].register_forward_hook(lambda *found: outputs.append(weakref.ref(found[2])))
     with Recorder(model, probe, tmp_path / "r") as recorder:
         recorder.snapshot(0)
-        assert len(outputs) == 1
         gc.collect()
-        assert outputs[0]() is None
+        assert outputs
+        assert not any(output() is not None for output in outputs)
     hook.remove()
     kept = weakref.ref(model)
     del model, recorder
