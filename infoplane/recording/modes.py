@@ -22,8 +22,9 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
     """Run the block in evaluation mode without gradients; leave no trace in the model.
 
     The training flag of every sub-module and the random state of torch, NumPy and ``random`` are
-    as before afterwards. Compiled code and the fused path of ``nn.TransformerEncoder`` pass hooks
-    by, so both are off in the block.
+    as before afterwards. The flags are set by themselves: what a model does in its own ``train()``,
+    such as adding low-rank weights to others, could not be undone exactly. Compiled code and the
+    fused path of ``nn.TransformerEncoder`` pass hooks by, so both are off in the block.
 
     Raises
     ------
@@ -44,7 +45,8 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
             if "torch._dynamo" in sys.modules:  # importing it costs a second; then nothing uses it
                 stack.enter_context(torch.compiler.set_stance("force_eager"))
             torch.backends.mha.set_fastpath_enabled(False)
-            model.eval()
+            for module in modes:
+                module.training = False
             yield
     finally:
         for module, mode in modes.items():

@@ -456,6 +456,33 @@ def test_layer_that_learns_in_evaluation_mode_is_told(tmp_path, probe):
     assert not (tmp_path / "r").exists()
 
 
+def test_weights_that_are_merged_for_evaluation_are_not_touched(tmp_path, probe):
+    class LowRank(nn.Linear):
+        def __init__(self):
+            super().__init__(5, 5)
+            self.more, self.merged = nn.Parameter(torch.randn(5, 5)), False
+
+        def train(self, mode=True):
+            if mode == self.merged:
+                self.weight.data += self.more.data * (-1 if mode else 1)
+                self.merged = not mode
+            return super().train(mode)
+
+        def forward(self, x):
+            return super().forward(x) + (0 if self.merged else x @ self.more.T)
+
+    torch.manual_seed(0)
+    model = nn.Sequential(LowRank())
+    before = copy.deepcopy(model)
+    run = recorded(model, probe, tmp_path / "r")
+    assert torch.equal(model[0].weight, before[0].weight)
+    assert model[0].training
+    assert not model[0].merged
+    with torch.no_grad():
+        expected = before(torch.from_numpy(probe.inputs)).numpy()
+    np.testing.assert_array_equal(run.activations(0, "0"), expected)
+
+
 def test_cache_that_grows_during_the_pass_is_no_change(tmp_path, probe):
     class Cached(nn.Module):
         def __init__(self):
