@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import io
 import re
 from contextlib import suppress
 
@@ -42,14 +43,23 @@ def parameter_hash(model: nn.Module) -> str:
     digest = hashlib.sha256()
     for name, value in model.state_dict().items():
         digest.update(name.encode())
-        if isinstance(value, torch.Tensor) and value.layout is torch.strided:
-            with suppress(RuntimeError, TypeError):  # quantised values have no plain bytes
-                raw = value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
-                digest.update(repr((value.dtype, tuple(value.shape))).encode())
-                whole = len(raw) // _ROW * _ROW
-                table = raw[:whole].view(np.uint64).reshape(-1, _ROW // 8)
-                for row in range(0, len(table), 64):  # they fit the processor's cache
-                    digest.update(table[row : row + 64].sum(axis=0).data)
-                    digest.update(table[row : row + 64].sum(axis=1).data)
-                digest.update(raw[whole:].data)
+        if isinstance(value, torch.Tensor) and _is_plain(value):
+            digest.update(repr((value.dtype, tuple(value.shape))).encode())
+            raw = value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
+            whole = len(raw) // _ROW * _ROW
+            table = raw[:whole].view(np.uint64).reshape(-1, _ROW // 8)
+            for row in range(0, len(table), 64):  # they fit the processor's cache
+                digest.update(table[row : row + 64].sum(axis=0).data)
+                digest.update(table[row : row + 64].sum(axis=1).data)
+            digest.update(raw[whole:].data)
+        else:  # quantised, sparse, packed, or a state of the module's own
+            with suppress(Exception):  # what cannot be saved is in no checkpoint
+                torch.save(value, saved := io.BytesIO())
+                digest.update(saved.getbuffer())
     return digest.hexdigest()
+
+
+def _is_plain(value: torch.Tensor) -> bool:
+    """Tell whether the bytes of a tensor are its values."""
+    strided = value.layout is torch.strided and value.device.type != "meta"
+    return strided and not (value.is_quantized or value.is_conj() or value.is_neg())

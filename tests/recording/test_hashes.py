@@ -1,3 +1,4 @@
+import pytest
 import torch
 from torch import nn
 
@@ -29,6 +30,40 @@ def test_any_change_of_a_weight_changes_the_hash():
             assert parameter_hash(model) not in seen
             seen.add(parameter_hash(model))
     assert len(seen) >= 8
+
+
+class Stateful(nn.Module):
+    def __init__(self, value):
+        super().__init__()
+        self.value = value
+
+    def get_extra_state(self):
+        return self.value
+
+
+def sparse(value):
+    model = nn.Module()
+    model.register_buffer("links", torch.eye(3).mul(value).to_sparse())
+    return model
+
+
+def quantised(value):
+    model = nn.Sequential(nn.Linear(3, 2, bias=False))
+    with torch.no_grad():
+        model[0].weight.fill_(value)
+    return torch.ao.quantization.quantize_dynamic(model, {nn.Linear})
+
+
+@pytest.mark.parametrize("make", [sparse, quantised, Stateful])
+@pytest.mark.filterwarnings("ignore:.*torch.ao.quantization:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor:UserWarning")
+def test_weights_that_are_no_plain_tensors_are_hashed(make):
+    assert parameter_hash(make(1.0)) == parameter_hash(make(1.0))
+    assert parameter_hash(make(1.0)) != parameter_hash(make(2.0))
+
+
+def test_state_that_cannot_be_saved_is_passed_over():
+    assert parameter_hash(Stateful(lambda: 1))
 
 
 def test_structure_has_a_hash_of_its_own():
