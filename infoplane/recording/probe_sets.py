@@ -60,10 +60,12 @@ def joined(parts: Mapping[str, ProbeSet]) -> ProbeSet:
     Raises
     ------
     InputError
-        If a name is not of letters, digits, ``_``, ``.`` and ``-``; or if their arrays differ in
-        name, dtype or shape of a sample, or only some have labels.
+        If a name is not of letters, digits, ``_``, ``.`` and ``-``; one has splits already; or if
+        their arrays differ in name, dtype or shape of a sample, or only some have labels.
     """
-    for name in parts:
+    for name, part in parts.items():
+        if part.splits:
+            raise InputError(f"{name!r}: expected a probe set without splits of its own")
         if not re.fullmatch(r"[\w.-]+", name):
             raise InputError(f"expected a split named by letters and digits, got {name!r}")
     kinds = {name: _kinds(part) for name, part in parts.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -82,6 +82,14 @@ def load_probe(
         If the callable cannot be resolved or fails, or ``samples`` is below 2.
     """
     source = _source(reference, seed)
+    if isinstance(source, ProbeSet):
+        option = "--labels" if labels is not None else "--x"
+        if labels is not None or x is not None:
+            raise InputError(
+                f"{option}: {reference} returns a ProbeSet, which says itself what that is",
+                hint="return a mapping of arrays to choose among them",
+            )
+        return _of_probe_set(source, reference, samples, seed, label_bins)
     if labels is not None:
         source = Source(source.inputs, _single(read_arrays(Path(labels)), labels, LABELS))
     try:
@@ -100,11 +108,37 @@ def load_probe(
         )
     except InputError as error:
         raise DataError(f"{reference}: {error}") from error
+    _warn_without_classes(probe, reference)
+    return probe
+
+
+def _of_probe_set(
+    probe: ProbeSet, reference: str, samples: int | None, seed: int, label_bins: int | None
+) -> ProbeSet:
+    """Return ``samples`` rows of a probe set, or of each of its splits."""
+    if probe.ids is None:
+        probe = replace(probe, ids=np.arange(probe.n_samples))
+    try:
+        if label_bins is not None:
+            numbers = probe.labels if probe.targets is None else probe.targets
+            probe = replace(probe, labels=_binned(numbers, label_bins))
+    except InputError as error:
+        raise DataError(f"{reference}: {error}") from error
+    if samples is not None:
+        parts = [probe.take(rows) for rows in probe.parts]
+        kept = [
+            part.take(chosen_rows(part.n_samples, part.labels, samples, seed)) for part in parts
+        ]
+        probe = joined(dict(zip(probe.splits, kept, strict=True))) if probe.splits else kept[0]
+    _warn_without_classes(probe, reference)
+    return probe
+
+
+def _warn_without_classes(probe: ProbeSet, reference: str) -> None:
     if probe.labels is None:
         why = "real targets" if probe.targets is not None else "no labels"
         remedy = "; --label-bins K makes classes of them" if probe.targets is not None else ""
         log.warning("%s: %s: I(T;Y) will not be estimated%s", reference, why, remedy)
-    return probe
 
 
 def load_splits(references: Mapping[str, str], **choice: Any) -> ProbeSet:
@@ -147,7 +181,7 @@ def chosen_rows(n: int, labels: IntArray | None, samples: int | None, seed: int)
     return rows
 
 
-def _source(reference: str, seed: int) -> Source:
+def _source(reference: str, seed: int) -> Source | ProbeSet:
     path = Path(reference)
     if path.is_dir():
         images = images_in(path)
@@ -159,8 +193,7 @@ def _source(reference: str, seed: int) -> Source:
         return _named(read_arrays(Path(head)), names, reference)
     found = called(reference, "--data")
     if isinstance(found, ProbeSet):
-        inputs = found.arguments or found.inputs
-        return Source(inputs, found.labels if found.labels is not None else found.targets)
+        return found
     returned = returned_by(found, f"--data {reference}", LABELS, seed=seed)
     return _of_returned(returned, reference)
 

@@ -188,6 +188,7 @@ class Recorder:
             },
         }
         self._whole: Path | None = None  # of several processes, the run that they write together
+        self._fresh = not (overwrite or resume)  # all that is there is of this recording
         folder, written_probe = Path(path), self.probe
         if count > 1:
             manifest |= shard_manifest(self.probe, self._index, count)
@@ -332,7 +333,7 @@ class Recorder:
             self._first, self._first_step = shapes, step
         self._steps.append(step)
         self.recorded = [layer.name for layer in writer.layers.values()]
-        if self._whole is not None:
+        if self._fresh and self._whole is not None:
             Run(self._whole).compare_shards(step)
         self._report_nonfinite(writer)
 

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import torch
 
-from infoplane.errors import DataError, InfoplaneError, RunFileError
+from infoplane.errors import DataError, InfoplaneError, InputError, RunFileError
 from infoplane.recording.probe_sets import as_probe
-from infoplane.recording.probes import load_probe
+from infoplane.recording.probes import load_probe, load_splits
 from infoplane.recording.recorder import Recorder
 from infoplane.store.pack import pack
 from infoplane.store.run import Run
@@ -226,6 +226,36 @@ def test_several_inputs(tokens, name):
     same(load_probe("tokens.npz", x="input_ids"), IDS)
     with pytest.raises(DataError, match="expected an input 'pixels', found input_ids"):
         load_probe("tokens.npz", x="pixels")
+
+
+def test_a_probe_set_is_taken_as_it_is():
+    Path("sets.py").write_text(
+        "import numpy as np\n"
+        "from infoplane.recording.probe_sets import as_probe, joined\n"
+        "g = np.random.default_rng(0)\n"
+        "def one(n, labels=True):\n"
+        "    named = {'a': g.normal(size=(n, 3)), 'b': g.normal(size=(n, 2))}\n"
+        "    y = np.arange(n) % 2 if labels else g.normal(size=n)\n"
+        "    return as_probe(named, y, x='b', ids=100 + np.arange(n))\n"
+        "def whole(): return one(12)\n"
+        "def real(): return one(12, False)\n"
+        "def splits(): return joined({'train': one(12), 'test': one(8)})\n"
+    )
+    probe = load_probe("sets.py:whole")
+    np.testing.assert_array_equal(probe.inputs, probe.arguments["b"])  # the X that it chose
+    np.testing.assert_array_equal(probe.ids, 100 + np.arange(12))
+    some = load_probe("sets.py:splits", samples=4)
+    assert some.splits == {"train": 4, "test": 4}
+    assert [np.bincount(some.labels[rows]).tolist() for rows in some.parts] == [[2, 2], [2, 2]]
+    assert load_probe("sets.py:splits").splits == {"train": 12, "test": 8}
+    real = load_probe("sets.py:real", label_bins=3)
+    assert real.targets.dtype == np.float64
+    assert np.bincount(real.labels).tolist() == [4, 4, 4]
+    for option in ({"x": "a"}, {"labels": "y.npy"}):
+        with pytest.raises(InputError, match="returns a ProbeSet, which says itself"):
+            load_probe("sets.py:whole", **option)
+    with pytest.raises(DataError, match="'one': expected a probe set without splits of its own"):
+        load_splits({"one": "sets.py:splits", "two": "sets.py:whole"})
 
 
 def test_one_named_input(tokens):

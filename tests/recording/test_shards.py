@@ -192,6 +192,18 @@ def test_shards_resume_each_for_itself(sharded, probe):
     assert Run(sharded).steps == (0, 3)
 
 
+@pytest.mark.parametrize("option", ["overwrite", "resume"])
+def test_other_weights_replace_shards_one_after_the_other(sharded, probe, option):
+    model = small_net()
+    with torch.no_grad():
+        model[0].weight.mul_(2)
+        expected = model[0](torch.from_numpy(probe.inputs)).numpy()
+    for rank in range(2):  # of which the first finds steps of the earlier weights in the second
+        record(sharded, probe, shard=(rank, 2), model=model, **{option: True})
+    assert Run(sharded).steps == (0, 3)
+    np.testing.assert_array_equal(Run(sharded).activations(3, "fc1"), expected)
+
+
 def test_folder_of_another_recording_is_refused(sharded, tmp_path, probe):
     with pytest.raises(RunFileError, match="already holds a run"):
         record(sharded, probe, shard=(0, 2))
