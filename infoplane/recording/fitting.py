@@ -197,6 +197,13 @@ def _reshaped(expected: Mapping[str, Any], state: Mapping[str, Any], key: str) -
     return not is_lazy(found) and value.shape != found.shape
 
 
+def _class(tensor: torch.Tensor) -> str:
+    """Return the kind of numbers; of another, a tensor would be loaded as other numbers."""
+    if tensor.is_complex():
+        return "complex"
+    return "floating" if tensor.is_floating_point() else "whole"
+
+
 def _check_kind(key: str, value: Any, found: Any, path: Path) -> None:
     """Refuse tensors that would load as something else, or unfold to more than the file holds."""
     if not isinstance(found, torch.Tensor) or not isinstance(value, torch.Tensor):
@@ -216,5 +223,5 @@ def _check_kind(key: str, value: Any, found: Any, path: Path) -> None:
                 code="IP312",
             )
         return
-    if value.is_complex() != found.is_complex():
+    if _class(value) != _class(found):
         raise DataError(f"{path}: {key}: expected {value.dtype}, found {found.dtype}", code="IP312")

@@ -185,8 +185,7 @@ class ImageRows:
         for row in rows:
             try:
                 with Image.open(self.files[row]) as image:
-                    grey = image.mode in ("1", "L", "I;16", "I")
-                    found = np.asarray(image.convert("L" if grey else "RGB"), np.uint8)
+                    found = _pixels(image)
             except Exception as error:  # what decoders raise is of many kinds
                 raise RunFileError(
                     f"{self.files[row]}: not a readable image ({one_line(error)})"
@@ -199,7 +198,18 @@ class ImageRows:
                     hint="resize them, or return the probe set from a function of yours: "
                     "--data MODULE:CALLABLE",
                 )
-        return np.stack(images).astype(np.float32) / np.float32(255)
+        return np.stack(images)
+
+
+def _pixels(image: Any) -> Array:
+    """Return the pixels of an image, (height, width) or (height, width, 3), from 0 to 1."""
+    if image.mode in ("I", "F"):
+        raise ValueError("expected 8 or 16 bits a pixel, found 32, whose range is not known")
+    if image.mode.startswith("I;16"):  # which Pillow would cut off at 255
+        return np.asarray(image).astype(np.float32) / np.float32(65535)
+    grey = image.mode in ("1", "L")
+    found = np.asarray(image.convert("L" if grey else "RGB"), np.uint8)
+    return found.astype(np.float32) / np.float32(255)
 
 
 def images_in(folder: Path) -> ImageRows:

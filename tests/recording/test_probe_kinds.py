@@ -123,6 +123,20 @@ def test_folder_of_images():
         load_probe("none")
 
 
+def test_depth_of_images_is_heeded():
+    image = pytest.importorskip("PIL.Image")
+    Path("deep").mkdir()
+    deep = np.array([[0, 255, 256], [1000, 40000, 65535]], np.uint16)
+    image.fromarray(deep).save("deep/0.png")
+    image.fromarray((deep // 257).astype(np.uint8)).save("deep/1.png")
+    found = load_probe("deep").inputs[:, 0]
+    np.testing.assert_array_equal(found[0], deep.astype(np.float32) / np.float32(65535))
+    np.testing.assert_allclose(found[1], found[0], atol=1 / 255)
+    image.fromarray(np.linspace(0, 9, 6, dtype=np.float32).reshape(2, 3)).save("deep/2.tif")
+    with pytest.raises(RunFileError, match=r"2\.tif: not a readable image \(expected 8 or 16 bits"):
+        load_probe("deep")
+
+
 def test_samples_are_chosen_before_images_are_read():
     image = pytest.importorskip("PIL.Image")
     for kind in "ab":
