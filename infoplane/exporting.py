@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 from infoplane.errors import DataError, InputError, RunFileError
 from infoplane.results import Results
-from infoplane.store.results import replace_file
+from infoplane.store.files import replace_file
 
 COLUMNS = {
     "group": "string",

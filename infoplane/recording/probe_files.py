@@ -135,7 +135,8 @@ def _header(file: IO[bytes], where: str) -> tuple[tuple[int, ...], Any, np.dtype
 def _idx(path: Path) -> Array:
     """Return the array in an idx file, http://yann.lecun.com/exdb/mnist; also with gzip."""
     size = path.stat().st_size
-    packed = path.read_bytes()[:2] == b"\x1f\x8b" if size else False
+    with path.open("rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
     with gzip.open(path) if packed else path.open("rb") as file:
         head = file.read(4)
         if len(head) < 4 or head[:2] != b"\0\0" or head[2] not in _IDX_TYPES:

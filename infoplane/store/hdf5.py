@@ -11,7 +11,6 @@ import json
 import math
 import os
 import re
-import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -22,6 +21,7 @@ import numpy as np
 
 from infoplane.errors import InfoplaneError, RunFileError
 from infoplane.records import Array
+from infoplane.store.files import check_regular
 from infoplane.store.layout import MOST_TEXT
 
 Spec: TypeAlias = tuple[tuple[int, ...], np.dtype[Any]]
@@ -38,24 +38,6 @@ DAMAGE = (
     MemoryError,
 )
 """What h5py and the metadata of damaged files raise."""
-
-
-def check_regular(path: Path, hint: str | None = None) -> os.stat_result:
-    """Refuse what is no regular file: opening a FIFO would never return.
-
-    Raises
-    ------
-    RunFileError
-        If it is none, or cannot be seen.
-    """
-    try:
-        status = path.stat()
-    except OSError as error:
-        message = f"{path}: cannot be read ({error.strerror})"
-        raise RunFileError(message, hint=hint, code="IP303") from error
-    if not stat.S_ISREG(status.st_mode):
-        raise RunFileError(f"{path}: expected a regular file", code="IP303")
-    return status
 
 
 def opened(path: Path, hint: str | None = None) -> h5py.File:

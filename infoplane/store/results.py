@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
-import tempfile
 import zlib
 from collections.abc import Mapping
-from contextlib import suppress
 from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from infoplane.errors import DataError, RunFileError
+from infoplane.store.files import check_regular, replace_file
 from infoplane.store.shape import Check, compile_schema
 
 SCHEMA = "infoplane.results/1"
@@ -33,47 +31,6 @@ def write_results(path: Path, results: Mapping[str, Any]) -> None:
     replace_file(path, gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
 
 
-def replace_file(path: Path, data: bytes) -> None:
-    """Write a file that appears, or replaces another, only when it is complete.
-
-    Raises
-    ------
-    RunFileError
-        If the file cannot be written.
-    """
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(data)
-        temporary.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise RunFileError(
-            f"{path}: cannot be written ({error.strerror or error})", code="IP305"
-        ) from error
-
-
-def check_writable(path: Path) -> None:
-    """Make sure that a results document can be written, before the work begins.
-
-    Raises
-    ------
-    RunFileError
-        If the path is a folder, or its folder cannot be made or written to.
-    """
-    if path.is_dir():
-        raise RunFileError(f"{path}: expected a file, found a folder", code="IP302")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass
-    except OSError as error:
-        raise RunFileError(
-            f"{path}: cannot be written ({error.strerror or error})", code="IP305"
-        ) from error
-
-
 def read_results(path: Path) -> dict[str, Any]:
     """Read a results document; unknown fields are ignored.
 
@@ -85,6 +42,8 @@ def read_results(path: Path) -> dict[str, Any]:
         If a part that every document has is missing or of the wrong kind.
     """
     try:
+        if path.exists() and not path.is_dir():
+            check_regular(path)
         data = path.read_bytes()
         if data[:2] == b"\x1f\x8b":
             data = gzip.decompress(data)

@@ -33,7 +33,8 @@ import numpy as np
 from infoplane.errors import DataError, InputError, NotFoundError, RunFileError
 from infoplane.records import Array, LayerInfo, ProbeSet
 from infoplane.store.checksum import crc32
-from infoplane.store.hdf5 import check_regular, has_link, json_object, mapped, opened, reading
+from infoplane.store.files import check_regular
+from infoplane.store.hdf5 import has_link, json_object, mapped, opened, reading
 from infoplane.store.layout import MOST_TEXT, activations_name, check_format, step_name, step_of
 from infoplane.store.probe_parts import read_probe
 from infoplane.store.shards import (

@@ -167,3 +167,20 @@ def test_checkpoint(project, name):
     refused(*record, "--checkpoints", "bad_4.*", naming="bad_4")
     assert not Path("executed").exists()
     assert not Path("run").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("inspect", "r.json"),
+        ("plot", "r.json"),
+        ("check", "r.json"),
+        ("compare", "r.json", "r.json"),
+        ("merge", "r.json", "-o", "merged.json"),
+        ("export", "--to", "csv", "r.json", "-o", "r.csv"),
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_results_that_are_a_pipe(project, arguments):
+    os.mkfifo("r.json")
+    refused(*arguments, naming="r.json")
