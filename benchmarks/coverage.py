@@ -29,6 +29,7 @@ import numpy as np  # noqa: E402 - threads are limited before the first import
 from infoplane.estimators import parse_estimator  # noqa: E402
 from infoplane.seeding import generator  # noqa: E402
 from infoplane.validation.answers import independent_of_label  # noqa: E402
+from infoplane.validation.expectations import pooled  # noqa: E402
 from infoplane.validation.findings import Finding  # noqa: E402
 from infoplane.validation.trials import estimate_problem, names_of_trials, trial  # noqa: E402
 
@@ -43,25 +44,20 @@ def drawn(spec: str, case: str, n: int, draws: int) -> list[Finding]:
     return [found for seed in range(draws) for found in trial(estimator, case, n, seed)]
 
 
-def coverage_line(spec: str, case: str, quantity: str, found: list[Finding]) -> str | None:
+def coverage_line(spec: str, case: str, quantity: str, found: list[Finding], n: int) -> str | None:
     """Return a line of the table, or None where no finding has an interval and a truth."""
     kept = [f for f in found if f.quantity == quantity and f.covers is not None]
-    ends = [(f.low, f.high, f.truth, f.error, f.covers, f.warned) for f in kept]
-    if not ends:
-        return None
-    low, high, truth, error, covers, warned = (
-        np.array(column) for column in zip(*ends, strict=True)
-    )
-    spread = error.std(ddof=1)
+    spread = np.std([f.error for f in kept], ddof=1) if len(kept) > 1 else 0.0
     if spread < 1e-9:  # the same number every time
         return None
-    aimed = truth + error.mean()
-    held = float(np.mean((low <= aimed) & (aimed <= high)))
-    width = float(np.mean(high - low)) / 2 / 1.96 / spread
+    line = pooled(kept, 0, n)
+    width = np.mean([f.high - f.low for f in kept]) / 2 / 1.96 / spread
+    held, covers, warned = (
+        100 * count / len(kept) for count in (line.covering_mean, line.covering, line.flagged)
+    )
     return (
-        f"{spec:<20} {case:<40} {quantity:<12} {truth.mean():7.3f} {error.mean():+7.3f} "
-        f"{spread:6.3f} {width:6.2f} {100 * held:6.0f} {100 * covers.mean():6.0f} "
-        f"{100 * warned.mean():6.0f}"
+        f"{spec:<20} {case:<40} {quantity:<12} {line.truth:7.3f} {line.bias:+7.3f} "
+        f"{spread:6.3f} {width:6.2f} {held:6.0f} {covers:6.0f} {warned:6.0f}"
     )
 
 
@@ -111,7 +107,7 @@ def main() -> None:
         for (spec, case), future in work.items():
             found = future.result()
             for quantity in dict.fromkeys(f.quantity for f in found):
-                line = coverage_line(spec, case, quantity, found)
+                line = coverage_line(spec, case, quantity, found, n)
                 if line:
                     print(line, flush=True)
         print(f"\n{draws} layers that know no label, 200 samples, {SHUFFLES} shuffles; at 5 %")

@@ -29,7 +29,8 @@ class Expectation:
         Draws, and those that have an interval.
     covering, covering_mean : int
         Intervals that hold the truth, and those that hold what is to be expected of the estimate:
-        the truth plus the bias. An interval of sampling error promises the latter alone.
+        the truth plus the bias, or the mean where estimates do not follow the truth of the draw.
+        An interval of sampling error promises the latter alone.
     flagged : int
         Draws with a flag that warns.
     flags : tuple of str
@@ -87,9 +88,9 @@ def pooled(findings: Sequence[Finding], units: int, n: int) -> Expectation:
         # Draws that miss to both sides are spread, not bias: the table shows it as such.
         status = "SILENT-FAIL" if abs(bias) > allowed_error(truth) else "PASS"
     aimed = [
-        bias is not None and f.low <= (f.truth or 0.0) + bias <= f.high
-        for f in findings
-        if f.low is not None and f.high is not None
+        f.low <= aim <= f.high
+        for f, aim in zip(findings, _expected(findings), strict=True)
+        if f.low is not None and f.high is not None and aim is not None
     ]
     return Expectation(
         estimator=findings[0].estimator,
@@ -110,3 +111,18 @@ def pooled(findings: Sequence[Finding], units: int, n: int) -> Expectation:
         status=status,
         seconds=float(np.mean([f.seconds for f in findings])),
     )
+
+
+def _expected(findings: Sequence[Finding]) -> list[float | None]:
+    """Return what to expect of each estimate; None without a truth."""
+    known = [f for f in findings if f.error is not None and f.estimate is not None]
+    errors, values = ([getattr(f, name) for f in known] for name in ("error", "estimate"))
+    follows = bool(known) and np.std(errors) <= np.std(values) * (1 + 1e-9)
+    return [
+        None
+        if f.truth is None or not known
+        else f.truth + float(np.mean(errors))
+        if follows
+        else float(np.mean(values))
+        for f in findings
+    ]
