@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,6 +18,22 @@ if TYPE_CHECKING:
     from infoplane.records import ProbeSet
 
 _PROBE = "probe"  # the probe set of --data
+
+_OF_CHECKPOINTS = (
+    "model_reference",
+    "checkpoints",
+    "weights",
+    "strict",
+    "trust_model",
+    "step_pattern",
+    "max_size",
+    "device",
+    "gradients",
+    "gradient_batch_size",
+    "dry_run",
+)
+_OF_DATA = ("labels", "label_bins", "x", "samples", "seed")
+"""Parameters that say something of checkpoints, and of the probe set of --data."""
 
 
 @click.command()
@@ -265,13 +282,9 @@ def record(
 
     check_device(device)
     if script:
-        if device != "auto":
-            raise click.UsageError("--device is for --model: a script puts its model itself")
-        if model_reference or checkpoints:
-            raise click.UsageError("expected --model and --checkpoints, or -- python SCRIPT")
-        if max_size or dry_run:
-            option = "--max-size" if max_size else "--dry-run"
-            raise click.UsageError(f"{option} is for --checkpoints, whose number is known")
+        _refuse(_OF_CHECKPOINTS, "is for --checkpoints; a script is recorded as it runs")
+        if not references:
+            _refuse(_OF_DATA, "is for --data, without which the first batch is the probe set")
         options["schedule"] = schedule or "log:10"
         _record_script(script, references, choice, output, options)
         return
@@ -282,8 +295,7 @@ def record(
     ):
         if not given:
             raise click.UsageError(f"Missing option '{option}'.")
-    if schedule:
-        raise click.UsageError("--schedule is for a script: ... -- python SCRIPT")
+    _refuse(("schedule",), "is for a script: ... -- python SCRIPT")
     assert model_reference is not None
     from infoplane.recording.checkpoints import find_checkpoints
     from infoplane.recording.models import load_model
@@ -304,6 +316,8 @@ def record(
 
         plan = plan_checkpoints(probe_passes(model, probe, **passes), found, **weights_of)
         click.echo(recording_described(plan, [one.step for one in found], output))
+        if max_size is not None:
+            plan.check(max_size, "bytes of --max-size")
         if (Path(output) / "manifest.json").exists() and not (resume or overwrite):
             click.echo(f"{output} holds a run already: go on with --resume, or use --overwrite")
         return
@@ -371,6 +385,16 @@ def _record_script(
 
     recorder = record_script(script, make)
     _tell(recorder, len(recorder.steps), output, resumed=options["resume"])
+
+
+def _refuse(names: Collection[str], why: str) -> None:
+    """Refuse options of these names on the command line: they would change nothing."""
+    context = click.get_current_context()
+    for option in context.command.params:
+        source = context.get_parameter_source(str(option.name))
+        if option.name in names and source is click.core.ParameterSource.COMMANDLINE:
+            given = max(option.opts, key=len)
+            raise click.UsageError(f"{given} {why}")
 
 
 def _references(data: str | None, splits: tuple[str, ...]) -> dict[str, str]:

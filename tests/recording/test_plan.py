@@ -48,6 +48,7 @@ def test_dry_run_tells_the_plan_and_writes_nothing(project, capsys):
     [
         (["--layers", "none"], 4, "no layer matches 'none'"),
         (["--layers", "fc1[3]"], 3, "layer 'fc1[3]': expected an output of shape"),
+        (["--max-size", "1K"], 3, "more than the 1,000 bytes of --max-size"),
         (["--", "python", "train.py"], 2, "--dry-run is for --checkpoints"),
     ],
 )

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from infoplane.cli.main import run as command
 from infoplane.errors import DataError, InputError
 from infoplane.recording.recorder import Recorder
 from infoplane.recording.script import record_script
@@ -166,3 +167,20 @@ def test_usage(project):
     assert (done.code, done.err.startswith("error[IP101]: nowhere.py: no such file")) == (2, True)
     done = infoplane("record", "-o", "r", "--model", "a:b", "--checkpoints", "*.pt")
     assert (done.code, "Missing option '--data'" in done.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--gradients"], "--gradients is for --checkpoints"),
+        (["--device", "cpu"], "--device is for --checkpoints"),
+        (["--no-strict"], "--strict is for --checkpoints"),
+        (["--model", "net.py:build"], "--model is for --checkpoints"),
+        (["--samples", "10"], "--samples is for --data"),
+        (["--label-bins", "3"], "--label-bins is for --data"),
+    ],
+)
+def test_option_that_would_change_nothing_is_refused(project, capsys, options, message):
+    Path("train.py").write_text("raise SystemExit('ran')")
+    assert command(["record", "-o", "runs/a", *options, "--", "python", "train.py"]) == 2
+    assert message in capsys.readouterr().err
