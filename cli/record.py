@@ -160,7 +160,7 @@ _OF_DATA = ("labels", "label_bins", "x", "samples", "seed")
     help="Where the model computes: cpu, cuda, cuda:K, or auto, which leaves it where MODEL put "
     "it.",
 )
-@click.option("--batch-size", type=int, default=512, show_default=True, metavar="N")
+@click.option("--batch-size", type=click.IntRange(1), default=512, show_default=True, metavar="N")
 @click.option(
     "--gradients",
     is_flag=True,
@@ -282,6 +282,11 @@ def record(
 
     check_device(device)
     if script:
+        if checkpoints and Path(script[0]).suffix != ".py" and Path(script[0]).exists():
+            raise click.UsageError(
+                f"expected one pattern after --checkpoints, got {script[0]!r} as well: write the "
+                "pattern in quotes, lest the shell replaces it"
+            )
         _refuse(_OF_CHECKPOINTS, "is for --checkpoints; a script is recorded as it runs")
         if not references:
             _refuse(_OF_DATA, "is for --data, without which the first batch is the probe set")
@@ -361,9 +366,12 @@ def _record_script(
     options: dict[str, Any],
 ) -> None:
     """Record a training script while it runs."""
-    from infoplane.recording.recorder import Recorder
+    from infoplane.recording.recorder import Recorder, check_options
     from infoplane.recording.script import record_script
+    from infoplane.store.run_writer import check_folder
 
+    check_options(**options)  # before hours of training of which nothing would be recorded
+    check_folder(Path(output), replace=options["overwrite"] or options["resume"])
     probe = _probe(references, choice) if references else None
 
     def make(model: Any, inputs: tuple[Any, ...]) -> Recorder:

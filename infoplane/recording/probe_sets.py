@@ -54,6 +54,23 @@ def as_probe(
     return ProbeSet(seen, classes, targets, arguments, ids)
 
 
+def as_probe_set(given: Any) -> ProbeSet:
+    """Return a probe set, or that of a pair (inputs, labels).
+
+    Raises
+    ------
+    InputError
+        If it is neither, or as ``as_probe``.
+    """
+    if isinstance(given, ProbeSet):
+        return given
+    if not isinstance(given, (tuple, list)) or len(given) != 2:
+        raise InputError(
+            f"expected a ProbeSet or a pair (inputs, labels), got {type(given).__name__}"
+        )
+    return as_probe(*given)
+
+
 def joined(parts: Mapping[str, ProbeSet]) -> ProbeSet:
     """Return probe sets as the splits of one, one behind the other.
 

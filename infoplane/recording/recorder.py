@@ -26,8 +26,9 @@ from infoplane.recording.messages import one_line
 from infoplane.recording.modes import evaluation_mode
 from infoplane.recording.passes import SampleKind, described, probe_passes
 from infoplane.recording.plan import plan_recording
-from infoplane.recording.probe_sets import as_probe, joined
+from infoplane.recording.probe_sets import as_probe_set, joined
 from infoplane.recording.processes import Shard, chosen_shard
+from infoplane.recording.reductions import Reduction
 from infoplane.recording.schedule import as_schedule
 from infoplane.recording.values import finite_epoch, json_values, number, whole_step
 from infoplane.records import ProbeSet
@@ -133,12 +134,11 @@ class Recorder:
         resume: bool = False,
         provenance: Mapping[str, Any] | None = None,
     ) -> None:
-        if overwrite and resume:
-            raise InputError("expected overwrite or resume, got both")
+        check_options(reduce=reduce, overwrite=overwrite, resume=resume)
         if isinstance(probe, Mapping) and probe:
-            self.probe = joined({str(name): _as_probe(part) for name, part in probe.items()})
+            self.probe = joined({str(name): as_probe_set(part) for name, part in probe.items()})
         else:
-            self.probe = _as_probe(probe)
+            self.probe = as_probe_set(probe)
         first = self.probe.parts[0]
         self._gradient_probe = self.probe.take(first) if self.probe.splits else self.probe
         self.batch_size = batch_size
@@ -374,14 +374,26 @@ class Recorder:
             log.warning("NaN or inf in the outputs at step %d: %s", writer.step, ", ".join(new))
 
 
-def _as_probe(probe: Any) -> ProbeSet:
-    if isinstance(probe, ProbeSet):
-        return probe
-    if not isinstance(probe, (tuple, list)) or len(probe) != 2:
-        raise InputError(
-            f"expected a ProbeSet or a pair (inputs, labels), got {type(probe).__name__}"
-        )
-    return as_probe(*probe)
+def check_options(
+    *,
+    schedule: str | Iterable[int] = "log:10",
+    reduce: Mapping[str, str] | None = None,
+    overwrite: bool = False,
+    resume: bool = False,
+    **others: Any,
+) -> None:
+    """Check those options of a ``Recorder`` that are wrong whatever the model is.
+
+    Raises
+    ------
+    InputError
+        If one is.
+    """
+    if overwrite and resume:
+        raise InputError("expected overwrite or resume, got both")
+    as_schedule(schedule)
+    for kind in (reduce or {}).values():
+        Reduction.parse(kind)
 
 
 def _shapes(writer: StepWriter) -> dict[str, SampleKind]:

@@ -76,13 +76,15 @@ class RunWriter:
         self._begun = False
         self._room: Room | None = None
         with writing(path):
-            self._check_folder(overwrite or resume)
+            check_folder(path, replace=overwrite or resume)
             self._made = not path.exists()
             (path / "steps").mkdir(parents=True, exist_ok=True)
             self._lock = self._locked()
             self._clean()
             try:
-                self._check_folder(overwrite or resume)  # another writer may have been faster
+                check_folder(
+                    path, replace=overwrite or resume
+                )  # another writer may have been faster
                 self._write_probe(probe)
                 if resume and (path / "manifest.json").exists():
                     self._go_on(json.loads(self._manifest))
@@ -214,26 +216,6 @@ class RunWriter:
         _write_atomically(self.path / "manifest.json", self._manifest)
         self._begun = True
 
-    def _check_folder(self, overwrite: bool) -> None:
-        if self.path.exists() and not self.path.is_dir():
-            raise RunFileError(f"{self.path}: expected a folder, found a file", code="IP302")
-        is_run = (self.path / "manifest.json").exists()
-        if is_run and any((self.path / "steps").glob("step_*.h5")) and not overwrite:
-            raise RunFileError(
-                f"{self.path}: already holds a run",
-                hint="choose another folder, go on with --resume, or replace it with --overwrite",
-                code="IP302",
-            )
-        if self.path.exists() and not is_run:
-            own = re.compile(r"(manifest\.json|probe\.h5|steps|\.lock)(\..*tmp)?")
-            names = sorted(entry.name for entry in self.path.iterdir())
-            if others := [name for name in names if not own.fullmatch(name)]:
-                raise RunFileError(
-                    f"{self.path}: the folder holds files that are not of a run ({others[0]})",
-                    hint="choose an empty or a new folder",
-                    code="IP302",
-                )
-
     def _locked(self) -> IO[str]:
         lock = (self.path / ".lock").open("w")
         try:
@@ -255,6 +237,41 @@ class RunWriter:
     def _write_probe(self, probe: ProbeSet) -> None:
         arrays = probe_parts(probe)
         write_arrays(self._new_probe, specs_of(arrays), arrays.values())
+
+
+def check_folder(path: Path, *, replace: bool) -> None:
+    """Make sure that a run can be written to a folder, as far as its content tells.
+
+    Parameters
+    ----------
+    path : Path
+        The folder, which need not exist.
+    replace : bool
+        Whether it may hold a run, which is replaced or gone on with.
+
+    Raises
+    ------
+    RunFileError
+        If it holds a run that is to be kept, or something else.
+    """
+    if path.exists() and not path.is_dir():
+        raise RunFileError(f"{path}: expected a folder, found a file", code="IP302")
+    is_run = (path / "manifest.json").exists()
+    if is_run and any((path / "steps").glob("step_*.h5")) and not replace:
+        raise RunFileError(
+            f"{path}: already holds a run",
+            hint="choose another folder, go on with --resume, or replace it with --overwrite",
+            code="IP302",
+        )
+    if path.exists() and not is_run:
+        own = re.compile(r"(manifest\.json|probe\.h5|steps|\.lock)(\..*tmp)?")
+        names = sorted(entry.name for entry in path.iterdir())
+        if others := [name for name in names if not own.fullmatch(name)]:
+            raise RunFileError(
+                f"{path}: the folder holds files that are not of a run ({others[0]})",
+                hint="choose an empty or a new folder",
+                code="IP302",
+            )
 
 
 def _flat(manifest: Mapping[str, Any]) -> dict[str, Any]:

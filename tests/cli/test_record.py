@@ -100,7 +100,6 @@ def truncate():
         (None, ["--model", "net.py:bild"], 2, "AttributeError"),
         (None, ["--model", "net"], 2, "expected MODULE:CALLABLE"),
         (None, ["--step-pattern", "x"], 2, "--step-pattern"),
-        (None, ["--batch-size", "0"], 2, "batch size"),
         (None, ["--data", "nothing.npz"], 3, "nothing.npz: no such file"),
         (None, ["-o", "net.py"], 3, "expected a folder"),
         (None, ["-o", "ckpt"], 3, "not of a run"),
@@ -191,6 +190,7 @@ def test_unwritable_output(project):
     "options",
     [
         ["--samples", "1"],
+        ["--batch-size", "0"],
         ["--seed", "-5"],
         ["--gradients", "--gradient-batch-size", "0"],
     ],

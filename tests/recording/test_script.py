@@ -15,7 +15,7 @@ from infoplane.errors import DataError, InputError
 from infoplane.recording.recorder import Recorder
 from infoplane.recording.script import record_script
 from infoplane.store.run import Run
-from tests.conftest import infoplane
+from tests.conftest import infoplane, small_net
 
 TRAIN = """
 import hashlib, random, sys
@@ -184,3 +184,31 @@ def test_option_that_would_change_nothing_is_refused(project, capsys, options, m
     Path("train.py").write_text("raise SystemExit('ran')")
     assert command(["record", "-o", "runs/a", *options, "--", "python", "train.py"]) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["-o", "old"], "old: already holds a run"),
+        (["-o", "ckpt"], "ckpt: the folder holds files that are not of a run"),
+        (["-o", "old", "--overwrite", "--resume"], "expected overwrite or resume, got both"),
+        (["-o", "new", "--schedule", "every:0"], "expected a schedule such as"),
+        (["-o", "new", "--reduce", "fc1=half"], "expected a reduction among"),
+    ],
+)
+def test_what_is_wrong_from_the_start_is_told_before_the_script_runs(
+    project, probe, capsys, options, message
+):
+    with Recorder(small_net(), probe, "old") as recorder:
+        recorder.snapshot(0)
+    Path("train.py").write_text("open('ran', 'w')")
+    assert command(["record", *options, "--", "python", "train.py"]) in (2, 3)
+    assert message in capsys.readouterr().err
+    assert not Path("ran").exists()
+
+
+def test_pattern_that_the_shell_replaced_is_told(project, capsys):
+    files = sorted(map(str, Path("ckpt").iterdir()))
+    arguments = ["record", "--model", "net.py:build", "--data", "probe.npz", "-o", "runs/a"]
+    assert command([*arguments, "--checkpoints", *files]) == 2
+    assert f"got {files[1]!r} as well: write the pattern in quotes" in capsys.readouterr().err
