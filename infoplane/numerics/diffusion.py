@@ -227,7 +227,7 @@ def mean_squared_cosine(x: Tensor) -> float | None:
     if largest == 0:
         return None
     rows = (x / largest).astype(np.float32) if xp is np else (x / largest).float()
-    length = (rows * rows).sum(1) ** 0.5
+    length = xp.einsum("ij,ij->i", rows, rows) ** 0.5
     if not bool((length > 0).all()):
         return None
     rows /= length[:, None]

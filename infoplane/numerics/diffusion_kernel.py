@@ -12,7 +12,7 @@ import numpy as np
 
 from infoplane.errors import EstimationError, InputError
 from infoplane.numerics.arrays import Tensor, array_module, place_of
-from infoplane.numerics.point_cloud import SMALL, PointCloud, half_square_strips
+from infoplane.numerics.point_cloud import SMALL, STRIP, PointCloud, half_square_strips
 from infoplane.records import FloatArray
 
 Normalization: TypeAlias = Literal["official", "rowstochastic"]
@@ -58,12 +58,19 @@ def unweighted_kernel(cloud: PointCloud) -> tuple[FloatArray, FloatArray] | None
     """Return exp(x_i · x_j) (n, n) and exp(-|x_i|² / 2) (n,), factors of the Gaussian kernel.
 
     The "official" diffusion kernel of the first, with the second as weights, is that of the
-    Gaussian kernel, for what divides rows and columns cancels; three passes over a matrix are
-    saved. None if that costs accuracy or memory: far from the centre, or of many points.
+    Gaussian kernel, for what divides rows and columns cancels; passes over a matrix are saved. What
+    is right of the diagonal blocks is undefined. None far from the centre, where it costs digits.
     """
-    if cloud.n > SMALL or float(cloud.square_norms.max()) > _NEAR:
+    if float(cloud.square_norms.max()) > _NEAR:
         return None
-    return np.exp(cloud.points @ cloud.points.T), np.exp(-0.5 * cloud.square_norms)
+    kernel = np.empty((cloud.n, cloud.n))
+    step = cloud.n if cloud.n <= SMALL else STRIP
+    for start in range(0, cloud.n, step):
+        stop = min(start + step, cloud.n)
+        done = kernel[start:stop, :stop]
+        np.matmul(cloud.points[start:stop], cloud.points[:stop].T, out=done)
+        np.exp(done, out=done)
+    return kernel, np.exp(-0.5 * cloud.square_norms)
 
 
 def check_normalization(normalization: str, alpha: float) -> None:

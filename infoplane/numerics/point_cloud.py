@@ -17,7 +17,7 @@ from infoplane.numerics.discrete import row_symbols
 from infoplane.records import Array, FloatArray
 
 SMALL = 512  # points up to which all distances are one product
-_STRIP = 192  # rows of distances that are made at a time
+STRIP = 192  # rows of distances that are made at a time
 _STRIP_CUDA = 2048
 _MODERATE = 1e-200, 1e200  # squares far from overflow and from vanishing
 
@@ -203,7 +203,7 @@ def half_square_strips(
     else:
         left = xp.concatenate([points, half[:, None], ones[:, None]], 1)
         right = xp.concatenate([points, -ones[:, None], -half[:, None]], 1)
-        step = _STRIP if xp is np else _STRIP_CUDA
+        step = STRIP if xp is np else _STRIP_CUDA
     for start in range(0, n, step):
         rows, columns = slice(start, min(start + step, n)), slice(0, min(start + step, n))
         place = None if out is None else out[rows, columns]
