@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -179,6 +180,7 @@ def main() -> None:
     parser.add_argument("-e", "--estimator", action="append")
     parser.add_argument("--only", choices=["run", "repetition", "exponents", "predictions"])
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the temporary folder is large
     if options.quick:
         options.layers, options.steps, options.samples = 12, 3, 1000
     names = options.estimator or ["binning", "compressed", "dse", "kde"]

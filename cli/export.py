@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from infoplane.cli.options import Location, Verbosity, verbosity
+from infoplane.errors import InputError
 
 
 @click.command()
@@ -22,7 +23,7 @@ from infoplane.cli.options import Location, Verbosity, verbosity
     required=True,
     metavar="PATH",
     type=Location(),
-    help="The file; for TensorBoard the folder.",
+    help="The file; for TensorBoard the folder. For CSV, - is stdout.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace an earlier export.")
 @verbosity
@@ -43,15 +44,20 @@ def export(
     from pathlib import Path
 
     from infoplane.cli.output import new_file
-    from infoplane.exporting import write_csv, write_parquet, write_tensorboard
+    from infoplane.exporting import csv_text, write_csv, write_parquet, write_tensorboard
     from infoplane.results import load
 
+    if output == "-" and kind != "csv":
+        raise InputError(f"--to {kind}: expected a path with -o, got - (stdout takes CSV alone)")
     loaded = load(*results)
+    if output == "-":
+        click.echo(csv_text(loaded).encode(), nl=False)
+        return
     if kind == "tensorboard":
         count = write_tensorboard(loaded, Path(output), overwrite=overwrite)
     else:
         write = write_csv if kind == "csv" else write_parquet
         count = write(loaded, new_file(output, overwrite=overwrite))
-    if not said.quiet and output != "-":
+    if not said.quiet:
         rows = "points" if kind == "tensorboard" else "rows"
         click.echo(f"wrote {output} ({count:,} {rows})", err=True)

@@ -6,12 +6,19 @@ from pathlib import Path
 
 import click
 
-from infoplane.cli.options import Verbosity, verbosity
+from infoplane.cli.options import Location, Verbosity, verbosity
 
 
 @click.command()
 @click.argument("results", nargs=-1, required=True, metavar="RESULTS...")
-@click.option("-o", "--output", required=True, metavar="FILE", help="The document of all.")
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=Location(),
+    metavar="FILE",
+    help="The document of all; .json.gz is compressed, - is stdout.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace FILE if it exists.")
 @verbosity
 @click.pass_obj
@@ -24,13 +31,16 @@ def merge(said: Verbosity, results: tuple[str, ...], output: str, overwrite: boo
     \b
     infoplane merge s0.json s1.json -o all.json
     """
-    from infoplane.cli.output import new_file
+    from infoplane.cli.output import new_file, print_json
     from infoplane.merging import merged
     from infoplane.store.results import read_results, write_results
 
-    target = new_file(output, overwrite=overwrite)
+    target = None if output == "-" else new_file(output, overwrite=overwrite)
     documents = [read_results(Path(path)) for path in results]
     whole = merged(documents, names=list(results))
+    if target is None:
+        print_json(whole)
+        return
     write_results(target, whole)
     if not said.quiet:
         runs, rows = len(whole["recordings"]), len(whole["rows"])

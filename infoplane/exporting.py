@@ -50,27 +50,32 @@ COLUMNS = {
 EVENTS = "events.out.tfevents.0.infoplane"
 
 
-def write_csv(results: Results, path: Path) -> int:
-    """Write the rows as CSV; return how many there are.
+def csv_text(results: Results) -> str:
+    """Return the rows as CSV.
 
     Numbers are written so that they read back the same; an empty field is a missing value, flags
     are joined by blanks, ``diag`` is JSON.
+    """
+    text = io.StringIO(newline="")
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(COLUMNS)
+    for row in _rows(results):
+        row["flags"] = " ".join(row["flags"])
+        row["cached"] = None if row["cached"] is None else str(row["cached"]).lower()
+        table.writerow(row.values())
+    return text.getvalue()
+
+
+def write_csv(results: Results, path: Path) -> int:
+    """Write the rows as CSV, see `csv_text`; return how many there are.
 
     Raises
     ------
     RunFileError
         If the file cannot be written.
     """
-    text = io.StringIO(newline="")
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(COLUMNS)
-    rows = list(_rows(results))
-    for row in rows:
-        row["flags"] = " ".join(row["flags"])
-        row["cached"] = None if row["cached"] is None else str(row["cached"]).lower()
-        table.writerow(row.values())
-    replace_file(path, text.getvalue().encode())
-    return len(rows)
+    replace_file(path, csv_text(results).encode())
+    return len(results["rows"])
 
 
 def write_parquet(results: Results, path: Path) -> int:

@@ -73,8 +73,9 @@ def parse_estimator(spec: str) -> Estimator:
         key, equals, value = item.partition("=")
         key = key.strip().replace("-", "_")
         if not equals or key not in known:
+            what = f"it has no parameter {key!r}" if equals else f"expected K=V, got {item!r}"
             raise InputError(
-                f"{name}: expected parameter=value, got {item!r}{_nearest(key, list(known))}",
+                f"{name}: {what}{_nearest(key, list(known))}",
                 hint=f"parameters of {name}: " + ", ".join(known),
                 code="IP103",
             )

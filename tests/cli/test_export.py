@@ -51,6 +51,19 @@ def test_csv_reads_back_as_the_rows_of_the_document(made):
         assert int(read["step"]) == written["step"]
 
 
+def test_csv_on_stdout_is_the_file_and_no_file_is_written(made):
+    export("csv", "out.csv")
+    before = sorted(Path().iterdir())
+    done = infoplane("export", "results.json", "--to", "csv", "-o", "-")
+    assert (done.code, done.err) == (0, "")
+    assert done.out.encode() == Path("out.csv").read_bytes()
+    for kind in ("parquet", "tensorboard"):
+        done = infoplane("export", "results.json", "--to", kind, "-o", "-")
+        assert (done.code, done.out) == (2, "")
+        assert "stdout takes CSV alone" in done.err
+    assert sorted(Path().iterdir()) == before
+
+
 def test_parquet_keeps_values_types_and_origin(made):
     import pyarrow as pa
     import pyarrow.parquet as pq

@@ -37,6 +37,9 @@ def test_merged_results_equal_those_of_one_analysis(apart):
         assert whole[part] == both[part]
     assert whole["timing"]["cells"] == both["timing"]["cells"]
     assert infoplane("plot", "all.json", "-f", "plane", "-o", "figures").code == 0
+    piped = infoplane("merge", "a.json", "b.json", "-o", "-")
+    assert json.loads(piped.out)["rows"] == whole["rows"]
+    assert not Path("-").exists()
 
 
 def test_estimators_of_one_run_are_merged(apart):

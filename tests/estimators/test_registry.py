@@ -46,8 +46,9 @@ def test_id_names_what_differs_from_the_default():
     [
         ("bining", "did you mean 'binning'"),
         ("", "expected the name of an estimator"),
-        ("binning:bin=3", "did you mean 'bins'"),
-        ("binning:bins", "expected parameter=value"),
+        ("binning:bin=3", "binning: it has no parameter 'bin'; did you mean 'bins'"),
+        ("kde:foo=1", "kde: it has no parameter 'foo'"),
+        ("binning:bins", "expected K=V, got 'bins'"),
         ("binning:bins=15,bins=30", "bins is given twice"),
         ("binning:bins=many", "bins: expected a whole number, got 'many'"),
         ("binning:bins=0", "bins"),
