@@ -113,22 +113,28 @@ def to_stored(tensor: torch.Tensor, name: str) -> tuple[Array, str | None]:
 
 def not_storable(tensor: torch.Tensor, name: str) -> DataError:
     """Return the error that says what kind of tensor a layer has."""
-    kind = "nested" if tensor.is_nested else f"{tensor.layout}".removeprefix("torch.")
+    kind = "nested tensor" if tensor.is_nested else f"{tensor.layout} tensor"
+    if type(tensor) not in (torch.Tensor, nn.Parameter) and not tensor.is_nested:
+        kind = type(tensor).__name__
     return DataError(
-        f"layer {name!r}: expected a tensor whose values can be stored, got a {kind} tensor of "
-        f"{str(tensor.dtype).removeprefix('torch.')} on {tensor.device}",
+        f"layer {name!r}: expected a tensor whose values can be stored, got a "
+        f"{kind.removeprefix('torch.')} of {str(tensor.dtype).removeprefix('torch.')} on "
+        f"{tensor.device}",
         hint=f"leave the layer out: --layers '!{name}'",
     )
 
 
 def as_tensor(batch: Array, model: nn.Module) -> torch.Tensor:
-    """Return a batch on the model's device; floating values in the dtype of its parameters."""
+    """Return a batch on the model's device; floating values in the dtype of its parameters.
+
+    8-bit parameters are weights that are packed, not what the model computes with.
+    """
     tensor = torch.from_numpy(np.array(batch))
-    parameter = next((p for p in model.parameters() if p.is_floating_point()), None)
-    if parameter is None:
-        return tensor
-    dtype = parameter.dtype if tensor.is_floating_point() else tensor.dtype
-    return tensor.to(device=parameter.device, dtype=dtype)
+    floating = [p for p in model.parameters() if p.is_floating_point()]
+    computing = next((p for p in floating if p.itemsize > 1), None)
+    if computing is not None and tensor.is_floating_point():
+        tensor = tensor.to(computing.dtype)
+    return tensor.to(floating[0].device) if floating else tensor
 
 
 def _part(value: Any, key: int | str) -> Any:

@@ -89,6 +89,7 @@ class Reduction:
         """
         if self.kind == "flatten":
             return tensor
+        tensor = self._dense(tensor, name)
         if self.kind in ("gap", "grid"):
             self._check(tensor, name, 3, 5, "(n, channels, ...)")
             return self._pooled(_floating(tensor))
@@ -150,6 +151,16 @@ class Reduction:
         made: torch.Tensor = pool(tensor, self.size)
         return made
 
+    def _dense(self, tensor: torch.Tensor, name: str) -> torch.Tensor:
+        """Return the values that a quantised or sparse tensor stands for."""
+        if tensor.is_complex():
+            raise DataError(
+                f"layer {name!r}: {self} needs real numbers, got {tensor.dtype}",
+                hint=f"keep all of it: --reduce '{name}=flatten'; or leave the layer out",
+            )
+        tensor = tensor.dequantize() if tensor.is_quantized else tensor
+        return tensor if tensor.layout is torch.strided else tensor.to_dense()
+
     def _check(self, tensor: torch.Tensor, name: str, low: int, high: int, expected: str) -> None:
         if not low <= tensor.ndim <= high:
             raise DataError(
@@ -196,10 +207,9 @@ def check_units(name: str, shape: tuple[int, ...]) -> None:
 
 
 def _floating(tensor: torch.Tensor) -> torch.Tensor:
-    """Return a tensor in which sums are exact enough: float64 as it is, else float32."""
-    if tensor.is_complex() or tensor.layout is not torch.strided or tensor.is_quantized:
-        raise DataError(f"expected a dense tensor of real numbers to reduce, got {tensor.dtype}")
-    return tensor if tensor.dtype is torch.float64 else tensor.float()
+    """Return a tensor in which sums are exact enough: float64 for whole numbers of 32 bits."""
+    wide = not tensor.is_floating_point() and tensor.itemsize >= 4
+    return tensor.double() if wide or tensor.dtype is torch.float64 else tensor.float()
 
 
 @lru_cache(maxsize=256)

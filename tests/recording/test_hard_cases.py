@@ -483,6 +483,21 @@ def test_weights_that_are_merged_for_evaluation_are_not_touched(tmp_path, probe)
     np.testing.assert_array_equal(run.activations(0, "0"), expected)
 
 
+def test_inputs_are_not_rounded_to_packed_weights(tmp_path, probe):
+    class Packed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            packed = torch.ones(5, 5).to(torch.float8_e4m3fn)
+            self.weight = nn.Parameter(packed, requires_grad=False)
+            self.scale, self.act = nn.Parameter(torch.ones(1)), nn.Identity()
+
+        def forward(self, x):
+            return self.act(x) @ self.weight.float() * self.scale
+
+    run = recorded(Packed(), probe, tmp_path / "r", layers="act")
+    np.testing.assert_array_equal(run.activations(0, "act"), probe.inputs)
+
+
 def test_cache_that_grows_during_the_pass_is_no_change(tmp_path, probe):
     class Cached(nn.Module):
         def __init__(self):
@@ -547,17 +562,20 @@ def test_values_of_every_dtype_and_layout_are_kept(tmp_path, convert, dtype, exp
     np.testing.assert_array_equal(run.activations(0, "body"), expected)
 
 
-@pytest.mark.parametrize("kind", ["nested", "jagged", "meta"])
+@pytest.mark.parametrize("kind", ["nested", "jagged", "meta", "MaskedTensor"])
+@pytest.mark.filterwarnings("ignore:The PyTorch API of MaskedTensors:UserWarning")
 @pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors:UserWarning")
 def test_tensors_without_plain_values_are_refused_by_name(tmp_path, probe, kind):
     def output(x):
         if kind == "meta":
             return x.to("meta")
+        if kind == "MaskedTensor":
+            return torch.masked.masked_tensor(x, x > 0)
         layout = torch.strided if kind == "nested" else torch.jagged
         return torch.nested.nested_tensor(
             [row[: 1 + i % 5] for i, row in enumerate(x)], layout=layout
         )
 
-    word = "meta" if kind == "meta" else "nested"
+    word = "nested" if kind == "jagged" else kind
     with pytest.raises(DataError, match=rf"layer 'body': .*got a .*{word}"):
         recorded(returning(output), probe, tmp_path / "r", layers="body")

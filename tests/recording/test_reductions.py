@@ -36,6 +36,22 @@ def test_maps():
     assert reduced("flatten", MAPS) is MAPS
 
 
+@pytest.mark.parametrize("kind", ["gap", "mean", "tokens:2", "sketch:3"])
+@pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor:UserWarning")
+def test_values_that_other_layouts_stand_for_are_reduced(kind):
+    quantised = torch.quantize_per_tensor(TOKENS, 0.5, 0, torch.qint8)
+    assert torch.equal(reduced(kind, quantised), reduced(kind, quantised.dequantize()))
+    some = TOKENS.relu()
+    assert torch.equal(reduced(kind, some.to_sparse()), reduced(kind, some))
+    with pytest.raises(DataError, match=f"layer 'layer': {kind} needs real numbers"):
+        reduced(kind, torch.complex(TOKENS, TOKENS))
+
+
+def test_sums_of_whole_numbers_are_exact():
+    large = torch.arange(6)[:, None] + 2**40 + torch.zeros(6, 1, 5, dtype=torch.int64)
+    assert torch.equal(reduced("gap", large)[:, 0], torch.arange(6) + 2.0**40)
+
+
 def test_tokens():
     assert torch.equal(reduced("last", TOKENS), TOKENS[:, -1])
     torch.testing.assert_close(reduced("mean", TOKENS), TOKENS.mean(1))
