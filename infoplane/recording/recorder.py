@@ -196,7 +196,7 @@ class Recorder:
             written_probe = self.probe.take(rows)
         self.recorded: list[str] = []  # names in the latest snapshot, in forward order
         self.kept: list[int] = []  # steps of a resumed run that were recorded before
-        self._steps: list[int] = []
+        self._steps: dict[int, None] = {}
         self._first: dict[str, SampleKind] = {}  # of the first snapshot
         self._nonfinite: set[str] = set()
         self._closed = False
@@ -318,7 +318,7 @@ class Recorder:
         }
         if self._writer.holds(writer):
             self.kept.append(step)
-            self._steps.append(step)
+            self._steps[step] = None
             self.recorded = list(self._first)
             return
         with writer, evaluation_mode(self.model):
@@ -331,7 +331,7 @@ class Recorder:
                 )
         if not self._first:
             self._first, self._first_step = shapes, step
-        self._steps.append(step)
+        self._steps[step] = None
         self.recorded = [layer.name for layer in writer.layers.values()]
         if self._fresh and self._whole is not None:
             Run(self._whole).compare_shards(step)

@@ -20,6 +20,7 @@ HDF5 paths. The layout is specified in ``docs/run-format.md``.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -179,6 +180,12 @@ class RunFiles:
             names = [entry.stem for entry in (self.path / "steps").glob("step_*.h5")]
         return tuple(sorted(step for name in names if (step := step_of(name)) is not None))
 
+    def holds(self, step: int) -> bool:
+        """Tell whether a step is recorded and complete; the others are not listed for it."""
+        if self.packed or self.shards:
+            return step in self.steps
+        return os.path.lexists(self.step_file(step))
+
     @property
     def incomplete(self) -> dict[int, str]:
         """Steps that some shards lack, with the reason; they are none of ``steps``."""
@@ -211,7 +218,7 @@ class RunFiles:
         NotFoundError
             If the step was not recorded.
         """
-        if step not in self.steps:
+        if not self.holds(step):
             raise NotFoundError(
                 f"{self.path}: no step {step}; it has {listed(self.steps)}", code="IP402"
             )

@@ -209,3 +209,22 @@ def test_vanished_directory_is_told_in_one_line(tmp_path, probe):
     assert run.steps == (0,)
     assert verify(run) == []
     assert np.isfinite(run.activations(0, "fc1")).all()
+
+
+def test_steps_that_are_kept_are_not_listed_for_each(tmp_path, probe, monkeypatch):
+    model = small_net()
+    with Recorder(model, probe, tmp_path / "r") as recorder:
+        for step in range(12):
+            recorder.snapshot(step)
+    listed = []
+    glob = Path.glob
+    monkeypatch.setattr(Path, "glob", lambda path, how: listed.append(how) or glob(path, how))
+    counts = []
+    for n in (2, 12):
+        with Recorder(model, probe, tmp_path / "r", resume=True) as recorder:
+            listed.clear()
+            for step in range(n):
+                recorder.snapshot(step)
+        assert len(recorder.kept) == n
+        counts.append(listed.count("step_*.h5"))
+    assert counts == [0, 0]
