@@ -129,12 +129,12 @@ class RunWriter:
             self._clean()
             if not self._begun:
                 self._new_probe.unlink(missing_ok=True)
-        self._lock.close()
         if self._made and not self._begun:
             with suppress(OSError):  # not empty: somebody else has put something there
-                (self.path / ".lock").unlink(missing_ok=True)
                 (self.path / "steps").rmdir()
+                (self.path / ".lock").unlink(missing_ok=True)
                 self.path.rmdir()
+        self._lock.close()  # at the end, lest another writer locks a file that is then removed
 
     def _clean(self) -> None:
         """Remove what a writer that was killed has left behind."""
@@ -217,10 +217,11 @@ class RunWriter:
         self._begun = True
 
     def _locked(self) -> IO[str]:
-        lock = (self.path / ".lock").open("w")
+        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+        lock = os.fdopen(os.open(self.path / ".lock", flags, 0o666), "w")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             lock.close()
             raise RunFileError(
                 f"{self.path}: another process is writing this run",

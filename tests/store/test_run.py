@@ -1,4 +1,5 @@
 import json
+import os
 import pickle
 import shutil
 from contextlib import closing
@@ -241,6 +242,24 @@ def test_links_out_of_the_file_are_not_followed(run, tmp_path):
             attack(file)
         with pytest.raises(RunFileError, match="dataset 'layers/L0000/act'"):
             Run(copy).activations(7, "a/b")
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
+def test_lock_that_is_no_file_of_the_run_is_not_opened(tmp_path, probe, kind):
+    path = tmp_path / "s0"
+    write_run(path, probe)
+    (path / ".lock").unlink()
+    other = tmp_path / "other"
+    other.write_text("precious")
+    if kind == "link":
+        (path / ".lock").symlink_to(other)
+    elif kind == "pipe":
+        os.mkfifo(path / ".lock")
+    else:
+        (path / ".lock").mkdir()
+    with pytest.raises(RunFileError, match="cannot be written"):
+        RunWriter(path, probe, {}, overwrite=True)
+    assert other.read_text() == "precious"
 
 
 def test_fifo_does_not_hang(run):
