@@ -170,7 +170,10 @@ def recording(
 
 
 def tiny_recording(reps: int, checkpoints: int = 20) -> float:
-    """Print and return the cost of recording checkpoints of the 12-bit network."""
+    """Print and return the cost of recording checkpoints of the 12-bit network.
+
+    Both sides write a new file for each checkpoint, without fsync, and delete all in the end.
+    """
     model = tiny()
     inputs = torch.randn(4096, 12)
     with tempfile.TemporaryDirectory(dir=".") as folder:
@@ -184,17 +187,26 @@ def tiny_recording(reps: int, checkpoints: int = 20) -> float:
             run = Run(place / "run")
             arrays = [np.array(run.activations(0, layer.name)) for layer in run.layers]
             step = iter(range(1, 10**6))
+            written: list[Path] = []
 
             def ours() -> None:
                 found = [Checkpoint(place / "epoch_1.pt", next(step)) for _ in range(checkpoints)]
-                list(record_checkpoints(recorder, found))
+                for at in record_checkpoints(recorder, found):
+                    written.append(run.step_file(at))
+                delete()
 
             def limit() -> None:
                 for _ in range(checkpoints):
                     model.load_state_dict(torch.load(place / "epoch_1.pt", weights_only=True))
                     with torch.no_grad():
                         model(inputs)
-                    raw(place / "raw", arrays)
+                    written.append(place / f"raw{len(written)}")
+                    raw(written[-1], arrays)
+                delete()
+
+            def delete() -> None:
+                while written:
+                    written.pop().unlink()
 
             ratio, seconds = median_ratio(ours, limit, reps)
     size = sum(array.nbytes for array in arrays) / 1e6

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -113,6 +113,8 @@ def _fitting(
     state: Mapping[str, Any], expected: Mapping[str, Any], path: Path
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Return the state dict in the model's names, and the names outside of a prefix taken off."""
+    if state.keys() == expected.keys():
+        return dict(state), ()
     bare = {_WRAPPERS.sub("", key): value for key, value in state.items()}
     candidates = [dict(state)]
     if len(bare) == len(state) and bare.keys() != state.keys():
@@ -159,6 +161,8 @@ def _with_prefix(state: Mapping[str, Any], expected: Iterable[str]) -> dict[str,
 
 def _with_tied(state: Mapping[str, Any], expected: Mapping[str, Any]) -> dict[str, Any]:
     """Return the state dict completed by names that share their tensor with a name in it."""
+    if expected.keys() <= state.keys():
+        return {key: state[key] for key in expected}
     found = {_place(expected[key]): state[key] for key in expected if key in state}
     return {
         key: state[key] if key in state else found[_place(value)]
@@ -176,12 +180,12 @@ def _place(value: Any) -> object:
     return (value.data_ptr(), value.shape, value.stride(), value.dtype)
 
 
-def _ignored(model: nn.Module, state: Mapping[str, Any], names: Iterable[str]) -> set[str]:
+def _ignored(model: nn.Module, state: Mapping[str, Any], names: Collection[str]) -> set[str]:
     """Return names of buffers that the model makes itself, with the same values.
 
     Older releases of a library save what newer ones compute, such as ``position_ids``.
     """
-    buffers = dict(model.named_buffers())
+    buffers = dict(model.named_buffers()) if names else {}
     return {name for name in names if name in buffers and _equal(buffers[name], state[name])}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -92,13 +92,9 @@ def _hugging_face(reference: str, checkpoint: Path | None) -> nn.Module:
     return made
 
 
-def is_exported(path: Path) -> bool:
-    """Tell whether a file is an exported program of ``torch.export.save``."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = {name.partition("/")[2] for name in archive.namelist()}
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError):
-        return False  # what else it may be, and what is damaged, is told elsewhere
+def is_exported(members: Iterable[str]) -> bool:
+    """Tell by the members of an archive whether it is an exported program."""
+    names = {name.partition("/")[2] for name in members}
     return "archive_format" in names or "serialized_exported_program.json" in names
 
 

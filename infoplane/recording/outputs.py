@@ -16,6 +16,10 @@ from infoplane.patterns import written
 from infoplane.records import Array
 from infoplane.store.bfloat16 import BFLOAT16
 
+_OF_NUMPY = {
+    getattr(torch, name)
+    for name in "float64 float32 float16 int64 int32 int16 int8 uint8 bool".split()
+}
 Address: TypeAlias = tuple[int | str, ...]
 """Where a tensor stands in nested mappings, sequences and dataclasses; () is the value itself."""
 
@@ -78,6 +82,9 @@ def to_array(tensor: torch.Tensor, name: str) -> Array:
         If the tensor has no such form: nested, without data, or of a packed dtype.
     """
     try:
+        if tensor.dtype in _OF_NUMPY and tensor.layout is torch.strided:
+            plain: Array = tensor.numpy(force=True)
+            return plain
         tensor = tensor.detach()
         if tensor.is_quantized:
             tensor = tensor.dequantize()

@@ -382,6 +382,8 @@ def _call_names(keys: Iterable[tuple[str, int]]) -> dict[tuple[str, int], str]:
     counts = Counter(name for name, _ in keys)
     names = {}
     for name, call in keys:
-        base, address = split_address(name)
-        names[name, call] = f"{base}#{call}{written(address)}" if counts[name] > 1 else name
+        names[name, call] = name
+        if counts[name] > 1:
+            base, address = split_address(name)
+            names[name, call] = f"{base}#{call}{written(address)}"
     return names

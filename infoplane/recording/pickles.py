@@ -14,6 +14,8 @@ import re
 import shlex
 import warnings
 import zipfile
+from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +66,31 @@ class _InertList:
         return []
 
 
-def read_pickle(path: Path) -> Any:
+def archive_members(path: Path) -> list[zipfile.ZipInfo]:
+    """Return the members of a zip archive, as ``torch.save`` writes one; none of another file.
+
+    Raises
+    ------
+    RunFileError
+        If the archive is damaged.
+    """
+    with path.open("rb") as file:
+        if file.read(4) != b"PK\x03\x04":
+            return []
+        try:
+            with zipfile.ZipFile(file) as archive:
+                return archive.infolist()
+        except Exception as error:  # damage surfaces in many ways
+            raise _unreadable(path, error) from error
+
+
+def read_pickle(path: Path, members: Sequence[zipfile.ZipInfo] | None = None) -> Any:
     """Return the content of a file of ``torch.save``; unknown objects become ``Inert``.
+
+    Parameters
+    ----------
+    members : sequence of ZipInfo, optional
+        Those of the archive, where they are known.
 
     Raises
     ------
@@ -74,23 +99,24 @@ def read_pickle(path: Path) -> Any:
     RunFileError
         If it is no such file, or damaged.
     """
+    _check_members(path, archive_members(path) if members is None else members)
     try:
-        if zipfile.is_zipfile(path):
-            _check_archive(path)
         return _loaded(path)
     except InfoplaneError:
         raise
     except Exception as error:  # damage surfaces in many ways
-        text = one_line(error, 160) or type(error).__name__
-        raise RunFileError(
-            f"{path}: not a readable PyTorch checkpoint ({path.stat().st_size:,} bytes; {text})"
-        ) from error
+        raise _unreadable(path, error) from error
 
 
-def _check_archive(path: Path) -> None:
+def _unreadable(path: Path, error: Exception) -> RunFileError:
+    text = one_line(error, 160) or type(error).__name__
+    return RunFileError(
+        f"{path}: not a readable PyTorch checkpoint ({path.stat().st_size:,} bytes; {text})"
+    )
+
+
+def _check_members(path: Path, members: Sequence[zipfile.ZipInfo]) -> None:
     """Refuse archives that are programs, and members that would grow when read."""
-    with zipfile.ZipFile(path) as archive:
-        members = archive.infolist()
     names = {member.filename.rpartition("/")[2] for member in members}
     if any("/code/" in f"/{member.filename}" for member in members) and "constants.pkl" in names:
         raise DataError(
@@ -149,6 +175,7 @@ def _unknown_names(path: Path) -> list[str]:
         return []
 
 
+@cache
 def _numpy_numbers() -> list[Any]:
     """Return what unpickling NumPy scalars needs; none of it runs code of the file.
 

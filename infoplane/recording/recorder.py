@@ -301,9 +301,10 @@ class Recorder:
         step = whole_step(step)
         if step in self._steps:
             raise InputError(f"step {step} is recorded already")
-        if lazy := [name for name, value in self.model.named_parameters() if is_lazy(value)]:
+        if any(map(is_lazy, self.model.parameters())):
+            lazy = next(name for name, one in self.model.named_parameters() if is_lazy(one))
             raise DataError(
-                f"{lazy[0]}: the parameter is not initialised yet",
+                f"{lazy}: the parameter is not initialised yet",
                 hint="call the model once on inputs, or load weights, before the snapshot",
             )
         writer = self._writer.step(step)
@@ -357,7 +358,9 @@ class Recorder:
 
     def _check_layers(self, step: int, shapes: Mapping[str, SampleKind]) -> None:
         """Compare the layers with those of the first snapshot; a run has the same at every step."""
-        for name in {**self._first, **shapes} if self._first else ():
+        if not self._first or self._first == shapes:
+            return
+        for name in {**self._first, **shapes}:
             before, now = self._first.get(name), shapes.get(name)
             if before != now:
                 raise DataError(

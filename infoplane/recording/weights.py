@@ -20,7 +20,7 @@ from torch.nn.parameter import is_lazy
 
 from infoplane.errors import DataError, RunFileError
 from infoplane.recording.models import is_exported, load_exported
-from infoplane.recording.pickles import Inert, read_pickle
+from infoplane.recording.pickles import Inert, archive_members, read_pickle
 from infoplane.recording.tensor_files import is_safetensors, read_safetensors
 
 INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
@@ -64,15 +64,12 @@ def load_weights(path: Path, key: str | None = None, *, trust_model: bool = Fals
         If it needs objects other than tensors and plain values, or holds no state dict.
     """
     try:
-        if path.is_file() and is_exported(path):
-            program = load_exported(path, trust_model=trust_model)
-            return _weights({"state_dict": dict(program.state_dict)}, key, path)
-        return _folder(path, key) if path.is_dir() else _file(path, key)
+        return _folder(path, key) if path.is_dir() else _file(path, key, trust_model)
     except FileNotFoundError as error:
         raise RunFileError(f"{error.filename or path}: no such file", code="IP303") from error
 
 
-def _file(path: Path, key: str | None) -> Weights:
+def _file(path: Path, key: str | None, trust_model: bool = False) -> Weights:
     if not path.is_file():
         if not path.exists():
             raise RunFileError(f"{path}: no such file", code="IP303")
@@ -90,6 +87,10 @@ def _file(path: Path, key: str | None) -> Weights:
         numbers = {name: text for name, text in metadata.items() if _is_number(text)}
         found = {**{name: float(text) for name, text in numbers.items()}, "state_dict": state}
         return _weights(found, key, path)
+    members = archive_members(path)
+    if is_exported(member.filename for member in members):
+        program = load_exported(path, trust_model=trust_model)
+        return _weights({"state_dict": dict(program.state_dict)}, key, path)
     with path.open("rb") as file:
         head = file.read(8)
     if head[:1] != b"\x80" and head[:2] != b"PK":  # neither a pickle nor a zip archive
@@ -99,7 +100,7 @@ def _file(path: Path, key: str | None) -> Weights:
             + (what or f"{path.stat().st_size:,} bytes that are neither a zip archive nor a pickle")
             + ")"
         )
-    return _weights(read_pickle(path), key, path)
+    return _weights(read_pickle(path, members), key, path)
 
 
 def _folder(path: Path, key: str | None) -> Weights:
@@ -192,7 +193,8 @@ def _weights(content: Any, key: str | None, path: Path) -> Weights:
             hint="save model.state_dict(), or name the key with --weights KEY",
             code="IP312",
         )
-    numbers = {**_metrics(content.get("metrics")), **_metrics(content)}
+    beside = {} if _tensors(content) is not None else content  # buffers are no metrics
+    numbers = {**_metrics(beside.get("metrics")), **_metrics(beside)}
     step = next((numbers[name] for name in _STEP_KEYS if name in numbers), None)
     return Weights(
         state=state,

@@ -6,6 +6,7 @@ numbers. HDF5 lays it out once; after that a step is made by writing bytes at kn
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from contextlib import suppress
@@ -113,15 +114,15 @@ class _Layer:
         if self.encoding == BFLOAT16:
             values = bfloat16_values(values)
         self.n_zero += int(np.count_nonzero(values == 0))
-        low, high = values.min(), values.max()
-        if not (np.isfinite(low) and np.isfinite(high)):
+        low, high = float(values.min()), float(values.max())
+        if not (math.isfinite(low) and math.isfinite(high)):
             finite = values[np.isfinite(values)]
             self.n_nonfinite += len(values) - len(finite)
             if not len(finite):
                 return
-            low, high = finite.min(), finite.max()
-        self.low = float(low) if self.low is None else min(self.low, float(low))
-        self.high = float(high) if self.high is None else max(self.high, float(high))
+            low, high = float(finite.min()), float(finite.max())
+        self.low = low if self.low is None else min(self.low, low)
+        self.high = high if self.high is None else max(self.high, high)
 
     def metadata(self) -> dict[str, Any]:
         """Return what the step file says about the layer."""
@@ -129,7 +130,7 @@ class _Layer:
             "name": self.name,
             "module_type": self.module_type,
             "shape": list(self.shape[1:]),
-            "dtype": str(self.dtype),
+            "dtype": self.dtype.name,
             "source_dtype": self.source_dtype,
             **({"encoding": self.encoding} if self.encoding else {}),
             "reduction": self.reduction,
@@ -167,6 +168,7 @@ class StepWriter:
         self._temporary = self.path.with_suffix(".h5.tmp")
         self._outline: Outline | None = None  # of the first step
         self._offsets: list[int] = []
+        self._reserved = 0  # bytes
         self._unlike: _Layer | None = None  # the first layer that is not as in the other steps
         with writing(self.path, GO_ON):
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
@@ -178,7 +180,7 @@ class StepWriter:
                 else:
                     structure = self.layout.structure(self.layout.layers)
                     self._offsets += structure.offsets
-                    reserve(self._file, structure.size)
+                    self._reserve(structure.size)
             except BaseException:
                 self._discard()
                 raise
@@ -220,11 +222,16 @@ class StepWriter:
             with writing(self.path, GO_ON):
                 name = activations_name(layer.index)
                 self._offsets.append(self._outline.add(name, layer.spec))
-                reserve(self._file, self._offsets[-1] + n_bytes(layer.spec))
+                self._reserve(self._offsets[-1] + n_bytes(layer.spec))
         elif self._unlike is None:
             expected = self.layout.layers or ()
             if layer.index >= len(expected) or expected[layer.index] != layer.spec:
                 self._unlike = layer
+
+    def _reserve(self, size: int) -> None:
+        if size > self._reserved:
+            reserve(self._file, size)
+            self._reserved = size
 
     def _put(self, layer: _Layer, batch: Array) -> None:
         """Write a contiguous batch to its place, block by block."""
@@ -288,7 +295,7 @@ class StepWriter:
         structure = self.layout.structure(specs, len(text))
         assert list(structure.offsets[: len(specs)]) == self._offsets[: len(specs)]
         with writing(self.path, GO_ON):
-            reserve(self._file, structure.size)
+            self._reserve(structure.size)
             for offset, data in structure.around:
                 write_at(self._file, data, offset)
             write_at(self._file, text, structure.offsets[-1])
