@@ -94,9 +94,23 @@ def _verify(files: Sequence[str], form: str) -> int:
             for one in many:
                 where = "" if one.message.startswith(name) else f"{printable(name)}: "
                 click.echo(f"{where}{printable(one.message)}")
+            if many and Path(name).exists():
+                remedy = _remedy(name, without_steps=many[0].step is None)
+                click.echo(f"hint: {remedy}", err=True)
             if not many:
                 click.echo(f"{printable(name)}: intact")
     return ExitCode.DATA if any(found.values()) else ExitCode.OK
+
+
+def _remedy(name: str, *, without_steps: bool = False) -> str:
+    """Return what can be done about damaged steps, or where nothing tells the steps."""
+    from infoplane.cli.output import printable
+
+    shown = printable(name)
+    if without_steps and not Path(name).is_file():
+        return f"put a copy of it into {shown}, or record the run again"
+    again = "pack the run" if Path(name).is_file() else f"record with --resume -o {shown}"
+    return f"save what is intact: infoplane inspect {shown} --rescue OUT; or {again} again"
 
 
 def _rescue(said: Verbosity, name: str, output: str) -> int:
@@ -142,8 +156,7 @@ def _run_text(found: Mapping[str, Any], *, wide: bool) -> list[str]:
     for one in found["damaged"]:
         lines.append(f"step {one['step']} cannot be read: {printable(one['reason'])}")
     if found["damaged"]:
-        lines.append("save the others: infoplane inspect FILE --rescue OUT")
-        lines.append("record these again: infoplane record --resume, otherwise as before")
+        lines.append(_remedy(found["path"]))
     for one in found["incomplete"]:
         lines.append(f"step {one['step']} is incomplete: {one['reason']}")
     if found["unfinished"]:

@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from infoplane.cli.options import Location, Verbosity, verbosity
+from infoplane.cli.probe_options import ProbeChoice, probe_options
 from infoplane.cli.progress import Progress
 from infoplane.cli.sizes import byte_size
 from infoplane.errors import InfoplaneError, InputError, TerminatedError
 
 if TYPE_CHECKING:
     from infoplane.recording.recorder import Recorder
-    from infoplane.records import ProbeSet
-
-_PROBE = "probe"  # the probe set of --data
 
 _OF_CHECKPOINTS = (
     "model_reference",
@@ -68,38 +66,7 @@ _OF_DATA = ("labels", "label_bins", "x", "samples", "seed")
     is_flag=True,
     help="Load exported programs (.pt2). They are code: loading one can run anything.",
 )
-@click.option(
-    "--data",
-    "data_reference",
-    type=Location(reference=True),
-    metavar="FILE|FOLDER|MODULE:CALLABLE",
-    help="Probe set: arrays inputs and labels (.npz, .npy, .h5, .safetensors, idx), FILE:x,y, a "
-    "folder of images, or what returns them.",
-)
-@click.option(
-    "--split",
-    "splits",
-    multiple=True,
-    type=Location(reference=True, named=True),
-    metavar="NAME=FILE",
-    help="A further probe set, e.g. test=test.npz, recorded with the others and analyzed apart; "
-    "repeatable. That of --data is named probe.",
-)
-@click.option(
-    "--labels",
-    type=Location(),
-    metavar="FILE",
-    help="Labels, where they are in a file of their own.",
-)
-@click.option(
-    "--label-bins",
-    type=click.IntRange(2),
-    metavar="K",
-    help="Make K classes of scalar targets, of as many samples each.",
-)
-@click.option(
-    "--x", metavar="NAME", help="Which of several inputs is X. Default: all, side by side."
-)
+@probe_options
 @click.option(
     "-o", "--output", required=True, type=Location(), metavar="RUN", help="Folder of the run."
 )
@@ -147,12 +114,6 @@ _OF_DATA = ("labels", "label_bins", "x", "samples", "seed")
     "Default: the number after step, iter, epoch, ..., or inside the file.",
 )
 @click.option(
-    "--samples",
-    type=click.IntRange(2),
-    metavar="N",
-    help="Keep N probe rows, classes in proportion.",
-)
-@click.option(
     "--device",
     default="auto",
     show_default=True,
@@ -176,14 +137,6 @@ _OF_DATA = ("labels", "label_bins", "x", "samples", "seed")
 )
 @click.option("--name", metavar="TEXT", help="Name of the run. Default: that of the folder.")
 @click.option("--group", metavar="TEXT", help="Group of runs that differ in their seed alone.")
-@click.option(
-    "--seed",
-    type=click.IntRange(0),
-    default=0,
-    show_default=True,
-    metavar="N",
-    help="Chooses the --samples rows.",
-)
 @click.option("--overwrite", is_flag=True, help="Replace an earlier run in RUN.")
 @click.option(
     "--resume",
@@ -211,11 +164,7 @@ def record(
     weights: str | None,
     strict: bool,
     trust_model: bool,
-    data_reference: str | None,
-    splits: tuple[str, ...],
-    labels: str | None,
-    label_bins: int | None,
-    x: str | None,
+    probe_choice: ProbeChoice,
     output: str,
     layers: tuple[str, ...],
     at: Literal["output", "input"],
@@ -223,14 +172,12 @@ def record(
     reductions: tuple[str, ...],
     max_size: int | None,
     step_pattern: str | None,
-    samples: int | None,
     device: str,
     batch_size: int,
     gradients: bool,
     gradient_batch_size: int,
     name: str | None,
     group: str | None,
-    seed: int,
     overwrite: bool,
     resume: bool,
     dry_run: bool,
@@ -268,16 +215,6 @@ def record(
         "overwrite": overwrite,
         "resume": resume,
     }
-    choice: dict[str, Any] = {
-        "samples": samples,
-        "seed": seed,
-        "labels": labels,
-        "x": x,
-        "label_bins": label_bins,
-    }
-    references = _references(data_reference, splits)
-    if labels and splits:
-        raise click.UsageError("--labels is for --data alone: name FILE:INPUTS,LABELS in --split")
     from infoplane.devices import check_device, own_gpu
 
     check_device(device)
@@ -288,15 +225,15 @@ def record(
                 "pattern in quotes, lest the shell replaces it"
             )
         _refuse(_OF_CHECKPOINTS, "is for --checkpoints; a script is recorded as it runs")
-        if not references:
+        if not probe_choice:
             _refuse(_OF_DATA, "is for --data, without which the first batch is the probe set")
         options["schedule"] = schedule or "log:10"
-        _record_script(script, references, choice, output, options)
+        _record_script(script, probe_choice, output, options)
         return
     for option, given in (
         ("--model", model_reference),
         ("--checkpoints", checkpoints),
-        ("--data", references),
+        ("--data", probe_choice),
     ):
         if not given:
             raise click.UsageError(f"Missing option '{option}'.")
@@ -312,7 +249,7 @@ def record(
     model = load_model(model_reference, found[0].path, trust_model=trust_model)
     if place != "auto":
         model.to(place)
-    probe = _probe(references, choice)
+    probe = probe_choice.load()
     weights_of: dict[str, Any] = {"key": weights, "strict": strict, "trust_model": trust_model}
     if dry_run:
         from infoplane.cli.dry_run import recording_described
@@ -326,7 +263,7 @@ def record(
         if (Path(output) / "manifest.json").exists() and not (resume or overwrite):
             click.echo(f"{output} holds a run already: go on with --resume, or use --overwrite")
         return
-    provenance = {"model": model_reference, "data": _told(references), "device": place}
+    provenance = {"model": model_reference, "data": probe_choice.told, "device": place}
     progress = Progress("record", len(found), "checkpoints", quiet=said.quiet, style=said.progress)
     try:
         with (
@@ -360,8 +297,7 @@ def record(
 
 def _record_script(
     script: tuple[str, ...],
-    references: dict[str, str],
-    choice: dict[str, Any],
+    probe_choice: ProbeChoice,
     output: str,
     options: dict[str, Any],
 ) -> None:
@@ -372,7 +308,7 @@ def _record_script(
 
     check_options(**options)  # before hours of training of which nothing would be recorded
     check_folder(Path(output), replace=options["overwrite"] or options["resume"])
-    probe = _probe(references, choice) if references else None
+    probe = probe_choice.load() if probe_choice else None
 
     def make(model: Any, inputs: tuple[Any, ...]) -> Recorder:
         if probe is None and len(inputs) != 1:
@@ -386,7 +322,7 @@ def _record_script(
             output,
             provenance={
                 "script": list(script),
-                "data": _told(references) if references else "first training batch",
+                "data": probe_choice.told if probe_choice else "first training batch",
             },
             **options,
         )
@@ -403,35 +339,6 @@ def _refuse(names: Collection[str], why: str) -> None:
         if option.name in names and source is click.core.ParameterSource.COMMANDLINE:
             given = max(option.opts, key=len)
             raise click.UsageError(f"{given} {why}")
-
-
-def _references(data: str | None, splits: tuple[str, ...]) -> dict[str, str]:
-    """Return where the probe sets are, by the name of the split; ``probe`` is that of --data."""
-    found = {} if data is None else {_PROBE: data}
-    for text in splits:
-        name, _, where = text.partition("=")
-        if not name or not where:
-            raise click.BadParameter(
-                f"--split: expected NAME=FILE such as 'test=test.npz', got {text!r}"
-            )
-        if name in found:
-            raise click.BadParameter(f"--split: two probe sets are named {name!r}")
-        found[name] = where
-    return found
-
-
-def _probe(references: dict[str, str], choice: dict[str, Any]) -> ProbeSet:
-    """Load the probe set, or the splits of it."""
-    from infoplane.recording.probes import load_probe, load_splits
-
-    if list(references) == [_PROBE]:
-        return load_probe(references[_PROBE], **choice)
-    return load_splits(references, **choice)
-
-
-def _told(references: dict[str, str]) -> str | dict[str, str]:
-    """Return what the provenance says of the data."""
-    return references[_PROBE] if list(references) == [_PROBE] else references
 
 
 def _tell(recorder: Recorder, n_steps: int, output: str, *, resumed: bool) -> None:

@@ -16,12 +16,21 @@ from infoplane.patterns import written
 from infoplane.records import Array
 from infoplane.store.bfloat16 import BFLOAT16
 
-_OF_NUMPY = {
-    getattr(torch, name)
-    for name in "float64 float32 float16 int64 int32 int16 int8 uint8 bool".split()
-}
 Address: TypeAlias = tuple[int | str, ...]
 """Where a tensor stands in nested mappings, sequences and dataclasses; () is the value itself."""
+
+
+_OF_NUMPY = {
+    torch.float64,
+    torch.float32,
+    torch.float16,
+    torch.int64,
+    torch.int32,
+    torch.int16,
+    torch.int8,
+    torch.uint8,
+    torch.bool,
+}
 
 
 def tensor_at(value: Any, address: Address | None = None) -> tuple[Address, torch.Tensor]:

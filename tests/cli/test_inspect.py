@@ -91,11 +91,21 @@ def test_damage_is_told_and_the_rest_saved(runs):
     assert done.code == 0
     assert "damaged" in done.out
     assert "step 1 cannot be read" in done.out
-    assert infoplane("inspect", "net-s0", "--verify").code == 3
+    assert "record with --resume -o net-s0 again" in done.out
+    checked = infoplane("inspect", "net-s0", "--verify")
+    assert (checked.code, len(checked.out.splitlines())) == (3, 1)
+    assert checked.err == (
+        "hint: save what is intact: infoplane inspect net-s0 --rescue OUT; "
+        "or record with --resume -o net-s0 again\n"
+    )
     saved = infoplane("inspect", "net-s0", "--rescue", "saved")
     assert (saved.code, saved.out) == (0, "")
     assert saved.err == "wrote saved: the 2 steps, 0..10, intact of net-s0\n"
     assert infoplane("inspect", "saved", "--verify").out == "saved: intact\n"
+    Path("saved/probe.h5").write_bytes(b"")
+    assert infoplane("inspect", "saved", "--verify").err == (
+        "hint: put a copy of it into saved, or record the run again\n"
+    )
 
 
 def test_hostile_names_are_shown_on_one_line(tmp_path, monkeypatch):
