@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -44,12 +45,14 @@ class RecordingCallback:
         self._arguments = (probe, path)
         self._options = {"schedule": schedule, "on_error": on_error, **options}
 
-    def open(self, model: nn.Module) -> None:
-        """Open the run for this model."""
+    def open(self, model: nn.Module, last: float | None = None, first: int = 0) -> None:
+        """Open the run for this model; with space for its steps, where the last one is known."""
         self.close()
         self.recorder = None
         if first_process() or self._options.get("shard"):
             self.recorder = Recorder(model, *self._arguments, **self._options)
+            if last is not None and first <= last < math.inf:
+                self.recorder.expect(int(last), first)
 
     def record(self, step: int, *, last: bool = False, **values: Any) -> None:
         """Record a step if it is due; ``values`` as for ``Recorder.snapshot``."""

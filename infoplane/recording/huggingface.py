@@ -20,7 +20,7 @@ class HuggingFaceRecorder(RecordingCallback, TrainerCallback):  # type: ignore[m
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **found: Any) -> None:
         """Open the run and record the state before the first step."""
-        self.open(found["model"])
+        self.open(found["model"], state.max_steps, state.global_step)
         self.record(state.global_step, epoch=state.epoch)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **found: Any) -> None:

@@ -26,9 +26,10 @@ class KerasRecorder(RecordingCallback):
 
     _model: nn.Module | None = None
     _batches, _epoch = 0, 0.0
+    _last: int | None = None
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("on_") or name == "set_params":
+        if name.startswith("on_"):
             return _nothing
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
 
@@ -47,12 +48,17 @@ class KerasRecorder(RecordingCallback):
             )
         self._model = _KerasModel(model) if hasattr(model, "layers") else model
 
+    def set_params(self, params: Mapping[str, Any] | None) -> None:
+        """Take the number of steps, where it is known."""
+        epochs, batches = (params or {}).get("epochs"), (params or {}).get("steps")
+        self._last = epochs * batches if epochs and batches else None
+
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         """Open the run and record the state before the first step."""
         if self._model is None:
             raise InputError("set_model has to be called before on_train_begin")
         self._batches, self._epoch = 0, 0.0
-        self.open(self._model)
+        self.open(self._model, self._last)
         self.record(0, epoch=0.0)
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:

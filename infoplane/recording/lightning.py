@@ -22,7 +22,7 @@ class LightningRecorder(RecordingCallback, lightning.Callback):  # type: ignore[
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Open the run and record the state before the first step."""
-        self.open(pl_module)
+        self.open(pl_module, trainer.estimated_stepping_batches, trainer.global_step)
         self._step(trainer)
 
     def on_train_batch_end(

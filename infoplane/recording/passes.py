@@ -267,6 +267,11 @@ class ProbePasses:
                 yield slice(row, min(row + self.batch_size, stop))
 
     @property
+    def n_samples(self) -> int:
+        """Number of samples that are sent."""
+        return len(range(self._sent.start, self._sent.stop))
+
+    @property
     def _sent(self) -> slice:
         return self.rows or slice(0, self.probe.n_samples)
 

@@ -81,7 +81,7 @@ def plan_recording(passes: ProbePasses, n_steps: int) -> RecordingPlan:
     """
     with evaluation_mode(passes.model):
         layers = passes.found_layers()
-    return RecordingPlan(n_steps, passes.probe.n_samples, layers)
+    return RecordingPlan(n_steps, passes.n_samples, layers)
 
 
 def plan_checkpoints(

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import logging
-import platform
-import re
-import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime, timezone
-from importlib import metadata
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, TypeAlias
@@ -18,10 +14,10 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from infoplane.errors import DataError, InputError
-from infoplane.recording.arithmetic import arithmetic
 from infoplane.recording.gradients import Loss, gradient_statistics
-from infoplane.recording.hashes import model_hash, parameter_hash
+from infoplane.recording.hashes import parameter_hash
 from infoplane.recording.hooks import At
+from infoplane.recording.manifest import run_manifest
 from infoplane.recording.messages import one_line
 from infoplane.recording.modes import evaluation_mode
 from infoplane.recording.passes import SampleKind, described, probe_passes
@@ -161,32 +157,20 @@ class Recorder:
         )
         self.model, self.layers = self._passes.model, self._passes.layers
         name = name or Path(path).resolve().name
-        found = re.fullmatch(r"(.+)[-_.]s(?:eed)?[-_]?(\d+)", name)
-        manifest = {
-            "run": name,
-            "group": group or (found[1] if found else name),
-            "seed": int(seed) if seed is not None else (int(found[2]) if found else None),
-            "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            "layers": patterns,
-            "at": at,
-            "settings": {
+        manifest = run_manifest(
+            self.model,
+            name,
+            group=group,
+            seed=seed,
+            layers=patterns,
+            at=at,
+            settings={
                 "batch_size": batch_size,
                 "batch_dims": dict(batch_dims or {}),
                 **({"reduce": dict(reduce)} if reduce else {}),
-                "model_sha256": model_hash(self.model),
-                **arithmetic(self.model),
             },
-            "provenance": {
-                "model_class": f"{type(self.model).__module__}.{type(self.model).__qualname__}",
-                "argv": sys.argv,
-                "python": platform.python_version(),
-                "packages": {
-                    package: metadata.version(package)
-                    for package in ("infoplane", "torch", "numpy", "h5py")
-                },
-                **json_values(provenance or {}),
-            },
-        }
+            provenance=provenance or {},
+        )
         self._whole: Path | None = None  # of several processes, the run that they write together
         self._fresh = not (overwrite or resume)  # all that is there is of this recording
         folder, written_probe = Path(path), self.probe
@@ -199,7 +183,7 @@ class Recorder:
         self._steps: dict[int, None] = {}
         self._first: dict[str, SampleKind] = {}  # of the first snapshot
         self._nonfinite: set[str] = set()
-        self._closed = False
+        self._prepared = self._closed = False
         self._writer = RunWriter(
             folder, written_probe, manifest, overwrite=overwrite, resume=resume
         )
@@ -242,18 +226,41 @@ class Recorder:
         """
         if self._closed:
             return False
-        try:
+        with self._guarded(step):
             step = whole_step(step)
             if step in self._steps or not (last or self._schedule.due(step)):
                 return False
+            if not self._prepared and (left := self._schedule.count(step)):
+                self.prepare(left)
             self.snapshot(step, **values)
+            return True
+        return False
+
+    def expect(self, last: int, first: int = 0) -> None:
+        """Set space aside for what ``step`` will record from step ``first`` to step ``last``.
+
+        Of a schedule of listed steps, the first call of ``step`` does so.
+
+        Raises
+        ------
+        InfoplaneError
+            As ``prepare``, with ``on_error="raise"``; otherwise the recording ends with a warning.
+        """
+        if self._closed:
+            return
+        with self._guarded(first):
+            self.prepare(self._schedule.count(first, last) + (not self._schedule.due(last)))
+
+    @contextmanager
+    def _guarded(self, step: int) -> Iterator[None]:
+        """Let an error end the recording, or the training as well."""
+        try:
+            yield
         except Exception as error:
             if self._on_error == "raise":
                 raise
             log.warning("recording ends at step %s, training goes on: %s", step, one_line(error))
             self.close()
-            return False
-        return True
 
     def snapshot(
         self,
@@ -301,12 +308,7 @@ class Recorder:
         step = whole_step(step)
         if step in self._steps:
             raise InputError(f"step {step} is recorded already")
-        if any(map(is_lazy, self.model.parameters())):
-            lazy = next(name for name, one in self.model.named_parameters() if is_lazy(one))
-            raise DataError(
-                f"{lazy}: the parameter is not initialised yet",
-                hint="call the model once on inputs, or load weights, before the snapshot",
-            )
+        self._check_initialised()
         writer = self._writer.step(step)
         writer.metrics = {
             str(key): number(value, f"metrics[{key!r}]") for key, value in (metrics or {}).items()
@@ -349,12 +351,22 @@ class Recorder:
         RunFileError
             If the space cannot be set aside.
         """
+        self._check_initialised()
+        self._prepared = True
         plan = plan_recording(self._passes, n_steps)
         if most is not None:
             plan.check(most, "bytes of --max-size")
         left = self._writer.n_missing(n_steps)
         replace(plan, n_steps=left).check(self._writer.free_bytes, "bytes that the disk has free")
         self._writer.reserve(plan.layers, left)
+
+    def _check_initialised(self) -> None:
+        if any(map(is_lazy, self.model.parameters())):
+            lazy = next(name for name, one in self.model.named_parameters() if is_lazy(one))
+            raise DataError(
+                f"{lazy}: the parameter is not initialised yet",
+                hint="call the model once on inputs, or load weights, before the snapshot",
+            )
 
     def _check_layers(self, step: int, shapes: Mapping[str, SampleKind]) -> None:
         """Compare the layers with those of the first snapshot; a run has the same at every step."""

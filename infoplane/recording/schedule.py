@@ -34,6 +34,19 @@ class Schedule:
             return step in (round(10 ** (i / self.per_decade)) for i in (near - 1, near, near + 1))
         return step in self.listed
 
+    def count(self, first: int, last: int | None = None) -> int:
+        """Return how many steps are due from ``first`` to ``last``; 0 if there is no end."""
+        if self.listed:
+            return sum(first <= step and (last is None or step <= last) for step in self.listed)
+        if last is None or last < first:
+            return 0
+        if self.every:
+            return last // self.every - (first - 1) // self.every
+        assert self.per_decade is not None
+        most = math.ceil(self.per_decade * math.log10(max(last, 1))) + 1
+        due = {0, *(round(10 ** (i / self.per_decade)) for i in range(most))}
+        return sum(first <= step <= last for step in due)
+
 
 def as_schedule(given: str | Iterable[int]) -> Schedule:
     """Return the schedule that is written as ``every:100``, ``log:10`` or ``0,1,10,100``.

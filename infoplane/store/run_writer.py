@@ -118,6 +118,8 @@ class RunWriter:
         specs = tuple(((self.n_samples, *one.shape), np.dtype(one.dtype)) for one in layers)
         with writing(self.path, GO_ON):
             size = self._layout.structure(specs).size if specs else 0
+            if self._room is not None:
+                self._room.close()
             self._room = Room(self.path / "steps", size, n_steps)
 
     def close(self) -> None:

@@ -2,6 +2,8 @@
 
 import copy
 import random
+import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -112,6 +114,14 @@ class TestLightning:
         callback = LightningRecorder(probe, tmp_path / "r", schedule="every:1")
         self.trained(probe, tmp_path, callback, accumulate_grad_batches=5)
         assert Run(tmp_path / "r").steps == (0, 1, 2)
+
+    def test_disk_that_is_too_small(self, tmp_path, probe, caplog, monkeypatch):
+        from infoplane.recording.lightning import LightningRecorder
+
+        monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=10_000))
+        callback = LightningRecorder(probe, tmp_path / "r", schedule="every:4")
+        self.trained(probe, tmp_path, callback)  # ten steps
+        assert "training goes on: the run would take 4 steps x 120 samples" in caplog.text
 
     def test_probe_that_does_not_fit(self, tmp_path, probe, caplog):
         from infoplane.recording.lightning import LightningRecorder
@@ -239,6 +249,17 @@ class TestKeras:
         with torch.no_grad():
             expected = model(torch.from_numpy(probe.inputs), training=False).detach()
         np.testing.assert_array_equal(run.activations(10, "out"), expected)
+
+    def test_disk_that_is_too_small(self, tmp_path, probe, monkeypatch):
+        from infoplane.recording.keras import KerasRecorder
+        from tests.conftest import small_net
+
+        monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=10_000))
+        callback = KerasRecorder(probe, tmp_path / "r", schedule="every:2", on_error="raise")
+        callback.set_params({"epochs": 3, "steps": 5})
+        callback.set_model(small_net())
+        with pytest.raises(DataError, match="would take 9 steps"):
+            callback.on_train_begin()
 
     def test_any_loop_with_these_callbacks_will_do(self, tmp_path, probe):
         from infoplane.recording.keras import KerasRecorder

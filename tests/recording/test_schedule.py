@@ -1,6 +1,9 @@
+import shutil
+from types import SimpleNamespace
+
 import pytest
 
-from infoplane.errors import InputError
+from infoplane.errors import DataError, InputError
 from infoplane.recording.recorder import Recorder
 from infoplane.recording.schedule import as_schedule
 from infoplane.store.run import Run
@@ -25,6 +28,17 @@ def test_steps_of_a_decade_are_spaced_evenly_in_their_logarithm():
 
 def test_listed_steps():
     assert due([3, 1, 7], 9) == due(" 7,1, 3", 9) == [1, 3, 7]
+
+
+@pytest.mark.parametrize("given", ["every:1", "every:7", "log:1", "log:10", [0, 3, 40, 700]])
+def test_steps_are_counted_as_they_are_due(given):
+    schedule = as_schedule(given)
+    for first in (0, 1, 3, 7, 50):
+        for last in (0, 1, 6, 7, 50, 99, 100, 101, 1000):
+            counted = sum(map(schedule.due, range(first, last + 1)))
+            assert schedule.count(first, last) == counted, (first, last)
+    without_end = schedule.count(3)
+    assert without_end == (3 if isinstance(given, list) else 0)
 
 
 @pytest.mark.parametrize("bad", ["", "every:0", "log:", "every:-3", "daily", "1,,2", "log:1.5"])
@@ -62,3 +76,24 @@ def test_failure_of_a_step_ends_the_recording_and_not_the_training(tmp_path, pro
         recorder.step(0.5)
     with pytest.raises(InputError, match="expected 'warn' or 'raise', got 'ignore'"):
         Recorder(model, probe, tmp_path / "r3", on_error="ignore")
+
+
+def test_training_too_long_for_the_disk_is_refused_before_its_first_step(
+    tmp_path, probe, monkeypatch, caplog
+):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=100_000))
+    model = small_net()
+    values = model.fc1.weight.clone()
+    with Recorder(model, probe, tmp_path / "r", schedule="every:10") as recorder:
+        recorder.expect(1001)
+        assert recorder.step(0) is False
+    assert "training goes on: the run would take 102 steps x 120 samples" in caplog.text
+    assert "more than the 100,000 bytes that the disk has free" in caplog.text
+    assert not (tmp_path / "r").exists()
+    assert model.fc1.weight.equal(values)
+    listed = Recorder(model, probe, tmp_path / "r", schedule=range(99), on_error="raise")
+    with listed as recorder, pytest.raises(DataError, match="would take 98 steps"):
+        recorder.step(1)
+    with Recorder(model, probe, tmp_path / "r", schedule=range(3)) as recorder:
+        assert [recorder.step(step) for step in range(1, 4)] == [True, True, False]
+    assert Run(tmp_path / "r").steps == (1, 2)
