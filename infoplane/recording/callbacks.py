@@ -52,7 +52,11 @@ class RecordingCallback:
         if first_process() or self._options.get("shard"):
             self.recorder = Recorder(model, *self._arguments, **self._options)
             if last is not None and first <= last < math.inf:
-                self.recorder.expect(int(last), first)
+                try:
+                    self.recorder.expect(int(last), first)
+                except BaseException:
+                    self.close()
+                    raise
 
     def record(self, step: int, *, last: bool = False, **values: Any) -> None:
         """Record a step if it is due; ``values`` as for ``Recorder.snapshot``."""

@@ -233,8 +233,7 @@ class Recorder:
             if not self._prepared and (left := self._schedule.count(step)):
                 self.prepare(left)
             self.snapshot(step, **values)
-            return True
-        return False
+        return not self._closed  # which a failure does
 
     def expect(self, last: int, first: int = 0) -> None:
         """Set space aside for what ``step`` will record from step ``first`` to step ``last``.
