@@ -29,7 +29,8 @@ from infoplane.numerics.projection import (
     row_chunks,
     streaming_basis,
 )
-from infoplane.numerics.two_views import InputCode, compressed_inputs, view_dim, view_estimates
+from infoplane.numerics.two_views import view_estimates
+from infoplane.numerics.view_codes import InputCode, compressed_inputs, view_dim
 from infoplane.records import Array, Estimate, IntArray, LayerInfo, RunData
 from infoplane.seeding import generator
 
@@ -130,7 +131,7 @@ class Compressed(Estimator):
 
     name: ClassVar[str] = "compressed"
     title: ClassVar[str] = "lossy compression"
-    version: ClassVar[str] = "6"
+    version: ClassVar[str] = "7"
     quantities: ClassVar[tuple[str, ...]] = ("ixt", "ity", "ixt_given_y")
     accelerated: ClassVar[bool] = True
 

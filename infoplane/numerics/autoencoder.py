@@ -3,38 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import math
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import scipy
 
 from infoplane.errors import InputError
+from infoplane.numerics.code_dimension import Surface, scores_dimension, surface_of
 from infoplane.numerics.encoder_cache import read_encoder, write_encoder
+from infoplane.numerics.encoder_training import Maps, trained_encoders
 from infoplane.numerics.gaussianization import Gaussianization, fit_gaussianization
-from infoplane.numerics.neighbors import intrinsic_dimension
 from infoplane.numerics.projection import PrincipalBasis, principal_basis
 from infoplane.records import Array, FloatArray, checked_activations
 
-if TYPE_CHECKING:
-    import torch
-
-_VERSION = 4  # of the recipe; part of the content hash
+_VERSION = 5  # of the recipe; part of the content hash
 _STARTS = 3  # the one of least error is kept: one in five folds the code onto itself
-_CODE_NOISE = 0.02  # added to the standardised code before decoding
-_BATCH = 256
-_EPOCHS = 250  # at most; with more, few samples are learned by heart and the error tells nothing
-_PEAK_RATE = 4e-3
-_DIMENSION_SAMPLES = 2000
 _CACHED = 4
 _trained: dict[str, Autoencoder] = {}
-
-Maps: TypeAlias = tuple[tuple[FloatArray, FloatArray], ...]
-"""Weights (fan_in, fan_out) and bias (fan_out,) of affine maps in their order."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +79,8 @@ def fit_autoencoder(
     inputs : array (n_samples, ...)
         Finite; at least 50 samples.
     dim : int, optional
-        Dimension of the code; the intrinsic dimension of the inputs, rounded, unless given.
+        Dimension of the code. Unless given, that of the surface that the inputs lie on, see
+        `surface_of`; where there is none, the intrinsic dimension of the inputs, rounded.
     seed : int, default 0
         Of weights, batches and noise.
     steps : int, default 4000
@@ -122,9 +110,7 @@ def fit_autoencoder(
     the last map, since codes of bounded inputs are nearly uniform, where the scale of what two
     codes do not share varies tenfold.
     """
-    array = checked_activations(inputs, name="inputs")
-    if len(array) < 50:
-        raise InputError(f"expected at least 50 inputs, got {len(array)}")
+    array = _checked(inputs)
     where = device or "cpu"
     settings = (dim, seed, steps, hidden) if where == "cpu" else (dim, seed, steps, hidden, "gpu")
     key = _content_hash(array, *settings)
@@ -139,6 +125,37 @@ def fit_autoencoder(
     return _trained[key]
 
 
+def learned_surface(inputs: Array, *, seed: int = 0, device: str | None = None) -> Surface | None:
+    """Return the surface that inputs lie on, see `surface_of`; found once per content."""
+    array = _checked(inputs)
+    key = _content_hash(array, "surface", seed)
+    entry = read_encoder(key)
+    if entry is None or "surface" not in entry:
+        _, scores, _ = _scores(array, np.random.default_rng(seed))
+        found = surface_of(scores, seed, device or "cpu")
+        entry = {"surface": np.array([found.dim, found.error] if found else [])}
+        write_encoder(key, entry)
+    dim, error = entry["surface"] if len(entry["surface"]) else (0.0, 1.0)
+    return Surface(int(dim), float(error)) if dim else None
+
+
+def _checked(inputs: Array) -> Array:
+    array = checked_activations(inputs, name="inputs")
+    if len(array) < 50:
+        raise InputError(f"expected at least 50 inputs, got {len(array)}")
+    return array
+
+
+def _scores(array: Array, rng: np.random.Generator) -> tuple[PrincipalBasis, FloatArray, float]:
+    """Return the first step, its scores on one scale, and the scale."""
+    basis = _sufficient_basis(array, rng)
+    scores, _ = basis.project(array)
+    scale = math.sqrt(float(scores.var(axis=0).mean()))
+    if scale == 0.0:
+        raise InputError("expected inputs that vary, got constant ones")
+    return basis, scores / scale, scale
+
+
 def _to_arrays(encoder: Autoencoder) -> dict[str, Array]:
     arrays: dict[str, Array] = {
         "basis_mean": encoder.basis.mean,
@@ -148,6 +165,7 @@ def _to_arrays(encoder: Autoencoder) -> dict[str, Array]:
         "last_mean": encoder.last.mean,
         "last_directions": encoder.last.directions,
         "last_knots": encoder.last.knots,
+        "last_normal": encoder.last.normal,
     }
     for index, (weights, bias) in enumerate(encoder.layers):
         arrays |= {f"weights_{index}": weights, f"bias_{index}": bias}
@@ -167,7 +185,9 @@ def _from_arrays(arrays: Mapping[str, Array] | None, content_hash: str) -> Autoe
             ),
             scale,
             tuple((arrays[f"weights_{i}"], arrays[f"bias_{i}"]) for i in range(count)),
-            Gaussianization(arrays["last_mean"], arrays["last_directions"], arrays["last_knots"]),
+            Gaussianization(
+                *(arrays[f"last_{part}"] for part in ("mean", "directions", "knots", "normal"))
+            ),
             error,
             content_hash,
         )
@@ -179,39 +199,18 @@ def _trained_on(
     array: Array, dim: int | None, seed: int, steps: int, hidden: int, key: str, device: str
 ) -> Autoencoder:
     rng = np.random.default_rng(seed)
-    basis = _sufficient_basis(array, rng)
-    scores, _ = basis.project(array)
-    scale = math.sqrt(float(scores.var(axis=0).mean()))
-    if scale == 0.0:
-        raise InputError("expected inputs that vary, got constant ones")
-    scores /= scale
+    basis, scores, scale = _scores(array, rng)
     if dim is None:
-        some = scores[rng.permutation(len(scores))[:_DIMENSION_SAMPLES]]
-        dim = max(1, round(intrinsic_dimension(some, min(20, len(some) - 1))))
+        surface = learned_surface(array, seed=seed, device=device)
+        dim = surface.dim if surface else max(1, round(scores_dimension(scores, rng)))
     width = scores.shape[1]
     layers: Maps = ((np.eye(width), np.zeros(width)),)
     error = 0.0
     if dim < width:  # else there is nothing to compress
-        sizes = (width, hidden, hidden, dim, hidden, hidden, width)
-        steps = min(steps, -(-_EPOCHS * len(array) // _BATCH))
-        with _one_thread():
-            tried = _optimised(scores, sizes, steps, rng, device)
+        tried = trained_encoders(scores, [dim] * _STARTS, steps, hidden, rng, device)
         layers, error = min(tried, key=lambda found: found[1])
     last = fit_gaussianization(_codes(scores, layers), rng)
     return Autoencoder(basis, scale, layers, last, error, key)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Train on one thread: the products are small, and waiting for others costs far more."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _sufficient_basis(array: Array, rng: np.random.Generator) -> PrincipalBasis:
@@ -224,69 +223,6 @@ def _sufficient_basis(array: Array, rng: np.random.Generator) -> PrincipalBasis:
     )
 
 
-def _optimised(
-    scores: FloatArray, sizes: tuple[int, ...], steps: int, rng: np.random.Generator, device: str
-) -> list[tuple[Maps, float]]:
-    """Return the encoder's affine maps and relative reconstruction error of every start.
-
-    The starts are trained side by side: their products are small, and what torch needs to begin
-    one costs as much as the product.
-    """
-    import torch
-
-    data = torch.from_numpy(scores).float().to(device)
-    generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-    maps = [
-        (
-            _initial(fan_in, fan_out, rng).to(device).requires_grad_(),
-            torch.zeros(_STARTS, 1, fan_out, device=device, requires_grad=True),
-        )
-        for fan_in, fan_out in itertools.pairwise(sizes)
-    ]
-    parameters = [tensor for pair in maps for tensor in pair]
-    optimizer = torch.optim.Adam(parameters, lr=_PEAK_RATE, fused=True)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, max_lr=_PEAK_RATE, total_steps=steps + 1
-    )
-
-    def through(
-        values: torch.Tensor, part: list[tuple[torch.Tensor, torch.Tensor]]
-    ) -> torch.Tensor:
-        for index, (weights, bias) in enumerate(part):
-            values = torch.baddbmm(bias, values, weights)
-            if index < len(part) - 1:
-                values = torch.nn.functional.silu(values)
-        return values
-
-    middle = len(maps) // 2
-
-    def coded(values: torch.Tensor) -> torch.Tensor:
-        code = through(values, maps[:middle])
-        return (code - code.mean(dim=1, keepdim=True)) / (code.std(dim=1, keepdim=True) + 1e-6)
-
-    for _ in range(steps):
-        batch = data[torch.randint(len(data), (_STARTS, _BATCH), generator=generator).to(device)]
-        code = coded(batch)
-        code = code + _CODE_NOISE * torch.randn(code.shape, generator=generator).to(device)
-        # Starts share no parameter, so the sum gives each the gradient of its own mean.
-        loss = (through(code, maps[middle:]) - batch).pow(2).mean(dim=(1, 2)).sum()
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]  # torch ships no annotation of it
-        optimizer.step()
-        schedule.step()
-    with torch.no_grad():
-        rebuilt = through(coded(data.expand(_STARTS, *data.shape)), maps[middle:])
-        errors = (rebuilt - data).pow(2).mean(dim=(1, 2)) / data.var(dim=0).mean()
-    kept = [
-        (w.detach().cpu().double().numpy(), b.detach().cpu().double().numpy())
-        for w, b in maps[:middle]
-    ]
-    return [
-        (tuple((w[start], b[start, 0]) for w, b in kept), float(errors[start]))
-        for start in range(_STARTS)
-    ]
-
-
 def _codes(scores: FloatArray, layers: Maps) -> FloatArray:
     """Return what affine maps with SiLU between them make of scores (n_samples, n_components)."""
     values = scores
@@ -295,15 +231,6 @@ def _codes(scores: FloatArray, layers: Maps) -> FloatArray:
         if index < len(layers) - 1:
             values *= scipy.special.expit(values)
     return values
-
-
-def _initial(fan_in: int, fan_out: int, rng: np.random.Generator) -> torch.Tensor:
-    """Return the weights of all starts (n_starts, fan_in, fan_out)."""
-    import torch
-
-    bound = math.sqrt(3.0 / fan_in)
-    values = rng.uniform(-bound, bound, (_STARTS, fan_in, fan_out)).astype(np.float32)
-    return torch.from_numpy(values)
 
 
 def _content_hash(array: Array, *settings: object) -> str:

@@ -50,6 +50,12 @@ class Code:
         """Variance of all units together."""
         return float(self.scores.var(axis=0).sum()) + self.residual_variance
 
+    @property
+    def lost_variance(self) -> float:
+        """Share of the variance that the code leaves out; 0 of a layer that does not vary."""
+        total = self.variance
+        return 1.0 - float(self.clean.var(axis=0).sum()) / total if total else 0.0
+
 
 @dataclass(frozen=True)
 class CellOptions:
@@ -105,13 +111,12 @@ def interval_diagnostics(interval: Interval | None) -> dict[str, Any]:
 def code_diagnostics(code: Code) -> dict[str, Any]:
     """Return size of the sample and share of the layer that is in its code."""
     n = len(code.scores)
-    kept = float(code.clean.var(axis=0).sum())
     return {
         "dim": code.dim,
         "n": n,
         "n_units": code.n_units,
         "log2_n": math.log2(n),
-        "explained_variance": kept / code.variance,
+        "explained_variance": 1.0 - code.lost_variance,
         "duplicates": duplicate_fraction(code.clean),
     }
 

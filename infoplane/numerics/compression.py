@@ -17,7 +17,8 @@ from infoplane.numerics.codes import CellOptions, Code
 from infoplane.numerics.loss_bounds import activation_loss_bound, capacity, input_loss_bound
 from infoplane.numerics.noise_channel import SMALLEST_SAMPLE, noise_information
 from infoplane.numerics.projection import PrincipalBasis, principal_basis, row_chunks
-from infoplane.numerics.two_views import compressed_inputs, view_dim, view_estimates
+from infoplane.numerics.two_views import view_estimates
+from infoplane.numerics.view_codes import compressed_inputs, layer_code, learned_code, view_dim
 from infoplane.records import Array, Estimate, FloatArray, checked_activations, class_ids
 from infoplane.seeding import generator
 
@@ -96,11 +97,14 @@ def compressed_information(
         of the activations is added.
     dim : int or "auto"
         Dimension of the code. ``auto`` takes the smallest one whose loss bound is below a tenth of
-        the estimate, within what the number of samples allows.
+        the estimate, within what the number of samples allows; in the modes "joint" and "ksg" that
+        of the surface that the layer lies on.
     basis : PrincipalBasis, array (n_units, n_components) or "autoencoder", optional
         Orthonormal directions to project on; the principal ones unless given. In the modes "joint"
-        and "ksg" an autoencoder may be trained in their place, as for the inputs: half a minute,
-        for layers or second views on a curved surface, which few directions would fold.
+        and "ksg", without ``noise``, an autoencoder takes their place where they leave out more
+        than 5 % of the variance of a layer that lies on a surface of few dimensions, which they
+        would fold; "autoencoder" asks for one in any case. The first call on two views of 5000
+        samples that both need one takes up to 1.5 minutes of one core; encoders are kept.
     k : int, optional
         Neighbours; by default 20, or 40 from 8 dimensions on.
     folds : int, default 10
@@ -146,7 +150,7 @@ def compressed_information(
     if mode in ("joint", "ksg"):
         if inputs is None:
             raise InputError(f"expected inputs for the mode {mode!r}, got none")
-        code, compressor = _view_code(layer, basis, dim, seed, rng)
+        code, compressor = _view_code(layer, basis, dim, noise, seed, rng)
         input_code = compressed_inputs(np.asarray(inputs), seed)
         found = view_estimates(code, input_code, mode, classes, options, rng)
         extra: dict[str, Any] = {"encoder": input_code.encoder, "basis": compressor}
@@ -297,18 +301,20 @@ def _view_code(
     layer: Array,
     basis: PrincipalBasis | Array | str | None,
     dim: int | str,
+    noise: float | None,
     seed: int,
     rng: np.random.Generator,
 ) -> tuple[Code, str | None]:
     """Return the code of a layer that is compared with inputs, and the name of its compressor."""
+    given = None if dim == "auto" else int(dim)
     if isinstance(basis, str):
-        learned = compressed_inputs(layer, seed, dim=None if dim == "auto" else int(dim))
-        values = learned.values
-        left_out = float(values.var(axis=0).sum()) * learned.lost / max(1 - learned.lost, 1e-12)
-        return Code(values, values.shape[1], layer.shape[1], left_out), learned.encoder
+        return learned_code(layer, seed, given)
     directions = _resolved_basis(basis, layer, rng)
+    if basis is None and noise is None:
+        code, encoder = layer_code(layer, directions, given, seed)
+        return code, encoder or basis_hash(directions)
     scores, residual = directions.project(layer)
-    chosen = view_dim(scores) if dim == "auto" else min(int(dim), scores.shape[1])
+    chosen = min(given or view_dim(scores), scores.shape[1])
     return Code(scores, chosen, layer.shape[1], residual), basis_hash(directions)
 
 

@@ -13,7 +13,8 @@ import scipy
 
 from infoplane.records import FloatArray
 
-_KNOTS = 33  # quantiles that a monotone curve is drawn through
+_KNOTS = 17  # quantiles that a monotone curve is drawn through
+_BEYOND = 3  # samples outside of the knots, on either side
 _ITERATIONS = 100
 
 
@@ -28,20 +29,21 @@ class Gaussianization:
     directions : array (n_dims, n_dims)
         Columns are the directions, of unit variance.
     knots : array (n_knots, n_dims)
-        Rising values along each direction; knot i goes to the normal quantile (i + 1/2) / n_knots,
-        with a monotone cubic between knots and straight lines outside.
+        Rising values along each direction.
+    normal : array (n_knots,)
+        Where the knots go, with a monotone cubic between them and straight lines outside.
     """
 
     mean: FloatArray
     directions: FloatArray
     knots: FloatArray
+    normal: FloatArray
 
     def __call__(self, points: FloatArray) -> FloatArray:
         """Return the image (n_samples, n_dims) of points."""
         turned = (points - self.mean) @ self.directions
-        normal = scipy.special.ndtri((np.arange(len(self.knots)) + 0.5) / len(self.knots))
         for values, knots in zip(turned.T, self.knots.T, strict=True):
-            curve = scipy.interpolate.PchipInterpolator(knots, normal)
+            curve = scipy.interpolate.PchipInterpolator(knots, self.normal)
             slope = curve.derivative()
             inside = np.clip(values, knots[0], knots[-1])
             # Outside of the knots 0 but for one end, and never flat: the map stays invertible.
@@ -66,11 +68,13 @@ def fit_gaussianization(points: FloatArray, rng: np.random.Generator) -> Gaussia
     scale = np.sqrt(np.maximum(values, 1e-12 * values[-1]))
     white = centred @ (vectors / scale)
     turn = _independent_directions(white, rng)
-    shares = (np.arange(_KNOTS) + 0.5) / _KNOTS
-    knots = np.quantile(white @ turn, shares, axis=0)
+    # Even steps of the normal variable reach its tails, where bounded codes pile up most.
+    furthest = -float(scipy.special.ndtri(min(0.1, _BEYOND / len(points))))
+    normal = np.linspace(-furthest, furthest, _KNOTS)
+    knots = np.quantile(white @ turn, scipy.special.ndtr(normal), axis=0)
     # Repeated values make quantiles equal: a slight slope keeps them apart.
     knots += 1e-6 * np.arange(_KNOTS)[:, None]
-    return Gaussianization(mean, (vectors / scale) @ turn, knots)
+    return Gaussianization(mean, (vectors / scale) @ turn, knots, normal)
 
 
 def _independent_directions(white: FloatArray, rng: np.random.Generator) -> FloatArray:

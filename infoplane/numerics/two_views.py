@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import scipy
 
 from infoplane.errors import EstimationError
-from infoplane.numerics.autoencoder import fit_autoencoder
 from infoplane.numerics.codes import (
     CellOptions,
     Code,
@@ -36,18 +35,9 @@ from infoplane.numerics.neighbors import (
     shuffle_difference,
 )
 from infoplane.numerics.noise_channel import SMALLEST_SAMPLE
-from infoplane.records import (
-    Array,
-    Estimate,
-    FloatArray,
-    IntArray,
-    checked_activations,
-    noticeable,
-)
+from infoplane.numerics.view_codes import LOST_VARIANCE, InputCode, full_rank
+from infoplane.records import Estimate, FloatArray, IntArray, noticeable
 
-_NARROW = 4  # dimension up to which a view is its own code, and largest of a layer's
-_TRIED_DIMS = 10
-_LOST_VARIANCE = 0.05  # share of the variance of layer or inputs that a code may leave out
 _KSG_NEIGHBORS = 3
 _PERMUTATIONS = 4
 _LARGEST_NORM = 2.0  # of the weights; beyond, the variance grows more than the bias falls
@@ -55,15 +45,6 @@ _CEILING = 0.85  # share of the largest value that neighbour counts can give
 _DIMENSION_SAMPLES = 2000
 _COUNTED_DIMS = 6  # up to which neighbour counts are near enough to tell that a value is wrong
 _DISAGREEMENT = 0.1  # share of the value by which the two may differ
-
-
-@dataclass(frozen=True, eq=False)
-class InputCode:
-    """The code of the inputs, hash of its encoder, share of the variance that it does not give."""
-
-    values: FloatArray  # (n_samples, n_dims)
-    encoder: str | None = None
-    lost: float = 0.0
 
 
 def view_estimate(
@@ -169,8 +150,8 @@ def view_estimates(
     if len(code) >= SMALLEST_SAMPLE and full_rank(code).shape[1] == 0:
         return constant(labels)
     ixt, parts_of, parts = view_estimate(code, inputs.values, mode, options.k, options.folds, rng)
-    lost = max(inputs.lost, 1 - float(code.var(axis=0).sum()) / (layer.variance or 1.0))
-    if ixt.bits is not None and layer.variance and lost > _LOST_VARIANCE:
+    lost = max(inputs.lost, layer.lost_variance)
+    if ixt.bits is not None and lost > LOST_VARIANCE:
         ixt = replace(ixt, flags=(*ixt.flags, "large_compression_loss"))
     ixt = replace(ixt, diagnostics={**ixt.diagnostics, "lost_variance": lost})
     found = {"ixt": ixt}
@@ -192,50 +173,6 @@ def view_estimates(
         estimate_of(ixt.bits - ity.bits, interval, list(ixt.flags), {}, dims), bound_low=0.0
     )
     return found
-
-
-def compressed_inputs(
-    inputs: Array, seed: int, device: str | None = None, dim: int | None = None
-) -> InputCode:
-    """Return the code of the inputs, of their intrinsic dimension unless ``dim`` is given.
-
-    Inputs of up to 4 numbers are their own code; wider ones go through an autoencoder, which is
-    trained on the torch ``device`` if one is given.
-    """
-    flat = checked_activations(inputs.reshape(len(inputs), -1), name="inputs")
-    if flat.shape[1] <= _NARROW:
-        return InputCode(np.asarray(flat, dtype=np.float64))
-    encoder = fit_autoencoder(flat, dim, seed=seed, device=device)
-    return InputCode(encoder.encode(flat), encoder.content_hash, encoder.error)
-
-
-def view_dim(scores: FloatArray) -> int:
-    """Return the dimension of a layer's code: its intrinsic dimension rounded, at most 4."""
-    some = full_rank(scores[:_DIMENSION_SAMPLES, :_TRIED_DIMS])
-    if some.shape[1] == 0:
-        return 1
-    try:
-        found = intrinsic_dimension(some, min(20, len(some) - 1))
-    except EstimationError:
-        found = 1.0
-    return int(max(1, min(_NARROW, round(found), scores.shape[1])))
-
-
-def full_rank(code: FloatArray) -> FloatArray:
-    """Return the code without directions that hold below 1e-10 of the largest variance."""
-    centred = code - code.mean(axis=0)
-    spread = centred.std(axis=0)
-    # An offset leaves rounding errors of its own size behind; they are no variance.
-    varied = spread > 1e-12 * np.abs(code).max(axis=0)
-    if not varied.any():
-        return np.empty((len(code), 0))
-    kept = centred[:, varied]
-    try:
-        whitened(kept)
-    except EstimationError:
-        values, vectors = np.linalg.eigh(kept.T @ kept / len(kept))
-        return np.asarray(kept @ vectors[:, values > 1e-10 * values[-1]])
-    return np.asarray(kept)
 
 
 def _shuffle_neighbors(n: int, d: int) -> int:

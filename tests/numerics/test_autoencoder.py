@@ -10,7 +10,7 @@ import torch
 from scipy.special import ndtr
 
 from infoplane.errors import InputError
-from infoplane.numerics import autoencoder, encoder_cache
+from infoplane.numerics import autoencoder, code_dimension, encoder_cache
 from infoplane.numerics.autoencoder import fit_autoencoder
 from infoplane.numerics.encoder_cache import cache_folder, read_encoder, write_encoder
 from infoplane.numerics.neighbors import shuffle_difference
@@ -28,6 +28,8 @@ def sheet(n, seed=0, width=30):
 @pytest.fixture(autouse=True)
 def cache(monkeypatch, tmp_path):
     monkeypatch.setattr(autoencoder, "_trained", {})
+    monkeypatch.setattr(code_dimension, "_STEPS", STEPS)
+    monkeypatch.setattr(code_dimension, "_STARTS", 1)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     return tmp_path / "infoplane" / "encoders"
 
@@ -35,8 +37,10 @@ def cache(monkeypatch, tmp_path):
 @pytest.fixture
 def trainings(monkeypatch):
     calls = []
-    train = autoencoder._optimised
-    monkeypatch.setattr(autoencoder, "_optimised", lambda *args: calls.append(1) or train(*args))
+    train = autoencoder.trained_encoders
+    monkeypatch.setattr(
+        autoencoder, "trained_encoders", lambda *args: calls.append(1) or train(*args)
+    )
     monkeypatch.setattr(autoencoder, "_STARTS", 1)
     return calls
 
