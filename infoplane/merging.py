@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from infoplane.errors import DataError
+from infoplane.numerics.gradients import transition_if_any
 from infoplane.phases import find_phases
 from infoplane.text import printable
 
@@ -16,7 +17,8 @@ log = logging.getLogger("infoplane")
 def merged(documents: Sequence[Mapping[str, Any]], *, names: Sequence[str]) -> dict[str, Any]:
     """Return one document of several: their runs and rows together, the verdicts found anew.
 
-    A run may be in several documents if it is the same recording and no estimate occurs twice.
+    A run may be in several documents, of other layers, steps or estimators each, if it is the same
+    recording and no estimate occurs twice.
 
     Parameters
     ----------
@@ -44,6 +46,8 @@ def merged(documents: Sequence[Mapping[str, Any]], *, names: Sequence[str]) -> d
                     hint="record with --name to tell them apart, or compare one with the other",
                     code="IP317",
                 )
+            if recording is not known:
+                recordings[recording["run"]] = _joined(known, recording), where
         for entry in document["estimators"]:
             known, where = estimators.setdefault(entry["id"], (entry, name))
             for key in ("version", "params"):
@@ -81,6 +85,47 @@ def merged(documents: Sequence[Mapping[str, Any]], *, names: Sequence[str]) -> d
     if len(documents) > 1:
         whole["phases"] = find_phases(whole)
     return whole
+
+
+def _joined(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a recording of which two documents have analyzed some layers and steps each."""
+    parts = (other, one)
+    layers = {layer["index"]: layer for part in parts for layer in part["layers"]}
+    steps = sorted({*one["steps"], *other["steps"]})
+    metrics = [part.get("metrics", {}) for part in parts]
+    gradients = [part.get("gradients", {}) for part in parts]
+    return {
+        **one,
+        "layers": [layers[index] for index in sorted(layers)],
+        "steps": steps,
+        "epochs": _along(steps, [(part["steps"], part.get("epochs", [])) for part in parts]),
+        "metrics": {
+            name: _along(
+                steps,
+                [(part["steps"], m.get(name, [])) for part, m in zip(parts, metrics, strict=True)],
+            )
+            for name in sorted({*metrics[0], *metrics[1]})
+        },
+        "gradients": {
+            name: _joined_gradients([found[name] for found in gradients if name in found])
+            for name in dict.fromkeys([*gradients[1], *gradients[0]])
+        },
+    }
+
+
+def _joined_gradients(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    steps = sorted({step for part in parts for step in part["steps"]})
+    found: dict[str, Any] = {
+        key: _along(steps, [(part["steps"], part[key]) for part in parts])
+        for key in ("snr", "relative_mean", "relative_spread")
+    }
+    return {"steps": steps, **found, "transition": transition_if_any(steps, found["snr"])}
+
+
+def _along(steps: Sequence[int], parts: Iterable[tuple[Sequence[int], Sequence[Any]]]) -> list[Any]:
+    """Return the values at steps, out of parts that know some: their steps, and their values."""
+    found = {step: value for at, values in parts for step, value in zip(at, values, strict=False)}
+    return [found.get(step) for step in steps]
 
 
 def separate_unlike(recordings: Sequence[dict[str, Any]]) -> None:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
-from infoplane.errors import InputError
 from infoplane.merging import separate_unlike
 from infoplane.numerics.bottleneck import information_bottleneck_curve, recorded_distribution
-from infoplane.numerics.gradients import gradient_transition
+from infoplane.numerics.gradients import transition_if_any
 from infoplane.records import IntArray, LayerInfo, ProbeSet, plain
 from infoplane.store.run import Run
 from infoplane.store.step_info import StepInfo
@@ -113,17 +111,13 @@ def _gradients(infos: Sequence[StepInfo]) -> dict[str, Any]:
         with np.errstate(divide="ignore", invalid="ignore"):
             snr = mean / spread
             relative_mean, relative_spread = mean / weight, spread / weight
-        try:
-            transition = asdict(gradient_transition(np.array(steps), snr))
-        except InputError:  # too few steps
-            transition = None
         found[name] = plain(
             {
                 "steps": steps,
                 "snr": snr,
                 "relative_mean": relative_mean,
                 "relative_spread": relative_spread,
-                "transition": transition,
+                "transition": transition_if_any(steps, snr),
             }
         )
     return found

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from scipy.special import stdtrit
+import scipy
 
 from infoplane.blocks import LARGE, rows_of
 from infoplane.errors import InputError
@@ -300,7 +300,7 @@ def _estimate_of(
     low = high = None
     if error is not None:
         freedom = found.diagnostics["repetitions"] - 1
-        reach = float(stdtrit(freedom, 0.5 + _LEVEL / 2)) * float(error)
+        reach = float(scipy.special.stdtrit(freedom, 0.5 + _LEVEL / 2)) * float(error)
         low, high = bits - reach, bits + reach
     return Estimate(
         bits,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from scipy.special import ndtri, stdtrit
+import scipy
 
 from infoplane.curves import Curves
 from infoplane.errors import DataError
@@ -314,11 +314,15 @@ def _interval(
         if side.low is None or side.high is None:
             return None, None
         freedom = float(side.n_runs - 1) if side.n_runs > 2 else np.inf
-        wide = stdtrit(freedom, 0.5 + _LEVEL / 2) if side.n_runs > 2 else ndtri(0.5 + _LEVEL / 2)
-        parts.append((((side.high - side.low) / 2 / wide) ** 2, freedom))
+        parts.append((((side.high - side.low) / 2 / _quantile(freedom)) ** 2, freedom))
     total = parts[0][0] + parts[1][0]
     spread = sum(variance**2 / freedom for variance, freedom in parts)
     freedom = total**2 / spread if spread > 0 else np.inf
-    factor = stdtrit(freedom, 0.5 + _LEVEL / 2) if np.isfinite(freedom) else ndtri(0.5 + _LEVEL / 2)
-    half = float(factor * np.sqrt(total))
+    half = float(_quantile(freedom) * np.sqrt(total))
     return change - half, change + half
+
+
+def _quantile(freedom: float) -> float:
+    """Return Student's quantile at half the level; the normal one for infinite freedom."""
+    special, at = scipy.special, 0.5 + _LEVEL / 2
+    return float(special.stdtrit(freedom, at) if np.isfinite(freedom) else special.ndtri(at))

@@ -6,9 +6,11 @@ measures the movement as well.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from infoplane.errors import InputError
 from infoplane.records import Array, FloatArray
@@ -190,3 +192,11 @@ def gradient_transition(epochs: Array, snr: Array) -> GradientTransition:
         float(10 ** second[best]),
         float(epochs[below[0]]) if len(below) else None,
     )
+
+
+def transition_if_any(steps: Sequence[int], snr: ArrayLike) -> dict[str, float | None] | None:
+    """Return `gradient_transition` as a mapping; None where there are too few ratios."""
+    try:
+        return asdict(gradient_transition(np.array(steps), np.asarray(snr, dtype=np.float64)))
+    except InputError:
+        return None

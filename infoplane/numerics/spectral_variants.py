@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from scipy.special import entr
+import scipy
 
 from infoplane.errors import InputError
 from infoplane.numerics.arrays import fetched
@@ -86,7 +86,7 @@ def matrix_entry_entropy(x: Any, *, sigma: Sigma = "median") -> float:
     root = kernel.sum(axis=1) ** 0.5
     kernel /= root[:, None] * root
     kernel /= kernel.sum(axis=1, keepdims=True)
-    return float(entr(kernel / len(kernel)).sum() / np.log(2)) + 0.0
+    return float(scipy.special.entr(kernel / len(kernel)).sum() / np.log(2)) + 0.0
 
 
 def coordinate_binned_entropy(x: Any, *, n_bins: int = 2) -> float:
@@ -118,7 +118,7 @@ def coordinate_binned_entropy(x: Any, *, n_bins: int = 2) -> float:
     edges = np.linspace(0, 1, n_bins + 1)[:-1]
     bins = np.ascontiguousarray(np.digitize((points - low) / spread, edges))
     counts = np.unique(bins, axis=0, return_counts=True)[1]
-    return float(entr(counts / counts.sum()).sum() / np.log(2)) + 0.0
+    return float(scipy.special.entr(counts / counts.sum()).sum() / np.log(2)) + 0.0
 
 
 def subset_mutual_information(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.special import entr
+import scipy
 
 from infoplane.errors import EstimationError
 from infoplane.records import Array, FloatArray
@@ -114,7 +114,7 @@ def spectral_entropy(spectrum: FloatArray, t: float = 1.0) -> float:
     Liao et al., arXiv 2312.04823, definition IV.1.
     """
     powers = np.clip(spectrum, 0.0, None) ** t
-    return float(entr(powers / powers.sum()).sum() / np.log(2)) + 0.0
+    return float(scipy.special.entr(powers / powers.sum()).sum() / np.log(2)) + 0.0
 
 
 def exact_entropies(
@@ -305,7 +305,7 @@ def _entropy_of(
     weights = norms[:, None] * vectors[:, 0, :] ** 2
     powers = np.clip(nodes, 0.0, 1.0) ** t
     sums = (weights * powers).sum(axis=1)
-    logs = -(weights * entr(powers)).sum(axis=1) / np.log(2)  # of λ^t log2 λ^t
+    logs = -(weights * scipy.special.entr(powers)).sum(axis=1) / np.log(2)  # of λ^t log2 λ^t
     squares = (tridiagonal[:, 0, :2] ** 2).sum(axis=1)
     controls = np.stack([norms, norms * tridiagonal[:, 0, 0], norms * squares], axis=1)
     probes = slice(n_leading, None)

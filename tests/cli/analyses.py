@@ -15,13 +15,26 @@ from infoplane.store.run_writer import RunWriter
 CACHE = Path(".infoplane_cache/cells-1.sqlite")
 
 
-def write_run(path, n=150, steps=(0, 1, 10), layers=("fc1", "fc2"), seed=0, units=3, sharper=1):
+def write_run(
+    path,
+    n=150,
+    steps=(0, 1, 10),
+    layers=("fc1", "fc2"),
+    seed=0,
+    units=3,
+    sharper=1,
+    gradients=False,
+):
     rng = np.random.default_rng(seed)
     labels = np.arange(n) % 3
     probe = ProbeSet(rng.normal(size=(n, 4)), labels.astype(np.int64))
     writer = RunWriter(Path(path), probe, {"run": Path(path).name, "group": "net", "seed": seed})
     for step in steps:
         with writer.step(step) as out:
+            if gradients:
+                found = {"mean_norm": 2.0 / (1 + step), "spread": 1.0, "weight_norm": 3.0}
+                out.gradients |= dict.fromkeys(layers, found)
+                out.metrics["loss"] = 1.0 / (1 + step)
             for index, name in enumerate(layers):
                 values = np.tanh(sharper * rng.normal(size=(n, units)) + step * labels[:, None] / 5)
                 out.write(index, name, "Tanh", 0, values.astype(np.float32), "float32")

@@ -41,7 +41,7 @@ def test_second_analysis_computes_nothing_and_says_the_same(runs):
     assert first["phases"] == second["phases"]
 
 
-@pytest.mark.parametrize("estimator", ["binning", "compressed", "kde", "renyi"])
+@pytest.mark.parametrize("estimator", ["binning", "compressed", "dse", "kde", "renyi"])
 def test_second_analysis_loads_no_heavy_library_and_starts_no_process(runs, estimator):
     command = ["analyze", "net-s0", "-e", estimator, "-j", "2", "-o", "r.json", "--overwrite"]
     assert infoplane(*command).code == 0

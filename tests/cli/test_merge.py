@@ -50,6 +50,31 @@ def test_estimators_of_one_run_are_merged(apart):
     assert len(whole["recordings"]) == 1
 
 
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (("--steps", "0,4,16"), ("--steps", "1,2,8")),
+        (("--layers", "fc2"), ("--layers", "fc1")),
+    ],
+)
+def test_parts_of_one_run_are_merged(runs, first, second):
+    write_run("net", steps=(0, 1, 2, 4, 8, 16), gradients=True)
+    analyzed("net", "-e", "binning", *first, output="a.json")
+    analyzed("net", "-e", "binning", *second, output="b.json")
+    analyzed("net", "-e", "binning", output="both.json")
+    assert infoplane("merge", "a.json", "b.json", "-o", "all.json").code == 0
+    assert infoplane("inspect", "all.json").code == 0
+    whole, both = (json.loads(Path(name).read_text()) for name in ("all.json", "both.json"))
+    assert whole["recordings"] == both["recordings"]
+    assert both["recordings"][0]["gradients"]["fc1"]["transition"] is not None
+    keys = ("layer", "step", "quantity", "value")
+    assert {tuple(map(row.get, keys)) for row in whole["rows"]} == {
+        tuple(map(row.get, keys)) for row in both["rows"]
+    }
+    assert len(whole["rows"]) == len(both["rows"])
+    assert whole["phases"] == both["phases"]
+
+
 def test_documents_that_contradict_one_another_are_refused(apart):
     def refused(*names):
         done = infoplane("merge", *names, "-o", "all.json")
