@@ -143,20 +143,23 @@ def exponent(sizes: list[int], seconds: list[float]) -> float:
 
 def scaling(folder: Path, name: str, quick: bool) -> None:
     """Print the fitted exponents of one estimator."""
-    samples = [500, 1000, 2000] if quick else [500, 1000, 2000, 4000, 8000]
+    samples = [500, 1000, 2000] if quick else [1000, 2000, 4000, 8000]
     units = [64, 256, 1024] if quick else [64, 256, 1024, 4096]
-    checkpoints = [2, 4, 8] if quick else [2, 4, 8, 16]
+    checkpoints = [4, 8, 16] if quick else [8, 16, 32, 64]
     # Large enough that opening a file, 2 ms, is not what is measured.
-    width, n_samples = (512, 4000) if name in ("binning", "exact") else (64, 1000)
+    large = {"binning": (512, 4000), "exact": (512, 4000), "kde": (512, 1000)}
+    width, n_samples = large.get(name, (64, 1000))
     cells: dict[str, list[float]] = {"samples": [], "units": []}
     for n in samples:
         run = f"{name}-n{n}"
         build(folder / run, [width] * 4, 3, n)
-        cells["samples"].append(analyze(folder, run, [name], "-j", "1", "--no-cache")["cell_cpu"])
+        found = analyze(folder, run, [name], "-j", "1", "--no-cache")
+        cells["samples"].append(found["median_cell"])  # not the one that loads the libraries
     for n_units in units:
         run = f"{name}-d{n_units}"
         build(folder / run, [n_units] * 2, 3, n_samples)
-        cells["units"].append(analyze(folder, run, [name], "-j", "1", "--no-cache")["cell_cpu"])
+        found = analyze(folder, run, [name], "-j", "1", "--no-cache")
+        cells["units"].append(found["median_cell"])
     whole = []
     for count in checkpoints:
         run = f"{name}-s{count}"

@@ -20,8 +20,9 @@ from infoplane.cells import Measurement
 from infoplane.estimators import estimator_id
 from infoplane.estimators.base import Cost, Estimator
 
-# Memory of a worker with NumPy, SciPy and h5py, without the pages of files that are mapped.
-INTERPRETER_BYTES = 48 * 2**20
+# Memory of a worker with NumPy and h5py, without the pages of files that are mapped; and of torch,
+# with what of SciPy is loaded beside it.
+INTERPRETER_BYTES = 27 * 2**20
 TORCH_BYTES = 100 * 2**20
 STARTUP_SECONDS = 1.0  # wall time until the first worker works
 TORCH_SECONDS = 2.0

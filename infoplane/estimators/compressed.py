@@ -164,7 +164,8 @@ class Compressed(Estimator):
         """Return what a cell costs; a projection and neighbours of the code."""
         m = min(n_samples, self.max_samples)
         seconds = 8e-3 + 1.1e-5 * m + 1.2e-8 * m**2 + 5e-9 * m * n_units
-        return Cost(seconds, 2**25 + 4000 * m + 2000 * n_units, torch=m >= 1000)
+        memory = 2**25 + 4000 * m + 2000 * n_units
+        return Cost(seconds, memory + 2**26 * (m >= 1000), torch=m >= 1000)
 
     def prepare_run(self, run: RunData, rng: np.random.Generator) -> SharedByRun:
         """Return labels and the one size of noise of the run."""

@@ -153,10 +153,16 @@ class DiffusionSpectral(Estimator):
     def cost(self, n_samples: int, n_units: int) -> Cost:
         """Return what a cell costs; eigenvalues, or quadrature for many samples."""
         m = min(n_samples, self.max_samples)
-        by_quadrature = self.method == "slq" or (self.method == "auto" and m > 4000)
-        solve = 5e-8 * m**2 if by_quadrature else 9e-11 * m**3
-        memory = 26 * m**2 + 24 * min(m * n_units, LARGE // 8)
+        solve, pair = 9e-11 * m**3, 10 if self.method == "auto" and m > 2000 else 26
+        if self._by_quadrature(m):
+            half = m // 2  # whose entropy is a diagnostic
+            solve, pair = 5e-8 * m**2, 6
+            solve += 5e-8 * half**2 if self._by_quadrature(half) else 9e-11 * half**3
+        memory = pair * m**2 + 24 * min(m * n_units, LARGE // 8) + 2**27 * (m >= 1000)
         return Cost(2e-2 + solve + 6e-11 * m**2 * n_units, memory, torch=True)
+
+    def _by_quadrature(self, n: int) -> bool:
+        return self.method == "slq" or (self.method == "auto" and n > 4000)
 
     @property
     def numbers_of_clusters(self) -> tuple[int, ...]:
