@@ -12,11 +12,15 @@ import h5py
 
 from infoplane.errors import RunFileError
 from infoplane.records import LayerInfo
+from infoplane.store.checksum import crc32
 from infoplane.store.hdf5 import json_object, mapped, reading
 from infoplane.store.layout import check_format
 
 META_BLOCK = 4096
 """Bytes; the metadata of a step are padded to a multiple."""
+
+_CHECKSUM = "meta_crc32"
+_BEFORE_CHECKSUM = b', "meta_crc32": '
 
 
 @dataclass(frozen=True)
@@ -39,9 +43,19 @@ def read_meta(file: h5py.File, prefix: str, path: Path, hint: str) -> dict[str, 
     Raises
     ------
     RunFileError
-        If it is missing, or no JSON object.
+        If it is missing, no JSON object, or has a checksum that it does not match.
     """
-    return json_object(mapped(file, f"{prefix}meta", path, hint), f"{path}: metadata", hint)
+    text = mapped(file, f"{prefix}meta", path, hint)
+    meta = json_object(text, f"{path}: metadata", hint)
+    told = meta.pop(_CHECKSUM, None)
+    if told is not None and told != crc32(bytes(text).rpartition(_BEFORE_CHECKSUM)[0]):
+        raise RunFileError(
+            f"{path}: the metadata does not match its checksum: it was changed or damaged after "
+            "recording",
+            hint=hint,
+            code="IP307",
+        )
+    return meta
 
 
 def step_info(
@@ -89,8 +103,12 @@ def step_info(
 
 
 def padded_json(meta: Mapping[str, Any]) -> bytes:
-    """Return metadata as they stand in a file: JSON, padded with spaces to whole blocks."""
-    text = json.dumps(meta, allow_nan=False).encode()
+    """Return metadata as they stand in a file: JSON, padded with spaces to whole blocks.
+
+    The last member is the checksum of the text before it.
+    """
+    text = json.dumps(meta, allow_nan=False).encode()[:-1]
+    text += _BEFORE_CHECKSUM + b"%d}" % crc32(text)
     return text.ljust(-(-len(text) // META_BLOCK) * META_BLOCK)
 
 

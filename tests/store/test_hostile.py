@@ -336,6 +336,7 @@ def rewrite_metadata(path, change):
     with h5py.File(path, "a") as file:
         meta = json.loads(bytes(file["meta"][...]))
         change(meta)
+        meta.pop("meta_crc32", None)
         del file["meta"]
         file["meta"] = np.frombuffer(json.dumps(meta).encode(), np.uint8)
 

@@ -78,6 +78,20 @@ def test_verify_names_every_damaged_layer(run):
     assert all("does not match its checksum" in one.message for one in found[1:])
 
 
+def test_no_changed_character_of_the_metadata_goes_unnoticed(run, packed):
+    for one in (run, packed):
+        path = one.step_file(7)
+        data = path.read_bytes()
+        for old, new in ((b'"train_loss": 0.5', b'"train_loss": 0.7'), (b'"a/b"', b'"a/c"')):
+            at = data.index(old, data.index(b'"step": 7'))
+            path.write_bytes(data[:at] + new + data[at + len(old) :])
+            (found,) = verify(Run(one.path))
+            assert (found.step, found.layer) == (7, None)
+            assert "the metadata does not match its checksum" in found.message
+        path.write_bytes(data)
+        assert verify(Run(one.path)) == []
+
+
 def test_verify_finds_a_changed_probe_set(run, packed):
     for one in (run, packed):
         path = one.path if one.packed else one.path / "probe.h5"
