@@ -166,7 +166,7 @@ def record_kills(tmp_path, kills):
 SLOW = """
 class Slow(nn.Tanh):
     def forward(self, x):
-        time.sleep(0.005)
+        time.sleep(0.03)
         return torch.tanh(x)
 
 nn.Slow = Slow
