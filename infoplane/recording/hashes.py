@@ -47,10 +47,11 @@ def parameter_hash(model: nn.Module) -> str:
             digest.update(repr((value.dtype, tuple(value.shape))).encode())
             raw = value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
             whole = len(raw) // _ROW * _ROW
-            table = raw[:whole].view(np.uint64).reshape(-1, _ROW // 8)
-            for row in range(0, len(table), 64):  # they fit the processor's cache
-                digest.update(table[row : row + 64].sum(axis=0).data)
-                digest.update(table[row : row + 64].sum(axis=1).data)
+            if whole:
+                table = raw[:whole].view(np.uint64).reshape(-1, _ROW // 8)
+                for row in range(0, len(table), 64):  # they fit the processor's cache
+                    digest.update(table[row : row + 64].sum(axis=0).data)
+                    digest.update(table[row : row + 64].sum(axis=1).data)
             digest.update(raw[whole:].data)
         else:  # quantised, sparse, packed, or a state of the module's own
             with suppress(Exception):  # what cannot be saved is in no checkpoint

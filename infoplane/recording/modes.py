@@ -47,22 +47,27 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
             torch.backends.mha.set_fastpath_enabled(False)
             for module, mode in modes.items():
                 if mode:
-                    module.training = False
+                    _set_training(module, False)
             yield
     finally:
         for module, mode in modes.items():
             if module.training is not mode:
-                module.training = mode
+                _set_training(module, mode)
         torch.backends.mha.set_fastpath_enabled(fused)
         np.random.set_state(numpy_state)  # noqa: NPY002
         random.setstate(python_state)
-    if changed := _changed(versions, _versions(model.modules())):
+    if changed := _changed(versions, _versions(modes)):
         names = {module: f"{name}." if name else "" for name, module in model.named_modules()}
         told = [names[module] + name for module, name in changed[:3]]
         raise DataError(
             f"the forward pass changed {', '.join(told)} of the model in evaluation mode",
             hint="a layer that ignores eval() learns from the probe set; let it heed self.training",
         )
+
+
+def _set_training(module: nn.Module, mode: bool) -> None:
+    # Past nn.Module.__setattr__, which first looks for a parameter of that name.
+    object.__setattr__(module, "training", mode)
 
 
 def _versions(modules: Iterable[nn.Module]) -> _Versions:

@@ -307,7 +307,8 @@ class Recorder:
         step = whole_step(step)
         if step in self._steps:
             raise InputError(f"step {step} is recorded already")
-        self._check_initialised()
+        if not self._steps:
+            self._check_initialised()
         writer = self._writer.step(step)
         writer.metrics = {
             str(key): number(value, f"metrics[{key!r}]") for key, value in (metrics or {}).items()
@@ -412,4 +413,4 @@ def check_options(
 
 def _shapes(writer: StepWriter) -> dict[str, SampleKind]:
     """Return shape of a sample and dtype of every layer of a step."""
-    return {layer.name: (layer.shape[1:], str(layer.dtype)) for layer in writer.layers.values()}
+    return {layer.name: (layer.shape[1:], layer.dtype_name) for layer in writer.layers.values()}

@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -26,6 +27,11 @@ from infoplane.store.layout import FORMAT, VERSION, activations_name
 from infoplane.store.step_info import META_BLOCK, padded_json
 
 _BLOCK = 1 << 16  # values; checksum, statistics and write find them in the processor's cache
+
+
+@cache
+def _name_of(dtype: np.dtype[Any]) -> str:
+    return str(dtype)  # NumPy makes it anew, which takes as long as a checksum
 
 
 @dataclass(frozen=True)
@@ -108,6 +114,11 @@ class _Layer:
         """Shape and dtype of the dataset."""
         return self.shape, self.dtype
 
+    @property
+    def dtype_name(self) -> str:
+        """Name of the dtype."""
+        return _name_of(self.dtype)
+
     def count(self, values: Array) -> None:
         """Keep checksum, range, zeros and non-finite values up to date with these (n,) values."""
         self.crc32 = crc32(values.data, self.crc32)
@@ -130,7 +141,7 @@ class _Layer:
             "name": self.name,
             "module_type": self.module_type,
             "shape": list(self.shape[1:]),
-            "dtype": self.dtype.name,
+            "dtype": self.dtype_name,
             "source_dtype": self.source_dtype,
             **({"encoding": self.encoding} if self.encoding else {}),
             "reduction": self.reduction,
