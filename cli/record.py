@@ -309,6 +309,7 @@ def _record_script(
     check_options(**options)  # before hours of training of which nothing would be recorded
     check_folder(Path(output), replace=options["overwrite"] or options["resume"])
     probe = probe_choice.load() if probe_choice else None
+    place = Path(output).absolute()  # the script may go to another folder
 
     def make(model: Any, inputs: tuple[Any, ...]) -> Recorder:
         if probe is None and len(inputs) != 1:
@@ -319,7 +320,7 @@ def _record_script(
         return Recorder(
             model,
             probe or (inputs[0], None),
-            output,
+            place,
             provenance={
                 "script": list(script),
                 "data": probe_choice.told if probe_choice else "first training batch",

@@ -24,7 +24,9 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
     The training flag of every sub-module and the random state of torch, NumPy and ``random`` are
     as before afterwards. The flags are set by themselves: what a model does in its own ``train()``,
     such as adding low-rank weights to others, could not be undone exactly. Compiled code and the
-    fused path of ``nn.TransformerEncoder`` pass hooks by, so both are off in the block.
+    fused path of ``nn.TransformerEncoder`` pass hooks by, so both are off in the block. So is an
+    autocast around it: the model computes in the dtypes of its own, whatever place of a training
+    the block stands in.
 
     Raises
     ------
@@ -44,6 +46,9 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
             stack.enter_context(torch.no_grad())
             if "torch._dynamo" in sys.modules:  # importing it costs a second; then nothing uses it
                 stack.enter_context(torch.compiler.set_stance("force_eager"))
+            for device in {"cpu", *(value.device.type for value in model.parameters())}:
+                if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
+                    stack.enter_context(torch.autocast(device, enabled=False))
             torch.backends.mha.set_fastpath_enabled(False)
             for module, mode in modes.items():
                 if mode:

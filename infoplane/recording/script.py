@@ -8,6 +8,7 @@ parameters. From then on the optimizer's steps are counted and recorded by the s
 from __future__ import annotations
 
 import logging
+import os
 import re
 import runpy
 import sys
@@ -140,7 +141,8 @@ def record_script(command: Sequence[str], make: MakeRecorder) -> Recorder:
         raise DataError(
             f"{' '.join(command)}: nothing was recorded: "
             + ("see the warning" if training.failed else "no torch optimizer stepped a model"),
-            hint="record in the training loop with infoplane.Recorder",
+            hint="calls in a function under torch.compile are not seen; record in the training "
+            "loop with infoplane.Recorder",
         )
     return training.recorder
 
@@ -173,14 +175,18 @@ def _program(command: Sequence[str]) -> Callable[[], object]:
 
 @contextmanager
 def _arguments(arguments: Sequence[str], folder: Path) -> Iterator[None]:
-    """Give the block ``sys.argv`` and ``sys.path`` as the interpreter gives them to a script."""
-    argv, path = sys.argv, list(sys.path)
+    """Give the block ``sys.argv`` and ``sys.path`` as the interpreter gives them to a script.
+
+    Afterwards they and the working directory are as before.
+    """
+    argv, path, here = sys.argv, list(sys.path), Path.cwd()
     sys.argv = list(arguments)
     sys.path.insert(0, str(folder))
     try:
         yield
     finally:
         sys.argv, sys.path[:] = argv, path
+        os.chdir(here)
 
 
 def _run_to_its_end(run: Callable[[], object], command: Sequence[str]) -> None:

@@ -483,6 +483,16 @@ def test_weights_that_are_merged_for_evaluation_are_not_touched(tmp_path, probe)
     np.testing.assert_array_equal(run.activations(0, "0"), expected)
 
 
+def test_autocast_around_a_snapshot_is_off(tmp_path, probe):
+    model = nn.Sequential(nn.Linear(5, 4), nn.Tanh())
+    with torch.autocast("cpu", torch.bfloat16):
+        run = recorded(model, probe, tmp_path / "r")
+        assert torch.is_autocast_enabled("cpu")
+    with torch.no_grad():
+        expected = model(torch.from_numpy(probe.inputs)).numpy()
+    np.testing.assert_array_equal(run.activations(0, "1"), expected)
+
+
 def test_inputs_are_not_rounded_to_packed_weights(tmp_path, probe):
     class Packed(nn.Module):
         def __init__(self):

@@ -123,6 +123,19 @@ def test_steps_before_the_model_is_known_are_counted(project):
     assert recorded(text).steps == (1, 2, 3)
 
 
+def test_script_that_goes_to_another_folder(project, capsys):
+    text = SMALL.format(optimizer="SGD") + (
+        "import os\nos.makedirs('a/b')\nos.chdir('a')\n"
+        "for step in range(3):\n"
+        "    net(x).sum().backward(); optimizer.step(); os.chdir('b' if step == 1 else '.')\n"
+    )
+    Path("train.py").write_text(text)
+    assert command(["record", "-o", "runs/a", "--", "python", "train.py"]) == 0
+    assert "recorded 4 steps x 1 layers x 4 samples in runs/a" in capsys.readouterr().out
+    assert Path.cwd() == project
+    assert Run(Path("runs/a")).steps == (0, 1, 2, 3)
+
+
 def test_script_that_fails_keeps_what_was_recorded(project, capsys):
     text = SMALL.format(optimizer="SGD") + "net(x).sum().backward(); optimizer.step(); {}\n"
     with pytest.raises(DataError, match=r"python train\.py: ValueError: no$"):
