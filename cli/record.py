@@ -302,7 +302,8 @@ def _record_script(
     options: dict[str, Any],
 ) -> None:
     """Record a training script while it runs."""
-    from infoplane.recording.recorder import Recorder, check_options
+    from infoplane.recording.options import check_options
+    from infoplane.recording.recorder import Recorder
     from infoplane.recording.script import record_script
     from infoplane.store.run_writer import check_folder
 

@@ -20,11 +20,11 @@ from infoplane.recording.hooks import At
 from infoplane.recording.manifest import run_manifest
 from infoplane.recording.messages import one_line
 from infoplane.recording.modes import evaluation_mode
+from infoplane.recording.options import check_options
 from infoplane.recording.passes import SampleKind, described, probe_passes
 from infoplane.recording.plan import plan_recording
 from infoplane.recording.probe_sets import as_probe_set, joined
 from infoplane.recording.processes import Shard, chosen_shard
-from infoplane.recording.reductions import Reduction
 from infoplane.recording.schedule import as_schedule
 from infoplane.recording.values import finite_epoch, json_values, number, whole_step
 from infoplane.records import ProbeSet
@@ -387,28 +387,6 @@ class Recorder:
         if new := [name for name in names if name not in self._nonfinite]:
             self._nonfinite.update(new)
             log.warning("NaN or inf in the outputs at step %d: %s", writer.step, ", ".join(new))
-
-
-def check_options(
-    *,
-    schedule: str | Iterable[int] = "log:10",
-    reduce: Mapping[str, str] | None = None,
-    overwrite: bool = False,
-    resume: bool = False,
-    **others: Any,
-) -> None:
-    """Check those options of a ``Recorder`` that are wrong whatever the model is.
-
-    Raises
-    ------
-    InputError
-        If one is.
-    """
-    if overwrite and resume:
-        raise InputError("expected overwrite or resume, got both")
-    as_schedule(schedule)
-    for kind in (reduce or {}).values():
-        Reduction.parse(kind)
 
 
 def _shapes(writer: StepWriter) -> dict[str, SampleKind]:
