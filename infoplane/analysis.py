@@ -23,7 +23,7 @@ from infoplane.cell_keys import CellKeys
 from infoplane.cells import FinitePart, Measurement, Undefined
 from infoplane.devices import device_for
 from infoplane.errors import InfoplaneError, InputError, WorkerError
-from infoplane.estimators import estimator_id
+from infoplane.estimators import estimator_id, sweep_points
 from infoplane.estimators.base import Estimator
 from infoplane.handover import Handover, OutOfReachError, taken
 from infoplane.records import LayerInfo
@@ -123,7 +123,7 @@ def analyze(
     cells : mapping
         As ``select_cells`` returns them.
     estimators : sequence of Estimator
-        Their ids must differ.
+        No two may be the same, nor a sweep go over a value that another one has.
     executor : concurrent.futures.Executor
         Any: processes, dask, MPI.
     seed : int
@@ -149,7 +149,7 @@ def analyze(
     Raises
     ------
     InputError
-        If two estimators have the same id, or an estimator cannot work on a run at all.
+        If two estimators are the same, or an estimator cannot work on a run at all.
     RunFileError
         If a file of a run cannot be read.
     WorkerError
@@ -176,9 +176,7 @@ def _analyze(
     device: str,
 ) -> Iterator[Measurement]:
     seed, handover = schedule.seed, schedule.handover
-    ids = [estimator_id(estimator) for estimator in estimators]
-    if twice := [name for name in ids if ids.count(name) > 1]:
-        raise InputError(f"expected each estimator once, got {twice[0]!r} twice")
+    check_different(estimators)
     keys: dict[tuple[Run, str], CellKeys] = {}
     wanted: dict[tuple[Run, str], dict[LayerInfo, list[int]]] = {}
     for run, estimator in itertools.product(cells, estimators):
@@ -230,6 +228,26 @@ def _analyze(
                 if cache is not None and measured.repeatable:
                     cache.put(key.cell(measured.layer, measured.step), measured.content())
                 yield measured
+
+
+def check_different(estimators: Sequence[Estimator]) -> None:
+    """Refuse estimators whose rows could not be told apart, sweeps that meet included.
+
+    Raises
+    ------
+    InputError
+        If two are the same.
+    """
+    known: list[tuple[Estimator, str]] = []
+    for estimator in estimators:
+        name, points = estimator_id(estimator), sweep_points(estimator)
+        for point, where in known:
+            if point in points:
+                both = "" if where == name else f": in {where!r} and in {name!r}"
+                raise InputError(
+                    f"expected each estimator once, got {estimator_id(point)!r} twice{both}"
+                )
+        known += [(point, name) for point in points]
 
 
 def gpu_for(estimator: Estimator, n_samples: int, device: str) -> str | None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from infoplane.analysis import Cache, Cells, gpu_for
+from infoplane.analysis import Cache, Cells, check_different, gpu_for
 from infoplane.cell_keys import CellKeys
 from infoplane.cells import Measurement
 from infoplane.estimators import estimator_id
@@ -100,7 +100,14 @@ def plan(
     cache: Cache | None = None,
     device: str = "cpu",
 ) -> list[PlannedWork]:
-    """Return what an analysis would do, by estimator; no activation is read."""
+    """Return what an analysis would do, by estimator; no activation is read.
+
+    Raises
+    ------
+    InputError
+        If two estimators are the same.
+    """
+    check_different(estimators)
     found = []
     for estimator in estimators:
         total, cached, seconds, most, torch = 0, 0, 0.0, 0, False

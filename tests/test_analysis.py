@@ -1,4 +1,5 @@
 import concurrent.futures
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
@@ -144,6 +145,23 @@ def test_damaged_step_is_found_before_the_work_begins(runs):
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(RunFileError, match="step_000000000020.h5"):
         select_cells(runs)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "twice"),
+    [
+        ("binning:bins=15+30", "binning:bins=15", "binning:bins=15"),
+        ("binning:bins=15+30", "binning", "binning"),
+        ("binning:bins=15+30", "binning:bins=15+60", "binning:bins=15"),
+        ("dse:t=1+2,n_clusters=5+10", "dse:t=2", "dse:t=2"),
+    ],
+)
+def test_sweeps_that_meet_are_refused(runs, first, second, twice):
+    estimators = [parse_estimator(first), parse_estimator(second)]
+    with pytest.raises(InputError, match=f"got '{twice}' twice: in '{re.escape(first)}'"):
+        list(analyze(select_cells(runs), estimators, Serial()))
+    other = [parse_estimator("binning:bins=15+30"), parse_estimator("binning:bins=15,mode=fixed")]
+    assert list(analyze(select_cells(runs), other, Serial()))
 
 
 def test_same_estimator_twice_is_refused(runs):

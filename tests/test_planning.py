@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from infoplane.cells import Measurement
+from infoplane.errors import InputError
 from infoplane.estimators import parse_estimator
 from infoplane.planning import CostModel, plan, scales_of, wall_seconds
 from infoplane.records import LayerInfo
@@ -40,6 +41,14 @@ def test_every_built_in_estimator_costs_more_with_more_samples_and_units():
         assert small.seconds < tall.seconds
         assert small.seconds < wide.seconds
         assert small.bytes <= tall.bytes
+
+
+def test_plan_refuses_what_the_analysis_will(tmp_path):
+    write_run(tmp_path / "net")
+    cells = select_cells([Run(tmp_path / "net")])
+    twice = [parse_estimator("binning:bins=15+30"), parse_estimator("binning:bins=15")]
+    with pytest.raises(InputError, match="'binning:bins=15' twice"):
+        plan(cells, twice, seed=0, model=CostModel())
 
 
 def test_plan_counts_what_is_cached_and_how_long_the_rest_takes(tmp_path, monkeypatch):

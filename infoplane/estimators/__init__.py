@@ -6,10 +6,12 @@ the configuration and in Python.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import itertools
 import types
 import typing
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, replace
 from importlib import metadata
 from pkgutil import resolve_name
 from typing import Any
@@ -104,6 +106,21 @@ def variant_id(estimator: str, variant: str) -> str:
     swept = {item.partition("=")[0] for item in variant.split(",")}
     kept = [item for item in text.split(",") if item and item.partition("=")[0] not in swept]
     return f"{name}:{','.join([*kept, variant])}"
+
+
+def sweep_points(estimator: Estimator) -> list[Estimator]:
+    """Return an estimator for each value, or combination of values, that a sweep goes over."""
+    swept = {
+        field.name: value
+        for field in fields(estimator)
+        if isinstance(value := getattr(estimator, field.name), tuple) and len(value) > 1
+    }
+    points = []
+    for values in itertools.product(*swept.values()):
+        with contextlib.suppress(ValueError):  # several values that mean one thing together
+            one = {name: (value,) for name, value in zip(swept, values, strict=True)}
+            points.append(replace(estimator, **one))
+    return points or [estimator]
 
 
 def _written(value: object) -> str:
