@@ -204,13 +204,14 @@ class ProbePasses:
         if positions is not None:
             layer.details["positions"] = positions.tolist()
 
+    def _axis(self, name: str) -> int:
+        return self.operations.axis(name) if is_operation(name) else self.batch_dims.get(name, 0)
+
     def _by_sample(self, name: str, tensor: torch.Tensor, rows: int) -> torch.Tensor:
         """Return an output with its samples on the first axis."""
         if tensor.is_nested:
             raise not_storable(tensor, name)
-        of_operation = is_operation(name)
-        axis = self.operations.axis(name) if of_operation else self.batch_dims.get(name, 0)
-        shape = tuple(tensor.shape)
+        axis, shape = self._axis(name), tuple(tensor.shape)
         hint = f"leave the layer out: --layers '!{name}'"
         if axis >= len(shape) or shape[axis] != rows:
             if rows in shape[1:]:
@@ -230,12 +231,15 @@ class ProbePasses:
 
     def _check_axes(self) -> None:
         """Send a batch of another length: an axis that keeps its length is not that of samples."""
-        batch = self._batch(slice(3 if 2 in self._lengths else 2))
-        if len(batch) in self._lengths:
+        (before,) = self._lengths
+        batch = self._batch(slice(3 if before == 2 else 2))
+        if len(batch) == before:
             return  # there are no more samples
 
         def receive(name: str, call: int, address: Address, tensor: torch.Tensor) -> None:
-            self._by_sample(name, tensor, len(batch))
+            axis = self._axis(name)
+            if axis < tensor.ndim and tensor.shape[axis] == before:
+                self._by_sample(name, tensor, len(batch))
 
         with self._captured(receive):
             try:

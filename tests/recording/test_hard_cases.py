@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from infoplane.errors import DataError, InputError, NotFoundError
@@ -293,6 +294,22 @@ def test_what_has_as_many_rows_as_the_batch_by_chance_is_no_layer_of_samples(tmp
         pytest.raises(DataError, match=r"'table': expected an output of shape \(2, n_units\)"),
     ):
         recorder.snapshot(0)
+
+
+def test_model_that_fills_small_batches_up_is_recorded(tmp_path, probe):
+    class Filled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(5, 4)
+
+        def forward(self, x):
+            return self.fc(functional.pad(x, (0, 0, 0, -len(x) % 8)))[: len(x)]
+
+    model = nn.Sequential(Filled())
+    run = recorded(model, probe, tmp_path / "r", layers="0.fc")
+    with torch.no_grad():
+        expected = model(torch.from_numpy(probe.inputs)).numpy()
+    np.testing.assert_array_equal(run.activations(0, "0.fc"), expected)
 
 
 @pytest.mark.parametrize("n", [2, 3, 120])
