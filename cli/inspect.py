@@ -144,7 +144,7 @@ def _run_text(found: Mapping[str, Any], *, wide: bool) -> list[str]:
     parts.append(f"N {found['n']:,}")
     parts += [f"{printable(name)} {n:,}" for name, n in found["splits"].items()]
     if found["classes"]:
-        parts += [counted(len(found["classes"]), "class").replace("classs", "classes")]
+        parts += [counted(len(found["classes"]), "class")]
         parts += [f"H(Y) {found['h_y']:.2f} bits"]
     lines.append("   ".join(parts))
     if steps:

@@ -31,8 +31,9 @@ def shortened(text: str, limit: int = 200) -> str:
 
 
 def counted(number: int, word: str) -> str:
-    """Return ``1 run``, ``2 runs``."""
-    return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"
+    """Return ``1 run``, ``2 runs``, ``3 classes``."""
+    plural = "es" if word.endswith("s") else "s"
+    return f"{number:,} {word}{'' if number == 1 else plural}"
 
 
 def spark(values: Sequence[float], top: float, levels: str = BARS) -> str:

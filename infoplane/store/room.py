@@ -7,9 +7,8 @@ from pathlib import Path
 
 from infoplane.store.hdf5 import reserve
 
-_LUMP = (
-    1 << 26
-)  # bytes that are given back at once, at least; shortening a file takes a millisecond
+_LUMP = 1 << 26
+"""Bytes that are given back at once, at least: to shorten a file takes a millisecond."""
 
 
 class Room:
