@@ -25,7 +25,12 @@ from infoplane.numerics.codes import (
     refused,
     size_flags,
 )
-from infoplane.numerics.intervals import Interval, difference_interval, normal_interval
+from infoplane.numerics.intervals import (
+    Interval,
+    difference_interval,
+    neighbor_rate,
+    normal_interval,
+)
 from infoplane.numerics.label_estimates import label_estimate, with_label_loss
 from infoplane.numerics.loss_bounds import activation_loss_bound, capacity
 from infoplane.numerics.neighbor_terms import LOG2_E
@@ -152,7 +157,7 @@ def noise_estimates(
         diagnostics["ksg"] = _or_none(
             lambda: ksg_mutual_information(code.clean[some], draws[0][some])
         )
-    estimate = estimate_of(bits, interval, flags, diagnostics, q)
+    estimate = estimate_of(bits, interval, flags, diagnostics, neighbor_rate(q))
     limit: float
     name: BoundName
     if whole:
@@ -191,7 +196,9 @@ def _conditional(
     if direct is not None and abs(direct - bits) > 0.2 * LOG2_E + 3.0 * error:
         flags.append("chain_rule_gap")
     diagnostics = {"direct": direct, **interval_diagnostics(interval)}
-    return replace(estimate_of(bits, interval, flags, diagnostics, n_dims), bound_low=0.0)
+    return replace(
+        estimate_of(bits, interval, flags, diagnostics, neighbor_rate(n_dims)), bound_low=0.0
+    )
 
 
 def _or_none(check: Callable[[], float | None]) -> float | None:

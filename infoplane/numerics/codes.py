@@ -143,15 +143,15 @@ def estimate_of(
     interval: Interval | None,
     flags: list[str],
     diagnostics: dict[str, Any],
-    n_dims: int,
+    rate: float,
 ) -> Estimate:
-    """Return an estimate in ``n_dims`` dimensions with its interval.
+    """Return an estimate with its interval, of a bias that falls like n^(-rate).
 
     A negative one is flagged, never clipped; so is one that is far from its limit.
     """
     if bits < -ROUNDING:
         flags = [*flags, "negative"]
-    if interval is not None and interval.bias_dominates(n_dims, 2.0 * noticeable(bits)):
+    if interval is not None and interval.bias_dominates(rate, 2.0 * noticeable(bits)):
         flags = [*flags, "biased"]
     estimate = Estimate(bits, flags=tuple(dict.fromkeys(flags)), diagnostics=diagnostics)
     if interval is None:

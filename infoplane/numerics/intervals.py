@@ -43,15 +43,14 @@ class Interval:
     fewer: float
     method: IntervalMethod = "subsample"
 
-    def bias(self, n_dims: int = 1) -> float:
+    def bias(self, rate: float = 0.5) -> float:
         """Return how far the whole is from its limit, going by the drift.
 
-        The bias of neighbour estimates in d dimensions falls like n^(-2/d), up to four dimensions
-        like 1 / sqrt(n) or faster: of m times smaller parts, drift = bias (m^(2/d) - 1).
+        Of a bias that falls like n^(-rate), m times smaller parts have drift = bias (m^rate - 1).
         """
-        return self.drift / (math.pow(self.fewer, 2.0 / max(4, n_dims)) - 1.0)
+        return self.drift / (math.pow(self.fewer, rate) - 1.0)
 
-    def bias_dominates(self, n_dims: int = 1, least: float = math.inf) -> bool:
+    def bias_dominates(self, rate: float = 0.5, least: float = math.inf) -> bool:
         """Whether a drift that is no chance tells of a bias beyond half the interval, or ``least``.
 
         A drift of up to three standard errors is chance: parts and whole are the same samples, but
@@ -59,7 +58,15 @@ class Interval:
         """
         half = 0.5 * (self.high - self.low)
         significant = abs(self.drift) > 3.0 * self.standard_error
-        return significant and abs(self.bias(n_dims)) > min(half, least)
+        return significant and abs(self.bias(rate)) > min(half, least)
+
+
+def neighbor_rate(n_dims: int) -> float:
+    """Return the rate at which the bias of neighbour estimates falls in so many dimensions.
+
+    It falls like n^(-2/d), up to four dimensions like 1 / sqrt(n) or faster.
+    """
+    return 2.0 / max(4, n_dims)
 
 
 def disjoint_folds(n: int, folds: int, rng: np.random.Generator) -> list[IntArray]:

@@ -21,6 +21,9 @@ from infoplane.records import Estimate, FloatArray, IntArray, noticeable
 
 _NEIGHBORS = 3  # within the class
 _NULL_SAMPLES = 1000
+# At which the bias falls with n, measured on normal classes in 3 to 8 dimensions: faster than that
+# of the entropies in it, which cancels in good part.
+_RATE = 0.75
 
 
 def label_estimate(
@@ -72,7 +75,7 @@ def label_estimate(
         "smallest_class": int(np.unique(labels, return_counts=True)[1].min()),
         **interval_diagnostics(interval),
     }
-    estimate = estimate_of(bits, interval, flags, diagnostics, code.shape[1])
+    estimate = estimate_of(bits, interval, flags, diagnostics, _RATE)
     return replace(estimate, bound_low=0.0, bound_high=h_y, bound_name="h_y"), parts, terms
 
 

@@ -9,11 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infoplane.errors import InputError
+from infoplane.numerics.codes import folds_of
 from infoplane.numerics.compression import (
     CompressedInformation,
     compressed_information,
     largest_dim,
 )
+from infoplane.numerics.label_estimates import label_estimate
 from infoplane.numerics.loss_bounds import (
     activation_loss_bound,
     capacity,
@@ -341,6 +343,23 @@ def test_bias_above_the_interval_is_flagged():
     assert -3 * math.log2(1 - 0.95**2) / 2 > wide.high
     narrow = compressed_information(t[:, :1], inputs=x[:, :1], mode="ksg").ixt
     assert "biased" not in narrow.flags
+
+
+def test_label_information_that_is_right_is_not_called_biased():
+    """Folds of twenty samples a class are far off; the whole is within 0.1 bits of the truth."""
+    centers = np.random.default_rng(3).normal(size=(10, 8)) * math.sqrt(2)
+    flagged = 0
+    for seed in range(5):
+        rng = np.random.default_rng([41, seed])
+        labels = np.arange(2000) % 10
+        points = centers[labels] + rng.normal(size=(2000, 8))
+        distance = ((points[:, None] - centers) ** 2).sum(axis=2)
+        own = distance[np.arange(2000), labels][:, None]
+        truth = -np.log2(np.exp(0.5 * (own - distance)).mean(axis=1)).mean()
+        found, _, _ = label_estimate([points], labels, folds_of(2000, 10, rng), rng, [])
+        assert found.bits == pytest.approx(truth, abs=0.1)
+        flagged += "biased" in found.flags
+    assert flagged == 0
 
 
 def test_heavy_tails_stay_finite():

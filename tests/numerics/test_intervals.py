@@ -10,6 +10,7 @@ from infoplane.numerics.intervals import (
     disjoint_folds,
     fold_interval,
     half_sampling_interval,
+    neighbor_rate,
     normal_interval,
 )
 
@@ -82,21 +83,25 @@ def test_drift_in_many_dimensions_betrays_a_larger_bias():
     noise = np.tile([0.1, -0.1], 5)
     # Ten times fewer samples move the estimate by 0.3; the interval reaches 0.08 to either side.
     interval = fold_interval(0.0, 0.3 + noise)
-    assert interval.bias(6) == pytest.approx(0.3 / (10 ** (1 / 3) - 1))
-    assert interval.bias(1) == interval.bias(4) == pytest.approx(0.3 / (math.sqrt(10) - 1))
+    assert interval.bias(neighbor_rate(6)) == pytest.approx(0.3 / (10 ** (1 / 3) - 1))
+    assert (
+        interval.bias(neighbor_rate(1))
+        == interval.bias(neighbor_rate(4))
+        == pytest.approx(0.3 / (math.sqrt(10) - 1))
+    )
     # A wide interval does not excuse a bias that is noticeable in itself ...
     wide = fold_interval(0.0, 0.3 + 2.5 * noise)
-    assert not wide.bias_dominates(2)
-    assert wide.bias_dominates(2, least=0.1)
-    assert wide.bias_dominates(6)
+    assert not wide.bias_dominates()
+    assert wide.bias_dominates(least=0.1)
+    assert wide.bias_dominates(neighbor_rate(6))
     # ... unless the drift is chance.
-    assert not fold_interval(0.0, 0.3 + 8 * noise).bias_dominates(6, least=0.1)
+    assert not fold_interval(0.0, 0.3 + 8 * noise).bias_dominates(neighbor_rate(6), least=0.1)
 
 
 def test_known_errors_tell_of_no_bias():
     interval = normal_interval(1.0, 0.1)
-    assert interval.bias(6) == 0.0
-    assert not interval.bias_dominates(6)
+    assert interval.bias(neighbor_rate(6)) == 0.0
+    assert not interval.bias_dominates(neighbor_rate(6))
 
 
 def test_arguments_are_checked():
