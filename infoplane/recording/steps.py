@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from typing import Any
 
 from torch.nn.functional import cross_entropy
+from torch.nn.parameter import is_lazy
 
 from infoplane.errors import DataError
 from infoplane.recording.checkpoints import Checkpoint
@@ -33,7 +36,8 @@ def record_checkpoints(
     With ``gradients``, statistics of the cross-entropy gradient over mini-batches of
     ``gradient_batch_size`` probe samples are kept with each step. ``key``, ``trust_model`` and
     ``strict`` say which weights are taken, as in ``load_weights`` and ``load_into``; names that
-    were left out are reported once. Before the first step the run is compared with ``max_size``
+    were left out are reported once, and those that a checkpoint lacks have the values that the
+    model was made with. Before the first step the run is compared with ``max_size``
     bytes and with the disk, and its space is set aside.
 
     Raises
@@ -46,6 +50,7 @@ def record_checkpoints(
     """
     seen: dict[int, Checkpoint] = {}
     told = Unmatched()
+    initial: dict[str, Any] = {}
     for checkpoint in checkpoints:
         weights = load_weights(checkpoint.path, key, trust_model=trust_model)
         step = checkpoint.step if checkpoint.step is not None else weights.step
@@ -62,6 +67,10 @@ def record_checkpoints(
                 code="IP313",
             )
         seen[step] = checkpoint
+        if not strict:  # what this one lacks is not left as the one before had it
+            state = recorder.model.state_dict()
+            initial = initial or copy.deepcopy({k: v for k, v in state.items() if not is_lazy(v)})
+            recorder.model.load_state_dict(initial, strict=False)
         left = load_into(recorder.model, weights, checkpoint.path, strict=strict)
         if left and left != told:
             log.warning("%s: not loaded: %s", checkpoint.path, left.listed(most=12))

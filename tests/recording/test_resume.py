@@ -9,7 +9,9 @@ from torch import nn
 
 from infoplane.cli.main import run as command
 from infoplane.errors import DataError, InputError, RunFileError
+from infoplane.recording.checkpoints import Checkpoint
 from infoplane.recording.recorder import Recorder
+from infoplane.recording.steps import record_checkpoints
 from infoplane.store.run import Run
 from infoplane.store.verify import verify
 from tests.conftest import NET, infoplane, small_net
@@ -228,3 +230,18 @@ def test_steps_that_are_kept_are_not_listed_for_each(tmp_path, probe, monkeypatc
         assert len(recorder.kept) == n
         counts.append(listed.count("step_*.h5"))
     assert counts == [0, 0]
+
+
+def test_weights_that_a_checkpoint_lacks_are_those_of_the_model(tmp_path, probe):
+    model = small_net()
+    untouched = model[0].weight.detach().clone()
+    state = small_net().state_dict()
+    torch.save(state, tmp_path / "epoch_1.pt")
+    torch.save({key: state[key] for key in state if key != "fc1.weight"}, tmp_path / "epoch_2.pt")
+    found = [Checkpoint(tmp_path / f"epoch_{step}.pt", step) for step in (1, 2)]
+    with Recorder(model, probe, tmp_path / "r") as recorder:
+        assert list(record_checkpoints(recorder, found, strict=False)) == [1, 2]
+    x = torch.from_numpy(probe.inputs)
+    for step, weight in ((1, state["fc1.weight"]), (2, untouched)):
+        expected = nn.functional.linear(x, weight, state["fc1.bias"]).numpy()
+        np.testing.assert_array_equal(Run(tmp_path / "r").activations(step, "fc1"), expected)
