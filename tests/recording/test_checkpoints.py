@@ -141,6 +141,14 @@ def test_usual_layouts_load(wrap):
     assert all(map(torch.equal, source.state_dict().values(), target.state_dict().values()))
 
 
+def test_buffers_of_one_number_are_no_metrics():
+    torch.save(nn.BatchNorm1d(2).state_dict(), "bare.pt")
+    torch.save({"step": torch.tensor(7), "weight": torch.ones(2)}, "named.pt")
+    for name in ("bare.pt", "named.pt"):
+        weights = load_weights(Path(name))
+        assert (weights.step, weights.metrics) == (None, {})
+
+
 def test_step_epoch_and_metrics_in_the_file():
     content = {
         "model": small_net().state_dict(),
