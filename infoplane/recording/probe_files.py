@@ -168,7 +168,7 @@ class ImageRows:
 
     folder: Path
     files: Sequence[Path]
-    labels: IntArray | None
+    labels: Array | None  # names of the classes
 
     def __len__(self) -> int:
         return len(self.files)
@@ -223,8 +223,8 @@ def images_in(folder: Path) -> ImageRows:
     """
     classes = sorted(path for path in folder.iterdir() if path.is_dir())
     files = [
-        (index if classes else -1, path)
-        for index, inner in enumerate(classes or [folder])
+        path
+        for inner in classes or [folder]
         for path in sorted(inner.iterdir())
         if path.suffix.lower() in _IMAGES and path.is_file()
     ]
@@ -232,5 +232,5 @@ def images_in(folder: Path) -> ImageRows:
         raise DataError(
             f"{folder}: expected images, or a sub-folder of images for each class, found none"
         )
-    labels = np.array([label for label, _ in files], np.int64) if classes else None
-    return ImageRows(folder, [path for _, path in files], labels)
+    labels = np.array([path.parent.name for path in files]) if classes else None
+    return ImageRows(folder, files, labels)

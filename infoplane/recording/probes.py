@@ -81,7 +81,28 @@ def load_probe(
     InputError
         If the callable cannot be resolved or fails, or ``samples`` is below 2.
     """
-    source = _source(reference, seed)
+    return _loaded(
+        _source(reference, seed),
+        reference,
+        samples,
+        seed,
+        labels=labels,
+        x=x,
+        label_bins=label_bins,
+    )
+
+
+def _loaded(
+    source: Source | ProbeSet,
+    reference: str,
+    samples: int | None,
+    seed: int,
+    *,
+    labels: str | None,
+    x: str | None,
+    label_bins: int | None,
+) -> ProbeSet:
+    """Return the probe set in a source; parameters and errors as of ``load_probe``."""
     if isinstance(source, ProbeSet):
         option = "--labels" if labels is not None else "--x"
         if labels is not None or x is not None:
@@ -141,20 +162,67 @@ def _warn_without_classes(probe: ProbeSet, reference: str) -> None:
         log.warning("%s: %s: I(T;Y) will not be estimated%s", reference, why, remedy)
 
 
-def load_splits(references: Mapping[str, str], **choice: Any) -> ProbeSet:
+def load_splits(
+    references: Mapping[str, str],
+    samples: int | None = None,
+    seed: int = 0,
+    *,
+    labels: str | None = None,
+    x: str | None = None,
+    label_bins: int | None = None,
+) -> ProbeSet:
     """Return the probe sets that references name, as splits of one.
 
-    Further arguments are those of ``load_probe``, and hold for each.
+    Further parameters are those of ``load_probe``, and hold for each. Classes of one name have one
+    id in all of them.
 
     Raises
     ------
     InfoplaneError
         As ``load_probe``; and ``DataError`` if the probe sets are not alike.
     """
+    sources = {name: _source(where, seed) for name, where in references.items()}
     try:
-        return joined({name: load_probe(where, **choice) for name, where in references.items()})
+        return joined(
+            {
+                name: _loaded(
+                    source,
+                    references[name],
+                    samples,
+                    seed,
+                    labels=labels,
+                    x=x,
+                    label_bins=label_bins,
+                )
+                for name, source in _numbered_alike(sources).items()
+            }
+        )
     except InputError as error:
         raise DataError(str(error)) from error
+
+
+def _numbered_alike(sources: Mapping[str, Source | ProbeSet]) -> dict[str, Source | ProbeSet]:
+    """Return sources in which classes that have names are numbered by all the names there are."""
+    named = {
+        split: source.labels
+        for split, source in sources.items()
+        if isinstance(source, Source)
+        and source.labels is not None
+        and source.labels.dtype.kind in "US"
+    }
+    if not named:
+        return dict(sources)
+    if unnamed := [split for split in sources if split not in named]:
+        raise InputError(
+            f"expected splits alike: classes have names in {next(iter(named))!r}, none in "
+            f"{unnamed[0]!r}"
+        )
+    names = np.unique(np.concatenate([labels.astype(str) for labels in named.values()]))
+    return {
+        split: Source(source.inputs, np.searchsorted(names, named[split].astype(str)))
+        for split, source in sources.items()
+        if isinstance(source, Source)
+    }
 
 
 def chosen_rows(n: int, labels: IntArray | None, samples: int | None, seed: int) -> IntArray:

@@ -123,6 +123,22 @@ def test_folder_of_images():
         load_probe("none")
 
 
+def test_classes_of_one_name_have_one_id_in_all_splits():
+    np.savez("train.npz", inputs=X[:6], labels=["cat", "dog", "owl", "cat", "dog", "owl"])
+    np.savez("test.npz", inputs=X[:3], labels=["owl", "cat", "owl"])
+    probe = load_splits({"train": "train.npz", "test": "test.npz"})
+    assert probe.labels.tolist() == [0, 1, 2, 0, 1, 2, 2, 0, 2]
+    np.savez("plain.npz", inputs=X[:3], labels=[0, 1, 0])
+    with pytest.raises(DataError, match="classes have names in 'train', none in 'test'"):
+        load_splits({"train": "train.npz", "test": "plain.npz"})
+    image = pytest.importorskip("PIL.Image")
+    for number, place in enumerate(["one/a", "one/b", "two/b"]):
+        Path(place).mkdir(parents=True)
+        for index in range(2):
+            image.new("L", (3, 2), number).save(f"{place}/{index}.png")
+    assert load_splits({"one": "one", "two": "two"}).labels.tolist() == [0, 0, 1, 1, 1, 1]
+
+
 def test_depth_of_images_is_heeded():
     image = pytest.importorskip("PIL.Image")
     Path("deep").mkdir()
