@@ -226,7 +226,9 @@ def analyze(
     try:
         with (
             CellCache(folder) if keeps else nullcontext() as cache,
-            workers(executor, jobs, Path(output).parent if no_cache else folder) as pool,
+            workers(
+                executor, min(jobs, total), Path(output).parent if no_cache else folder
+            ) as pool,
         ):
             with Progress(
                 "analyze", total, "cells", quiet=said.quiet, style=said.progress

@@ -75,6 +75,8 @@ class Processes(Executor):
                 mp_context=multiprocessing.get_context("spawn"),
                 initializer=_follow_the_parent,
             )
+            for _ in range(self.jobs):  # else the second one starts when the first has finished
+                self._pool.submit(_nothing)
         return self._pool.submit(work, *args, **options)
 
     def renew(self) -> Executor:
@@ -212,6 +214,10 @@ def _one_thread() -> None:
 def _leave_interrupts() -> None:
     """Leave Ctrl-C to the parent process, which ends the workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _nothing() -> None:
+    """Keep a worker from starting with the work of another one."""
 
 
 def _follow_the_parent() -> None:
