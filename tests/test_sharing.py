@@ -74,6 +74,13 @@ def test_diffusion_times_share_distances_and_spectra(cells, counted):
     assert calls == one
 
 
+def test_bandwidths_share_distances(cells, counted):
+    calls = counted(spectra, "half_squares")
+    counted(spectra, "gaussian_kernel")
+    estimated(cells, "dse:sigma=1+5+median")
+    assert calls == {"half_squares": len(STEPS) * len(LAYERS)}
+
+
 def test_numbers_of_bins_share_one_sort(cells, monkeypatch):
     sort, sizes = np.sort, []
     monkeypatch.setattr(

@@ -13,7 +13,7 @@ import scipy
 from infoplane.blocks import LARGE, rows_of
 from infoplane.errors import InputError
 from infoplane.estimators.base import Cost, Estimator
-from infoplane.numerics.bandwidth import check_sigma
+from infoplane.numerics.bandwidth import Sigma, check_sigma
 from infoplane.numerics.clusters import Clusters, Kind, cluster_reference
 from infoplane.numerics.diffusion import set_diagnostics, set_flags, subset
 from infoplane.numerics.diffusion_information import DiffusionInformation, information_of_space
@@ -22,7 +22,7 @@ from infoplane.numerics.diffusion_space import (
     DiffusionOptions,
     DiffusionSpace,
     Method,
-    diffusion_space,
+    diffusion_spaces,
 )
 from infoplane.numerics.point_cloud import checked_points
 from infoplane.records import Array, Estimate, IntArray, RunData
@@ -60,9 +60,10 @@ class DiffusionSpectral(Estimator):
 
     Parameters
     ----------
-    sigma : float or str, default "median"
-        Bandwidth, or one of the rules median, rms, sqrtd, l2. Fixed numbers, such as the 10 of
-        the paper, mostly follow the growth of activations during training.
+    sigma : float, str or tuple of these, default "median"
+        Bandwidth, or one of the rules median, rms, sqrtd, l2; several give one estimate each.
+        Fixed numbers, such as the 10 of the paper, mostly follow the growth of activations during
+        training.
     t : tuple of float, default (1,)
         Diffusion times; several give one estimate each.
     normalization, alpha, method
@@ -101,7 +102,7 @@ class DiffusionSpectral(Estimator):
     diffusion spectral entropy", arXiv 2312.04823, 2023.
     """
 
-    sigma: float | str = "median"
+    sigma: float | str | tuple[float | str, ...] = "median"
     t: tuple[float, ...] = (1.0,)
     normalization: Normalization = "official"
     alpha: float = 0.5
@@ -127,7 +128,10 @@ class DiffusionSpectral(Estimator):
             for field in fields(self):
                 if field.name in _PAPER and getattr(self, field.name) == field.default:
                     object.__setattr__(self, field.name, _PAPER[field.name])
-        check_sigma(self.sigma)
+        for sigma in self.bandwidths:
+            check_sigma(sigma)
+        (first, *more) = self.bandwidths
+        object.__setattr__(self, "sigma", self.bandwidths if more else first)
         _ = self.options
         for name in ("max_samples", "repetitions", "min_class_size"):
             if getattr(self, name) < 1:
@@ -159,10 +163,18 @@ class DiffusionSpectral(Estimator):
             solve, pair = 5e-8 * m**2, 6
             solve += 5e-8 * half**2 if self._by_quadrature(half) else 9e-11 * half**3
         memory = pair * m**2 + 24 * min(m * n_units, LARGE // 8) + 2**27 * (m >= 1000)
-        return Cost(2e-2 + solve + 6e-11 * m**2 * n_units, memory, torch=True)
+        several = len(self.bandwidths)
+        memory += 8 * m**2 * (several > 1)
+        seconds = 2e-2 + several * solve + 6e-11 * m**2 * n_units
+        return Cost(seconds, memory, torch=True)
 
     def _by_quadrature(self, n: int) -> bool:
         return self.method == "slq" or (self.method == "auto" and n > 4000)
+
+    @property
+    def bandwidths(self) -> tuple[Sigma, ...]:
+        """Bandwidths and rules, without repeats."""
+        return tuple(dict.fromkeys(self.sigma if isinstance(self.sigma, tuple) else (self.sigma,)))
 
     @property
     def numbers_of_clusters(self) -> tuple[int, ...]:
@@ -207,11 +219,21 @@ class DiffusionSpectral(Estimator):
     def estimate(
         self, prepared: DiffusionSamples, activations: Array, rng: np.random.Generator
     ) -> Mapping[str, Estimate]:
-        """Return DSE, DSMI(T;Y) if there are labels, and DSMI(T;X)."""
-        activations = rows_of(activations, prepared.rows)
-        space = diffusion_space(checked_points(activations), self.sigma, self.options)
-        if space.cloud.n <= _SHARED_KERNEL_ROWS and self.method != "slq":
-            space = space.with_kernel()
+        """Return DSE, DSMI(T;Y) if there are labels, and DSMI(T;X), of each bandwidth."""
+        points = checked_points(rows_of(activations, prepared.rows))
+        rows = 0 if self.method == "slq" else _SHARED_KERNEL_ROWS
+        found: dict[str, Estimate] = {}
+        for sigma, space in diffusion_spaces(
+            points, self.bandwidths, self.options, kernel_rows=rows
+        ):
+            point = f"sigma={sigma}" if isinstance(sigma, str) else f"sigma={sigma:g}"
+            for quantity, estimate in self._at_one_bandwidth(space, prepared).items():
+                found[_at(quantity, point, swept=len(self.bandwidths) > 1)] = estimate
+        return found
+
+    def _at_one_bandwidth(
+        self, space: DiffusionSpace, prepared: DiffusionSamples
+    ) -> dict[str, Estimate]:
         common = () if prepared.rows is None else ("subsampled",)
         found = {"dse": self._entropy(space, common)}
         if prepared.labels is not None:
@@ -222,12 +244,11 @@ class DiffusionSpectral(Estimator):
                 "clusters_sha256": one.id,
                 "inputs_projected_from": prepared.projected_from,
             }
-            name = f"dsmi_x@n_clusters={one.n_clusters}" if len(prepared.inputs) > 1 else "dsmi_x"
+            point = f"n_clusters={one.n_clusters}"
+            name = _at("dsmi_x", point, swept=len(prepared.inputs) > 1)
             found[name] = self._information(space, one.clusters, common, origin)
-        if len(self.t) == 1:
-            return {quantity: estimates[0] for quantity, estimates in found.items()}
         return {
-            f"{quantity}{',' if '@' in quantity else '@'}t={t:g}": estimate
+            _at(quantity, f"t={t:g}", swept=len(self.t) > 1): estimate
             for quantity, estimates in found.items()
             for t, estimate in zip(self.t, estimates, strict=True)
         }
@@ -286,6 +307,11 @@ class DiffusionSpectral(Estimator):
             permutations=self.permutations,
         )
         return [_estimate_of(one, flags, origin) for one in found]
+
+
+def _at(quantity: str, point: str, *, swept: bool) -> str:
+    """Return the key of a quantity at one point of a sweep."""
+    return f"{quantity}{',' if '@' in quantity else '@'}{point}" if swept else quantity
 
 
 def _clustered(inputs: Array, n_clusters: int) -> InputClusters:

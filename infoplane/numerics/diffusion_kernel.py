@@ -18,6 +18,8 @@ from infoplane.records import FloatArray
 Normalization: TypeAlias = Literal["official", "rowstochastic"]
 
 BLOCK = 64  # rows scaled at a time, in cache; divides the strips of distances
+_FLOOR = {"float32": -60.0, "float64": -600.0}  # denormal numbers slow products down tenfold
+_MERGED = 4e-16  # share of the squared norms below which a squared distance is rounding
 _NEAR = 50.0  # squared norm up to which products and distances are rounded alike
 
 
@@ -38,10 +40,10 @@ def gaussian_kernel(cloud: PointCloud, dtype: str = "float64", *, lower: bool = 
     if dtype == "float32" and largest < 200:  # beyond, float32 distances cost digits
         cloud = cloud.in_single_precision()
     kind, place = getattr(xp, dtype), place_of(cloud.points)
-    floor = -60.0 if dtype == "float32" else -600.0  # denormal numbers slow products down tenfold
+    floor = _FLOOR[dtype]
     kernel = xp.empty((cloud.n, cloud.n), dtype=kind, **place)
     out = kernel if cloud.points.dtype == kind else None
-    merge = 4e-16 if largest > 1e4 else 0.0
+    merge = _MERGED if largest > 1e4 else 0.0
     for rows, strip in half_square_strips(cloud, merge=merge, out=out):
         if 2 * largest > -floor:
             strip[strip < floor] = -np.inf
@@ -52,6 +54,26 @@ def gaussian_kernel(cloud: PointCloud, dtype: str = "float64", *, lower: bool = 
     diagonal = xp.arange(cloud.n, **place)
     kernel[diagonal, diagonal] = 1.0
     return kernel
+
+
+def half_squares(cloud: PointCloud) -> Tensor:
+    """Return the matrix -|x_i - x_j|² / 2 (n, n), in the unit of the cloud."""
+    xp = array_module(cloud.points)
+    matrix = xp.empty((cloud.n, cloud.n), dtype=xp.float64, **place_of(cloud.points))
+    for rows, strip in half_square_strips(cloud, merge=_MERGED, out=matrix):
+        matrix[: rows.start, rows] = strip[:, : rows.start].T
+    diagonal = xp.arange(cloud.n, **place_of(cloud.points))
+    matrix[diagonal, diagonal] = 0.0
+    return matrix
+
+
+def kernel_of_squares(squares: Tensor, unit: float) -> Tensor:
+    """Return the Gaussian kernel of :func:`half_squares`, the bandwidth 1 / ``unit`` of theirs."""
+    xp = array_module(squares)
+    kernel = squares * unit**2
+    if float(kernel.min()) < _FLOOR["float64"]:
+        kernel[kernel < _FLOOR["float64"]] = -np.inf
+    return xp.exp(kernel, out=kernel)
 
 
 def unweighted_kernel(cloud: PointCloud) -> tuple[FloatArray, FloatArray] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import Any, Literal, TypeAlias
@@ -16,6 +17,8 @@ from infoplane.numerics.diffusion_kernel import (
     check_normalization,
     diffusion_kernel,
     gaussian_kernel,
+    half_squares,
+    kernel_of_squares,
     unweighted_kernel,
 )
 from infoplane.numerics.discrete import Symbols, row_symbols
@@ -194,14 +197,53 @@ def diffusion_space(x: Tensor, sigma: Sigma, options: DiffusionOptions) -> Diffu
     InputError
         If ``sigma`` is unfit.
     """
-    check_sigma(sigma)
-    cloud = point_cloud(x, unit_length=sigma == "l2")
-    width = bandwidth(cloud, sigma, seed=options.seed)
-    repeats = _repeats(cloud.points)
-    if repeats is not None:
-        cloud = cloud.rows(repeats.examples)
-    cloud.rescale(width.sigma)
-    return DiffusionSpace(cloud, width, options, repeats)
+    ((_, space),) = diffusion_spaces(x, [sigma], options)
+    return space
+
+
+def diffusion_spaces(
+    x: Tensor, sigmas: Sequence[Sigma], options: DiffusionOptions, *, kernel_rows: int = 0
+) -> Iterator[tuple[Sigma, DiffusionSpace]]:
+    """Yield bandwidths and the space at each, valid until the next one is asked for.
+
+    Parameters
+    ----------
+    x : array or torch.Tensor (n_samples, n_units)
+        The points.
+    sigmas : sequence of float or str
+        Bandwidths or their rules.
+    options : DiffusionOptions
+        Shared by all.
+    kernel_rows : int
+        Different points up to which the spaces hold their kernel; the distances behind them are
+        then computed once for all bandwidths.
+
+    Raises
+    ------
+    InputError
+        If a bandwidth is unfit.
+    """
+    for sigma in sigmas:
+        check_sigma(sigma)
+    for unit_length in (False, True):
+        alike = [sigma for sigma in sigmas if (sigma == "l2") == unit_length]
+        if not alike:
+            continue
+        whole = cloud = point_cloud(x, unit_length=unit_length)
+        repeats = _repeats(whole.points)
+        if repeats is not None:
+            cloud = whole.rows(repeats.examples)
+        held, squares, unit = cloud.n <= kernel_rows, None, cloud.unit
+        if held and len(alike) > 1:
+            squares = half_squares(cloud)
+        for sigma in alike:
+            width = bandwidth(whole, sigma, seed=options.seed)
+            cloud.rescale(width.sigma)
+            space = DiffusionSpace(cloud, width, options, repeats)
+            if squares is not None:
+                kernel = kernel_of_squares(squares, unit / width.sigma)
+                space = replace(space, gaussian=kernel)
+            yield sigma, space.with_kernel() if held and squares is None else space
 
 
 def _repeats(points: Tensor) -> Symbols | None:

@@ -14,7 +14,7 @@ from infoplane import (
     toy12,
 )
 from infoplane.errors import InputError
-from infoplane.estimators import parse_estimator
+from infoplane.estimators import estimator_id, parse_estimator
 from infoplane.estimators.diffusion import DiffusionSpectral
 from infoplane.records import ProbeSet
 
@@ -105,6 +105,39 @@ def test_several_times_give_one_estimate_each(cell):
     for quantity, estimate in single.items():
         assert found[f"{quantity}@t=2"].bits == pytest.approx(estimate.bits, abs=1e-12)
         assert found[f"{quantity}@t=2"].flags == estimate.flags
+
+
+@pytest.mark.parametrize(
+    ("options", "near"),
+    # quadrature of float32 kernels magnifies rounding
+    [("max_samples=200", 1e-9), ("max_samples=200,method=slq,t=1+2", 1e-5)],
+)
+@pytest.mark.parametrize("repeated", [False, True])
+def test_several_bandwidths_give_what_each_gives_alone(cell, options, near, repeated):
+    inputs, labels, activations = cell
+    if repeated:
+        activations = activations[np.arange(len(activations)) // 4]
+    sigmas = ("0.001", "0.5", "median", "l2", "sqrtd")
+    several = parse_estimator(f"dse:sigma={'+'.join(sigmas)},{options}")
+    found = estimated(several, inputs, labels, activations)
+    assert len({key.partition("sigma=")[2] for key in found}) == len(sigmas)
+    for sigma in sigmas:
+        one = estimated(
+            parse_estimator(f"dse:sigma={sigma},{options}"), inputs, labels, activations
+        )
+        for key, alone in one.items():
+            estimate = found[f"{key}{',' if '@' in key else '@'}sigma={sigma}"]
+            assert estimate.bits == pytest.approx(alone.bits, abs=near)
+            assert estimate.flags == alone.flags
+            assert estimate.diagnostics["sigma"] == pytest.approx(alone.diagnostics["sigma"])
+
+
+def test_one_bandwidth_is_no_sweep():
+    for spec in ("dse:sigma=5", "dse:sigma=5+5"):
+        assert estimator_id(parse_estimator(spec)) == "dse:sigma=5"
+    assert parse_estimator("dse:sigma=5").sigma == 5.0
+    with pytest.raises(InputError, match="expected sigma above 0"):
+        parse_estimator("dse:sigma=5+0")
 
 
 def test_diagnostics_are_json_and_flags_are_known(cell):
