@@ -159,4 +159,4 @@ def test_device_of_a_recording_is_in_its_provenance(project):
     assert '"device": "cpu"' in Path("run/manifest.json").read_text()
     done = infoplane("record", "-o", "other", "--device", "cpu", "--", "python", "train.py")
     assert done.code == 2
-    assert "a script puts its model itself" in done.err
+    assert "--device is for --checkpoints" in done.err
