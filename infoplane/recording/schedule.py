@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from infoplane.errors import InputError
@@ -31,7 +31,7 @@ class Schedule:
             if step == 0:
                 return True
             near = round(self.per_decade * math.log10(step))
-            return step in (round(10 ** (i / self.per_decade)) for i in (near - 1, near, near + 1))
+            return step in self._spaced(range(near - 1, near + 2))
         return step in self.listed
 
     def count(self, first: int, last: int | None = None) -> int:
@@ -44,8 +44,14 @@ class Schedule:
             return last // self.every - (first - 1) // self.every
         assert self.per_decade is not None
         most = math.ceil(self.per_decade * math.log10(max(last, 1))) + 1
-        due = {0, *(round(10 ** (i / self.per_decade)) for i in range(most))}
-        return sum(first <= step <= last for step in due)
+        if most > last - first:  # closer together than whole numbers
+            return sum(map(self.due, range(first, last + 1)))
+        return sum(first <= step <= last for step in {0, *self._spaced(range(most))})
+
+    def _spaced(self, numbers: range) -> Iterator[int]:
+        """Yield the logarithmic steps of these numbers."""
+        assert self.per_decade is not None
+        return (round(10 ** (i / self.per_decade)) for i in numbers)
 
 
 def as_schedule(given: str | Iterable[int]) -> Schedule:

@@ -30,7 +30,9 @@ def test_listed_steps():
     assert due([3, 1, 7], 9) == due(" 7,1, 3", 9) == [1, 3, 7]
 
 
-@pytest.mark.parametrize("given", ["every:1", "every:7", "log:1", "log:10", [0, 3, 40, 700]])
+@pytest.mark.parametrize(
+    "given", ["every:1", "every:7", "log:1", "log:10", "log:1000000000", [0, 3, 40, 700]]
+)
 def test_steps_are_counted_as_they_are_due(given):
     schedule = as_schedule(given)
     for first in (0, 1, 3, 7, 50):
