@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from infoplane.errors import DataError, InfoplaneError, RunFileError
-from infoplane.recording.messages import one_line
+from infoplane.recording.archives import Earlier, archive_members, unreadable
 
 _HOSTILE = re.compile(
     r"(?:os|posix|nt|sys|subprocess|commands|shutil|socket|pty|importlib|runpy|ctypes|pickle"
@@ -66,31 +66,17 @@ class _InertList:
         return []
 
 
-def archive_members(path: Path) -> list[zipfile.ZipInfo]:
-    """Return the members of a zip archive, as ``torch.save`` writes one; none of another file.
-
-    Raises
-    ------
-    RunFileError
-        If the archive is damaged.
-    """
-    with path.open("rb") as file:
-        if file.read(4) != b"PK\x03\x04":
-            return []
-        try:
-            with zipfile.ZipFile(file) as archive:
-                return archive.infolist()
-        except Exception as error:  # damage surfaces in many ways
-            raise _unreadable(path, error) from error
-
-
-def read_pickle(path: Path, members: Sequence[zipfile.ZipInfo] | None = None) -> Any:
+def read_pickle(
+    path: Path, members: Sequence[zipfile.ZipInfo] | None = None, earlier: Earlier | None = None
+) -> Any:
     """Return the content of a file of ``torch.save``; unknown objects become ``Inert``.
 
     Parameters
     ----------
     members : sequence of ZipInfo, optional
         Those of the archive, where they are known.
+    earlier : Earlier, optional
+        What was read before: files like it are read faster.
 
     Raises
     ------
@@ -99,20 +85,19 @@ def read_pickle(path: Path, members: Sequence[zipfile.ZipInfo] | None = None) ->
     RunFileError
         If it is no such file, or damaged.
     """
-    _check_members(path, archive_members(path) if members is None else members)
+    members = archive_members(path) if members is None else members
+    _check_members(path, members)
+    if earlier is not None and (content := earlier.read_alike(path, members)) is not None:
+        return content
     try:
-        return _loaded(path)
+        content = _loaded(path)
     except InfoplaneError:
         raise
     except Exception as error:  # damage surfaces in many ways
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: Path, error: Exception) -> RunFileError:
-    text = one_line(error, 160) or type(error).__name__
-    return RunFileError(
-        f"{path}: not a readable PyTorch checkpoint ({path.stat().st_size:,} bytes; {text})"
-    )
+        raise unreadable(path, error) from error
+    if earlier is not None:
+        earlier.accept(path, members)
+    return content
 
 
 def _check_members(path: Path, members: Sequence[zipfile.ZipInfo]) -> None:
