@@ -122,7 +122,7 @@ def test_worker_reads_the_metadata_of_a_step_once_in_an_analysis(chosen, monkeyp
     list(analyze(chosen, [parse_estimator("binning")], Serial()))  # the parent knows it by now
     read = []
     monkeypatch.setattr(
-        run_files, "read_meta", lambda *args: read.append(args[2]) or read_meta(*args)
+        run_files, "read_meta", lambda *args: read.append(args[1]) or read_meta(*args)
     )
     first = numbers(analyze(chosen, [parse_estimator("kde")], Remote()))
     # What is prepared reads it apart: here once for the run and once for each layer.

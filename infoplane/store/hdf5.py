@@ -23,6 +23,7 @@ from infoplane.errors import InfoplaneError, RunFileError
 from infoplane.records import Array
 from infoplane.store.files import check_regular
 from infoplane.store.layout import MOST_TEXT
+from infoplane.store.places import Place
 
 Spec: TypeAlias = tuple[tuple[int, ...], np.dtype[Any]]
 """Shape and dtype of a dataset."""
@@ -101,6 +102,24 @@ def mapped(file: h5py.File, name: str, path: Path, hint: str | None = None) -> A
     Raises
     ------
     RunFileError
+        As ``located``.
+    """
+    place = located(file, name, path, hint)
+    with reading(f"{path}: dataset {name!r}", hint):
+        return place.mapped(descriptor(file))
+
+
+def descriptor(file: h5py.File) -> int:
+    """Return the number by which the system knows an open file."""
+    return int(file.id.get_vfd_handle())
+
+
+def located(file: h5py.File, name: str, path: Path, hint: str | None = None) -> Place:
+    """Return where a dataset lies in its file.
+
+    Raises
+    ------
+    RunFileError
         If it is missing, reached by a link, stored outside the file, compressed, in chunks, of a
         type other than native numbers, or beyond the end of the file.
     """
@@ -126,12 +145,10 @@ def mapped(file: h5py.File, name: str, path: Path, hint: str | None = None) -> A
             raise RunFileError(f"{where}: expected numbers, found dtype {dtype}", hint=hint)
         if layout.get_layout() != h5py.h5d.CONTIGUOUS or offset is None or not shape:
             raise RunFileError(f"{where}: expected contiguous data", hint=hint)
-        size = n_bytes((shape, dtype))
-        if offset + size > path.stat().st_size:
+        place = Place(shape, dtype, offset)
+        if offset + place.size > os.fstat(descriptor(file)).st_size:
             raise RunFileError(f"{where}: extends beyond the end of the file", hint=hint)
-        if not size:
-            return np.empty(shape, dtype)
-        return np.memmap(path, mode="r", dtype=dtype, shape=shape, offset=offset)
+        return place
 
 
 def has_link(group: h5py.Group, name: str) -> bool:

@@ -22,7 +22,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -35,8 +35,17 @@ from infoplane.errors import DataError, InputError, NotFoundError, RunFileError
 from infoplane.records import Array, LayerInfo, ProbeSet
 from infoplane.store.checksum import crc32
 from infoplane.store.files import check_regular
-from infoplane.store.hdf5 import has_link, json_object, mapped, opened, reading
+from infoplane.store.hdf5 import (
+    descriptor,
+    has_link,
+    json_object,
+    located,
+    mapped,
+    opened,
+    reading,
+)
 from infoplane.store.layout import MOST_TEXT, activations_name, check_format, step_name, step_of
+from infoplane.store.places import Structures
 from infoplane.store.probe_parts import read_probe
 from infoplane.store.shards import (
     joined_manifest,
@@ -235,8 +244,7 @@ class RunFiles:
         """Return the metadata of a step; of several shards, what they say together."""
         if self.shards:
             return self._joined_meta(self.shards, step)
-        with self._step(step) as (file, prefix, path):
-            return read_meta(file, prefix, path, self._remedy)
+        return read_meta(self._dataset(step, "meta"), self.step_file(step), self._remedy)
 
     def _joined_meta(self, shards: Sequence[RunFiles], step: int) -> dict[str, Any]:
         metas = [shard._meta(step) for shard in shards]
@@ -282,8 +290,7 @@ class RunFiles:
         """Return the activations (n_samples, ...) of a layer as they are in the file."""
         if self.shards:
             return joined_rows([shard.stored(step, layer, verify=verify) for shard in self.shards])
-        with self._step(step) as (file, prefix, path):
-            found = mapped(file, prefix + activations_name(layer.index), path, self._remedy)
+        path, found = self.step_file(step), self._dataset(step, activations_name(layer.index))
         shape = (self.n_samples, *layer.shape)
         if found.shape != shape or str(found.dtype) != layer.dtype:
             raise RunFileError(
@@ -311,8 +318,37 @@ class RunFiles:
         if self.shards:
             text = np.frombuffer(padded_json(self._meta(step)), dtype=np.uint8)
             return {**found, "meta": text}
-        with self._step(step) as (file, prefix, path):
-            return {**found, "meta": mapped(file, f"{prefix}meta", path, self._remedy)}
+        return {**found, "meta": self._dataset(step, "meta")}
+
+    def _dataset(self, step: int, name: str) -> Array:
+        """Return a dataset of a step, as a read-only memory map."""
+        path = self.step_file(step)
+        if self.packed:
+            with opened(path, self._remedy) as file:
+                return mapped(file, f"steps/{step_name(step)}/{name}", path, self._remedy)
+        with reading(str(path), self._remedy):
+            known = self._structures.mapped(path, name, self._remedy)
+        if known is not None:
+            return known
+        with opened(path, self._remedy) as file:
+            found = mapped(file, name, path, self._remedy)
+            if name != "meta":
+                self._learn(file, step)
+            return found
+
+    def _learn(self, file: h5py.File, step: int) -> None:
+        """Keep where the datasets of a step lie, from the second look into files of its size on."""
+        if not self._structures.misses(os.fstat(descriptor(file)).st_size):
+            return
+        with suppress(RunFileError):  # whoever reads what is damaged is told
+            layers = self.step_info(step).layers
+            names = [*(activations_name(layer.index) for layer in layers), "meta"]
+            places = {name: located(file, name, self.step_file(step)) for name in names}
+            self._structures.keep(descriptor(file), places)
+
+    @cached_property
+    def _structures(self) -> Structures:
+        return Structures()
 
     @property
     def _remedy(self) -> str:
@@ -329,13 +365,6 @@ class RunFiles:
         hint = self._remedy if self.packed else "record the run again"
         with opened(path, hint) as file, reading(str(path), hint):
             yield file, "probe/" if self.packed else "", path
-
-    @contextmanager
-    def _step(self, step: int) -> Iterator[tuple[h5py.File, str, Path]]:
-        """Open the file that holds a step; the names of its datasets begin with the text."""
-        path = self.step_file(step)
-        with opened(path, self._remedy) as file:
-            yield file, f"steps/{step_name(step)}/" if self.packed else "", path
 
 
 def listed(items: Iterable[object], most: int = 12) -> str:

@@ -172,8 +172,7 @@ class RunWriter:
 
     def holds(self, writer: StepWriter) -> bool:
         """Tell whether the run that goes on holds this step: intact, of equal provenance."""
-        run = Run(self.path)
-        if self.resumed is None or not run.holds(writer.step):
+        if self.resumed is None or not (run := Run(self.path)).holds(writer.step):
             return False
         try:
             info = run.step_info(writer.step)

@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
-
 from infoplane.errors import RunFileError
-from infoplane.records import LayerInfo
+from infoplane.records import Array, LayerInfo
 from infoplane.store.checksum import crc32
-from infoplane.store.hdf5 import json_object, mapped, reading
+from infoplane.store.hdf5 import json_object, reading
 from infoplane.store.layout import check_format
 
 META_BLOCK = 4096
@@ -37,15 +35,14 @@ class StepInfo:
     provenance: Mapping[str, Any]
 
 
-def read_meta(file: h5py.File, prefix: str, path: Path, hint: str) -> dict[str, Any]:
-    """Read the metadata of a step that stands under ``prefix`` in an open file, as it is.
+def read_meta(text: Array, path: Path, hint: str) -> dict[str, Any]:
+    """Return the metadata of a step, of the text that stands in a file.
 
     Raises
     ------
     RunFileError
-        If it is missing, no JSON object, or has a checksum that it does not match.
+        If it is no JSON object, or has a checksum that it does not match.
     """
-    text = mapped(file, f"{prefix}meta", path, hint)
     meta = json_object(text, f"{path}: metadata", hint)
     told = meta.pop(_CHECKSUM, None)
     if told is not None and told != crc32(bytes(text).rpartition(_BEFORE_CHECKSUM)[0]):

@@ -24,6 +24,7 @@ from infoplane.store.bfloat16 import BFLOAT16, bfloat16_values
 from infoplane.store.checksum import crc32
 from infoplane.store.hdf5 import GO_ON, Outline, Spec, lay_out, n_bytes, reserve, write_at, writing
 from infoplane.store.layout import FORMAT, VERSION, activations_name
+from infoplane.store.places import bytes_around
 from infoplane.store.step_info import META_BLOCK, padded_json
 
 _BLOCK = 1 << 16  # values; checksum, statistics and write find them in the processor's cache
@@ -76,16 +77,11 @@ class StepLayout:
         try:
             offsets = lay_out(self.scratch, specs)
             size = self.scratch.stat().st_size
-            around, end = [], 0
             with self.scratch.open("rb") as file:
-                for offset, length in [*sorted(zip(offsets, sizes, strict=True)), (size, 0)]:
-                    file.seek(end)
-                    if offset > end:
-                        around.append((end, file.read(offset - end)))
-                    end = offset + length
+                around = bytes_around(file.fileno(), zip(offsets, sizes, strict=True))
         finally:
             self.scratch.unlink(missing_ok=True)
-        return _Structure(size, tuple(offsets), tuple(around))
+        return _Structure(size, tuple(offsets), around)
 
 
 @dataclass

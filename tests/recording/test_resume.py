@@ -55,7 +55,7 @@ def whole(record):
     (steps / "step_000000000007.h5.tmp").write_bytes(b"x")
     damaged = steps / "step_000000000010.h5"
     data = bytearray(damaged.read_bytes())
-    data[Run("run").activations(10, "fc1").offset] ^= 1
+    data[data.index(Run("run").activations(10, "fc1").tobytes())] ^= 1
     damaged.write_bytes(data)
     return content(Path("whole"))
 

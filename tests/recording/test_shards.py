@@ -102,7 +102,7 @@ def test_every_shard_is_verified(sharded):
     assert verify(Run(sharded)) == []
     step = sharded / SECOND / "steps" / "step_000000000003.h5"
     damaged = bytearray(step.read_bytes())
-    damaged[Run(sharded / SECOND).activations(3, "fc2").offset] ^= 1
+    damaged[damaged.index(Run(sharded / SECOND).activations(3, "fc2").tobytes())] ^= 1
     step.write_bytes(damaged)
     (finding,) = verify(Run(sharded))
     assert (finding.path, finding.step, finding.layer) == (step, 3, "fc2")

@@ -2,7 +2,7 @@ import json
 import os
 import pickle
 import shutil
-from contextlib import closing
+from contextlib import closing, suppress
 
 import h5py
 import numpy as np
@@ -10,6 +10,9 @@ import pytest
 
 from infoplane.errors import InputError, NotFoundError, RunFileError
 from infoplane.records import ProbeSet
+from infoplane.store import run_files
+from infoplane.store.hdf5 import opened
+from infoplane.store.places import Place, Structures
 from infoplane.store.run import Run
 from infoplane.store.run_writer import RunWriter
 
@@ -123,7 +126,8 @@ def test_full_disk_is_one_line_and_keeps_complete_steps(tmp_path, probe, monkeyp
 
 def test_changed_data_and_renamed_steps_are_found(run):
     path = run.step_file(7)
-    offset = run.activations(7, "..").offset
+    with h5py.File(path) as file:
+        offset = file["layers/L0001/act"].id.get_offset()
     data = bytearray(path.read_bytes())
     data[offset + 3] ^= 1
     path.write_bytes(data)
@@ -345,3 +349,103 @@ def test_ids_stay_with_their_samples(tmp_path, probe):
     np.testing.assert_array_equal(found, data[7, ".."].reshape(len(ids), -1)[kept])
     with pytest.raises(InputError, match="expected sample ids of 120 samples"):
         ProbeSet(probe.inputs, probe.labels, ids=ids[:-1])
+
+
+def looks(monkeypatch):
+    """Return a list of the files that HDF5 looks into from now on."""
+    looked = []
+
+    def noting(path, *args):
+        looked.append(path.name)
+        return opened(path, *args)
+
+    monkeypatch.setattr(run_files, "opened", noting)
+    return looked
+
+
+def test_steps_of_one_structure_are_looked_into_twice(run, monkeypatch):
+    for layer in run.layers[:2]:
+        run.activations(0, layer.name)
+    expected = {name: Run(run.path).activations(7, name) for name in ("a/b", "..", "fc[1]")}
+    looked = looks(monkeypatch)
+    for name, values in expected.items():
+        np.testing.assert_array_equal(run.activations(7, name, verify=True), values)
+    assert run.step_info(7).step == 7
+    assert looked == []
+    with pytest.raises(ValueError, match="read-only"):
+        run.activations(7, "..")[0, 0] = 1
+
+
+def test_step_of_other_structure_is_looked_into(run, monkeypatch):
+    for _ in range(2):
+        run.activations(0, "..")
+    path = run.step_file(7)
+    found = Run(run.path).activations(7, "..").copy()
+    with h5py.File(path, "r+") as file:
+        values = file["layers/L0001/act"][...]
+        file.attrs["further"] = 1
+        del file["layers/L0001/act"]
+        file["layers/L0001/act"] = values
+    looked = looks(monkeypatch)
+    np.testing.assert_array_equal(run.activations(7, ".."), found)
+    assert looked
+
+
+def test_every_byte_outside_of_datasets_tells_files_apart(run, monkeypatch):
+    for _ in range(2):
+        run.activations(0, "..")
+    data = run.step_file(7).read_bytes()
+    values = [run.datasets(7)[name] for name in run.datasets(7)]
+    inside = np.zeros(len(data), dtype=bool)
+    for array in values:
+        start = data.index(array.tobytes())
+        inside[start : start + array.nbytes] = True
+    looked = looks(monkeypatch)
+    monkeypatch.setattr(run_files, "mapped", lambda *args: np.zeros((120, 2, 2), np.float32))
+    for position in np.flatnonzero(~inside)[::13]:
+        changed = bytearray(data)
+        changed[position] ^= 1
+        run.step_file(7).write_bytes(changed)
+        looked.clear()
+        with suppress(RunFileError):  # HDF5 may notice by itself
+            run.activations(7, "..")
+        assert looked == ["step_000000000007.h5"]
+
+
+@pytest.mark.parametrize("length", [0, 100, -1, -4096])
+def test_step_truncated_after_others_were_read_is_refused(run, length):
+    for layer in run.layers:
+        run.activations(0, layer.name)
+    path = run.step_file(7)
+    path.write_bytes(path.read_bytes()[:length])
+    for name in ("a/b", "fc[1]"):
+        with pytest.raises(RunFileError, match=r"step_000000000007\.h5: .*bytes"):
+            run.activations(7, name)
+
+
+def test_step_replaced_by_a_pipe_or_removed_does_not_hang(run):
+    for _ in range(2):
+        run.activations(0, "..")
+    path = run.step_file(7)
+    path.unlink()
+    with pytest.raises(RunFileError, match="cannot be read") as error:
+        run.activations(7, "..")
+    assert "--resume" in error.value.hint
+    os.mkfifo(path)
+    with pytest.raises(RunFileError, match="expected a regular file"):
+        run.activations(7, "..")
+
+
+def test_datasets_that_overlap_are_not_taken_for_a_structure(run):
+    with run.step_file(0).open("rb") as file:
+        places = {
+            "one": Place((100,), np.dtype("u1"), 2048),
+            "two": Place((100,), np.dtype("u1"), 2147),
+        }
+        structures = Structures()
+        structures.keep(file.fileno(), places)
+        assert structures.mapped(run.step_file(0), "one", "") is None
+        structures.keep(file.fileno(), {"one": Place((100,), np.dtype("u1"), 0)})
+        assert structures.mapped(run.step_file(0), "one", "") is None
+        structures.keep(file.fileno(), {"one": places["one"]})
+        assert len(structures.mapped(run.step_file(0), "one", "")) == 100

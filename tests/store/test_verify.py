@@ -27,7 +27,7 @@ def packed(run, tmp_path):
 def flip(path, array):
     """Change one bit of an array in a file."""
     data = bytearray(path.read_bytes())
-    data[array.offset + 5] ^= 8
+    data[data.index(array.tobytes()) + 5] ^= 8
     path.write_bytes(data)
 
 
