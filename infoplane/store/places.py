@@ -57,15 +57,16 @@ class Structures:
         self._known: dict[int, tuple[Mapping[str, Place], tuple[tuple[int, bytes], ...]]] = {}
         self._met: set[int] = set()
 
-    def misses(self, size: int) -> bool:
-        """Tell whether files of a size were met before, but their structure is not kept yet."""
+    def misses(self, descriptor: int) -> bool:
+        """Tell whether files of the size of this one were met before, but no structure is kept."""
+        size = os.fstat(descriptor).st_size
         if size not in self._met:
             self._met.add(size)
             return False
         return size not in self._known and len(self._known) < _MOST_KNOWN
 
     def keep(self, descriptor: int, places: Mapping[str, Place]) -> None:
-        """Keep the structure of an open file, of which these are all the datasets."""
+        """Keep the structure of an open file, in which these datasets lie."""
         size, end = os.fstat(descriptor).st_size, 1
         extents = sorted((place.offset, place.size) for place in places.values())
         for offset, length in extents:
@@ -83,6 +84,8 @@ class Structures:
         RunFileError
             If there is no such file.
         """
+        if not self._known:
+            return None
         check_regular(path, hint)
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
         try:

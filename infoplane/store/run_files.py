@@ -22,7 +22,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -35,15 +35,7 @@ from infoplane.errors import DataError, InputError, NotFoundError, RunFileError
 from infoplane.records import Array, LayerInfo, ProbeSet
 from infoplane.store.checksum import crc32
 from infoplane.store.files import check_regular
-from infoplane.store.hdf5 import (
-    descriptor,
-    has_link,
-    json_object,
-    located,
-    mapped,
-    opened,
-    reading,
-)
+from infoplane.store.hdf5 import descriptor, has_link, json_object, mapped, opened, reading
 from infoplane.store.layout import MOST_TEXT, activations_name, check_format, step_name, step_of
 from infoplane.store.places import Structures
 from infoplane.store.probe_parts import read_probe
@@ -55,7 +47,7 @@ from infoplane.store.shards import (
     present_shards,
     shard_folders,
 )
-from infoplane.store.step_info import StepInfo, padded_json, read_meta, step_info
+from infoplane.store.step_info import StepInfo, padded_json, read_meta, step_info, step_places
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
@@ -332,22 +324,13 @@ class RunFiles:
             return known
         with opened(path, self._remedy) as file:
             found = mapped(file, name, path, self._remedy)
-            if name != "meta":
-                self._learn(file, step)
+            if self._structures.misses(descriptor(file)):
+                self._structures.keep(descriptor(file), step_places(file, path))
             return found
-
-    def _learn(self, file: h5py.File, step: int) -> None:
-        """Keep where the datasets of a step lie, from the second look into files of its size on."""
-        if not self._structures.misses(os.fstat(descriptor(file)).st_size):
-            return
-        with suppress(RunFileError):  # whoever reads what is damaged is told
-            layers = self.step_info(step).layers
-            names = [*(activations_name(layer.index) for layer in layers), "meta"]
-            places = {name: located(file, name, self.step_file(step)) for name in names}
-            self._structures.keep(descriptor(file), places)
 
     @cached_property
     def _structures(self) -> Structures:
+        """What is known of step files after the second look into one."""
         return Structures()
 
     @property
