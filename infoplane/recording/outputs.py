@@ -146,11 +146,14 @@ def as_tensor(batch: Array, model: nn.Module) -> torch.Tensor:
     8-bit parameters are weights that are packed, not what the model computes with.
     """
     tensor = torch.from_numpy(np.array(batch))
-    floating = [p for p in model.parameters() if p.is_floating_point()]
-    computing = next((p for p in floating if p.itemsize > 1), None)
+    floating = filter(torch.is_floating_point, model.parameters())
+    first = next(floating, None)
+    if first is None:
+        return tensor
+    computing = first if first.itemsize > 1 else next((p for p in floating if p.itemsize > 1), None)
     if computing is not None and tensor.is_floating_point():
         tensor = tensor.to(computing.dtype)
-    return tensor.to(floating[0].device) if floating else tensor
+    return tensor.to(first.device)
 
 
 def _part(value: Any, key: int | str) -> Any:
