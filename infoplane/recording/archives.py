@@ -14,6 +14,7 @@ import sys
 import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -96,14 +97,11 @@ class Earlier:
         named = _by_name(members)
         if self._form is None or _marks(named) != self._marks:
             return None
-        with path.open("rb") as file:
+        with path.open("rb") as file, suppress(Exception):  # torch.load tells it better
             text = _stored(file, named.get("data.pkl"))
-            if text is None or not self._form.fits(text.tobytes()):
-                return None
-            try:
+            if text is not None and self._form.fits(text.tobytes()):
                 return _Unpickler(text.tobytes(), file, named).load()
-            except Exception:  # noqa: BLE001  - whatever it is, torch.load tells it better
-                return None
+        return None
 
 
 class _Form:
@@ -114,9 +112,7 @@ class _Form:
 
     def fits(self, text: bytes) -> bool:
         """Tell whether another pickle has the same opcodes and differs in numbers at most."""
-        if len(text) != len(self._text):
-            return False
-        return text == self._text or self._bare(text) == self._bare(self._text)
+        return len(text) == len(self._text) and self._bare(text) == self._bare(self._text)
 
     def _bare(self, text: bytes) -> bytes:
         found = np.frombuffer(text, np.uint8).copy()
@@ -126,12 +122,14 @@ class _Form:
     @cached_property
     def _numbers(self) -> NDArray[np.int64]:
         """Where the bytes of numbers stand; the same in a pickle of the same opcodes."""
-        spans = [
-            range(position + 1, position + 1 + _NUMBERS[opcode.name])
-            for opcode, _, position in pickletools.genops(self._text)
-            if opcode.name in _NUMBERS and position is not None
-        ]
-        return np.array([at for span in spans for at in span], np.int64)
+        found: list[int] = []
+        for opcode, argument, position in pickletools.genops(self._text):
+            if opcode.name in _NUMBERS and position is not None:
+                found += range(position + 1, position + 1 + _NUMBERS[opcode.name])
+            # ``pickle`` sets up memory for all places below the highest that is used.
+            if opcode.name == "LONG_BINPUT" and (argument is None or argument > len(self._text)):
+                raise pickle.UnpicklingError(f"{argument} is no place of an object of this pickle")
+        return np.array(found, np.int64)
 
 
 class _Unpickler(pickle.Unpickler):

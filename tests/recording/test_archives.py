@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from infoplane.errors import InfoplaneError, RunFileError
+from infoplane.recording import archives
 from infoplane.recording.archives import Earlier, archive_members
 from infoplane.recording.pickles import read_pickle
 from infoplane.recording.weights import load_weights
@@ -183,6 +184,18 @@ def test_archive_of_another_version_is_refused():
     path = rewritten("1.pt", "2.pt", version=b"99\n")
     with pytest.raises(RunFileError, match=r"version 99"):
         load_weights(path, earlier=earlier_of(Path("1.pt")))
+
+
+def test_pickle_that_would_take_all_memory_is_left_to_torch_load(monkeypatch):
+    torch.save({"w": torch.ones(2)}, "1.pt")
+    text = zipfile.ZipFile("1.pt").read("1/data.pkl")
+    first = text.index(b"q\x00")  # an object is put in place 0
+    far = text[:first] + b"r\xff\xff\xff\x7f" + text[first + 2 :]
+    path = rewritten("1.pt", "2.pt", **{"data.pkl": far})
+    earlier = earlier_of(path)
+    monkeypatch.setattr(archives, "_Unpickler", lambda *_: pytest.fail("unpickled"))
+    assert earlier.read_alike(path, archive_members(path)) is None
+    assert_same(read_pickle(path, earlier=earlier), {"w": torch.ones(2)})
 
 
 def test_members_of_two_archives_in_one_are_not_taken():
