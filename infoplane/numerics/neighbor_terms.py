@@ -15,11 +15,14 @@ LOG2_E = 1.0 / math.log(2.0)
 ATOM_FRACTION = 0.01
 """Share of points with an exact duplicate from which a sample counts as partly discrete."""
 
+_LARGEST_NORM = 4.0
 RANK_TOLERANCE = 1e-10  # eigenvalues below this share of the largest are no dimension
 
 
 @lru_cache(maxsize=256)
-def minimum_norm_weights(k: int, n_dims: int, largest_norm: float = 4.0) -> tuple[float, ...]:
+def minimum_norm_weights(
+    k: int, n_dims: int, largest_norm: float = _LARGEST_NORM
+) -> tuple[float, ...]:
     """Return weights of the first ``k`` neighbours that cancel the leading bias terms.
 
     The shortest vector w with sum(w) = 1 and, for l = 1 .. L,
@@ -41,19 +44,50 @@ def minimum_norm_weights(k: int, n_dims: int, largest_norm: float = 4.0) -> tupl
     distances", Annals of Statistics 47 (2019), section 2; the minimum norm replaces their sparse
     support, whose weights reach norms in the hundreds at small k.
     """
-    ranks = np.arange(1, k + 1, dtype=np.float64)
-    for terms in range(min(n_dims // 4, 2, k - 1), 0, -1):
-        powers = 2.0 * np.arange(1, terms + 1)[:, None] / n_dims
-        logs = scipy.special.gammaln(ranks + powers) - scipy.special.gammaln(ranks)
-        rows = np.exp(logs - logs.max(axis=1, keepdims=True))  # scaled: else they overflow
-        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-        system = np.vstack([np.full(k, 1.0 / math.sqrt(k)), rows])
-        target = np.zeros(terms + 1)
-        target[0] = 1.0 / math.sqrt(k)
-        weights = np.linalg.lstsq(system, target, rcond=None)[0]
+    for terms in range(_orders(k, n_dims), 0, -1):
+        weights = _cancelling_weights(k, n_dims, terms)
         if np.linalg.norm(weights) <= largest_norm:
             return tuple(weights.tolist())
     return (1.0 / k,) * k
+
+
+@lru_cache(maxsize=256)
+def flat_and_sharp_weights(k: int, n_dims: int) -> tuple[tuple[float, float], ...]:
+    """Return two weights of each of the first ``k`` neighbours: of least variance, of least bias.
+
+    The second cancel as many bias terms as a norm of 4 allows, the first at most one. Those have
+    all neighbours, these the fewest whose norm is at most twice theirs, or what it is with all
+    neighbours if that is more.
+    """
+    terms = _orders(k, n_dims)
+    while terms and np.linalg.norm(_cancelling_weights(k, n_dims, terms)) > _LARGEST_NORM:
+        terms -= 1
+    flat = _cancelling_weights(k, n_dims, min(terms, 1))
+    sharp = _cancelling_weights(k, n_dims, terms)
+    norm = max(2.0 * float(np.linalg.norm(flat)), float(np.linalg.norm(sharp)))
+    for fewest in range(terms + 1, k):
+        weights = _cancelling_weights(fewest, n_dims, terms)
+        if np.linalg.norm(weights) <= norm:
+            sharp = np.append(weights, np.zeros(k - fewest))
+            break
+    return tuple(zip(flat.tolist(), sharp.tolist(), strict=True))
+
+
+def _orders(k: int, n_dims: int) -> int:
+    return min(n_dims // 4, 2, k - 1)
+
+
+def _cancelling_weights(k: int, n_dims: int, terms: int) -> FloatArray:
+    """Return the shortest weights (k,) that cancel so many bias terms."""
+    ranks = np.arange(1, k + 1, dtype=np.float64)
+    powers = 2.0 * np.arange(1, terms + 1)[:, None] / n_dims
+    logs = scipy.special.gammaln(ranks + powers) - scipy.special.gammaln(ranks)
+    rows = np.exp(logs - logs.max(axis=1, keepdims=True))  # scaled: else they overflow
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    system = np.vstack([np.full(k, 1.0 / math.sqrt(k)), rows])
+    target = np.zeros(terms + 1)
+    target[0] = 1.0 / math.sqrt(k)
+    return np.asarray(np.linalg.lstsq(system, target, rcond=None)[0])
 
 
 def entropy_terms(distances: FloatArray, n_dims: int, weights: FloatArray) -> FloatArray:

@@ -102,9 +102,10 @@ def shuffle_difference(
         Permutation i is drawn from ``numpy.random.default_rng(seed + i)``.
     largest_norm : float, default 8
         Euclidean norm that the weights of the neighbours may have. The bias of the two terms is
-        alike, so longer weights than for one entropy pay. From 8 joint dimensions on a limit of 2
-        divides the standard deviation by 3, at the price of bias above some 10 bits: 0.2 bits for
-        normal samples; codes of an autoencoder miss 0.7 of 11.5 bits and 1.9 of 14.4 in all.
+        alike, so longer weights than for one entropy pay where the samples share much. Where they
+        share little, from 8 joint dimensions on, a limit of 1 with 80 neighbours divides the
+        standard deviation by 5; the mode "joint" of `compressed_information` finds such a balance
+        itself.
 
     Returns
     -------
@@ -125,18 +126,26 @@ def shuffle_difference(
     n, d = len(first), first.shape[1] + second.shape[1]
     _check_neighbors(k, n)
     w = np.array(minimum_norm_weights(k, d, largest_norm=largest_norm))
+    return float(shuffle_differences(first, second, w[:, None], permutations, seed)[0] * LOG2_E)
 
-    def joint_entropy(right: FloatArray) -> float:
-        points, log_det = whitened(np.hstack([first, right]))
-        terms = entropy_terms(neighbor_distances(points, k), d, w)
-        return float(terms.mean() + log_det)
 
-    paired = joint_entropy(second)
+def shuffle_differences(
+    a: FloatArray, b: FloatArray, weights: FloatArray, permutations: int, seed: int
+) -> FloatArray:
+    """Return the shuffle difference of each set of neighbour weights (k, n_sets), in nats."""
+    k, d = len(weights), a.shape[1] + b.shape[1]
+
+    def joint_entropies(right: FloatArray) -> FloatArray:
+        points, log_det = whitened(np.hstack([a, right]))
+        terms = entropy_terms(neighbor_distances(points, k), d, weights)
+        return np.asarray(terms.mean(axis=0) + log_det)
+
+    paired = joint_entropies(b)
     shuffled = [
-        joint_entropy(second[np.random.default_rng(seed + i).permutation(n)])
+        joint_entropies(b[np.random.default_rng(seed + i).permutation(len(b))])
         for i in range(permutations)
     ]
-    return (sum(shuffled) / permutations - paired) * LOG2_E
+    return np.asarray(sum(shuffled) / permutations - paired)
 
 
 def ksg_mutual_information(x: Array, y: Array, k: int = 3) -> float:

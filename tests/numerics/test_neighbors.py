@@ -13,7 +13,7 @@ from scipy.spatial.distance import cdist
 from infoplane.errors import EstimationError, InputError
 from infoplane.numerics import neighbor_search
 from infoplane.numerics.neighbor_search import count_closer, neighbor_distances
-from infoplane.numerics.neighbor_terms import minimum_norm_weights
+from infoplane.numerics.neighbor_terms import flat_and_sharp_weights, minimum_norm_weights
 from infoplane.numerics.neighbors import (
     intrinsic_dimension,
     kozachenko_leonenko_entropy,
@@ -116,6 +116,29 @@ def test_weights_cancel_the_leading_bias(d, terms):
             for j, w in enumerate(weights, 1)
         )
         assert exact == pytest.approx(0.0, abs=1e-9)
+
+
+@pytest.mark.parametrize("d", [2, 4, 5, 8, 10, 14, 20])
+@pytest.mark.parametrize("k", [1, 2, 5, 20, 40, 80])
+def test_sharp_weights_use_nearer_neighbors_than_flat_ones(k, d):
+    flat, sharp = np.array(flat_and_sharp_weights(k, d)).T
+    assert flat.sum() == pytest.approx(1.0)
+    assert sharp.sum() == pytest.approx(1.0)
+    assert np.linalg.norm(flat) <= np.linalg.norm(sharp) * (1 + 1e-9)
+    assert np.linalg.norm(sharp) <= max(4.0, 2 * np.linalg.norm(flat)) * (1 + 1e-9)
+    assert np.count_nonzero(sharp) <= np.count_nonzero(flat) == k
+
+
+@pytest.mark.parametrize(("d", "flat_terms", "sharp_terms"), [(4, 1, 1), (9, 1, 2)])
+def test_flat_and_sharp_weights_cancel_the_bias_they_claim(d, flat_terms, sharp_terms):
+    both = np.array(flat_and_sharp_weights(80, d))
+    for weights, terms in zip(both.T, (flat_terms, sharp_terms), strict=True):
+        for power in range(1, 3):
+            exact = sum(
+                w * math.exp(math.lgamma(j + 2 * power / d) - math.lgamma(j))
+                for j, w in enumerate(weights, 1)
+            )
+            assert (abs(exact) < 1e-9) == (power <= terms)
 
 
 @given(st.sampled_from([1e-12, 1e-6, 1e6]), st.sampled_from([1e-6, 1.0, 1e6]))

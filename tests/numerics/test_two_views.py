@@ -11,7 +11,10 @@ from infoplane.errors import InputError
 from infoplane.numerics import autoencoder, code_dimension, view_codes
 from infoplane.numerics.code_dimension import Surface
 from infoplane.numerics.compression import compressed_information
+from infoplane.numerics.neighbor_terms import flat_and_sharp_weights
+from infoplane.numerics.neighbors import shuffle_differences
 from infoplane.numerics.projection import principal_basis
+from infoplane.numerics.two_views import view_estimate
 
 
 def curved_pair(n=2000, rho=0.8, seed=0):
@@ -113,6 +116,52 @@ def test_rectangles_are_measured_by_default(truth, monkeypatch, tmp_path):
     assert (found.dim, found.diagnostics["dim_x"]) == (4, 4)
     # Mean and standard deviation of the error at 2 nats are 0.12 and 0.06.
     assert found.ixt.bits * math.log(2) == pytest.approx(truth, abs=0.3)
+
+
+def bent_pair(truth, n, seed=0, d=4):
+    """Return normal views of ``truth`` bits, turned, bent, and turned again."""
+    rng = np.random.default_rng(seed)
+    rho = math.sqrt(1 - 4 ** (-truth / d))
+    x = rng.normal(size=(n, d))
+    y = rho * x + math.sqrt(1 - rho**2) * rng.normal(size=(n, d))
+    views = []
+    for view in (x, y):
+        turns = [np.linalg.qr(rng.normal(size=(d, d)))[0] for _ in range(2)]
+        bent = view @ turns[0]
+        views.append((bent + 0.4 * np.sin(2 * bent)) @ turns[1])
+    return views
+
+
+def test_weights_are_sharp_where_views_share_much():
+    sharpness = []
+    for truth in (0.0, 2.0, 10.0):
+        a, b = bent_pair(truth, 2000)
+        found, _, parts = view_estimate(a, b, "joint", None, 10, np.random.default_rng(0))
+        assert found.low < found.bits < found.high
+        assert found.diagnostics["k"] == 80
+        assert len(parts) == 10
+        sharpness.append(found.diagnostics["sharpness"])
+        assert found.bits == pytest.approx(truth, abs=0.2 if truth < 10 else 0.6)
+    assert sharpness[0] == 0.0
+    assert sharpness == sorted(sharpness)
+    assert sharpness[-1] <= 1.15
+    weights = np.array(flat_and_sharp_weights(80, 8))[:, :1]
+    flat = shuffle_differences(a, b, weights, permutations=4, seed=1)[0] / math.log(2)
+    assert flat < 10.0 - 1.0
+
+
+def test_counts_have_no_sharpness():
+    a, b = bent_pair(2.0, 500, d=1)
+    found, _, _ = view_estimate(a, b, "ksg", None, 10, np.random.default_rng(0))
+    assert found.diagnostics["sharpness"] is None
+
+
+@pytest.mark.parametrize("n", [100, 140])
+def test_too_few_samples_for_folds_leave_no_interval(n):
+    a, b = bent_pair(2.0, n, d=1)
+    found, parts_of, parts = view_estimate(a, b, "joint", None, 10, np.random.default_rng(0))
+    assert found.bits == pytest.approx(2.0, abs=0.6)
+    assert (found.low, found.high, parts_of, len(parts)) == (None, None, [], 0)
 
 
 def test_a_learned_basis_is_for_two_views():
