@@ -121,15 +121,17 @@ def view_estimate(
     except EstimationError:  # a fold can hold more duplicates than the whole
         parts = np.empty(0)
     interval = interval_of(bits, parts)
-    ceiling = float(scipy.special.digamma(n) - scipy.special.digamma(neighbors)) * LOG2_E
-    if counted and bits > _CEILING * ceiling:
+    ksg = bits if counted else ksg_mutual_information(a, b, _KSG_NEIGHBORS)
+    k_counted = neighbors if counted else _KSG_NEIGHBORS
+    ceiling = float(scipy.special.digamma(n) - scipy.special.digamma(k_counted)) * LOG2_E
+    saturated = ksg > _CEILING * ceiling
+    if counted and saturated:
         flags.append("saturated")
     flags += size_flags(n, d)
-    ksg = bits if counted else ksg_mutual_information(a, b, _KSG_NEIGHBORS)
     apart = 2.0 * (interval.standard_error if interval else 0.0) + max(
         noticeable(bits), _DISAGREEMENT * abs(bits)
     )
-    if d <= _COUNTED_DIMS and abs(bits - ksg) > apart:
+    if d <= _COUNTED_DIMS and not saturated and abs(bits - ksg) > apart:
         flags.append("estimators_disagree")
     diagnostics: dict[str, Any] = {
         "mode": mode,
@@ -143,7 +145,7 @@ def view_estimate(
         "duplicates": atoms,
         "id_ratio": ratio,
         "ksg": ksg,
-        "ksg_ceiling": ceiling if counted else None,
+        "ksg_ceiling": ceiling,
         **interval_diagnostics(interval),
     }
     estimate = estimate_of(bits, interval, flags, diagnostics, neighbor_rate(d))
