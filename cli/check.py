@@ -110,10 +110,11 @@ def check(
             click.echo(line, err=format_ == "json")
         summary = summary or os.environ.get("GITHUB_STEP_SUMMARY")
     if summary:
-        write_text(summary, actions.summary(report, document), append=True)
+        write_text(summary, actions.summary(report, document), inputs=results, append=True)
     if junit:
         from infoplane.gate.junit import junit as as_junit
 
         seconds = time.monotonic() - start
-        write_text(junit, as_junit(report, document, " ".join(results), seconds))
+        text = as_junit(report, document, " ".join(results), seconds)
+        write_text(junit, text, inputs=results)
     return ExitCode.OK if report.passes else ExitCode.CHECK_FAILED

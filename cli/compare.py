@@ -97,7 +97,7 @@ def compare(
     ]
     text = no_baseline(", ".join(candidates), baseline) if missing else comment(sections, baseline)
     if markdown:
-        write_text(markdown, text)
+        write_text(markdown, text, inputs=(baseline, *candidates))
     if format_ == "json":
         print_json(comparison_document(baseline, sections))
     elif format_ == "markdown":

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -53,17 +54,24 @@ def new_file(path: str, *, overwrite: bool) -> Path:
     return target
 
 
-def write_text(path: str, text: str, *, append: bool = False) -> None:
+def write_text(path: str, text: str, *, inputs: Iterable[str], append: bool = False) -> None:
     """Write a text file, or add to it.
 
     Raises
     ------
     RunFileError
-        If it cannot be written.
+        If it cannot be written, or is one of the ``inputs`` of the command.
     """
+    target = Path(path)
+    if target.exists() and any(Path(name).exists() and target.samefile(name) for name in inputs):
+        raise RunFileError(
+            f"{path}: is a file that this command reads",
+            hint="choose another name to write to",
+            code="IP302",
+        )
     try:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        with Path(path).open("a" if append else "w", encoding="utf-8") as file:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("a" if append else "w", encoding="utf-8") as file:
             file.write(text)
     except OSError as error:
         raise RunFileError(

@@ -83,6 +83,25 @@ def test_exit_codes(results, capsys, arguments, code, message):
     assert message in err
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["check", "r.json", "--require", "runs() >= 1", "--junit", "./r.json"],
+        ["check", "r.json", "--require", "runs() >= 1", "--junit", "link.json"],
+        ["check", "r.json", "--require", "runs() >= 1", "--summary", "r.json"],
+        ["compare", "r.json", "r.json", "--tolerance", "0", "--markdown", "r.json"],
+    ],
+)
+def test_results_are_not_written_over_by_what_is_said_of_them(results, capsys, arguments):
+    before = Path("r.json").read_bytes()
+    Path("link.json").symlink_to("r.json")
+    code, _, err = call(capsys, *arguments)
+    assert code == 3
+    assert "error[IP302]" in err
+    assert f"{arguments[-1]}: is a file that this command reads" in err
+    assert Path("r.json").read_bytes() == before
+
+
 def test_several_files_are_taken_together(results, capsys):
     document = compressing()
     for name in ("net-s0", "net-s1", "net-s2"):
