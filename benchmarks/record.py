@@ -181,8 +181,8 @@ def tiny_recording(reps: int, *, alike: bool = True, checkpoints: int = 20) -> f
         files = [place / f"epoch_{number}.pt" for number in range(checkpoints)]
         for number, file in enumerate(files):
             model = tiny()
-            note = "" if alike else number * "."
-            torch.save({"model": model.state_dict(), "note": note}, file)
+            state = model.state_dict()
+            torch.save(state if alike else {"model": state, "note": number * "."}, file)
         layers = [f"{index}" for index in range(1, 10, 2)]
         with Recorder(
             model, ProbeSet(inputs.numpy()), place / "run", layers=layers, batch_size=4096
@@ -201,7 +201,8 @@ def tiny_recording(reps: int, *, alike: bool = True, checkpoints: int = 20) -> f
 
             def limit() -> None:
                 for file in files:
-                    model.load_state_dict(torch.load(file, weights_only=True)["model"])
+                    state = torch.load(file, weights_only=True)
+                    model.load_state_dict(state if alike else state["model"])
                     with torch.no_grad():
                         model(inputs)
                     written.append(place / f"raw{len(written)}")
