@@ -112,7 +112,7 @@ def view_estimate(
         values = measured(slice(None))
     except EstimationError as error:
         return _without(None, "degenerate_manifold", str(error))
-    sharpness = min(max(0.0, (values[0] - _FLAT_BITS) / _RISE_BITS), _LARGEST_SHARPNESS)
+    sharpness = min(max(0.0, float(values[0] - _FLAT_BITS) / _RISE_BITS), _LARGEST_SHARPNESS)
     mixed = np.array([1.0]) if counted else np.array([1.0 - sharpness, sharpness])
     bits = float(values @ mixed)
     parts_of = folds_of(n, folds, rng)
