@@ -69,6 +69,15 @@ def neighbor_rate(n_dims: int) -> float:
     return 2.0 / max(4, n_dims)
 
 
+def difference_rate(n_dims: int) -> float:
+    """Return the rate at which the bias of a shuffle difference falls in so many dimensions.
+
+    What is left of its leading term, which the weights cancel and the difference as well, falls
+    faster than n^(-4/d), up to eight dimensions like 1 / sqrt(n) or faster.
+    """
+    return 4.0 / max(8, n_dims)
+
+
 def disjoint_folds(n: int, folds: int, rng: np.random.Generator) -> list[IntArray]:
     """Return ``folds`` disjoint random sets of indices below ``n``, of sizes that differ by 1."""
     if not 2 <= folds <= n:

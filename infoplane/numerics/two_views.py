@@ -22,7 +22,7 @@ from infoplane.numerics.codes import (
     refused,
     size_flags,
 )
-from infoplane.numerics.intervals import neighbor_rate
+from infoplane.numerics.intervals import difference_rate
 from infoplane.numerics.label_estimates import label_estimate, with_label_loss
 from infoplane.numerics.neighbor_terms import (
     ATOM_FRACTION,
@@ -148,7 +148,7 @@ def view_estimate(
         "ksg_ceiling": ceiling,
         **interval_diagnostics(interval),
     }
-    estimate = estimate_of(bits, interval, flags, diagnostics, neighbor_rate(d))
+    estimate = estimate_of(bits, interval, flags, diagnostics, difference_rate(d))
     return replace(estimate, bound_low=0.0), parts_of, parts
 
 
@@ -185,7 +185,7 @@ def view_estimates(
     interval = interval_of(ixt.bits - ity.bits, parts - ity_parts) if same else None
     dims = ixt.diagnostics.get("dim", 0) + ixt.diagnostics.get("dim_x", 0)
     found["ixt_given_y"] = replace(
-        estimate_of(ixt.bits - ity.bits, interval, list(ixt.flags), {}, neighbor_rate(dims)),
+        estimate_of(ixt.bits - ity.bits, interval, list(ixt.flags), {}, difference_rate(dims)),
         bound_low=0.0,
     )
     return found

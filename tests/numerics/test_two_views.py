@@ -150,6 +150,18 @@ def test_weights_are_sharp_where_views_share_much():
     assert flat < 10.0 - 1.0
 
 
+def test_normal_codes_are_not_called_biased():
+    for seed in range(8):
+        for truth in (0.0, 4.0):
+            rng = np.random.default_rng(seed)
+            rho = math.sqrt(1 - 4 ** (-truth / 4))
+            x = rng.normal(size=(1000, 4))
+            y = rho * x + math.sqrt(1 - rho**2) * rng.normal(size=(1000, 4))
+            found, _, _ = view_estimate(x, y, "joint", None, 10, rng)
+            assert found.bits == pytest.approx(truth, abs=0.5)
+            assert "biased" not in found.flags, (seed, truth)
+
+
 def test_counts_have_no_sharpness():
     a, b = bent_pair(2.0, 500, d=1)
     found, _, _ = view_estimate(a, b, "ksg", None, 10, np.random.default_rng(0))
