@@ -273,6 +273,21 @@ def checked_activations(activations: Array, *, name: str = "activations") -> Arr
     return array
 
 
+def whole_number(value: object, name: str, least: int) -> int:
+    """Return a parameter as an int; NumPy's whole numbers are some too, truth values are none.
+
+    Raises
+    ------
+    InputError
+        If it is no whole number, or below ``least``.
+    """
+    if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
+        if value >= least:
+            return int(value)
+        raise InputError(f"expected {name} of at least {least}, got {value}")
+    raise InputError(f"expected {name} as a whole number, got {value!r:.80}")
+
+
 def plain(value: Any) -> Any:
     """Return a value made of what JSON has; tuples and arrays become lists, NaN and inf None."""
     if type(value) in (str, int, bool):  # most values, and the checks below are slow

@@ -76,8 +76,9 @@ def parse_estimator(spec: str) -> Estimator:
         key = key.strip().replace("-", "_")
         if not equals or key not in known:
             what = f"it has no parameter {key!r}" if equals else f"expected K=V, got {item!r}"
+            near = "" if key in known else _nearest(key, list(known))
             raise InputError(
-                f"{name}: {what}{_nearest(key, list(known))}",
+                f"{name}: {what}{near}",
                 hint=f"parameters of {name}: " + ", ".join(known),
                 code="IP103",
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
@@ -131,14 +132,15 @@ class Compressed(Estimator):
 
     name: ClassVar[str] = "compressed"
     title: ClassVar[str] = "lossy compression"
-    version: ClassVar[str] = "7"
+    version: ClassVar[str] = "8"
     quantities: ClassVar[tuple[str, ...]] = ("ixt", "ity", "ixt_given_y")
     accelerated: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_options(self.mode, self.noise, self.dim, self.k, self.folds, self.draws)
-        if not self.noise_scale or min(self.noise_scale) <= 0.0:
-            raise InputError(f"expected noise_scale above 0, got {self.noise_scale}")
+        for scale in self.noise_scale or (0.0,):
+            if not (math.isfinite(scale) and scale > 0.0):
+                raise InputError(f"expected noise_scale above 0, got {scale:g}")
         if self.basis not in ("pooled", "checkpoint"):
             raise InputError(f"expected basis 'pooled' or 'checkpoint', got {self.basis!r}")
         if self.population not in ("sampled", "recorded"):

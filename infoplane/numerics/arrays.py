@@ -7,9 +7,12 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from infoplane.errors import InputError
 from infoplane.records import Array
 
 Tensor: TypeAlias = Any  # numpy.ndarray or torch.Tensor
+
+_SMALLEST = 1e-140  # numbers whose squares neither vanish nor, above the inverse, overflow
 
 
 def array_module(array: Tensor) -> Any:
@@ -46,3 +49,21 @@ def fetched(array: Tensor) -> Array:
     array = array.detach().cpu()
     found: Array = (array.float() if str(array.dtype) == "torch.bfloat16" else array).numpy()
     return found
+
+
+def checked_squares(array: Array, name: str) -> Array:
+    """Return an array whose squares neither overflow nor vanish in double precision.
+
+    Raises
+    ------
+    InputError
+        If the largest of its numbers is above 1e140, or below 1e-140 but not 0.
+    """
+    if array.dtype == np.float64:  # those of narrower numbers do not
+        largest = float(np.abs(array).max())
+        if largest > 0.0 and not _SMALLEST < largest < 1.0 / _SMALLEST:
+            raise InputError(
+                f"expected {name} whose largest number is between {_SMALLEST:g} and"
+                f" {1.0 / _SMALLEST:g}, got {largest:.3g}: rescale them"
+            )
+    return array

@@ -48,7 +48,8 @@ from infoplane.numerics.noise_channel import (
 from infoplane.records import BoundName, Estimate, FloatArray, IntArray
 
 _EXTRAPOLATED = 0.8  # share of log2(n) above which an estimate extrapolates the density
-_CONSTANT = 1e-12  # variance, as a share of the noise, that tells nothing
+_UNSEEN = 1e-6  # standard deviation, as a share of the noise, that tells nothing
+_ROUNDING = 1e-15  # and that a layer which does not vary may have
 _CROSS_CHECK_SAMPLES = 1000
 _DRIFT_SAMPLES = 2000  # in the folds that tell how far the estimate moves with n
 
@@ -83,8 +84,13 @@ def noise_estimates(
     n, q = code.clean.shape
     if n < SMALLEST_SAMPLE:
         return refused(labels, f"expected at least {SMALLEST_SAMPLE} samples, got {n}", "small_n")
-    if code.variance <= _CONSTANT * noise**2:
+    share = math.sqrt(code.variance) / noise
+    if share <= _ROUNDING:
         return constant(labels)
+    if share <= _UNSEEN:
+        return constant(labels, f"the layer varies by {share:.0e} of the noise, {noise:.3g}")
+    if options.k is not None and options.k >= n:
+        return refused(labels, f"expected more samples than k = {options.k}, got {n}", "small_n")
     contained = may_contain_noise(code.clean, noise) if noisy is None else noisy
     clean, added, more = (None, 0.0, 0) if contained else (code.clean, noise, options.draws - 1)
     draws = [_with_noise(code.clean, added, rng)]
@@ -169,7 +175,9 @@ def noise_estimates(
         return found
     ity, ity_parts, ity_terms = label_estimate(draws, labels, folds, rng, size_flags(n, q))
     found["ity"] = with_label_loss(ity, code, labels, added)
-    assert ity.bits is not None
+    if ity.bits is None:
+        found["ixt_given_y"] = replace(ity, diagnostics={"reason": "I(T;Y) is undefined"})
+        return found
     rest = bits - ity.bits
     label_interval = interval_of(ity.bits, ity_parts)
     if label_interval is None:

@@ -166,10 +166,11 @@ def refused(labels: IntArray | None, reason: str, flag: str) -> dict[str, Estima
     return {name: Estimate(None, flags=(flag,), diagnostics={"reason": reason}) for name in names}
 
 
-def constant(labels: IntArray | None) -> dict[str, Estimate]:
-    """Return zeros: a layer that does not vary tells nothing, whatever the noise."""
+def constant(
+    labels: IntArray | None, reason: str = "the layer does not vary over the samples"
+) -> dict[str, Estimate]:
+    """Return zeros: a layer that does not vary, next to its noise at least, tells nothing."""
     names = ("ixt",) if labels is None else ("ixt", "ity", "ixt_given_y")
-    reason = "the layer does not vary over the samples"
     return {
         name: Estimate(0.0, flags=("constant",), diagnostics={"reason": reason}) for name in names
     }

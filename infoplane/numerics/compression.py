@@ -11,15 +11,22 @@ from typing import Any, Literal
 import numpy as np
 
 from infoplane.errors import InputError
-from infoplane.numerics.arrays import Tensor, double
+from infoplane.numerics.arrays import Tensor, checked_squares, double
 from infoplane.numerics.code_estimates import noise_estimates
-from infoplane.numerics.codes import CellOptions, Code
+from infoplane.numerics.codes import LARGE_LOSS, CellOptions, Code
 from infoplane.numerics.loss_bounds import activation_loss_bound, capacity, input_loss_bound
 from infoplane.numerics.noise_channel import SMALLEST_SAMPLE, noise_information
 from infoplane.numerics.projection import PrincipalBasis, principal_basis, row_chunks
 from infoplane.numerics.two_views import view_estimates
 from infoplane.numerics.view_codes import compressed_inputs, layer_code, learned_code, view_dim
-from infoplane.records import Array, Estimate, FloatArray, checked_activations, class_ids
+from infoplane.records import (
+    Array,
+    Estimate,
+    FloatArray,
+    checked_activations,
+    class_ids,
+    whole_number,
+)
 from infoplane.seeding import generator
 
 MODES = ("auto", "noise", "joint", "ksg")
@@ -135,18 +142,22 @@ def compressed_information(
     Butakov et al., "Information bottleneck analysis of deep neural networks via lossy
     compression", ICLR 2024; noise after Goldfeld et al., ICML 2019.
     """
-    layer = checked_activations(activations)
+    layer = checked_squares(checked_activations(activations), "activations")
     n = len(layer)
     classes = None if labels is None else class_ids(labels)
     for name, other in (("labels", classes), ("inputs", inputs)):
         if other is not None and len(other) != n:
             raise InputError(f"expected {name} of the {n} samples, got {len(other)}")
     check_options(mode, noise, dim, k, folds, draws)
+    if isinstance(noise, str):
+        raise InputError(f"expected noise as a number, got {noise!r}, which is for cells of a run")
+    noise = None if noise is None else float(noise)
+    seed = whole_number(seed, "seed", 0)
     if isinstance(basis, str) and basis != "autoencoder":
         raise InputError(f"expected a basis as an array or 'autoencoder', got {basis!r}")
     # Not default_rng(seed): callers draw their data from it, and noise must be independent of them.
     rng = generator(seed, "compressed_information")
-    options = CellOptions(k, folds, draws, cross_check=True)
+    options = CellOptions(None if k is None else int(k), folds, draws, cross_check=True)
     if mode in ("joint", "ksg"):
         if inputs is None:
             raise InputError(f"expected inputs for the mode {mode!r}, got none")
@@ -158,6 +169,7 @@ def compressed_information(
             extra["loss_bound_t"] = _loss(code, code.dim, noise, contained=True)
             extra["loss_bound_x"] = input_loss_bound(code.clean, input_code.values, noise)
             extra["capacity"] = capacity(code.clean, noise)
+            found["ixt"] = _within_bounds(found["ixt"], extra)
         return _gathered(found, code.dim, noise, extra)
     if isinstance(basis, str):
         raise InputError(f"expected the mode joint or ksg with basis='{basis}', got {mode!r}")
@@ -174,6 +186,18 @@ def compressed_information(
     )
     extra = {"basis": basis_hash(directions), "stability": stability([whole], chosen, size)}
     return _gathered(found, chosen, size, extra)
+
+
+def _within_bounds(ixt: Estimate, bounds: Mapping[str, Any]) -> Estimate:
+    """Return an estimate, flagged where the declared noise speaks against it."""
+    if ixt.bits is None:
+        return ixt
+    flags = list(ixt.flags)
+    if max(bounds["loss_bound_t"], bounds["loss_bound_x"]) > LARGE_LOSS * max(ixt.bits, 0.0):
+        flags.append("large_compression_loss")
+    if ixt.bits > bounds["capacity"] + 3.0 * (ixt.diagnostics.get("se") or 0.0):
+        flags.append("out_of_range")
+    return replace(ixt, flags=tuple(dict.fromkeys(flags)))
 
 
 def _gathered(
@@ -208,18 +232,21 @@ def check_options(
     if isinstance(noise, str):
         if noise != "relative":
             raise InputError(f"expected noise as a number or 'relative', got {noise!r}")
-    elif noise is not None and not (math.isfinite(noise) and noise > 0.0):
-        raise InputError(f"expected noise above 0, got {noise}")
-    if isinstance(dim, str) and dim != "auto":
-        raise InputError(f"expected dim as a whole number or 'auto', got {dim!r}")
-    if not isinstance(dim, str) and dim < 1:
-        raise InputError(f"expected dim of at least 1, got {dim}")
-    if k is not None and k < 3:
-        raise InputError(f"expected k of at least 3, got {k}")
-    if folds < 3:
-        raise InputError(f"expected at least 3 folds, got {folds}")
-    if draws < 1:
-        raise InputError(f"expected at least 1 draw of the noise, got draws = {draws}")
+    elif noise is not None:
+        if isinstance(noise, bool) or not isinstance(noise, (int, float, np.number)):
+            raise InputError(f"expected noise as a number, got {noise!r:.80}")
+        if not (math.isfinite(noise) and noise > 0.0):
+            raise InputError(f"expected noise above 0, got {noise}")
+    if isinstance(dim, str):
+        if dim != "auto":
+            raise InputError(f"expected dim as a whole number or 'auto', got {dim!r}")
+    else:
+        whole_number(dim, "dim", 1)
+    if k is not None:
+        # The intrinsic dimension of a noisy code is known from its neighbours as well.
+        whole_number(k, "k", 1 if mode in ("joint", "ksg") else 3)
+    whole_number(folds, "folds", 3)
+    whole_number(draws, "draws", 1)
 
 
 def root_mean_square(activations: Tensor) -> float:
@@ -326,7 +353,7 @@ def _resolved_basis(
     if isinstance(basis, PrincipalBasis):
         return basis
     columns: FloatArray = np.asarray(basis, dtype=np.float64)
-    if columns.ndim != 2 or columns.shape[0] != layer.shape[1]:
+    if columns.ndim != 2 or columns.shape[0] != layer.shape[1] or columns.size == 0:
         raise InputError(
             f"expected a basis of shape ({layer.shape[1]}, n_components), got {columns.shape}"
         )

@@ -15,7 +15,7 @@ from functools import lru_cache
 import numpy as np
 
 from infoplane.errors import InputError
-from infoplane.records import FloatArray, IntArray, IntervalMethod
+from infoplane.records import ROUNDING, FloatArray, IntArray, IntervalMethod
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Interval:
         """
         half = 0.5 * (self.high - self.low)
         significant = abs(self.drift) > 3.0 * self.standard_error
-        return significant and abs(self.bias(rate)) > min(half, least)
+        return significant and abs(self.bias(rate)) > max(min(half, least), ROUNDING)
 
 
 def neighbor_rate(n_dims: int) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -35,6 +36,9 @@ def label_estimate(
 ) -> tuple[Estimate, FloatArray, FloatArray]:
     """Return I(T_c;Y), its values on the folds, and the contributions (n_samples,) in bits.
 
+    There is no value if all samples are alone in their classes. Some that are count for nothing,
+    and where that could hide a noticeable share of the value it is flagged.
+
     Parameters
     ----------
     draws : sequence of arrays (n_samples, q)
@@ -59,6 +63,11 @@ def label_estimate(
     code = draws[0]
     interval = interval_of(bits, parts)
     h_y = label_entropy(labels)
+    sizes = np.unique(labels, return_counts=True)[1]
+    alone = float((sizes == 1).sum()) / len(code)
+    if alone == 1.0:
+        reason = "every class has one sample only"
+        return Estimate(None, flags=("small_n",), diagnostics={"reason": reason}), parts, terms
     some = rng.permutation(len(code))[:_NULL_SAMPLES]
     null = mixed_mutual_information(code[some], rng.permutation(labels[some]), _NEIGHBORS)
     if h_y == 0.0:
@@ -67,12 +76,14 @@ def label_estimate(
         flags.append("saturated")
     elif abs(null) > 0.5 * abs(bits):
         flags.append("null_dominates")
+    if alone * math.log2(len(code)) > noticeable(bits):  # they count for nothing
+        flags.append("small_n")
     diagnostics = {
         "estimator": "mixed",
         "k": _NEIGHBORS,
         "h_y": h_y,
         "null": null,
-        "smallest_class": int(np.unique(labels, return_counts=True)[1].min()),
+        "smallest_class": int(sizes.min()),
         **interval_diagnostics(interval),
     }
     estimate = estimate_of(bits, interval, flags, diagnostics, _RATE)

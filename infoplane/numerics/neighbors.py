@@ -9,6 +9,7 @@ import numpy as np
 import scipy
 
 from infoplane.errors import EstimationError, InputError
+from infoplane.numerics.arrays import checked_squares
 from infoplane.numerics.neighbor_search import count_closer, joint_radius, neighbor_distances
 from infoplane.numerics.neighbor_terms import (
     LOG2_E,
@@ -18,7 +19,13 @@ from infoplane.numerics.neighbor_terms import (
     minimum_norm_weights,
     whitened,
 )
-from infoplane.records import Array, FloatArray, checked_activations, class_ids
+from infoplane.records import (
+    Array,
+    FloatArray,
+    checked_activations,
+    class_ids,
+    whole_number,
+)
 
 Weights: TypeAlias = Literal["minimum-norm", "uniform"] | Array
 
@@ -121,8 +128,8 @@ def shuffle_difference(
     """
     first, second = _sample(a, "a"), _sample(b, "b")
     _check_paired(first, second)
-    if permutations < 1:
-        raise InputError(f"expected at least 1 permutation, got {permutations}")
+    whole_number(permutations, "permutations", 1)
+    whole_number(seed, "seed", 0)
     n, d = len(first), first.shape[1] + second.shape[1]
     _check_neighbors(k, n)
     w = np.array(minimum_norm_weights(k, d, largest_norm=largest_norm))
@@ -303,8 +310,7 @@ def intrinsic_dimension(x: Array, k: int = 20) -> float:
     ----------
     Levina, Bickel, NeurIPS 2004, with the average over samples of MacKay and Ghahramani, 2005.
     """
-    if k < 3:
-        raise InputError(f"expected k of at least 3, got {k}")
+    whole_number(k, "k", 3)
     points = np.unique(_sample(x, "x"), axis=0)
     if len(points) <= k:
         raise EstimationError(f"expected more than k = {k} distinct samples, got {len(points)}")
@@ -338,7 +344,7 @@ def _sample(x: Array, name: str) -> FloatArray:
     array = np.asarray(x)
     if array.ndim == 1:
         array = array[:, None]
-    return np.asarray(checked_activations(array, name=name), dtype=np.float64)
+    return np.asarray(checked_squares(checked_activations(array, name=name), name), np.float64)
 
 
 def _check_paired(a: Array, b: Array) -> None:
@@ -347,5 +353,5 @@ def _check_paired(a: Array, b: Array) -> None:
 
 
 def _check_neighbors(k: int, n: int) -> None:
-    if not 1 <= k < n:
+    if not 1 <= whole_number(k, "k", 1) < n:
         raise InputError(f"expected 1 <= k < {n} (the number of samples), got k = {k}")

@@ -34,6 +34,7 @@ SMALLEST_SAMPLE = 50  # no estimate below
 _MIXTURE_VALUES = 2_000_000  # terms of the mixture's density that are evaluated for bounds
 _BLOCK_VALUES = 100_000  # of them held in double precision
 _RECORDED_VALUES = 8_000_000  # and where the mixture is the estimate
+_LARGEST_HALF_SQUARE = 1e10  # of codes in units of noise; beyond, 16 digits leave errors of 1e-5
 
 
 @dataclass(frozen=True, eq=False)
@@ -358,14 +359,23 @@ def recorded_information(
 
 def _kernel(clean: FloatArray, points: FloatArray, noise: float) -> NDArray[np.float32]:
     """Return exp(-|t - s|^2 / 2 sigma^2) for points t (rows) and recorded codes s (columns)."""
+    from scipy.spatial.distance import cdist
+
     middle = clean.mean(axis=0)
     centers, scaled = (clean - middle) / noise, (points - middle) / noise
-    # One product gives t.s - |t|^2 / 2 - |s|^2 / 2.
-    left = np.column_stack([scaled, -0.5 * (scaled**2).sum(axis=1), np.ones(len(scaled))])
-    right = np.column_stack([centers, np.ones(len(centers)), -0.5 * (centers**2).sum(axis=1)])
+    halves, center_halves = 0.5 * (scaled**2).sum(axis=1), 0.5 * (centers**2).sum(axis=1)
+    # One product gives t.s - |t|^2 / 2 - |s|^2 / 2, unless the squares are too large to cancel.
+    cancels = max(halves.max(), center_halves.max()) < _LARGEST_HALF_SQUARE
+    left = np.column_stack([scaled, -halves, np.ones(len(scaled))])
+    right = np.column_stack([centers, np.ones(len(centers)), -center_halves])
     kernel = np.empty((len(points), len(clean)), dtype=np.float32)
     rows = max(1, _BLOCK_VALUES // len(clean))
     for start in range(0, len(points), rows):
         block = slice(start, start + rows)
-        np.exp((left[block] @ right.T).astype(np.float32), out=kernel[block])
+        if cancels:
+            exponent = left[block] @ right.T
+        else:
+            exponent = -0.5 * cdist(scaled[block], centers, "sqeuclidean")
+        with np.errstate(over="ignore"):  # to minus infinity: 0
+            np.exp(exponent.astype(np.float32), out=kernel[block])
     return kernel  # relative errors of 1e-5 at most

@@ -86,6 +86,8 @@ def view_estimate(
     if n < SMALLEST_SAMPLE:
         reason = f"expected at least {SMALLEST_SAMPLE} samples, got {n}"
         return _without(None, "small_n", reason)
+    if k is not None and k >= n:
+        return _without(None, "small_n", f"expected more samples than k = {k}, got {n}")
     a, b = full_rank(a), full_rank(b)
     if 0 in (a.shape[1], b.shape[1]):
         return _without(0.0, "constant", "one of the codes does not vary over the samples")
@@ -111,7 +113,9 @@ def view_estimate(
     try:
         values = measured(slice(None))
     except EstimationError as error:
-        return _without(None, "degenerate_manifold", str(error))
+        # Each code has full rank: a dependence is between the two, and the information infinite.
+        reason = f"the codes of layer and inputs depend on each other linearly: {error}"
+        return _without(None, "degenerate_manifold", reason)
     sharpness = min(max(0.0, float(values[0] - _FLAT_BITS) / _RISE_BITS), _LARGEST_SHARPNESS)
     mixed = np.array([1.0]) if counted else np.array([1.0 - sharpness, sharpness])
     bits = float(values @ mixed)
@@ -124,7 +128,7 @@ def view_estimate(
     ksg = bits if counted else ksg_mutual_information(a, b, _KSG_NEIGHBORS)
     k_counted = neighbors if counted else _KSG_NEIGHBORS
     ceiling = float(scipy.special.digamma(n) - scipy.special.digamma(k_counted)) * LOG2_E
-    saturated = ksg > _CEILING * ceiling
+    saturated = ksg > min(_CEILING * ceiling, ceiling - noticeable(ksg))
     if counted and saturated:
         flags.append("saturated")
     flags += size_flags(n, d)
@@ -174,12 +178,14 @@ def view_estimates(
         return found
     if len(code) < SMALLEST_SAMPLE:
         return refused(labels, str(ixt.diagnostics["reason"]), "small_n")
-    ity, ity_parts, _ = label_estimate([code], labels, parts_of, rng, size_flags(*code.shape))
+    label_folds = parts_of or folds_of(len(code), options.folds, rng)
+    ity, ity_parts, _ = label_estimate([code], labels, label_folds, rng, size_flags(*code.shape))
     ity = with_label_loss(ity, layer, labels, 0.0)
     found["ity"] = ity
     if ixt.bits is None or ity.bits is None:
-        reason = "I(X;T) is undefined for this sample"
-        found["ixt_given_y"] = Estimate(None, flags=ixt.flags, diagnostics={"reason": reason})
+        missing, name = (ixt, "I(X;T)") if ixt.bits is None else (ity, "I(T;Y)")
+        reason = f"{name} is undefined for this sample"
+        found["ixt_given_y"] = Estimate(None, flags=missing.flags, diagnostics={"reason": reason})
         return found
     same = len(parts) == len(ity_parts)
     interval = interval_of(ixt.bits - ity.bits, parts - ity_parts) if same else None

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from infoplane.errors import EstimationError
+from infoplane.numerics.arrays import checked_squares
 from infoplane.numerics.autoencoder import fit_autoencoder, learned_surface
 from infoplane.numerics.codes import Code
 from infoplane.numerics.neighbor_terms import whitened
@@ -38,9 +39,10 @@ def layer_code(
 ) -> tuple[Code, str | None]:
     """Return the code of a layer that is compared with inputs, and the hash of its autoencoder.
 
-    Principal components are the code as long as they leave out at most 5 % of the variance. A
-    layer on a surface that they would fold goes through an autoencoder, as the inputs do; one that
-    fills more dimensions than a code can have stays with its principal components.
+    Principal components are the code as long as they leave out at most 5 % of the variance, and all
+    of them are that of a layer of up to 4 units unless ``dim`` is given. A wider layer on a surface
+    that they would fold goes through an autoencoder, as the inputs do; one that fills more
+    dimensions than a code can have, or than ``dim``, stays with its principal components.
 
     Parameters
     ----------
@@ -58,9 +60,11 @@ def layer_code(
     code = Code(scores, min(dim or view_dim(scores), scores.shape[1]), width, residual)
     if code.lost_variance <= LOST_VARIANCE or len(layer) < SMALLEST_SAMPLE:
         return code, None
+    if dim is None and width <= _NARROW:
+        return replace(code, dim=scores.shape[1]), None
     surface = learned_surface(layer, seed=seed)
-    if surface is None:
-        return code, None
+    if surface is None or (dim is not None and dim < surface.dim):
+        return code, None  # a line through a surface would run to and fro
     wanted = replace(code, dim=min(dim or surface.dim, scores.shape[1]))
     if dim is None and wanted.lost_variance <= _STRAIGHT * surface.error:
         return wanted, None
@@ -80,11 +84,14 @@ def compressed_inputs(
 ) -> InputCode:
     """Return the code of the inputs, of the dimension they have unless ``dim`` is given.
 
-    Inputs of up to 4 numbers are their own code; wider ones go through an autoencoder, which is
-    trained on the torch ``device`` if one is given.
+    Inputs of up to 4 numbers are their own code, unless a smaller ``dim`` is given; wider ones go
+    through an autoencoder, which is trained on the torch ``device`` if one is given. Too few
+    samples, or samples that do not vary, stay as they are: they have no estimate to be coded for.
     """
     flat = checked_activations(inputs.reshape(len(inputs), -1), name="inputs")
-    if flat.shape[1] <= _NARROW:
+    flat = checked_squares(flat, "inputs")
+    narrow = flat.shape[1] <= (_NARROW if dim is None else dim)
+    if narrow or len(flat) < SMALLEST_SAMPLE or not np.ptp(flat, axis=0).any():
         return InputCode(np.asarray(flat, dtype=np.float64))
     encoder = fit_autoencoder(flat, dim, seed=seed, device=device)
     return InputCode(encoder.encode(flat), encoder.content_hash, encoder.error)
@@ -93,7 +100,7 @@ def compressed_inputs(
 def view_dim(scores: FloatArray) -> int:
     """Return the dimension of a layer's code: its intrinsic dimension rounded, at most 4."""
     some = full_rank(scores[:_DIMENSION_SAMPLES, :_TRIED_DIMS])
-    if some.shape[1] == 0:
+    if some.shape[1] == 0 or len(some) < SMALLEST_SAMPLE:
         return 1
     try:
         found = intrinsic_dimension(some, min(20, len(some) - 1))

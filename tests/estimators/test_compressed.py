@@ -214,6 +214,8 @@ def test_parameters_are_written_and_read():
         ("folds", 2),
         ("noise_scale", ()),
         ("noise_scale", (0.0,)),
+        ("noise_scale", (1.0, float("nan"))),
+        ("noise_scale", (float("inf"),)),
         ("basis", "random"),
         ("max_samples", 10),
         ("population", "known"),

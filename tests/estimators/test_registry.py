@@ -48,7 +48,7 @@ def test_id_names_what_differs_from_the_default():
         ("", "expected the name of an estimator"),
         ("binning:bin=3", "binning: it has no parameter 'bin'; did you mean 'bins'"),
         ("kde:foo=1", "kde: it has no parameter 'foo'"),
-        ("binning:bins", "expected K=V, got 'bins'"),
+        ("binning:bins", "expected K=V, got 'bins'$"),
         ("binning:bins=15,bins=30", "bins is given twice"),
         ("binning:bins=many", "bins: expected a whole number, got 'many'"),
         ("binning:bins=0", "bins"),

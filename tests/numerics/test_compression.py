@@ -295,6 +295,24 @@ def test_few_samples_are_refused_with_a_reason(mode):
         assert "50 samples" in estimate.diagnostics["reason"]
 
 
+@pytest.mark.parametrize("mode", ["joint", "ksg"])
+@pytest.mark.parametrize("n", [2, 49])
+def test_few_samples_of_wide_inputs_are_refused_alike(mode, n):
+    activations, y = labelled(n)
+    found = compressed_information(activations, y, np.hstack([activations] * 2), mode=mode)
+    assert found.ixt.bits is None
+    assert found.ixt.flags == ("small_n",)
+
+
+@pytest.mark.parametrize("mode", ["noise", "joint", "ksg"])
+def test_as_many_neighbors_as_samples_are_refused_with_a_reason(mode):
+    activations, y = labelled(300)
+    found = compressed_information(activations, y, activations[:, :2], mode=mode, k=300, dim=2)
+    assert found.ixt.bits is None
+    assert found.ixt.flags == ("small_n",)
+    assert "k = 300" in found.ixt.diagnostics["reason"]
+
+
 @pytest.mark.parametrize("mode", ["noise", "joint", "ksg"])
 def test_more_neighbors_than_a_fold_has_samples(mode):
     activations, _ = labelled(300)
@@ -388,6 +406,24 @@ def test_declared_noise_bounds_both_losses_of_two_views():
     assert found.loss_bound_x > 0.0
 
 
+@pytest.mark.parametrize(("share", "flag"), [(0.5, "large_compression_loss"), (9, "out_of_range")])
+def test_noise_that_two_views_cannot_have_is_told(share, flag):
+    x, _, noisy, noise, _ = linear_layer(4, 0.5, n=1000)
+    found = compressed_information(
+        noisy, inputs=x[:, :3], mode="joint", noise=share / 0.5 * noise, dim=2
+    )
+    assert flag in found.ixt.flags
+
+
+def test_numbers_of_numpy_are_written_as_plain_ones():
+    activations, y = labelled(300)
+    found = compressed_information(
+        activations, y, noise=np.float32(0.5), k=np.int32(5), dim=np.int64(2), seed=np.int8(3)
+    )
+    assert type(found.noise) is float
+    json.dumps(dict(found.diagnostics), allow_nan=False)
+
+
 def test_discrete_views_go_to_neighbor_counts():
     rng = np.random.default_rng(0)
     x = rng.integers(0, 4, size=(1000, 1)).astype(float)
@@ -432,12 +468,22 @@ def test_supported_dimension_grows_with_the_samples():
         ({"dim": 0}, "at least 1"),
         ({"dim": "half"}, "'auto'"),
         ({"k": 2}, "at least 3"),
-        ({"folds": 1}, "at least 3 folds"),
+        ({"folds": 1}, "folds of at least 3"),
         ({"labels": np.zeros(99, dtype=int)}, "expected labels of the 100 samples, got 99"),
         ({"inputs": np.zeros((101, 2))}, "expected inputs of the 100 samples, got 101"),
         ({"mode": "joint"}, "expected inputs"),
         ({"basis": np.ones((5, 2))}, "expected a basis of shape"),
         ({"basis": np.ones((6, 2))}, "orthonormal"),
+        ({"basis": np.ones((6, 0))}, "expected a basis of shape"),
+        ({"noise": "relative"}, "noise as a number"),
+        ({"noise": [0.1]}, "noise as a number"),
+        ({"noise": True}, "noise as a number"),
+        ({"dim": 2.5}, "dim as a whole number"),
+        ({"dim": None}, "dim as a whole number"),
+        ({"k": "three"}, "k as a whole number"),
+        ({"draws": 1.5}, "draws as a whole number"),
+        ({"seed": -1}, "seed of at least 0"),
+        ({"seed": None}, "seed as a whole number"),
     ],
 )
 def test_arguments_are_checked(arguments, message):

@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 
+from infoplane.errors import InputError
 from infoplane.numerics.compression import compressed_information
 from infoplane.numerics.neighbors import (
     intrinsic_dimension,
@@ -14,6 +15,7 @@ from infoplane.numerics.neighbors import (
     mixed_mutual_information,
     shuffle_difference,
 )
+from infoplane.numerics.noise_channel import mixture_bounds
 
 
 def views(n=400, seed=0, d=2, rho=0.8):
@@ -164,3 +166,98 @@ def test_every_cell_says_how_it_was_measured():
     json.dumps(dict(found.diagnostics), allow_nan=False)
     pair = compressed_information(y, inputs=x, mode="joint", dim=2).diagnostics
     assert {"se", "drift", "k", "n", "dim", "dim_x", "duplicates", "id_ratio", "ksg"} <= set(pair)
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e200])
+def test_numbers_whose_squares_are_none_are_refused(scale):
+    x, y = views()
+    for call in (kozachenko_leonenko_entropy, intrinsic_dimension, compressed_information):
+        with pytest.raises(InputError, match="rescale"):
+            call(x * scale)
+    with pytest.raises(InputError, match="rescale"):
+        mixed_mutual_information(x * scale, np.arange(len(x)) % 3)
+    with pytest.raises(InputError, match="inputs whose largest"):
+        compressed_information(x, inputs=y * scale, mode="joint")
+
+
+def test_parameters_that_are_no_whole_numbers_are_refused():
+    x, y = views()
+    for call in (
+        lambda: ksg_mutual_information(x, y, 2.5),
+        lambda: kozachenko_leonenko_entropy(x, 2.5),
+        lambda: shuffle_difference(x, y, permutations=1.5),
+        lambda: shuffle_difference(x, y, seed=None),
+    ):
+        with pytest.raises(InputError, match="whole number"):
+            call()
+
+
+def test_an_offset_that_drowns_the_layer_in_noise_is_told():
+    x, _ = views()
+    found = compressed_information(x + 1e9, (x[:, 0] > 0).astype(int))
+    assert found.ixt.flags == ("constant",)
+    assert "of the noise, 1e+08" in found.ixt.diagnostics["reason"]
+
+
+def test_noise_far_below_the_layer_leaves_the_bounds_right():
+    # In units of such noise squares of codes take all digits: their differences are none.
+    clean, _ = views(n=600)
+    rng = np.random.default_rng(0)
+    coarse, fine = 1e-3, 1e-10
+    draw = np.random.default_rng(1).standard_normal(clean.shape)
+    (low, _), _ = mixture_bounds(clean, clean + fine * draw, fine, np.zeros(600), rng)
+    assert low == pytest.approx(math.log(600), abs=0.3)
+    found = [compressed_information(clean, noise=size, dim=2) for size in (coarse, fine)]
+    grown = found[1].ixt.bits - found[0].ixt.bits
+    assert grown == pytest.approx(2 * math.log2(coarse / fine), abs=0.2)
+    assert found[1].ixt.diagnostics["drift"] is not None
+
+
+@pytest.mark.parametrize("mode", ["noise", "joint"])
+def test_classes_of_one_sample_each_tell_nothing(mode):
+    x, y = views()
+    found = compressed_information(y, np.arange(len(x)), x, mode=mode)
+    assert found.ixt.bits is not None
+    for estimate in (found.ity, found.ixt_given_y):
+        assert estimate.bits is None
+        assert estimate.flags == ("small_n",)
+
+
+def test_many_samples_alone_in_their_classes_are_told():
+    x, _ = views()
+    labels = np.where(np.arange(len(x)) < 40, np.arange(len(x)), -1 - (x[:, 0] > 0))
+    assert "small_n" in compressed_information(x, labels).ity.flags
+
+
+def test_one_class_has_no_bias():
+    x, _ = views()
+    assert compressed_information(x, np.zeros(len(x), dtype=int)).ity.flags == ("constant",)
+
+
+def test_labels_of_a_layer_equal_to_the_inputs_have_an_interval():
+    x, _ = views()
+    found = compressed_information(x, (x[:, 0] > 0).astype(int), 3.0 * x, mode="joint")
+    assert found.ixt.bits is None
+    assert "depend on each other" in found.ixt.diagnostics["reason"]
+    assert found.ity.low < found.ity.bits < found.ity.high
+
+
+@pytest.mark.parametrize("mode", ["joint", "ksg"])
+def test_a_narrow_layer_has_the_dimension_asked_for(mode):
+    x, y = views()
+    found = compressed_information(y, inputs=x, mode=mode, dim=1)
+    assert found.dim == found.diagnostics["dim"] == 1
+
+
+def test_counts_that_cannot_tell_anything_are_flagged():
+    x, y = views()
+    assert "saturated" in compressed_information(y, inputs=x, mode="ksg", k=399).ixt.flags
+    assert compressed_information(y, inputs=x, mode="ksg", k=1).ixt.bits > 0.5
+
+
+@pytest.mark.parametrize("mode", ["joint", "ksg"])
+def test_constant_wide_inputs_are_no_error(mode):
+    _, y = views()
+    found = compressed_information(y, inputs=np.full((len(y), 20), 3.0), mode=mode)
+    assert found.ixt.bits == 0.0
+    assert found.ixt.flags == ("constant",)

@@ -301,7 +301,7 @@ def test_arguments_are_checked():
         kozachenko_leonenko_entropy(x, 2, np.array([0.2, 0.3]))
     with pytest.raises(InputError, match="minimum-norm"):
         kozachenko_leonenko_entropy(x, 2, "sparse")
-    with pytest.raises(InputError, match="at least 1 permutation"):
+    with pytest.raises(InputError, match="permutations of at least 1"):
         shuffle_difference(x, x, 3, permutations=0)
     with pytest.raises(InputError, match="at least 3"):
         intrinsic_dimension(x, 2)
