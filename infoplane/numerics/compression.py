@@ -170,7 +170,7 @@ def compressed_information(
             extra["loss_bound_x"] = input_loss_bound(code.clean, input_code.values, noise)
             extra["capacity"] = capacity(code.clean, noise)
             found["ixt"] = _within_bounds(found["ixt"], extra)
-        return _gathered(found, code.dim, noise, extra)
+        return _gathered(found, found["ixt"].diagnostics.get("dim", code.dim), noise, extra)
     if isinstance(basis, str):
         raise InputError(f"expected the mode joint or ksg with basis='{basis}', got {mode!r}")
     directions = _resolved_basis(basis, layer, rng)

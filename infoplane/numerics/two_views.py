@@ -37,7 +37,7 @@ from infoplane.numerics.neighbors import (
     shuffle_differences,
 )
 from infoplane.numerics.noise_channel import SMALLEST_SAMPLE
-from infoplane.numerics.view_codes import LOST_VARIANCE, InputCode, full_rank
+from infoplane.numerics.view_codes import LOST_VARIANCE, InputCode, full_rank, spanned
 from infoplane.records import Estimate, FloatArray, IntArray, noticeable
 
 _KSG_NEIGHBORS = 3
@@ -91,6 +91,7 @@ def view_estimate(
     a, b = full_rank(a), full_rank(b)
     if 0 in (a.shape[1], b.shape[1]):
         return _without(0.0, "constant", "one of the codes does not vary over the samples")
+    a, b = _on_one_scale(a), _on_one_scale(b)
     d = a.shape[1] + b.shape[1]
     seed = int(rng.integers(2**31))
     atoms = max(duplicate_fraction(a), duplicate_fraction(b))
@@ -165,7 +166,7 @@ def view_estimates(
     rng: np.random.Generator,
 ) -> dict[str, Estimate]:
     """Return the estimates of a cell from the codes of layer and inputs, by quantity."""
-    code = layer.clean
+    code = spanned(layer.clean)
     if len(code) >= SMALLEST_SAMPLE and full_rank(code).shape[1] == 0:
         return constant(labels)
     ixt, parts_of, parts = view_estimate(code, inputs.values, mode, options.k, options.folds, rng)
@@ -200,6 +201,14 @@ def view_estimates(
 def _shuffle_neighbors(n: int, d: int) -> int:
     wanted = min(80, n // 25) if d >= 8 else min(20, n // 50)
     return min(max(5, wanted), n - 1)
+
+
+def _on_one_scale(code: FloatArray) -> FloatArray:
+    """Return the code with columns of one spread: counts overlook columns smaller than others."""
+    centred = code - np.median(code, axis=0)
+    sizes = np.abs(centred)
+    middle = np.median(sizes, axis=0)  # heavy tails move it little
+    return np.asarray(centred / np.where(middle > 0.0, middle, sizes.mean(axis=0)))
 
 
 def _dimension_ratio(a: FloatArray, b: FloatArray, rng: np.random.Generator) -> float | None:

@@ -22,6 +22,7 @@ LOST_VARIANCE = 0.05
 _NARROW = 4  # dimension up to which a view is its own code, and largest of principal components
 _TRIED_DIMS = 10
 _DIMENSION_SAMPLES = 2000
+_ROUNDING = 1e-13  # share of the variance that rounding to single precision leaves at most
 _STRAIGHT = 2.0  # times what an autoencoder leaves out is as good, without its training
 
 
@@ -107,6 +108,17 @@ def view_dim(scores: FloatArray) -> int:
     except EstimationError:
         found = 1.0
     return int(max(1, min(_NARROW, round(found), scores.shape[1])))
+
+
+def spanned(scores: FloatArray) -> FloatArray:
+    """Return principal scores without directions that hold below 1e-13 of the largest variance.
+
+    They are rounding errors of a layer that lies in fewer dimensions, and would count as much as
+    the others once all are on one scale. Units a million times smaller than others hold more.
+    """
+    variances = scores.var(axis=0)
+    kept = variances >= _ROUNDING * variances.max()
+    return scores if kept.all() else scores[:, kept]
 
 
 def full_rank(code: FloatArray) -> FloatArray:

@@ -261,3 +261,23 @@ def test_constant_wide_inputs_are_no_error(mode):
     found = compressed_information(y, inputs=np.full((len(y), 20), 3.0), mode=mode)
     assert found.ixt.bits == 0.0
     assert found.ixt.flags == ("constant",)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_rounding_errors_of_a_flat_layer_are_no_dimensions(dtype):
+    x, y = views()
+    wide = (y @ np.random.default_rng(1).normal(size=(2, 30))).astype(dtype)
+    found = compressed_information(wide, inputs=x, mode="joint", dim=5)
+    assert found.dim == found.diagnostics["dim"] == 2
+    plain = compressed_information(y, inputs=x, mode="joint", dim=2)
+    assert found.ixt.bits == pytest.approx(plain.ixt.bits, abs=1e-3)
+
+
+@pytest.mark.parametrize("mode", ["joint", "ksg"])
+def test_units_of_very_different_size_all_count(mode):
+    x, y = views()
+    found = [
+        compressed_information(y * [1.0, size], inputs=x * [size, 1.0], mode=mode, dim=2).ixt.bits
+        for size in (1.0, 1e6)
+    ]
+    assert found[1] == pytest.approx(found[0], abs=0.1)
