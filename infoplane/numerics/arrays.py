@@ -60,7 +60,7 @@ def checked_squares(array: Array, name: str) -> Array:
         If the largest of its numbers is above 1e140, or below 1e-140 but not 0.
     """
     if array.dtype == np.float64:  # those of narrower numbers do not
-        largest = float(np.abs(array).max())
+        largest = max(float(array.max()), -float(array.min()))  # absolute values were a copy
         if largest > 0.0 and not _SMALLEST < largest < 1.0 / _SMALLEST:
             raise InputError(
                 f"expected {name} whose largest number is between {_SMALLEST:g} and"
