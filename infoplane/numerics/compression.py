@@ -52,7 +52,8 @@ class CompressedInformation:
     loss_bound_t : float or None
         The compression of the layer lost at most so many bits of I(X;T).
     loss_bound_x : float or None
-        The compression of the inputs lost at most so many bits; 0 if they were not compressed.
+        The compression of the inputs lost at most so many bits: what a regression of the layer's
+        code on theirs leaves, beyond the noise. 0 in the mode noise, which compresses no inputs.
     capacity : float or None
         The largest I(X;T) that the variance and the noise of the code allow, in bits.
     diagnostics : mapping
