@@ -25,9 +25,12 @@ from numpy.typing import NDArray
 
 from infoplane.errors import RunFileError
 from infoplane.recording.messages import one_line
+from infoplane.store.checksum import crc32
 
 _NUMBERS = {"BININT": 4, "BININT1": 1, "BININT2": 2, "BINFLOAT": 8}
 """Opcodes that push a number, and the bytes of it that follow."""
+
+_BLOCK = 1 << 18  # bytes that stay in the processor's cache
 
 _DTYPES = {
     "DoubleStorage": torch.float64,
@@ -61,7 +64,34 @@ def archive_members(path: Path) -> list[zipfile.ZipInfo]:
             raise unreadable(path, error) from error
 
 
-def unreadable(path: Path, error: Exception) -> RunFileError:
+def check_sums(path: Path, members: Sequence[zipfile.ZipInfo]) -> None:
+    """Compare members with the checksums beside them; ``torch.load`` reads flipped bits as weights.
+
+    Raises
+    ------
+    RunFileError
+        If one does not match, or the file does not hold it.
+    """
+    with path.open("rb") as file:
+        size = file.seek(0, io.SEEK_END)
+        if sum(member.file_size for member in members) > size:
+            raise unreadable(path, "its members are larger than the file")
+        for member in members:
+            if not member.CRC:
+                continue  # empty, or saved without: torch.serialization.set_crc32_options(False)
+            start = _start(file, member)
+            if start + member.file_size > size:
+                raise unreadable(path, f"the file ends within {member.filename}")
+            file.seek(start)
+            left, found = member.file_size, 0
+            while left:
+                block = file.read(min(left, _BLOCK))
+                left, found = left - len(block), crc32(block, found)
+            if found != member.CRC:
+                raise unreadable(path, f"{member.filename} does not match its checksum")
+
+
+def unreadable(path: Path, error: Exception | str) -> RunFileError:
     """Return the error of a checkpoint that is damaged."""
     text = one_line(error, 160) or type(error).__name__
     return RunFileError(
@@ -195,11 +225,16 @@ def _stored(file: BinaryIO, member: zipfile.ZipInfo | None) -> NDArray[np.uint8]
     """Return the bytes of a member that is not compressed; None if the file does not hold them."""
     if member is None or member.compress_type != zipfile.ZIP_STORED:
         return None
-    file.seek(member.header_offset + 26)
-    name, filling = file.read(2), file.read(2)  # their lengths; the bytes stand behind them
-    start = member.header_offset + 30 + sum(int.from_bytes(n, "little") for n in (name, filling))
+    start = _start(file, member)
     if member.file_size > file.seek(0, io.SEEK_END) - start:
         return None
     file.seek(start)
     data = np.empty(member.file_size, np.uint8)
     return data if file.readinto(data) == len(data) else None  # type: ignore[attr-defined]
+
+
+def _start(file: BinaryIO, member: zipfile.ZipInfo) -> int:
+    """Return where the bytes of a member begin: behind its name and what fills up."""
+    file.seek(member.header_offset + 26)
+    lengths = file.read(2), file.read(2)
+    return member.header_offset + 30 + sum(int.from_bytes(n, "little") for n in lengths)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 
-def one_line(error: BaseException, most: int = 240) -> str:
-    """Return an error's text in one line; a long one ends with a whole sentence or word."""
+def one_line(error: BaseException | str, most: int = 240) -> str:
+    """Return an error, or its text, in one line; a long one ends with a whole sentence or word."""
     if isinstance(error, SystemExit):
         return f"it ended the program with exit({'' if error.code is None else error.code})"
     text = " ".join(str(error).split())

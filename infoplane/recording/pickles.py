@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from infoplane.errors import DataError, InfoplaneError, RunFileError
-from infoplane.recording.archives import Earlier, archive_members, unreadable
+from infoplane.recording.archives import Earlier, archive_members, check_sums, unreadable
 
 _HOSTILE = re.compile(
     r"(?:os|posix|nt|sys|subprocess|commands|shutil|socket|pty|importlib|runpy|ctypes|pickle"
@@ -87,6 +87,7 @@ def read_pickle(
     """
     members = archive_members(path) if members is None else members
     _check_members(path, members)
+    check_sums(path, members)
     if earlier is not None and (content := earlier.read_alike(path, members)) is not None:
         return content
     try:

@@ -161,6 +161,37 @@ def test_truncated_file_is_refused_wherever_it_ends():
             load_weights(Path("2.pt"), earlier=earlier)
 
 
+@pytest.mark.parametrize("earlier", [False, True])
+def test_flipped_bit_of_a_weight_is_told(earlier):
+    torch.save(checkpoint(0), "good.pt")
+    torch.save(checkpoint(1), "bad.pt")
+    before = earlier_of(Path("good.pt")) if earlier else None
+    data = bytearray(Path("bad.pt").read_bytes())
+    (stored,) = (m for m in archive_members(Path("bad.pt")) if m.filename.endswith("/data/0"))
+    data[data.index(stored.filename.encode()) + 64 + stored.file_size // 2] ^= 1
+    Path("bad.pt").write_bytes(data)
+    assert torch.load("bad.pt", weights_only=True)  # torch notices nothing
+    with pytest.raises(RunFileError, match="data/0 does not match its checksum"):
+        read_pickle(Path("bad.pt"), earlier=before)
+
+
+def test_archive_saved_without_checksums_is_read():
+    torch.serialization.set_crc32_options(False)
+    try:
+        torch.save(checkpoint(0), "bare.pt")
+    finally:
+        torch.serialization.set_crc32_options(True)
+    assert_same(read_pickle(Path("bare.pt")), checkpoint(0))
+
+
+def test_members_larger_than_their_file_are_refused():
+    torch.save(checkpoint(0), "good.pt")
+    members = archive_members(Path("good.pt"))
+    members[0].file_size += 10**12
+    with pytest.raises(RunFileError, match="larger than the file"):
+        read_pickle(Path("good.pt"), members)
+
+
 def test_compressed_member_is_refused():
     torch.save(small_net().state_dict(), "1.pt")
     with zipfile.ZipFile("1.pt") as one, zipfile.ZipFile("2.pt", "w") as other:
