@@ -95,7 +95,8 @@ def unreadable(path: Path, error: Exception | str) -> RunFileError:
     """Return the error of a checkpoint that is damaged."""
     text = one_line(error, 160) or type(error).__name__
     return RunFileError(
-        f"{path}: not a readable PyTorch checkpoint ({path.stat().st_size:,} bytes; {text})"
+        f"{path}: not a readable PyTorch checkpoint ({path.stat().st_size:,} bytes; {text})",
+        hint="copy the file again from where it was saved, or leave it out of --checkpoints",
     )
 
 

@@ -171,8 +171,9 @@ def test_flipped_bit_of_a_weight_is_told(earlier):
     data[data.index(stored.filename.encode()) + 64 + stored.file_size // 2] ^= 1
     Path("bad.pt").write_bytes(data)
     assert torch.load("bad.pt", weights_only=True)  # torch notices nothing
-    with pytest.raises(RunFileError, match="data/0 does not match its checksum"):
+    with pytest.raises(RunFileError, match="data/0 does not match its checksum") as caught:
         read_pickle(Path("bad.pt"), earlier=before)
+    assert "copy the file again" in caught.value.hint
 
 
 def test_archive_saved_without_checksums_is_read():
