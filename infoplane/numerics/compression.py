@@ -22,7 +22,6 @@ from infoplane.numerics.view_codes import compressed_inputs, layer_code, learned
 from infoplane.records import (
     Array,
     Estimate,
-    FloatArray,
     checked_activations,
     class_ids,
     whole_number,
@@ -146,9 +145,11 @@ def compressed_information(
     layer = checked_squares(checked_activations(activations), "activations")
     n = len(layer)
     classes = None if labels is None else class_ids(labels)
-    for name, other in (("labels", classes), ("inputs", inputs)):
-        if other is not None and len(other) != n:
-            raise InputError(f"expected {name} of the {n} samples, got {len(other)}")
+    given = None if inputs is None else np.asarray(inputs)
+    for name, other in (("labels", classes), ("inputs", given)):
+        if other is not None and other.shape[:1] != (n,):
+            count = len(other) if other.ndim else "a single value"
+            raise InputError(f"expected {name} of the {n} samples, got {count}")
     check_options(mode, noise, dim, k, folds, draws)
     if isinstance(noise, str):
         raise InputError(f"expected noise as a number, got {noise!r}, which is for cells of a run")
@@ -160,10 +161,10 @@ def compressed_information(
     rng = generator(seed, "compressed_information")
     options = CellOptions(None if k is None else int(k), folds, draws, cross_check=True)
     if mode in ("joint", "ksg"):
-        if inputs is None:
+        if given is None:
             raise InputError(f"expected inputs for the mode {mode!r}, got none")
         code, compressor = _view_code(layer, basis, dim, noise, seed, rng)
-        input_code = compressed_inputs(np.asarray(inputs), seed)
+        input_code = compressed_inputs(given, seed)
         found = view_estimates(code, input_code, mode, classes, options, rng)
         extra: dict[str, Any] = {"encoder": input_code.encoder, "basis": compressor}
         if noise is not None and not isinstance(basis, str):
@@ -238,6 +239,7 @@ def check_options(
             raise InputError(f"expected noise as a number, got {noise!r:.80}")
         if not (math.isfinite(noise) and noise > 0.0):
             raise InputError(f"expected noise above 0, got {noise}")
+        checked_squares(np.array([float(noise)]), "noise")
     if isinstance(dim, str):
         if dim != "auto":
             raise InputError(f"expected dim as a whole number or 'auto', got {dim!r}")
@@ -353,7 +355,10 @@ def _resolved_basis(
         return principal_basis(layer, min(KEPT_COMPONENTS, *layer.shape), rng)
     if isinstance(basis, PrincipalBasis):
         return basis
-    columns: FloatArray = np.asarray(basis, dtype=np.float64)
+    columns = np.asarray(basis)
+    if columns.dtype.kind not in "fiub":
+        raise InputError(f"expected a basis of real numbers, got dtype {columns.dtype}")
+    columns = columns.astype(np.float64)
     if columns.ndim != 2 or columns.shape[0] != layer.shape[1] or columns.size == 0:
         raise InputError(
             f"expected a basis of shape ({layer.shape[1]}, n_components), got {columns.shape}"

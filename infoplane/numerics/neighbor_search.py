@@ -21,6 +21,7 @@ _LEAF_SIZE = 32  # 5 to 25 % faster than the default of 16 where 20 neighbours a
 _BLOCK_VALUES = 4_000_000  # distances held at once by the blocked engine
 _BLOCK_VALUES_ON_GPU = 64_000_000
 _SPARE = 8  # candidates beyond k that the single-precision pass keeps
+_LARGEST_ROUNDING = 1e-6  # share of a squared radius; points that far outside are not counted
 
 
 def neighbor_distances(points: FloatArray, k: int, device: str | None = None) -> FloatArray:
@@ -98,31 +99,35 @@ def count_closer(points: FloatArray, radius: FloatArray, *, norm: str) -> IntArr
         # Engines add squares in different orders, hence the margin below the boundary.
         reach = radius * (1.0 - 1e-12)
         blocked = d >= 3 if n <= 1500 else d >= 6 if n <= 20_000 else d >= 9
-        counts = _blocked_counts(points, reach) if blocked else _tree_counts(points, reach)
+        counts = _blocked_counts(points, reach) if blocked else _tree_counts(points, points, reach)
     return np.where(radius == 0.0, 1, np.maximum(np.asarray(counts, dtype=np.int64), 1))
 
 
-def _tree_counts(points: FloatArray, radius: FloatArray) -> IntArray:
+def _tree_counts(points: FloatArray, centers: FloatArray, radius: FloatArray) -> IntArray:
     from scipy.spatial import cKDTree
 
-    counts = cKDTree(points).query_ball_point(points, radius, return_length=True)
+    counts = cKDTree(points).query_ball_point(centers, radius, return_length=True)
     return np.asarray(counts, dtype=np.int64)
 
 
 def _blocked_counts(points: FloatArray, radius: FloatArray) -> IntArray:
     n = len(points)
-    centred = points - points.mean(axis=0)
+    centred = points - np.median(points, axis=0)  # outliers do not move the others away from 0
     squares = (centred * centred).sum(axis=1)
-    rounding = 8.0 * float(np.finfo(np.float64).eps) * float(squares.max())
+    # A sum of squares and a product loses this much of the squares of its two points.
+    rounding = 8.0 * float(np.finfo(np.float64).eps) * squares
     counts = np.empty(n, dtype=np.int64)
     rows = max(1, _BLOCK_VALUES // (2 * n))
     for start in range(0, n, rows):
         block = slice(start, start + rows)
         scores = centred[block] @ centred.T
         scores *= -2.0
-        scores += squares
-        limit = radius[block] ** 2 - squares[block] - rounding
+        scores += squares + rounding
+        limit = radius[block] ** 2 - squares[block] - rounding[block]
         counts[block] = (scores <= limit[:, None]).sum(axis=1)
+    lost = rounding > _LARGEST_ROUNDING * radius**2
+    if lost.any():
+        counts[lost] = _tree_counts(points, points[lost], radius[lost])
     return counts
 
 
@@ -160,7 +165,8 @@ def _blocked_neighbors(
 
     n = len(points)
     centred = torch.from_numpy(points - points.mean(axis=0)).to(device)
-    single = centred.float()
+    size = float(centred.abs().max()) or 1.0  # squares overflow in single precision
+    single = (centred / size).float()
     squares = (single * single).sum(dim=1)
     kept = min(k + 1 + _SPARE, n)
     # |a|^2 + |b|^2 - 2ab loses this much, relative to the largest square, to cancellation.
@@ -177,7 +183,7 @@ def _blocked_neighbors(
             missed = torch.zeros(len(exact), dtype=torch.bool, device=device)
             if kept < n:  # a point left out could be nearer than the k-th one found
                 outside = worst[:, -1].double() + squares[block].double() - slack
-                missed = exact[:, k] ** 2 > outside
+                missed = (exact[:, k] / size) ** 2 > outside
             distances[block] = exact[:, 1 : k + 1].cpu().numpy()
             indices[block] = found[:, 1 : k + 1].cpu().numpy()
             for row in torch.nonzero(missed)[:, 0].tolist():

@@ -332,11 +332,12 @@ def _resolved_weights(weights: Weights, k: int, n_dims: int) -> FloatArray:
         if weights == "uniform":
             return np.full(k, 1.0 / k)
         raise InputError(f"expected weights 'minimum-norm', 'uniform' or values, got {weights!r}")
-    values = np.asarray(weights, dtype=np.float64)
-    if values.shape != (k,) or not math.isclose(float(values.sum()), 1.0, rel_tol=1e-6):
-        raise InputError(
-            f"expected {k} weights with sum 1, got shape {values.shape}, sum {values.sum():g}"
-        )
+    values = np.asarray(weights)
+    if values.shape != (k,) or values.dtype.kind not in "fiub" or not np.isfinite(values).all():
+        raise InputError(f"expected {k} weights, got shape {values.shape}, dtype {values.dtype}")
+    values = values.astype(np.float64)
+    if not math.isclose(float(values.sum()), 1.0, rel_tol=1e-6):
+        raise InputError(f"expected {k} weights with sum 1, got sum {values.sum():g}")
     return values
 
 

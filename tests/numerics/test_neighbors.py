@@ -198,6 +198,23 @@ def test_blocked_engine_on_a_thin_sample():
     np.testing.assert_allclose(neighbor_search._blocked_neighbors(line, 5)[0], gaps, rtol=1e-6)
 
 
+@pytest.mark.parametrize("scale", [1e-30, 1e30])
+def test_blocked_engine_where_single_precision_has_no_squares(scale):
+    points = np.random.default_rng(0).normal(size=(1200, 12))
+    gaps = np.sort(cdist(points, points), axis=1)[:, 1:6]
+    found = neighbor_search._blocked_neighbors(points * scale, 5)[0] / scale
+    np.testing.assert_allclose(found, gaps, rtol=1e-8)
+
+
+@pytest.mark.parametrize("far", ["one sample", "every other sample"])
+def test_samples_far_away_change_no_count_of_others(far):
+    rng = np.random.default_rng(0)
+    points = rng.normal(size=(1000, 4))
+    points[:: 1000 if far == "one sample" else 2] += 1e7
+    radius = np.sort(cdist(points, points), axis=1)[:, 3]
+    assert (count_closer(points, radius, norm="euclidean") == 3).all()
+
+
 def test_duplicates_below_one_percent_use_the_next_distance():
     rng = np.random.default_rng(0)
     points = rng.normal(size=(1000, 2))
@@ -299,6 +316,8 @@ def test_arguments_are_checked():
         ksg_mutual_information(np.where(x > 0, np.nan, x), x)
     with pytest.raises(InputError, match="sum 1"):
         kozachenko_leonenko_entropy(x, 2, np.array([0.2, 0.3]))
+    with pytest.raises(InputError, match="2 weights, got shape"):
+        kozachenko_leonenko_entropy(x, 2, np.array(["a", "b"]))
     with pytest.raises(InputError, match="minimum-norm"):
         kozachenko_leonenko_entropy(x, 2, "sparse")
     with pytest.raises(InputError, match="permutations of at least 1"):
