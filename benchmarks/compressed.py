@@ -57,46 +57,46 @@ NATS = math.log(2.0)
 
 
 def images(quick: bool, first_seed: int) -> None:
-    """Images of prescribed information: one compressor per seed, fitted on 6000 other images.
+    """Images of prescribed information: a compressor per turn, fitted on 6000 other images.
 
-    Each seed turns the hidden variables another way, which changes the bias. What one who knows
-    the density would spread by is therefore compared with fresh samples of one turn as well.
+    Every turn of the hidden variables is a problem of its own, with a bias of its own. What one who
+    knows the density would spread by is compared with the spread over samples of one turn, pooled
+    over the turns, and with that over all.
     """
-    n, seeds, repeats = (2000, 2, 3) if quick else (5000, 5, 10)
+    n, turns, repeats = (2000, 2, 3) if quick else (5000, 6, 6)
     levels = (0, 1, 2, 4, 6, 8, 10)
-    print(f"{'':14s} " + " ".join(f"{f'MI {mi}':>10s}" for mi in levels))
+    print(f"{'':14s} " + " ".join(f"{f'MI {mi}':>11s}" for mi in levels))
     for name, drawn, d in (
         ("gauss 16x16", gaussian_images, 2),
         ("rect 32x32", rectangle_images, 4),
     ):
         # sqrt(Var i(x;y) / n), of one who knows the density
         oracle = np.array([math.sqrt(d * (1 - math.exp(-2 * mi / d)) / n) for mi in levels[1:]])
-        coders = []
-
-        def errors(seed: int, coder, turns: int | None, drawn=drawn, d=d) -> list[float]:
-            rng = np.random.default_rng([2027, seed])
-            row = []
-            for mi in levels:
-                a, b = (coder.encode(drawn(z)) for z in gaussian_pair(mi, d, n, rng, turns))
-                found, _, _ = view_estimate(a, b, "joint", None, 10, rng)
-                assert found.diagnostics["estimator"] == "shuffle_difference"
-                row.append(found.bits * NATS - mi)
-            return row
-
-        for seed in range(first_seed, first_seed + seeds):
-            rng = np.random.default_rng([2026, seed])
-            training = drawn(rng.normal(size=(6000, d))).astype(np.float32)
+        errors = np.empty((turns, repeats, len(levels)))
+        for turn in range(turns):
+            seed = first_seed + turn
+            training = drawn(np.random.default_rng([2026, seed]).normal(size=(6000, d)))
             settings = {"steps": 1000} if quick else {}
-            coders.append(fit_autoencoder(training, d, seed=seed, **settings))
-        fresh = np.array([errors(first_seed + i, coder, None) for i, coder in enumerate(coders)])
-        fixed = np.array([errors(first_seed + i, coders[0], 1) for i in range(repeats)])
-        for row, table in ((name, fresh), ("  one turn", fixed)):
-            far, near = np.abs(table).mean(), np.abs(table[:, :5]).mean()
-            spread = table.std(axis=0, ddof=1)
-            mean = table.mean(axis=0)
-            cells = " ".join(f"{m:+.2f}±{s:.3f}" for m, s in zip(mean, spread, strict=True))
-            print(f"{row:14s} {cells}  MAE {far:.2f}, up to 6: {near:.2f}; {len(table)} samples")
-            print(f"{'  sd / oracle':25s} " + " ".join(f"{r:10.1f}" for r in spread[1:] / oracle))
+            coder = fit_autoencoder(training.astype(np.float32), d, seed=seed, **settings)
+            for repeat in range(repeats):
+                rng = np.random.default_rng([2027, seed, repeat])
+                for place, mi in enumerate(levels):
+                    a, b = (coder.encode(drawn(z)) for z in gaussian_pair(mi, d, n, rng, seed))
+                    found, _, _ = view_estimate(a, b, "joint", None, 10, rng)
+                    assert found.diagnostics["estimator"] == "shuffle_difference"
+                    errors[turn, repeat, place] = found.bits * NATS - mi
+        table = errors.reshape(-1, len(levels))
+        spread = table.std(axis=0, ddof=1)
+        cells = " ".join(
+            f"{m:+.2f}±{s:.3f}" for m, s in zip(table.mean(axis=0), spread, strict=True)
+        )
+        far, near = np.abs(table).mean(), np.abs(table[:, :5]).mean()
+        print(f"{name:14s} {cells}  MAE {far:.2f}, up to 6: {near:.2f}; {len(table)} samples")
+        within = np.sqrt(errors.var(axis=1, ddof=1).mean(axis=0))
+        between = errors.mean(axis=1).std(axis=0, ddof=1)
+        for row, values in (("one turn", within), ("all", spread), ("turns", between)):
+            cells = " ".join(f"{ratio:11.1f}" for ratio in values[1:] / oracle)
+            print(f"  sd / oracle, {row:12s} {cells}")
 
 
 def noise(quick: bool, first_seed: int) -> None:

@@ -55,14 +55,14 @@ def minimum_norm_weights(
 def flat_and_sharp_weights(k: int, n_dims: int) -> tuple[tuple[float, float], ...]:
     """Return two weights of each of the first ``k`` neighbours: of least variance, of least bias.
 
-    The second cancel as many bias terms as a norm of 4 allows, the first at most one. Those have
-    all neighbours, these the fewest whose norm is at most twice theirs, or what it is with all
-    neighbours if that is more.
+    The second cancel as many bias terms as a norm of 4 allows, two at most, or one in fewer than 4
+    dimensions; the first at most one, and none in those. Those have all neighbours, these the
+    fewest whose norm is at most twice theirs, or what it is with all neighbours if that is more.
     """
-    terms = _orders(k, n_dims)
+    terms = min(n_dims // 2, 2, k - 1)
     while terms and np.linalg.norm(_cancelling_weights(k, n_dims, terms)) > _LARGEST_NORM:
         terms -= 1
-    flat = _cancelling_weights(k, n_dims, min(terms, 1))
+    flat = _cancelling_weights(k, n_dims, min(terms, _orders(k, n_dims), 1))
     sharp = _cancelling_weights(k, n_dims, terms)
     norm = max(2.0 * float(np.linalg.norm(flat)), float(np.linalg.norm(sharp)))
     for fewest in range(terms + 1, k):

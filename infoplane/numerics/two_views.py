@@ -75,7 +75,7 @@ def view_estimate(
     mode : {"joint", "ksg"}
         The estimate asked for.
     k : int, optional
-        Neighbours; unless given 20, from 8 joint dimensions on 80, of small samples fewer, and 3
+        Neighbours; unless given 40, from 8 joint dimensions on 80, of small samples fewer, and 3
         for counts.
     folds : int
         Disjoint folds of the interval.
@@ -199,7 +199,7 @@ def view_estimates(
 
 
 def _shuffle_neighbors(n: int, d: int) -> int:
-    wanted = min(80, n // 25) if d >= 8 else min(20, n // 50)
+    wanted = min(80, n // 25) if d >= 8 else min(40, n // 50)
     return min(max(5, wanted), n - 1)
 
 

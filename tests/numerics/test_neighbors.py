@@ -129,7 +129,7 @@ def test_sharp_weights_use_nearer_neighbors_than_flat_ones(k, d):
     assert np.count_nonzero(sharp) <= np.count_nonzero(flat) == k
 
 
-@pytest.mark.parametrize(("d", "flat_terms", "sharp_terms"), [(4, 1, 1), (9, 1, 2)])
+@pytest.mark.parametrize(("d", "flat_terms", "sharp_terms"), [(2, 0, 1), (4, 1, 2), (9, 1, 2)])
 def test_flat_and_sharp_weights_cancel_the_bias_they_claim(d, flat_terms, sharp_terms):
     both = np.array(flat_and_sharp_weights(80, d))
     for weights, terms in zip(both.T, (flat_terms, sharp_terms), strict=True):
