@@ -45,13 +45,13 @@ def parameter_hash(model: nn.Module) -> str:
         digest.update(name.encode())
         if isinstance(value, torch.Tensor) and _is_plain(value):
             digest.update(repr((value.dtype, tuple(value.shape))).encode())
-            raw = value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
+            raw = value.reshape(-1).view(torch.uint8).numpy(force=True)
             whole = len(raw) // _ROW * _ROW
             if whole:
                 table = raw[:whole].view(np.uint64).reshape(-1, _ROW // 8)
                 for row in range(0, len(table), 64):  # they fit the processor's cache
-                    digest.update(table[row : row + 64].sum(axis=0).data)
-                    digest.update(table[row : row + 64].sum(axis=1).data)
+                    digest.update(np.add.reduce(table[row : row + 64], axis=0).data)
+                    digest.update(np.add.reduce(table[row : row + 64], axis=1).data)
             digest.update(raw[whole:].data)
         else:  # quantised, sparse, packed, or a state of the module's own
             with suppress(Exception):  # what cannot be saved is in no checkpoint
