@@ -2,6 +2,7 @@ import json
 import os
 import pickle
 import shutil
+import zlib
 from contextlib import closing, suppress
 
 import h5py
@@ -314,6 +315,33 @@ def test_every_layer_keeps_its_values_whatever_the_sizes(tmp_path, seed):
 
 def shuffled(probe):
     return probe.take(np.random.default_rng(2).permutation(probe.n_samples))
+
+
+@pytest.mark.parametrize("kind", ["float32", "float64", "float16", "int8", "bool", "bfloat16"])
+def test_numbers_of_a_layer_of_many_blocks(tmp_path, kind):
+    rng = np.random.default_rng(3)
+    stored, encoding = (np.dtype(np.uint16), kind) if kind == "bfloat16" else (np.dtype(kind), None)
+    shape = (4, 1_500_000 // stored.itemsize)  # bytes of a row: several blocks, and a part of one
+    values = rng.normal(size=shape) * 30
+    values[rng.random(shape) < 0.01] = 0.0
+    if stored.kind == "f":
+        values[1, 5], values[2, -1] = np.inf, np.nan
+        values[3, : shape[1] // 2] = np.nan  # whole blocks
+    bits = values.astype(np.float32).view(np.uint32) >> 16
+    array = bits.astype(np.uint16) if encoding else values.astype(stored)
+    writer = RunWriter(tmp_path / "r", ProbeSet(np.zeros((4, 1))), {"run": "r"})
+    with closing(writer), writer.step(0) as out:
+        out.write(0, "fc", "Linear", 0, array[:1], kind, encoding)
+        out.write(0, "fc", "Linear", 1, array[1:], kind, encoding)
+    run = Run(tmp_path / "r")
+    meant = (bits << 16).view(np.float32) if encoding else array
+    np.testing.assert_array_equal(run.activations(0, "fc", verify=True), meant)
+    layer = json.loads(bytes(run.datasets(0)["meta"]))["layers"][0]
+    finite = meant[np.isfinite(meant)]
+    assert (layer["min"], layer["max"]) == (finite.min(), finite.max())
+    assert layer["n_zero"] == (meant == 0).sum()
+    assert layer["n_nonfinite"] == meant.size - finite.size
+    assert layer["crc32"] == zlib.crc32(array.tobytes())
 
 
 def test_a_step_of_another_probe_set_is_refused(tmp_path, probe):
