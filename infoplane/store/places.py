@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import mmap
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,15 +56,16 @@ class Structures:
 
     def __init__(self) -> None:
         self._known: dict[int, tuple[Mapping[str, Place], tuple[tuple[int, bytes], ...]]] = {}
-        self._met: set[int] = set()
+        self._met: Counter[int] = Counter()
 
     def misses(self, descriptor: int) -> bool:
-        """Tell whether files of the size of this one were met before, but no structure is kept."""
+        """Tell whether it is time to keep a structure: at the second look at files of one size.
+
+        Only then: a structure that cannot be kept is not to be asked for at every look.
+        """
         size = os.fstat(descriptor).st_size
-        if size not in self._met:
-            self._met.add(size)
-            return False
-        return size not in self._known and len(self._known) < _MOST_KNOWN
+        self._met[size] += 1
+        return self._met[size] == 2 and len(self._known) < _MOST_KNOWN
 
     def keep(self, descriptor: int, places: Mapping[str, Place]) -> None:
         """Keep the structure of an open file, in which these datasets lie."""

@@ -11,11 +11,12 @@ import pytest
 
 from infoplane.errors import InputError, NotFoundError, RunFileError
 from infoplane.records import ProbeSet
-from infoplane.store import run_files
+from infoplane.store import places, run_files
 from infoplane.store.hdf5 import opened
 from infoplane.store.places import Place, Structures
 from infoplane.store.run import Run
 from infoplane.store.run_writer import RunWriter
+from infoplane.store.step_info import step_places
 
 
 def write_run(path, probe, steps=(0, 7), names=("a/b", "..", "fc[1]"), scale=1.0):
@@ -402,6 +403,15 @@ def test_steps_of_one_structure_are_looked_into_twice(run, monkeypatch):
     assert looked == []
     with pytest.raises(ValueError, match="read-only"):
         run.activations(7, "..")[0, 0] = 1
+
+
+def test_structure_too_large_to_keep_is_sought_once(run, monkeypatch):
+    monkeypatch.setattr(places, "_MOST_AROUND", 0)
+    sought = []
+    monkeypatch.setattr(run_files, "step_places", lambda *a: sought.append(a) or step_places(*a))
+    for layer in run.layers * 3:
+        run.activations(0, layer.name)
+    assert len(sought) == 1
 
 
 def test_step_of_other_structure_is_looked_into(run, monkeypatch):
