@@ -150,6 +150,10 @@ def _loaded(path: Path) -> Any:
                 stand_ins[name] = _InertDict if container[1].startswith("SET") else _InertList
             elif not names or names[0] in stand_ins:
                 raise _refused(path, sorted({*stand_ins, *names}), text) from error
+        except TypeError as error:
+            if not stand_ins:
+                raise  # else one of them stands for a class of tensors, which no stand-in can be
+            raise _refused(path, sorted(stand_ins), str(error)) from error
 
 
 def _unknown_names(path: Path) -> list[str]:
@@ -188,7 +192,8 @@ def _refused(path: Path, names: list[str], reason: str) -> DataError:
     other = path.with_suffix(".weights")
     code = (
         f"import torch; c = torch.load({json.dumps(str(path))}, weights_only=False); "
-        f'torch.save(c["model"], {json.dumps(str(other))})'
+        'w = next((c[k] for k in ("state_dict", "model_state_dict", "model") if k in c), c); '
+        f"torch.save(w, {json.dumps(str(other))})"
     )
     reason = " ".join(reason.partition("WeightsUnpickler error: ")[2].split())
     needed = ", ".join(names[:4]) or f"more than tensors ({reason.split('. ')[0]})"

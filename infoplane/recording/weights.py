@@ -29,7 +29,16 @@ WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 """What a Hugging Face folder holds; an index goes before the file."""
 
 _STEP_KEYS = ("step", "global_step", "iteration", "epoch")
-_WEIGHT_KEYS = ("state_dict", "model_state_dict", "model", "net", "module", "weights", "params")
+_WEIGHT_KEYS = (
+    "state_dict",
+    "model_state_dict",
+    "model",
+    "net",
+    "module",
+    "weights",
+    "params",
+    "ema",
+)
 _SHARD = re.compile(r"-[0-9]{5}-of-[0-9]{5}\.")
 _MOST_JSON = 64 * 2**20  # bytes
 
@@ -135,7 +144,12 @@ def _folder(path: Path, key: str | None, earlier: Earlier | None) -> Weights:
         for entry in (history if isinstance(history, list) else [])
         if isinstance(entry, dict) and entry.get("step") == step
     ]
-    metrics = {str(name): value for entry in entries for name, value in entry.items()}
+    metrics = {
+        str(name): value
+        for entry in entries
+        for name, value in entry.items()
+        if name not in _STEP_KEYS
+    }
     return Weights(weights.state, _step(step), _finite(epoch), _metrics(metrics))
 
 

@@ -183,8 +183,20 @@ def test_other_numpy_objects_are_refused(value):
         load_weights(Path("c.pt"))
 
 
-def test_conversion_that_the_hint_tells_works():
-    torch.save({"model": small_net().state_dict(), "extra": np.dtype("O")}, "c 1.pt")
+class Marked(torch.Tensor):
+    pass
+
+
+def test_tensors_of_a_class_of_its_own_are_refused_by_its_name():
+    state = {key: value.as_subclass(Marked) for key, value in small_net().state_dict().items()}
+    torch.save(state, "c.pt")
+    with pytest.raises(DataError, match=r"refused.*needs tests\.recording\.test_pickles\.Marked"):
+        load_weights(Path("c.pt"))
+
+
+@pytest.mark.parametrize("key", ["model", "state_dict"])
+def test_conversion_that_the_hint_tells_works(key):
+    torch.save({key: small_net().state_dict(), "extra": np.dtype("O")}, "c 1.pt")
     with pytest.raises(DataError, match="refused") as error:
         load_weights(Path("c 1.pt"))
     before, _, code = error.value.hint.partition("python -c ")

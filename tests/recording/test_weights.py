@@ -111,8 +111,7 @@ def test_hugging_face_folder_tells_step_epoch_and_metrics():
     assert_loads("out/checkpoint-20", net)
     weights = load_weights(Path("out/checkpoint-20"))
     assert (weights.step, weights.epoch) == (20, 0.5)
-    assert weights.metrics["loss"] == 1.0
-    assert weights.metrics["eval_loss"] == 1.5
+    assert weights.metrics == {"loss": 1.0, "eval_loss": 1.5}
 
 
 def test_folder_of_a_training():
