@@ -18,6 +18,9 @@ _ACTIVATIONS = tuple(
     for cls in vars(activations).values()
     if isinstance(cls, type) and issubclass(cls, nn.Module) and cls is not nn.Module
 )
+_WEIGHTS = frozenset({"parametrizations", "_packed_params"})
+"""Members of a module that make its weights: of a parametrised or quantised one."""
+
 _CONTAINERS = (nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict)
 
 
@@ -63,13 +66,15 @@ def select_layers(model: nn.Module, patterns: Sequence[str] = ()) -> dict[str, L
         if any(matches(name, pattern) for pattern in exclude)
     }
     chosen: dict[str, Layer] = {}
+    taken: set[Layer] = set()
     for name, module in named.items():
         for address in _addresses(name, module, include):
             layer = Layer(module, address or None)
             full = name + written(address)
-            twice = layer in chosen.values()  # registered under two names
+            twice = layer in taken  # registered under two names
             if not (twice or module in excluded or any(matches(full, p) for p in exclude)):
                 chosen[full] = layer
+                taken.add(layer)
     if not chosen:
         raise NotFoundError(
             "no layer is left to record: expected leaf modules with parameters or an activation"
@@ -101,14 +106,17 @@ def why_silent(model: nn.Module, name: str, fired: Collection[str], direct: Coll
 def _addresses(name: str, module: nn.Module, include: Sequence[str]) -> list[Address]:
     """Return the addresses that are asked of a module; () stands for its first tensor."""
     if not include:
-        return [()] if _is_default(module) else []
+        return [()] if _is_default(name, module) else []
     split = [split_address(pattern) for pattern in include]
     return list(dict.fromkeys(address for base, address in split if matches(name, base)))
 
 
-def _is_default(module: nn.Module) -> bool:
-    leaf = next(module.children(), None) is None
-    has_parameters = next(module.parameters(recurse=False), None) is not None
+def _is_default(name: str, module: nn.Module) -> bool:
+    if not _WEIGHTS.isdisjoint(name.split(".")):
+        return False
+    leaf = all(child in _WEIGHTS for child, _ in module.named_children())
+    weights = any(hasattr(module, inner) for inner in _WEIGHTS)
+    has_parameters = weights or next(module.parameters(recurse=False), None) is not None
     return leaf and (has_parameters or isinstance(module, _ACTIVATIONS))
 
 

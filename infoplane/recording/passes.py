@@ -395,4 +395,11 @@ def _call_names(keys: Iterable[tuple[str, int]]) -> dict[tuple[str, int], str]:
         if counts[name] > 1:
             base, address = split_address(name)
             names[name, call] = f"{base}#{call}{written(address)}"
+    if len(set(names.values())) < len(names):
+        twice = next(name for name, n in Counter(names.values()).items() if n > 1)
+        raise DataError(
+            f"two layers would have the name {twice!r}: a module of that name, and a call of "
+            f"{twice.rpartition('#')[0]!r}",
+            hint=f"leave one of them out: --layers '!{twice}'",
+        )
     return names

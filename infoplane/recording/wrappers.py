@@ -20,8 +20,8 @@ def unwrapped(model: nn.Module) -> nn.Module:
     Raises
     ------
     InputError
-        If it is TorchScript, whose modules take no hooks, or its parameters are sharded over
-        processes.
+        If it is TorchScript, whose modules take no hooks, its parameters are sharded over
+        processes, or have no values.
     """
     while (attribute := _inner(model)) is not None:
         model = model.get_submodule(attribute)
@@ -36,6 +36,12 @@ def unwrapped(model: nn.Module) -> nn.Module:
             raise InputError(
                 "expected a model whose parameters are whole, got one sharded by FSDP",
                 hint="save full state dicts and record them: infoplane record --checkpoints",
+            )
+    for name, parameter in model.named_parameters():
+        if parameter.is_meta:
+            raise InputError(
+                f"expected a model whose parameters have values, found {name} on the device meta",
+                hint="make the model on the CPU, or give it memory: model.to_empty(device='cpu')",
             )
     return model
 

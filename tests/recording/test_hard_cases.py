@@ -606,3 +606,30 @@ def test_tensors_without_plain_values_are_refused_by_name(tmp_path, probe, kind)
     word = "nested" if kind == "jagged" else kind
     with pytest.raises(DataError, match=rf"layer 'body': .*got a .*{word}"):
         recorded(returning(output), probe, tmp_path / "r", layers="body")
+
+
+def test_model_on_meta_is_refused(tmp_path):
+    with torch.device("meta"):
+        model = nn.Sequential(nn.Linear(3, 2))
+    with pytest.raises(InputError, match=r"0\.weight on the device meta") as error:
+        Recorder(model, (torch.ones(4, 3), None), tmp_path / "run")
+    assert "to_empty" in error.value.hint
+
+
+class Called(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a = nn.Linear(3, 3)
+        self.add_module("a#0", nn.Linear(3, 3))
+
+    def forward(self, x):
+        return self.a(self.get_submodule("a#0")(self.a(x)))
+
+
+def test_module_named_as_a_call_of_another_is_refused(tmp_path):
+    with (
+        Recorder(Called(), (torch.ones(4, 3), None), tmp_path / "run") as recorder,
+        pytest.raises(DataError, match="two layers would have the name 'a#0'") as error,
+    ):
+        recorder.snapshot(0)
+    assert error.value.hint.endswith("--layers '!a#0'")

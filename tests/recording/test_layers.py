@@ -1,8 +1,10 @@
 import pytest
 from torch import nn
+from torch.nn.utils.parametrizations import spectral_norm, weight_norm
+from torch.nn.utils.parametrize import register_parametrization
 
 from infoplane.errors import NotFoundError
-from infoplane.recording.layers import select_layers
+from infoplane.recording.layers import Layer, select_layers
 
 
 class Block(nn.Module):
@@ -27,6 +29,29 @@ def chosen(*patterns):
 
 def test_default_is_leaves_with_parameters_or_activation():
     assert chosen() == ["layer1.fc", "layer1.act", "layer10.fc", "layer10.act", "head"]
+
+
+def test_default_holds_layers_whose_weights_are_made_by_others():
+    low_rank = nn.Linear(2, 2)
+    model = nn.Sequential(weight_norm(nn.Linear(2, 2)), nn.Tanh(), spectral_norm(low_rank))
+    register_parametrization(low_rank, "bias", nn.Linear(2, 2))  # has parameters, but no samples
+    assert list(select_layers(model)) == ["0", "1", "2"]
+
+
+def test_default_holds_quantised_layers():
+    class Packed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self._packed_params = nn.Identity()  # as torch.ao.nn.quantized.Linear has it
+
+    assert list(select_layers(nn.Sequential(Packed(), nn.ReLU()))) == ["0", "1"]
+
+
+def test_time_grows_with_the_number_of_layers_alone(monkeypatch):
+    model, compared = nn.Sequential(*(nn.ReLU() for _ in range(300))), []
+    monkeypatch.setattr(Layer, "__eq__", lambda one, other: compared.append(one) or one is other)
+    assert len(select_layers(model)) == 300
+    assert len(compared) < 300
 
 
 @pytest.mark.parametrize(
