@@ -20,6 +20,7 @@ from infoplane.numerics.compression import (
     basis_hash,
     check_options,
     choose_dim,
+    holds_noise,
     root_mean_square,
     stability,
 )
@@ -132,7 +133,7 @@ class Compressed(Estimator):
 
     name: ClassVar[str] = "compressed"
     title: ClassVar[str] = "lossy compression"
-    version: ClassVar[str] = "8"
+    version: ClassVar[str] = "9"
     quantities: ClassVar[tuple[str, ...]] = ("ixt", "ity", "ixt_given_y")
     accelerated: ClassVar[bool] = True
 
@@ -211,12 +212,13 @@ class Compressed(Estimator):
         for index in chosen:
             activations = rows_of(run.activations(run.steps[int(index)], layer.name), fitted)
             trials.append(self._code(basis, activations, 1))
+        contained = layer.noise is not None and holds_noise(trials, noise)
         if self.dim != "auto":
             dim = int(self.dim)
         elif shared.inputs is not None:
             dim = max(view_dim(trial.scores) for trial in trials)
         else:
-            dim = choose_dim(trials, noise, len(rows))
+            dim = choose_dim(trials, noise, len(rows), contained)
         dim = min(dim, basis.n_components)
         before = {other.name for other in run.layers if other.index < layer.index}
         return SharedByLayer(
@@ -230,7 +232,7 @@ class Compressed(Estimator):
                 "basis": basis_hash(basis),
                 "basis_steps": len(run.steps),
                 "reduction": layer.reduction,
-                "stability": stability([trials[-1]], dim, noise),
+                "stability": stability([trials[-1]], dim, noise, contained),
             },
         )
 

@@ -32,7 +32,7 @@ from infoplane.numerics.intervals import (
     normal_interval,
 )
 from infoplane.numerics.label_estimates import label_estimate, with_label_loss
-from infoplane.numerics.loss_bounds import activation_loss_bound, capacity
+from infoplane.numerics.loss_bounds import activation_loss_bound, capacity, selection_bias
 from infoplane.numerics.neighbor_terms import LOG2_E
 from infoplane.numerics.neighbors import kozachenko_leonenko_entropy, ksg_mutual_information
 from infoplane.numerics.noise_channel import (
@@ -45,7 +45,7 @@ from infoplane.numerics.noise_channel import (
     recorded_information,
     reference_bias,
 )
-from infoplane.records import BoundName, Estimate, FloatArray, IntArray
+from infoplane.records import BoundName, Estimate, FloatArray, IntArray, noticeable
 
 _EXTRAPOLATED = 0.8  # share of log2(n) above which an estimate extrapolates the density
 _UNSEEN = 1e-6  # standard deviation, as a share of the noise, that tells nothing
@@ -78,8 +78,8 @@ def noise_estimates(
     rng : numpy.random.Generator
         Draws the noise and the folds.
     noisy : bool, optional
-        Whether the code contains the noise already. Unless given, it does if its variance and
-        density allow it.
+        Whether the code contains the noise already. Unless given, it does if variance and density
+        of all ``scores`` allow it.
     """
     n, q = code.clean.shape
     if n < SMALLEST_SAMPLE:
@@ -91,7 +91,7 @@ def noise_estimates(
         return constant(labels, f"the layer varies by {share:.0e} of the noise, {noise:.3g}")
     if options.k is not None and options.k >= n:
         return refused(labels, f"expected more samples than k = {options.k}, got {n}", "small_n")
-    contained = may_contain_noise(code.clean, noise) if noisy is None else noisy
+    contained = may_contain_noise(code.scores, noise) if noisy is None else noisy
     clean, added, more = (None, 0.0, 0) if contained else (code.clean, noise, options.draws - 1)
     draws = [_with_noise(code.clean, added, rng)]
     folds = folds_of(n, options.folds, rng)
@@ -155,14 +155,20 @@ def noise_estimates(
         flags.append("finite_population")
     if bits > ceiling + 3.0 * interval.standard_error:
         flags.append("out_of_range")
-    if contained and q * math.log2(1 + math.sqrt(code.n_units / n)) > 0.5 * bits:
-        # The largest of many variances of pure noise exceeds its mean by this factor, squared.
-        flags.append("null_dominates")
     if options.cross_check and not contained:
         some = rng.permutation(n)[:_CROSS_CHECK_SAMPLES]
         diagnostics["ksg"] = _or_none(
             lambda: ksg_mutual_information(code.clean[some], draws[0][some])
         )
+    if contained:
+        if q * math.log2(1 + math.sqrt(code.n_units / n)) > 0.5 * bits:
+            # The largest of many variances of pure noise exceeds its mean by this factor, squared.
+            flags.append("null_dominates")
+        chosen = selection_bias(code.clean, noise, code.n_units)
+        diagnostics["selection_bias"] = chosen
+        spread = interval.standard_error
+        if chosen > max(2.0 * spread, noticeable(bits, spread)):
+            flags.append("biased")
     estimate = estimate_of(bits, interval, flags, diagnostics, neighbor_rate(q))
     limit: float
     name: BoundName

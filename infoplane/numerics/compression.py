@@ -15,7 +15,11 @@ from infoplane.numerics.arrays import Tensor, checked_squares, double
 from infoplane.numerics.code_estimates import noise_estimates
 from infoplane.numerics.codes import LARGE_LOSS, CellOptions, Code
 from infoplane.numerics.loss_bounds import activation_loss_bound, capacity, input_loss_bound
-from infoplane.numerics.noise_channel import SMALLEST_SAMPLE, noise_information
+from infoplane.numerics.noise_channel import (
+    SMALLEST_SAMPLE,
+    may_contain_noise,
+    noise_information,
+)
 from infoplane.numerics.projection import PrincipalBasis, principal_basis, row_chunks
 from infoplane.numerics.two_views import view_estimates
 from infoplane.numerics.view_codes import compressed_inputs, layer_code, learned_code, view_dim
@@ -168,7 +172,7 @@ def compressed_information(
         found = view_estimates(code, input_code, mode, classes, options, rng)
         extra: dict[str, Any] = {"encoder": input_code.encoder, "basis": compressor}
         if noise is not None and not isinstance(basis, str):
-            extra["loss_bound_t"] = _loss(code, code.dim, noise, contained=True)
+            extra["loss_bound_t"] = _loss(code, code.dim, noise, True)
             extra["loss_bound_x"] = input_loss_bound(code.clean, input_code.values, noise)
             extra["capacity"] = capacity(code.clean, noise)
             found["ixt"] = _within_bounds(found["ixt"], extra)
@@ -181,12 +185,15 @@ def compressed_information(
     whole = Code(scores, 1, layer.shape[1], residual)
     if size == 0.0:
         size = 1.0  # all activations are 0: the layer is constant at any noise
-    chosen = choose_dim([whole], size, n) if dim == "auto" else min(int(dim), scores.shape[1])
+    contained = noise is not None and holds_noise([whole], size, noisy)
+    if dim == "auto":
+        chosen = choose_dim([whole], size, n, contained)
+    else:
+        chosen = min(int(dim), scores.shape[1])
     code = replace(whole, dim=chosen)
-    found = noise_estimates(
-        code, size, classes, options, rng, noisy=noisy if noise is not None else False
-    )
-    extra = {"basis": basis_hash(directions), "stability": stability([whole], chosen, size)}
+    found = noise_estimates(code, size, classes, options, rng, noisy=contained)
+    tried = stability([whole], chosen, size, contained)
+    extra = {"basis": basis_hash(directions), "stability": tried}
     return _gathered(found, chosen, size, extra)
 
 
@@ -264,7 +271,20 @@ def largest_dim(n: int, n_components: int) -> int:
     return max(1, min(LARGEST_DIM, supported, n_components))
 
 
-def choose_dim(codes: list[Code], noise: float, n: int) -> int:
+def holds_noise(codes: list[Code], noise: float, noisy: bool | None = None) -> bool:
+    """Return whether a layer contains the noise at every checkpoint, by its data unless ``noisy``.
+
+    Too few samples for an estimate do not tell.
+    """
+    if noisy is not None:
+        return noisy
+    return all(
+        len(code.scores) >= SMALLEST_SAMPLE and may_contain_noise(code.scores, noise)
+        for code in codes
+    )
+
+
+def choose_dim(codes: list[Code], noise: float, n: int, contained: bool = False) -> int:
     """Return the smallest dimension that loses at most a tenth of I(X;T) at every checkpoint.
 
     Parameters
@@ -275,6 +295,8 @@ def choose_dim(codes: list[Code], noise: float, n: int) -> int:
         Standard deviation of the noise of each unit.
     n : int
         Samples that the estimates will have; the codes may hold fewer.
+    contained : bool, default False
+        Whether the codes contain the noise already.
     """
     trial, components = codes[0].scores.shape
     cap = largest_dim(n, components)
@@ -284,12 +306,17 @@ def choose_dim(codes: list[Code], noise: float, n: int) -> int:
     for dim in _CANDIDATES:
         if dim >= cap:
             break
-        if all(_loss(code, dim, noise) <= 0.1 * _trial(code, dim, noise) for code in varied):
+        if all(
+            _loss(code, dim, noise, contained) <= 0.1 * _trial(code, dim, noise, contained)
+            for code in varied
+        ):
             return dim
     return cap
 
 
-def stability(codes: list[Code], dim: int, noise: float) -> dict[str, list[float]]:
+def stability(
+    codes: list[Code], dim: int, noise: float, contained: bool = False
+) -> dict[str, list[float]]:
     """Return trial estimates of I(X;T_c) in bits at half, the chosen and twice the dimension.
 
     Keys are the dimensions, values one estimate per code, each from at most 1000 samples.
@@ -299,7 +326,7 @@ def stability(codes: list[Code], dim: int, noise: float) -> dict[str, list[float
         return {}
     dims = sorted({max(1, dim // 2), dim, min(2 * dim, components)})
     varied = [code for code in codes if code.variance > 0.0]
-    return {str(d): [_trial(code, d, noise) for code in varied] for d in dims}
+    return {str(d): [_trial(code, d, noise, contained) for code in varied] for d in dims}
 
 
 def basis_hash(basis: PrincipalBasis) -> str:
@@ -309,7 +336,7 @@ def basis_hash(basis: PrincipalBasis) -> str:
     return digest.hexdigest()[:16]
 
 
-def _loss(code: Code, dim: int, noise: float, *, contained: bool = False) -> float:
+def _loss(code: Code, dim: int, noise: float, contained: bool) -> float:
     return activation_loss_bound(
         code.scores,
         dim,
@@ -320,9 +347,11 @@ def _loss(code: Code, dim: int, noise: float, *, contained: bool = False) -> flo
     )
 
 
-def _trial(code: Code, dim: int, noise: float) -> float:
+def _trial(code: Code, dim: int, noise: float, contained: bool) -> float:
     """Return I(X;T_c) at one dimension from a part of the samples."""
     some = code.scores[:: max(1, len(code.scores) // _TRIAL_SAMPLES), :dim]
+    if contained:
+        return noise_information(some, noise).bits
     draw = generator(0, "trial dimension").standard_normal(some.shape)
     return noise_information(some + noise * draw, noise, clean=some).bits
 

@@ -64,9 +64,10 @@ def activation_loss_bound(
     """Return an upper bound on I(X;T) - I(X;T_c), in bits.
 
     1/2 log2 det(C_rest / sigma^2), where C_rest is the covariance of what is left out, given the
-    code. Along the directions in ``scores`` it is used in full; the other units - n_components
-    directions have the determinant that is largest for their total variance. If the scores are the
-    layer's own principal components, this is 1/2 sum_{j > q} log2(lambda_j / sigma^2).
+    code. The units - n_components directions that are not in ``scores`` have the determinant that
+    is largest for their total variance; so have those that could be noise alone, whose variances
+    scatter while their mean hardly does. If the scores are the layer's own principal components and
+    the sample is large, this is 1/2 sum_{j > q} log2(lambda_j / sigma^2).
 
     Parameters
     ----------
@@ -86,19 +87,57 @@ def activation_loss_bound(
     variance = noise**2
     added = 0.0 if contained else variance
     covariance = _covariance(scores) + added * np.eye(scores.shape[1])
-    nats = 0.0
-    if scores.shape[1] > dim:
-        cross = covariance[:dim, dim:]
-        rest = (
-            covariance[dim:, dim:]
-            - cross.T @ np.linalg.lstsq(covariance[:dim, :dim], cross, rcond=None)[0]
-        )
-        nats += _log_ratio(np.linalg.eigvalsh(rest), variance)
+    cross = covariance[:dim, dim:]
+    rest = (
+        covariance[dim:, dim:]
+        - cross.T @ np.linalg.lstsq(covariance[:dim, :dim], cross, rcond=None)[0]
+    )
+    values = np.linalg.eigvalsh(rest) if rest.size else np.empty(0)
     outside = n_units - scores.shape[1]
-    if outside > 0:
-        mean = np.array([residual_variance / outside + added])
-        nats += outside * _log_ratio(mean, variance)
+    n = len(scores)
+    # Of many variances of noise alone the largest is this one; below, only the mean tells.
+    edge = 0.0 if added else variance * (1.0 + math.sqrt((n_units - dim) / n)) ** 2
+    seen = values[values > edge]
+    shared = len(values) - len(seen) + outside
+    nats = _log_ratio(seen, variance)
+    if shared > 0:
+        below = float(values[values <= edge].sum()) + (residual_variance if outside > 0 else 0.0)
+        mean = below / shared * n / max(1, n - 1 - dim - len(seen)) + added
+        nats += shared * _log_ratio(np.array([mean]), variance)
     return 0.5 * nats * LOG2_E
+
+
+def selection_bias(code: FloatArray, noise: float, n_units: int) -> float:
+    """Return by how much I(X;T_c) is too large for directions chosen by noise, in bits.
+
+    Principal directions are those in which the recorded noise happens to be large too. A variance
+    of v sigma^2 along one reads v (1 + g / (v - 1)), g = (n_units - q) / n_samples, and that of
+    noise alone up to (1 + sqrt(g))^2. The directions are taken for those of these very samples;
+    if they were found from more, it is less.
+
+    Parameters
+    ----------
+    code : array (n_samples, q)
+        Projection of the layer, noise included, on its principal directions.
+    noise : float
+        Standard deviation of the noise of each unit.
+    n_units : int
+        Width of the layer.
+
+    References
+    ----------
+    Baik, Silverstein, Journal of Multivariate Analysis 97 (2006); Paul, Statistica Sinica 17
+    (2007) for the angle between a direction and the one found.
+    """
+    n, q = code.shape
+    g = (n_units - q) / n
+    read = np.maximum(np.linalg.eigvalsh(_covariance(code)) / noise**2, 1.0)
+    total = float(np.log(read[read <= (1.0 + math.sqrt(g)) ** 2]).sum())
+    seen = read[read > (1.0 + math.sqrt(g)) ** 2]
+    middle = 0.5 * (seen + 1.0 - g)
+    above = middle + np.sqrt(middle**2 - seen) - 1.0  # variance less that of the noise
+    along = 1.0 + above * (1.0 - g / above**2) / (1.0 + g / above)
+    return 0.5 * (total + float(np.log(seen / along).sum())) * LOG2_E
 
 
 def capacity(scores: FloatArray, noise: float, *, contained: bool = True) -> float:

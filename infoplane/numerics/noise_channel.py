@@ -32,6 +32,7 @@ from infoplane.records import FloatArray, IntArray
 
 SMALLEST_SAMPLE = 50  # no estimate below
 _MIXTURE_VALUES = 2_000_000  # terms of the mixture's density that are evaluated for bounds
+_DENSITY_SAMPLES = 2000
 _BLOCK_VALUES = 100_000  # of them held in double precision
 _RECORDED_VALUES = 8_000_000  # and where the mixture is the estimate
 _LARGEST_HALF_SQUARE = 1e10  # of codes in units of noise; beyond, 16 digits leave errors of 1e-5
@@ -259,13 +260,16 @@ def may_contain_noise(code: FloatArray, noise: float, k: int = 20) -> bool:
     """Return whether a code (n_samples, q) may contain Gaussian noise of this size.
 
     No direction can then have less variance than the noise, and no density can be higher than that
-    of the noise alone. Low density without noise passes too.
+    of the noise alone, which is looked for in about 2000 samples. Low density without noise passes
+    too: the more directions of the layer are given, the fewer layers do.
     """
     n, q = code.shape
     centred = code - code.mean(axis=0)
     smallest = float(np.linalg.eigvalsh(centred.T @ centred / n)[0])
     if smallest < noise**2 * (1.0 - 5.0 * math.sqrt((2.0 + q) / n)):
         return False
+    centred = centred[:: max(1, n // _DENSITY_SAMPLES)]
+    n = len(centred)
     neighbors = min(k, n - 1)
     distances = neighbor_distances(centred, neighbors)[:, -1]
     highest = -0.5 * q * math.log(2.0 * math.pi * noise**2)

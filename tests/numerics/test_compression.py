@@ -156,6 +156,48 @@ def test_loss_bound_is_exact_on_linear_layers(q):
     assert coarse >= bound - 1e-9
 
 
+def wide_layer(width, gains, noise, n, seed=0):
+    """Return a linear layer with noise, and the exact information of each of its directions."""
+    rng = np.random.default_rng(seed)
+    weights = np.linalg.qr(rng.normal(size=(width, len(gains))))[0].T * np.array(gains)[:, None]
+    clean = rng.normal(size=(n, len(gains))) @ weights
+    exact = 0.5 * np.log2(1 + np.square(gains) / noise**2)
+    return clean, clean + noise * rng.normal(size=clean.shape), exact
+
+
+@pytest.mark.parametrize(("width", "n"), [(30, 1500), (200, 5000)])
+@pytest.mark.parametrize("q", [1, 2, 3, 6])
+def test_loss_bound_does_not_count_the_noise_of_units(width, n, q):
+    _, noisy, exact = wide_layer(width, [3.0, 2.0, 1.5], 0.2, n)
+    scores, rest = principal_basis(noisy, min(64, width)).project(noisy)
+    bound = activation_loss_bound(scores, q, 0.2, n_units=width, residual_variance=rest)
+    assert bound == pytest.approx(exact[q:].sum(), abs=0.3)  # sd 0.2 and 0.1
+
+
+def test_dimension_of_a_layer_that_contains_its_noise():
+    clean, noisy, exact = wide_layer(40, [3.0, 2.0, 1.5], 0.2, 3000)
+    for layer, source in ((noisy, "recorded"), (clean, "added")):
+        found = compressed_information(layer, noise=0.2)
+        assert found.dim == 3
+        assert found.diagnostics["noise_source"] == source
+        assert found.ixt.bits == pytest.approx(exact.sum(), abs=0.2)
+        assert "large_compression_loss" not in found.ixt.flags
+
+
+def test_directions_chosen_by_noise_are_told():
+    gains = [3.0, 2.0, 1.5]
+    _, noisy, exact = wide_layer(60, gains, 1.0, 2000)
+    wide = compressed_information(noisy, noise=1.0, noisy=True, dim=8)
+    excess = wide.ixt.bits - exact.sum()
+    assert excess > 0.6
+    assert wide.diagnostics["selection_bias"] == pytest.approx(excess, abs=0.2)
+    assert "biased" in wide.ixt.flags
+    _, noisy, _ = wide_layer(8, gains, 1.0, 2000)
+    whole = compressed_information(noisy, noise=1.0, noisy=True, dim=8)
+    assert whole.diagnostics["selection_bias"] == pytest.approx(0.0, abs=1e-9)
+    assert "biased" not in whole.ixt.flags
+
+
 @pytest.mark.parametrize("kept", [1, 4, 10])
 def test_input_loss_bound_is_exact_on_linear_layers(kept):
     rng = np.random.default_rng(1)
