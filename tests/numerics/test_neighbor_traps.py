@@ -281,3 +281,14 @@ def test_units_of_very_different_size_all_count(mode):
         for size in (1.0, 1e6)
     ]
     assert found[1] == pytest.approx(found[0], abs=0.1)
+
+
+@pytest.mark.parametrize(("size", "scaled"), [(0.01, True), (1.0, False), (30.0, False)])
+def test_labels_are_found_whatever_the_size_of_the_unit_they_hang_on(size, scaled):
+    rng = np.random.default_rng(3)
+    labels = np.arange(2000) % 2
+    unit = size * (2 * labels - 1 + 0.01 * rng.normal(size=2000))
+    layer = np.column_stack([rng.normal(size=(2000, 5)), unit])
+    found = compressed_information(layer, labels, noise=1e-4, noisy=False, dim=6).ity
+    assert found.bits == pytest.approx(1.0, abs=0.05)
+    assert found.diagnostics["scaled"] is scaled
