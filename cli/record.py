@@ -373,6 +373,8 @@ def _kept(progress: Progress, output: str) -> str:
     """Say what a stop leaves."""
     if not progress.done:
         return "no step was recorded"
+    if not Path(output).is_dir():
+        return f"{output} is gone, and with it the {progress.done} steps that were recorded"
     return (
         f"{progress.done} of {progress.total} steps are recorded in {output} and can be analyzed; "
         "--resume records the rest"

@@ -112,6 +112,12 @@ def _joined(values: Sequence[Any], batches: bool, what: str) -> Any:
     try:
         if isinstance(first, Mapping):
             return {key: _joined([value[key] for value in values], batches, what) for key in first}
+        if isinstance(first, str) or (
+            batches
+            and isinstance(first, (tuple, list))
+            and all(isinstance(text, str) for text in first)
+        ):
+            return np.concatenate([np.atleast_1d(np.array(value)) for value in values])
         if isinstance(first, tuple):
             return tuple(
                 _joined([value[index] for value in values], batches, what)

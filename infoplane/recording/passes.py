@@ -288,10 +288,14 @@ class ProbePasses:
         except InfoplaneError:
             raise
         except (Exception, SystemExit) as error:  # user code may raise anything
+            by_name = isinstance(error, TypeError) and "keyword argument" in str(error)
             raise DataError(
                 f"the model failed on probe inputs of {batch}: {type(error).__name__}: "
                 f"{one_line(error)}",
-                hint="check that the probe inputs have the shape and dtype that the model expects",
+                hint="inputs of other names than 'inputs' are given by name: --data FILE:x,y takes "
+                "the array x as the only input and y as labels"
+                if by_name and batch.named
+                else "check that the probe inputs have the shape and dtype that the model expects",
             ) from error
 
     def _report_silent(self, silent: Sequence[str]) -> None:

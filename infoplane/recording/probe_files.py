@@ -27,8 +27,10 @@ _IMAGES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".ti
 _MOST_AXES = 8  # of an idx file
 
 
-def read_arrays(path: Path) -> dict[str, Array]:
+def read_arrays(path: Path, wanted: Sequence[str] = ()) -> dict[str, Array]:
     """Return the arrays of a file by name; a file of one array has it under the empty name.
+
+    Of HDF5 and ``.npz`` files those alone that are ``wanted``, if any are named.
 
     Raises
     ------
@@ -41,7 +43,7 @@ def read_arrays(path: Path) -> dict[str, Array]:
         raise RunFileError(f"{path}: no such file", code="IP303")
     if not path.is_file():
         raise RunFileError(f"{path}: expected a regular file", code="IP303")
-    kind, read = _reader(path)
+    kind, read = _reader(path, wanted)
     try:
         return read(path)
     except InfoplaneError:
@@ -56,13 +58,13 @@ def is_array_file(path: Path) -> bool:
     return path.suffix in (".npz", ".npy", ".h5", ".hdf5", ".safetensors") or _is_idx(path)
 
 
-def _reader(path: Path) -> tuple[str, Callable[[Path], dict[str, Array]]]:
+def _reader(path: Path, wanted: Sequence[str]) -> tuple[str, Callable[[Path], dict[str, Array]]]:
     if path.suffix in (".h5", ".hdf5"):
-        return "HDF5", arrays_in_hdf5
+        return "HDF5", lambda path: arrays_in_hdf5(path, wanted)
     if path.suffix == ".safetensors":
         return ".safetensors", _tensors
     if path.suffix == ".npz":
-        return ".npz", _npz
+        return ".npz", lambda path: _npz(path, wanted)
     if path.suffix == ".npy":
         return ".npy", lambda path: {"": _npy(path)}
     if _is_idx(path):
@@ -81,10 +83,14 @@ def _tensors(path: Path) -> dict[str, Array]:
     return {name: as_array(tensor) for name, tensor in read_safetensors(path)[0].items()}
 
 
-def _npz(path: Path) -> dict[str, Array]:
+def _npz(path: Path, wanted: Sequence[str]) -> dict[str, Array]:
     arrays = {}
     with zipfile.ZipFile(path) as archive:
+        names = {f"{name}.npy" for name in wanted}
+        there = names <= set(archive.namelist())  # else whoever asked is told what there is
         for member in archive.infolist():
+            if names and there and member.filename not in names:
+                continue
             if not member.filename.endswith(".npy"):
                 raise DataError(f"{path}: expected a .npz file of arrays, found {member.filename}")
             name = member.filename.removesuffix(".npy")
@@ -216,17 +222,20 @@ def _pixels(image: Any) -> Array:
 def images_in(folder: Path) -> ImageRows:
     """Return the images in a folder, or in its sub-folders, one for each class, by name.
 
+    Hidden ones (``._1.png``, ``.ipynb_checkpoints``) are none of them.
+
     Raises
     ------
     DataError
         If there are none.
     """
-    classes = sorted(path for path in folder.iterdir() if path.is_dir())
+    seen = (path for path in folder.iterdir() if not path.name.startswith("."))
+    classes = sorted(path for path in seen if path.is_dir())
     files = [
         path
         for inner in classes or [folder]
         for path in sorted(inner.iterdir())
-        if path.suffix.lower() in _IMAGES and path.is_file()
+        if path.suffix.lower() in _IMAGES and path.is_file() and not path.name.startswith(".")
     ]
     if not files:
         raise DataError(

@@ -130,6 +130,9 @@ def _loaded(
     except InputError as error:
         raise DataError(f"{reference}: {error}") from error
     _warn_without_classes(probe, reference)
+    lost = len(np.unique(classes)) if known is not None and probe.labels is not None else 0
+    if lost and (lost := lost - len(np.unique(probe.labels))):
+        log.warning("%s: none of the %d samples is of %d rare classes", reference, len(rows), lost)
     return probe
 
 
@@ -258,7 +261,7 @@ def _source(reference: str, seed: int) -> Source | ProbeSet:
     if is_array_file(path) or path.is_file():
         return _of_arrays(read_arrays(path), reference)
     if colon and is_array_file(Path(head)):
-        return _named(read_arrays(Path(head)), names, reference)
+        return _named(read_arrays(Path(head), names.split(",")), names, reference)
     found = called(reference, "--data")
     if isinstance(found, ProbeSet):
         return found
@@ -294,6 +297,7 @@ def _of_arrays(arrays: dict[str, Array], reference: str) -> Source:
         return Source(arrays[""], None)
     label = next((name for name in LABELS if name in arrays), None)
     labels = arrays.pop(label) if label else None
+    _check_rows(arrays, reference)
     if "inputs" in arrays:
         if label is None and len(arrays) > 1:
             raise _missing("labels", arrays, reference)
@@ -325,7 +329,19 @@ def _named(arrays: dict[str, Array], names: str, reference: str) -> Source:
             f"{reference}: expected FILE:INPUTS,LABELS of {', '.join(arrays) or 'no arrays'}",
             code="IP314",
         )
+    _check_rows({name: arrays[name] for name in wanted}, reference)
     return Source(arrays[wanted[0]], arrays[wanted[1]] if wanted[1:] else None)
+
+
+def _check_rows(arrays: Mapping[str, Array], reference: str) -> None:
+    for name, array in arrays.items():
+        if not array.ndim:
+            raise DataError(
+                f"{reference}: array {name!r}: expected samples along its first axis, found a "
+                "single number",
+                hint="name the arrays of inputs and labels: --data FILE:x,y",
+                code="IP314",
+            )
 
 
 def _single(arrays: dict[str, Array], reference: str, names: tuple[str, ...]) -> Array:

@@ -137,11 +137,15 @@ def record_script(command: Sequence[str], make: MakeRecorder) -> Recorder:
         ):
             stack.callback(handle.remove)
         _run_to_its_end(run, command)
-    if training.recorder is None:
+    if training.recorder is None or not training.recorder.steps:
+        warned = training.failed or training.recorder is not None
         raise DataError(
             f"{' '.join(command)}: nothing was recorded: "
-            + ("see the warning" if training.failed else "no torch optimizer stepped a model"),
-            hint="calls in a function under torch.compile are not seen; record in the training "
+            + ("see the warning" if warned else "no torch optimizer stepped a model"),
+            hint="name a probe set with --data, or record in the training loop with "
+            "infoplane.Recorder"
+            if warned
+            else "calls in a function under torch.compile are not seen; record in the training "
             "loop with infoplane.Recorder",
         )
     return training.recorder

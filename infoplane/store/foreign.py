@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,33 +28,53 @@ def grows_too_much(nbytes: int, stored: int) -> bool:
     return nbytes > max(_LEAST, _RATIO * stored)
 
 
-def arrays_in_hdf5(path: Path) -> dict[str, Array]:
+def arrays_in_hdf5(path: Path, wanted: Sequence[str] = ()) -> dict[str, Array]:
     """Return the numeric datasets at the top of a file, and of its groups as ``group/name``.
+
+    Only those ``wanted``, if any are named; they may lie deeper.
 
     Raises
     ------
     RunFileError
         If it is no readable HDF5 file.
     DataError
-        If a dataset leads out of the file, needs a plug-in, or unfolds to far more than the file.
+        If a dataset is missing, leads out of the file, needs a plug-in, or unfolds to far more than
+        the file.
     """
     try:
         with h5py.File(path, "r", locking="best-effort") as file:
-            found: dict[str, Array] = {}
-            for name in file:
-                node = _inside(file, name, path)
-                if isinstance(node, h5py.Group):
-                    members = ((f"{name}/{key}", _inside(node, key, path)) for key in node)
-                    datasets = [one for one in members if isinstance(one[1], h5py.Dataset)]
-                else:
-                    datasets = [(name, node)]
-                found.update({key: _read(dataset, key, path) for key, dataset in datasets})
-            return found
+            datasets = _named(file, wanted, path) if wanted else _all(file, path)
+            return {name: _read(dataset, name, path) for name, dataset in datasets}
     except InfoplaneError:
         raise
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError) as error:
         text = " ".join(str(error).split())[:160]
         raise RunFileError(f"{path}: not a readable HDF5 file ({text})") from error
+
+
+def _all(file: h5py.File, path: Path) -> Iterator[tuple[str, Any]]:
+    for name in file:
+        node = _inside(file, name, path)
+        if isinstance(node, h5py.Group):
+            members = ((f"{name}/{key}", _inside(node, key, path)) for key in node)
+            yield from (one for one in members if isinstance(one[1], h5py.Dataset))
+        else:
+            yield name, node
+
+
+def _named(file: h5py.File, names: Sequence[str], path: Path) -> Iterator[tuple[str, Any]]:
+    for name in names:
+        node: Any = file
+        for part in name.strip("/").split("/"):
+            if not isinstance(node, h5py.Group) or part not in node:
+                there = list(node) if isinstance(node, h5py.Group) else []
+                raise DataError(
+                    f"{path}: no dataset {name!r}; {node.name!r} holds "
+                    f"{', '.join(there[:12]) or 'none'}",
+                    code="IP314",
+                )
+            node = _inside(node, part, path)
+        yield name, node
 
 
 def _inside(group: h5py.Group, name: str, path: Path) -> Any:
@@ -69,7 +90,10 @@ def _read(dataset: Any, name: str, path: Path) -> Array:
     if dataset.is_virtual or dataset.external:
         raise DataError(f"{where}: expected data in the file itself")
     if dataset.dtype.kind not in "fiubS":
-        raise DataError(f"{where}: expected plain numbers, found dtype {dataset.dtype}")
+        raise DataError(
+            f"{where}: expected plain numbers, found dtype {dataset.dtype}",
+            hint="name the datasets that are to be read: --data FILE:x,y",
+        )
     properties = dataset.id.get_create_plist()
     filters = {properties.get_filter(i)[0] for i in range(properties.get_nfilters())}
     if not filters <= _FILTERS:

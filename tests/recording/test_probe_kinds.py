@@ -341,6 +341,71 @@ def test_unlike_lengths_are_told_of_all():
         as_probe({"a": np.zeros((4, 2)), "b": np.zeros((3, 2))}, np.zeros(4, int))
 
 
+def test_named_arrays_alone_are_read():
+    with h5py.File("p.h5", "w") as file:
+        file["train/deep/x"], file["y"], file["names"] = X, Y, ["a", "b"]
+        file["gone"] = h5py.ExternalLink("other.h5", "/x")
+    for reference in ("p.h5:train/deep/x,y", "p.h5:/train/deep/x,/y"):
+        same(load_probe(reference))
+    with pytest.raises(DataError, match="no dataset 'train/z'; '/train' holds deep"):
+        load_probe("p.h5:train/z,y")
+    with pytest.raises(DataError, match="'gone' is a link"):
+        load_probe("p.h5:gone,y")
+    with pytest.raises(DataError, match="names' is|'names': expected plain") as error:
+        load_probe("p.h5:names,y")
+    assert "FILE:x,y" in error.value.hint
+    np.savez("p.npz", x=X, y=Y, names=np.array([{}]))
+    same(load_probe("p.npz:x,y"))
+    with pytest.raises(DataError, match="array 'names': expected plain"):
+        load_probe("p.npz:names,y")
+
+
+@pytest.mark.parametrize("reference", ["p.npz", "p.npz:inputs,labels", "p.npz:labels,inputs"])
+def test_single_numbers_are_no_samples(reference):
+    np.savez("p.npz", inputs=np.float32(1), labels=Y)
+    with pytest.raises(DataError, match="array 'inputs': expected samples along its first axis"):
+        load_probe(reference)
+
+
+def test_hidden_images_and_folders_are_none_of_the_samples():
+    image = pytest.importorskip("PIL.Image")
+    for name in ("a/1", "a/2", "b/1", ".ipynb_checkpoints/1", "b/._1"):
+        Path("photos", name).parent.mkdir(parents=True, exist_ok=True)
+        image.new("L", (3, 2)).save(f"photos/{name}.png")
+    Path("photos/a/._1.png").write_bytes(b"\0\5\x16\7")  # as macOS leaves them
+    np.testing.assert_array_equal(load_probe("photos").labels, [0, 0, 1])
+
+
+def test_classes_that_the_samples_miss_are_told(caplog):
+    np.savez("p.npz", inputs=X, labels=np.r_[1, 2, np.zeros(38, int)])
+    assert load_probe("p.npz").labels.max() == 2
+    assert not caplog.text
+    load_probe("p.npz", 4)
+    assert "p.npz: none of the 4 samples is of 2 rare classes" in caplog.text
+
+
+def test_labels_of_a_dataset_may_be_names(tokens):
+    Path("named.py").write_text(
+        "import torch\nfrom torch.utils.data import DataLoader\n"
+        "def rows(): return [(torch.tensor([float(i)]), 'ab'[i % 2]) for i in range(6)]\n"
+        "def loader(): return DataLoader(rows(), batch_size=4)\n"
+    )
+    for name in ("rows", "loader"):
+        found = load_probe(f"named.py:{name}")
+        np.testing.assert_array_equal(found.labels, [0, 1] * 3)
+        np.testing.assert_array_equal(found.inputs[:, 0], np.arange(6.0))
+
+
+def test_inputs_of_unknown_names_are_told_how_to_be_given():
+    np.savez("p.npz", x=X, y=Y)
+    with (
+        Recorder(torch.nn.Sequential(torch.nn.Linear(3, 2)), load_probe("p.npz"), "run") as one,
+        pytest.raises(DataError, match="unexpected keyword argument 'x'") as error,
+    ):
+        one.snapshot(0)
+    assert "--data FILE:x,y" in error.value.hint
+
+
 def npz(shape, data, **options):
     with zipfile.ZipFile("bad.npz", "w", **options) as archive, io.BytesIO() as file:
         header = {"descr": "|u1", "fortran_order": False, "shape": shape}
