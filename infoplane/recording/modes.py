@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import sys
 from collections.abc import Iterable, Iterator
@@ -11,8 +12,12 @@ from typing import TypeAlias
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from infoplane.errors import DataError
+from infoplane.recording.wrappers import named_layers
+
+log = logging.getLogger("infoplane")
 
 _Versions: TypeAlias = dict[tuple[nn.Module, str], tuple[torch.Tensor, int]]
 
@@ -67,6 +72,23 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
         raise DataError(
             f"the forward pass changed {', '.join(told)} of the model in evaluation mode",
             hint="a layer that ignores eval() learns from the probe set; let it heed self.training",
+        )
+
+
+def warn_of_batch_statistics(model: nn.Module) -> None:
+    """Warn of layers that compute statistics of the batch in evaluation mode, too."""
+    dependent = [
+        name
+        for name, module in named_layers(model).items()
+        if isinstance(module, _BatchNorm) and module.running_mean is None
+    ]
+    if dependent:
+        more = f" and {len(dependent) - 3} more" if dependent[3:] else ""
+        log.warning(
+            "what a sample gives depends on the others of its batch, in evaluation mode as well: "
+            "%s%s normalise by the batch",
+            ", ".join(dependent[:3]),
+            more,
         )
 
 

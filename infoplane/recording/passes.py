@@ -18,6 +18,7 @@ from infoplane.recording.batches import Batch, batch_of
 from infoplane.recording.hooks import At, Receive, captured, direct_calls
 from infoplane.recording.layers import Layer, chosen_by, select_layers, why_silent
 from infoplane.recording.messages import one_line
+from infoplane.recording.modes import warn_of_batch_statistics
 from infoplane.recording.operations import MARK, Operations, captured_operations, is_operation
 from infoplane.recording.outputs import Address, not_storable, to_stored
 from infoplane.recording.reductions import Reduction, check_units, chosen_reductions
@@ -347,6 +348,7 @@ def probe_passes(
     modules = [pattern for pattern in layers if not is_operation(pattern)]
     if functions and at != "output":
         raise InputError(f"expected at='output' to record operations ({functions[0]}), got {at!r}")
+    warn_of_batch_statistics(model)
     chosen = select_layers(model, modules) if modules or not functions else {}
     dims, kinds = batch_dims or {}, reduce or {}
 

@@ -130,8 +130,7 @@ def _loaded(
     except InputError as error:
         raise DataError(f"{reference}: {error}") from error
     _warn_without_classes(probe, reference)
-    lost = len(np.unique(classes)) if known is not None and probe.labels is not None else 0
-    if lost and (lost := lost - len(np.unique(probe.labels))):
+    if known is not None and (lost := len(np.unique(known)) - len(np.unique(known[rows]))):
         log.warning("%s: none of the %d samples is of %d rare classes", reference, len(rows), lost)
     return probe
 

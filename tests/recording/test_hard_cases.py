@@ -633,3 +633,13 @@ def test_module_named_as_a_call_of_another_is_refused(tmp_path):
     ):
         recorder.snapshot(0)
     assert error.value.hint.endswith("--layers '!a#0'")
+
+
+def test_layers_that_normalise_by_the_batch_are_told(tmp_path, caplog):
+    x = torch.randn(8, 3)
+    with Recorder(nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2)), (x, None), tmp_path / "a"):
+        assert not caplog.text
+    model = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2, track_running_stats=False))
+    with Recorder(model, (x, None), tmp_path / "b"):
+        assert "depends on the others of its batch" in caplog.text
+        assert ": 1 normalise by the batch" in caplog.text

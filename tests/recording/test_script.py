@@ -163,17 +163,21 @@ def test_recording_that_cannot_begin_does_not_stop_the_script(project, caplog):
     assert Path("done").exists()
 
 
-def test_script_of_which_no_step_could_be_recorded_is_told(project, caplog):
-    text = SMALL.format(optimizer="SGD").replace("nn.Linear(3, 2)", "Both()") + (
-        "net[0](x, again=x).sum().backward(); optimizer.step(); torch.save(x, 'done')"
-    )
-    both = """
-class Both(nn.Linear):
-    def __init__(self): super().__init__(3, 2)
+NAMED = """
+import torch
+class Both(torch.nn.Sequential):
     def forward(self, x, again=None): return super().forward(x + again)
+net, x = Both(torch.nn.Linear(3, 2)), torch.randn(4, 3)
+optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+net(x, again=x).sum().backward()
+optimizer.step()
+open("done", "w").close()
 """
+
+
+def test_script_of_which_no_step_could_be_recorded_is_told(project, caplog):
     with pytest.raises(DataError, match="nothing was recorded: see the warning") as error:
-        recorded(text.replace("net, x", both + "net, x"))
+        recorded(NAMED)
     assert "--data" in error.value.hint
     assert "recording ends at step 0, training goes on" in caplog.text
     assert Path("done").exists()
