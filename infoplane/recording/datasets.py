@@ -70,7 +70,7 @@ def returned_by(found: Any, what: str, label_names: Sequence[str], *, seed: int 
         raise DataError(f"{what}: expected labels for every sample, {without} have none")
     return Returned(
         _joined([part.inputs for part in parts], batches, what),
-        None if without else _joined(labels, batches, what),
+        None if without else _names_of_classes(labels) or _joined(labels, batches, what),
     )
 
 
@@ -112,12 +112,6 @@ def _joined(values: Sequence[Any], batches: bool, what: str) -> Any:
     try:
         if isinstance(first, Mapping):
             return {key: _joined([value[key] for value in values], batches, what) for key in first}
-        if isinstance(first, str) or (
-            batches
-            and isinstance(first, (tuple, list))
-            and all(isinstance(text, str) for text in first)
-        ):
-            return np.concatenate([np.atleast_1d(np.array(value)) for value in values])
         if isinstance(first, tuple):
             return tuple(
                 _joined([value[index] for value in values], batches, what)
@@ -130,6 +124,15 @@ def _joined(values: Sequence[Any], batches: bool, what: str) -> Any:
             f"{what}: expected samples that are arrays of one shape: {one_line(error)}",
             hint="pad sequences to one length",
         ) from error
+
+
+def _names_of_classes(labels: Sequence[Any]) -> list[str] | None:
+    """Return the labels of samples, or of batches of them, if they are names."""
+    each = [[label] if isinstance(label, str) else label for label in labels]
+    named = all(
+        isinstance(one, (list, tuple)) and all(isinstance(n, str) for n in one) for one in each
+    )
+    return [name for one in each for name in one] if named else None
 
 
 @contextmanager
