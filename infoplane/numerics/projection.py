@@ -15,6 +15,9 @@ COVARIANCE_UNITS = 1500
 """Up to this width the covariance is accumulated; above, a randomised range finder streams."""
 
 _CHUNK_VALUES = 1_000_000  # activations held at once in double precision
+_LEAST_ROWS = (
+    64  # but as many rows as the frame of a wide layer has columns, which each chunk reads
+)
 _PRODUCT_ROWS = 384  # centred at once: still in the processor's cache when they are multiplied
 _LANCZOS_UNITS = 200  # a full decomposition is quicker below
 _SHIFT_ROWS = 100  # of the first chunk; their mean is near enough to that of all
@@ -135,8 +138,11 @@ def streaming_basis(
 
 
 def row_chunks(activations: Tensor) -> Iterator[Tensor]:
-    """Yield blocks of rows of an array (n_samples, n_units), each small enough to be copied."""
-    rows = max(1, _CHUNK_VALUES // activations.shape[1])
+    """Yield blocks of rows of an array (n_samples, n_units), each small enough to be copied.
+
+    A block has a million numbers, and 64 rows at least.
+    """
+    rows = max(_LEAST_ROWS, _CHUNK_VALUES // activations.shape[1])
     for start in range(0, len(activations), rows):
         yield activations[start : start + rows]
 
@@ -176,7 +182,7 @@ def _from_covariance(chunks: Chunks, n_units: int, kept: int) -> PrincipalBasis:
     values, vectors = _leading(covariance, kept)
     return PrincipalBasis(
         mean=shift + offset,
-        components=np.ascontiguousarray(vectors[:, ::-1]),
+        components=_signed(vectors[:, ::-1]),
         variances=np.maximum(values[::-1], 0.0),
         total_variance=total,
     )
@@ -230,10 +236,22 @@ def _from_random_start(
     values, vectors = np.linalg.eigh(small / n)
     return PrincipalBasis(
         mean=mean,
-        components=np.ascontiguousarray((frame @ vectors)[:, ::-1][:, :kept]),
+        components=_signed((frame @ vectors)[:, ::-1][:, :kept]),
         variances=np.maximum(values[::-1][:kept], 0.0),
         total_variance=total / n,
     )
+
+
+def _signed(vectors: FloatArray) -> FloatArray:
+    """Return each direction in the sense that its first large entry is positive.
+
+    Rounding decides on the sense otherwise, and noise added to the scores would differ between
+    units of measurement, offsets and widths of the numbers.
+    """
+    sizes = np.abs(vectors)
+    first = np.argmax(sizes > 0.6 * sizes.max(axis=0), axis=0)
+    signs = np.where(vectors[first, np.arange(vectors.shape[1])] < 0.0, -1.0, 1.0)
+    return np.ascontiguousarray(vectors * signs)
 
 
 def _centred(chunk: Tensor, mean: Tensor) -> Tensor:

@@ -287,6 +287,21 @@ def test_offset_does_not_matter_at_given_noise():
     assert two.ixt.bits == pytest.approx(one.ixt.bits, abs=1e-3)
 
 
+def test_units_of_measurement_and_precision_change_no_draw():
+    activations, y = labelled()
+    expected = compressed_information(activations, y, noise=0.1, noisy=False)
+    for layer, noise in (
+        (activations * 1e6, 1e5),
+        (activations * 1e-6, 1e-7),
+        (activations + 1e6, 0.1),
+        (activations.astype(np.float32), 0.1),
+        (np.asfortranarray(activations), 0.1),
+    ):
+        found = compressed_information(layer, y, noise=noise, noisy=False)
+        assert found.ixt.bits == pytest.approx(expected.ixt.bits, abs=1e-4)
+        assert found.ity.bits == pytest.approx(expected.ity.bits, abs=1e-2)
+
+
 def test_more_noise_less_information():
     activations, _ = labelled()
     sizes = (0.05, 0.1, 0.2, 0.5, 1.0)

@@ -104,7 +104,7 @@ def test_classes_of_one_and_two_samples(mode):
 
 def test_labels_that_belong_to_nothing_are_told_by_their_permutation():
     x, _ = views(n=1000)
-    labels = np.random.default_rng(9).integers(0, 4, 1000)
+    labels = np.random.default_rng(10).integers(0, 4, 1000)
     found = compressed_information(x, labels, noise=0.3, noisy=False)
     assert abs(found.ity.bits) < 0.05
     null = abs(found.ity.diagnostics["null"])
