@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -345,7 +346,10 @@ def _refuse(names: Collection[str], why: str) -> None:
 
 def _tell(recorder: Recorder, n_steps: int, output: str, *, resumed: bool) -> None:
     """Say what was recorded."""
-    size = sum(file.stat().st_size for file in Path(output).rglob("*.h5"))
+    size = 0
+    for file in Path(output).rglob("*.h5"):
+        with suppress(FileNotFoundError):  # another process replaces the run
+            size += file.stat().st_size
     kept = f", {len(recorder.kept)} of them kept from before" if resumed else ""
     click.echo(
         f"recorded {n_steps} steps x {len(recorder.recorded)} layers x "

@@ -79,6 +79,8 @@ def check_sums(path: Path, members: Sequence[zipfile.ZipInfo]) -> None:
         for member in members:
             if not member.CRC:
                 continue  # empty, or saved without: torch.serialization.set_crc32_options(False)
+            if not 0 <= member.header_offset < size:
+                raise unreadable(path, f"{member.filename} begins outside of the file")
             start = _start(file, member)
             if start + member.file_size > size:
                 raise unreadable(path, f"the file ends within {member.filename}")

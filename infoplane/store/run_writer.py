@@ -100,8 +100,9 @@ class RunWriter:
     @property
     def free_bytes(self) -> int:
         """Bytes that there are for the run: free, or of the steps that it replaces."""
-        replaced = [] if self._begun else (self.path / "steps").glob("step_*.h5")
-        return shutil.disk_usage(self.path).free + sum(file.stat().st_size for file in replaced)
+        with writing(self.path, GO_ON):
+            replaced = [] if self._begun else (self.path / "steps").glob("step_*.h5")
+            return shutil.disk_usage(self.path).free + sum(file.stat().st_size for file in replaced)
 
     def reserve(self, layers: Sequence[LayerInfo], n_steps: int) -> None:
         """Set the space of steps with these layers aside; each takes its part when it begins.

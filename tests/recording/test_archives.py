@@ -16,7 +16,7 @@ import torch
 
 from infoplane.errors import InfoplaneError, RunFileError
 from infoplane.recording import archives
-from infoplane.recording.archives import Earlier, archive_members
+from infoplane.recording.archives import Earlier, archive_members, check_sums
 from infoplane.recording.pickles import read_pickle
 from infoplane.recording.weights import load_weights
 from tests.conftest import small_net
@@ -263,3 +263,12 @@ def test_pickle_with_any_byte_changed_reads_as_torch_load_reads_it():
             alike += earlier.read_alike(path, archive_members(path)) is not None
             assert outcome(path, earlier) == outcome(path)
     assert alike > 10  # the numbers
+
+
+@pytest.mark.parametrize("offset", [-30, 2**40])
+def test_member_that_begins_outside_of_the_file_is_told(offset):
+    torch.save(small_net().state_dict(), "c.pt")
+    members = archive_members(Path("c.pt"))
+    members[-1].header_offset = offset
+    with pytest.raises(RunFileError, match="begins outside of the file"):
+        check_sums(Path("c.pt"), members)

@@ -2,6 +2,7 @@ import copy
 import errno
 import json
 import random
+import shutil
 
 import numpy as np
 import pytest
@@ -460,3 +461,11 @@ def test_foreign_byte_order_is_recorded(tmp_path, probe):
 def test_probe_that_is_no_pair(tmp_path, bad):
     with pytest.raises(InputError, match=r"pair \(inputs, labels\)"):
         Recorder(small_net(), bad, tmp_path / "r")
+
+
+@pytest.mark.parametrize("before", ["prepare", "snapshot"])
+def test_folder_that_is_gone_is_told(tmp_path, probe, before):
+    with Recorder(small_net(), probe, tmp_path / "run") as recorder:
+        shutil.rmtree(tmp_path / "run")
+        with pytest.raises(RunFileError, match=r"run.*: cannot be written \(No such file"):
+            recorder.prepare(3) if before == "prepare" else recorder.snapshot(0)
