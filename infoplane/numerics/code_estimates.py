@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from infoplane.errors import EstimationError
+from infoplane.numerics.arrays import checked_squares
 from infoplane.numerics.codes import (
     LARGE_LOSS,
     LEVEL,
@@ -80,8 +81,14 @@ def noise_estimates(
     noisy : bool, optional
         Whether the code contains the noise already. Unless given, it does if variance and density
         of all ``scores`` allow it.
+
+    Raises
+    ------
+    InputError
+        If the square of the noise is no number, e.g. after a sweep scaled it.
     """
     n, q = code.clean.shape
+    checked_squares(np.array([noise]), "noise")
     if n < SMALLEST_SAMPLE:
         return refused(labels, f"expected at least {SMALLEST_SAMPLE} samples, got {n}", "small_n")
     share = math.sqrt(code.variance) / noise

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from infoplane.errors import InputError
+from infoplane.numerics.code_estimates import noise_estimates
+from infoplane.numerics.codes import CellOptions, Code
 from infoplane.numerics.compression import compressed_information
 from infoplane.numerics.neighbors import (
     intrinsic_dimension,
@@ -292,3 +294,10 @@ def test_labels_are_found_whatever_the_size_of_the_unit_they_hang_on(size, scale
     found = compressed_information(layer, labels, noise=1e-4, noisy=False, dim=6).ity
     assert found.bits == pytest.approx(1.0, abs=0.05)
     assert found.diagnostics["scaled"] is scaled
+
+
+def test_noise_that_a_sweep_scaled_out_of_range_is_refused():
+    code = Code(np.random.default_rng(0).normal(size=(100, 2)), 2, 2, 0.0)
+    for noise in (1e-200, 1e200):
+        with pytest.raises(InputError, match="noise whose"):
+            noise_estimates(code, noise, None, CellOptions(), np.random.default_rng(0))
