@@ -68,13 +68,14 @@ def as_schedule(given: str | Iterable[int]) -> Schedule:
     InputError
         If it is none of these.
     """
-    if not isinstance(given, str):
+    if isinstance(given, Iterable) and not isinstance(given, str):
         return Schedule(listed=frozenset(whole_step(step) for step in given))
-    if found := re.fullmatch(r"(every|log):0*([1-9]\d{0,17})", given.strip()):
+    text = given if isinstance(given, str) else ""
+    if found := re.fullmatch(r"(every|log):0*([1-9]\d{0,17})", text.strip()):
         number = int(found[2])
         return Schedule(every=number) if found[1] == "every" else Schedule(per_decade=number)
-    if re.fullmatch(r"\s*\d{1,18}\s*(,\s*\d{1,18}\s*)*", given):
-        return Schedule(listed=frozenset(map(int, given.split(","))))
+    if re.fullmatch(r"\s*\d{1,18}\s*(,\s*\d{1,18}\s*)*", text):
+        return Schedule(listed=frozenset(map(int, text.split(","))))
     raise InputError(
         f"expected a schedule such as 'every:100', 'log:10' or '0,1,10,100', got {given!r}"
     )

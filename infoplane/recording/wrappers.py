@@ -14,15 +14,18 @@ _ATTRIBUTES = (
 )  # of torch.compile, activation checkpoints
 
 
-def unwrapped(model: nn.Module) -> nn.Module:
+def unwrapped(model: object) -> nn.Module:
     """Return the model inside its wrappers.
 
     Raises
     ------
     InputError
-        If it is TorchScript, whose modules take no hooks, its parameters are sharded over
-        processes, or have no values.
+        If it is no module, or TorchScript, whose modules take no hooks; or if its parameters are
+        sharded over processes or have no values.
     """
+    if not isinstance(model, nn.Module):
+        found = model.__name__ if isinstance(model, type) else f"an object: {type(model).__name__}"
+        raise InputError(f"expected a model, an instance of torch.nn.Module, got {found}")
     while (attribute := _inner(model)) is not None:
         model = model.get_submodule(attribute)
     for module in model.modules():

@@ -643,3 +643,10 @@ def test_layers_that_normalise_by_the_batch_are_told(tmp_path, caplog):
     with Recorder(model, (x, None), tmp_path / "b"):
         assert "depends on the others of its batch" in caplog.text
         assert ": 1 normalise by the batch" in caplog.text
+
+
+@pytest.mark.parametrize("model", [None, nn.Linear, {"weight": torch.ones(1)}])
+def test_what_is_no_model_is_refused(tmp_path, model):
+    with pytest.raises(InputError, match=r"expected a model, an instance of torch\.nn\.Module"):
+        Recorder(model, (torch.ones(4, 3), None), tmp_path / "run")
+    assert not (tmp_path / "run").exists()

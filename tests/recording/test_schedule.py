@@ -43,7 +43,9 @@ def test_steps_are_counted_as_they_are_due(given):
     assert without_end == (3 if isinstance(given, list) else 0)
 
 
-@pytest.mark.parametrize("bad", ["", "every:0", "log:", "every:-3", "daily", "1,,2", "log:1.5"])
+@pytest.mark.parametrize(
+    "bad", ["", "every:0", "log:", "every:-3", "daily", "1,,2", "log:1.5", 5, None]
+)
 def test_text_that_is_no_schedule(bad):
     with pytest.raises(InputError, match="expected a schedule such as"):
         as_schedule(bad)
