@@ -294,3 +294,11 @@ def test_exported_program_is_code_and_needs_trust(exported):
     Path("n.pt2").write_bytes(Path("m.pt2").read_bytes()[:300])
     with pytest.raises(RunFileError, match=r"n\.pt2: not a readable \.pt2 file"):
         load_model("n.pt2", trust_model=True)
+
+
+def test_average_alone_in_a_checkpoint_is_found():
+    one, other = small_net(), small_net()
+    torch.save({"ema": one.state_dict()}, "c.pt")
+    assert_loads("c.pt", one)
+    torch.save({"ema": other.state_dict(), "model": one.state_dict()}, "c.pt")
+    assert_loads("c.pt", one)
