@@ -26,7 +26,9 @@ def model_hash(model: nn.Module) -> str:
     for name, module in model.named_modules():
         classes[type(module)] = None
         settings = re.sub(r" at 0x[0-9a-f]+", "", module.extra_repr())
-        digest.update(f"{name} {type(module).__qualname__} {settings}\n".encode())
+        digest.update(
+            f"{name} {type(module).__qualname__} {settings}\n".encode(errors="backslashreplace")
+        )
     for cls in classes:
         if not cls.__module__.startswith("torch."):
             with suppress(OSError, TypeError):  # no source: built-in, or typed at a prompt
@@ -42,7 +44,7 @@ def parameter_hash(model: nn.Module) -> str:
     """
     digest = hashlib.sha256()
     for name, value in model.state_dict().items():
-        digest.update(name.encode())
+        digest.update(name.encode(errors="backslashreplace"))
         if isinstance(value, torch.Tensor) and _is_plain(value):
             digest.update(repr((value.dtype, tuple(value.shape))).encode())
             raw = value.reshape(-1).view(torch.uint8).numpy(force=True)

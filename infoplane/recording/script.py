@@ -155,7 +155,7 @@ def _program(command: Sequence[str]) -> Callable[[], object]:
     """Return what runs the command in this process."""
     words = list(command)
     if words and re.fullmatch(r"python(\d(\.\d+)?)?", Path(words[0]).name):
-        words = words[1:]
+        words = words[2:] if words[1:2] == ["-u"] else words[1:]
     module = words[:1] == ["-m"] and len(words) > 1
     arguments = words[1:] if module else words
     if not arguments or not (module or arguments[0].endswith(".py")):
@@ -165,14 +165,15 @@ def _program(command: Sequence[str]) -> Callable[[], object]:
         )
     if not module and not Path(arguments[0]).is_file():
         raise InputError(f"{arguments[0]}: no such file")
-    folder = Path.cwd() if module else Path(arguments[0]).resolve().parent
+    script = Path(arguments[0]).absolute()  # as the interpreter gives ``__file__``
+    folder = Path.cwd() if module else script.resolve().parent
 
     def run() -> None:
         with _arguments(arguments, folder):
             if module:
                 runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)
             else:
-                runpy.run_path(arguments[0], run_name="__main__")
+                runpy.run_path(str(script), run_name="__main__")
 
     return run
 

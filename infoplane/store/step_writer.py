@@ -305,9 +305,9 @@ class StepWriter:
             )
         self._close_outline()
         text = self._metadata()
-        structure = self.layout.structure(specs, len(text))
-        assert list(structure.offsets[: len(specs)]) == self._offsets[: len(specs)]
         with writing(self.path, GO_ON):
+            structure = self.layout.structure(specs, len(text))
+            assert list(structure.offsets[: len(specs)]) == self._offsets[: len(specs)]
             self._reserve(structure.size)
             for offset, data in structure.around:
                 write_at(self._file, data, offset)

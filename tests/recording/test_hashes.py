@@ -1,3 +1,5 @@
+from collections import OrderedDict
+
 import pytest
 import torch
 from torch import nn
@@ -86,3 +88,9 @@ def test_structure_has_a_hash_of_its_own():
     assert "0x" in Odd().extra_repr()
     assert hash_of(Odd()) == hash_of(Odd())
     assert hash_of(Same()) != hash_of(Odd())
+
+
+def test_names_that_are_no_unicode_have_a_hash():
+    names = [nn.Sequential(OrderedDict([(name, nn.Linear(1, 1))])) for name in ("\udc80", "\udc81")]
+    assert len({model_hash(model) for model in names}) == 2
+    assert len({parameter_hash(model) for model in names}) == 2

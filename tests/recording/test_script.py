@@ -136,6 +136,16 @@ def test_script_that_goes_to_another_folder(project, capsys):
     assert Run(Path("runs/a")).steps == (0, 1, 2, 3)
 
 
+@pytest.mark.parametrize("words", [["python", "train.py"], ["python3", "-u", "train.py"]])
+def test_script_knows_its_file_as_under_the_interpreter(project, words):
+    text = SMALL.format(optimizer="SGD") + (
+        "from pathlib import Path\nPath('file').write_text(__file__)\n"
+        "net(x).sum().backward(); optimizer.step()\n"
+    )
+    assert recorded(text, command=words).steps == (0, 1)
+    assert Path("file").read_text() == str(project / "train.py")
+
+
 def test_script_that_fails_keeps_what_was_recorded(project, capsys):
     text = SMALL.format(optimizer="SGD") + "net(x).sum().backward(); optimizer.step(); {}\n"
     with pytest.raises(DataError, match=r"python train\.py: ValueError: no$"):

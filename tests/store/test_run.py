@@ -87,6 +87,18 @@ def test_a_step_that_fails_leaves_nothing(tmp_path, probe):
     assert not (tmp_path / "s0").exists()
 
 
+def test_folder_that_vanishes_before_a_step_is_complete_is_one_line(tmp_path, probe):
+    writer = RunWriter(tmp_path / "r", probe, {"run": "r"})
+    values = np.ones((probe.n_samples, 2), np.float32)
+    with (
+        closing(writer),
+        pytest.raises(RunFileError, match="cannot be written"),
+        writer.step(0) as out,
+    ):
+        out.write(0, "fc", "Linear", 0, values, "float32")
+        shutil.rmtree(tmp_path / "r")
+
+
 def test_a_step_with_missing_rows_is_not_made(tmp_path, probe):
     writer = RunWriter(tmp_path / "s0", probe, {"run": "s0"})
     error = pytest.raises(RunFileError, match="expected 120 rows, got 10")
