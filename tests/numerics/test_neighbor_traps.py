@@ -106,12 +106,15 @@ def test_classes_of_one_and_two_samples(mode):
 
 def test_labels_that_belong_to_nothing_are_told_by_their_permutation():
     x, _ = views(n=1000)
-    labels = np.random.default_rng(10).integers(0, 4, 1000)
-    found = compressed_information(x, labels, noise=0.3, noisy=False)
-    assert abs(found.ity.bits) < 0.05
-    null = abs(found.ity.diagnostics["null"])
-    assert null < 0.05
-    assert ("null_dominates" in found.ity.flags) == (null > 0.5 * abs(found.ity.bits))
+    values, nulls = [], []
+    for seed in range(6):
+        labels = np.random.default_rng(seed).integers(0, 4, 1000)
+        found = compressed_information(x, labels, noise=0.3, noisy=False).ity
+        values.append(found.bits)
+        nulls.append(found.diagnostics["null"])
+        assert ("null_dominates" in found.flags) == (abs(nulls[-1]) > 0.5 * abs(found.bits))
+    assert abs(np.mean(values)) < 0.05  # one draw has a standard deviation of 0.02
+    assert abs(np.mean(nulls)) < 0.05
 
 
 def test_a_layer_of_noise_alone_is_told():
