@@ -44,8 +44,8 @@ _FLAG_WARNINGS = {
                                "raise dim, or read the value as a lower bound"),
     "finite_population": ("IP208", "more bits than N samples can hold: a density extrapolated",
                           "read it as a property of the input distribution, or raise the noise"),
-    "degenerate": ("IP209", "the bandwidth is far above the spread: the spectrum has collapsed",
-                   "use sigma=median"),
+    "degenerate": ("IP209", "bandwidth or added noise far above the spread of the layer:"
+                   " nothing is left", "use sigma=median; give compressed a smaller noise="),
     "biased": ("IP211", "values that still move with N",
                "record more samples; see drift, bias or null in diag of each row"),
     "upper_bound": ("IP212", "noise of the layer that counts as information",

@@ -50,6 +50,7 @@ from infoplane.records import BoundName, Estimate, FloatArray, IntArray, noticea
 
 _EXTRAPOLATED = 0.8  # share of log2(n) above which an estimate extrapolates the density
 _UNSEEN = 1e-6  # standard deviation, as a share of the noise, that tells nothing
+_NO_ROOM = 0.05  # bits: what added noise leaves of the layer as a whole is not noticeable
 _ROUNDING = 1e-15  # and that a layer which does not vary may have
 _CROSS_CHECK_SAMPLES = 1000
 _DRIFT_SAMPLES = 2000  # in the folds that tell how far the estimate moves with n
@@ -154,6 +155,8 @@ def noise_estimates(
         "id_ratio": ixt.dimension / q,
         **interval_diagnostics(interval),
     }
+    if not contained and ceiling + loss < _NO_ROOM:
+        flags.append("degenerate")
     if options.upstream_noise:
         flags.append("upper_bound")
     if loss > LARGE_LOSS * max(bits, 0.0):

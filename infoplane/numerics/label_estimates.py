@@ -83,7 +83,8 @@ def label_estimate(
     if drift is not None and interval is not None:
         half = 0.5 * (interval.high - interval.low)
         bias = abs(drift) / (2.0**_RATE - 1.0)
-        if bias > max(min(half, 2.0 * noticeable(bits)), ROUNDING):
+        moves = abs(interval.drift) > 3.0 * interval.standard_error  # halves alone move by chance
+        if moves and bias > max(min(half, 2.0 * noticeable(bits)), ROUNDING):
             flags.append("biased")
     diagnostics = {
         "estimator": "mixed",

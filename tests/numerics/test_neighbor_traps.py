@@ -104,6 +104,16 @@ def test_classes_of_one_and_two_samples(mode):
     assert math.isfinite(found.ixt_given_y.bits)
 
 
+@pytest.mark.parametrize("offset", [0.0, 100.0, 1e4])
+def test_a_layer_that_the_noise_drowns_is_told(offset):
+    # The default noise is a tenth of the root mean square, and so of a common offset.
+    x, _ = views(n=1000)
+    found = compressed_information(x + offset, np.arange(1000) % 4)
+    assert ("degenerate" in found.ixt.flags) == (offset > 0.0)
+    assert ("degenerate" in found.ixt_given_y.flags) == (offset > 0.0)
+    assert "degenerate" not in compressed_information(x + offset, noise=0.3, noisy=False).ixt.flags
+
+
 def test_labels_that_belong_to_nothing_are_told_by_their_permutation():
     x, _ = views(n=1000)
     values, nulls = [], []
@@ -131,6 +141,28 @@ def test_label_information_lost_in_many_dimensions_is_told(d, told):
     found = compressed_information(x, (x[:, 0] > 0).astype(int), noise=0.3, noisy=False, dim=d).ity
     assert (found.high < 0.702) == told
     assert ("biased" in found.flags) == told
+
+
+def test_slow_biases_of_label_information_are_told():
+    told = 0
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        x = rng.normal(size=(1000, 8))
+        y = rng.random(1000) < 1 / (1 + np.exp(-6.0 * x[:, 0]))
+        found = compressed_information(x, y, noise=0.05, noisy=False, dim=8).ity
+        assert found.bits < 0.65  # of 0.70
+        told += "biased" in found.flags
+    assert told >= 4  # the drift of folds tells of 1
+
+
+def test_labels_that_belong_to_nothing_are_seldom_called_biased():
+    told = 0
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        x, y = rng.normal(size=(1000, 4)), rng.integers(0, 2, 1000)
+        found = compressed_information(x, y, noise=0.05, noisy=False, dim=4).ity
+        told += "biased" in found.flags
+    assert told <= 2  # the drift of halves alone tells of 4
 
 
 def test_below_zero_is_shown_and_flagged():
