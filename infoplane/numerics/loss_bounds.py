@@ -132,8 +132,9 @@ def selection_bias(code: FloatArray, noise: float, n_units: int) -> float:
     n, q = code.shape
     g = (n_units - q) / n
     read = np.maximum(np.linalg.eigvalsh(_covariance(code)) / noise**2, 1.0)
-    total = float(np.log(read[read <= (1.0 + math.sqrt(g)) ** 2]).sum())
-    seen = read[read > (1.0 + math.sqrt(g)) ** 2]
+    edge = (1.0 + math.sqrt(g)) ** 2 * (1.0 + 1e-9)  # at the edge itself rounding leads to NaN
+    total = float(np.log(read[read <= edge]).sum())
+    seen = read[read > edge]
     middle = 0.5 * (seen + 1.0 - g)
     above = middle + np.sqrt(middle**2 - seen) - 1.0  # variance less that of the noise
     along = 1.0 + above * (1.0 - g / above**2) / (1.0 + g / above)

@@ -15,9 +15,7 @@ COVARIANCE_UNITS = 1500
 """Up to this width the covariance is accumulated; above, a randomised range finder streams."""
 
 _CHUNK_VALUES = 1_000_000  # activations held at once in double precision
-_LEAST_ROWS = (
-    64  # but as many rows as the frame of a wide layer has columns, which each chunk reads
-)
+_LEAST_ROWS = 64  # of a chunk, however wide: each reads the whole frame of directions
 _PRODUCT_ROWS = 384  # centred at once: still in the processor's cache when they are multiplied
 _LANCZOS_UNITS = 200  # a full decomposition is quicker below
 _SHIFT_ROWS = 100  # of the first chunk; their mean is near enough to that of all
