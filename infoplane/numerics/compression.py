@@ -241,6 +241,8 @@ def check_options(
     if isinstance(noise, str):
         if noise != "relative":
             raise InputError(f"expected noise as a number or 'relative', got {noise!r}")
+        if mode in ("joint", "ksg"):
+            raise InputError(f"expected mode=noise with noise='relative', got mode={mode!r}")
     elif noise is not None:
         if isinstance(noise, bool) or not isinstance(noise, (int, float, np.number)):
             raise InputError(f"expected noise as a number, got {noise!r:.80}")

@@ -36,7 +36,7 @@ class Reduction:
     ``grid:K`` over K x K parts of it; of tokens (n, length, units) ``last`` and ``mean`` keep one,
     those that the attention mask leaves out not counted, and ``tokens:K`` K of them at positions
     drawn once; ``sketch:K`` is a CountSketch of all units to K (Charikar, Chen, Farach-Colton:
-    "Finding frequent items in data streams", 2002).
+    "Finding frequent items in data streams", 2002). What has no more parts or units than K is kept.
 
     Raises
     ------
@@ -96,6 +96,8 @@ class Reduction:
         if self.kind == "sketch":
             assert self.size is not None
             flat = _floating(tensor).flatten(1)
+            if flat.shape[1] <= self.size:
+                return flat
             buckets, signs = _hashes(name, flat.shape[1], self.size)
             signed = flat * torch.from_numpy(signs).to(flat)
             made = flat.new_zeros(len(flat), self.size)
@@ -148,7 +150,7 @@ class Reduction:
             torch.nn.functional.adaptive_avg_pool2d,
             torch.nn.functional.adaptive_avg_pool3d,
         )[places - 1]
-        made: torch.Tensor = pool(tensor, self.size)
+        made: torch.Tensor = pool(tensor, [min(self.size, side) for side in tensor.shape[2:]])
         return made
 
     def _dense(self, tensor: torch.Tensor, name: str) -> torch.Tensor:

@@ -224,3 +224,9 @@ def test_parameters_are_written_and_read():
 def test_parameters_out_of_range_are_refused(parameter, value):
     with pytest.raises(InputError, match="expected"):
         Compressed(**{parameter: value})
+
+
+@pytest.mark.parametrize("mode", ["joint", "ksg"])
+def test_noise_relative_is_no_option_of_views(mode):
+    with pytest.raises(InputError, match="expected mode=noise with noise='relative'"):
+        Compressed(mode=mode, noise="relative")

@@ -70,6 +70,15 @@ def test_masked_tokens_do_not_count():
         reduced("tokens:2", TOKENS, MASK)
 
 
+def test_nothing_grows_by_a_reduction():
+    torch.testing.assert_close(reduced("grid:9", MAPS), MAPS)
+    wide = torch.randn(6, 4, 2, 30)
+    parts = reduced("grid:3", wide)
+    assert parts.shape == (6, 4, 2, 3)
+    torch.testing.assert_close(parts, wide.reshape(6, 4, 2, 3, 10).mean(-1))
+    torch.testing.assert_close(reduced(f"sketch:{MAPS[0].numel()}", MAPS), MAPS.flatten(1))
+
+
 def test_sketch_is_linear_keeps_inner_products_and_follows_the_name():
     x = torch.randn(60, 3000, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     one = reduced("sketch:512", x)
