@@ -8,7 +8,7 @@ distances best; ``gap`` makes another variable of the layer.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -145,13 +145,12 @@ class Reduction:
         if self.kind == "gap":
             return tensor.flatten(2).mean(2)
         assert self.size is not None
-        pool = (
+        pool: Callable[..., torch.Tensor] = (
             torch.nn.functional.adaptive_avg_pool1d,
             torch.nn.functional.adaptive_avg_pool2d,
             torch.nn.functional.adaptive_avg_pool3d,
         )[places - 1]
-        made: torch.Tensor = pool(tensor, [min(self.size, side) for side in tensor.shape[2:]])
-        return made
+        return pool(tensor, [min(self.size, side) for side in tensor.shape[2:]])
 
     def _dense(self, tensor: torch.Tensor, name: str) -> torch.Tensor:
         """Return the values that a quantised or sparse tensor stands for."""
