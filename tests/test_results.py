@@ -39,6 +39,18 @@ def test_the_data_frame_holds_the_same_numbers(results, document):
     pandas.testing.assert_series_equal(frame["value"], pandas.Series(expected, name="value"))
 
 
+@pytest.mark.parametrize("name", ["value", "ci_high", "bound_high"])
+def test_numbers_that_overflow_are_refused(document, tmp_path, name):
+    odd = json.loads(json.dumps(document))
+    odd["rows"][3][name] = -1e308
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps(odd))
+    with pytest.raises(
+        DataError, match=rf"rows\[3\]\.{name}: expected a number of bits, got -1e\+308"
+    ):
+        infoplane.load(path)
+
+
 def test_without_pandas_the_error_says_what_to_install(results, monkeypatch):
     real = builtins.__import__
     import importlib

@@ -95,6 +95,10 @@ def read_results(path: Path) -> dict[str, Any]:
     return results
 
 
+_IN_BITS = ("value", "ci_low", "ci_high", "bound_low", "bound_high")
+_MOST_BITS = 1e100  # sums and squares of such numbers still are numbers
+
+
 @cache
 def _shape() -> Check:
     text = resources.files("infoplane.schemas").joinpath("results.schema.json").read_text()
@@ -125,6 +129,9 @@ def _contradiction(document: Mapping[str, Any]) -> tuple[str, str] | None:
         seen.add(cell)
         if row["step"] < 0:
             return f"rows[{index}].step", "expected a step of at least 0"
+        for name in _IN_BITS:
+            if (bits := row.get(name)) is not None and abs(bits) > _MOST_BITS:
+                return f"rows[{index}].{name}", f"expected a number of bits, got {bits!r:.12}"
     return None
 
 
