@@ -40,7 +40,8 @@ class Evidence:
         """The phases, found anew from the rows."""
         analyze = self.results["config"].get("analyze")
         seed = analyze.get("seed", 0) if isinstance(analyze, Mapping) else 0
-        found = find_phases(self.results, seed=seed if isinstance(seed, int) else 0)
+        usable = isinstance(seed, int) and seed >= 0  # the document may be of another's making
+        found = find_phases(self.results, seed=seed if usable else 0)
         return {(p["group"], p["layer"], p["estimator"], p["quantity"]): p for p in found}
 
     def statistic(self, name: str, key: CurveKey, step: int | None = None) -> Statistic:

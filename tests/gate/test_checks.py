@@ -33,6 +33,15 @@ def test_last_is_the_mean_over_runs():
     assert status(results, "last(ixt) > 3") == "fail"
 
 
+@pytest.mark.parametrize("seed", [-1, "x", None, 1.5])
+def test_a_seed_that_is_none_is_passed_over(seed):
+    results = compressing()
+    results["config"] = {"analyze": {"seed": seed}}
+    expected = {**results, "config": {"analyze": {"seed": 0}}}
+    rule = "change(ixt) <= 0"
+    assert outcome(results, rule).message == outcome(expected, rule).message
+
+
 def test_interval_over_runs_is_student():
     values = np.array([1.0, 2.0, 6.0])
     low, high = stats.t.interval(0.95, 2, values.mean(), stats.sem(values))
