@@ -34,24 +34,24 @@ from compressed_tasks import (  # noqa: E402
     tanh_truth,
 )
 
-from infoplane.numerics.autoencoder import fit_autoencoder  # noqa: E402
-from infoplane.numerics.code_estimates import noise_estimates  # noqa: E402
-from infoplane.numerics.codes import CellOptions, Code  # noqa: E402
+from infoplane.estimators.estimate import Estimate  # noqa: E402
+from infoplane.estimators.layers.compressed.codes import CellOptions, Code  # noqa: E402
+from infoplane.estimators.layers.compressed.noise_estimates import noise_estimates  # noqa: E402
+from infoplane.estimators.layers.compressed.two_views import view_estimate  # noqa: E402
 from infoplane.numerics.intervals import (  # noqa: E402
     disjoint_folds,
     fold_interval,
     half_sampling_interval,
 )
 from infoplane.numerics.loss_bounds import activation_loss_bound, input_loss_bound  # noqa: E402
-from infoplane.numerics.neighbors import (  # noqa: E402
+from infoplane.numerics.neighbors.estimates import (  # noqa: E402
     ksg_mutual_information,
     mixed_mutual_information,
     shuffle_difference,
 )
-from infoplane.numerics.noise_channel import noise_information  # noqa: E402
+from infoplane.numerics.neighbors.noise_channel import noise_information  # noqa: E402
+from infoplane.numerics.networks.autoencoder import fit_autoencoder  # noqa: E402
 from infoplane.numerics.projection import principal_basis  # noqa: E402
-from infoplane.numerics.two_views import view_estimate  # noqa: E402
-from infoplane.records import Estimate  # noqa: E402
 
 NATS = math.log(2.0)
 
@@ -222,8 +222,8 @@ def layers(quick: bool, folder: Path | None) -> None:
         return
     import torch
 
-    from infoplane.estimators.compressed import Compressed
-    from infoplane.records import LayerInfo, ProbeSet
+    from infoplane.data import LayerInfo, ProbeSet
+    from infoplane.estimators.layers.compressed.estimator import Compressed
     from infoplane.sample_runs.mnist import models
     from infoplane.sample_runs.mnist.train import read_idx
 

@@ -11,8 +11,8 @@ from compressed_tasks import gaussian_pair
 from scipy.spatial import cKDTree
 
 from infoplane.numerics.intervals import disjoint_folds
-from infoplane.numerics.neighbors import shuffle_difference
-from infoplane.numerics.noise_channel import noise_information
+from infoplane.numerics.neighbors.estimates import shuffle_difference
+from infoplane.numerics.neighbors.noise_channel import noise_information
 from infoplane.numerics.projection import principal_basis, row_chunks
 
 

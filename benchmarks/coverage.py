@@ -26,7 +26,7 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import numpy as np  # noqa: E402 - threads are limited before the first import
 
-from infoplane.estimators import parse_estimator  # noqa: E402
+from infoplane.estimators.registry import parse_estimator  # noqa: E402
 from infoplane.seeding import generator  # noqa: E402
 from infoplane.validation.answers import independent_of_label  # noqa: E402
 from infoplane.validation.expectations import pooled  # noqa: E402

@@ -16,8 +16,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from infoplane.errors import NotFoundError
-from infoplane.plots import FIGURES, draw_once, save
-from infoplane.plots.report import render_report
+from infoplane.plots.canvas.picture import save
+from infoplane.plots.figures import FIGURES, draw_once
+from infoplane.plots.report.page import render_report
 from infoplane.plots.view import View
 from tests.plots import synthetic
 

@@ -24,16 +24,16 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import numpy as np  # noqa: E402 - threads are limited before the first import
 import torch  # noqa: E402
 
-from infoplane.numerics.binning import (  # noqa: E402
+from infoplane.numerics.discrete.binned import (  # noqa: E402
     ProbeSymbols,
     partition_information,
     probe_symbols,
 )
+from infoplane.numerics.discrete.partitions import partitioned  # noqa: E402
 from infoplane.numerics.gradients import gradient_transition  # noqa: E402
-from infoplane.numerics.kde import kde_information  # noqa: E402
-from infoplane.numerics.partitions import partitioned  # noqa: E402
-from infoplane.phases import jitter  # noqa: E402
-from infoplane.tasks import toy12  # noqa: E402
+from infoplane.numerics.kernels.mixtures import kde_information  # noqa: E402
+from infoplane.results.phases import jitter  # noqa: E402
+from infoplane.sample_runs.twelve_bit.task import toy12  # noqa: E402
 
 WIDTHS = (12, 10, 7, 5, 4, 3, 2)
 GROUPS = (("tanh", "relu", "relu+l2", "elu", "linear"), ("tanh+l2",))

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from infoplane.phases import find_phases
+from infoplane.results.phases import find_phases
 
 STEPS = np.unique(np.round(np.geomspace(1, 20001, 71)).astype(int) - 1)
 U = np.log10(STEPS + 1.0) / np.log10(20001.0)

@@ -21,11 +21,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from infoplane.recording.checkpoints import Checkpoint
+from infoplane.data import ProbeSet
+from infoplane.recording.checkpoints.find import Checkpoint
+from infoplane.recording.checkpoints.replay import record_checkpoints
 from infoplane.recording.recorder import Recorder
-from infoplane.recording.steps import record_checkpoints
-from infoplane.records import ProbeSet
-from infoplane.store.run import Run
+from infoplane.runs.run import Run
 
 
 class Block(nn.Module):

@@ -27,10 +27,10 @@ from pathlib import Path
 
 import numpy as np
 
-from infoplane.estimators import estimator_id, parse_estimator
-from infoplane.planning import INTERPRETER_BYTES, TORCH_BYTES, CostModel
-from infoplane.records import ProbeSet
-from infoplane.store.run_writer import RunWriter
+from infoplane.analysis.plan import INTERPRETER_BYTES, TORCH_BYTES, CostModel
+from infoplane.data import ProbeSet
+from infoplane.estimators.registry import estimator_id, parse_estimator
+from infoplane.runs.writer import RunWriter
 
 EXPECTED = {
     "binning": {"samples": "1 (a sort)", "units": "1"},

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from infoplane.cli.options import Location, Verbosity, verbosity
+from infoplane.cli.options import Location, SharedOptions, shared_options
 from infoplane.cli.progress import Progress
 from infoplane.cli.settings import estimator_specs
 from infoplane.cli.sizes import byte_size
@@ -24,7 +24,7 @@ from infoplane.errors import (
 )
 
 if TYPE_CHECKING:
-    from infoplane.store.run import Run
+    from infoplane.runs.run import Run
 
 log = logging.getLogger("infoplane")
 
@@ -117,10 +117,10 @@ log = logging.getLogger("infoplane")
 @click.option("--strict", is_flag=True, help="Exit with 5 if a cell failed.")
 @click.option("--wide", is_flag=True, help="Show all columns of the table.")
 @click.option("--overwrite", is_flag=True, help="Replace FILE if it exists.")
-@verbosity
+@shared_options
 @click.pass_obj
 def analyze(
-    said: Verbosity,
+    shared: SharedOptions,
     runs: tuple[str, ...],
     estimators: tuple[str, ...],
     output: str,
@@ -159,23 +159,23 @@ def analyze(
         raise InputError(f"--seed: expected a number of at least 0, got {seed}")
     if jobs is not None and jobs < 1:
         raise InputError(f"--jobs: expected a number of at least 1, got {jobs}")
-    from infoplane.analysis import analyze as estimate_cells
+    from infoplane.analysis.cache import CellCache
+    from infoplane.analysis.devices import check_device, own_gpu
+    from infoplane.analysis.engine import analyze as estimate_cells
+    from infoplane.analysis.executors import workers
+    from infoplane.analysis.plan import INTERPRETER_BYTES, TORCH_BYTES, CostModel, plan, scales_of
+    from infoplane.analysis.selection import select_cells
+    from infoplane.analysis.subsamples import Sampling, steps_of_cells
     from infoplane.cli.dry_run import described
-    from infoplane.cli.executors import workers
     from infoplane.cli.output import print_json
     from infoplane.cli.table import summary
-    from infoplane.devices import check_device, own_gpu
-    from infoplane.document import Document
-    from infoplane.estimators import DEFAULT, estimator_id, parse_estimator
-    from infoplane.planning import INTERPRETER_BYTES, TORCH_BYTES, CostModel, plan, scales_of
-    from infoplane.recordings import describe_recordings
-    from infoplane.sampling import Sampling, steps_of_cells
-    from infoplane.selection import select_cells
-    from infoplane.store.cache import CellCache
-    from infoplane.store.results import write_results
+    from infoplane.estimators.registry import DEFAULT, estimator_id, parse_estimator
+    from infoplane.results.document import Document
+    from infoplane.results.file import write_results
+    from infoplane.results.recordings import describe_recordings
 
     check_device(device)
-    specs = estimator_specs(estimators or DEFAULT, said.configuration)
+    specs = estimator_specs(estimators or DEFAULT, shared.configuration)
     chosen = [parse_estimator(text) for text in specs]
     cells = select_cells(
         _runs(runs), layers, _steps(steps), drop_nonfinite=nan == "drop", splits=splits
@@ -231,7 +231,7 @@ def analyze(
             ) as pool,
         ):
             with Progress(
-                "analyze", total, "cells", quiet=said.quiet, style=said.progress
+                "analyze", total, "cells", quiet=shared.quiet, style=shared.progress
             ) as progress:
                 progress.begin(f"{len(cells)} runs, {jobs} processes")
                 for measured in estimate_cells(
@@ -253,7 +253,7 @@ def analyze(
                 cache.put(machine, document.costs)
             if parts is not None:
                 with Progress(
-                    "sampling", parts.n_cells, "cells", quiet=said.quiet, style=said.progress
+                    "sampling", parts.n_cells, "cells", quiet=shared.quiet, style=shared.progress
                 ) as on_parts:
                     for _ in parts.measure(pool, cache, device):
                         on_parts.advance()
@@ -274,7 +274,7 @@ def analyze(
     else:
         write_results(target, results)
         click.echo(summary(results, wide=wide))
-        if not said.quiet:
+        if not shared.quiet:
             click.echo(f"wrote {output} ({len(results['rows']):,} rows)", err=True)
     return ExitCode.PARTIAL if strict and progress.failed else ExitCode.OK
 
@@ -290,7 +290,7 @@ def _target(output: str, overwrite: bool) -> Path | None:
 
 def _is_unfinished(output: str, settings: Mapping[str, Any], runs: set[str]) -> bool:
     """Tell whether a file is what this very analysis left when it was interrupted."""
-    from infoplane.store.results import read_results
+    from infoplane.results.file import read_results
 
     try:
         found = read_results(Path(output))
@@ -305,7 +305,7 @@ def _is_unfinished(output: str, settings: Mapping[str, Any], runs: set[str]) -> 
 
 def _runs(paths: tuple[str, ...]) -> list[Run]:
     """Return the runs, each once and by different names; those without a step are left out."""
-    from infoplane.store.run import Run
+    from infoplane.runs.run import Run
 
     opened = [Run(Path(path)) for path in {Path(path).resolve(): path for path in paths}.values()]
     if any(run.steps for run in opened):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from infoplane.cli.options import Location, Verbosity, verbosity
+from infoplane.cli.options import Location, SharedOptions, shared_options
 from infoplane.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -59,10 +59,10 @@ if TYPE_CHECKING:
     show_default=True,
     help="Of stdout.",
 )
-@verbosity
+@shared_options
 @click.pass_obj
 def check(
-    said: Verbosity,
+    shared: SharedOptions,
     results: tuple[str, ...],
     rules: tuple[str, ...],
     flags: tuple[str, ...],
@@ -84,16 +84,16 @@ def check(
     infoplane check seed-*.json --require 'change(ixt, fc5) <= -1' --junit checks.xml
     """
     start = time.monotonic()
+    from infoplane.cli.configured_checks import configured_checks
     from infoplane.cli.gate_text import check_lines
     from infoplane.cli.output import print_json, write_text
-    from infoplane.gate import github as actions
     from infoplane.gate.checks import run_checks
-    from infoplane.gate.configured import configured_checks
-    from infoplane.gate.documents import checks_document
+    from infoplane.gate.reports import github as actions
+    from infoplane.gate.reports.documents import checks_document
     from infoplane.gate.rules import Check, forbid, parse_rule
     from infoplane.gate.sources import read_together
 
-    checks = configured_checks(said.configuration)
+    checks = configured_checks(shared.configuration)
     checks += [Check(text, parse_rule(text)) for text in rules]
     checks += [forbid(flag) for flag in flags]
     document = read_together([Path(path) for path in results])
@@ -112,7 +112,7 @@ def check(
     if summary:
         write_text(summary, actions.summary(report, document), inputs=results, append=True)
     if junit:
-        from infoplane.gate.junit import junit as as_junit
+        from infoplane.gate.reports.junit import junit as as_junit
 
         seconds = time.monotonic() - start
         text = as_junit(report, document, " ".join(results), seconds)

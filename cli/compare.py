@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from infoplane.cli.options import Location, Verbosity, verbosity
+from infoplane.cli.options import Location, SharedOptions, shared_options
 from infoplane.errors import ExitCode, InputError
 
 if TYPE_CHECKING:
@@ -50,10 +50,10 @@ if TYPE_CHECKING:
     help="Of stdout.",
 )
 @click.option("--wide", is_flag=True, help="Show all columns of the table.")
-@verbosity
+@shared_options
 @click.pass_obj
 def compare(
-    said: Verbosity,
+    shared: SharedOptions,
     baseline: str,
     candidates: tuple[str, ...],
     tolerance: float | None,
@@ -77,9 +77,9 @@ def compare(
         raise InputError(f"--tolerance: expected bits of at least 0, got {tolerance}")
     from infoplane.cli.gate_text import comparison_lines
     from infoplane.cli.output import print_json, printable, write_text
-    from infoplane.gate.comment import comment, no_baseline
     from infoplane.gate.comparison import compare as compare_results
-    from infoplane.gate.documents import comparison_document
+    from infoplane.gate.reports.comment import comment, no_baseline
+    from infoplane.gate.reports.documents import comparison_document
     from infoplane.gate.sources import read_together
 
     missing = not Path(baseline).exists() and missing_baseline == "ok"

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import click
 from click.core import ParameterSource
 
-from infoplane.cli.options import Verbosity, verbosity
+from infoplane.cli.options import SharedOptions, shared_options
 from infoplane.cli.settings import NOT_IN_FILE, TABLES, defaults, long_names
 from infoplane.errors import InputError, NotFoundError
 
@@ -38,7 +38,7 @@ def config() -> None:
 @click.argument("command", required=False)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[OPTION...]")
 @click.option("--origin", is_flag=True, help="Say where each value comes from.")
-@verbosity
+@shared_options
 @click.pass_context
 def show(ctx: click.Context, command: str | None, arguments: tuple[str, ...], origin: bool) -> None:
     """Show the options of COMMAND, or of all commands what is not a default.
@@ -71,24 +71,24 @@ def show(ctx: click.Context, command: str | None, arguments: tuple[str, ...], or
         Column("value", [printable(setting.value) for setting in found]),
         Column("origin", [printable(setting.origin) for setting in found]),
     ]
-    said: Verbosity = ctx.obj
-    click.echo(printable(said.configuration.file))
+    shared: SharedOptions = ctx.obj
+    click.echo(printable(shared.configuration.file))
     if found:
         shown = columns[1 if command else 0 : 4 if origin else 3]
         click.echo(plain("\n".join(render(shown, limit=width()))))
 
 
 @config.command()
-@verbosity
+@shared_options
 @click.pass_obj
-def check(said: Verbosity) -> None:
+def check(shared: SharedOptions) -> None:
     """Check every key, value and rule of the configuration file."""
+    from infoplane.cli.configured_checks import configured_checks
     from infoplane.cli.output import printable
     from infoplane.cli.settings import estimator_specs
-    from infoplane.gate.configured import configured_checks
     from infoplane.text import counted
 
-    configuration = said.configuration
+    configuration = shared.configuration
     if configuration.path is None:
         raise NotFoundError(
             "no infoplane.toml, and no pyproject.toml with [tool.infoplane], from here upwards",
@@ -107,12 +107,12 @@ def _settings(ctx: click.Context, name: str, arguments: Sequence[str]) -> Iterat
     assert isinstance(group, click.Group)
     command = group.get_command(ctx, name)
     assert command is not None
-    said: Verbosity = ctx.obj
+    shared: SharedOptions = ctx.obj
     table = TABLES.get(name, name)
-    of_file = defaults(said.configuration, table, command, ctx)
+    of_file = defaults(shared.configuration, table, command, ctx)
     inner = click.Context(command, parent=root, info_name=name, default_map=of_file)
     given, _, _ = command.make_parser(inner).parse_args(list(arguments))
-    written = {key.replace("_", "-"): key for key in said.configuration.subtable(table)}
+    written = {key.replace("_", "-"): key for key in shared.configuration.subtable(table)}
     for option in command.params:
         if not isinstance(option, click.Option) or long_names(option)[0] in NOT_IN_FILE:
             continue
@@ -126,7 +126,7 @@ def _settings(ctx: click.Context, name: str, arguments: Sequence[str]) -> Iterat
         elif source is ParameterSource.ENVIRONMENT:
             origin = _variable(option, inner)
         elif source is ParameterSource.DEFAULT_MAP:
-            origin = said.configuration.where(table, keys[0])
+            origin = shared.configuration.where(table, keys[0])
         yield Setting(name, long_names(option)[0], _text(value), origin)
 
 

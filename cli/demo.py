@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
+from infoplane.analysis.executors import Processes
 from infoplane.cli.analyze import analyze
-from infoplane.cli.executors import Processes
-from infoplane.cli.options import Location, verbosity
+from infoplane.cli.options import Location, shared_options
 from infoplane.cli.plot import plot
 from infoplane.errors import RunFileError
 
@@ -30,7 +30,7 @@ _ESTIMATORS = ("binning", "compressed:population=recorded,max_samples=1000", "ds
 @click.option("--seeds", type=click.IntRange(1, 64), default=4, show_default=True, metavar="N")
 @click.option("--epochs", type=click.IntRange(1), default=600, show_default=True, metavar="N")
 @click.option("--overwrite", is_flag=True, help="Replace an earlier demo in DIR.")
-@verbosity
+@shared_options
 @click.pass_context
 def demo(ctx: click.Context, output: str, seeds: int, epochs: int, overwrite: bool) -> None:
     """Train, record, analyze and plot the classic 12-bit network, offline.
@@ -77,9 +77,9 @@ def demo(ctx: click.Context, output: str, seeds: int, epochs: int, overwrite: bo
 
 def _train_and_record(seed: int, folder: Path, epochs: int) -> float:
     """Train a seed, save its checkpoints, record them; return the test accuracy."""
-    from infoplane.recording.checkpoints import find_checkpoints
+    from infoplane.recording.checkpoints.find import find_checkpoints
+    from infoplane.recording.checkpoints.replay import record_checkpoints
     from infoplane.recording.recorder import Recorder
-    from infoplane.recording.steps import record_checkpoints
     from infoplane.sample_runs.twelve_bit.model import build, probe
     from infoplane.sample_runs.twelve_bit.train import train
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from infoplane.cli.options import verbosity
+from infoplane.cli.options import shared_options
 
 if TYPE_CHECKING:
     from infoplane.estimators.description import Description
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("name", required=False)
-@verbosity
+@shared_options
 def estimators(name: str | None) -> None:
     """List the estimators, or describe one: parameters, cost, limits, source.
 
@@ -26,9 +26,9 @@ def estimators(name: str | None) -> None:
     """
     from infoplane.cli.output import plain, width
     from infoplane.cli.table import Column, render
-    from infoplane.estimators import estimator_class, estimator_names
     from infoplane.estimators.description import describe
-    from infoplane.records import QUANTITIES
+    from infoplane.estimators.quantities import QUANTITIES
+    from infoplane.estimators.registry import estimator_class, estimator_names
 
     if name is None:
         classes = {key: estimator_class(key) for key in estimator_names()}

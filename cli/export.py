@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from infoplane.cli.options import Location, Verbosity, verbosity
+from infoplane.cli.options import Location, SharedOptions, shared_options
 from infoplane.errors import InputError
 
 
@@ -26,10 +26,10 @@ from infoplane.errors import InputError
     help="The file; for TensorBoard the folder. For CSV, - is stdout.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace an earlier export.")
-@verbosity
+@shared_options
 @click.pass_obj
 def export(
-    said: Verbosity, results: tuple[str, ...], kind: str, output: str, overwrite: bool
+    shared: SharedOptions, results: tuple[str, ...], kind: str, output: str, overwrite: bool
 ) -> None:
     """Write results for other tools: a long table, or curves for TensorBoard.
 
@@ -44,8 +44,8 @@ def export(
     from pathlib import Path
 
     from infoplane.cli.output import new_file
-    from infoplane.exporting import csv_text, write_csv, write_parquet, write_tensorboard
-    from infoplane.results import load
+    from infoplane.results.export import csv_text, write_csv, write_parquet, write_tensorboard
+    from infoplane.results.notebook import load
 
     if output == "-" and kind != "csv":
         raise InputError(f"--to {kind}: expected a path with -o, got - (stdout takes CSV alone)")
@@ -58,6 +58,6 @@ def export(
     else:
         write = write_csv if kind == "csv" else write_parquet
         count = write(loaded, new_file(output, overwrite=overwrite))
-    if not said.quiet:
+    if not shared.quiet:
         rows = "points" if kind == "tensorboard" else "rows"
         click.echo(f"wrote {output} ({count:,} {rows})", err=True)

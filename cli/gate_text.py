@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 from infoplane.cli.output import painted, plain, width
 from infoplane.cli.table import Column, render
+from infoplane.estimators.quantities import QUANTITIES
 from infoplane.gate.checks import Outcome, Report
 from infoplane.gate.comparison import Comparison, Difference
-from infoplane.records import QUANTITIES
 from infoplane.text import counted, decimal, printable, shortened
 
 _WORDS = {"failed": ("FAIL", "red"), "warning": ("WARN", "yellow"), "passed": ("pass", "green")}

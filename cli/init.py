@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import click
 
-from infoplane.cli.options import Verbosity, verbosity
+from infoplane.cli.options import SharedOptions, shared_options
 
 
 @click.command()
 @click.option("--github", is_flag=True, help="Also the workflows for GitHub Actions.")
 @click.option("--overwrite", is_flag=True, help="Replace files that exist.")
-@verbosity
+@shared_options
 @click.pass_obj
-def init(said: Verbosity, github: bool, overwrite: bool) -> None:
+def init(shared: SharedOptions, github: bool, overwrite: bool) -> None:
     """Write a commented infoplane.toml in this folder, to change.
 
     With --github also .github/workflows/infoplane.yml, which analyses, draws, checks and compares
@@ -27,5 +27,5 @@ def init(said: Verbosity, github: bool, overwrite: bool) -> None:
     from infoplane.starting import write_start
 
     for path in write_start(Path(), github=github, overwrite=overwrite):
-        if not said.quiet:
+        if not shared.quiet:
             click.echo(f"wrote {path}", err=True)

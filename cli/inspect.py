@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from infoplane.cli.options import Verbosity, verbosity
+from infoplane.cli.options import SharedOptions, shared_options
 from infoplane.errors import ExitCode, InputError
 
 
@@ -27,10 +27,10 @@ from infoplane.errors import ExitCode, InputError
     help="Of what goes to stdout.",
 )
 @click.option("--wide", is_flag=True, help="Show all columns of the tables.")
-@verbosity
+@shared_options
 @click.pass_obj
 def inspect(
-    said: Verbosity,
+    shared: SharedOptions,
     files: tuple[str, ...],
     check: bool,
     rescue: str | None,
@@ -50,19 +50,19 @@ def inspect(
     infoplane inspect results.json --format json
     """
     from infoplane.cli.output import plain, print_json
-    from infoplane.inspection import SCHEMA, contents, describe
+    from infoplane.results.inspection import SCHEMA, contents, describe
 
     if rescue is not None:
         if len(files) != 1 or check or stats or tree:
             raise InputError("--rescue: expected one FILE and no other option")
-        return _rescue(said, files[0], rescue)
+        return _rescue(shared, files[0], rescue)
     if check:
         return _verify(files, form)
     described = []
     for name in files:
         found = describe(Path(name), every_step=stats)
         if tree and found["kind"] != "results":
-            from infoplane.store.run import Run
+            from infoplane.runs.run import Run
 
             found["arrays"] = [
                 {"name": array, "shape": list(shape), "dtype": dtype, "bytes": size}
@@ -79,7 +79,7 @@ def inspect(
 
 def _verify(files: Sequence[str], form: str) -> int:
     from infoplane.cli.output import print_json, printable
-    from infoplane.inspection import SCHEMA, damage
+    from infoplane.results.inspection import SCHEMA, damage
 
     found = {name: damage(Path(name)) for name in files}
     if form == "json":
@@ -113,13 +113,13 @@ def _remedy(name: str, *, without_steps: bool = False) -> str:
     return f"save what is intact: infoplane inspect {shown} --rescue OUT; or {again} again"
 
 
-def _rescue(said: Verbosity, name: str, output: str) -> int:
-    from infoplane.store.run import Run
-    from infoplane.store.verify import rescue
+def _rescue(shared: SharedOptions, name: str, output: str) -> int:
+    from infoplane.runs.run import Run
+    from infoplane.runs.verify import rescue
     from infoplane.text import counted
 
     kept = rescue(Run(Path(name)), Path(output))
-    if not said.quiet:
+    if not shared.quiet:
         steps = f"{counted(len(kept), 'step')}, {kept[0]:,}..{kept[-1]:,}"
         click.echo(f"wrote {output}: the {steps}, intact of {name}", err=True)
     return ExitCode.OK

@@ -15,8 +15,9 @@ import click
 
 from infoplane import __version__
 from infoplane.cli import signals
-from infoplane.cli.options import Verbosity, verbosity
+from infoplane.cli.options import shared_options
 from infoplane.cli.settings import name_variables
+from infoplane.cli.shared_options import SharedOptions
 from infoplane.errors import (
     DataError,
     EstimationError,
@@ -101,7 +102,7 @@ class _Commands(click.Group):
     context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "INFOPLANE"},
 )
 @click.version_option(__version__, "-V", "--version", prog_name="infoplane")
-@partial(verbosity, told=True)
+@partial(shared_options, told=True)
 def cli() -> None:
     """Information-plane analysis of neural networks.
 
@@ -136,9 +137,9 @@ def run(arguments: list[str]) -> int:
 
     click's own ``main`` is not used: it answers a closed pipe with 1, which means "a check failed".
     """
-    said = Verbosity()
+    shared = SharedOptions()
     try:
-        with cli.make_context("infoplane", arguments, obj=said) as ctx:
+        with cli.make_context("infoplane", arguments, obj=shared) as ctx:
             code = cli.invoke(ctx)
             signals.check()
             sys.stdout.flush()
@@ -162,17 +163,18 @@ def run(arguments: list[str]) -> int:
     except BrokenPipeError:
         return ExitCode.OK
     except InfoplaneError as error:
-        _tell(_red(f"error[{error.code}]") + f": {printable(str(error))}", said)
+        _tell(_red(f"error[{error.code}]") + f": {printable(str(error))}", shared)
         if error.hint:
             _tell(f"  hint: {printable(error.hint)}")
-        if said.verbose > 1:
+        if shared.verbose > 1:
             traceback.print_exc()
         return _exit_code(error)
     except Exception as error:  # noqa: BLE001  - the last resort: say it in one line
         text = printable(" ".join(str(error).split()))
-        _tell(_red("error[IP900]") + f": a bug in infoplane: {type(error).__name__}: {text}", said)
+        told = f": a bug in infoplane: {type(error).__name__}: {text}"
+        _tell(_red("error[IP900]") + told, shared)
         _tell("  hint: run again with -vv for the traceback, and report it")
-        if said.verbose > 1:
+        if shared.verbose > 1:
             traceback.print_exc()
         return ExitCode.BUG
     return code if isinstance(code, int) else ExitCode.OK
@@ -204,6 +206,6 @@ def _red(text: str) -> str:
     return click.style(text, fg="red", bold=True)
 
 
-def _tell(text: str, said: Verbosity | None = None) -> None:
+def _tell(text: str, shared: SharedOptions | None = None) -> None:
     with contextlib.suppress(BrokenPipeError):
-        click.echo(text, err=True, color=said.colors if said else None)
+        click.echo(text, err=True, color=shared.colors if shared else None)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from infoplane.cli.options import Location, Verbosity, verbosity
+from infoplane.cli.options import Location, SharedOptions, shared_options
 
 
 @click.command()
@@ -20,9 +20,9 @@ from infoplane.cli.options import Location, Verbosity, verbosity
     help="The document of all; .json.gz is compressed, - is stdout.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace FILE if it exists.")
-@verbosity
+@shared_options
 @click.pass_obj
-def merge(said: Verbosity, results: tuple[str, ...], output: str, overwrite: bool) -> None:
+def merge(shared: SharedOptions, results: tuple[str, ...], output: str, overwrite: bool) -> None:
     """Make one results document of several, of different runs or estimators.
 
     Parts of a lab's work, analyzed on different machines, become one document: seeds of one network
@@ -32,8 +32,8 @@ def merge(said: Verbosity, results: tuple[str, ...], output: str, overwrite: boo
     infoplane merge s0.json s1.json -o all.json
     """
     from infoplane.cli.output import new_file, print_json
-    from infoplane.merging import merged
-    from infoplane.store.results import read_results, write_results
+    from infoplane.results.file import read_results, write_results
+    from infoplane.results.merging import merged
 
     target = None if output == "-" else new_file(output, overwrite=overwrite)
     documents = [read_results(Path(path)) for path in results]
@@ -42,6 +42,6 @@ def merge(said: Verbosity, results: tuple[str, ...], output: str, overwrite: boo
         print_json(whole)
         return
     write_results(target, whole)
-    if not said.quiet:
+    if not shared.quiet:
         runs, rows = len(whole["recordings"]), len(whole["rows"])
         click.echo(f"wrote {output} ({runs:,} runs, {rows:,} rows)", err=True)

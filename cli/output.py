@@ -41,7 +41,7 @@ def new_file(path: str, *, overwrite: bool) -> Path:
     RunFileError
         If the file exists and may not be overwritten, or cannot be written.
     """
-    from infoplane.store.files import check_writable
+    from infoplane.runs.atomic import check_writable
 
     target = Path(path)
     if target.is_file() and not overwrite:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from infoplane.cli.options import Location, Verbosity, verbosity
+from infoplane.cli.options import Location, SharedOptions, shared_options
 from infoplane.text import printable
 
 
@@ -14,9 +14,9 @@ from infoplane.text import printable
 @click.argument("run", metavar="RUN")
 @click.argument("output", type=Location(), metavar="OUT.h5")
 @click.option("--overwrite", is_flag=True, help="Replace OUT.h5 if it exists.")
-@verbosity
+@shared_options
 @click.pass_obj
-def pack(said: Verbosity, run: str, output: str, overwrite: bool) -> None:
+def pack(shared: SharedOptions, run: str, output: str, overwrite: bool) -> None:
     """Make one HDF5 file of RUN, to be copied or archived.
 
     Every command takes the file in place of the folder, with the same numbers. Checksums are
@@ -26,8 +26,8 @@ def pack(said: Verbosity, run: str, output: str, overwrite: bool) -> None:
     infoplane pack runs/s0 s0.h5
     infoplane analyze s0.h5
     """
-    from infoplane.store.pack import pack
-    from infoplane.store.run import Run
+    from infoplane.runs.pack import pack
+    from infoplane.runs.run import Run
 
     opened = Run(Path(run))
     size = pack(opened, Path(output), overwrite=overwrite)

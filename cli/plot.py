@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from infoplane.cli.options import Location, Verbosity, verbosity
+from infoplane.cli.options import Location, SharedOptions, shared_options
 from infoplane.errors import InputError, NotFoundError
 
 
@@ -65,10 +65,10 @@ from infoplane.errors import InputError, NotFoundError
 @click.option("--dpi", type=click.IntRange(50, 1200), default=200, show_default=True)
 @click.option("--wide", is_flag=True, help="Show all columns of the table.")
 @click.option("--table/--no-table", default=True, help="Print the table of layers.")
-@verbosity
+@shared_options
 @click.pass_obj
 def plot(
-    said: Verbosity,
+    shared: SharedOptions,
     /,
     results: tuple[str, ...],
     figures: tuple[str, ...],
@@ -97,13 +97,14 @@ def plot(
     if report is not None and Path(report).resolve() in {Path(one).resolve() for one in results}:
         raise InputError(f"--report: {report} is the results file itself")
 
+    from infoplane.cli.configured_checks import configured_checks
     from infoplane.cli.table import summary
     from infoplane.gate.checks import run_checks
-    from infoplane.gate.configured import configured_checks
-    from infoplane.gate.documents import checks_document
-    from infoplane.plots import FIGURES, draw_once, options_of, save
+    from infoplane.gate.reports.documents import checks_document
+    from infoplane.plots.canvas.picture import save
+    from infoplane.plots.figures import FIGURES, draw_once, options_of
     from infoplane.plots.view import View
-    from infoplane.results import Results, load
+    from infoplane.results.notebook import Results, load
 
     every = not figures or "all" in figures
     names = list(FIGURES) if every else list(dict.fromkeys(figures))
@@ -119,7 +120,7 @@ def plot(
     if not document["rows"]:
         where = ", ".join(results)
         raise NotFoundError(f"{where}: the results hold no rows: nothing to draw", code="IP404")
-    if report is not None and (checks := configured_checks(said.configuration)):
+    if report is not None and (checks := configured_checks(shared.configuration)):
         outcomes = checks_document(run_checks(document, checks), results)["checks"]
         document = Results({**document, "checks": outcomes})
     view = View.of(document)
@@ -146,7 +147,7 @@ def plot(
             save(figure, path, dpi=dpi)
             written.append(str(path))
     if report is not None:
-        from infoplane.plots.report import write_report
+        from infoplane.plots.report.page import write_report
 
         write_report(view, report, baseline=wanted.get("baseline"))
         written.append(report)
@@ -155,7 +156,7 @@ def plot(
         raise NotFoundError(f"{where}: the results hold nothing to draw", code="IP404")
     if table:
         click.echo(summary(document, wide=wide))
-    if not said.quiet:
+    if not shared.quiet:
         for path_text in written:
             click.echo(f"wrote {path_text}", err=True)
 

@@ -12,7 +12,7 @@ import click
 from infoplane.cli.options import Location
 
 if TYPE_CHECKING:
-    from infoplane.records import ProbeSet
+    from infoplane.data import ProbeSet
 
 _PROBE = "probe"  # the probe set of --data
 
@@ -116,7 +116,7 @@ class ProbeChoice:
 
     def load(self) -> ProbeSet:
         """Load the probe set, or the splits of it."""
-        from infoplane.recording.probes import load_probe, load_splits
+        from infoplane.recording.probes.named import load_probe, load_splits
 
         choice: dict[str, Any] = {
             "samples": self.samples,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from infoplane.cli.options import Location, Verbosity, verbosity
+from infoplane.cli.options import Location, SharedOptions, shared_options
 from infoplane.cli.probe_options import ProbeChoice, probe_options
 from infoplane.cli.progress import Progress
 from infoplane.cli.sizes import byte_size
@@ -156,10 +156,10 @@ _OF_DATA = ("labels", "label_bins", "x", "samples", "seed")
     help="With a script: which optimizer steps. Default: log:10, ten in each decade.",
 )
 @click.argument("script", nargs=-1, type=click.UNPROCESSED, metavar="[-- python SCRIPT ...]")
-@verbosity
+@shared_options
 @click.pass_obj
 def record(
-    said: Verbosity,
+    shared: SharedOptions,
     model_reference: str | None,
     checkpoints: tuple[str, ...],
     weights: str | None,
@@ -216,7 +216,7 @@ def record(
         "overwrite": overwrite,
         "resume": resume,
     }
-    from infoplane.devices import check_device, own_gpu
+    from infoplane.analysis.devices import check_device, own_gpu
 
     check_device(device)
     if script:
@@ -240,10 +240,10 @@ def record(
             raise click.UsageError(f"Missing option '{option}'.")
     _refuse(("schedule",), "is for a script: ... -- python SCRIPT")
     assert model_reference is not None
-    from infoplane.recording.checkpoints import find_checkpoints
-    from infoplane.recording.models import load_model
+    from infoplane.recording.checkpoints.find import find_checkpoints
+    from infoplane.recording.checkpoints.models import load_model
+    from infoplane.recording.checkpoints.replay import record_checkpoints
     from infoplane.recording.recorder import Recorder
-    from infoplane.recording.steps import record_checkpoints
 
     found = find_checkpoints(checkpoints, step_pattern)
     place = own_gpu(device) if device.startswith("cuda") else device
@@ -254,7 +254,7 @@ def record(
     weights_of: dict[str, Any] = {"key": weights, "strict": strict, "trust_model": trust_model}
     if dry_run:
         from infoplane.cli.dry_run import recording_described
-        from infoplane.recording.passes import probe_passes
+        from infoplane.recording.hooks.passes import probe_passes
         from infoplane.recording.plan import plan_checkpoints
 
         plan = plan_checkpoints(probe_passes(model, probe, **passes), found, **weights_of)
@@ -265,7 +265,9 @@ def record(
             click.echo(f"{output} holds a run already: go on with --resume, or use --overwrite")
         return
     provenance = {"model": model_reference, "data": probe_choice.told, "device": place}
-    progress = Progress("record", len(found), "checkpoints", quiet=said.quiet, style=said.progress)
+    progress = Progress(
+        "record", len(found), "checkpoints", quiet=shared.quiet, style=shared.progress
+    )
     try:
         with (
             Recorder(
@@ -303,10 +305,10 @@ def _record_script(
     options: dict[str, Any],
 ) -> None:
     """Record a training script while it runs."""
+    from infoplane.recording.loops.script import record_script
     from infoplane.recording.options import check_options
     from infoplane.recording.recorder import Recorder
-    from infoplane.recording.script import record_script
-    from infoplane.store.run_writer import check_folder
+    from infoplane.runs.writer import check_folder
 
     check_options(**options)  # before hours of training of which nothing would be recorded
     check_folder(Path(output), replace=options["overwrite"] or options["resume"])

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
-from infoplane.cli.options import verbosity
+from infoplane.cli.options import shared_options
 
 
 @click.command()
 @click.argument("name", type=click.Choice(["results", "checks", "config", "run"]))
-@verbosity
+@shared_options
 @click.pass_context
 def schema(ctx: click.Context, name: str) -> None:
     """Print the JSON Schema of a document that infoplane reads or writes.

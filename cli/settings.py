@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from infoplane import __version__
-from infoplane.configuration import (
+from infoplane.cli.configuration import (
     Configuration,
     find_configuration,
     read_configuration,
@@ -25,7 +25,7 @@ from infoplane.configuration import (
 from infoplane.errors import InputError
 
 if TYPE_CHECKING:
-    from infoplane.cli.options import Verbosity
+    from infoplane.cli.shared_options import SharedOptions
 
     _Text = click.ParamType[str]
 else:
@@ -56,7 +56,7 @@ TABLES = {"check": "check-options"}
 """The table of a command where it is not called like it: [[check]] are the rules."""
 
 
-def configure(ctx: click.Context, said: Verbosity) -> dict[str, Any]:
+def configure(ctx: click.Context, shared: SharedOptions) -> dict[str, Any]:
     """Read the configuration of an invocation; return the defaults of its command.
 
     Raises
@@ -66,13 +66,13 @@ def configure(ctx: click.Context, said: Verbosity) -> dict[str, Any]:
     """
     names = ctx.command_path.split()[1:]
     _check_environment(ctx, names)
-    if said.no_config:
+    if shared.no_config:
         return {}
-    path = Path(said.config) if said.config else find_configuration(Path.cwd())
+    path = Path(shared.config) if shared.config else find_configuration(Path.cwd())
     if path is None:
         return {}
-    said.configuration = read_configuration(path)
-    require_version(said.configuration, __version__)
+    shared.configuration = read_configuration(path)
+    require_version(shared.configuration, __version__)
     root = ctx.find_root()
     commands = root.command
     assert isinstance(commands, click.Group)
@@ -82,17 +82,17 @@ def configure(ctx: click.Context, said: Verbosity) -> dict[str, Any]:
         command = commands.get_command(root, name)
         if command is not None and not isinstance(command, click.Group):
             known.append(TABLES.get(name, name))
-    said.configuration.only(known)
+    shared.configuration.only(known)
     for name in commands.list_commands(root):
         command = commands.get_command(root, name)
         if command is not None:
-            made[name] = defaults(said.configuration, TABLES.get(name, name), command, ctx)
-    shared = {
-        str(option.name): _value(said.configuration, (key,), option, ctx)
+            made[name] = defaults(shared.configuration, TABLES.get(name, name), command, ctx)
+    common = {
+        str(option.name): _value(shared.configuration, (key,), option, ctx)
         for key, option in _options(ctx.command).items()
-        if key in SHARED and key in said.configuration.table
+        if key in SHARED and key in shared.configuration.table
     }
-    return {**shared, **(made.get(names[0], {}) if len(names) == 1 else {})}
+    return {**common, **(made.get(names[0], {}) if len(names) == 1 else {})}
 
 
 def defaults(
@@ -220,7 +220,7 @@ def estimator_specs(specs: Sequence[str], configuration: Configuration) -> list[
     InputError
         With file and line, if an estimator or a parameter in the file is unknown or unfit.
     """
-    from infoplane.estimators import parse_estimator
+    from infoplane.estimators.registry import parse_estimator
 
     told: dict[str, dict[str, str]] = {}
     for name in configuration.subtable("estimator"):

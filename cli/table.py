@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from infoplane.cli.output import bars, plain, printable, width
-from infoplane.curves import CurveKey, Curves, curves
-from infoplane.records import QUANTITIES, FloatArray
+from infoplane.data import FloatArray
+from infoplane.estimators.quantities import QUANTITIES
+from infoplane.results.curves import CurveKey, Curves, curves
 from infoplane.text import decimal, spark
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from infoplane.cli.options import Verbosity, verbosity
+from infoplane.cli.options import SharedOptions, shared_options
 from infoplane.errors import ExitCode, InputError
 
 if TYPE_CHECKING:
@@ -52,10 +52,10 @@ if TYPE_CHECKING:
     help="Of what goes to stdout.",
 )
 @click.option("--wide", is_flag=True, help="Show all columns of the tables.")
-@verbosity
+@shared_options
 @click.pass_obj
 def validate(
-    said: Verbosity,
+    shared: SharedOptions,
     estimators: tuple[str, ...],
     like: str | None,
     step: int | None,
@@ -91,12 +91,12 @@ def validate(
     if draws is not None and draws < 2:
         raise InputError(f"--draws: expected a number of at least 2, got {draws}")
     if like is not None:
-        return _like(said, like, step, estimators, draws or 5, seed, jobs, form, wide)
-    from infoplane.cli.executors import Processes
+        return _like(shared, like, step, estimators, draws or 5, seed, jobs, form, wide)
+    from infoplane.analysis.executors import Processes
     from infoplane.cli.output import print_json
     from infoplane.cli.progress import Progress
     from infoplane.cli.validation_text import expectations_text, findings_text
-    from infoplane.estimators import estimator_id
+    from infoplane.estimators.registry import estimator_id
     from infoplane.validation.findings import summary
     from infoplane.validation.trials import (
         SAMPLES,
@@ -119,7 +119,7 @@ def validate(
     found: dict[tuple[str, str], list[Any]] = {}
     with (
         Progress(
-            "validate", len(work), "trials", quiet=said.quiet, style=said.progress
+            "validate", len(work), "trials", quiet=shared.quiet, style=shared.progress
         ) as progress,
         Processes(jobs) as workers,
     ):
@@ -149,7 +149,7 @@ def validate(
 
 
 def _like(
-    said: Verbosity,
+    shared: SharedOptions,
     like: str,
     step: int | None,
     estimators: tuple[str, ...],
@@ -159,12 +159,12 @@ def _like(
     form: str,
     wide: bool,
 ) -> int:
-    from infoplane.cli.executors import Processes
+    from infoplane.analysis.executors import Processes
     from infoplane.cli.output import print_json
     from infoplane.cli.progress import Progress
     from infoplane.cli.validation_text import expectations_text
-    from infoplane.estimators import estimator_id, parse_estimator
-    from infoplane.store.run import Run
+    from infoplane.estimators.registry import estimator_id, parse_estimator
+    from infoplane.runs.run import Run
     from infoplane.validation.like import all_expectations, layer_models
     from infoplane.validation.trials import shannon_specs
 
@@ -177,7 +177,7 @@ def _like(
     by_name: dict[str, list[Expectation]] = {}
     with (
         Progress(
-            "validate", len(chosen), "estimators", quiet=said.quiet, style=said.progress
+            "validate", len(chosen), "estimators", quiet=shared.quiet, style=shared.progress
         ) as progress,
         Processes(jobs) as workers,
     ):

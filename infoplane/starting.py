@@ -6,7 +6,7 @@ from importlib import resources
 from pathlib import Path
 
 from infoplane.errors import RunFileError
-from infoplane.store.files import replace_file
+from infoplane.runs.atomic import replace_file
 
 WORKFLOWS = ("infoplane.yml", "infoplane-comment.yml")
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import nn
 
-from infoplane.records import ProbeSet
+from infoplane.data import ProbeSet
 
 hypothesis.settings.register_profile("default", deadline=None, max_examples=40)
 hypothesis.settings.load_profile("default")

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from infoplane.store.run import Run
+from infoplane.runs.run import Run
 
 PAGE = Path(__file__).parent.parent / "docs" / "artifacts-and-probes.md"
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)

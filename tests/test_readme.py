@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from infoplane.estimators import estimator_names
+from infoplane.estimators.registry import estimator_names
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)

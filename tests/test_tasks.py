@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from infoplane.tasks import _NEIGHBOURS, toy12
+from infoplane.sample_runs.twelve_bit.task import _NEIGHBOURS, toy12
 
 
 def icosahedron():

@@ -19,7 +19,8 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
-from infoplane.records import Array, Estimate, LayerInfo, RunData
+from infoplane.data import Array, LayerInfo, RunData
+from infoplane.estimators.estimate import Estimate
 
 
 class Cost(NamedTuple):

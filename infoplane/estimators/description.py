@@ -14,7 +14,7 @@ from dataclasses import MISSING, Field, dataclass, fields
 from typing import Any
 
 from infoplane.estimators.base import Cost, Estimator
-from infoplane.records import QUANTITIES
+from infoplane.estimators.quantities import QUANTITIES
 
 SIZES = ((1000, 10), (4096, 10), (4096, 1000))
 """Samples and units of the cells whose cost is told."""

@@ -16,13 +16,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from infoplane.curves import CurveKey
 from infoplane.errors import NotFoundError
 from infoplane.gate.evidence import Evidence
 from infoplane.gate.rules import OPERATORS, Check, Rule
 from infoplane.gate.statistics import Cell, Statistic, cell
 from infoplane.patterns import matches
-from infoplane.phases import FAMILIES
+from infoplane.results.curves import CurveKey
+from infoplane.results.phases import FAMILIES
 from infoplane.text import counted, printable, shortened
 
 Status = Literal["pass", "fail", "unknown"]

@@ -14,11 +14,11 @@ from typing import Any, Literal
 import numpy as np
 import scipy
 
-from infoplane.curves import Curves
 from infoplane.errors import DataError
 from infoplane.gate.evidence import Evidence
 from infoplane.gate.statistics import Statistic
-from infoplane.phases import smallest_change
+from infoplane.results.curves import Curves
+from infoplane.results.phases import smallest_change
 from infoplane.text import printable, shortened
 
 Result = Literal["different", "same", "saturated", "unknown"]

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
-from infoplane.curves import CurveKey, curves, group_of_runs
 from infoplane.gate.statistics import Cell, Statistic, cell, curve_statistic
-from infoplane.phases import find_phases
+from infoplane.results.curves import CurveKey, curves, group_of_runs
+from infoplane.results.phases import find_phases
 
 
 class Evidence:

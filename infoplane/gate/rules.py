@@ -9,7 +9,7 @@
 
 ==========================================  =====================================================
 ``first last peak min max mean``            of a curve: ``(quantity[, layer[, estimator]])``
-``change onset``                            of a phase, likewise; see `infoplane.phases`
+``change onset``                            of a phase, likewise; see `infoplane.results.phases`
 ``at:STEP``                                 the value at a training step, likewise
 ``verdict(...) == word``                    likewise
 ``agree(quantity[, layer[, verdict]])``     estimators with this verdict, by default compresses
@@ -33,7 +33,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, NoReturn
 
 from infoplane.errors import InputError
-from infoplane.records import QUANTITIES
+from infoplane.estimators.quantities import QUANTITIES
 
 CURVE_STATISTICS = ("first", "last", "peak", "min", "max", "mean", "change", "onset")
 PHASE_QUANTITIES = ("ixt", "ity", "dse", "dsmi_x", "dsmi_y")

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from infoplane.errors import NotFoundError
-from infoplane.merging import merged
-from infoplane.store.results import read_results
+from infoplane.results.file import read_results
+from infoplane.results.merging import merged
 
 
 def read_together(paths: Sequence[Path]) -> dict[str, Any]:

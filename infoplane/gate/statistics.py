@@ -10,9 +10,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from infoplane.curves import Curves
+from infoplane.data import Array, FloatArray
 from infoplane.quantiles import student_quantile
-from infoplane.records import Array, FloatArray
+from infoplane.results.curves import Curves
 
 Cell: TypeAlias = tuple[str, int, str, str]
 """Run, step, layer, estimator id."""

@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from infoplane.data import Array, FloatArray
 from infoplane.errors import InputError
-from infoplane.records import Array, FloatArray
 
 
 @dataclass(frozen=True)

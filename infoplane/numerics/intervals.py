@@ -11,11 +11,19 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal, TypeAlias
 
 import numpy as np
 
+from infoplane.data import FloatArray, IntArray
 from infoplane.errors import InputError
-from infoplane.records import ROUNDING, FloatArray, IntArray, IntervalMethod
+
+IntervalMethod: TypeAlias = Literal[
+    "bootstrap", "subsample", "jackknife", "analytic", "bracket", "none"
+]
+
+ROUNDING = 1e-9
+"""Bits below 0 that are rounding: such an estimate is not called negative."""
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from infoplane.data import FloatArray, IntArray
 from infoplane.errors import InputError
-from infoplane.numerics.neighbor_terms import LOG2_E
-from infoplane.records import FloatArray, IntArray
+from infoplane.numerics.neighbors.terms import LOG2_E
 
 
 def label_loss(scores: FloatArray, dim: int, labels: IntArray, noise: float) -> float:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from infoplane.data import FloatArray
 from infoplane.errors import InputError
-from infoplane.numerics.arrays import Tensor, array_module, beside, double, fetched
-from infoplane.records import FloatArray
+from infoplane.numerics.tensors import Tensor, array_module, beside, double, fetched
 
 COVARIANCE_UNITS = 1500
 """Up to this width the covariance is accumulated; above, a randomised range finder streams."""

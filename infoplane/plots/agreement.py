@@ -10,14 +10,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.transforms import Bbox
 
+from infoplane.data import FloatArray
 from infoplane.errors import NotFoundError
-from infoplane.plots import places
-from infoplane.plots import style as look
-from infoplane.plots.generalization import spearman
-from infoplane.plots.labels import Label, place
-from infoplane.plots.titles import figure_titled
+from infoplane.plots.canvas import page
+from infoplane.plots.canvas import style as look
+from infoplane.plots.canvas.labels import Label, place
+from infoplane.plots.canvas.titles import figure_titled
 from infoplane.plots.view import View, middle_cut, short_names
-from infoplane.records import FloatArray
+from infoplane.results.generalization import spearman
 
 _MAX_ESTIMATORS = 4
 _MAX_LABELS = 12
@@ -49,7 +49,7 @@ def agreement(
     layers : sequence of str, optional
         Layers to draw; all by default.
     style, size : str
-        See `infoplane.plots.style`.
+        See `infoplane.plots.canvas.style`.
 
     Returns
     -------
@@ -81,10 +81,10 @@ def agreement(
                 f"agreement needs two estimators with a change of the same layer of {group!r}",
                 hint="analyze with -e binning -e compressed -e dse, over two checkpoints or more",
             )
-        columns = min(len(pairs), 3, places.abreast(size, ax, 2.2))
+        columns = min(len(pairs), 3, page.abreast(size, ax, 2.2))
         rows = -(-len(pairs) // columns)
-        height = min(4.0, 0.5 + 0.83 * places.inches(size) / columns)
-        figure = places.area(ax, size, 0.9 + height * rows)
+        height = min(4.0, 0.5 + 0.83 * page.inches(size) / columns)
+        figure = page.area(ax, size, 0.9 + height * rows)
         grid = figure.subplots(rows, columns, squeeze=False)
         for panel in grid.ravel()[len(pairs) :]:
             panel.set_visible(False)
@@ -108,7 +108,7 @@ def agreement(
             figure, f"Agreement of estimators — {middle_cut(look.drawable(group), 48)}",
             view.subtitle(group), notes,
         )  # fmt: skip
-        places.laid_out(figure)
+        page.laid_out(figure)
         for panel, common, points in pending:
             _name(panel, common, points)
         first: Axes = grid[0, 0]

@@ -10,14 +10,14 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from infoplane.data import FloatArray
 from infoplane.errors import NotFoundError
-from infoplane.plots import places
-from infoplane.plots import style as look
-from infoplane.plots.paths import find_paths, time_norm
-from infoplane.plots.plane_panel import draw_plane, has_bar, plane_legend, time_bar
-from infoplane.plots.titles import titled
+from infoplane.plots.canvas import page
+from infoplane.plots.canvas import style as look
+from infoplane.plots.canvas.titles import titled
+from infoplane.plots.plane.panel import draw_plane, has_bar, plane_legend, time_bar
+from infoplane.plots.plane.paths import find_paths, time_norm
 from infoplane.plots.view import View, evenly, middle_cut
-from infoplane.records import FloatArray
 
 MAX_LAYERS = 8
 
@@ -48,7 +48,7 @@ def bound(
     layers : sequence of str, optional
         Layers to draw; of more than 8, 8 are taken evenly unless they are named here.
     estimator, group, seeds, style, size
-        As for `infoplane.plots.plane.plane`.
+        As for `infoplane.plots.plane.figure.plane`.
 
     Returns
     -------
@@ -67,7 +67,7 @@ def bound(
         known = _curve(view, group)
         estimator = view.estimator(estimator, "ixt", "ity", group=group)
         if ax is None:
-            ax = places.canvas(size, 4.7).add_subplot()
+            ax = page.canvas(size, 4.7).add_subplot()
         shown = layers or evenly(view.layers(group, estimator), MAX_LAYERS)
         paths = find_paths(view, group, estimator, shown)
         norm = time_norm(paths)
@@ -91,10 +91,10 @@ def bound(
         if layers is None and len(shown) < len(view.layers(group, estimator)):
             text = f"{len(shown)} of {len(view.layers(group, estimator))} layers shown"
             handles.append(Line2D([], [], linestyle="none", label=text))
-        look.legend_below(ax, handles, places.width(ax) - 0.8)
+        look.legend_below(ax, handles, page.width(ax) - 0.8)
         if has_bar(paths):
             time_bar([ax], norm, paths)
-        places.laid_out(ax)
+        page.laid_out(ax)
         label()
         return ax
 

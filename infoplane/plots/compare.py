@@ -10,16 +10,16 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from infoplane.errors import NotFoundError
+from infoplane.estimators.quantities import QUANTITIES
 from infoplane.gate.comparison import Difference
 from infoplane.gate.comparison import compare as compare_results
-from infoplane.plots import places
-from infoplane.plots import style as look
-from infoplane.plots.labels import place
-from infoplane.plots.paths import Path, find_paths
-from infoplane.plots.plane_panel import draw_bounds, layer_labels
-from infoplane.plots.titles import figure_titled
+from infoplane.plots.canvas import page
+from infoplane.plots.canvas import style as look
+from infoplane.plots.canvas.labels import place
+from infoplane.plots.canvas.titles import figure_titled
+from infoplane.plots.plane.panel import draw_bounds, layer_labels
+from infoplane.plots.plane.paths import Path, find_paths
 from infoplane.plots.view import View, evenly, middle_cut, short_names
-from infoplane.records import QUANTITIES
 
 MAX_LAYERS = 12
 _MARKS = {"ixt": "o", "ity": "s"}
@@ -54,7 +54,7 @@ def compare(
     layers : sequence of str, optional
         Layers to draw; of more than 12, 12 are taken evenly unless they are named here.
     style, size : str
-        See `infoplane.plots.style`.
+        See `infoplane.plots.canvas.style`.
 
     Returns
     -------
@@ -92,8 +92,8 @@ def compare(
         shown = evenly(common, MAX_LAYERS) if layers is None else common
         found = differences(view, other, (group, of_base), estimator, shown)
         height = max(4.0, 1.6 + 0.3 * len(shown))
-        beside = places.abreast(size, ax, 2.3) > 1
-        figure = places.area(ax, size, height if beside else 2.0 * height)
+        beside = page.abreast(size, ax, 2.3) > 1
+        figure = page.area(ax, size, height if beside else 2.0 * height)
         if beside:
             plane, forest = figure.subplots(1, 2, width_ratios=[1.35, 1])
         else:
@@ -127,7 +127,7 @@ def compare(
             figure, f"Comparison with a baseline — {middle_cut(look.drawable(group), 44)}",
             view.subtitle(group, estimator), notes, handles,
         )  # fmt: skip
-        places.laid_out(figure)
+        page.laid_out(figure)
         place(
             plane, layer_labels(plane, after, view, group),
             lines=[p.mean for p in (*before, *after)], size=look.font_size("legend.fontsize"),

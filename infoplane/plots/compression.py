@@ -11,11 +11,11 @@ from matplotlib.collections import LineCollection
 from matplotlib.lines import Line2D
 
 from infoplane.errors import NotFoundError
-from infoplane.phases import LayerVerdict, layer_verdicts
-from infoplane.plots import places
-from infoplane.plots import style as look
-from infoplane.plots.titles import figure_titled
+from infoplane.plots.canvas import page
+from infoplane.plots.canvas import style as look
+from infoplane.plots.canvas.titles import figure_titled
 from infoplane.plots.view import View, middle_cut, short_names
+from infoplane.results.phases import LayerVerdict, layer_verdicts
 
 _SHORT = {"ixt": "I(X;T)", "dse": "DSE"}
 _MAX_ESTIMATORS = 6
@@ -44,7 +44,7 @@ def compression(
     layers : sequence of str, optional
         Layers to draw; all by default.
     style, size : str
-        See `infoplane.plots.style`.
+        See `infoplane.plots.canvas.style`.
 
     Returns
     -------
@@ -73,7 +73,7 @@ def compression(
         estimators = estimators[:_MAX_ESTIMATORS]
         roomy = len(names) <= 12
         row = max(0.42 if roomy else 0.24, 0.1 * len(estimators) + 0.04)
-        figure = places.area(ax, size, 1.35 + row * max(len(names), 3))
+        figure = page.area(ax, size, 1.35 + row * max(len(names), 3))
         ranges, forest = figure.subplots(1, 2, sharey=True, width_ratios=[1.5, 1])
         marks = {
             key: (look.ESTIMATOR_COLOURS[i], look.ESTIMATOR_MARKERS[i])
@@ -145,7 +145,7 @@ def _bars(ends: Sequence[tuple[float, float]], at: Sequence[float]) -> tuple[lis
 
 def _frame_ranges(ax: Axes, view: View, group: str, names: Sequence[str]) -> None:
     """Name the layers, mark log2 N."""
-    width = places.width(ax.figure)
+    width = page.width(ax.figure)
     small = look.font_size("xtick.labelsize")
     units, short = view.units(group), short_names(names, min(32, look.letters(0.24 * width, small)))
     texts = [f"{short[m]} ({units[m]})" if m in units and _wide(ax) else short[m] for m in names]
@@ -176,7 +176,7 @@ def _frame_ranges(ax: Axes, view: View, group: str, names: Sequence[str]) -> Non
 
 
 def _wide(ax: Axes) -> bool:
-    return places.abreast("double", ax.figure, 2.9) > 1
+    return page.abreast("double", ax.figure, 2.9) > 1
 
 
 def _frame_forest(ax: Axes, phases: Sequence[Mapping[str, Any]]) -> None:

@@ -11,10 +11,10 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from infoplane.errors import NotFoundError
-from infoplane.plots import places
-from infoplane.plots import style as look
-from infoplane.plots.labels import Label, place
-from infoplane.plots.titles import figure_titled
+from infoplane.plots.canvas import page
+from infoplane.plots.canvas import style as look
+from infoplane.plots.canvas.labels import Label, place
+from infoplane.plots.canvas.titles import figure_titled
 from infoplane.plots.view import View, evenly, middle_cut, short_names
 
 _MAX_LAYERS = 8
@@ -52,7 +52,7 @@ def diagnostics(
     group : str, optional
         Group of runs; the first by default.
     style, size : str
-        See `infoplane.plots.style`.
+        See `infoplane.plots.canvas.style`.
 
     Returns
     -------
@@ -74,7 +74,7 @@ def diagnostics(
         chosen = next(iter(shares))[0]
         found = {key: line for (e, key, _), line in _by_key(shares).items() if e == chosen}
         keys = [key for key in _PANELS if key in found and _worth(key, found[key])]
-        figure = places.area(ax, size, 3.6)
+        figure = page.area(ax, size, 3.6)
         axes = figure.subplots(1, len(keys), sharex=True, squeeze=False)[0]
         pending = [(panel, _panel(panel, key, found[key], view, group)) for panel, key in
                    zip(axes, keys, strict=True)]  # fmt: skip
@@ -89,7 +89,7 @@ def diagnostics(
             figure, f"Diagnostics — {middle_cut(look.drawable(group), 48)}",
             view.subtitle(group, chosen), notes,
         )  # fmt: skip
-        places.laid_out(figure)
+        page.laid_out(figure)
         for panel, (labels, lines) in pending:
             place(panel, labels, lines=lines, size=look.font_size("xtick.labelsize"))
         first: Axes = axes[0]

@@ -9,17 +9,13 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from infoplane.errors import NotFoundError
-from infoplane.plots import places
-from infoplane.plots import style as look
-from infoplane.plots.generalization import (
-    FEWEST_RUNS,
-    gap_correlations,
-    generalization_gaps,
-)
+from infoplane.estimators.quantities import QUANTITIES
+from infoplane.plots.canvas import page
+from infoplane.plots.canvas import style as look
+from infoplane.plots.canvas.titles import figure_titled
 from infoplane.plots.steps import MAX_COLUMNS
-from infoplane.plots.titles import figure_titled
 from infoplane.plots.view import View, broken, evenly, middle_cut, short_names
-from infoplane.records import QUANTITIES
+from infoplane.results.generalization import FEWEST_RUNS, gap_correlations, generalization_gaps
 
 
 def gap(
@@ -51,7 +47,7 @@ def gap(
     seed : int, default 0
         Seed of intervals and permutations.
     style, size : str
-        See `infoplane.plots.style`.
+        See `infoplane.plots.canvas.style`.
 
     Returns
     -------
@@ -84,9 +80,9 @@ def gap(
         found = [e for e in found if e["layer"] in shown]
         if not found:
             raise NotFoundError(f"no layer of {group!r} has a change that is not saturated")
-        columns = min(len(found), 4, places.abreast(size, ax, 1.7))
+        columns = min(len(found), 4, page.abreast(size, ax, 1.7))
         rows = -(-len(found) // columns)
-        figure = places.area(ax, size, 1.0 + 2.0 * rows)
+        figure = page.area(ax, size, 1.0 + 2.0 * rows)
         grid = figure.subplots(rows, columns, sharex=True, squeeze=False)
         short = short_names([e["layer"] for e in found])
         for panel in grid.ravel()[len(found) :]:

@@ -11,10 +11,10 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullLocator
 
 from infoplane.errors import NotFoundError
-from infoplane.plots import places
-from infoplane.plots import style as look
-from infoplane.plots.multiples import limit, outer_ticks
-from infoplane.plots.titles import figure_titled
+from infoplane.plots.canvas import page
+from infoplane.plots.canvas import style as look
+from infoplane.plots.canvas.multiples import limit, outer_ticks
+from infoplane.plots.canvas.titles import figure_titled
 from infoplane.plots.view import View, broken, evenly, middle_cut, short_names
 
 MAX_COLUMNS = 8
@@ -44,7 +44,7 @@ def gradients(
     group : str, optional
         Group of runs; the first by default.
     style, size : str
-        See `infoplane.plots.style`.
+        See `infoplane.plots.canvas.style`.
 
     Returns
     -------
@@ -66,21 +66,21 @@ def gradients(
                 hint="record with --gradients",
             )
         every = list(dict.fromkeys(layer for one in found for layer in one))
-        names = evenly(every, min(MAX_COLUMNS, max(2, places.abreast(size, ax, 0.85))))
-        figure = places.area(ax, size, 3.1)
+        names = evenly(every, min(MAX_COLUMNS, max(2, page.abreast(size, ax, 0.85))))
+        figure = page.area(ax, size, 3.1)
         grid = figure.subplots(1, len(names), squeeze=False)
         axes = grid[0]
         steps = np.unique(np.concatenate([one[name]["steps"] for one in found for name in one]))
         time = look.padded(np.log10(steps[0] + 1.0), np.log10(steps[-1] + 1.0))
         small = look.font_size("xtick.labelsize")
-        letters = look.letters(places.width(figure) * 0.8 / len(names), small, bold=True)
+        letters = look.letters(page.width(figure) * 0.8 / len(names), small, bold=True)
         for panel, (layer, name) in zip(axes, short_names(names).items(), strict=True):
             _draw(panel, [one[layer] for one in found if layer in one])
             panel.set_title(broken(name, letters), loc="left", fontsize=small, linespacing=1.15)
             look.step_axis(
                 panel.xaxis,
                 steps,
-                n_ticks=max(2, min(4, places.abreast(size, figure, 0.3) // len(names))),
+                n_ticks=max(2, min(4, page.abreast(size, figure, 0.3) // len(names))),
             )
         for panel in axes:
             panel.set_yscale("log")

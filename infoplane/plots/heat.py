@@ -13,13 +13,14 @@ from matplotlib.colors import Normalize
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
-from infoplane.curves import Curves
+from infoplane.data import FloatArray
 from infoplane.errors import InputError
-from infoplane.plots import places
-from infoplane.plots import style as look
-from infoplane.plots.titles import figure_titled
+from infoplane.estimators.quantities import QUANTITIES
+from infoplane.plots.canvas import page
+from infoplane.plots.canvas import style as look
+from infoplane.plots.canvas.titles import figure_titled
 from infoplane.plots.view import View, bound_label, short_names
-from infoplane.records import QUANTITIES, FloatArray
+from infoplane.results.curves import Curves
 
 _MISSING, _DOTS = "#E6EAEE", "#59636E"
 
@@ -45,7 +46,7 @@ def heat(
         Where to draw: the panels take the place of these axes in their figure. A new figure by
         default.
     quantity : str, optional
-        A key of `infoplane.records.QUANTITIES`; I(X;T) by default, or DSE without it.
+        A key of `infoplane.estimators.quantities.QUANTITIES`; I(X;T) by default, or DSE without it.
     estimator : str, optional
         Id of an estimator with the quantity; the first by default.
     group : str, optional
@@ -53,7 +54,7 @@ def heat(
     layers : sequence of str, optional
         Layers to draw; all by default.
     style, size : str
-        See `infoplane.plots.style`.
+        See `infoplane.plots.canvas.style`.
 
     Returns
     -------
@@ -80,9 +81,9 @@ def heat(
         every = np.unique(np.concatenate([c.steps for c in found]))
         row = 0.26 if len(names) <= 24 else 0.17
         own = ax is None
-        figure = places.area(ax, size, 1.35 + max(row * len(names), 1.0))
+        figure = page.area(ax, size, 1.35 + max(row * len(names), 1.0))
         engine = figure.get_layout_engine() if own else None
-        if places.abreast(size, figure, 2.3) == 1 and engine is not None:
+        if page.abreast(size, figure, 2.3) == 1 and engine is not None:
             engine.set(rect=(0, 0, 0.98, 1))  # type: ignore[call-arg]  # columns of numbers are wide
         ax = figure.add_subplot()
         norm = _norm(found)
@@ -154,7 +155,7 @@ def _rows(
     """Name the layers, mark the onsets, write last value and change at the right."""
     group, estimator, quantity = key
     small = look.font_size("xtick.labelsize") if len(names) <= 24 else 6.2
-    letters = min(32, look.letters(0.3 * places.width(ax.figure), small))
+    letters = min(32, look.letters(0.3 * page.width(ax.figure), small))
     ax.set_yticks(range(len(names)), list(short_names(names, letters).values()), fontsize=small)
     for label in ax.get_yticklabels():
         label.set_parse_math(False)

@@ -13,13 +13,14 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from infoplane.data import FloatArray
 from infoplane.errors import NotFoundError
-from infoplane.plots import places
-from infoplane.plots import style as look
-from infoplane.plots.labels import Label, place
-from infoplane.plots.titles import titled
+from infoplane.estimators.quantities import QUANTITIES
+from infoplane.plots.canvas import page
+from infoplane.plots.canvas import style as look
+from infoplane.plots.canvas.labels import Label, place
+from infoplane.plots.canvas.titles import titled
 from infoplane.plots.view import View, evenly, joined, middle_cut, short_names
-from infoplane.records import QUANTITIES, FloatArray
 
 MAX_LAYERS = 8
 _SAME = 9.0  # points: curves that end nearer than this share a label
@@ -51,7 +52,7 @@ def sampling(
     estimator : str, optional
         Id of an estimator; the first that was sampled by default.
     quantity : str, optional
-        A key of `infoplane.records.QUANTITIES`; I(X;T) by default, or DSE, or what there is.
+        Name of a quantity; I(X;T) by default, or DSE, or what there is.
     group : str, optional
         Group of runs; the first by default.
     layers : sequence of str, optional
@@ -59,7 +60,7 @@ def sampling(
     step : int, optional
         Training step; the last that was sampled by default.
     style, size : str
-        See `infoplane.plots.style`.
+        See `infoplane.plots.canvas.style`.
 
     Returns
     -------
@@ -85,7 +86,7 @@ def sampling(
             )
         shown = evenly(have, MAX_LAYERS) if layers is None else [m for m in have if m in layers]
         if ax is None:
-            ax = places.canvas(size, 4.0).add_subplot()
+            ax = page.canvas(size, 4.0).add_subplot()
         saturated = {
             name
             for name in shown
@@ -111,8 +112,8 @@ def sampling(
         if len(shown) < len(have):
             text = f"{len(shown)} of {len(have)} layers shown"
             handles.append(Line2D([], [], linestyle="none", label=text))
-        look.legend_below(ax, handles, places.width(ax) - 0.8)
-        places.laid_out(ax)
+        look.legend_below(ax, handles, page.width(ax) - 0.8)
+        page.laid_out(ax)
         place(
             ax, _together(ax, labels), lines=[*drawn, *([ceiling] if ceiling is not None else [])],
             size=look.font_size("legend.fontsize"),

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from infoplane.curves import Curves
-from infoplane.plots import places
-from infoplane.plots import style as look
-from infoplane.plots.multiples import limit, outer_ticks
-from infoplane.plots.titles import figure_titled
+from infoplane.estimators.quantities import QUANTITIES
+from infoplane.plots.canvas import page
+from infoplane.plots.canvas import style as look
+from infoplane.plots.canvas.multiples import limit, outer_ticks
+from infoplane.plots.canvas.titles import figure_titled
 from infoplane.plots.view import View, bound_label, broken, evenly, middle_cut, short_names
-from infoplane.records import QUANTITIES
+from infoplane.results.curves import Curves
 
 MAX_COLUMNS = 8
 NARROW = 1.05
@@ -49,7 +49,7 @@ def steps(
     layers : sequence of str, optional
         Layers to draw; of more than 8, 8 are taken evenly unless they are named here.
     style, size : str
-        See `infoplane.plots.style`.
+        See `infoplane.plots.canvas.style`.
 
     Returns
     -------
@@ -110,10 +110,10 @@ def _panels(
         view = View.of(results)
         group = view.group(group)
         estimator = view.estimator(estimator, *needed, group=group)
-        most = min(MAX_COLUMNS, max(2, places.abreast(size, ax, _NARROWEST)))
+        most = min(MAX_COLUMNS, max(2, page.abreast(size, ax, _NARROWEST)))
         names, note = _columns(view, group, estimator, layers, most)
         rows = [q for q in wanted if any((group, m, estimator, q) in view.curves for m in names)]
-        figure = places.area(ax, size, 0.95 + (1.6 if len(rows) < 3 else 1.35) * len(rows))
+        figure = page.area(ax, size, 0.95 + (1.6 if len(rows) < 3 else 1.35) * len(rows))
         axes = figure.subplots(len(rows), len(names), squeeze=False)
         every = np.unique(
             np.concatenate([c.steps for c in view.curves.values() if c.group == group])
@@ -126,7 +126,7 @@ def _panels(
             phase = view.phases.get((group, layer, estimator, rows[0]), {})
             _head(panel, name, units.get(layer), phase, len(names))
         for panel in axes[-1]:
-            n_ticks = min(5, places.abreast(size, figure, 0.3) // len(names))
+            n_ticks = min(5, page.abreast(size, figure, 0.3) // len(names))
             look.step_axis(panel.xaxis, every, n_ticks=max(2, n_ticks))
         outer_ticks(axes)
         figure_titled(
@@ -156,7 +156,7 @@ def _head(ax: Axes, name: str, units: int | None, phase: Mapping[str, Any], n_co
     narrow, small = _narrow(ax, n_columns), look.font_size("legend.fontsize")
     text = f"{name} ({units})" if units is not None and not narrow else name
     size = look.font_size("xtick.labelsize" if narrow else "axes.labelsize")
-    room = places.width(ax.figure) * 0.85 / n_columns
+    room = page.width(ax.figure) * 0.85 / n_columns
     text = broken(text, look.letters(room, size, bold=True))
     ax.set_title(text, loc="left", fontsize=size, pad=7 + 1.2 * small, linespacing=1.15)
     if change is None and not saturated:
@@ -172,7 +172,7 @@ def _head(ax: Axes, name: str, units: int | None, phase: Mapping[str, Any], n_co
 
 
 def _narrow(ax: Axes, n_columns: int) -> bool:
-    return places.abreast("double", ax.figure, NARROW) < n_columns
+    return page.abreast("double", ax.figure, NARROW) < n_columns
 
 
 def _row(

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from infoplane.curves import CurveKey, Curves, curves, group_of_runs
 from infoplane.errors import NotFoundError
-from infoplane.plots.style import bits, drawable
-from infoplane.records import QUANTITIES
+from infoplane.estimators.quantities import QUANTITIES
+from infoplane.plots.canvas.style import bits, drawable
+from infoplane.results.curves import CurveKey, Curves, curves, group_of_runs
 
 _MAX_NAME = 32
 

@@ -7,11 +7,11 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from infoplane.data import ProbeSet
 from infoplane.errors import DataError, InputError
 from infoplane.numerics.gradients import GradientAccumulator
-from infoplane.recording.batches import batch_of
 from infoplane.recording.messages import one_line
-from infoplane.records import ProbeSet
+from infoplane.recording.probes.batches import batch_of
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """Takes the outputs of the model and the labels of a batch, returns a scalar."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from infoplane.errors import InputError
-from infoplane.recording.reductions import Reduction
+from infoplane.recording.hooks.reductions import Reduction
 from infoplane.recording.schedule import as_schedule
 
 

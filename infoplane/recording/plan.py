@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from infoplane.data import LayerInfo
 from infoplane.errors import DataError
-from infoplane.recording.checkpoints import Checkpoint
-from infoplane.recording.fitting import load_into
-from infoplane.recording.modes import evaluation_mode
-from infoplane.recording.passes import ProbePasses
-from infoplane.recording.weights import load_weights
-from infoplane.records import LayerInfo
+from infoplane.recording.checkpoints.find import Checkpoint
+from infoplane.recording.checkpoints.load import load_into
+from infoplane.recording.checkpoints.read import load_weights
+from infoplane.recording.hooks.modes import evaluation_mode
+from infoplane.recording.hooks.passes import ProbePasses
 
 _BYTES_PER_SECOND = 1e9
 """Of writing with checksum and statistics, roughly, on one core."""

@@ -13,25 +13,25 @@ from typing import Any, Literal, TypeAlias
 from torch import nn
 from torch.nn.parameter import is_lazy
 
+from infoplane.data import ProbeSet
 from infoplane.errors import DataError, InputError
 from infoplane.recording.gradients import Loss, gradient_statistics
 from infoplane.recording.hashes import parameter_hash
-from infoplane.recording.hooks import At
+from infoplane.recording.hooks.capture import At
+from infoplane.recording.hooks.modes import evaluation_mode
+from infoplane.recording.hooks.passes import SampleKind, described, probe_passes
 from infoplane.recording.manifest import run_manifest
 from infoplane.recording.messages import one_line
-from infoplane.recording.modes import evaluation_mode
 from infoplane.recording.options import check_options
-from infoplane.recording.passes import SampleKind, described, probe_passes
 from infoplane.recording.plan import plan_recording
-from infoplane.recording.probe_sets import as_probe_set, joined
+from infoplane.recording.probes.from_arrays import as_probe_set, joined
 from infoplane.recording.processes import Shard, chosen_shard
 from infoplane.recording.schedule import as_schedule
 from infoplane.recording.values import finite_epoch, json_values, number, whole_step
-from infoplane.records import ProbeSet
-from infoplane.store.run import Run
-from infoplane.store.run_writer import RunWriter
-from infoplane.store.shards import shard_folder, shard_manifest, shard_rows
-from infoplane.store.step_writer import StepWriter
+from infoplane.runs.run import Run
+from infoplane.runs.shards import shard_folder, shard_manifest, shard_rows
+from infoplane.runs.step_writer import StepWriter
+from infoplane.runs.writer import RunWriter
 
 log = logging.getLogger("infoplane")
 

@@ -8,7 +8,7 @@ from functools import lru_cache, partial
 
 import numpy as np
 
-from infoplane.records import FloatArray
+from infoplane.data import FloatArray
 from infoplane.validation.known_mi import MI_TASKS, Draw, structure
 from infoplane.validation.problems import Case, Problem, Resolution, Truth
 from infoplane.validation.truths import (

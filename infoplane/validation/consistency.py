@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from infoplane.records import Array, IntArray
+from infoplane.data import Array, IntArray
 from infoplane.validation.answers import labelled_layer
 from infoplane.validation.known_mi import normal_pair
 from infoplane.validation.problems import Problem

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeAlias
 
-from infoplane.records import Estimate
+from infoplane.estimators.estimate import Estimate
 
 Status: TypeAlias = Literal["PASS", "KNOWN-LIMIT", "SILENT-FAIL", "ERROR"]
 

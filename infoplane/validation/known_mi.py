@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtr
 
-from infoplane.records import Array, FloatArray, IntArray
+from infoplane.data import Array, FloatArray, IntArray
 from infoplane.validation.truths import (
     LOG2_E,
     channel_information,

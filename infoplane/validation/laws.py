@@ -10,7 +10,8 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from infoplane.records import Array, Estimate
+from infoplane.data import Array
+from infoplane.estimators.estimate import Estimate
 from infoplane.validation.answers import normal_layer, permuted_labels
 from infoplane.validation.findings import allowed_error
 from infoplane.validation.problems import Problem

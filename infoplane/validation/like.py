@@ -16,10 +16,11 @@ from functools import cached_property
 
 import numpy as np
 
+from infoplane.data import Array, FloatArray, IntArray, LayerInfo, ProbeSet, RunData
 from infoplane.errors import EstimationError, InputError
-from infoplane.estimators import estimator_id
 from infoplane.estimators.base import Estimator
-from infoplane.records import Array, Estimate, FloatArray, IntArray, LayerInfo, ProbeSet, RunData
+from infoplane.estimators.estimate import Estimate
+from infoplane.estimators.registry import estimator_id
 from infoplane.seeding import generator
 from infoplane.validation.answers import mixture_truths
 from infoplane.validation.expectations import Expectation, pooled

@@ -8,8 +8,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from infoplane.data import Array, IntArray, LayerInfo, ProbeSet
 from infoplane.estimators.base import Estimator
-from infoplane.records import Array, Estimate, IntArray, LayerInfo, ProbeSet
+from infoplane.estimators.estimate import Estimate
 
 LAYER = "layer"
 

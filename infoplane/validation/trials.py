@@ -9,9 +9,14 @@ from concurrent.futures import Executor
 from dataclasses import replace
 
 from infoplane.errors import EstimationError, InfoplaneError, InputError
-from infoplane.estimators import estimator_class, estimator_id, estimator_names, parse_estimator
 from infoplane.estimators.base import Estimator
-from infoplane.records import Estimate
+from infoplane.estimators.estimate import Estimate
+from infoplane.estimators.registry import (
+    estimator_class,
+    estimator_id,
+    estimator_names,
+    parse_estimator,
+)
 from infoplane.seeding import generator
 from infoplane.validation.answers import ANSWERS
 from infoplane.validation.consistency import RELATIONS, Relation

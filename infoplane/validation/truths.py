@@ -9,7 +9,7 @@ import numpy as np
 from scipy.integrate import quad
 from scipy.special import gammaln, log_ndtr, logsumexp, ndtr, psi
 
-from infoplane.records import FloatArray, IntArray
+from infoplane.data import FloatArray, IntArray
 
 LOG2_E = math.log2(math.e)
 _DRAWS = 100_000  # of Monte Carlo; the error is some 0.003 bits

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from infoplane.records import ProbeSet
-from infoplane.store.run_writer import RunWriter
+from infoplane.data import ProbeSet
+from infoplane.runs.writer import RunWriter
 
 CACHE = Path(".infoplane_cache/cells-1.sqlite")
 

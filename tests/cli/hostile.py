@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from infoplane.cli import executors
+from infoplane.analysis import executors
 from infoplane.cli.main import run
 from infoplane.errors import ExitCode
 from tests.test_analysis import Serial

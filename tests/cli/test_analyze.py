@@ -13,8 +13,8 @@ import jsonschema
 import numpy as np
 import pytest
 
-from infoplane.records import ProbeSet
-from infoplane.store.run_writer import RunWriter
+from infoplane.data import ProbeSet
+from infoplane.runs.writer import RunWriter
 from tests.cli.analyses import rows_of, start, wait_for_cells, workers_of, write_run
 from tests.conftest import infoplane
 
@@ -62,7 +62,7 @@ def test_sweep_becomes_one_estimator_per_value(runs):
 
 def test_stdout_is_one_json_document(runs):
     done = infoplane("analyze", "net-s0", "-e", "binning", "-o", "-")
-    assert json.loads(done.out)["schema"] == "infoplane.results/1"
+    assert json.loads(done.out)["schema"] == "infoplane.results.notebook/1"
 
 
 def test_compressed_document(runs):

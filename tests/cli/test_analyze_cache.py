@@ -78,7 +78,7 @@ def test_what_changed_is_computed_again(runs):
 
 
 def test_one_changed_layer_costs_its_own_cells(runs):
-    from infoplane.store.run import Run
+    from infoplane.runs.run import Run
 
     assert infoplane("analyze", "net-s1", *CHEAP, "-o", "a.json").code == 0
     write_run("other", seed=1, sharper=2)
@@ -139,8 +139,8 @@ def test_cache_that_cannot_be_made_is_told(runs):
 def test_failed_cells_are_kept_with_their_reason(runs):
     import numpy as np
 
-    from infoplane.records import ProbeSet
-    from infoplane.store.run_writer import RunWriter
+    from infoplane.data import ProbeSet
+    from infoplane.runs.writer import RunWriter
 
     probe = ProbeSet(np.arange(80.0).reshape(40, 2), np.arange(40) % 2)
     writer = RunWriter(Path("sick"), probe, {"run": "sick"})

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from infoplane.errors import DataError, InputError
-from infoplane.exporting import COLUMNS, write_csv, write_parquet, write_tensorboard
-from infoplane.results import Results
+from infoplane.results.export import COLUMNS, write_csv, write_parquet, write_tensorboard
+from infoplane.results.notebook import Results
 from tests.conftest import infoplane
 from tests.gate.made import compressing, document, row
 

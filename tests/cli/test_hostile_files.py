@@ -14,8 +14,8 @@ import torch
 
 from infoplane.cli.main import run as command
 from infoplane.errors import InfoplaneError
-from infoplane.store.pack import pack
-from infoplane.store.run import Run
+from infoplane.runs.pack import pack
+from infoplane.runs.run import Run
 from tests.conftest import small_net
 from tests.recording.test_pickles import HOSTILE as PICKLED
 from tests.recording.test_probe_kinds import HOSTILE as PROBES
@@ -113,7 +113,7 @@ def test_dataset_of_a_run_analyzed(tmp_path, probe, attack):
 
 @pytest.mark.parametrize("name", PROBES)
 def test_probe_set(project, name, monkeypatch):
-    monkeypatch.setattr("infoplane.store.foreign._LEAST", 2**20)  # GiB take long to write
+    monkeypatch.setattr("infoplane.recording.probes.hdf5._LEAST", 2**20)  # GiB take long to write
     reference, save = PROBES[name]
     save()
     record = ("record", "-q", "--model", "net.py:build", "--checkpoints", "ckpt/*.pt", "-o", "run")

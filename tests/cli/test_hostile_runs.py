@@ -13,8 +13,8 @@ import h5py
 import numpy as np
 import pytest
 
-from infoplane.store.pack import pack
-from infoplane.store.run import Run
+from infoplane.runs.pack import pack
+from infoplane.runs.run import Run
 from tests.cli.hostile import REFUSED, here, through_every_command, told
 from tests.store.test_hostile import ACT, DATASETS, limited, mutated, rewrite_metadata
 from tests.store.test_run import write_run

@@ -4,8 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from infoplane.records import ProbeSet
-from infoplane.store.run_writer import RunWriter
+from infoplane.data import ProbeSet
+from infoplane.runs.writer import RunWriter
 from tests.cli.test_analyze import write_run
 from tests.conftest import infoplane
 
@@ -74,7 +74,7 @@ def test_packed_run_and_results(runs):
     assert infoplane("inspect", "net.h5", "--verify").out == "net.h5: intact\n"
     assert infoplane("analyze", "net-s0", "-e", "binning", "-o", "r.json").code == 0
     text = infoplane("inspect", "r.json").out
-    assert "infoplane.results/1" in text
+    assert "infoplane.results.notebook/1" in text
     assert "18 rows, 0 without a value; quantities: ht ity ixt" in text
     (found,) = json.loads(infoplane("inspect", "r.json", "--format", "json").out)["files"]
     assert found["recordings"][0]["layers"] == ["fc1", "fc2"]
@@ -141,7 +141,7 @@ def test_bad_input_is_one_line(runs, arguments, code, message):
 def test_mutated_step_files_end_in_a_documented_code(runs):
     """2,000 mutated step files; run in-process, since a process each would take an hour."""
     from infoplane.errors import InfoplaneError
-    from infoplane.inspection import damage, describe
+    from infoplane.results.inspection import damage, describe
 
     path = Path("net-s0/steps/step_000000000001.h5")
     good = path.read_bytes()

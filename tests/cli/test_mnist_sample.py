@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from infoplane.runs.run import Run
 from infoplane.sample_runs.mnist import models, train
-from infoplane.store.run import Run
 from tests.conftest import infoplane
 
 

@@ -61,7 +61,7 @@ def _without_rows(document):
 
 
 def _other_schema(document):
-    document["schema"] = "infoplane.results/9"
+    document["schema"] = "infoplane.results.notebook/9"
 
 
 def _no_value_field(document):
@@ -76,7 +76,7 @@ def _only_ity(document):
     ("spoil", "options", "code", "message"),
     [
         (_without_rows, [], 4, "no rows"),
-        (_other_schema, [], 3, "infoplane.results/9"),
+        (_other_schema, [], 3, "infoplane.results.notebook/9"),
         (_no_value_field, [], 3, "rows[3]: expected 'value'"),
         (_only_ity, ["-f", "plane"], 4, ""),
         (None, ["-f", "plain"], 2, "expected a figure, got 'plain'"),
@@ -97,7 +97,7 @@ def test_bad_input_is_one_line_and_its_exit_code(results, spoil, options, code, 
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", '{"schema": "infoplane.results/1"', "[]", "\x00\x01", "3"]
+    "text", ["", "{", '{"schema": "infoplane.results.notebook/1"', "[]", "\x00\x01", "3"]
 )
 def test_truncated_or_foreign_document(results, text):
     Path("r.json").write_text(text)

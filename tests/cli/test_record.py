@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from infoplane.store.run import Run
+from infoplane.runs.run import Run
 from tests.conftest import infoplane, small_net
 
 RECORD = ("record", "--model", "net.py:build", "--data", "probe.npz", "-o", "run")

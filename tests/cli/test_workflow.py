@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import yaml
 
-from infoplane.records import ProbeSet
-from infoplane.store.run_writer import RunWriter
+from infoplane.data import ProbeSet
+from infoplane.runs.writer import RunWriter
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
 TEMPLATES = DOCS.parent / "infoplane" / "templates"

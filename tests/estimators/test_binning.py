@@ -6,11 +6,11 @@ import pickle
 import numpy as np
 import pytest
 
+from infoplane.data import LayerInfo, ProbeSet
 from infoplane.errors import InputError
-from infoplane.estimators import estimator_id, parse_estimator
-from infoplane.numerics.binning import binned_information
-from infoplane.records import LayerInfo, ProbeSet
-from infoplane.tasks import toy12
+from infoplane.estimators.registry import estimator_id, parse_estimator
+from infoplane.numerics.discrete.binned import binned_information
+from infoplane.sample_runs.twelve_bit.task import toy12
 
 
 class Memory:

@@ -7,10 +7,10 @@ import pickle
 import numpy as np
 import pytest
 
+from infoplane.data import LayerInfo, ProbeSet
 from infoplane.errors import InputError
-from infoplane.estimators import estimator_id, parse_estimator
-from infoplane.estimators.compressed import Compressed
-from infoplane.records import LayerInfo, ProbeSet
+from infoplane.estimators.layers.compressed.estimator import Compressed
+from infoplane.estimators.registry import estimator_id, parse_estimator
 
 N = 800
 

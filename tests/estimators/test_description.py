@@ -4,9 +4,9 @@ import dataclasses
 
 import pytest
 
-from infoplane.estimators import BUILT_IN, estimator_class, parse_estimator
 from infoplane.estimators.base import Estimator
 from infoplane.estimators.description import SIZES, describe
+from infoplane.estimators.registry import BUILT_IN, estimator_class, parse_estimator
 from tests.conftest import infoplane
 
 

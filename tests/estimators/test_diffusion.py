@@ -13,10 +13,10 @@ from infoplane import (
     diffusion_spectral_mutual_information,
     toy12,
 )
+from infoplane.data import ProbeSet
 from infoplane.errors import InputError
-from infoplane.estimators import estimator_id, parse_estimator
-from infoplane.estimators.diffusion import DiffusionSpectral
-from infoplane.records import ProbeSet
+from infoplane.estimators.layers.diffusion import DiffusionSpectral
+from infoplane.estimators.registry import estimator_id, parse_estimator
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 CASES = {
@@ -219,7 +219,7 @@ def test_several_numbers_of_clusters_give_one_information_each(cell):
 
 
 def test_very_wide_inputs_are_projected_and_say_so(monkeypatch):
-    monkeypatch.setattr("infoplane.estimators.diffusion._LARGEST_GRAPH", 1e6)
+    monkeypatch.setattr("infoplane.estimators.layers.diffusion._LARGEST_GRAPH", 1e6)
     rng = np.random.default_rng(0)
     groups = np.arange(60) % 3
     inputs = (5 * rng.normal(size=(3, 2000)))[groups] + rng.normal(size=(60, 2000))

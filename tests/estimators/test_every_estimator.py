@@ -7,9 +7,9 @@ import pickle
 import numpy as np
 import pytest
 
-from infoplane.document import result_rows
-from infoplane.estimators import estimator_class, estimator_names, parse_estimator
-from infoplane.records import LayerInfo, ProbeSet
+from infoplane.data import LayerInfo, ProbeSet
+from infoplane.estimators.registry import estimator_class, estimator_names, parse_estimator
+from infoplane.results.document import result_rows
 
 N = 300
 NAMES = estimator_names()

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from infoplane.errors import InputError
-from infoplane.estimators import parse_estimator
-from infoplane.estimators.kde import Prepared
-from infoplane.numerics.kde import kde_information
+from infoplane.estimators.layers.kde import Prepared
+from infoplane.estimators.registry import parse_estimator
+from infoplane.numerics.kernels.mixtures import kde_information
 
 
 def estimate(spec, layer, labels):

@@ -1,7 +1,8 @@
 import pytest
 
 from infoplane.errors import InputError
-from infoplane.estimators import (
+from infoplane.estimators.quantities import QUANTITIES
+from infoplane.estimators.registry import (
     BUILT_IN,
     DEFAULT,
     estimator_class,
@@ -9,7 +10,6 @@ from infoplane.estimators import (
     estimator_names,
     parse_estimator,
 )
-from infoplane.records import QUANTITIES
 
 
 @pytest.mark.parametrize("name", estimator_names())

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from infoplane.data import LayerInfo, ProbeSet
 from infoplane.errors import InputError
-from infoplane.estimators import parse_estimator
-from infoplane.numerics.renyi import renyi_information
-from infoplane.records import LayerInfo, ProbeSet
+from infoplane.estimators.registry import parse_estimator
+from infoplane.numerics.kernels.renyi import renyi_information
 
 
 class Memory:

@@ -5,8 +5,8 @@ import pytest
 from scipy import stats
 
 from infoplane.errors import DataError
-from infoplane.gate.comment import COMMENT_CHARACTERS, comment
 from infoplane.gate.comparison import compare
+from infoplane.gate.reports.comment import COMMENT_CHARACTERS, comment
 from tests.gate.made import compressing, document, row
 
 

@@ -5,11 +5,11 @@ from xml.etree import ElementTree as ET
 import jsonschema
 import pytest
 
-from infoplane.gate import github
 from infoplane.gate.checks import run_checks
-from infoplane.gate.documents import checks_document
-from infoplane.gate.junit import junit
-from infoplane.gate.markdown import code, within
+from infoplane.gate.reports import github
+from infoplane.gate.reports.documents import checks_document
+from infoplane.gate.reports.junit import junit
+from infoplane.gate.reports.markdown import code, within
 from infoplane.gate.rules import Check, parse_rule
 from infoplane.text import printable, spark
 from tests.gate.made import compressing, document

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infoplane.errors import InputError
+from infoplane.estimators.quantities import QUANTITIES
 from infoplane.gate.rules import FLAGS, VERDICTS, forbid, parse_rule
-from infoplane.records import QUANTITIES
 
 
 def test_parts_of_a_rule():

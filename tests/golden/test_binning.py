@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from infoplane.numerics.binning import binned_information
-from infoplane.numerics.kde import kde_information
-from infoplane.numerics.renyi import (
+from infoplane.numerics.discrete.binned import binned_information
+from infoplane.numerics.kernels.mixtures import kde_information
+from infoplane.numerics.kernels.renyi import (
     aligned_width,
     gram_matrix,
     matrix_entropy,

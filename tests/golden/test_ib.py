@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from infoplane.numerics.bottleneck import information_bottleneck_curve
+from infoplane.numerics.discrete.bottleneck import information_bottleneck_curve
 
 CASES = json.loads((Path(__file__).parent / "ib_curve.json").read_text())
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from infoplane.numerics.binning import binned_information
-from infoplane.numerics.kde import kde_information
-from infoplane.tasks import toy12
+from infoplane.numerics.discrete.binned import binned_information
+from infoplane.numerics.kernels.mixtures import kde_information
+from infoplane.sample_runs.twelve_bit.task import toy12
 
 FOLDER = Path(__file__).parent
 VALUES = json.loads((FOLDER / "plane.json").read_text())["values"]

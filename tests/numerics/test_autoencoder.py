@@ -10,10 +10,18 @@ import torch
 from scipy.special import ndtr
 
 from infoplane.errors import InputError
-from infoplane.numerics import autoencoder, code_dimension, encoder_cache
-from infoplane.numerics.autoencoder import fit_autoencoder
-from infoplane.numerics.encoder_cache import cache_folder, read_encoder, write_encoder
-from infoplane.numerics.neighbors import shuffle_difference
+from infoplane.numerics.neighbors.estimates import shuffle_difference
+from infoplane.numerics.networks import (
+    autoencoder,
+)
+from infoplane.numerics.networks import (
+    cache as encoder_cache,
+)
+from infoplane.numerics.networks import (
+    dimension as code_dimension,
+)
+from infoplane.numerics.networks.autoencoder import fit_autoencoder
+from infoplane.numerics.networks.cache import cache_folder, read_encoder, write_encoder
 
 STEPS = 200
 

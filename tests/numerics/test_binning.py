@@ -7,13 +7,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from infoplane.errors import InputError
-from infoplane.numerics.binning import (
+from infoplane.numerics.discrete.binned import (
     binned_information,
     partition_information,
     probe_symbols,
 )
-from infoplane.numerics.discrete import jackknife, row_symbols
-from infoplane.numerics.partitions import MODES, partitioned
+from infoplane.numerics.discrete.partitions import MODES, partitioned
+from infoplane.numerics.discrete.symbols import jackknife, row_symbols
 
 RANGE = {"low": -3.0, "high": 3.0}
 layers = npst.arrays(

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from infoplane.numerics import bins as bins_module
-from infoplane.numerics.bins import (
+from infoplane.numerics.discrete import edges as bins_module
+from infoplane.numerics.discrete.edges import (
     DistinctValues,
     bin_labels,
     coarsened,
@@ -37,7 +37,7 @@ def test_labels_of_more_values_than_a_block():
 @pytest.mark.parametrize("n_edges", [1, 30, 200, 255])
 def test_table_gives_the_labels_of_digitize(n_edges, monkeypatch):
     """Values that share the upper bits of edges, signed zeros, subnormals and extremes."""
-    monkeypatch.setattr("infoplane.numerics.bins.TABLE_COST", -np.inf)
+    monkeypatch.setattr("infoplane.numerics.discrete.edges.TABLE_COST", -np.inf)
     rng = np.random.default_rng(n_edges)
     near_one = 1 - np.abs(rng.normal(scale=1e-3, size=500))
     special = [0.0, -0.0, 1e-45, -1e-45, 3e38, -3e38, 1.0, -1.0]

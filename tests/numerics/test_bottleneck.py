@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 
 from infoplane.errors import InputError
-from infoplane.numerics.bottleneck import information_bottleneck_curve, recorded_distribution
-from infoplane.tasks import toy12
+from infoplane.numerics.discrete.bottleneck import (
+    information_bottleneck_curve,
+    recorded_distribution,
+)
+from infoplane.sample_runs.twelve_bit.task import toy12
 
 
 def entropy(p):

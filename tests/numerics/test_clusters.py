@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from infoplane.errors import InputError
-from infoplane.numerics.clusters import cluster_reference
+from infoplane.numerics.diffusion.clusters import cluster_reference
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 CASES = json.loads((GOLDEN / "dse.json").read_text())["cases"]

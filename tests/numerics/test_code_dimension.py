@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from infoplane.numerics import code_dimension
-from infoplane.numerics.code_dimension import surface_of
+from infoplane.numerics.networks import dimension as code_dimension
+from infoplane.numerics.networks.dimension import surface_of
 
 
 @pytest.fixture(autouse=True)

@@ -9,27 +9,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infoplane.errors import InputError
-from infoplane.numerics.codes import folds_of
-from infoplane.numerics.compression import (
+from infoplane.estimators.layers.compressed.codes import folds_of
+from infoplane.estimators.layers.compressed.information import (
     CompressedInformation,
     compressed_information,
     largest_dim,
 )
-from infoplane.numerics.label_estimates import label_estimate
+from infoplane.estimators.layers.compressed.label_estimates import label_estimate
 from infoplane.numerics.loss_bounds import (
     activation_loss_bound,
     capacity,
     input_loss_bound,
     label_loss,
 )
-from infoplane.numerics.neighbor_search import neighbor_distances
-from infoplane.numerics.neighbor_terms import entropy_terms, minimum_norm_weights
-from infoplane.numerics.noise_channel import (
+from infoplane.numerics.neighbors.noise_channel import (
     may_contain_noise,
     noise_information,
     recorded_information,
     reference_bias,
 )
+from infoplane.numerics.neighbors.search import neighbor_distances
+from infoplane.numerics.neighbors.terms import entropy_terms, minimum_norm_weights
 from infoplane.numerics.projection import principal_basis
 
 NATS = math.log(2.0)

@@ -14,11 +14,11 @@ from scipy.spatial.distance import pdist
 
 from infoplane import diffusion_spectral_entropy, diffusion_spectral_mutual_information
 from infoplane.errors import InputError
-from infoplane.numerics import diffusion_space
-from infoplane.numerics.bandwidth import bandwidth, median_distance
-from infoplane.numerics.diffusion import mean_squared_cosine
-from infoplane.numerics.diffusion_kernel import diffusion_kernel, gaussian_kernel
-from infoplane.numerics.point_cloud import point_cloud
+from infoplane.numerics.diffusion import space as diffusion_space
+from infoplane.numerics.diffusion.bandwidth import bandwidth, median_distance
+from infoplane.numerics.diffusion.entropy import mean_squared_cosine
+from infoplane.numerics.diffusion.kernel import diffusion_kernel, gaussian_kernel
+from infoplane.numerics.diffusion.points import point_cloud
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 CASES = json.loads((GOLDEN / "dse.json").read_text())["cases"]

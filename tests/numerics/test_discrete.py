@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from infoplane.numerics.discrete import (
+from infoplane.numerics.discrete.symbols import (
     Symbols,
     entropy_of_counts,
     joint_entropy,

@@ -4,7 +4,7 @@ import numpy as np
 from scipy.special import ndtri
 from scipy.stats import kstest
 
-from infoplane.numerics.gaussianization import fit_gaussianization
+from infoplane.numerics.networks.gaussianization import fit_gaussianization
 
 
 def test_rotated_uniform_columns_become_those_of_the_normal_distribution():

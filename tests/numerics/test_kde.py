@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infoplane.errors import EstimationError, InputError
-from infoplane.numerics.kde import BETWEEN, kde_information, noise_variance, stratified
-from infoplane.numerics.noisy import noisy_network_information
+from infoplane.numerics.kernels.mixtures import BETWEEN, kde_information, noise_variance, stratified
+from infoplane.numerics.kernels.noisy import noisy_network_information
 
 QUADRATURE = json.loads((Path(__file__).parents[1] / "golden/kde_quadrature.json").read_text())
 
@@ -152,7 +152,7 @@ def assert_same_information(found, expected, tolerance):
 def test_a_tensor_gives_what_an_array_gives(n_classes, precision, tolerance, monkeypatch):
     """What runs on a GPU, on the CPU, in blocks that cut through classes."""
     torch = pytest.importorskip("torch")
-    monkeypatch.setattr("infoplane.numerics.kernel_sums.DEVICE_BLOCK", 300)
+    monkeypatch.setattr("infoplane.numerics.kernels.sums.DEVICE_BLOCK", 300)
     rng = np.random.default_rng(n_classes)
     points = np.tanh(rng.normal(size=(1300, 4))).astype(np.float32)
     labels = rng.integers(0, n_classes, 1300)
@@ -239,7 +239,7 @@ def test_subsample_keeps_the_shares_of_the_classes():
     info = kde_information(rng.normal(size=(1000, 2)), labels, max_samples=100)
     assert info.n_samples == 100
     assert "subsampled" in info.flags
-    from infoplane.numerics.discrete import row_symbols
+    from infoplane.numerics.discrete.symbols import row_symbols
 
     chosen = stratified(row_symbols(labels[:, None]), 1000, 100, rng)
     assert len(set(chosen.tolist())) == 100

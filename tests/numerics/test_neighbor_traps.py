@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 
 from infoplane.errors import InputError
-from infoplane.numerics.code_estimates import noise_estimates
-from infoplane.numerics.codes import CellOptions, Code
-from infoplane.numerics.compression import compressed_information
-from infoplane.numerics.neighbors import (
+from infoplane.estimators.layers.compressed.codes import CellOptions, Code
+from infoplane.estimators.layers.compressed.information import compressed_information
+from infoplane.estimators.layers.compressed.noise_estimates import noise_estimates
+from infoplane.numerics.neighbors.estimates import (
     intrinsic_dimension,
     kozachenko_leonenko_entropy,
     ksg_mutual_information,
     mixed_mutual_information,
     shuffle_difference,
 )
-from infoplane.numerics.noise_channel import mixture_bounds
+from infoplane.numerics.neighbors.noise_channel import mixture_bounds
 
 
 def views(n=400, seed=0, d=2, rho=0.8):

@@ -11,16 +11,16 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
 from infoplane.errors import EstimationError, InputError
-from infoplane.numerics import neighbor_search
-from infoplane.numerics.neighbor_search import count_closer, neighbor_distances
-from infoplane.numerics.neighbor_terms import flat_and_sharp_weights, minimum_norm_weights
-from infoplane.numerics.neighbors import (
+from infoplane.numerics.neighbors import search as neighbor_search
+from infoplane.numerics.neighbors.estimates import (
     intrinsic_dimension,
     kozachenko_leonenko_entropy,
     ksg_mutual_information,
     mixed_mutual_information,
     shuffle_difference,
 )
+from infoplane.numerics.neighbors.search import count_closer, neighbor_distances
+from infoplane.numerics.neighbors.terms import flat_and_sharp_weights, minimum_norm_weights
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 REFERENCE = json.loads((GOLDEN / "compressed.json").read_text())

@@ -5,11 +5,11 @@ import math
 import numpy as np
 import pytest
 
-from infoplane.numerics.compression import compressed_information
+from infoplane.estimators.layers.compressed.information import compressed_information
 from infoplane.numerics.intervals import disjoint_folds
-from infoplane.numerics.neighbor_search import nearest_neighbors
-from infoplane.numerics.neighbor_terms import entropy_terms, removal_effects
-from infoplane.numerics.noise_channel import averaged, noise_information
+from infoplane.numerics.neighbors.noise_channel import averaged, noise_information
+from infoplane.numerics.neighbors.search import nearest_neighbors
+from infoplane.numerics.neighbors.terms import entropy_terms, removal_effects
 
 
 def test_effect_of_a_removal_is_that_of_estimating_without_the_sample():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from infoplane.errors import InputError
-from infoplane.numerics.noisy import noisy_network_information
+from infoplane.numerics.kernels.noisy import noisy_network_information
 
 
 def binary_channel(distance, std):
@@ -49,7 +49,7 @@ def test_blocks_agree_with_one_block(monkeypatch):
     layer = np.random.default_rng(0).normal(size=(90, 3))
     labels = np.arange(90) % 4
     one = noisy_network_information(layer, labels, std=0.5, draws=3)
-    monkeypatch.setattr("infoplane.numerics.noisy.BLOCK", 1000)
+    monkeypatch.setattr("infoplane.numerics.kernels.noisy.BLOCK", 1000)
     two = noisy_network_information(layer, labels, std=0.5, draws=3)
     assert two.ixt == pytest.approx(one.ixt, abs=1e-12)
     assert two.ity == pytest.approx(one.ity, abs=1e-12)

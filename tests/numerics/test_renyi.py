@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from infoplane.errors import InputError
-from infoplane.numerics.renyi import (
+from infoplane.numerics.kernels.renyi import (
     aligned_width,
     gram_matrix,
     matrix_entropy,

@@ -9,7 +9,7 @@ import pytest
 
 from infoplane import diffusion_spectral_entropy
 from infoplane.errors import InputError
-from infoplane.numerics.spectral_variants import (
+from infoplane.numerics.diffusion.variants import (
     adjacency_spectral_entropy,
     coordinate_binned_entropy,
     matrix_entry_entropy,

@@ -6,14 +6,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infoplane.numerics.diffusion_kernel import (
+from infoplane.numerics.diffusion.kernel import (
     BLOCK,
     diffusion_kernel,
     gaussian_kernel,
     unweighted_kernel,
 )
-from infoplane.numerics.point_cloud import SMALL, point_cloud
-from infoplane.numerics.spectrum import (
+from infoplane.numerics.diffusion.points import SMALL, point_cloud
+from infoplane.numerics.diffusion.spectrum import (
     eigenvalues,
     exact_entropies,
     spectral_entropy,

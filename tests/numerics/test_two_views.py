@@ -8,13 +8,15 @@ import pytest
 from scipy.special import ndtr
 
 from infoplane.errors import InputError
-from infoplane.numerics import autoencoder, code_dimension, view_codes
-from infoplane.numerics.code_dimension import Surface
-from infoplane.numerics.compression import compressed_information
-from infoplane.numerics.neighbor_terms import flat_and_sharp_weights
-from infoplane.numerics.neighbors import shuffle_differences
+from infoplane.estimators.layers.compressed import view_codes
+from infoplane.estimators.layers.compressed.information import compressed_information
+from infoplane.estimators.layers.compressed.two_views import view_estimate
+from infoplane.numerics.neighbors.estimates import shuffle_differences
+from infoplane.numerics.neighbors.terms import flat_and_sharp_weights
+from infoplane.numerics.networks import autoencoder
+from infoplane.numerics.networks import dimension as code_dimension
+from infoplane.numerics.networks.dimension import Surface
 from infoplane.numerics.projection import principal_basis
-from infoplane.numerics.two_views import view_estimate
 
 
 def curved_pair(n=2000, rho=0.8, seed=0):

@@ -164,7 +164,7 @@ def results(
                             }
                         )
     document: dict[str, Any] = {
-        "schema": "infoplane.results/1",
+        "schema": "infoplane.results.notebook/1",
         "tool": {"name": "infoplane", "version": "0.1.0"},
         "created": "2026-11-21T20:47:03Z",
         "status": "complete",
@@ -201,7 +201,7 @@ def results(
             "cached": 355,
         },
     }
-    from infoplane.phases import find_phases
+    from infoplane.results.phases import find_phases
 
     document["phases"] = find_phases(document)
     return document

@@ -10,8 +10,8 @@ import pytest
 from scipy import stats
 
 from infoplane.errors import DataError, NotFoundError
-from infoplane.plots import draw
 from infoplane.plots.compare import differences
+from infoplane.plots.figures import draw
 from infoplane.plots.view import View
 
 

@@ -18,9 +18,10 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from infoplane.errors import InputError, NotFoundError, RunFileError
-from infoplane.plots import FIGURES, draw, options_of, save
+from infoplane.plots.canvas.picture import save
 from infoplane.plots.compression import compression
-from infoplane.plots.plane import plane
+from infoplane.plots.figures import FIGURES, draw, options_of
+from infoplane.plots.plane.figure import plane
 from infoplane.plots.steps import steps
 from infoplane.plots.view import View
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from infoplane.plots.generalization import gap_correlations, generalization_gaps, spearman
+from infoplane.results.generalization import gap_correlations, generalization_gaps, spearman
 
 STEPS = [0, 1, 3, 10, 31, 100, 316, 1000]
 

@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from infoplane.plots.labels import Label, place
-from infoplane.plots.places import laid_out
+from infoplane.plots.canvas.labels import Label, place
+from infoplane.plots.canvas.page import laid_out
 
 
 def square() -> Axes:

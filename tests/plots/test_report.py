@@ -19,9 +19,9 @@ from urllib.parse import unquote
 import pytest
 
 from infoplane.errors import NotFoundError, RunFileError
-from infoplane.phases import layer_verdicts
-from infoplane.plots.report import render_report, write_report
-from infoplane.results import load
+from infoplane.plots.report.page import render_report, write_report
+from infoplane.results.notebook import load
+from infoplane.results.phases import layer_verdicts
 from tests.plots import synthetic
 from tests.plots.browser import EXECUTABLE, Page, browser
 

@@ -15,10 +15,10 @@ import pytest
 import torch
 
 from infoplane.errors import InfoplaneError, RunFileError
-from infoplane.recording import archives
-from infoplane.recording.archives import Earlier, archive_members, check_sums
-from infoplane.recording.pickles import read_pickle
-from infoplane.recording.weights import load_weights
+from infoplane.recording.checkpoints import archives
+from infoplane.recording.checkpoints.archives import Earlier, archive_members, check_sums
+from infoplane.recording.checkpoints.pickles import read_pickle
+from infoplane.recording.checkpoints.read import load_weights
 from tests.conftest import small_net
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from infoplane.errors import DataError, InputError
-from infoplane.store.run import Run
+from infoplane.runs.run import Run
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:::lightning"),
@@ -93,7 +93,7 @@ class TestLightning:
         return module, random_state()
 
     def test_training_is_recorded_and_not_disturbed(self, tmp_path, probe):
-        from infoplane.recording.lightning import LightningRecorder
+        from infoplane.recording.loops.lightning import LightningRecorder
 
         plain, draws = self.trained(probe, tmp_path, None)
         callback = LightningRecorder(probe, tmp_path / "r", schedule="every:4", layers=["**"])
@@ -109,14 +109,14 @@ class TestLightning:
         np.testing.assert_array_equal(run.activations(10, "net.1"), expected)
 
     def test_accumulated_gradients_make_one_step(self, tmp_path, probe):
-        from infoplane.recording.lightning import LightningRecorder
+        from infoplane.recording.loops.lightning import LightningRecorder
 
         callback = LightningRecorder(probe, tmp_path / "r", schedule="every:1")
         self.trained(probe, tmp_path, callback, accumulate_grad_batches=5)
         assert Run(tmp_path / "r").steps == (0, 1, 2)
 
     def test_disk_that_is_too_small(self, tmp_path, probe, caplog, monkeypatch):
-        from infoplane.recording.lightning import LightningRecorder
+        from infoplane.recording.loops.lightning import LightningRecorder
 
         monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=10_000))
         callback = LightningRecorder(probe, tmp_path / "r", schedule="every:4")
@@ -124,7 +124,7 @@ class TestLightning:
         assert "training goes on: the run would take 4 steps x 120 samples" in caplog.text
 
     def test_probe_that_does_not_fit(self, tmp_path, probe, caplog):
-        from infoplane.recording.lightning import LightningRecorder
+        from infoplane.recording.loops.lightning import LightningRecorder
 
         wrong = (probe.inputs[:, :4], probe.labels)
         self.trained(probe, tmp_path, LightningRecorder(wrong, tmp_path / "r"))
@@ -174,7 +174,7 @@ class TestHuggingFace:
         return model, random_state()
 
     def test_training_is_recorded_and_not_disturbed(self, tmp_path):
-        from infoplane.recording.huggingface import HuggingFaceRecorder
+        from infoplane.recording.loops.huggingface import HuggingFaceRecorder
 
         tokens = np.random.default_rng(0).integers(0, 20, (30, 6))
         plain, draws = self.trained(tmp_path / "a", [])
@@ -211,7 +211,7 @@ class TestKeras:
         keras = pytest.importorskip("keras")
         if keras.backend.backend() != "torch":
             pytest.skip(f"keras runs on {keras.backend.backend()}")
-        from infoplane.recording.keras import KerasRecorder
+        from infoplane.recording.loops.keras import KerasRecorder
 
         def trained(*callbacks):
             keras.utils.set_random_seed(5)
@@ -251,7 +251,7 @@ class TestKeras:
         np.testing.assert_array_equal(run.activations(10, "out"), expected)
 
     def test_disk_that_is_too_small(self, tmp_path, probe, monkeypatch):
-        from infoplane.recording.keras import KerasRecorder
+        from infoplane.recording.loops.keras import KerasRecorder
         from tests.conftest import small_net
 
         monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=10_000))
@@ -262,7 +262,7 @@ class TestKeras:
             callback.on_train_begin()
 
     def test_any_loop_with_these_callbacks_will_do(self, tmp_path, probe):
-        from infoplane.recording.keras import KerasRecorder
+        from infoplane.recording.loops.keras import KerasRecorder
         from tests.conftest import small_net
 
         callback = KerasRecorder(probe, tmp_path / "r", schedule="every:2")
@@ -286,7 +286,7 @@ def train_in_parallel(rank, folder):
     """One of two processes: train with DDP and record; the batches differ, the weights do not."""
     from torch.nn.parallel import DistributedDataParallel
 
-    from infoplane.recording.keras import KerasRecorder
+    from infoplane.recording.loops.keras import KerasRecorder
     from tests.conftest import small_net
 
     torch.distributed.init_process_group(

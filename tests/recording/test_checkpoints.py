@@ -6,9 +6,9 @@ import torch
 from torch import nn
 
 from infoplane.errors import DataError, InputError, NotFoundError, RunFileError
-from infoplane.recording.checkpoints import find_checkpoints
-from infoplane.recording.fitting import load_into
-from infoplane.recording.weights import load_weights
+from infoplane.recording.checkpoints.find import find_checkpoints
+from infoplane.recording.checkpoints.load import load_into
+from infoplane.recording.checkpoints.read import load_weights
 from tests.conftest import small_net
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from infoplane.recording.recorder import Recorder
-from infoplane.store.run import Run
+from infoplane.runs.run import Run
 
 pytestmark = pytest.mark.filterwarnings("ignore:::torch")
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from infoplane.store.run import Run
+from infoplane.runs.run import Run
 
 PAGE = Path(__file__).parents[2] / "docs" / "recording.md"
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.M | re.DOTALL)

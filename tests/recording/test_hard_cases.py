@@ -16,7 +16,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from infoplane.errors import DataError, InputError, NotFoundError
 from infoplane.recording.recorder import Recorder
-from infoplane.store.run import Run
+from infoplane.runs.run import Run
 
 
 def recorded(model, probe, path, **options):

@@ -14,9 +14,9 @@ import torch
 from infoplane.cli.main import run as command
 from infoplane.errors import RunFileError
 from infoplane.recording.recorder import Recorder
-from infoplane.store import hdf5
-from infoplane.store.run import Run
-from infoplane.store.verify import verify
+from infoplane.runs import hdf5
+from infoplane.runs.run import Run
+from infoplane.runs.verify import verify
 from tests.conftest import NET, small_net
 from tests.recording.test_resume import content
 

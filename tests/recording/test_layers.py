@@ -4,7 +4,7 @@ from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 from torch.nn.utils.parametrize import register_parametrization
 
 from infoplane.errors import NotFoundError
-from infoplane.recording.layers import Layer, select_layers
+from infoplane.recording.hooks.layers import Layer, select_layers
 
 
 class Block(nn.Module):

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from infoplane.errors import DataError, InputError, NotFoundError
 from infoplane.recording.recorder import Recorder
-from infoplane.store.run import Run
+from infoplane.runs.run import Run
 
 
 class Block(nn.Module):

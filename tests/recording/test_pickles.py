@@ -17,9 +17,9 @@ import pytest
 import torch
 
 from infoplane.errors import DataError, RunFileError
-from infoplane.recording.fitting import load_into
-from infoplane.recording.pickles import Inert, read_pickle
-from infoplane.recording.weights import load_weights
+from infoplane.recording.checkpoints.load import load_into
+from infoplane.recording.checkpoints.pickles import Inert, read_pickle
+from infoplane.recording.checkpoints.read import load_weights
 from tests.conftest import small_net
 
 

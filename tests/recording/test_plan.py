@@ -10,11 +10,11 @@ from torch import nn
 
 from infoplane.cli.main import run as command
 from infoplane.errors import DataError, RunFileError
-from infoplane.recording.checkpoints import Checkpoint
+from infoplane.recording.checkpoints.find import Checkpoint
+from infoplane.recording.checkpoints.replay import record_checkpoints
 from infoplane.recording.recorder import Recorder
-from infoplane.recording.steps import record_checkpoints
-from infoplane.store.room import Room
-from infoplane.store.run import Run
+from infoplane.runs.room import Room
+from infoplane.runs.run import Run
 from tests.conftest import small_net
 
 RECORD = ("record", "-q", "--model", "net.py:build", "--checkpoints", "ckpt/*.pt", "--data")
@@ -89,7 +89,7 @@ def test_run_that_the_disk_has_no_room_for_is_refused_before_the_first_pass(tmp_
 
 def test_space_of_the_whole_run_is_set_aside_and_used_up(tmp_path, probe, monkeypatch):
     """The file without a name is looked at from inside the model."""
-    monkeypatch.setattr("infoplane.store.room._LUMP", 1)
+    monkeypatch.setattr("infoplane.runs.room._LUMP", 1)
     seen = []
 
     def look(module, inputs):

@@ -14,12 +14,12 @@ import pytest
 import torch
 
 from infoplane.errors import DataError, InfoplaneError, InputError, RunFileError
-from infoplane.recording.probe_sets import as_probe
-from infoplane.recording.probes import load_probe, load_splits
+from infoplane.recording.probes.from_arrays import as_probe
+from infoplane.recording.probes.named import load_probe, load_splits
 from infoplane.recording.recorder import Recorder
-from infoplane.store.pack import pack
-from infoplane.store.run import Run
-from infoplane.store.verify import verify
+from infoplane.runs.pack import pack
+from infoplane.runs.run import Run
+from infoplane.runs.verify import verify
 from tests.recording.test_tensor_files import F32, write
 
 X = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
@@ -261,7 +261,7 @@ def test_several_inputs(tokens, name):
 def test_a_probe_set_is_taken_as_it_is():
     Path("sets.py").write_text(
         "import numpy as np\n"
-        "from infoplane.recording.probe_sets import as_probe, joined\n"
+        "from infoplane.recording.probes.from_arrays import as_probe, joined\n"
         "g = np.random.default_rng(0)\n"
         "def one(n, labels=True):\n"
         "    named = {'a': g.normal(size=(n, 3)), 'b': g.normal(size=(n, 2))}\n"
@@ -489,7 +489,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_file_is_told_in_one_line(name, monkeypatch):
-    monkeypatch.setattr("infoplane.store.foreign._LEAST", 2**20)  # GiB take long to write
+    monkeypatch.setattr("infoplane.recording.probes.hdf5._LEAST", 2**20)  # GiB take long to write
     reference, save = HOSTILE[name]
     save()
     before = _peak()

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from infoplane.errors import DataError, InfoplaneError, InputError, RunFileError
-from infoplane.recording.models import load_model
-from infoplane.recording.probes import load_probe
+from infoplane.recording.checkpoints.models import load_model
+from infoplane.recording.probes.named import load_probe
 
 
 def test_model_from_file_and_module(project):

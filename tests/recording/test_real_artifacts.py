@@ -10,14 +10,14 @@ import torch
 from torch import nn
 
 from infoplane.errors import DataError, InputError, RunFileError
-from infoplane.recording.checkpoints import find_checkpoints
-from infoplane.recording.fitting import load_into
-from infoplane.recording.models import load_model
-from infoplane.recording.probe_sets import as_probe
+from infoplane.recording.checkpoints.find import find_checkpoints
+from infoplane.recording.checkpoints.load import load_into
+from infoplane.recording.checkpoints.models import load_model
+from infoplane.recording.checkpoints.read import load_weights
+from infoplane.recording.checkpoints.replay import record_checkpoints
+from infoplane.recording.probes.from_arrays import as_probe
 from infoplane.recording.recorder import Recorder
-from infoplane.recording.steps import record_checkpoints
-from infoplane.recording.weights import load_weights
-from infoplane.store.run import Run
+from infoplane.runs.run import Run
 
 pytestmark = [
     pytest.mark.slow,

@@ -11,7 +11,7 @@ from torch import nn
 
 from infoplane.errors import DataError, InputError, RunFileError
 from infoplane.recording.recorder import Recorder
-from infoplane.store.run import Run
+from infoplane.runs.run import Run
 from tests.conftest import small_net
 
 
@@ -426,7 +426,7 @@ def test_full_disk_is_not_blamed_on_the_model(tmp_path, probe, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with Recorder(small_net(), probe, tmp_path / "r") as recorder:
-        monkeypatch.setattr("infoplane.store.step_writer.reserve", full)
+        monkeypatch.setattr("infoplane.runs.step_writer.reserve", full)
         with pytest.raises(RunFileError, match="No space left on device") as error:
             recorder.snapshot(0)
     assert "model failed" not in str(error.value)

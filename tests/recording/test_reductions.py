@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 from infoplane.errors import DataError, InputError, NotFoundError
-from infoplane.recording.probe_sets import as_probe
+from infoplane.recording.hooks.reductions import Reduction
+from infoplane.recording.probes.from_arrays import as_probe
 from infoplane.recording.recorder import Recorder
-from infoplane.recording.reductions import Reduction
-from infoplane.store.run import Run
+from infoplane.runs.run import Run
 from tests.conftest import infoplane
 
 MAPS = torch.randn(6, 4, 8, 8, generator=torch.Generator().manual_seed(0))

@@ -9,11 +9,11 @@ from torch import nn
 
 from infoplane.cli.main import run as command
 from infoplane.errors import DataError, InputError, RunFileError
-from infoplane.recording.checkpoints import Checkpoint
+from infoplane.recording.checkpoints.find import Checkpoint
+from infoplane.recording.checkpoints.replay import record_checkpoints
 from infoplane.recording.recorder import Recorder
-from infoplane.recording.steps import record_checkpoints
-from infoplane.store.run import Run
-from infoplane.store.verify import verify
+from infoplane.runs.run import Run
+from infoplane.runs.verify import verify
 from tests.conftest import NET, infoplane, small_net
 
 RECORD = (

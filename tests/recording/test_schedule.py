@@ -6,7 +6,7 @@ import pytest
 from infoplane.errors import DataError, InputError
 from infoplane.recording.recorder import Recorder
 from infoplane.recording.schedule import as_schedule
-from infoplane.store.run import Run
+from infoplane.runs.run import Run
 from tests.conftest import small_net
 
 

@@ -12,9 +12,9 @@ from torch import nn
 
 from infoplane.cli.main import run as command
 from infoplane.errors import DataError, InputError
+from infoplane.recording.loops.script import record_script
 from infoplane.recording.recorder import Recorder
-from infoplane.recording.script import record_script
-from infoplane.store.run import Run
+from infoplane.runs.run import Run
 from tests.conftest import infoplane, small_net
 
 TRAIN = """

@@ -12,10 +12,10 @@ from torch import nn
 from infoplane.cli.main import run as command
 from infoplane.errors import InputError, RunFileError
 from infoplane.recording.recorder import Recorder
-from infoplane.store.checksum import joined_crc32
-from infoplane.store.pack import pack
-from infoplane.store.run import Run
-from infoplane.store.verify import rescue, verify
+from infoplane.runs.checksum import joined_crc32
+from infoplane.runs.pack import pack
+from infoplane.runs.run import Run
+from infoplane.runs.verify import rescue, verify
 from tests.conftest import small_net
 
 FIRST, SECOND = "shard-0001-of-0002", "shard-0002-of-0002"
@@ -248,7 +248,7 @@ def train_in_parallel(rank, folder):
     """One of two processes: train with DDP and record a shard; the batches differ."""
     from torch.nn.parallel import DistributedDataParallel
 
-    from infoplane.recording.keras import KerasRecorder
+    from infoplane.recording.loops.keras import KerasRecorder
 
     torch.distributed.init_process_group(
         "gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from infoplane.errors import RunFileError
-from infoplane.recording.tensor_files import is_safetensors, read_safetensors
+from infoplane.recording.checkpoints.safetensors import is_safetensors, read_safetensors
 
 
 @pytest.fixture(autouse=True)

@@ -10,10 +10,10 @@ import torch
 from torch import nn
 
 from infoplane.errors import DataError, NotFoundError, RunFileError
-from infoplane.recording.checkpoints import find_checkpoints
-from infoplane.recording.fitting import load_into
-from infoplane.recording.models import load_model
-from infoplane.recording.weights import load_weights
+from infoplane.recording.checkpoints.find import find_checkpoints
+from infoplane.recording.checkpoints.load import load_into
+from infoplane.recording.checkpoints.models import load_model
+from infoplane.recording.checkpoints.read import load_weights
 from tests.conftest import small_net
 from tests.recording.test_tensor_files import write
 

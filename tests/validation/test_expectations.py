@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from infoplane.cli.validation_text import expectations_text
-from infoplane.estimators import parse_estimator
-from infoplane.records import Estimate
+from infoplane.estimators.estimate import Estimate
+from infoplane.estimators.registry import parse_estimator
 from infoplane.validation.expectations import pooled
 from infoplane.validation.findings import judged
 from infoplane.validation.trials import repeated

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from infoplane.estimators.base import Estimator
-from infoplane.records import Estimate
+from infoplane.estimators.estimate import Estimate
 from infoplane.validation.consistency import RELATIONS
 from infoplane.validation.laws import LAWS
 from infoplane.validation.trials import estimate_problem, trial

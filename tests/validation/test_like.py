@@ -6,9 +6,9 @@ import math
 import numpy as np
 import pytest
 
+from infoplane.data import LayerInfo, ProbeSet
 from infoplane.errors import InputError
-from infoplane.estimators import parse_estimator
-from infoplane.records import LayerInfo, ProbeSet
+from infoplane.estimators.registry import parse_estimator
 from infoplane.validation.like import LayerModel, SyntheticRun, expectations, layer_models
 from infoplane.validation.problems import Resolution
 from tests.cli.test_analyze import write_run

@@ -9,10 +9,10 @@ import pytest
 
 from infoplane.errors import EstimationError
 from infoplane.estimators.base import Estimator
-from infoplane.estimators.binning import Binning
-from infoplane.estimators.compressed import Compressed
-from infoplane.estimators.diffusion import DiffusionSpectral
-from infoplane.records import Estimate
+from infoplane.estimators.estimate import Estimate
+from infoplane.estimators.layers.binning import Binning
+from infoplane.estimators.layers.compressed.estimator import Compressed
+from infoplane.estimators.layers.diffusion import DiffusionSpectral
 from infoplane.validation.answers import ANSWERS
 from infoplane.validation.consistency import RELATIONS
 from infoplane.validation.findings import judged, summary

@@ -1,0 +1,1 @@
+"""From recorded runs to measurements: planned, done in parallel, kept."""

@@ -1,0 +1,359 @@
+"""Run estimators over the cells of recorded runs, on any ``concurrent.futures`` executor.
+
+A cell is (run, step, layer, estimator). Cells are independent; what they share is prepared once per
+run and once per layer, on the same executor. Costly work is begun first, so that no worker is left
+alone with it at the end. Cells that the cache knows are not computed again, and work that a lost
+worker took with it is tried again.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import logging
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from infoplane.analysis import worker
+from infoplane.analysis.devices import device_for
+from infoplane.analysis.handover import Handover, OutOfReachError, taken
+from infoplane.analysis.keys import CellKeys
+from infoplane.analysis.worker import FinitePart, Undefined
+from infoplane.data import LayerInfo
+from infoplane.errors import InfoplaneError, InputError, WorkerError
+from infoplane.estimators.base import Estimator
+from infoplane.estimators.estimate import Measurement
+from infoplane.estimators.registry import estimator_id, sweep_points
+from infoplane.runs.run import Run
+
+log = logging.getLogger("infoplane")
+
+Cells = Mapping[Run, tuple[Sequence[LayerInfo], Sequence[int]]]
+
+_IN_FLIGHT = 64  # submitted and unfinished pieces of work; bounds the memory of the queue
+_PIECE_SECONDS = 0.2  # cheap cells travel together, until they take about this long
+_TRIES = 3  # of a piece of work whose workers die
+_HOPELESS = 10  # workers that died one after the other without finishing anything
+
+
+class Cache(Protocol):
+    """Keeps JSON values by key, e.g. ``infoplane.analysis.cache.CellCache``."""
+
+    def get(self, key: str) -> Any:
+        """Return the value, None if there is none."""
+
+    def put(self, key: str, value: Any) -> None:
+        """Keep a value."""
+
+
+class Workers(Protocol):
+    """Where the work is done."""
+
+    @property
+    def executor(self) -> Executor:
+        """The executor in use."""
+
+    @property
+    def renew(self) -> Callable[[], Executor] | None:
+        """Returns a new executor in place of a broken one; None where none can break."""
+
+    @property
+    def exchange(self) -> Path | None:
+        """Folder that all workers see; None where all see the temporary files of this machine."""
+
+
+@dataclass(frozen=True)
+class _Work:
+    """A piece of work for one worker: preparing a run, or a layer, or measuring some steps."""
+
+    run: Run
+    estimator: Estimator
+    layer: LayerInfo | None = None
+    prepared: Any = None
+    steps: tuple[int, ...] = ()
+    rank: tuple[float, ...] = ()  # the lowest is begun first
+    bytes: int = 0  # that a worker needs for it
+    tries: int = 0
+    gpu: str | None = None  # where to compute, if not on the processor
+
+    def submit(self, executor: Executor, seed: int, analysis: str) -> Future[Any]:
+        if self.layer is None:
+            part = FinitePart.of_run(self.run, self.gpu)
+            return executor.submit(worker.prepare_run, part, self.estimator, seed)
+        if not self.steps:
+            part = FinitePart.of_layer(self.run, self.layer, self.gpu)
+            return executor.submit(
+                worker.prepare_layer, part, self.estimator, seed, self.layer, self.prepared
+            )
+        return executor.submit(
+            worker.measure,
+            self.run, self.estimator, seed, self.layer, self.prepared, self.steps, self.gpu,
+            analysis,
+        )  # fmt: skip
+
+    def given_up(self, reason: str) -> Any:
+        """Return what stands in for the result."""
+        if not self.steps or self.layer is None:
+            return Undefined(reason, repeatable=False)
+        return [
+            worker.lost(self.run, self.estimator, self.layer, step, reason) for step in self.steps
+        ]
+
+
+def analyze(
+    cells: Cells,
+    estimators: Sequence[Estimator],
+    executor: Executor,
+    *,
+    seed: int = 0,
+    keep: Callable[[dict[str, dict[str, Any]]], None] | None = None,
+    cache: Cache | None = None,
+    renew: Callable[[], Executor] | None = None,
+    max_bytes: int | None = None,
+    device: str = "cpu",
+    exchange: Path | None = None,
+) -> Iterator[Measurement]:
+    """Estimate every cell and yield measurements as they finish, cached ones first.
+
+    Parameters
+    ----------
+    cells : mapping
+        As ``select_cells`` returns them.
+    estimators : sequence of Estimator
+        No two may be the same, nor a sweep go over a value that another one has.
+    executor : concurrent.futures.Executor
+        Any: processes, dask, MPI.
+    seed : int
+        All random streams derive from it.
+    keep : callable, optional
+        Receives the artifacts of each run and estimator, see ``Estimator.artifacts``.
+    cache : Cache, optional
+        Finished cells are looked up and kept here, by content (``infoplane.analysis.keys``).
+    renew : callable, optional
+        Returns a new executor where a dead worker broke the first one. What was under way is then
+        tried again piece by piece, and only work that breaks its worker every time is given up:
+        its cells fail.
+    max_bytes : int, optional
+        Begin no cell while those under way and this one would need more, by ``Estimator.cost``;
+        one cell at a time is always begun.
+    device : str, default "cpu"
+        ``cpu``, ``cuda`` (workers take the GPUs of their machine in turn), ``cuda:K``, or ``auto``,
+        see ``infoplane.analysis.devices``. Estimators that use no GPU compute on the processor.
+    exchange : Path, optional
+        Folder that all workers see, for what their cells share (``infoplane.analysis.handover``);
+        that for temporary files of this machine unless given.
+
+    Raises
+    ------
+    InputError
+        If two estimators are the same, or an estimator cannot work on a run at all.
+    RunFileError
+        If a file of a run cannot be read.
+    WorkerError
+        If a worker process died and there is no ``renew``.
+    """
+    with Handover(exchange) as handover:
+        yield from _analyze(
+            cells,
+            estimators,
+            _Schedule(executor, seed, renew, max_bytes, handover),
+            keep=keep,
+            cache=cache,
+            device=device,
+        )
+
+
+def _analyze(
+    cells: Cells,
+    estimators: Sequence[Estimator],
+    schedule: _Schedule,
+    *,
+    keep: Callable[[dict[str, dict[str, Any]]], None] | None,
+    cache: Cache | None,
+    device: str,
+) -> Iterator[Measurement]:
+    seed, handover = schedule.seed, schedule.handover
+    check_different(estimators)
+    keys: dict[tuple[Run, str], CellKeys] = {}
+    wanted: dict[tuple[Run, str], dict[LayerInfo, list[int]]] = {}
+    for run, estimator in itertools.product(cells, estimators):
+        layers, steps = cells[run]
+        gpu = gpu_for(estimator, len(run.kept), device)
+        key = keys[run, estimator_id(estimator)] = CellKeys(run, estimator, seed, gpu)
+        missing = wanted[run, key.estimator_id] = {}
+        for layer in layers:
+            for step in steps:
+                known = cache.get(key.cell(layer, step)) if cache else None
+                if known is None:
+                    missing.setdefault(layer, []).append(step)
+                else:
+                    yield Measurement.restored(run.name, step, layer, key.estimator_id, known)
+        known = cache.get(key.artifacts) if cache else None
+        if missing or known is None:
+            first = (-float("inf"), len(schedule.waiting))
+            schedule.add(_Work(run, estimator, rank=first, gpu=gpu))
+        elif keep is not None:
+            keep(known)
+    for work, result in schedule:
+        key = keys[work.run, estimator_id(work.estimator)]
+        missing = wanted[work.run, key.estimator_id]
+        if work.layer is None:
+            if not isinstance(result, Undefined):
+                artifacts = work.estimator.artifacts(result)
+                if keep is not None:
+                    keep(artifacts)
+                if cache is not None:
+                    cache.put(key.artifacts, artifacts)
+            shared = handover.give(result)
+            for layer in missing:
+                cost = work.estimator.cost(len(work.run.kept), layer.n_units)
+                rank = (-cost.seconds, *work.rank[1:], layer.index)
+                schedule.add(
+                    replace(
+                        work, layer=layer, prepared=shared, rank=rank, bytes=cost.bytes, tries=0
+                    )
+                )
+        elif not work.steps:
+            todo, prepared = missing[work.layer], handover.give(result)
+            size = max(1, min(int(-_PIECE_SECONDS / work.rank[0]), len(todo) // 8))
+            for start in range(0, len(todo), size):
+                steps = tuple(todo[start : start + size])
+                rank = (*work.rank, start)
+                schedule.add(replace(work, prepared=prepared, steps=steps, rank=rank, tries=0))
+        else:
+            for measured in result:
+                if cache is not None and measured.repeatable:
+                    cache.put(key.cell(measured.layer, measured.step), measured.content())
+                yield measured
+
+
+def check_different(estimators: Sequence[Estimator]) -> None:
+    """Refuse estimators whose rows could not be told apart, sweeps that meet included.
+
+    Raises
+    ------
+    InputError
+        If two are the same.
+    """
+    known: list[tuple[Estimator, str]] = []
+    for estimator in estimators:
+        name, points = estimator_id(estimator), sweep_points(estimator)
+        for point, where in known:
+            if point in points:
+                both = "" if where == name else f": in {where!r} and in {name!r}"
+                raise InputError(
+                    f"expected each estimator once, got {estimator_id(point)!r} twice{both}"
+                )
+        known += [(point, name) for point in points]
+
+
+def gpu_for(estimator: Estimator, n_samples: int, device: str) -> str | None:
+    """Return the GPU on which an estimator is to compute, None for the processor."""
+    return device_for(device, estimator.name, n_samples) if estimator.accelerated else None
+
+
+@dataclass
+class _Schedule:
+    """Hands out work, cheapest rank first; iterating yields each piece with its result."""
+
+    executor: Executor
+    seed: int
+    renew: Callable[[], Executor] | None
+    max_bytes: int | None
+    handover: Handover
+    waiting: list[tuple[tuple[float, ...], int, _Work]] = field(default_factory=list)
+    suspects: list[_Work] = field(default_factory=list)  # was under way when a worker died
+
+    def __post_init__(self) -> None:
+        self.name = uuid.uuid4().hex
+        self._added = 0
+        self._deaths = 0  # since the last piece of work that was finished
+
+    def add(self, work: _Work) -> None:
+        """Queue a piece of work."""
+        self._added += 1
+        heapq.heappush(self.waiting, (work.rank, self._added, work))
+
+    def __iter__(self) -> Iterator[tuple[_Work, Any]]:
+        pending: dict[Future[Any], _Work] = {}
+        while self.waiting or self.suspects or pending:
+            try:
+                self._submit(pending)
+                done, _ = wait(pending, return_when=FIRST_COMPLETED)
+            except BrokenExecutor as error:
+                yield from self._lost(pending, error)
+                continue
+            for future in done:
+                error_ = future.exception()
+                if isinstance(error_, BrokenExecutor):
+                    yield from self._lost(pending, error_)
+                    break
+                work = pending.pop(future)
+                if error_ is None:
+                    self._deaths = 0
+                    yield work, future.result()
+                elif isinstance(error_, OutOfReachError):
+                    self.handover.in_full = True
+                    self.add(replace(work, prepared=taken(work.prepared)))
+                elif isinstance(error_, InfoplaneError) or not isinstance(error_, Exception):
+                    raise error_
+                else:  # the executor's own word that a worker was lost
+                    yield from self._again(work, error_)
+
+    def _submit(self, pending: dict[Future[Any], _Work]) -> None:
+        if self.suspects:  # one at a time: if it breaks its worker, we know which it was
+            if not pending:
+                self._begin(self.suspects.pop(), pending)
+            return
+        while self.waiting and len(pending) < _IN_FLIGHT:
+            if pending and self.max_bytes is not None:
+                under_way = sum(work.bytes for work in pending.values())
+                if under_way + self.waiting[0][-1].bytes > self.max_bytes:
+                    return
+            self._begin(heapq.heappop(self.waiting)[-1], pending)
+
+    def _begin(self, work: _Work, pending: dict[Future[Any], _Work]) -> None:
+        try:
+            pending[work.submit(self.executor, self.seed, self.name)] = work
+        except BrokenExecutor:
+            self.add(work)
+            raise
+
+    def _lost(
+        self, pending: dict[Future[Any], _Work], error: BaseException
+    ) -> Iterator[tuple[_Work, Any]]:
+        """Begin again with a new executor, after a worker died."""
+        self._deaths += 1
+        if self.renew is None or self._deaths >= _HOPELESS:
+            what = "a worker process" if self._deaths < 2 else f"{self._deaths} worker processes"
+            raise WorkerError(
+                f"{what} died, perhaps for want of memory",
+                hint="use fewer processes (-j 1), or fewer samples",
+            ) from error
+        if self._deaths == 1:
+            log.warning(
+                "a worker process died, perhaps for want of memory; its work is tried again"
+            )
+        self.executor = self.renew()
+        lost = list(pending.values())
+        pending.clear()
+        if len(lost) == 1:
+            yield from self._again(lost[0], error)
+        else:
+            self.suspects += lost
+
+    def _again(self, work: _Work, error: BaseException) -> Iterator[tuple[_Work, Any]]:
+        if len(work.steps) > 1:
+            self.suspects += [replace(work, steps=(step,)) for step in work.steps]
+        elif work.tries + 1 < _TRIES:
+            self.suspects.append(replace(work, tries=work.tries + 1))
+        else:
+            kind = type(error).__name__
+            yield (
+                work,
+                work.given_up(f"its worker died {_TRIES} times ({kind}): too little memory?"),
+            )

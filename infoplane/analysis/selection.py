@@ -1,0 +1,88 @@
+"""Choose the cells of recorded runs: which layers, at which steps, on which samples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from infoplane.data import LayerInfo
+from infoplane.errors import DataError, NotFoundError
+from infoplane.patterns import matches
+from infoplane.runs.run import Run
+
+
+def select_cells(
+    runs: Sequence[Run],
+    layers: Sequence[str] = (),
+    steps: Sequence[int] | None = None,
+    *,
+    drop_nonfinite: bool = False,
+    splits: Sequence[str] = (),
+) -> dict[Run, tuple[list[LayerInfo], list[int]]]:
+    """Return the layers and steps of each run that are to be analyzed.
+
+    A run whose probe set has splits becomes one run for each, so that no estimate mixes them.
+
+    Parameters
+    ----------
+    runs : sequence of Run
+        Checked here: every step file is opened.
+    layers : sequence of str
+        Globs over layer names as in recording, ``!GLOB`` excludes; all layers if empty.
+    steps : sequence of int, optional
+        Keep these steps only, -1 is the last one; all steps if None.
+    drop_nonfinite : bool, default False
+        Leave samples with NaN or inf in any of these cells out of all cells of their run, so that
+        all have the same number of samples.
+    splits : sequence of str
+        Keep these splits only; all if empty.
+
+    Raises
+    ------
+    NotFoundError
+        If a pattern, the steps or the splits match nothing.
+    RunFileError
+        If a run is damaged.
+    """
+    runs = [part for run in runs for part in run.by_split(splits)]
+    chosen: dict[Run, tuple[list[LayerInfo], list[int]]] = {}
+    include = [pattern for pattern in layers if not pattern.startswith("!")]
+    exclude = [pattern[1:] for pattern in layers if pattern.startswith("!")]
+    names = [layer.name for run in runs for layer in run.layers]
+    for pattern in [*include, *exclude]:
+        if not any(matches(name, pattern) for name in names):
+            raise NotFoundError(
+                f"no layer matches {pattern!r}",
+                hint=f"{runs[0].path} has {' '.join(layer.name for layer in runs[0].layers)}",
+            )
+    for run in runs:
+        run.check()
+        kept = [
+            layer
+            for layer in run.layers
+            if (not include or any(matches(layer.name, p) for p in include))
+            and not any(matches(layer.name, p) for p in exclude)
+        ]
+        wanted = None if steps is None else {run.steps[-1] if s == -1 else s for s in steps}
+        kept_steps = [step for step in run.steps if wanted is None or step in wanted]
+        if wanted is not None and (missing := wanted - set(run.steps)):
+            raise NotFoundError(
+                f"{run.path}: no step {min(missing)}",
+                hint=f"it has steps {' '.join(map(str, run.steps))}",
+                code="IP402",
+            )
+        if not kept:
+            raise NotFoundError(
+                f"{run.path}: no layer is left to analyze",
+                hint=f"it has layers {' '.join(layer.name for layer in run.layers)}",
+            )
+        if drop_nonfinite:
+            run = run.without_nonfinite([layer.name for layer in kept], kept_steps)
+            if (n_kept := len(run.kept)) < 2:
+                raise DataError(
+                    f"{run.path}: only {n_kept} of {n_kept + len(run.dropped)} samples "
+                    " are finite in all layers and steps",
+                    hint="leave layers or steps out with --layers and --steps",
+                    code="IP316",
+                )
+        chosen[run] = (kept, kept_steps)
+    return chosen

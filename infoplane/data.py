@@ -1,0 +1,252 @@
+"""What the parts of infoplane hand to each other: probe set, layer, estimate; and entry checks."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from infoplane.arrays import converted, count_nonfinite_rows
+from infoplane.errors import InputError
+
+Array: TypeAlias = NDArray[Any]
+FloatArray: TypeAlias = NDArray[np.float64]
+IntArray: TypeAlias = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class ProbeSet:
+    """The fixed samples that are recorded at every checkpoint.
+
+    Arrays hold finite floats of at most 64 bits, integers or booleans, one row per sample, and are
+    kept in the byte order of the machine.
+
+    Parameters
+    ----------
+    inputs : array (n_samples, ...)
+        The inputs X of the network, as the estimators see them.
+    labels : array of int64 (n_samples,) or None
+        Class ids Y.
+    targets : array (n_samples,) or (n_samples, n_targets), optional
+        Real targets, of a network that predicts no classes.
+    arguments : mapping of str to array (n_samples, ...), optional
+        What the model is called with, where that is not ``inputs`` alone: by name, or by position
+        if the names are numbers.
+    ids : array of int64 (n_samples,), optional
+        Rows of the samples in the data that they were taken from.
+    splits : mapping of str to int, optional
+        Names and lengths of the parts that the rows consist of, in their order: training samples,
+        then test samples. They are recorded together and analyzed apart.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than 2 samples, arrays of other lengths, or values that are not finite
+        or no numbers; or if splits have fewer than 2 samples or other lengths than the whole.
+    """
+
+    inputs: Array  # (n_samples, ...)
+    labels: IntArray | None = None  # (n_samples,)
+    targets: Array | None = None  # (n_samples,) or (n_samples, n_targets)
+    arguments: Mapping[str, Array] = field(default_factory=dict)
+    ids: IntArray | None = None  # (n_samples,)
+    splits: Mapping[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        n = len(self.inputs) if self.inputs.ndim else 0
+        if n < 2:
+            raise InputError(f"expected at least 2 probe samples, got {n}")
+        object.__setattr__(self, "inputs", _numbers(self.inputs, n, "probe inputs"))
+        arguments = {
+            name: _numbers(array, n, f"probe input {name!r}")
+            for name, array in self.arguments.items()
+        }
+        object.__setattr__(self, "arguments", arguments)
+        if self.labels is not None:
+            if self.labels.shape != (n,):
+                raise InputError(
+                    f"expected one label per probe sample, shape ({n},), got {self.labels.shape}"
+                )
+            object.__setattr__(self, "labels", class_ids(self.labels))
+        if self.targets is not None:
+            object.__setattr__(self, "targets", _numbers(self.targets, n, "targets"))
+        if self.ids is not None:
+            object.__setattr__(self, "ids", class_ids(_numbers(self.ids, n, "sample ids")))
+        lengths = self.splits.values()
+        if lengths and (min(lengths) < 2 or sum(lengths) != n):
+            told = ", ".join(f"{name} {length}" for name, length in self.splits.items())
+            raise InputError(f"expected splits of at least 2 samples, {n} in all, got {told}")
+
+    @property
+    def n_samples(self) -> int:
+        """Number of samples."""
+        return len(self.inputs)
+
+    @property
+    def parts(self) -> tuple[slice, ...]:
+        """Rows of each split; all rows if there are none."""
+        return tuple(split_rows(self.splits).values()) or (slice(0, self.n_samples),)
+
+    def take(self, rows: IntArray | slice) -> ProbeSet:
+        """Return the probe set of these rows, in their order, without splits."""
+
+        def taken(array: Array | None) -> Array | None:
+            return None if array is None else array[rows]
+
+        return ProbeSet(
+            self.inputs[rows],
+            taken(self.labels),
+            taken(self.targets),
+            {name: array[rows] for name, array in self.arguments.items()},
+            taken(self.ids),
+        )
+
+
+def split_rows(splits: Mapping[str, int]) -> dict[str, slice]:
+    """Return the rows of each split, of splits that lie one behind the other."""
+    ends = itertools.accumulate(splits.values())
+    return {
+        name: slice(end - length, end)
+        for (name, length), end in zip(splits.items(), ends, strict=True)
+    }
+
+
+def _numbers(array: Array, n: int, what: str) -> Array:
+    """Return an array of ``n`` rows of finite numbers, in native byte order."""
+    dtype = array.dtype
+    if dtype.kind not in "fiub" or dtype.itemsize > 8:
+        raise InputError(f"expected {what} of real numbers, got dtype {dtype}")
+    if not array.ndim or len(array) != n:
+        raise InputError(f"expected {what} of {n} samples, got shape {array.shape}")
+    if dtype.kind == "f":
+        bad = n - int(np.isfinite(array.reshape(n, -1)).all(axis=1).sum())
+        if bad:
+            raise InputError(f"expected finite {what}, got NaN or inf in {bad} of {n} rows")
+    return array if dtype.isnative else array.astype(dtype.newbyteorder("="))
+
+
+def class_ids(labels: Array) -> IntArray:
+    """Return labels as int64 class ids (n_samples,).
+
+    Integers and booleans are taken as they are, floats if all are whole numbers, strings are
+    numbered in sorted order.
+
+    Raises
+    ------
+    InputError
+        If the labels are not one-dimensional, floats that are not whole numbers, or do not fit
+        64 bits.
+    """
+    labels = np.asarray(labels)
+    if labels.ndim != 1:
+        raise InputError(f"expected labels of shape (n_samples,), got {labels.shape}")
+    if labels.dtype.kind in "uf" and (np.abs(labels) >= 2.0**63).any():
+        raise InputError("expected class ids as labels, got values that do not fit 64 bits")
+    if labels.dtype.kind in "iub":
+        return labels.astype(np.int64)
+    if labels.dtype.kind == "f":
+        if not np.isfinite(labels).all() or (labels != np.floor(labels)).any():
+            raise InputError("expected class ids as labels, got floats that are not whole numbers")
+        return labels.astype(np.int64)
+    if labels.dtype.kind in "US":
+        return np.unique(labels, return_inverse=True)[1].astype(np.int64).reshape(-1)
+    raise InputError(f"expected integer class ids as labels, got dtype {labels.dtype}")
+
+
+@dataclass(frozen=True)
+class LayerInfo:
+    """One recorded layer."""
+
+    name: str
+    index: int  # order of the forward pass, from 0
+    type: str  # class name of the module, e.g. "ReLU"
+    shape: tuple[int, ...]  # of one sample
+    dtype: str  # as stored
+    reduction: str = "none"  # how a large output was reduced when it was recorded
+    noise: float | None = None  # standard deviation of declared additive Gaussian noise
+    encoding: str | None = None  # what stored integers stand for, e.g. the bits of "bfloat16"
+
+    @property
+    def n_units(self) -> int:
+        """Units of a sample, all axes taken together."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+
+class RunData(Protocol):
+    """What an estimator may read of a run (``infoplane.runs.run.Run`` is one)."""
+
+    @property
+    def probe(self) -> ProbeSet:
+        """The samples."""
+
+    @property
+    def steps(self) -> Sequence[int]:
+        """Recorded training steps, ascending."""
+
+    @property
+    def layers(self) -> Sequence[LayerInfo]:
+        """Recorded layers in the order of the forward pass."""
+
+    def activations(self, step: int, layer: str) -> Array:
+        """Return activations (n_samples, n_units) in the dtype they were stored in; read-only."""
+
+
+def checked_activations(activations: Array, *, name: str = "activations") -> Array:
+    """Return activations as a finite array (n_samples, n_units), its dtype kept if floating.
+
+    Further axes are flattened, integers and booleans become float64.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than 2 axes, no samples or units, complex or object values, NaN or inf.
+    """
+    array = np.asarray(activations)
+    if array.dtype.kind not in "fiub":
+        raise InputError(f"expected {name} of real numbers, got dtype {array.dtype}")
+    if array.ndim < 2:
+        raise InputError(f"expected {name} of shape (n_samples, n_units), got {array.shape}")
+    if 0 in array.shape:
+        raise InputError(f"expected {name} with samples and units, got shape {array.shape}")
+    array = array.reshape(len(array), -1)
+    if array.dtype.kind != "f":
+        array = converted(array, np.float64)
+    if bad := count_nonfinite_rows(array):
+        raise InputError(f"expected finite {name}, got NaN or inf in {bad} of {len(array)} rows")
+    return array
+
+
+def whole_number(value: object, name: str, least: int) -> int:
+    """Return a parameter as an int; NumPy's whole numbers are some too, truth values are none.
+
+    Raises
+    ------
+    InputError
+        If it is no whole number, or below ``least``.
+    """
+    if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
+        if value >= least:
+            return int(value)
+        raise InputError(f"expected {name} of at least {least}, got {value}")
+    raise InputError(f"expected {name} as a whole number, got {value!r:.80}")
+
+
+def plain(value: Any) -> Any:
+    """Return a value made of what JSON has; tuples and arrays become lists, NaN and inf None."""
+    if type(value) in (str, int, bool):  # most values, and the checks below are slow
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return [plain(item) for item in value]
+    if isinstance(value, (bool, np.bool_)):
+        return bool(value)
+    if isinstance(value, (int, np.integer)):
+        return int(value)
+    if isinstance(value, (float, np.floating)):
+        return float(value) if np.isfinite(value) else None
+    return value if value is None else str(value)

@@ -1,0 +1,162 @@
+"""All error and warning codes in one table, from which ``docs/errors.md`` is made.
+
+The message of an error says what was found and where; the table says what a code means at all and
+what to do. ``python -m infoplane.error_codes > docs/errors.md`` writes the page anew.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import NamedTuple
+
+
+class Entry(NamedTuple):
+    """A code of the catalogue."""
+
+    code: str
+    what: str
+    where: str
+    hint: str
+
+
+SECTIONS = {
+    "1": ("Usage and configuration", "exit 2"),
+    "2": ("Estimates", "a warning; as an error exit 3, IP220 exit 5"),
+    "3": ("Data and files", "exit 3"),
+    "4": ("Selection", "exit 4"),
+    "5": ("Rules", "exit 2"),
+    "9": ("Bugs", "exit 70"),
+}
+"""Title and exit code by the first digit."""
+
+CATALOGUE = tuple(
+    Entry(*line)
+    for line in (
+        ("IP100", "an error without a code of its own", "any command",
+         "read the message; `infoplane COMMAND -h` shows the options"),
+        ("IP101", "an argument or option has the wrong shape, type, range or name",
+         "options, arguments of functions", "`infoplane COMMAND -h`"),
+        ("IP102", "a key in the configuration that no command knows", "infoplane.toml",
+         "correct the key; `infoplane config check`"),
+        ("IP103", "an unknown estimator or parameter", "analyze -e, [estimator.NAME]",
+         "`infoplane estimators`, `infoplane estimators NAME`"),
+        ("IP104", "a parameter of an estimator with an unfit value",
+         "analyze -e, [estimator.NAME]", "`infoplane estimators NAME`"),
+        ("IP105", "the configuration cannot be read, or is not TOML", "infoplane.toml, -c",
+         "correct the line; `infoplane config check -c FILE`, or go without: `--no-config`"),
+        ("IP106", "a value in the configuration of the wrong kind", "infoplane.toml",
+         "`infoplane COMMAND -h`; `infoplane config check`"),
+        ("IP107", "required-version asks for another version", "infoplane.toml",
+         "use such a release of infoplane, or change required-version"),
+        ("IP108", "an environment variable that looks like an option and is none",
+         "INFOPLANE_COMMAND_OPTION", "`infoplane config show --origin COMMAND`"),
+        ("IP109", "an executor that is not there", "analyze --executor",
+         "`python3 -m pip install 'dask[distributed]'` or `mpi4py`; or `-j 2` alone"),
+        ("IP110", "a package that an export needs is not installed", "export --to",
+         "`python3 -m pip install pyarrow` or `tensorboard`"),
+        ("IP111", "a GPU that is not there", "analyze --device, record --device",
+         "`--device cpu`, or a build of torch for the GPU"),
+        ("IP201", "estimates at their ceiling: they follow N, not the network", "results",
+         "record more samples, or lower the resolution: `-e binning:bins=10`"),
+        ("IP202", "most samples have a state of their own: I(T;Y) near H(Y) is trivial", "results",
+         "record more samples, or lower the resolution"),
+        ("IP203", "activations outside the bins, or values outside their bounds", "results",
+         "for bins `-e binning:mode=ebab`, or give the range"),
+        ("IP204", "cells without a number", "results", "the reason stands in diag of each row"),
+        ("IP205", "layers with NaN or inf", "results",
+         "the training diverged there; `infoplane analyze --nan drop`"),
+        ("IP206", "I(T;Y) is mostly what shuffled labels give too", "results",
+         "read it against its null, in diag of each row"),
+        ("IP207", "compression may have lost much of the information", "results",
+         "`-e compressed:dim=8`, or read the value as a lower bound"),
+        ("IP208", "more bits than N samples can hold: a density extrapolated", "results",
+         "read it as a property of the input distribution, or raise the noise"),
+        ("IP209", "bandwidth or added noise far above the spread of the layer: nothing is left",
+         "results", "`-e dse:sigma=median`, `-e compressed:noise=0.01`"),
+        ("IP210", "the quantity is undefined for this data", "analyze",
+         "record more samples or classes; see the message"),
+        ("IP211", "values that still move with N", "results",
+         "record more samples; see drift, bias or null in diag of each row"),
+        ("IP212", "noise of the layer that counts as information", "results",
+         "see diag of each row"),
+        ("IP213", "deeper layers above earlier ones: estimates, not information", "results",
+         "no rise of information where each layer is made of the one before"),
+        ("IP220", "a worker process died", "analyze, validate",
+         "run the same command again: finished cells are kept; fewer processes with `-j 1`"),
+        ("IP301", "a file is damaged or cannot be read", "runs, results",
+         "restore the file, or make it again"),
+        ("IP302", "what would be written is there already, or is of another kind",
+         "-o of any command", "another name with `-o`, or `--overwrite`"),
+        ("IP303", "a file is missing or is not what it should be", "any input",
+         "see the message for what makes such a file"),
+        ("IP304", "a file of another format or a newer version", "runs, results",
+         "use the release of infoplane that wrote it, or a newer one; or make the file again"),
+        ("IP305", "a file cannot be written", "any output",
+         "check the folder, its rights, the disk"),
+        ("IP306", "another process is writing this run", "record", "wait, or choose another `-o`"),
+        ("IP307", "recorded data does not match its checksum", "runs",
+         "record the run again; restore it from a copy"),
+        ("IP308", "the run would grow larger than allowed, or than the disk", "record",
+         "fewer `--samples`, `--layers`, or `--reduce 'GLOB=sketch:256'`"),
+        ("IP310", "the content of a file cannot be used", "runs, checkpoints, probe sets",
+         "see the message"),
+        ("IP311", "refused: reading this file would run code that it holds", "checkpoints",
+         "`torch.save(model.state_dict(), FILE)`"),
+        ("IP312", "a checkpoint does not fit the model", "record",
+         "`--model` must build the model that was trained"),
+        ("IP313", "the step of a checkpoint is unclear", "record",
+         "`--step-pattern 'epoch_([0-9]+)'`"),
+        ("IP314", "a probe set without inputs or labels", "record --data",
+         "`numpy.savez('probe.npz', inputs=x, labels=y)`"),
+        ("IP315", "a results document that does not follow its schema", "results",
+         "analyze the runs again, or restore the file"),
+        ("IP316", "no samples are left that are finite everywhere", "analyze --nan drop",
+         "leave layers or steps out: `--layers`, `--steps`"),
+        ("IP317", "results files that cannot be taken together", "check, compare, plot, merge",
+         "give each run once, analyzed with the same settings"),
+        ("IP318", "results made with different settings", "compare",
+         "analyze both alike, or `infoplane compare --allow-mismatch A B`"),
+        ("IP401", "no layer, run or row of that name", "selection",
+         "see the message for the names"),
+        ("IP402", "no such step, or no complete step", "analyze", "see the message for the steps"),
+        ("IP403", "no checkpoint file matches", "record --checkpoints",
+         "quote the pattern: `--checkpoints 'epoch_*.pt'`"),
+        ("IP404", "the results hold nothing to draw or check", "plot, check, compare",
+         "analyze again; some cells must have a number"),
+        ("IP405", "no rule to check", "check",
+         "`infoplane check results.json --require 'last(ity) >= 0.9'`, or [[check]]"),
+        ("IP406", "there is no configuration file", "config check",
+         "`infoplane config check -c FILE`"),
+        ("IP501", "a rule that does not follow the grammar", "--require, [[check]]",
+         "a rule reads `last(ity, fc5) >= 2.8`; see [rules](ci.md#rules)"),
+        ("IP502", "an unknown statistic in a rule", "--require, [[check]]",
+         "see [rules](ci.md#rules)"),
+        ("IP503", "an unknown quantity, flag or verdict in a rule",
+         "--require, --fail-on, [[check]]", "see [rules](ci.md#rules)"),
+        ("IP900", "a bug in infoplane", "any command",
+         "run again with `-vv` for the traceback, and report it"),
+    )
+)  # fmt: skip
+
+
+def page() -> str:
+    """Return the documentation page of all codes."""
+    lines = [
+        "# Error codes",
+        "",
+        "Every error is one line `error[CODE]: what was found and where`, followed by a hint.",
+        "Warnings about estimates stand in the results with the same kind of code. This page is",
+        "made from the table in `infoplane/error_codes.py`.",
+    ]
+    for digit, (title, exit_code) in SECTIONS.items():
+        lines += ["", f"## {title} ({exit_code})", "", "| code | what | where | what to do |"]
+        lines.append("| --- | --- | --- | --- |")
+        for entry in CATALOGUE:
+            if entry.code[2] == digit:
+                cells = (entry.code, entry.what, entry.where, entry.hint)
+                lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())

@@ -1,0 +1,85 @@
+"""An estimate: the number, its interval, its bounds, and what to know before trusting it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from infoplane.data import LayerInfo, plain
+from infoplane.numerics.intervals import IntervalMethod
+
+BoundName: TypeAlias = Literal["log2_n", "h_y", "log2_k", "log2_n_c", "capacity", "none"]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """An estimated quantity, its interval, its bounds and what to know before trusting it.
+
+    ``bits`` is never clipped or rounded; ``None`` means that no number can be given, and a flag
+    says why. ``low`` and ``high`` are an interval of kind ``method``: sampling uncertainty at
+    ``level``, or for ``bracket`` bounds between which the quantity lies.
+    """
+
+    bits: float | None
+    low: float | None = None
+    high: float | None = None
+    method: IntervalMethod = "none"
+    level: float | None = None
+    bound_low: float | None = None
+    bound_high: float | None = None
+    bound_name: BoundName = "none"
+    n: int | None = None  # samples used, if not all of them
+    flags: tuple[str, ...] = ()
+    diagnostics: Mapping[str, Any] = field(default_factory=dict)
+
+
+def noticeable(bits: float, error: float = math.inf) -> float:
+    """Return the bias above which an estimate is flagged ``biased``.
+
+    It is 5 %, at least 0.05 bits; or the standard error, at least 0.02 bits, since from there on an
+    interval of sampling error alone misleads.
+    """
+    return min(max(0.05, 0.05 * abs(bits)), max(0.02, error))
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """The estimates of one cell; ``error`` says why there are none."""
+
+    run: str
+    step: int
+    layer: LayerInfo
+    estimator: str
+    estimates: Mapping[str, Estimate]  # by quantity, as Estimator.estimate returns them
+    seconds: float  # CPU time
+    error: str | None = None
+    cached: bool = False
+    repeatable: bool = True  # the same data would give the same again, an error included
+
+    def content(self) -> dict[str, Any]:
+        """Return what was measured, without the name of the cell, as plain JSON values."""
+        estimates = {key: _told(found) for key, found in self.estimates.items()}
+        return {"estimates": estimates, "seconds": self.seconds, "error": self.error}
+
+    @classmethod
+    def restored(
+        cls, run: str, step: int, layer: LayerInfo, estimator: str, content: Mapping[str, Any]
+    ) -> Measurement:
+        """Return the measurement of a cell from its ``content``."""
+        estimates = {
+            key: Estimate(**found | {"flags": tuple(found.get("flags", ()))})
+            for key, found in content["estimates"].items()
+        }
+        seconds, error = content["seconds"], content["error"]
+        return cls(run, step, layer, estimator, estimates, seconds, error, cached=True)
+
+
+_UNTOLD = {name: value for name, value in asdict(Estimate(None)).items() if name != "bits"}
+
+
+def _told(estimate: Estimate) -> dict[str, Any]:
+    """Return the value of an estimate and what is not at its default, as plain JSON values."""
+    fields = vars(estimate).items()
+    return {name: plain(told) for name, told in fields if name == "bits" or told != _UNTOLD[name]}

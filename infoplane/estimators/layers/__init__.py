@@ -1,0 +1,1 @@
+"""Estimators of one layer at one checkpoint."""

@@ -1,0 +1,1 @@
+"""Information of a layer through a low-dimensional code."""

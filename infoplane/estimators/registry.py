@@ -1,0 +1,175 @@
+"""Estimators by name: the built-in ones and plug-ins (entry points ``infoplane.estimators``).
+
+An estimator is written ``NAME`` or ``NAME:parameter=value,parameter=value`` on the command line, in
+the configuration and in Python.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import itertools
+import types
+import typing
+from dataclasses import MISSING, fields, replace
+from importlib import metadata
+from pkgutil import resolve_name
+from typing import Any
+
+from infoplane.errors import InputError
+from infoplane.estimators.base import Estimator
+
+BUILT_IN = {
+    "binning": "infoplane.estimators.layers.binning:Binning",
+    "compressed": "infoplane.estimators.layers.compressed.estimator:Compressed",
+    "dse": "infoplane.estimators.layers.diffusion:DiffusionSpectral",
+    "exact": "infoplane.estimators.layers.binning:Exact",
+    "kde": "infoplane.estimators.layers.kde:KernelDensity",
+    "renyi": "infoplane.estimators.layers.renyi:MatrixRenyi",
+}
+DEFAULT = ("binning", "compressed", "dse")
+
+
+def estimator_names() -> list[str]:
+    """Return the names of all estimators, built-in names first."""
+    plugins = {point.name for point in metadata.entry_points(group="infoplane.estimators")}
+    return [*BUILT_IN, *sorted(plugins - BUILT_IN.keys())]
+
+
+def estimator_class(name: str) -> type[Estimator]:
+    """Return the class of an estimator; a plug-in is imported only here.
+
+    Raises
+    ------
+    InputError
+        If no estimator has this name; the message names the nearest one.
+    """
+    if name in BUILT_IN:
+        return typing.cast("type[Estimator]", resolve_name(BUILT_IN[name]))
+    for point in metadata.entry_points(group="infoplane.estimators", name=name):
+        return typing.cast("type[Estimator]", point.load())
+    raise InputError(
+        f"expected the name of an estimator, got {name!r}{_nearest(name, estimator_names())}",
+        hint="estimators: " + ", ".join(estimator_names()),
+        code="IP103",
+    )
+
+
+def parse_estimator(spec: str) -> Estimator:
+    """Return the estimator written as ``NAME[:parameter=value,...]``.
+
+    A parameter may be written with ``-`` for ``_``; several values are joined by ``+`` where the
+    parameter takes a sequence (``bins=15+30+60``).
+
+    Raises
+    ------
+    InputError
+        If the name or a parameter is unknown (the nearest one is named), or a value is unfit.
+    """
+    name, _, text = spec.partition(":")
+    cls = estimator_class(name)
+    types_ = typing.get_type_hints(cls)
+    known = {field.name: types_[field.name] for field in fields(cls)}
+    values: dict[str, Any] = {}
+    for item in filter(None, text.split(",")):
+        key, equals, value = item.partition("=")
+        key = key.strip().replace("-", "_")
+        if not equals or key not in known:
+            what = f"it has no parameter {key!r}" if equals else f"expected K=V, got {item!r}"
+            near = "" if key in known else _nearest(key, list(known))
+            raise InputError(
+                f"{name}: {what}{near}",
+                hint=f"parameters of {name}: " + ", ".join(known),
+                code="IP103",
+            )
+        if key in values:
+            raise InputError(f"{name}: {key} is given twice", code="IP103")
+        values[key] = _convert(value.strip(), known[key], where=f"{name}: {key}")
+    return cls(**values)
+
+
+def estimator_id(estimator: Estimator) -> str:
+    """Return how results name an estimator: its name and the parameters not at their default."""
+    changed = []
+    for field in fields(estimator):
+        value = getattr(estimator, field.name)
+        default = field.default_factory() if callable(field.default_factory) else field.default
+        if default is MISSING or value != default:
+            changed.append(f"{field.name}={_written(value)}")
+    return estimator.name + (":" + ",".join(changed) if changed else "")
+
+
+def variant_id(estimator: str, variant: str) -> str:
+    """Return the id of one point of a sweep: ``binning``, ``bins=15`` gives ``binning:bins=15``."""
+    if not variant:
+        return estimator
+    name, _, text = estimator.partition(":")
+    swept = {item.partition("=")[0] for item in variant.split(",")}
+    kept = [item for item in text.split(",") if item and item.partition("=")[0] not in swept]
+    return f"{name}:{','.join([*kept, variant])}"
+
+
+def sweep_points(estimator: Estimator) -> list[Estimator]:
+    """Return an estimator for each value, or combination of values, that a sweep goes over."""
+    swept = {
+        field.name: value
+        for field in fields(estimator)
+        if isinstance(value := getattr(estimator, field.name), tuple) and len(value) > 1
+    }
+    points = []
+    for values in itertools.product(*swept.values()):
+        with contextlib.suppress(ValueError):  # several values that mean one thing together
+            one = {name: (value,) for name, value in zip(swept, values, strict=True)}
+            points.append(replace(estimator, **one))
+    return points or [estimator]
+
+
+def _written(value: object) -> str:
+    if isinstance(value, tuple):
+        return "+".join(map(_written, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _nearest(name: str, names: list[str]) -> str:
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def _convert(text: str, hint: Any, *, where: str) -> Any:
+    """Return ``text`` as a value of the annotated type: a scalar, a union or tuple of scalars."""
+    options = typing.get_args(hint) if _is_union(hint) else (hint,)
+    for option in options:
+        if typing.get_origin(option) is tuple:
+            inner = typing.get_args(option)[0]
+            return tuple(_convert(part, inner, where=where) for part in text.split("+"))
+    if type(None) in options and text.lower() in ("none", "null"):
+        return None
+    if bool in options and text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    for scalar in (int, float):
+        if scalar in options:
+            try:
+                return scalar(text)
+            except ValueError:
+                continue
+    for option in options:
+        if typing.get_origin(option) is typing.Literal and text in typing.get_args(option):
+            return text
+    if str in options:
+        return text
+    raise InputError(f"{where}: expected {_described(options)}, got {text!r}", code="IP104")
+
+
+def _is_union(hint: Any) -> bool:
+    return typing.get_origin(hint) in (typing.Union, types.UnionType)
+
+
+def _described(options: tuple[Any, ...]) -> str:
+    words = {int: "a whole number", float: "a number", bool: "true or false", type(None): "none"}
+    found = []
+    for option in options:
+        if typing.get_origin(option) is typing.Literal:
+            found += list(map(str, typing.get_args(option)))
+        else:
+            found.append(words.get(option, str(option)))
+    return " or ".join(found)

@@ -1,0 +1,1 @@
+"""The outcome of a gate, written for terminals, reviews and CI systems."""

@@ -1,0 +1,79 @@
+"""A comparison as the comment on a pull request: Markdown that is only text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from infoplane.gate.comparison import Comparison, Difference
+from infoplane.gate.reports import markdown
+from infoplane.text import counted, decimal
+
+COMMENT_CHARACTERS = 60_000
+"""GitHub takes 65,536; the workflow adds a line or two."""
+
+
+def comment(sections: Sequence[tuple[str, Comparison]], baseline: str) -> str:
+    """Return comparisons as Markdown of at most `COMMENT_CHARACTERS` characters.
+
+    Parameters
+    ----------
+    sections : sequence of (name, Comparison)
+        A comparison for each candidate.
+    baseline : str
+        Name of the baseline.
+    """
+    parts = []
+    for name, comparison in sections:
+        parts.append(f"### infoplane: {comparison.verdict}")
+        parts.append(
+            f"{markdown.code(baseline)} and {markdown.code(name)}, values at the last step"
+        )
+        parts += [f"- not alike: {markdown.code(text, 400)}" for text in comparison.mismatches]
+        striking = comparison.of("different", "unknown")
+        others = comparison.of("same", "saturated")
+        if striking:
+            parts.append(_table(striking))
+        if others:
+            title = f"{counted(len(others), 'value')} within the interval or the tolerance"
+            parts.append(markdown.details(title, _table(others)))
+    return markdown.within(parts, COMMENT_CHARACTERS)
+
+
+def no_baseline(name: str, baseline: str) -> str:
+    """Return the comment where there is nothing to compare with yet."""
+    return (
+        "### infoplane: no baseline yet\n\n"
+        f"{markdown.code(baseline)} does not exist: {markdown.code(name)} was compared with "
+        "nothing.\n"
+    )
+
+
+def _table(differences: Sequence[Difference]) -> str:
+    titles = ("layer", "quantity", "baseline", "candidate", "difference [95 % CI]", "curve", "")
+    rows = [
+        (
+            markdown.code(d.layer),
+            f"{markdown.quantity(d.quantity)}, {markdown.code(d.label)}",
+            _bits(d.baseline),
+            _bits(d.candidate),
+            _change(d),
+            markdown.curve(d.curve, d.bound),
+            f"{d.result}{': ' + markdown.code(d.reason) if d.reason else ''}",
+        )
+        for d in differences
+    ]
+    return markdown.table(titles, rows, right=(2, 3))
+
+
+def _bits(value: float | None) -> str:
+    return "" if value is None else decimal(value)
+
+
+def _change(d: Difference) -> str:
+    if d.difference is None:
+        return ""
+    text = decimal(d.difference, sign=True)
+    text = f"**{text}**" if d.result == "different" else text
+    if d.low is None or d.high is None:
+        return text
+    return f"{text} [{decimal(d.low, sign=True)}, {decimal(d.high, sign=True)}]"

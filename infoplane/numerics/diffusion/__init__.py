@@ -1,0 +1,1 @@
+"""Diffusion kernels of point clouds and the entropy of their spectra."""

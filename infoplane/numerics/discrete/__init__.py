@@ -1,0 +1,1 @@
+"""Information of discrete symbols, and the bins that make them."""

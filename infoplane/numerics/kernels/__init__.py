@@ -1,0 +1,1 @@
+"""Information from sums over pairs of samples."""

@@ -1,0 +1,1 @@
+"""What figures are drawn on: pages, styles, titles and labels."""

@@ -1,0 +1,116 @@
+"""Where figures are drawn: a canvas of their own, or the place of axes that are given."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+from infoplane.errors import InputError
+from infoplane.plots.canvas import style as look
+from infoplane.plots.canvas.picture import Picture
+
+SIZES = {"single": 3.5, "double": 7.0, "slide": 10.0}
+"""Widths of figures, in inches."""
+
+
+def canvas(size: str | float, height: float) -> Picture:
+    """Return an empty figure, its width a name of `SIZES` or inches.
+
+    ``height`` is in inches for text of 8 points and grows with the text of the style.
+
+    Raises
+    ------
+    InputError
+        If there is no such size.
+    """
+    scale = look.font_size("font.size") / 8
+    return Picture(figsize=(inches(size), height * scale), layout="constrained")
+
+
+def area(ax: Axes | None, size: str | float, height: float) -> Figure | SubFigure:
+    """Return an empty figure; or a part of the figure of ``ax``, which it takes the place of.
+
+    A figure without a layout gets matplotlib's constrained one: panels side by side need it.
+
+    Raises
+    ------
+    InputError
+        If there is no such size, or ``ax`` is not in the grid of a figure.
+    """
+    if ax is None:
+        return canvas(size, height)
+    cell = ax.get_subplotspec()
+    if cell is None:
+        raise InputError(
+            "expected axes of a grid, as figure.subplots() makes them, got axes at a free position"
+        )
+    figure, whole = ax.figure, root(ax)
+    ax.remove()
+    if not isinstance(whole.get_layout_engine(), ConstrainedLayoutEngine):
+        whole.set_layout_engine("constrained")
+    return figure.add_subfigure(cell, facecolor=look.paper())
+
+
+def root(where: Axes | Figure | SubFigure) -> Figure:
+    """Return the whole figure that something is in."""
+    figure = where.get_figure(root=True)
+    assert isinstance(figure, Figure), where
+    return figure
+
+
+def inches(size: str | float) -> float:
+    """Return a width in inches, of a name of `SIZES` or a number.
+
+    Raises
+    ------
+    InputError
+        If there is no such size.
+    """
+    if not isinstance(size, str):
+        return float(size)
+    if size not in SIZES:
+        raise InputError(f"expected a size of {', '.join(SIZES)}, got {size!r}")
+    return SIZES[size]
+
+
+def width(where: Axes | Figure | SubFigure) -> float:
+    """Return how wide a figure is, or the place of axes with all that stands around them."""
+    if not isinstance(where, Axes):
+        return float(where.bbox.width / where.dpi)
+    cell, share = where.get_subplotspec(), 1.0
+    if cell is None:
+        return float(where.get_position().width) * width(where.figure)
+    for part in dict.fromkeys((cell, cell.get_topmost_subplotspec())):
+        ratios = np.array(part.get_gridspec().get_width_ratios(), dtype=float)
+        share *= float(ratios[list(part.colspan)].sum() / ratios.sum())
+    return share * width(where.figure)
+
+
+def abreast(size: str | float, where: Axes | Figure | SubFigure | None, least: float) -> int:
+    """Return how many panels stand side by side, each at least ``least`` inches wide.
+
+    The width is that of ``where`` if there is something; ``least`` is for text of 8 points.
+    """
+    room = inches(size) if where is None else width(where)
+    return max(1, int(room / least * 8 / look.font_size("font.size") + 1e-6))
+
+
+def laid_out(where: Axes | Figure | SubFigure) -> None:
+    """Run the layout of a figure, so that positions of artists are final.
+
+    In a figure of our own it is not run again when the figure is saved: that would cost as much as
+    the drawing, and move what labels were placed around.
+    """
+    figure = root(where)
+    if not isinstance(figure.canvas, FigureCanvasAgg):
+        FigureCanvasAgg(figure)
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+        if isinstance(figure, Picture):
+            figure.set_layout_engine("none")
+    for ax in figure.axes:
+        ax.apply_aspect()

@@ -1,0 +1,81 @@
+"""Figures by name: each is a function of its own module, loaded when it is drawn."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Mapping
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Any
+
+from infoplane.errors import InputError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from infoplane.plots.view import View
+
+FIGURES: dict[str, str] = {
+    "plane": "infoplane.plots.plane.figure:plane",
+    "steps": "infoplane.plots.steps:steps",
+    "compression": "infoplane.plots.compression:compression",
+    "spectral": "infoplane.plots.steps:spectral",
+    "agreement": "infoplane.plots.agreement:agreement",
+    "heat": "infoplane.plots.heat:heat",
+    "gap": "infoplane.plots.gap:gap",
+    "bound": "infoplane.plots.bound:bound",
+    "sampling": "infoplane.plots.sampling:sampling",
+    "compare": "infoplane.plots.compare:compare",
+    "diagnostics": "infoplane.plots.diagnostics:diagnostics",
+    "gradients": "infoplane.plots.gradients:gradients",
+}
+"""Figures by name, as ``module:function``."""
+
+
+def draw(results: Mapping[str, Any] | View, name: str, **options: Any) -> Figure:
+    """Draw a figure by name.
+
+    Parameters
+    ----------
+    results : mapping or View
+        A results document; a `infoplane.plots.view.View` of it saves time over many figures.
+    name : str
+        A key of `FIGURES`.
+    **options : object
+        Arguments of the figure function, e.g. ``ax``, ``estimator``, ``group``, ``style``,
+        ``size``.
+
+    Returns
+    -------
+    Figure
+        The whole figure; the function itself returns the axes.
+
+    Raises
+    ------
+    InputError
+        If there is no figure of this name.
+    NotFoundError
+        If the results do not hold what the figure needs; the message says what.
+    """
+    if name not in FIGURES:
+        near = difflib.get_close_matches(name, FIGURES, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise InputError(f"expected a figure of {', '.join(FIGURES)}, got {name!r}{hint}")
+    figure: Figure = resolve_name(FIGURES[name])(results, **options).get_figure(root=True)
+    return figure
+
+
+def draw_once(view: View, name: str, **options: Any) -> Figure:
+    """Return a figure like `draw`, the same object each time: for files and report in one go."""
+    options = {key: value for key, value in options.items() if value is not None}
+    key = (name, *sorted((key, str(value)) for key, value in options.items()))
+    if key not in view.drawn:
+        view.drawn[key] = draw(view, name, **options)
+        view.drawn[key].final = True
+    figure: Figure = view.drawn[key]
+    return figure
+
+
+def options_of(name: str) -> set[str]:
+    """Return the names of the options that a figure takes."""
+    return set(inspect.signature(resolve_name(FIGURES[name])).parameters) - {"results", "ax"}

@@ -1,0 +1,196 @@
+"""The information plane in small multiples: by layer, by estimator or by group of runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+from infoplane.data import FloatArray
+from infoplane.plots.canvas import page
+from infoplane.plots.canvas import style as look
+from infoplane.plots.canvas.multiples import limit, outer_ticks
+from infoplane.plots.canvas.titles import figure_titled
+from infoplane.plots.plane.panel import (
+    draw_bounds,
+    draw_path,
+    draw_plane,
+    has_bar,
+    plane_legend,
+    time_bar,
+)
+from infoplane.plots.plane.paths import find_paths, time_norm
+from infoplane.plots.view import View, broken, evenly, middle_cut, short_names
+
+FACETS = ("none", "layer", "estimator", "group")
+"""What small multiples differ in."""
+
+MAX_PANELS = 24
+_MARGIN = 0.08
+"""Share of the range beside it: half a mark in a small panel."""
+
+
+def planes_beside(
+    view: View,
+    group: str,
+    facet: str,
+    estimator: str | None,
+    layers: Sequence[str] | None,
+    ax: Axes | None,
+    *,
+    seeds: str,
+    bounds: bool,
+    zoom: bool,
+    legend: bool,
+    size: str | float,
+) -> Axes:
+    """Draw the plane of each estimator, or of each group of runs; return the first.
+
+    The parameters are those of `infoplane.plots.plane.figure.plane`.
+    """
+    if facet == "estimator":
+        panels = [(group, e) for e in view.estimators("ixt", "ity", group=group)]
+        heads = [view.estimator_title(e) for _, e in panels]
+        title = f"Information plane by estimator — {middle_cut(look.drawable(group), 48)}"
+        subtitle = view.subtitle(group)
+    else:
+        panels = [(g, view.estimator(estimator, "ixt", "ity", group=g)) for g in view.groups]
+        heads = [g for g, _ in panels]
+        title = "Information plane by group of runs"
+        subtitle = view.estimator_title(panels[0][1])
+    paths = [find_paths(view, g, e, layers) for g, e in panels]
+    every = [p for some in paths for p in some]
+    norm = time_norm(every)
+    columns = 1 if len(panels) <= 3 else min(2, page.abreast(size, ax, 2.8))
+    rows = -(-len(panels) // columns)
+    figure = page.area(ax, size, 1.1 + 3.1 * rows)
+    grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
+    write = []
+    axes = _used(grid, len(panels))
+    for panel, (of, by), some, head in zip(axes, panels, paths, heads, strict=True):
+        write.append(
+            draw_plane(panel, view, of, by, some, norm, seeds=seeds, bounds=bounds, zoom=zoom)
+        )
+        panel.set_title(middle_cut(look.drawable(head), 44 if columns > 1 else 90), loc="left")
+    _share_limits(axes)
+    _outer_labels(grid)
+    if has_bar(every):
+        time_bar(axes, norm, every)
+    handles = plane_legend(every, seeds, band=bounds) if legend else []
+    figure_titled(figure, title, subtitle, [], handles)
+    for label in write:
+        label()
+    return axes[0]
+
+
+def plane_by_layer(
+    view: View,
+    group: str,
+    estimator: str,
+    layers: Sequence[str] | None,
+    ax: Axes | None,
+    *,
+    seeds: str,
+    bounds: bool,
+    legend: bool,
+    size: str | float,
+) -> Axes:
+    """Draw the plane once per layer, the others in grey; return the first.
+
+    The parameters are those of `infoplane.plots.plane.figure.plane`.
+    """
+    paths = find_paths(view, group, estimator, layers)
+    kept = evenly([p.layer for p in paths], MAX_PANELS) if layers is None else list(layers)
+    shown = [p for p in paths if p.layer in kept]
+    norm = time_norm(paths)
+    columns = 3 if len(shown) <= 6 else 4 if len(shown) <= 12 else 6
+    columns = min(len(shown), columns, page.abreast(size, ax, 1.15))
+    rows = -(-len(shown) // columns)
+    height = {1: 3.2, 2: 2.6, 3: 2.0, 4: 1.7, 5: 1.5, 6: 1.35}[columns]
+    figure = page.area(ax, size, 1.1 + height * rows)
+    grid = figure.subplots(rows, columns, squeeze=False)
+    names = short_names([p.layer for p in shown])
+    gap = np.full((1, 2), np.nan)
+    behind = np.concatenate([part for p in paths for part in (p.mean, gap)])
+    axes = _used(grid, len(shown))
+    small = look.font_size("xtick.labelsize")
+    values = np.concatenate([p.mean for p in paths])
+    limit(axes, *_limits(view, group, estimator, values, bounds=bounds))
+    letters = look.letters(0.84 * page.width(figure) / columns, small, bold=columns < 6)
+    for panel, path in zip(axes, shown, strict=True):
+        panel.plot(*behind.T, color=look.hair(), linewidth=0.7, zorder=1)
+        if bounds:
+            draw_bounds(panel, view, group, estimator, text=False)
+        draw_path(panel, path, norm, seeds)
+        panel.set_title(
+            broken(names[path.layer], letters),
+            loc="left",
+            fontsize=small,
+            pad=3,
+            color=look.SATURATED if path.saturated else look.ink(),
+            linespacing=1.1,
+            fontweight="bold" if columns < 6 else "normal",
+        )
+    room = 0.8 * 72 * page.width(figure) / columns / small, 0.7 * 72 * height / small
+    for panel in axes:
+        look.few_ticks(panel.xaxis, max(2, int(room[0] / 3)))
+        look.few_ticks(panel.yaxis, max(2, int(room[1] / 2)))
+    _outer_labels(grid)
+    outer_ticks(grid)
+    if has_bar(shown):
+        time_bar(axes, norm, shown)
+    notes = []
+    if len(shown) < len(paths):
+        notes = [f"{len(shown)} of {len(paths)} layers shown; --layers chooses others."]
+    title = f"Information plane by layer — {middle_cut(look.drawable(group), 48)}"
+    others = Line2D([], [], color=look.hair(), linewidth=2, label="all layers")
+    handles = [*plane_legend(shown, seeds, band=bounds, chains=False), others] if legend else []
+    figure_titled(figure, title, view.subtitle(group, estimator), notes, handles)
+    return axes[0]
+
+
+def _used(grid: Any, n: int) -> list[Axes]:
+    """Return the first ``n`` axes of a grid and hide the others."""
+    axes = list(grid.ravel())
+    for ax in axes[n:]:
+        ax.set_visible(False)
+    return axes[:n]
+
+
+def _limits(
+    view: View, group: str, estimator: str, values: FloatArray, *, bounds: bool
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Return limits of both axes that hold all values, and the bounds if they are drawn."""
+    x, y = look.finite(values[:, 0]), look.finite(values[:, 1])
+    low, high = look.padded(float(x.min()), float(x.max()), _MARGIN)
+    bottom, top = look.padded(min(0.0, float(y.min())), float(y.max()), _MARGIN)
+    h_y, ceiling = view.label_entropy(group), view.ceiling(group, estimator)
+    if bounds and ceiling is not None:
+        low, high = min(low, ceiling - 1), max(high, ceiling + _MARGIN * (ceiling - low))
+    if bounds and h_y is not None:
+        top = max(top, h_y * (1 + _MARGIN))
+    return (low, high), (bottom, top)
+
+
+def _share_limits(axes: Sequence[Axes]) -> None:
+    """Give all axes the limits that hold those of each."""
+    x = np.array([ax.get_xlim() for ax in axes])
+    y = np.array([ax.get_ylim() for ax in axes])
+    for ax in axes:
+        ax.set_xlim(x[:, 0].min(), x[:, 1].max())
+        ax.set_ylim(y[:, 0].min(), y[:, 1].max())
+
+
+def _outer_labels(grid: Any) -> None:
+    """Name the axes at the left and at the lowest visible panel of each column."""
+    for line in grid:
+        if line[0].get_visible():
+            line[0].set_ylabel("I(T;Y)  [bits]")
+    for column in grid.T:
+        lowest = [ax for ax in column if ax.get_visible()][-1:]
+        for ax in lowest:
+            ax.set_xlabel("I(X;T)  [bits]")
+            ax.tick_params(labelbottom=True)

@@ -1,0 +1,107 @@
+"""Paths of layers through the information plane, taken from the curves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.colors import Normalize
+
+from infoplane.data import FloatArray, IntArray
+from infoplane.errors import NotFoundError
+from infoplane.plots.canvas import style as look
+from infoplane.plots.view import View
+from infoplane.results.curves import Curves
+
+
+@dataclass(frozen=True, eq=False)
+class Path:
+    """One layer in the plane; coordinates in bits."""
+
+    layer: str
+    steps: IntArray  # (n_steps,)
+    mean: FloatArray  # (n_steps, 2) mean over runs
+    runs: FloatArray  # (n_runs, n_steps, 2)
+    cross: FloatArray | None  # (2, 2) interval of the last point: low and high of x and y
+    onset: int | None  # index into steps
+    saturated: bool  # throughout
+    marker: str
+
+    @property
+    def time(self) -> FloatArray:
+        """``log10(step + 1)`` (n_steps,)."""
+        time: FloatArray = np.log10(self.steps + 1.0)
+        return time
+
+
+def find_paths(
+    view: View, group: str, estimator: str, layers: Sequence[str] | None = None
+) -> list[Path]:
+    """Return the paths of the layers that have I(X;T) and I(T;Y), in order of the forward pass.
+
+    Raises
+    ------
+    NotFoundError
+        If a wanted layer is not there.
+    """
+    have = view.layers(group, estimator)
+    paths = []
+    for layer in view.layers(group, estimator, among=layers):
+        x = view.curves.get((group, layer, estimator, "ixt"))
+        y = view.curves.get((group, layer, estimator, "ity"))
+        if x is None or y is None:
+            continue
+        phase = view.phases.get((group, layer, estimator, "ixt"), {})
+        marker = look.LAYER_MARKERS[have.index(layer) % len(look.LAYER_MARKERS)]
+        path = _path(x, y, phase, marker)
+        if path is not None:
+            paths.append(path)
+    if not paths:
+        raise NotFoundError(f"no layer of {group!r} has both I(X;T) and I(T;Y) by {estimator}")
+    return paths
+
+
+def _path(x: Curves, y: Curves, phase: Mapping[str, Any], marker: str) -> Path | None:
+    runs = [run for run in x.runs if run in y.runs]
+    steps, at_x, at_y = np.intersect1d(x.steps, y.steps, return_indices=True)
+    both = np.stack(
+        [
+            x.values[[x.runs.index(run) for run in runs]][:, at_x],
+            y.values[[y.runs.index(run) for run in runs]][:, at_y],
+        ],
+        axis=-1,
+    )
+    mean = np.column_stack([x.mean()[at_x], y.mean()[at_y]])
+    there = np.isfinite(mean).all(axis=1)
+    if not there.any():
+        return None
+    steps, mean, both = steps[there], mean[there], both[:, there]
+    ends = []
+    for curve, at in ((x, at_x), (y, at_y)):
+        spread = curve.spread()
+        if spread is not None:
+            ends.append([side[at][there][-1] for side in spread])
+        elif len(runs) == 1:
+            ends.append([side[0][at][there][-1] for side in (curve.low, curve.high)])
+    cross = np.array(ends) if len(ends) == 2 and np.isfinite(ends).all() else None
+    onset = phase.get("onset_step")
+    present = np.isfinite(x.values)
+    return Path(
+        layer=x.layer,
+        steps=steps,
+        mean=mean,
+        runs=both,
+        cross=cross,
+        onset=None if onset is None else int(np.abs(steps - onset).argmin()),
+        saturated=bool(x.saturated[present].all()),
+        marker=marker,
+    )
+
+
+def time_norm(paths: Sequence[Path]) -> Normalize:
+    """Return the colour scale over ``log10(step + 1)`` of all paths."""
+    times = np.concatenate([p.time for p in paths])
+    high = times.max() if times.max() > times.min() else times.min() + 1
+    return Normalize(times.min(), high)

@@ -1,0 +1,109 @@
+"""The HTML report: one file that makes no request and runs no script but its own."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Mapping
+from html import escape
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from infoplane.errors import RunFileError
+from infoplane.plots.report import sections
+from infoplane.plots.report.groups import group_sections, overview
+from infoplane.plots.view import View
+
+_CONTROL = r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]"
+
+
+def render_report(
+    results: Mapping[str, Any] | View,
+    *,
+    title: str | None = None,
+    baseline: Mapping[str, Any] | View | None = None,
+) -> str:
+    """Return the report of a results document as one HTML page.
+
+    Parameters
+    ----------
+    results : mapping or View
+        A results document; a `View` keeps the figures that were drawn of it.
+    title : str, optional
+        Heading; the groups of runs by default.
+    baseline : mapping or View, optional
+        Results to compare with.
+
+    Raises
+    ------
+    NotFoundError
+        If the results hold no rows.
+    """
+    view = View.of(results)
+    title = title or "Information plane — " + ", ".join(view.groups[:4])
+    parts: list[tuple[str, str, str]] = []
+    if len(view.groups) > 1:
+        parts.append(overview(view))
+    before = None if baseline is None else View.of(baseline)
+    for i, group in enumerate(view.groups):
+        parts.extend(group_sections(view, group, i, baseline=before))
+    parts.extend(sections.closing_sections(view))
+    body = [
+        f"<h1>{escape(title)}</h1>",
+        f'<p class="quiet">{escape(sections.provenance_line(view))}</p>',
+        "<nav>" + "".join(f'<a href="#{a}">{escape(h)}</a>' for a, h, _ in parts) + "</nav>",
+        sections.key_cards(view),
+        *sections.notes(view),
+    ]
+    for anchor, heading, markup in parts:
+        body.append(f'<section id="{anchor}"><h2>{escape(heading)}</h2>\n{markup}</section>')
+    script = _asset("report.js")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = (
+        "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
+        f"script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    )
+    page = (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta name="generator" content="infoplane">\n<link rel="icon" href="data:,">\n'
+        f"<title>{escape(title)}</title>\n<style>\n{_asset('report.css')}</style>\n</head>\n"
+        "<body>\n<main>\n" + "\n".join(body) + "\n</main>\n"
+        f"<script>{script}</script>\n</body>\n</html>\n"
+    )
+    # Names may hold characters that control a terminal, or turn the direction of writing.
+    return re.sub(_CONTROL, lambda found: found[0].encode("unicode_escape").decode(), page)
+
+
+def write_report(
+    results: Mapping[str, Any] | View,
+    path: str | Path,
+    *,
+    title: str | None = None,
+    baseline: Mapping[str, Any] | View | None = None,
+) -> None:
+    """Write the report of a results document to a file.
+
+    Raises
+    ------
+    NotFoundError
+        If the results hold no rows.
+    RunFileError
+        If the file cannot be written.
+    """
+    page = render_report(results, title=title, baseline=baseline)
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(page, encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise RunFileError(
+            f"{path}: cannot be written ({error.strerror or error})", code="IP305"
+        ) from error
+
+
+def _asset(name: str) -> str:
+    return resources.files("infoplane.plots.report").joinpath(name).read_text(encoding="utf-8")

@@ -1,0 +1,238 @@
+"""The sections of the report, each an anchor, a heading and markup."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from html import escape
+from typing import Any, TypeAlias
+
+from infoplane.plots.report.html import Cell, table
+from infoplane.plots.view import View
+from infoplane.results.phases import layer_verdicts
+
+Section: TypeAlias = tuple[str, str, str]
+
+_CAUTION = (
+    "For a deterministic network with continuous activations, I(X;T) is infinite or constant. "
+    "What is shown is an entropy at the resolution of the estimator: a fall means that the "
+    "activations gather into fewer cells of that size (geometric compression), not that "
+    "information was lost. DSE is not Shannon mutual information."
+)
+
+
+def provenance_line(view: View) -> str:
+    """Return the line under the heading."""
+    results = view.results
+    recordings = results["recordings"]
+    layers = {(key[0], key[1]) for key in view.curves}
+    created = str(results["created"]).replace("T", " ").removesuffix("Z")[:16]
+    parts = [
+        f"infoplane {results['tool']['version']}",
+        _count(len(recordings), "run"),
+        _count(
+            len({step for c in view.curves.values() for step in c.steps.tolist()}), "checkpoint"
+        ),
+        _count(len(layers), "layer"),
+        _count(len(results["estimators"]), "estimator"),
+    ]
+    parts += _shared("N = {:,}", {r["n"] for r in recordings})
+    parts += _shared("H(Y) = {:.2f} bits", {r["h_y"] for r in recordings})
+    parts += _shared("log₂ N = {:.2f} bits", {r["log2_n"] for r in recordings})
+    return " · ".join([*parts, f"{created} UTC"])
+
+
+def _shared(form: str, values: set[Any]) -> list[str]:
+    """Format a value that all runs share, if they do."""
+    return [form.format(*values)] if len(values) == 1 and None not in values else []
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
+def key_cards(view: View) -> str:
+    """Return the key figures of the first group of runs, or of all if there are several."""
+    verdicts = layer_verdicts(view.phases.values())
+    words = Counter(v.verdict for v in verdicts.values())
+    cards = [(f"{words['compresses']} of {len(verdicts)}", "layers compress")]
+    saturated = list(dict.fromkeys(layer for (_, layer), v in _saturated(view).items() if v))
+    if saturated:
+        shown = ", ".join(saturated[:3]) + (" …" if len(saturated) > 3 else "")
+        cards.append((f"{len(saturated)} saturated", f"{shown}: at the ceiling of an estimator"))
+    else:
+        cards.append(("0 saturated", "no layer is at its ceiling"))
+    onsets = [
+        p["onset_step"]
+        for p in view.phases.values()
+        if p["quantity"] == "ixt" and p["verdict"] == "compresses" and p["onset_step"] is not None
+    ]
+    if onsets:
+        low, high = min(onsets), max(onsets)
+        text = f"{low:,}" if low == high else f"{low:,} … {high:,}"
+        cards.append((text, "onset of compression [step], I(X;T)"))
+    else:
+        cards.append(("—", "no onset of compression in I(X;T)"))
+    checks = view.results["checks"]
+    if checks:
+        passed = sum(c["status"] == "pass" for c in checks)
+        cards.append((f"{passed} / {len(checks)}", "checks pass"))
+    else:
+        failed = sum(row["value"] is None for row in view.results["rows"])
+        total = len(view.results["rows"])
+        cards.append((f"{total - failed:,}", f"values, {failed:,} missing"))
+    items = "".join(
+        f'<div class="card"><strong>{escape(a)}</strong><span>{escape(b)}</span></div>'
+        for a, b in cards
+    )
+    return f'<div class="cards">{items}</div>'
+
+
+def _saturated(view: View) -> dict[tuple[str, str], bool]:
+    """Return per group and layer whether any estimator of I(X;T) or DSE is saturated."""
+    found: dict[tuple[str, str], bool] = {}
+    for p in view.phases.values():
+        if p["quantity"] in ("ixt", "dse"):
+            key = p["group"], p["layer"]
+            found[key] = found.get(key, False) or p["verdict"] == "saturated"
+    return found
+
+
+def notes(view: View) -> list[str]:
+    """Return what a reader must know before the first figure."""
+    found = []
+    noises = [layer.get("noise") for r in view.results["recordings"] for layer in r["layers"]]
+    if None in noises and any(key[3] in ("ixt", "dse") for key in view.curves):
+        found.append(("Read with care.", _CAUTION))
+    if sizes := _added_noise(view):
+        found.append(
+            (
+                "Added noise.",
+                "I(X;T) of compressed is I(X; T + noise): Gaussian noise of standard deviation "
+                f"{sizes} is added to every unit as recorded. Other noise, other bits.",
+            )
+        )
+    single = [g for g in view.groups if len({r for c in _of(view, g) for r in c.runs}) == 1]
+    if single and any(p["n_runs"] == 1 for p in view.phases.values()):
+        found.append(
+            (
+                "One run.",
+                f"{', '.join(single[:6])}: intervals hold for this run only and say nothing about "
+                "other seeds. Record more seeds before claiming compression.",
+            )
+        )
+    if view.results["status"] != "complete":
+        found.append(("Not complete.", f"The analysis is {view.results['status']}."))
+    return [f'<p class="note"><b>{escape(b)}</b> {escape(text)}</p>' for b, text in found]
+
+
+def _added_noise(view: View) -> str:
+    """Return the sizes of the noise that the compressed estimator added, as text."""
+    found = {
+        row["diag"]["noise"]
+        for row in view.results["rows"]
+        if row["quantity"] == "ixt" and row["diag"].get("noise_source") == "added"
+    }
+    sizes = [f"σ = {size:.3g}" for size in sorted(found)]
+    return ", ".join(sizes) if len(sizes) <= 4 else f"{sizes[0]} to {sizes[-1]}"
+
+
+def _of(view: View, group: str) -> list[Any]:
+    return [c for c in view.curves.values() if c.group == group]
+
+
+def closing_sections(view: View) -> list[Section]:
+    """Return checks, warnings and provenance."""
+    results = view.results
+    found: list[Section] = []
+    if results["checks"]:
+        rows = [
+            [
+                Cell(c["name"]),
+                Cell(markup=f"<code>{escape(c['rule'])}</code>", wrap=True),
+                Cell(markup=f'<span class="{escape(c["status"])}">{escape(c["status"])}</span>'),
+                Cell(c["level"]),
+                Cell(c["message"], wrap=True),
+                Cell(c.get("source") or ""),
+            ]
+            for c in results["checks"]
+        ]
+        heads = ["Check", "Rule", "Status", "Level", "Message", "Source"]
+        found.append(("checks", "Checks", table("Rules tested on these results", heads, rows)))
+    if results["warnings"]:
+        rows = [
+            [
+                Cell(w["code"]),
+                Cell(w["message"], wrap=True),
+                Cell(f"{w['count']:,}", w["count"], number=True),
+                Cell(", ".join(w.get("layers") or []), wrap=True),
+                Cell(w.get("hint") or "", wrap=True),
+            ]
+            for w in results["warnings"]
+        ]
+        heads = ["Code", "Warning", "Cells#", "Layers", "What to do"]
+        found.append(("warnings", "Warnings", table("Counted over all cells", heads, rows)))
+    found.append(("provenance", "Provenance", _provenance(results)))
+    return found
+
+
+def _reduced(recording: Mapping[str, Any]) -> str:
+    """Return which layers were reduced when they were recorded, and how."""
+    kinds = {layer["name"]: layer.get("reduction") or "none" for layer in recording["layers"]}
+    return ", ".join(f"{name} {kind}" for name, kind in kinds.items() if kind != "none")
+
+
+def _provenance(results: Mapping[str, Any]) -> str:
+    runs = [
+        [
+            Cell(r["run"]),
+            Cell(r.get("group") or ""),
+            Cell("" if r.get("seed") is None else str(r["seed"]), r.get("seed"), number=True),
+            Cell(f"{r['n']:,}", r["n"], number=True),
+            Cell(f"{len(r['steps']):,}", len(r["steps"]), number=True),
+            Cell(str(r.get("split") or "")),
+            Cell(_reduced(r), wrap=True),
+            Cell(r["path"], wrap=True),
+            Cell(markup=f"<code>{escape(r['content_hash'][:23])}</code>"),
+        ]
+        for r in results["recordings"]
+    ]
+    estimators = [
+        [
+            Cell(e["id"]),
+            Cell(e["name"]),
+            Cell(str(e["version"])),
+            Cell(", ".join(f"{k}={v}" for k, v in e["params"].items()), wrap=True),
+        ]
+        for e in results["estimators"]
+    ]
+    environment, timing = results["environment"], results["timing"]
+    facts = {
+        "Tool": f"infoplane {results['tool']['version']}",
+        "Created": results["created"],
+        "Status": results["status"],
+        "Configuration hash": results["config_hash"],
+        "Python": environment["python"],
+        "Platform": environment["platform"],
+        "Packages": ", ".join(f"{k} {v}" for k, v in environment["packages"].items()),
+        "Time": ", ".join(
+            f"{k.replace('_', ' ')} {v:g}" for k, v in timing.items() if isinstance(v, int | float)
+        ),
+    }
+    settings = json.dumps(results["config"], indent=2, ensure_ascii=False)
+    return (
+        table(
+            "Runs",
+            ["Run", "Group", "Seed#", "N#", "Checkpoints#", "Split", "Reduced layers", "Path",
+             "Content"],
+            runs,
+        )
+        + table("Estimators", ["Id", "Name", "Version", "Parameters"], estimators)
+        + "<details><summary>Configuration, versions, hashes</summary>"
+        + table(
+            "Environment", ["What", ""],
+            [[Cell(k), Cell(str(v), wrap=True)] for k, v in facts.items()], sortable=False,
+        )
+        + f"<pre>{escape(settings)}</pre></details>"
+    )  # fmt: skip

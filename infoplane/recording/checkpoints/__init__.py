@@ -1,0 +1,1 @@
+"""Checkpoint files: finding, reading and loading them into a model."""

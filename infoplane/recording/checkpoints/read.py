@@ -1,0 +1,307 @@
+"""Read the weights of a checkpoint, in whatever format it was saved; never run code of it.
+
+The content decides, not the suffix: an archive or pickle of ``torch.save`` (Lightning's ``.ckpt``
+is one), ``.safetensors``, an index of shards, a Hugging Face folder.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn.parameter import is_lazy
+
+from infoplane.errors import DataError, RunFileError
+from infoplane.recording.checkpoints.archives import Earlier, archive_members
+from infoplane.recording.checkpoints.models import is_exported, load_exported
+from infoplane.recording.checkpoints.pickles import Inert, read_pickle
+from infoplane.recording.checkpoints.safetensors import is_safetensors, read_safetensors
+
+INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
+WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
+"""What a Hugging Face folder holds; an index goes before the file."""
+
+_STEP_KEYS = ("step", "global_step", "iteration", "epoch")
+_WEIGHT_KEYS = (
+    "state_dict",
+    "model_state_dict",
+    "model",
+    "net",
+    "module",
+    "weights",
+    "params",
+    "ema",
+)
+_SHARD = re.compile(r"-[0-9]{5}-of-[0-9]{5}\.")
+_MOST_JSON = 64 * 2**20  # bytes
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What a checkpoint holds."""
+
+    state: dict[str, torch.Tensor]
+    step: int | None
+    epoch: float | None
+    metrics: dict[str, float]
+
+
+def load_weights(
+    path: Path,
+    key: str | None = None,
+    *,
+    trust_model: bool = False,
+    earlier: Earlier | None = None,
+) -> Weights:
+    """Read a checkpoint; only tensors and plain values, never code.
+
+    Parameters
+    ----------
+    path : Path
+        A file of ``torch.save``, a ``.safetensors`` file, an index of shards, or a folder with one
+        of the files that Hugging Face libraries write.
+    key : str, optional
+        Dotted path to the state dict, or a prefix of the names in it, where there are several.
+    trust_model : bool, default False
+        Load ``.pt2`` files, which run code.
+    earlier : Earlier, optional
+        What was read before: checkpoints like it are read faster.
+
+    Raises
+    ------
+    RunFileError
+        If the file cannot be read or is damaged.
+    DataError
+        If it needs objects other than tensors and plain values, or holds no state dict.
+    """
+    try:
+        if path.is_dir():
+            return _folder(path, key, earlier)
+        return _file(path, key, earlier, trust_model)
+    except FileNotFoundError as error:
+        raise RunFileError(f"{error.filename or path}: no such file", code="IP303") from error
+
+
+def _file(
+    path: Path, key: str | None, earlier: Earlier | None, trust_model: bool = False
+) -> Weights:
+    if not path.is_file():
+        if not path.exists():
+            raise RunFileError(f"{path}: no such file", code="IP303")
+        raise RunFileError(f"{path}: expected a regular file", code="IP303")
+    if _SHARD.search(path.name):
+        raise DataError(
+            f"{path}: one shard of a checkpoint",
+            hint="name the folder, or the index (*.index.json), with --checkpoints",
+            code="IP312",
+        )
+    if path.suffix == ".json":
+        return _weights(_shards(path), key, path)
+    if is_safetensors(path):
+        state, metadata = read_safetensors(path)
+        numbers = {name: text for name, text in metadata.items() if _is_number(text)}
+        found = {**{name: float(text) for name, text in numbers.items()}, "state_dict": state}
+        return _weights(found, key, path)
+    members = archive_members(path)
+    if is_exported(member.filename for member in members):
+        program = load_exported(path, trust_model=trust_model)
+        return _weights({"state_dict": dict(program.state_dict)}, key, path)
+    with path.open("rb") as file:
+        head = file.read(8)
+    if head[:1] != b"\x80" and head[:2] != b"PK":  # neither a pickle nor a zip archive
+        what = "an HDF5 file, as Keras writes" if head == b"\x89HDF\r\n\x1a\n" else None
+        raise RunFileError(
+            f"{path}: not a PyTorch checkpoint ("
+            + (what or f"{path.stat().st_size:,} bytes that are neither a zip archive nor a pickle")
+            + ")"
+        )
+    return _weights(read_pickle(path, members, earlier), key, path)
+
+
+def _folder(path: Path, key: str | None, earlier: Earlier | None) -> Weights:
+    """Read a Hugging Face folder; its ``trainer_state.json`` knows step, epoch and metrics."""
+    name = weight_file(path)
+    if name is None:
+        raise RunFileError(
+            f"{path}: expected one of {', '.join((*INDEXES, *WEIGHT_FILES))} in the folder",
+            code="IP303",
+        )
+    weights = _file(path / name, key, earlier)
+    if not (path / "trainer_state.json").is_file():
+        return weights
+    state = read_json(path / "trainer_state.json")
+    step, epoch = _number(state.get("global_step")), _number(state.get("epoch"))
+    history = state.get("log_history")
+    entries = [
+        entry
+        for entry in (history if isinstance(history, list) else [])
+        if isinstance(entry, dict) and entry.get("step") == step
+    ]
+    metrics = {
+        str(name): value
+        for entry in entries
+        for name, value in entry.items()
+        if name not in _STEP_KEYS
+    }
+    return Weights(weights.state, _step(step), _finite(epoch), _metrics(metrics))
+
+
+def weight_file(folder: Path) -> str | None:
+    """Return the name of the weights in a Hugging Face folder, or None."""
+    return next((name for name in (*INDEXES, *WEIGHT_FILES) if (folder / name).is_file()), None)
+
+
+def _shards(index: Path) -> dict[str, Any]:
+    """Return the state dict whose parts an index names; they must lie beside it."""
+    weight_map = read_json(index).get("weight_map")
+    if not isinstance(weight_map, dict) or not all(
+        isinstance(name, str) for name in weight_map.values()
+    ):
+        raise RunFileError(f"{index}: expected an object 'weight_map' of tensor and file names")
+    state: dict[str, Any] = {}
+    for name in dict.fromkeys(weight_map.values()):
+        if name != Path(name).name or name in ("", ".", ".."):
+            raise RunFileError(f"{index}: expected shards beside the index, found {name!r:.80}")
+        shard = index.parent / name
+        if not shard.is_file():
+            raise RunFileError(f"{shard}: no such file, though {index.name} names it", code="IP303")
+        part = read_safetensors(shard)[0] if is_safetensors(shard) else read_pickle(shard)
+        if not isinstance(part, Mapping):
+            raise DataError(f"{shard}: expected a state dict", code="IP312")
+        state.update(part)
+    if missing := [name for name in weight_map if name not in state]:
+        raise RunFileError(f"{index}: {missing[0]!r:.80} is in none of the shards")
+    return state
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the object in a JSON file of at most 64 MiB.
+
+    Raises
+    ------
+    RunFileError
+        If the file holds anything else.
+    """
+    try:
+        if path.stat().st_size > _MOST_JSON:
+            raise RunFileError(f"{path}: expected at most 64 MiB of JSON")
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        if isinstance(error, RunFileError):
+            raise
+        text = " ".join(str(error).split())[:120]
+        raise RunFileError(f"{path}: not readable as JSON ({text})") from error
+    if not isinstance(content, dict):
+        raise RunFileError(f"{path}: expected a JSON object, found {type(content).__name__}")
+    return content
+
+
+def _weights(content: Any, key: str | None, path: Path) -> Weights:
+    if not isinstance(content, Mapping):
+        whole = isinstance(content, Inert)
+        raise DataError(
+            f"{path}: expected a state dict, found "
+            + ("a whole pickled model or object" if whole else type(content).__name__),
+            hint="save model.state_dict(), which holds tensors alone",
+            code="IP311" if whole else "IP312",
+        )
+    state = _chosen(content, key, path) if key else _state_dict(content)
+    if state is None:
+        raise DataError(
+            f"{path}: expected a state dict, alone or under one of {', '.join(_WEIGHT_KEYS)}; "
+            f"found keys {', '.join(map(str, list(content)[:6]))}",
+            hint="save model.state_dict(), or name the key with --weights KEY",
+            code="IP312",
+        )
+    beside = {} if _tensors(content) is not None else content  # buffers are no metrics
+    numbers = {**_metrics(beside.get("metrics")), **_metrics(beside)}
+    step = next((numbers[name] for name in _STEP_KEYS if name in numbers), None)
+    return Weights(
+        state=state,
+        step=_step(step),
+        epoch=_finite(numbers.get("epoch")),
+        metrics={name: value for name, value in numbers.items() if name not in _STEP_KEYS},
+    )
+
+
+def _state_dict(content: Mapping[Any, Any]) -> dict[str, torch.Tensor] | None:
+    """Return the state dict in a checkpoint: the content itself, or under a usual key."""
+    candidates = [
+        found
+        for candidate in (content, *(content.get(key) for key in _WEIGHT_KEYS))
+        if (found := _tensors(candidate)) is not None
+    ]
+    # A model without parameters has an empty state dict.
+    return next((found for found in candidates if found), {} if candidates else None)
+
+
+def _tensors(candidate: Any) -> dict[str, torch.Tensor] | None:
+    if not isinstance(candidate, Mapping) or not all(isinstance(key, str) for key in candidate):
+        return None
+    tensors = all(
+        isinstance(value, torch.Tensor) or key.endswith("_extra_state")
+        for key, value in candidate.items()
+    )
+    return dict(candidate) if tensors else None
+
+
+def _chosen(content: Mapping[Any, Any], key: str, path: Path) -> dict[str, torch.Tensor] | None:
+    """Return the state dict under a dotted path; what is left of the path is a prefix of names."""
+    parts, found = key.split("."), content
+    while parts and isinstance(found.get(parts[0]), Mapping):
+        found = found[parts.pop(0)]
+    state = _tensors(found) or _state_dict(found)
+    prefix = ".".join(parts) + "." if parts else ""
+    chosen = {
+        name.removeprefix(prefix): value
+        for name, value in (state or {}).items()
+        if name.startswith(prefix)
+    }
+    if not chosen:
+        heads = dict.fromkeys(str(name).partition(".")[0] for name in state or found)
+        raise DataError(
+            f"{path}: no weights under {key!r}; there is {', '.join(list(heads)[:8])}",
+            code="IP312",
+        )
+    return chosen
+
+
+def _metrics(found: Any) -> dict[str, float]:
+    """Return the numbers of a mapping."""
+    if not isinstance(found, Mapping):
+        return {}
+    numbers = ((str(key), _number(value)) for key, value in found.items())
+    return {key: value for key, value in numbers if value is not None}
+
+
+def _number(value: Any) -> float | None:
+    """Return a number, also of NumPy or in a tensor without axes; None for anything else."""
+    if isinstance(value, (torch.Tensor, np.generic)) and value.ndim == 0:
+        value = value.item() if not isinstance(value, torch.Tensor) or not is_lazy(value) else None
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return value if isinstance(value, float) or abs(value) < 2**1023 else None
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _step(number: float | None) -> int | None:
+    whole = number is not None and 0 <= number < 2**63 and number % 1 == 0
+    return int(number) if whole and number is not None else None
+
+
+def _finite(number: float | None) -> float | None:
+    return float(number) if number is not None and math.isfinite(number) else None

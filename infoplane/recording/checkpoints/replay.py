@@ -1,0 +1,93 @@
+"""Record a list of checkpoint files, one snapshot each."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from torch.nn.functional import cross_entropy
+from torch.nn.parameter import is_lazy
+
+from infoplane.errors import DataError
+from infoplane.recording.checkpoints.archives import Earlier
+from infoplane.recording.checkpoints.find import Checkpoint
+from infoplane.recording.checkpoints.load import Unmatched, load_into
+from infoplane.recording.checkpoints.read import load_weights
+from infoplane.recording.recorder import Recorder
+
+log = logging.getLogger("infoplane")
+
+
+def record_checkpoints(
+    recorder: Recorder,
+    checkpoints: Sequence[Checkpoint],
+    *,
+    gradients: bool = False,
+    gradient_batch_size: int = 256,
+    key: str | None = None,
+    strict: bool = True,
+    trust_model: bool = False,
+    max_size: int | None = None,
+) -> Iterator[int]:
+    """Load each checkpoint into the recorder's model and record it; yield the steps as recorded.
+
+    With ``gradients``, statistics of the cross-entropy gradient over mini-batches of
+    ``gradient_batch_size`` probe samples are kept with each step. ``key``, ``trust_model`` and
+    ``strict`` say which weights are taken, as in ``load_weights`` and ``load_into``; names that
+    were left out are reported once, and those that a checkpoint lacks have the values that the
+    model was made with. Before the first step the run is compared with ``max_size``
+    bytes and with the disk, and its space is set aside.
+
+    Raises
+    ------
+    DataError
+        If the weights do not fit, a step is told neither by a file's name nor by its content, two
+        files have the same step, or the run is larger than allowed or than the disk.
+    RunFileError
+        If a checkpoint cannot be read.
+    """
+    seen: dict[int, Checkpoint] = {}
+    told = Unmatched()
+    earlier = Earlier()
+    initial: dict[str, Any] = {}
+    for checkpoint in checkpoints:
+        weights = load_weights(checkpoint.path, key, trust_model=trust_model, earlier=earlier)
+        step = checkpoint.step if checkpoint.step is not None else weights.step
+        if step is None:
+            raise DataError(
+                f"{checkpoint.path}: neither the file name nor the file tells the step",
+                hint="tell where it stands in the path with --step-pattern 'REGEX'",
+                code="IP313",
+            )
+        if step in seen:
+            raise DataError(
+                f"two checkpoints of step {step}: {seen[step].path} and {checkpoint.path}",
+                hint="narrow --checkpoints, or tell the step with --step-pattern 'REGEX'",
+                code="IP313",
+            )
+        seen[step] = checkpoint
+        if not strict:  # what this one lacks is not left as the one before had it
+            state = recorder.model.state_dict()
+            initial = initial or copy.deepcopy({k: v for k, v in state.items() if not is_lazy(v)})
+            recorder.model.load_state_dict(initial, strict=False)
+        left = load_into(recorder.model, weights, checkpoint.path, strict=strict)
+        if left and left != told:
+            log.warning("%s: not loaded: %s", checkpoint.path, left.listed(most=12))
+            told = left
+        if len(seen) == 1:
+            recorder.prepare(len(checkpoints), max_size)
+        recorder.snapshot(
+            step,
+            metrics=weights.metrics,
+            epoch=weights.epoch,
+            gradients=cross_entropy if gradients else None,
+            gradient_batch_size=gradient_batch_size,
+            provenance={
+                "checkpoint": str(checkpoint.path),
+                **({"not_loaded": asdict(left)} if left else {}),
+            },
+        )
+        yield step

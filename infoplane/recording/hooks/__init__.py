@@ -1,0 +1,1 @@
+"""Capturing what layers compute during a forward pass."""

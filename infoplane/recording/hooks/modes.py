@@ -1,0 +1,125 @@
+"""Run a model for its values alone: evaluation mode, plain eager code, no trace left behind."""
+
+from __future__ import annotations
+
+import logging
+import random
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from infoplane.errors import DataError
+from infoplane.recording.hooks.wrappers import named_layers
+
+log = logging.getLogger("infoplane")
+
+_Versions: TypeAlias = dict[tuple[nn.Module, str], tuple[torch.Tensor, int]]
+
+
+@contextmanager
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Run the block in evaluation mode without gradients; leave no trace in the model.
+
+    The training flag of every sub-module and the random state of torch, NumPy and ``random`` are
+    as before afterwards. The flags are set by themselves: what a model does in its own ``train()``,
+    such as adding low-rank weights to others, could not be undone exactly. Compiled code and the
+    fused path of ``nn.TransformerEncoder`` pass hooks by, so both are off in the block. So is an
+    autocast around it: the model computes in the dtypes of its own, whatever place of a training
+    the block stands in.
+
+    Raises
+    ------
+    DataError
+        After the block, if it changed a parameter or buffer in place: training would go on from
+        other values than without the recording.
+    """
+    modes = {module: module.training for module in model.modules()}
+    versions = _versions(modes)
+    numpy_state = np.random.get_state()  # noqa: NPY002  - saved, not used
+    python_state = random.getstate()
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
+    fused = torch.backends.mha.get_fastpath_enabled()
+    try:
+        with ExitStack() as stack:
+            stack.enter_context(torch.random.fork_rng(devices=devices))
+            stack.enter_context(torch.no_grad())
+            if "torch._dynamo" in sys.modules:  # importing it costs a second; then nothing uses it
+                stack.enter_context(torch.compiler.set_stance("force_eager"))
+            for device in {"cpu", *(value.device.type for value in model.parameters())}:
+                if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
+                    stack.enter_context(torch.autocast(device, enabled=False))
+            torch.backends.mha.set_fastpath_enabled(False)
+            for module, mode in modes.items():
+                if mode:
+                    _set_training(module, False)
+            yield
+    finally:
+        for module, mode in modes.items():
+            if module.training is not mode:
+                _set_training(module, mode)
+        torch.backends.mha.set_fastpath_enabled(fused)
+        np.random.set_state(numpy_state)  # noqa: NPY002
+        random.setstate(python_state)
+    if changed := _changed(versions, _versions(modes)):
+        names = {module: f"{name}." if name else "" for name, module in model.named_modules()}
+        told = [names[module] + name for module, name in changed[:3]]
+        raise DataError(
+            f"the forward pass changed {', '.join(told)} of the model in evaluation mode",
+            hint="a layer that ignores eval() learns from the probe set; let it heed self.training",
+        )
+
+
+def warn_of_batch_statistics(model: nn.Module) -> None:
+    """Warn of layers that compute statistics of the batch in evaluation mode, too."""
+    dependent = [
+        name
+        for name, module in named_layers(model).items()
+        if isinstance(module, _BatchNorm) and module.running_mean is None
+    ]
+    if dependent:
+        more = f" and {len(dependent) - 3} more" if dependent[3:] else ""
+        log.warning(
+            "what a sample gives depends on the others of its batch, in evaluation mode as well: "
+            "%s%s normalise by the batch",
+            ", ".join(dependent[:3]),
+            more,
+        )
+
+
+def _set_training(module: nn.Module, mode: bool) -> None:
+    # Past nn.Module.__setattr__, which first looks for a parameter of that name.
+    object.__setattr__(module, "training", mode)
+
+
+def _versions(modules: Iterable[nn.Module]) -> _Versions:
+    """Return every parameter and buffer, and how often it was changed in place.
+
+    Read from where modules keep them: ``named_parameters`` takes several times as long.
+    """
+    return {
+        (module, name): (value, value._version)
+        for module in modules
+        for kept in (module._parameters, module._buffers)
+        for name, value in kept.items()
+        if value is not None and not value.is_inference()
+    }
+
+
+def _changed(before: _Versions, after: _Versions) -> list[tuple[nn.Module, str]]:
+    """Return what changed its values; a buffer of another shape is a cache that grew."""
+    return [
+        where
+        for where, (value, version) in after.items()
+        if (old := before.get(where)) is not None
+        and (
+            version != old[1]
+            if value is old[0]
+            else value.shape == old[0].shape and not torch.equal(value, old[0])
+        )
+    ]

@@ -1,0 +1,411 @@
+"""Send a probe set through a model and write what the chosen layers compute."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import TypeAlias, TypeVar
+
+import torch
+from torch import nn
+
+from infoplane.data import Array, IntArray, LayerInfo, ProbeSet
+from infoplane.errors import DataError, InfoplaneError, InputError
+from infoplane.patterns import split_address, written
+from infoplane.recording.hooks.capture import At, Receive, captured, direct_calls
+from infoplane.recording.hooks.layers import Layer, chosen_by, select_layers, why_silent
+from infoplane.recording.hooks.modes import warn_of_batch_statistics
+from infoplane.recording.hooks.operations import MARK, Operations, captured_operations, is_operation
+from infoplane.recording.hooks.outputs import Address, not_storable, to_stored
+from infoplane.recording.hooks.reductions import Reduction, check_units, chosen_reductions
+from infoplane.recording.hooks.wrappers import unwrapped
+from infoplane.recording.messages import one_line
+from infoplane.recording.probes.batches import Batch, batch_of
+from infoplane.runs.step_writer import StepWriter
+
+log = logging.getLogger("infoplane")
+
+_Choice = TypeVar("_Choice")
+SampleKind: TypeAlias = tuple[tuple[int, ...], str]
+"""Shape of a sample of a layer, and its dtype."""
+
+
+@dataclass
+class ProbePasses:
+    """Passes of one probe set through one model, the chosen layers hooked for their duration.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        In evaluation mode when ``record`` is called.
+    probe : ProbeSet
+        The samples.
+    layers : mapping of str to Layer
+        What to record, by name.
+    at : {"output", "input"}
+        What layers return, or what they are given.
+    batch_size : int
+        Samples per forward pass.
+    batch_dims : mapping of str to int
+        Axis of the samples by layer name, where it is not the first.
+    reductions : mapping of str to Reduction
+        How large layers are made small, by name.
+    rows : slice, optional
+        The rows of the probe set that are sent; all by default.
+    operations : Operations, optional
+        What to record of what the model computes outside of modules.
+    """
+
+    model: nn.Module
+    probe: ProbeSet
+    layers: Mapping[str, Layer]
+    at: At
+    batch_size: int
+    batch_dims: Mapping[str, int]
+    reductions: Mapping[str, Reduction] = field(default_factory=dict)
+    rows: slice | None = None
+    operations: Operations = field(default_factory=Operations)
+    _positions: dict[str, IntArray | None] = field(default_factory=dict)  # of tokens:K
+    _reported: set[str] = field(default_factory=set)  # silent layers that were named
+    _lengths: set[int] = field(default_factory=set)  # of batches whose outputs had a row for each
+
+    def record(self, writer: StepWriter) -> None:
+        """Send the probe set through the model, writing layers from inside their hooks."""
+        first = self._sent.start
+        row, rows = first, 0
+        kinds: dict[tuple[str, int], SampleKind] = {}  # of the first batch
+        heard: set[tuple[str, int]] = set()  # in the batch that is sent
+        mask: torch.Tensor | None = None
+
+        def receive(name: str, call: int, address: Address, tensor: torch.Tensor) -> None:
+            key = name, call
+            tensor = self._by_sample(name, tensor, rows)
+            found = tuple(tensor.shape[1:]), str(tensor.dtype).removeprefix("torch.")
+            if row == first:
+                kinds[key] = found
+            elif kinds.get(key) != found:
+                raise self._unlike(key, row, found, kinds.get(key))
+            heard.add(key)
+            kind = self._kind(name)
+            array, encoding = to_stored(self._reduced(name, tensor, mask), name)
+            writer.write(key, name, kind, row - first, array, found[1], encoding)
+            if row == first:
+                writer.layers[key].details = {"at": self.at, "address": written(address)}
+                self._note_reduction(writer, key)
+
+        with self._captured(receive) as next_pass:
+            for batch_rows in self.batches():
+                row, batch = batch_rows.start, self._batch(batch_rows)
+                rows, mask = len(batch), batch.named.get("attention_mask")
+                heard.clear()
+                next_pass()
+                self._forward(batch)
+                self._lengths.add(rows)
+                if absent := [key for key in kinds if key not in heard]:
+                    raise self._unlike(absent[0], row, None, kinds[absent[0]])
+                if not kinds:
+                    break  # nothing fires, so nothing will
+        if len(self._lengths) == 1:
+            self._check_axes()
+        fired = {name for name, _ in kinds}
+        self.operations.check()
+        self._report_silent([name for name in self.layers if name not in fired])
+        _name_calls(writer)
+
+    def found_layers(self, rows: slice | None = None) -> tuple[LayerInfo, ...]:
+        """Return what a pass records, from these rows; by default from two, if the model takes two.
+
+        Raises
+        ------
+        DataError
+            As ``record``.
+        """
+        if rows is not None:
+            return self._found(self._batch(rows))
+        try:
+            found = self._found(self._batch(slice(2)))
+            self._lengths.add(2)
+            return found
+        except DataError:
+            return self._found(self._batch(next(self.batches())))
+
+    def _found(self, batch: Batch) -> tuple[LayerInfo, ...]:
+        found: dict[tuple[str, int], tuple[str, Array, str | None]] = {}
+        mask = batch.named.get("attention_mask")
+
+        def receive(name: str, call: int, address: Address, tensor: torch.Tensor) -> None:
+            tensor = self._reduced(name, self._by_sample(name, tensor, len(batch)), mask)
+            found[name, call] = (self._kind(name), *to_stored(tensor, name))
+
+        with self._captured(receive):
+            self._forward(batch)
+        self.operations.check()
+        names = _call_names(found)
+        return tuple(
+            LayerInfo(
+                name=names[key],
+                index=index,
+                type=kind,
+                shape=array.shape[1:],
+                dtype=str(array.dtype),
+                reduction=str(self._reduction(key[0]) or "none"),
+                encoding=encoding,
+            )
+            for index, (key, (kind, array, encoding)) in enumerate(found.items())
+        )
+
+    @contextmanager
+    def _captured(self, receive: Receive) -> Iterator[Callable[[], None]]:
+        """Hand what is chosen to ``receive``; yield what is to be called before each pass."""
+        with ExitStack() as stack:
+            starts = []
+            if self.operations.patterns:
+                watching = captured_operations(self.model, self.operations, receive)
+                receive, begin = stack.enter_context(watching)
+                starts.append(begin)
+            starts.append(stack.enter_context(captured(self.layers, receive, self.at)))
+
+            def start_all() -> None:
+                for start in starts:
+                    start()
+
+            yield start_all
+
+    def _kind(self, name: str) -> str:
+        """Return the class of a module, or the name of a function."""
+        if is_operation(name):
+            return split_address(name)[0].rpartition(".")[2].removeprefix(MARK)
+        return type(self.layers[name].module).__name__
+
+    def _reduction(self, name: str) -> Reduction | None:
+        return self.operations.reduction(name) if is_operation(name) else self.reductions.get(name)
+
+    def _reduced(self, name: str, tensor: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        """Return an output as it is stored."""
+        reduction = self._reduction(name)
+        if reduction is None:
+            check_units(name, tuple(tensor.shape[1:]))
+            return tensor
+        if reduction.kind == "tokens" and name not in self._positions:
+            every = self.probe.arguments.get("attention_mask")
+            self._positions[name] = reduction.positions(name, tensor.shape[1], every)
+        return reduction.applied(tensor, name, mask, self._positions.get(name))
+
+    def _note_reduction(self, writer: StepWriter, key: tuple[str, int]) -> None:
+        """Say in the metadata of a layer how it was reduced."""
+        reduction = self._reduction(key[0])
+        if reduction is None or reduction.kind == "flatten":
+            return
+        layer = writer.layers[key]
+        layer.reduction = str(reduction)
+        positions = self._positions.get(key[0])
+        if positions is not None:
+            layer.details["positions"] = positions.tolist()
+
+    def _axis(self, name: str) -> int:
+        return self.operations.axis(name) if is_operation(name) else self.batch_dims.get(name, 0)
+
+    def _by_sample(self, name: str, tensor: torch.Tensor, rows: int) -> torch.Tensor:
+        """Return an output with its samples on the first axis."""
+        if tensor.is_nested:
+            raise not_storable(tensor, name)
+        axis, shape = self._axis(name), tuple(tensor.shape)
+        hint = f"leave the layer out: --layers '!{name}'"
+        if axis >= len(shape) or shape[axis] != rows:
+            if rows in shape[1:]:
+                hint = f"name the axis: --batch-dim '{name}={shape.index(rows, 1)}'; or {hint}"
+            expected = "one row per sample of the batch" if not axis else f"samples on axis {axis}"
+            raise DataError(
+                f"layer {name!r}: expected an {self.at} of shape ({rows}, n_units), {expected}, "
+                f"got {shape}",
+                hint=hint,
+            )
+        if 0 in shape:
+            raise DataError(
+                f"layer {name!r}: expected an {self.at} with units, got {shape}", hint=hint
+            )
+        tensor = tensor.movedim(axis, 0) if axis else tensor
+        return tensor if len(shape) > 1 else tensor[:, None]  # one unit
+
+    def _check_axes(self) -> None:
+        """Send a batch of another length: an axis that keeps its length is not that of samples."""
+        (before,) = self._lengths
+        batch = self._batch(slice(3 if before == 2 else 2))
+        if len(batch) == before:
+            return  # there are no more samples
+
+        def receive(name: str, call: int, address: Address, tensor: torch.Tensor) -> None:
+            axis = self._axis(name)
+            if axis < tensor.ndim and tensor.shape[axis] == before:
+                self._by_sample(name, tensor, len(batch))
+
+        with self._captured(receive):
+            try:
+                batch.through(self.model)
+            except InfoplaneError:
+                raise
+            except Exception as error:  # noqa: BLE001  - a model of one batch size alone
+                log.debug("cannot check the axes of the samples: %s", one_line(error))
+        self._lengths.add(len(batch))
+
+    def _unlike(
+        self, key: tuple[str, int], row: int, now: SampleKind | None, before: SampleKind | None
+    ) -> DataError:
+        """Return the error of a layer that is not alike in all batches."""
+        name, call = key
+        which = f", call {call + 1}" if call else ""
+        return DataError(
+            f"layer {name!r}{which}: {described(now)} in the batch from row {row}, "
+            f"{described(before)} in the first",
+            hint="it depends on the batch: record all samples in one with "
+            f"--batch-size {self.probe.n_samples}, or leave it out: --layers '!{name}'",
+        )
+
+    def batches(self) -> Iterator[slice]:
+        """Yield the rows of each batch; none has samples of two splits."""
+        for part in self.probe.parts:
+            stop = min(part.stop, self._sent.stop)
+            for row in range(max(part.start, self._sent.start), stop, self.batch_size):
+                yield slice(row, min(row + self.batch_size, stop))
+
+    @property
+    def n_samples(self) -> int:
+        """Number of samples that are sent."""
+        return len(range(self._sent.start, self._sent.stop))
+
+    @property
+    def _sent(self) -> slice:
+        return self.rows or slice(0, self.probe.n_samples)
+
+    def _batch(self, rows: slice) -> Batch:
+        return batch_of(self.probe, rows, self.model)
+
+    def _forward(self, batch: Batch) -> None:
+        try:
+            batch.through(self.model)
+        except InfoplaneError:
+            raise
+        except (Exception, SystemExit) as error:  # user code may raise anything
+            by_name = isinstance(error, TypeError) and "keyword argument" in str(error)
+            raise DataError(
+                f"the model failed on probe inputs of {batch}: {type(error).__name__}: "
+                f"{one_line(error)}",
+                hint="inputs of other names than 'inputs' are given by name: --data FILE:x,y takes "
+                "the array x as the only input and y as labels"
+                if by_name and batch.named
+                else "check that the probe inputs have the shape and dtype that the model expects",
+            ) from error
+
+    def _report_silent(self, silent: Sequence[str]) -> None:
+        """Say which chosen layers took no part in the forward pass, and why."""
+        everything = len(silent) == len(self.layers)
+        new = [name for name in silent if everything or name not in self._reported]
+        if not new:
+            return
+        self._reported.update(new)
+        names = {name: split_address(name)[0] for name in new}
+        modules = {names[name]: self.layers[name].module for name in new}
+        with direct_calls(modules) as direct:
+            self._forward(self._batch(slice(self.batch_size)))
+        fired = [split_address(name)[0] for name in self.layers if name not in silent]
+        reasons = "; ".join(
+            f"{name} ({why_silent(self.model, names[name], fired, direct)})" for name in new
+        )
+        if everything:
+            raise DataError(f"none of the chosen layers is called by the model: {reasons}")
+        log.warning("not called by the model, so not recorded: %s", reasons)
+
+
+def probe_passes(
+    model: nn.Module,
+    probe: ProbeSet,
+    *,
+    layers: Sequence[str] = (),
+    at: At = "output",
+    batch_dims: Mapping[str, int] | None = None,
+    reduce: Mapping[str, str] | None = None,
+    batch_size: int = 512,
+    rows: slice | None = None,
+) -> ProbePasses:
+    """Return the passes that record what patterns choose; parameters as for ``Recorder``.
+
+    Raises
+    ------
+    InputError
+        If an argument is unfit.
+    NotFoundError
+        If a pattern matches nothing.
+    """
+    if batch_size < 1:
+        raise InputError(f"expected a batch size of at least 1, got {batch_size}")
+    if at not in ("output", "input"):
+        raise InputError(f"at: expected 'output' or 'input', got {at!r}")
+    model = unwrapped(model)
+    functions = [pattern for pattern in layers if is_operation(pattern)]
+    modules = [pattern for pattern in layers if not is_operation(pattern)]
+    if functions and at != "output":
+        raise InputError(f"expected at='output' to record operations ({functions[0]}), got {at!r}")
+    warn_of_batch_statistics(model)
+    chosen = select_layers(model, modules) if modules or not functions else {}
+    dims, kinds = batch_dims or {}, reduce or {}
+
+    def of_modules(values: Mapping[str, _Choice]) -> dict[str, _Choice]:
+        return {glob: one for glob, one in values.items() if chosen and not is_operation(glob)}
+
+    return ProbePasses(
+        model,
+        probe,
+        chosen,
+        at,
+        batch_size,
+        _sample_axes(of_modules(dims), chosen),
+        chosen_reductions(of_modules(kinds), chosen),
+        rows,
+        Operations(functions, dims, {glob: Reduction.parse(kind) for glob, kind in kinds.items()}),
+    )
+
+
+def described(kind: SampleKind | None) -> str:
+    """Say of what kind the samples of a layer are; None stands for a layer that is not there."""
+    return "absent" if kind is None else f"shape {kind[0]} and dtype {kind[1]}"
+
+
+def _sample_axes(values: Mapping[str, int], layers: Mapping[str, Layer]) -> dict[str, int]:
+    """Return the sample axis of every layer for which a glob gives one."""
+    axes = {}
+    for pattern, axis in values.items():
+        if not isinstance(axis, int) or axis < 0:
+            raise InputError(f"batch_dims[{pattern!r}]: expected an axis from 0, got {axis!r}")
+        found = chosen_by(pattern, layers, "whose sample axis is given")
+        axes.update(dict.fromkeys(found, axis))
+    return axes
+
+
+def _name_calls(writer: StepWriter) -> None:
+    """Give what a layer returns in several calls different names."""
+    names = _call_names(writer.layers)
+    for key, layer in writer.layers.items():
+        layer.name = names[key]
+
+
+def _call_names(keys: Iterable[tuple[str, int]]) -> dict[tuple[str, int], str]:
+    """Return a name for each layer and call: ``name#0``, ``name#1[0]``, ... of several calls."""
+    keys = list(keys)
+    counts = Counter(name for name, _ in keys)
+    names = {}
+    for name, call in keys:
+        names[name, call] = name
+        if counts[name] > 1:
+            base, address = split_address(name)
+            names[name, call] = f"{base}#{call}{written(address)}"
+    if len(set(names.values())) < len(names):
+        twice = next(name for name, n in Counter(names.values()).items() if n > 1)
+        raise DataError(
+            f"two layers would have the name {twice!r}: a module of that name, and a call of "
+            f"{twice.rpartition('#')[0]!r}",
+            hint=f"leave one of them out: --layers '!{twice}'",
+        )
+    return names

@@ -1,0 +1,1 @@
+"""Recording from training loops of other libraries, and from unmodified scripts."""

@@ -1,0 +1,1 @@
+"""Probe sets: from arrays, files and data sets to batches."""

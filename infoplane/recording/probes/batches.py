@@ -1,0 +1,47 @@
+"""Batches of a probe set, as a model takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from infoplane.data import ProbeSet
+from infoplane.recording.hooks.outputs import as_tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The arguments of one call of a model."""
+
+    positional: tuple[torch.Tensor, ...]
+    named: Mapping[str, torch.Tensor]
+
+    def __len__(self) -> int:
+        return len(next(iter((*self.positional, *self.named.values()))))
+
+    def __str__(self) -> str:
+        if len(self.positional) == 1 and not self.named:
+            return f"shape {tuple(self.positional[0].shape)}, {self.positional[0].dtype}"
+        parts = {**{str(i): one for i, one in enumerate(self.positional)}, **self.named}
+        return ", ".join(f"{name} {tuple(one.shape)} {one.dtype}" for name, one in parts.items())
+
+    def through(self, model: nn.Module) -> Any:
+        """Return what the model makes of the batch."""
+        return model(*self.positional, **self.named)
+
+
+def batch_of(probe: ProbeSet, rows: slice, model: nn.Module) -> Batch:
+    """Return rows of a probe set on the model's device, floats in the dtype of its parameters.
+
+    Arguments whose names are numbers are given by position, the others by name.
+    """
+    arrays = probe.arguments or {"0": probe.inputs}
+    tensors = {name: as_tensor(array[rows], model) for name, array in arrays.items()}
+    return Batch(
+        tuple(tensor for name, tensor in tensors.items() if name.isdecimal()),
+        {name: tensor for name, tensor in tensors.items() if not name.isdecimal()},
+    )

@@ -1,0 +1,187 @@
+"""Make a probe set of arrays, tensors, or mappings and tuples of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from infoplane.data import Array, IntArray, ProbeSet, class_ids
+from infoplane.errors import InputError
+from infoplane.recording.hooks.outputs import to_array
+from infoplane.recording.messages import one_line
+
+
+def as_probe(
+    inputs: Any, labels: Any = None, *, ids: IntArray | None = None, x: str | None = None
+) -> ProbeSet:
+    """Return a probe set of inputs and labels given as arrays, tensors or sequences.
+
+    Parameters
+    ----------
+    inputs : array-like, or mapping or tuple of them
+        Rows are samples. The model is called with a mapping by name, with a tuple by position. X is
+        then all of them side by side, flattened, unless ``x`` names one.
+    labels : array-like, optional
+        Class ids: integers, booleans, strings or one-hot rows. Other numbers, and other rows, are
+        real targets.
+    ids : array of int (n_samples,), optional
+        Rows of the samples in the data that they were taken from.
+    x : str, optional
+        The input that is X.
+
+    Raises
+    ------
+    InputError
+        As ``ProbeSet``; or if there is no input ``x``.
+    """
+    arguments: dict[str, Array] = {}
+    if isinstance(inputs, tuple):
+        inputs = {str(index): value for index, value in enumerate(inputs)}
+    if isinstance(inputs, Mapping):
+        arguments = {str(name): as_array(value) for name, value in inputs.items()}
+        if not arguments:
+            raise InputError("expected probe inputs, got none")
+        seen = _side_by_side(arguments, x)
+    else:
+        seen = as_array(inputs)
+        if x is not None:
+            raise InputError(f"expected named inputs, among them {x!r}, got one array")
+    classes, targets = labels_and_targets(None if labels is None else as_array(labels))
+    return ProbeSet(seen, classes, targets, arguments, ids)
+
+
+def as_probe_set(given: Any) -> ProbeSet:
+    """Return a probe set, or that of a pair (inputs, labels).
+
+    Raises
+    ------
+    InputError
+        If it is neither, or as ``as_probe``.
+    """
+    if isinstance(given, ProbeSet):
+        return given
+    if not isinstance(given, (tuple, list)) or len(given) != 2:
+        raise InputError(
+            f"expected a ProbeSet or a pair (inputs, labels), got {type(given).__name__}"
+        )
+    return as_probe(*given)
+
+
+def joined(parts: Mapping[str, ProbeSet]) -> ProbeSet:
+    """Return probe sets as the splits of one, one behind the other.
+
+    Raises
+    ------
+    InputError
+        If a name is not of letters, digits, ``_``, ``.`` and ``-``; one has splits already; or if
+        their arrays differ in name, dtype or shape of a sample, or only some have labels.
+    """
+    for name, part in parts.items():
+        if part.splits:
+            raise InputError(f"{name!r}: expected a probe set without splits of its own")
+        if not re.fullmatch(r"[\w.-]+", name):
+            raise InputError(f"expected a split named by letters and digits, got {name!r}")
+    kinds = {name: _kinds(part) for name, part in parts.items()}
+    first = next(iter(parts))
+    for name, kind in kinds.items():
+        for array in {**kinds[first], **kind}:
+            if kinds[first].get(array) != kind.get(array):
+                raise InputError(
+                    f"expected splits alike: {array} are {kinds[first].get(array, 'absent')} in "
+                    f"{first!r}, {kind.get(array, 'absent')} in {name!r}"
+                )
+
+    def together(arrays: Iterable[Array | None]) -> Array | None:
+        found = [array for array in arrays if array is not None]
+        return np.concatenate(found) if len(found) == len(parts) else None
+
+    probes = parts.values()
+    return ProbeSet(
+        np.concatenate([probe.inputs for probe in probes]),
+        together(probe.labels for probe in probes),
+        together(probe.targets for probe in probes),
+        {
+            name: np.concatenate([probe.arguments[name] for probe in probes])
+            for name in parts[first].arguments
+        },
+        together(probe.ids for probe in probes),
+        {name: probe.n_samples for name, probe in parts.items()},
+    )
+
+
+def _kinds(probe: ProbeSet) -> dict[str, str]:
+    """Return dtype and shape of a sample of every array of a probe set but the ids."""
+    arrays = {
+        "inputs": probe.inputs,
+        "labels": probe.labels,
+        "targets": probe.targets,
+        **{f"inputs {name!r}": array for name, array in probe.arguments.items()},
+    }
+    return {
+        name: f"{array.dtype}, samples of shape {array.shape[1:]}"
+        for name, array in arrays.items()
+        if array is not None
+    }
+
+
+def labels_and_targets(labels: Array | None) -> tuple[IntArray | None, Array | None]:
+    """Return class ids, or what cannot be class ids as real targets.
+
+    Raises
+    ------
+    InputError
+        If they are neither.
+    """
+    if labels is None:
+        return None, None
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.ndim == 1:
+        whole = labels.dtype.kind != "f" or (
+            bool(np.isfinite(labels).all()) and bool((labels == np.floor(labels)).all())
+        )
+        return (class_ids(labels), None) if whole else (None, labels)
+    if labels.ndim != 2 or labels.dtype.kind not in "fiub" or not labels.size:
+        raise InputError(
+            f"expected labels of shape (n_samples,) or (n_samples, n_targets), got {labels.shape} "
+            f"of {labels.dtype}"
+        )
+    one_hot = bool(((labels == 0) | (labels == 1)).all() and (labels.sum(axis=1) == 1).all())
+    return (labels.argmax(axis=1).astype(np.int64), None) if one_hot else (None, labels)
+
+
+def as_array(values: Any) -> Array:
+    """Return values as an array; a tensor may have any dtype that NumPy can hold.
+
+    Raises
+    ------
+    InputError
+        If they are no array.
+    """
+    if isinstance(values, torch.Tensor):
+        if values.layout is not torch.strided or values.is_quantized:
+            raise InputError(f"expected dense probe tensors, got {values.layout} {values.dtype}")
+        if not values.is_complex():  # ProbeSet refuses those
+            return to_array(values, "probe").copy()
+        values = values.detach().cpu().resolve_conj()
+    try:
+        return np.asarray(values)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise InputError(f"expected an array of numbers: {one_line(error)}") from error
+
+
+def _side_by_side(arguments: Mapping[str, Array], x: str | None) -> Array:
+    if x is not None and x not in arguments:
+        raise InputError(f"expected an input {x!r}, found {', '.join(arguments)}")
+    arrays = [arguments[x]] if x is not None else list(arguments.values())
+    if len(arrays) == 1:
+        return arrays[0]
+    lengths = {name: array.shape[:1] for name, array in arguments.items()}
+    if len(set(lengths.values())) > 1 or () in lengths.values():
+        found = ", ".join(f"{name} {array.shape}" for name, array in arguments.items())
+        raise InputError(f"expected inputs of as many rows, got {found}")
+    return np.concatenate([array.reshape(len(array), -1) for array in arrays], axis=1)

@@ -1,0 +1,1 @@
+"""The results document: built, written, read, merged and interpreted."""

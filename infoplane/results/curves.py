@@ -1,0 +1,163 @@
+"""Curves over training: the rows of a results document by layer, estimator and quantity."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from infoplane.data import FloatArray, IntArray
+from infoplane.quantiles import student_quantile
+
+_ORDER = ("ixt", "ity", "dse", "dsmi_y", "dsmi_x")
+_SAMPLING = {"bootstrap", "subsample", "jackknife", "analytic"}
+
+CurveKey: TypeAlias = tuple[str, str, str, str]
+"""Group, layer, estimator id, quantity."""
+
+
+@dataclass(frozen=True, eq=False)
+class Curves:
+    """One quantity of one layer over training, in every run of a group; values in bits."""
+
+    group: str
+    layer: str
+    layer_index: int
+    estimator: str
+    quantity: str
+    runs: tuple[str, ...]
+    steps: IntArray  # (n_steps,) ascending; all steps of any run
+    values: FloatArray  # (n_runs, n_steps), NaN where there is no number
+    low: FloatArray  # (n_runs, n_steps) sampling interval of the cell, NaN where there is none
+    high: FloatArray  # (n_runs, n_steps)
+    saturated: NDArray[np.bool_]  # (n_runs, n_steps)
+    bound: float | None  # highest upper bound of any cell
+    bound_name: str
+    n: int  # samples of the largest cell
+
+    @property
+    def time(self) -> FloatArray:
+        """``log10(step + 1)`` (n_steps,)."""
+        time: FloatArray = np.log10(self.steps.astype(float) + 1.0)
+        return time
+
+    def filled(self) -> FloatArray:
+        """Return the runs that hold numbers (n, n_steps), gaps interpolated over log step."""
+        rows = [row for row in self.values if np.isfinite(row).any()]
+        filled = np.full((len(rows), len(self.steps)), np.nan)
+        time = self.time
+        for out, row in zip(filled, rows, strict=True):
+            known = np.flatnonzero(np.isfinite(row))
+            inside = slice(known[0], known[-1] + 1)
+            out[inside] = np.interp(time[inside], time[known], row[known])
+        return filled
+
+    def mean(self) -> FloatArray:
+        """Return the mean over runs (n_steps,), NaN where no run has a number."""
+        return mean_over_runs(self.filled())
+
+    def spread(self, level: float = 0.95) -> tuple[FloatArray, FloatArray] | None:
+        """Return the interval of the mean over runs, each (n_steps,); None below 3 runs."""
+        values = self.filled()
+        n = np.isfinite(values).sum(axis=0)
+        if n.max(initial=0) < 3:
+            return None
+        mean = mean_over_runs(values)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            variance = np.where(n > 2, np.nansum((values - mean) ** 2, axis=0) / (n - 1), np.nan)
+            factor = [student_quantile(max(int(k) - 1, 1), 0.5 + level / 2) for k in n]
+            half = np.array(factor) * np.sqrt(variance / n)
+        return mean - half, mean + half
+
+    @property
+    def is_saturated(self) -> bool:
+        """Whether the last value, or more than half of them, is at its ceiling."""
+        present = np.isfinite(self.values)
+        if not present.any():
+            return False
+        last = np.flatnonzero(present.any(axis=0))[-1]
+        at_last = self.saturated[present[:, last], last]
+        return bool(at_last.mean() > 0.5 or self.saturated[present].mean() > 0.5)
+
+
+def group_of_runs(results: Mapping[str, Any]) -> dict[str, str]:
+    """Return the group of each run; a run without a group is a group of its own."""
+    return {r["run"]: r.get("group") or r["run"] for r in results["recordings"]}
+
+
+def curves(results: Mapping[str, Any]) -> dict[CurveKey, Curves]:
+    """Return all curves of a results document, by group, layer, estimator and quantity.
+
+    They come in the order of groups, layers of the forward pass, estimators and quantities of the
+    document; rows whose run is not among the recordings form groups of their own.
+    """
+    groups = group_of_runs(results)
+    cells: dict[CurveKey, list[Mapping[str, Any]]] = defaultdict(list)
+    for row in results["rows"]:
+        group = groups.setdefault(row["run"], row["run"])
+        cells[group, row["layer"], row["estimator"], row["quantity"]].append(row)
+    group_order = {group: i for i, group in enumerate(dict.fromkeys(groups.values()))}
+    estimators = {e["id"]: i for i, e in enumerate(results["estimators"])}
+    quantities = {name: i for i, name in enumerate(_ORDER)}
+    made = {key: _curves_of_cells(key, rows) for key, rows in cells.items()}
+    return dict(
+        sorted(
+            made.items(),
+            key=lambda item: (
+                group_order[item[0][0]],
+                item[1].layer_index,
+                item[0][1],
+                estimators.get(item[0][2], len(estimators)),
+                quantities.get(item[0][3], len(quantities)),
+            ),
+        )
+    )
+
+
+def _curves_of_cells(key: CurveKey, rows: list[Mapping[str, Any]]) -> Curves:
+    runs = tuple(dict.fromkeys(row["run"] for row in rows))
+    steps = np.unique(np.array([row["step"] for row in rows], dtype=np.int64))
+    run_at = {run: i for i, run in enumerate(runs)}
+    step_at = {int(step): i for i, step in enumerate(steps)}
+    values, low, high = np.full((3, len(runs), len(steps)), np.nan)
+    saturated = np.zeros(values.shape, dtype=bool)
+    bounds: list[tuple[float, str]] = []
+    for row in rows:
+        at = run_at[row["run"]], step_at[row["step"]]
+        if row["value"] is not None:
+            values[at] = row["value"]
+            saturated[at] = "saturated" in row["flags"]
+            if row.get("ci_method") in _SAMPLING and None not in (row["ci_low"], row["ci_high"]):
+                low[at], high[at] = row["ci_low"], row["ci_high"]
+        if row["bound_high"] is not None:
+            bounds.append((row["bound_high"], row.get("bound_name", "none")))
+    bound, bound_name = max(bounds, default=(None, "none"))
+    group, layer, estimator, quantity = key
+    return Curves(
+        group=group,
+        layer=layer,
+        layer_index=rows[0]["layer_index"],
+        estimator=estimator,
+        quantity=quantity,
+        runs=runs,
+        steps=steps,
+        values=values,
+        low=low,
+        high=high,
+        saturated=saturated,
+        bound=bound,
+        bound_name=bound_name,
+        n=max(row["n"] for row in rows),
+    )
+
+
+def mean_over_runs(values: FloatArray) -> FloatArray:
+    """Mean over runs (n_steps,) of what is there."""
+    n = np.isfinite(values).sum(axis=0)
+    total = np.nansum(values, axis=0)
+    mean: FloatArray = np.where(n > 0, total / np.maximum(n, 1), np.nan)
+    return mean

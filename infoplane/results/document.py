@@ -1,0 +1,295 @@
+"""Build the results document: rows of estimates with all that is needed to trust them.
+
+The document is described by ``infoplane/schemas/results.schema.json``. ``rows`` is long and tidy:
+one row per run, step, layer, estimator and quantity. A value that cannot be given is ``null``,
+never NaN, and a flag says why.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+
+from infoplane.data import LayerInfo, plain
+from infoplane.estimators.base import Estimator
+from infoplane.estimators.estimate import Estimate, Measurement
+from infoplane.estimators.registry import estimator_id, variant_id
+from infoplane.results.file import SCHEMA
+from infoplane.results.ordering import flag_rises
+from infoplane.results.phases import find_phases
+
+_FLAG_WARNINGS = {
+    "saturated": ("IP201", "estimates at their ceiling: they follow N, not the network",
+                  "record more samples, or lower the resolution"),
+    "sparse": ("IP202", "most samples have a state of their own: I(T;Y) near H(Y) is trivial",
+               "record more samples, or lower the resolution"),
+    "out_of_range": ("IP203", "activations outside the bins, or values outside their bounds",
+                     "see diag of each row; for bins, use mode=ebab or give the range"),
+    "failed": ("IP204", "cells without a number", "the reason stands in diag of each row"),
+    "nonfinite": ("IP205", "layers with NaN or inf", "the training diverged at these steps"),
+    "null_dominates": ("IP206", "I(T;Y) is mostly what shuffled labels give too",
+                       "read it against its null, in diag of each row"),
+    "large_compression_loss": ("IP207", "compression may have lost much of the information",
+                               "raise dim, or read the value as a lower bound"),
+    "finite_population": ("IP208", "more bits than N samples can hold: a density extrapolated",
+                          "read it as a property of the input distribution, or raise the noise"),
+    "degenerate": ("IP209", "bandwidth or added noise far above the spread of the layer:"
+                   " nothing is left", "use sigma=median; give compressed a smaller noise="),
+    "biased": ("IP211", "values that still move with N",
+               "record more samples; see drift, bias or null in diag of each row"),
+    "upper_bound": ("IP212", "noise of the layer that counts as information",
+                    "compressed takes declared noise off"),
+    "order": ("IP213", "deeper layers above earlier ones: estimates, not information",
+              "no rise of information where each layer is made of the one before"),
+}  # fmt: skip
+
+
+def result_rows(
+    run: str,
+    step: int,
+    layer: LayerInfo,
+    estimator: str,
+    estimates: Mapping[str, Estimate],
+    seconds: float,
+    n_samples: int,
+    epoch: float | None = None,
+    *,
+    cached: bool = False,
+) -> list[dict[str, Any]]:
+    """Return the rows of one cell.
+
+    A key ``quantity@parameter=value`` becomes a row of the estimator with that parameter.
+    """
+    rows = []
+    for key, estimate in estimates.items():
+        quantity, _, variant = key.partition("@")
+        bits = _number(estimate.bits)
+        flags = list(dict.fromkeys(estimate.flags))
+        if bits is None and "failed" not in flags:
+            flags.append("failed")
+        rows.append(
+            {
+                "run": run,
+                "step": step,
+                "epoch": epoch,
+                "layer": layer.name,
+                "layer_index": layer.index,
+                "estimator": variant_id(estimator, variant),
+                "quantity": quantity,
+                "value": bits,
+                "ci_low": _number(estimate.low),
+                "ci_high": _number(estimate.high),
+                "ci_level": estimate.level,
+                "ci_method": estimate.method,
+                "unit": "bits",
+                "n": estimate.n or n_samples,
+                "bound_low": _number(estimate.bound_low),
+                "bound_high": _number(estimate.bound_high),
+                "bound_name": estimate.bound_name,
+                "flags": flags,
+                "seconds": seconds,
+                "cached": cached,
+                "diag": estimate.diagnostics if cached else plain(estimate.diagnostics),
+            }
+        )
+    return rows
+
+
+@dataclass
+class Document:
+    """Collects the cells of an analysis; a document can be made of it at any time."""
+
+    recordings: list[dict[str, Any]]
+    estimators: Sequence[Estimator]
+    config: Mapping[str, Any]
+    jobs: int
+    seed: int
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    artifacts: dict[str, Any] = field(default_factory=dict)
+    sampling: list[dict[str, Any]] = field(default_factory=list)
+    costs: dict[str, Any] = field(default_factory=dict)  # ``CostModel.fitted``
+
+    def __post_init__(self) -> None:
+        self._start = time.monotonic()
+        self._about = {recording["run"]: recording for recording in self.recordings}
+
+    def add(self, measured: Measurement) -> bool:
+        """Take in the rows of a cell; tell whether one of them has no number."""
+        recording = self._about[measured.run]
+        rows = result_rows(
+            measured.run,
+            measured.step,
+            measured.layer,
+            measured.estimator,
+            measured.estimates,
+            measured.seconds,
+            recording["n"],
+            recording["epochs"][recording["steps"].index(measured.step)],
+            cached=measured.cached,
+        )
+        self.rows += rows
+        return any("failed" in row["flags"] for row in rows)
+
+    def results(self, status: str) -> dict[str, Any]:
+        """Return the document, its phases found."""
+        flag_rises(self.rows)
+        results = build_results(
+            self.rows,
+            self.recordings,
+            self.estimators,
+            self.config,
+            artifacts=self.artifacts,
+            status=status,
+            wall_seconds=time.monotonic() - self._start,
+            jobs=self.jobs,
+        )
+        results["sampling"] = self.sampling
+        results["timing"]["costs"] = self.costs
+        results["phases"] = find_phases(results, seed=self.seed)
+        return results
+
+
+def build_results(
+    rows: list[dict[str, Any]],
+    recordings: list[dict[str, Any]],
+    estimators: Sequence[Estimator],
+    config: Mapping[str, Any],
+    *,
+    artifacts: Mapping[str, Any] | None = None,
+    status: str,
+    wall_seconds: float,
+    jobs: int,
+) -> dict[str, Any]:
+    """Return the results document of an analysis; ``phases`` and ``checks`` are left empty."""
+    order = {recording["run"]: index for index, recording in enumerate(recordings)}
+    rows = sorted(
+        rows,
+        key=lambda row: (
+            order[row["run"]],
+            row["layer_index"],
+            row["step"],
+            row["estimator"],
+            row["quantity"],
+        ),
+    )
+    canonical = json.dumps(config, sort_keys=True, separators=(",", ":"))
+    failed = [row for row in rows if "failed" in row["flags"]]
+    seconds = {_cell(row): row["seconds"] for row in rows}
+    cached = {_cell(row) for row in rows if row["cached"]}
+    return {
+        "schema": SCHEMA,
+        "tool": {"name": "infoplane", "version": metadata.version("infoplane")},
+        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "status": status,
+        "config": dict(config),
+        "config_hash": "sha256:" + hashlib.sha256(canonical.encode()).hexdigest(),
+        "environment": {
+            "python": platform.python_version(),
+            "platform": platform.platform(),
+            "cpus": os.cpu_count() or 1,
+            "jobs": jobs,
+            "blas_threads": 1,
+            "packages": {
+                name: metadata.version(name)
+                for name in ("infoplane", "numpy", "scipy", "scikit-learn", "torch", "h5py")
+            },
+        },
+        "recordings": recordings,
+        "estimators": _estimators(rows, estimators),
+        "artifacts": dict(sorted((artifacts or {}).items())),
+        "rows": rows,
+        "phases": [],
+        "checks": [],
+        "warnings": list(_warnings(rows)),
+        "timing": {
+            "wall_seconds": wall_seconds,
+            "cpu_seconds": float(sum(s for cell, s in seconds.items() if cell not in cached)),
+            "cells": len(seconds),
+            "cached": len(cached),
+            "failed": len({_cell(row) for row in failed}),
+        },
+    }
+
+
+def _cell(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return row["run"], row["step"], row["layer"], row["estimator"]
+
+
+def _estimators(
+    rows: Iterable[Mapping[str, Any]], estimators: Sequence[Estimator]
+) -> list[dict[str, Any]]:
+    """Describe every estimator id that occurs in the rows."""
+    quantities: dict[str, dict[str, None]] = {}
+    for row in rows:
+        quantities.setdefault(row["estimator"], {})[row["quantity"]] = None
+    described = []
+    for identifier, found in quantities.items():
+        matches = [e for e in estimators if estimator_id(e) == identifier] or [
+            e for e in estimators if e.name == identifier.partition(":")[0]
+        ]
+        estimator = matches[0]
+        params = plain(estimator.parameters())
+        if estimator_id(estimator) != identifier:
+            for item in identifier.partition(":")[2].split(","):
+                key, _, value = item.partition("=")
+                params[key] = _written_back(value)
+        described.append(
+            {
+                "id": identifier,
+                "name": estimator.title,
+                "version": estimator.version,
+                "params": params,
+                "quantities": list(found),
+                "plugin": None
+                if type(estimator).__module__.startswith("infoplane.")
+                else type(estimator).__module__,
+            }
+        )
+    return described
+
+
+def _warnings(rows: Iterable[Mapping[str, Any]]) -> Iterable[dict[str, Any]]:
+    """Count flags: one warning per kind, not one per cell."""
+    counts: Counter[str] = Counter()
+    layers: dict[str, dict[str, None]] = {}
+    reasons: Counter[str] = Counter()
+    for row in rows:
+        if "failed" in row["flags"] and "reason" in row["diag"]:
+            reasons[str(row["diag"]["reason"])] += 1
+        for flag in row["flags"]:
+            counts[flag] += 1
+            layers.setdefault(flag, {})[row["layer"]] = None
+    for flag, (code, message, hint) in _FLAG_WARNINGS.items():
+        if counts[flag]:
+            if flag == "failed" and reasons:
+                (hint, _), *others = reasons.most_common()
+                hint += "; others in diag of each row" if others else ""
+            yield {
+                "code": code,
+                "message": message,
+                "count": counts[flag],
+                "layers": list(layers[flag]),
+                "hint": hint,
+            }
+
+
+def _number(value: float | None) -> float | None:
+    return None if value is None or not np.isfinite(value) else float(value)
+
+
+def _written_back(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

@@ -1,0 +1,215 @@
+"""Results for other tools: the long table as CSV or Parquet, the curves for TensorBoard.
+
+Values are those of the document, in bits and in full precision; what has no number stays without.
+"""
+
+from __future__ import annotations
+
+import csv
+import importlib
+import io
+import json
+import struct
+from collections import defaultdict
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from infoplane.errors import DataError, InputError, RunFileError
+from infoplane.results.notebook import Results
+from infoplane.runs.atomic import replace_file
+
+COLUMNS = {
+    "group": "string",
+    "run": "string",
+    "step": "int64",
+    "epoch": "float64",
+    "layer": "string",
+    "layer_index": "int64",
+    "estimator": "string",
+    "quantity": "string",
+    "value": "float64",
+    "ci_low": "float64",
+    "ci_high": "float64",
+    "ci_level": "float64",
+    "ci_method": "string",
+    "unit": "string",
+    "n": "int64",
+    "bound_low": "float64",
+    "bound_high": "float64",
+    "bound_name": "string",
+    "flags": "flags",
+    "seconds": "float64",
+    "cached": "bool",
+    "diag": "json",
+}
+"""Columns of the table and their kinds, in order; see ``docs/results-format.md``."""
+
+EVENTS = "events.out.tfevents.0.infoplane"
+
+
+def csv_text(results: Results) -> str:
+    """Return the rows as CSV.
+
+    Numbers are written so that they read back the same; an empty field is a missing value, flags
+    are joined by blanks, ``diag`` is JSON.
+    """
+    text = io.StringIO(newline="")
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(COLUMNS)
+    for row in _rows(results):
+        row["flags"] = " ".join(row["flags"])
+        row["cached"] = None if row["cached"] is None else str(row["cached"]).lower()
+        table.writerow(row.values())
+    return text.getvalue()
+
+
+def write_csv(results: Results, path: Path) -> int:
+    """Write the rows as CSV, see `csv_text`; return how many there are.
+
+    Raises
+    ------
+    RunFileError
+        If the file cannot be written.
+    """
+    replace_file(path, csv_text(results).encode())
+    return len(results["rows"])
+
+
+def write_parquet(results: Results, path: Path) -> int:
+    """Write the rows as Parquet; return how many there are.
+
+    Columns have the same types in every file, also where all values are missing. ``flags`` is a
+    list, ``diag`` JSON; the metadata names format, unit and settings.
+
+    Raises
+    ------
+    InputError
+        IP110 if pyarrow is not installed.
+    RunFileError
+        If the file cannot be written.
+    """
+    arrow = _needed("pyarrow", "parquet")
+    parquet = _needed("pyarrow.parquet", "parquet")
+    types = {
+        "string": arrow.string(),
+        "int64": arrow.int64(),
+        "float64": arrow.float64(),
+        "bool": arrow.bool_(),
+        "flags": arrow.list_(arrow.string()),
+        "json": arrow.string(),
+    }
+    about = {
+        "infoplane.schema": str(results["schema"]),
+        "infoplane.config_hash": str(results["config_hash"]),
+        "infoplane.unit": "bits",
+    }
+    columns = [(name, types[kind]) for name, kind in COLUMNS.items()]
+    rows = list(_rows(results))
+    table = arrow.Table.from_pylist(rows, schema=arrow.schema(columns, metadata=about))
+    buffer = io.BytesIO()
+    parquet.write_table(table, buffer)
+    replace_file(path, buffer.getvalue())
+    return len(rows)
+
+
+def write_tensorboard(results: Results, folder: Path, *, overwrite: bool = False) -> int:
+    """Write every curve as scalars for TensorBoard; return how many points there are.
+
+    Each run is a folder below ``folder``, each curve a tag ``quantity/layer/estimator``. Points are
+    doubles, in bits; where there is no number there is no point.
+
+    Raises
+    ------
+    InputError
+        IP110 if tensorboard is not installed.
+    DataError
+        IP315 if a step does not fit in 64 bits, or the time of the document is none.
+    RunFileError
+        IP302 if the folder is not empty and ``overwrite`` is not given, IP305 if it cannot be
+        written. Only files that an export has written are replaced.
+    """
+    event_pb2 = _needed("tensorboard.compat.proto.event_pb2", "tensorboard")
+    records = _needed("tensorboard.summary.writer.record_writer", "tensorboard")
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not overwrite):
+        raise RunFileError(
+            f"{folder}: expected a new or empty folder",
+            hint="choose another name with -o, or replace an earlier export with --overwrite",
+            code="IP302",
+        )
+    at = _time(results["created"])
+    by_run: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in _rows(results):
+        if row["value"] is not None:
+            by_run[row["run"]].append(row)
+    try:
+        for old in folder.glob(f"*/{EVENTS}"):
+            old.unlink()
+        for run, rows in by_run.items():
+            target = folder / _folder_name(run)
+            target.mkdir(parents=True, exist_ok=True)
+            with (target / EVENTS).open("wb") as file:
+                writer = records.RecordWriter(file)
+                start = event_pb2.Event(wall_time=at, file_version="brain.Event:2")
+                writer.write(start.SerializeToString())
+                for row in sorted(rows, key=lambda row: int(row["step"])):
+                    writer.write(_event(row, at).SerializeToString())
+    except OSError as error:
+        raise RunFileError(
+            f"{folder}: cannot be written ({error.strerror or error})", code="IP305"
+        ) from error
+    return sum(map(len, by_run.values()))
+
+
+def _folder_name(run: str) -> str:
+    """Return a name that leads neither out of its folder nor to a hidden one."""
+    name = quote(run, safe=" ")
+    return "%2E" + name[1:] if name.startswith(".") else name
+
+
+def _time(created: str) -> float:
+    try:
+        return datetime.fromisoformat(created).timestamp()
+    except (ValueError, OverflowError) as error:
+        raise DataError(
+            f"created: expected a time such as 2026-11-21T20:47:03+00:00, found {created!r}",
+            code="IP315",
+        ) from error
+
+
+def _event(row: dict[str, Any], at: float) -> Any:
+    """Return a point; its ``simple_value`` would be rounded to 32 bits, a tensor is not."""
+    event_pb2 = importlib.import_module("tensorboard.compat.proto.event_pb2")
+    event = event_pb2.Event(wall_time=at, step=row["step"])
+    value = event.summary.value.add(tag=f"{row['quantity']}/{row['layer']}/{row['estimator']}")
+    value.metadata.plugin_data.plugin_name = "scalars"
+    value.metadata.data_class = 1  # DATA_CLASS_SCALAR
+    value.metadata.summary_description = "bits"
+    value.tensor.dtype = 2  # DT_DOUBLE
+    value.tensor.tensor_content = struct.pack("<d", row["value"])
+    value.tensor.tensor_shape.SetInParent()
+    return event
+
+
+def _rows(results: Results) -> Iterator[dict[str, Any]]:
+    """Yield the rows with all columns, in order; what a row does not have is None."""
+    for row in results.to_rows():
+        if abs(row["step"]) >= 2**63 or abs(row["n"]) >= 2**63:
+            raise DataError(f"step {row['step']}: does not fit in 64 bits", code="IP315")
+        found = {name: row.get(name) for name in COLUMNS}
+        found["flags"] = list(row["flags"])
+        found["diag"] = None if row.get("diag") is None else json.dumps(row["diag"])
+        yield found
+
+
+def _needed(module: str, extra: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise InputError(
+            f"{extra}: needs {module.partition('.')[0]}, which is not installed",
+            hint=f"python3 -m pip install {module.partition('.')[0]}, or the extra {extra!r}",
+            code="IP110",
+        ) from error

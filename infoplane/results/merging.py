@@ -1,0 +1,173 @@
+"""Several results documents as one: the runs of a network, analyzed apart."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from infoplane.errors import DataError
+from infoplane.numerics.gradients import transition_if_any
+from infoplane.results.phases import find_phases
+from infoplane.text import printable
+
+log = logging.getLogger("infoplane")
+
+
+def merged(documents: Sequence[Mapping[str, Any]], *, names: Sequence[str]) -> dict[str, Any]:
+    """Return one document of several: their runs and rows together, the verdicts found anew.
+
+    A run may be in several documents, of other layers, steps or estimators each, if it is the same
+    recording and no estimate occurs twice.
+
+    Parameters
+    ----------
+    documents : sequence of mapping
+        Results documents, at least one; settings and environment are taken of the first.
+    names : sequence of str
+        How errors call them.
+
+    Raises
+    ------
+    DataError
+        If a run, an estimator or a cell differs between documents, or a cell is there twice.
+    """
+    whole: dict[str, Any] = {**documents[0]}
+    recordings: dict[str, tuple[Mapping[str, Any], str]] = {}
+    estimators: dict[str, tuple[Mapping[str, Any], str]] = {}
+    cells: dict[tuple[Any, ...], str] = {}
+    for document, name in zip(documents, names, strict=True):
+        for recording in document["recordings"]:
+            known, where = recordings.setdefault(recording["run"], (recording, name))
+            if known.get("content_hash") != recording.get("content_hash"):
+                raise DataError(
+                    f"{name}: run {printable(recording['run'])!r} is another recording than in "
+                    f"{where}",
+                    hint="record with --name to tell them apart, or compare one with the other",
+                    code="IP317",
+                )
+            if recording is not known:
+                recordings[recording["run"]] = _joined(known, recording), where
+        for entry in document["estimators"]:
+            known, where = estimators.setdefault(entry["id"], (entry, name))
+            for key in ("version", "params"):
+                if known[key] != entry[key]:
+                    raise DataError(
+                        f"{name}: {key} of estimator {printable(entry['id'])!r} differs from that "
+                        f"in {where}: {printable(str(entry[key]))}, {printable(str(known[key]))}",
+                        hint="analyze all runs with the same settings and release",
+                        code="IP317",
+                    )
+        for row in document["rows"]:
+            cell = tuple(row[k] for k in ("run", "step", "layer", "estimator", "quantity"))
+            if cell in cells:
+                raise DataError(
+                    f"{name}: {printable(' '.join(map(str, cell)))!r} is also in {cells[cell]}",
+                    hint="give each results file once",
+                    code="IP317",
+                )
+            cells[cell] = name
+    status = [document.get("status", "complete") for document in documents]
+    worst = next((s for s in ("interrupted", "partial") if s in status), "complete")
+    whole |= {
+        "status": worst,
+        "recordings": [recording for recording, _ in recordings.values()],
+        "estimators": [entry for entry, _ in estimators.values()],
+        "rows": [row for document in documents for row in document["rows"]],
+        "sampling": [e for document in documents for e in document.get("sampling") or ()],
+        "checks": [check for document in documents for check in document["checks"]],
+        "warnings": _warnings(documents),
+    }
+    whole["recordings"] = [{**recording} for recording in whole["recordings"]]
+    separate_unlike(whole["recordings"])
+    whole["artifacts"] = {k: v for d in documents for k, v in (d.get("artifacts") or {}).items()}
+    whole["timing"] = _timing(documents)
+    if len(documents) > 1:
+        whole["phases"] = find_phases(whole)
+    return whole
+
+
+def _joined(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a recording of which two documents have analyzed some layers and steps each."""
+    parts = (other, one)
+    layers = {layer["index"]: layer for part in parts for layer in part["layers"]}
+    steps = sorted({*one["steps"], *other["steps"]})
+    metrics = [part.get("metrics", {}) for part in parts]
+    gradients = [part.get("gradients", {}) for part in parts]
+    return {
+        **one,
+        "layers": [layers[index] for index in sorted(layers)],
+        "steps": steps,
+        "epochs": _along(steps, [(part["steps"], part.get("epochs", [])) for part in parts]),
+        "metrics": {
+            name: _along(
+                steps,
+                [(part["steps"], m.get(name, [])) for part, m in zip(parts, metrics, strict=True)],
+            )
+            for name in sorted({*metrics[0], *metrics[1]})
+        },
+        "gradients": {
+            name: _joined_gradients([found[name] for found in gradients if name in found])
+            for name in dict.fromkeys([*gradients[1], *gradients[0]])
+        },
+    }
+
+
+def _joined_gradients(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    steps = sorted({step for part in parts for step in part["steps"]})
+    found: dict[str, Any] = {
+        key: _along(steps, [(part["steps"], part[key]) for part in parts])
+        for key in ("snr", "relative_mean", "relative_spread")
+    }
+    return {"steps": steps, **found, "transition": transition_if_any(steps, found["snr"])}
+
+
+def _along(steps: Sequence[int], parts: Iterable[tuple[Sequence[int], Sequence[Any]]]) -> list[Any]:
+    """Return the values at steps, out of parts that know some: their steps, and their values."""
+    found = {step: value for at, values in parts for step, value in zip(at, values, strict=False)}
+    return [found.get(step) for step in steps]
+
+
+def separate_unlike(recordings: Sequence[dict[str, Any]]) -> None:
+    """Give runs of one group a group of their own each, if their layers or samples differ.
+
+    Such runs are no repetitions of one another; a warning says so.
+    """
+    shapes: dict[str, set[tuple[Any, ...]]] = {}
+    for recording in recordings:
+        layers = tuple((layer["name"], layer["units"]) for layer in recording["layers"])
+        shapes.setdefault(_group(recording), set()).add((recording["n"], layers))
+    for recording in recordings:
+        if len(shapes[_group(recording)]) > 1:
+            log.warning(
+                "%s: not averaged with the other runs of group %s: their layers or samples differ",
+                recording["run"],
+                _group(recording),
+            )
+            recording["group"] = recording["run"]
+
+
+def _group(recording: Mapping[str, Any]) -> str:
+    return str(recording.get("group") or recording["run"])
+
+
+def _timing(documents: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Add up what the documents took; costs are those of the first that has them."""
+    found: dict[str, Any] = {}
+    for timing in (document.get("timing") or {} for document in documents):
+        for key, value in timing.items():
+            if isinstance(value, (int, float)):
+                found[key] = found.get(key, 0) + value
+            else:
+                found.setdefault(key, value)
+    return found
+
+
+def _warnings(documents: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Add up the warnings of one code."""
+    found: dict[str, dict[str, Any]] = {}
+    for warning in (warning for document in documents for warning in document["warnings"]):
+        known = found.setdefault(warning["code"], {**warning, "count": 0, "layers": []})
+        known["count"] += warning["count"]
+        known["layers"] = list(dict.fromkeys([*known["layers"], *warning.get("layers", [])]))
+    return list(found.values())

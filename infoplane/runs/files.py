@@ -1,0 +1,357 @@
+"""The files of a run: a folder, one file, or the folders that several processes have written.
+
+::
+
+    RUN/                                         RUN.h5, made of it by ``pack``
+      manifest.json                              /manifest
+      probe.h5                                   /probe
+        /inputs, /labels                           /inputs, /labels
+      steps/step_000000001200.h5                 /steps/step_000000001200
+        /layers/L0000/act   (n_samples, ...)       /layers/L0000/act
+        /meta               one JSON text          /meta
+
+A run that several processes recorded is a folder of such runs, each of some rows (``shards``).
+
+A step file is written under a temporary name and renamed when it is complete, so a step that can be
+seen can be read, and a reader never waits for a writer. Layer names stand in the metadata, never in
+HDF5 paths. The layout is specified in ``docs/run-format.md``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from infoplane.data import Array, LayerInfo, ProbeSet
+from infoplane.errors import DataError, InputError, NotFoundError, RunFileError
+from infoplane.runs.atomic import check_regular
+from infoplane.runs.checksum import crc32
+from infoplane.runs.hdf5 import descriptor, has_link, json_object, mapped, opened, reading
+from infoplane.runs.layout import MOST_TEXT, activations_name, check_format, step_name, step_of
+from infoplane.runs.places import Structures
+from infoplane.runs.probe_parts import read_probe
+from infoplane.runs.shards import (
+    joined_manifest,
+    joined_meta,
+    joined_probe,
+    joined_rows,
+    present_shards,
+    shard_folders,
+)
+from infoplane.runs.step_info import StepInfo, padded_json, read_meta, step_info, step_places
+
+_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """What a run holds, by path; files are opened per call, read-only.
+
+    Parameters
+    ----------
+    path : Path
+        Folder of the run, or the file that ``pack`` made of it.
+
+    Raises
+    ------
+    RunFileError
+        From every member, if there is no run, or a file of it is damaged, foreign or of another
+        format version. The message names the file.
+    """
+
+    path: Path
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", Path(self.path))
+
+    @cached_property
+    def packed(self) -> bool:
+        """Whether the run is one file.
+
+        Raises
+        ------
+        RunFileError
+            If there is nothing, or neither a run folder nor an HDF5 file.
+        """
+        if not self.path.exists():
+            raise RunFileError(
+                f"{self.path}: no such run",
+                hint="a run is the folder that 'infoplane record -o' wrote",
+                code="IP303",
+            )
+        if self.path.is_dir():
+            return False
+        check_regular(self.path)
+        with reading(str(self.path)), self.path.open("rb") as file:
+            if file.read(8) == _SIGNATURE:
+                return True
+        raise RunFileError(
+            f"{self.path}: expected a run folder, or a run packed into one HDF5 file",
+            hint="a run is a folder that 'infoplane record' wrote",
+            code="IP303",
+        )
+
+    @cached_property
+    def shards(self) -> tuple[RunFiles, ...]:
+        """The runs that hold a block of the rows each, in their order; none if this holds all."""
+        if self.packed or (self.path / "manifest.json").exists():
+            return ()
+        return tuple(map(RunFiles, shard_folders(self.path)))
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        """What the run says of itself: its name, group, seed, settings, provenance."""
+        if self.shards:
+            with reading(str(self.path)):
+                return joined_manifest([shard.manifest for shard in self.shards], self.path)
+        text, path = self.manifest_text, self.path if self.packed else self.path / "manifest.json"
+        manifest = json_object(text, str(path))
+        check_format(manifest.get("format"), manifest.get("version"), path)
+        if not isinstance(manifest.get("probe"), dict):
+            raise RunFileError(f"{path}: expected an object under 'probe'")
+        return manifest
+
+    @property
+    def manifest_text(self) -> bytes:
+        """The bytes of the manifest."""
+        if self.shards:
+            return (json.dumps(self.manifest, indent=1) + "\n").encode()
+        if self.packed:
+            with opened(self.path, self._remedy) as file:
+                return bytes(mapped(file, "manifest", self.path)[:MOST_TEXT])
+        path = self.path / "manifest.json"
+        if not path.is_file():
+            raise RunFileError(
+                f"{self.path}: expected a run folder with manifest.json, found none",
+                hint="a run is a folder that 'infoplane record' wrote",
+                code="IP303",
+            )
+        with reading(str(path)), path.open("rb") as text:
+            return text.read(MOST_TEXT + 1)
+
+    @cached_property
+    def whole_probe(self) -> ProbeSet:
+        """The probe set, all its rows."""
+        try:
+            if self.shards:
+                probes = [shard.whole_probe for shard in self.shards]
+                return joined_probe(probes, self.manifest["probe"])
+            with self._probe_file() as (file, prefix, path):
+                group = file[prefix or "/"]
+                return read_probe(
+                    lambda name: has_link(group, name),
+                    lambda name: mapped(file, f"{prefix}{name}", path),
+                    self.manifest["probe"],
+                )
+        except InputError as error:
+            where = self.path if self.packed or self.shards else self.path / "probe.h5"
+            raise DataError(f"{where}: {error}") from error
+
+    @cached_property
+    def n_samples(self) -> int:
+        """Number of samples in the files; the probe set is not read for it."""
+        if self.shards:
+            return sum(shard.n_samples for shard in self.shards)
+        with self._probe_file() as (file, prefix, path):
+            return len(mapped(file, f"{prefix}inputs", path))
+
+    @cached_property
+    def steps(self) -> tuple[int, ...]:
+        """Recorded steps, ascending; only complete ones exist."""
+        self.manifest  # noqa: B018  - its checks come first
+        if self.shards:
+            return tuple(sorted(set.intersection(*(set(shard.steps) for shard in self.shards))))
+        if self.packed:
+            with opened(self.path, self._remedy) as file:
+                index = mapped(file, "steps/index", self.path)
+                with reading(f"{self.path}: index of steps"):
+                    if index.ndim != 1 or index.min(initial=0) < 0 or (np.diff(index) <= 0).any():
+                        raise RunFileError(f"{self.path}: expected an index of ascending steps")
+                    return tuple(index.tolist())
+        with reading(str(self.path)):
+            names = [entry.stem for entry in (self.path / "steps").glob("step_*.h5")]
+        return tuple(sorted(step for name in names if (step := step_of(name)) is not None))
+
+    def holds(self, step: int) -> bool:
+        """Tell whether a step is recorded and complete; the others are not listed for it."""
+        if self.packed or self.shards:
+            return step in self.steps
+        return os.path.lexists(self.step_file(step))
+
+    @property
+    def incomplete(self) -> dict[int, str]:
+        """Steps that some shards lack, with the reason; they are none of ``steps``."""
+        held = [set(shard.steps) for shard in self.shards]
+        found = {}
+        for step in sorted(set().union(*held) - set(self.steps)):
+            lacking = [str(number) for number, steps in enumerate(held, 1) if step not in steps]
+            are = "shards {} of {} are" if lacking[1:] else "shard {} of {} is"
+            found[step] = f"{are.format(', '.join(lacking), len(held))} missing"
+        return found
+
+    @cached_property
+    def layers(self) -> tuple[LayerInfo, ...]:
+        """Recorded layers, in the order of the forward pass; the same at every step."""
+        if not self.steps:
+            raise NotFoundError(f"{self.path}: the run holds no complete step", code="IP402")
+        return self.step_info(self.steps[0]).layers
+
+    def step_file(self, step: int) -> Path:
+        """Return the path of the file that holds a step, or of the folder of the shards."""
+        if self.packed or self.shards:
+            return self.path
+        return self.path / "steps" / f"{step_name(step)}.h5"
+
+    def step_info(self, step: int) -> StepInfo:
+        """Return the metadata of a step.
+
+        Raises
+        ------
+        NotFoundError
+            If the step was not recorded.
+        """
+        if not self.holds(step):
+            raise NotFoundError(
+                f"{self.path}: no step {step}; it has {listed(self.steps)}", code="IP402"
+            )
+        if step not in self._step_infos:
+            self._step_infos[step] = self._info_of(self._meta(step), step)
+        return self._step_infos[step]
+
+    def _info_of(self, meta: dict[str, Any], step: int) -> StepInfo:
+        recorded_on = self.manifest["probe"].get("sha256")
+        where = self.step_file(step)
+        return step_info(meta, where, step, self.n_samples, recorded_on, self._remedy)
+
+    def _meta(self, step: int) -> dict[str, Any]:
+        """Return the metadata of a step; of several shards, what they say together."""
+        if self.shards:
+            return self._joined_meta(self.shards, step)
+        return read_meta(self._dataset(step, "meta"), self.step_file(step), self._remedy)
+
+    def _joined_meta(self, shards: Sequence[RunFiles], step: int) -> dict[str, Any]:
+        metas = [shard._meta(step) for shard in shards]
+        for shard, meta in zip(shards, metas, strict=True):
+            shard._info_of(meta, step)  # its checks
+        where = f"{self.path}: step {step}"
+        with reading(where, self._remedy):
+            about = joined_manifest([shard.manifest for shard in shards], self.path)["probe"]
+            return joined_meta(metas, about, where)
+
+    def compare_shards(self, step: int) -> None:
+        """Compare those shards that hold a step by now, while others may still record it.
+
+        Raises
+        ------
+        RunFileError
+            If they do not have the same layers, computed with the same weights.
+        """
+        present = [RunFiles(folder) for folder in present_shards(self.path)]
+        holding = [shard for shard in present if step in shard.steps]
+        if holding:
+            self._joined_meta(holding, step)
+
+    @cached_property
+    def _step_infos(self) -> dict[int, StepInfo]:
+        return {}
+
+    def layer(self, name: str) -> LayerInfo:
+        """Return the layer of this name.
+
+        Raises
+        ------
+        NotFoundError
+            If there is none; the message lists what exists.
+        """
+        for layer in self.layers:
+            if layer.name == name:
+                return layer
+        names = listed([layer.name for layer in self.layers])
+        raise NotFoundError(f"{self.path}: no layer {name!r}; it has {names}")
+
+    def stored(self, step: int, layer: LayerInfo, *, verify: bool = False) -> Array:
+        """Return the activations (n_samples, ...) of a layer as they are in the file."""
+        if self.shards:
+            return joined_rows([shard.stored(step, layer, verify=verify) for shard in self.shards])
+        path, found = self.step_file(step), self._dataset(step, activations_name(layer.index))
+        shape = (self.n_samples, *layer.shape)
+        if found.shape != shape or str(found.dtype) != layer.dtype:
+            raise RunFileError(
+                f"{path}: step {step}, layer {layer.name!r}: expected shape {shape} of "
+                f"{layer.dtype}, found {found.shape} of {found.dtype}",
+                hint=self._remedy,
+            )
+        if verify and crc32(found.data) != self.step_info(step).checksums[layer.index]:
+            where = f"step {step}, " if self.packed else ""
+            raise RunFileError(
+                f"{path}: {where}layer {layer.name!r} does not match its checksum: the data was "
+                "changed or damaged after recording",
+                hint=self._remedy,
+                code="IP307",
+            )
+        return found
+
+    def datasets(self, step: int, *, verify: bool = False) -> dict[str, Array]:
+        """Return everything that is stored of a step, by name of the dataset."""
+        info = self.step_info(step)
+        found = {
+            activations_name(layer.index): self.stored(step, layer, verify=verify)
+            for layer in info.layers
+        }
+        if self.shards:
+            text = np.frombuffer(padded_json(self._meta(step)), dtype=np.uint8)
+            return {**found, "meta": text}
+        return {**found, "meta": self._dataset(step, "meta")}
+
+    def _dataset(self, step: int, name: str) -> Array:
+        """Return a dataset of a step, as a read-only memory map."""
+        path = self.step_file(step)
+        if self.packed:
+            with opened(path, self._remedy) as file:
+                return mapped(file, f"steps/{step_name(step)}/{name}", path, self._remedy)
+        with reading(str(path), self._remedy):
+            known = self._structures.mapped(path, name, self._remedy)
+        if known is not None:
+            return known
+        with opened(path, self._remedy) as file:
+            found = mapped(file, name, path, self._remedy)
+            if self._structures.misses(descriptor(file)):
+                self._structures.keep(descriptor(file), step_places(file, path))
+            return found
+
+    @cached_property
+    def _structures(self) -> Structures:
+        """What is known of step files after the second look into one."""
+        return Structures()
+
+    @property
+    def _remedy(self) -> str:
+        return (
+            f"save what is intact with `infoplane inspect {self.path} --rescue OUT`, or pack again"
+            if self.packed
+            else "delete the file to use the other steps, or record that step again with --resume"
+        )
+
+    @contextmanager
+    def _probe_file(self) -> Iterator[tuple[h5py.File, str, Path]]:
+        self.manifest  # noqa: B018  - its checks come first
+        path = self.path if self.packed else self.path / "probe.h5"
+        hint = self._remedy if self.packed else "record the run again"
+        with opened(path, hint) as file, reading(str(path), hint):
+            yield file, "probe/" if self.packed else "", path
+
+
+def listed(items: Iterable[object], most: int = 12) -> str:
+    """Return items as text; of many, the first and how many there are."""
+    items = list(items)
+    text = ", ".join(map(str, items[:most]))
+    return text + (f", … ({len(items)} in all)" if len(items) > most else "")

@@ -1,0 +1,221 @@
+"""A run: the activations of a fixed probe set at every checkpoint, or the part of it that is seen.
+
+What stands where in its files, ``infoplane.runs.files`` knows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from infoplane.arrays import count_nonfinite_rows, rows_of
+from infoplane.data import Array, LayerInfo, ProbeSet, split_rows
+from infoplane.errors import InputError, NotFoundError, RunFileError
+from infoplane.runs.bfloat16 import BFLOAT16, bfloat16_values
+from infoplane.runs.files import RunFiles, listed
+from infoplane.runs.probe_parts import probe_sha256, read_splits
+
+log = logging.getLogger("infoplane")
+
+
+@dataclass(frozen=True)
+class Run(RunFiles):
+    """A recorded run, by path. Cheap to make and to pickle; files are opened per call, read-only.
+
+    Parameters
+    ----------
+    path : Path
+        Folder of the run, or the file that ``pack`` made of it.
+    dropped : tuple of int, default ()
+        Samples that are left out of everything, by their row.
+    split : str, optional
+        The only split of the probe set that is seen; all samples if None.
+
+    Raises
+    ------
+    RunFileError
+        From every member, if there is no run, or a file of it is damaged, foreign or of another
+        format version. The message names the file.
+    """
+
+    dropped: tuple[int, ...] = ()
+    split: str | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Absolute: a worker may have been started in another folder.
+        return {"path": self.path.absolute(), "dropped": self.dropped, "split": self.split}
+
+    @property
+    def name(self) -> str:
+        """Name of the run, and of the split that is seen: ``s0[test]``."""
+        return self._of_split(str(self.manifest.get("run") or self.path.resolve().name))
+
+    @property
+    def group(self) -> str | None:
+        """Name of the group of runs, and of the split that is seen."""
+        group = self.manifest.get("group")
+        return None if group is None else self._of_split(str(group))
+
+    def _of_split(self, name: str) -> str:
+        return name if self.split is None else f"{name}[{self.split}]"
+
+    @cached_property
+    def splits(self) -> dict[str, int]:
+        """Names and lengths of the splits of the probe set, in the order of their rows."""
+        where = self.path if self.packed else self.path / "manifest.json"
+        try:
+            splits = read_splits(self.manifest["probe"])
+        except InputError as error:
+            raise RunFileError(f"{where}: {error}") from error
+        if splits and sum(splits.values()) != self.n_samples:
+            raise RunFileError(
+                f"{where}: expected splits of {self.n_samples} samples in all, found "
+                f"{sum(splits.values())}"
+            )
+        return splits
+
+    def by_split(self, names: Sequence[str] = ()) -> list[Run]:
+        """Return the run once for each of its splits, or these; itself if it has none.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no split of a name.
+        """
+        if missing := [name for name in names if name not in self.splits]:
+            raise NotFoundError(
+                f"{self.path}: no split {missing[0]!r}; it has "
+                f"{listed(self.splits) or 'one probe set without splits'}"
+            )
+        chosen = [name for name in self.splits if not names or name in names]
+        return [replace(self, split=name) for name in chosen] or [self]
+
+    @cached_property
+    def probe(self) -> ProbeSet:
+        """The probe set."""
+        probe = self.whole_probe
+        if self.dropped:
+            return probe.take(self.kept)
+        return probe if self.split is None else probe.take(self._rows)
+
+    @cached_property
+    def probe_hash(self) -> str:
+        """A hash of the kept samples: inputs and labels."""
+        digest = hashlib.sha256()
+        for part in (self.probe.inputs, self.probe.labels):
+            if part is not None:
+                digest.update(repr((part.dtype.str, part.shape)).encode())
+                digest.update(np.ascontiguousarray(part).data)
+        return "sha256:" + digest.hexdigest()
+
+    @cached_property
+    def kept(self) -> NDArray[np.int64]:
+        """Rows of the split that is seen, without those that are left out."""
+        return np.setdiff1d(np.arange(self.n_samples)[self._rows], self.dropped)
+
+    @property
+    def _rows(self) -> slice:
+        """Rows of the split that is seen."""
+        return slice(None) if self.split is None else split_rows(self.splits)[self.split]
+
+    def spoiled(self, step: int) -> NDArray[np.bool_]:
+        """Tell of each layer (n_layers,) whether its kept samples hold NaN or inf at a step."""
+        counts = np.array(self.step_info(step).nonfinite) > 0
+        if self.dropped or self.split is not None:
+            for index in np.flatnonzero(counts):
+                found = self.activations(step, self.layers[index].name)
+                counts[index] = count_nonfinite_rows(found) > 0
+        return counts
+
+    def activations(self, step: int, layer: str, *, verify: bool = False) -> Array:
+        """Return the activations (n_samples, n_units) in the stored dtype; bfloat16 as float32.
+
+        The array is a read-only memory map of the file, except for bfloat16 and for shards, which
+        are joined. With ``verify`` its bytes are compared with the checksum that was recorded.
+        """
+        info = self.layer(layer)
+        found = self.stored(step, info, verify=verify)
+        found = found.reshape(len(found), -1)
+        found = rows_of(found, self.kept) if self.dropped else found[self._rows]
+        if info.encoding == BFLOAT16:
+            found = bfloat16_values(found)
+            found.flags.writeable = False
+        elif info.encoding is not None:
+            raise RunFileError(
+                f"{self.path}: layer {layer!r}: unknown encoding {info.encoding!r}",
+                hint="it was written by another release of infoplane: record again, or use that",
+                code="IP304",
+            )
+        return found
+
+    def without_nonfinite(self, layers: Sequence[str], steps: Sequence[int]) -> Run:
+        """Return the run without the samples that hold NaN or inf in these layers and steps."""
+        whole = replace(self, dropped=())
+        bad = np.zeros(len(whole.kept), dtype=bool)
+        for step in steps:
+            info = self.step_info(step)
+            for layer in layers:
+                if info.nonfinite[self.layer(layer).index]:
+                    found = whole.activations(step, layer)
+                    bad |= ~np.isfinite(found).all(axis=1)
+        return replace(self, dropped=tuple(whole.kept[bad].tolist()))
+
+    def check(self) -> None:
+        """Open every step and compare the layers; compare the probe set with its hash.
+
+        Steps that some shards lack are told in a warning.
+
+        Raises
+        ------
+        RunFileError
+            If the probe set is not that of the recording, a step file is damaged or its layers
+            differ from those of the first step.
+        """
+        recorded_on = self.manifest["probe"].get("sha256")
+        if recorded_on not in (None, probe_sha256(self.whole_probe)):
+            raise RunFileError(
+                f"{self.path}: the probe set is not the one that the activations were recorded on",
+                hint="put the probe set of the recording back, or record the run again",
+                code="IP307",
+            )
+        if self.incomplete:
+            told = [f"step {step}: {why}" for step, why in self.incomplete.items()]
+            log.warning("%s: left out as incomplete: %s", self.path, listed(told, 4))
+        for step in self.steps:
+            found = self.step_info(step).layers
+            if found != self.layers:
+                raise RunFileError(
+                    f"{self.step_file(step)}: its layers differ from those of step "
+                    f"{self.steps[0]}: expected {_first_difference(self.layers, found)}",
+                    hint="record all checkpoints of a run with the same model and layers",
+                )
+
+    def content_hash(self) -> str:
+        """Return a hash of what was recorded: probe set, steps, layers, checksums."""
+        digest = hashlib.sha256()
+        digest.update(str(self.manifest["probe"].get("sha256")).encode())
+        for step in self.steps:
+            info = self.step_info(step)
+            digest.update(repr((step, info.layers, info.checksums)).encode())
+        digest.update(repr(self.dropped).encode() if self.dropped else b"")
+        digest.update(repr((self.split, self._rows)).encode() if self.split is not None else b"")
+        return "sha256:" + digest.hexdigest()
+
+
+def _first_difference(expected: tuple[LayerInfo, ...], found: tuple[LayerInfo, ...]) -> str:
+    for one, other in itertools.zip_longest(expected, found):
+        if one != other:
+            texts = [
+                f"{layer.name!r} {layer.shape} {layer.dtype}" if layer else "no layer"
+                for layer in (one, other)
+            ]
+            return f"{texts[0]}, found {texts[1]}"
+    return "the same"

@@ -1,0 +1,137 @@
+"""What a step says of itself: its layers, their checksums, metrics and provenance."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+from infoplane.data import Array, LayerInfo
+from infoplane.errors import RunFileError
+from infoplane.runs.checksum import crc32
+from infoplane.runs.hdf5 import json_object, located, reading
+from infoplane.runs.layout import activations_name, check_format
+from infoplane.runs.places import Place
+
+META_BLOCK = 4096
+"""Bytes; the metadata of a step are padded to a multiple."""
+
+_MOST_PLACES = 1000
+_CHECKSUM = "meta_crc32"
+_BEFORE_CHECKSUM = b', "meta_crc32": '
+
+
+@dataclass(frozen=True)
+class StepInfo:
+    """What a step file says of itself."""
+
+    step: int
+    layers: tuple[LayerInfo, ...]
+    metrics: Mapping[str, float]
+    epoch: float | None
+    checksums: tuple[int, ...]  # crc32 of each layer's bytes
+    nonfinite: tuple[int, ...]  # number of NaN and inf in each layer
+    gradients: Mapping[str, Mapping[str, float]]  # by layer: mean_norm, spread, weight_norm, ...
+    provenance: Mapping[str, Any]
+
+
+def read_meta(text: Array, path: Path, hint: str) -> dict[str, Any]:
+    """Return the metadata of a step, of the text that stands in a file.
+
+    Raises
+    ------
+    RunFileError
+        If it is no JSON object, or has a checksum that it does not match.
+    """
+    meta = json_object(text, f"{path}: metadata", hint)
+    told = meta.pop(_CHECKSUM, None)
+    if told is not None and told != crc32(bytes(text).rpartition(_BEFORE_CHECKSUM)[0]):
+        raise RunFileError(
+            f"{path}: the metadata does not match its checksum: it was changed or damaged after "
+            "recording",
+            hint=hint,
+            code="IP307",
+        )
+    return meta
+
+
+def step_places(file: h5py.File, path: Path) -> dict[str, Place]:
+    """Return where the metadata and layers of a step file lie, up to the first that is no good."""
+    names = ["meta", *map(activations_name, range(_MOST_PLACES))]
+    places = {}
+    with suppress(RunFileError):  # whoever reads it is told
+        for name in names:
+            places[name] = located(file, name, path)
+    return places
+
+
+def step_info(
+    meta: Mapping[str, Any], path: Path, step: int, n_samples: int, probe_sha256: object, hint: str
+) -> StepInfo:
+    """Return what the metadata in a file tell of a step.
+
+    Raises
+    ------
+    RunFileError
+        If they are damaged, of another version, step or number of samples, or recorded on another
+        probe set.
+    """
+    check_format(meta.get("format"), meta.get("version"), path)
+    with reading(f"{path}: metadata", hint):
+        if meta["step"] != step:
+            raise RunFileError(
+                f"{path}: expected step {step} by its name, found step {meta['step']!r}", hint=hint
+            )
+        if meta["n_samples"] != n_samples:
+            raise RunFileError(
+                f"{path}: expected {n_samples} samples as in the probe set, found "
+                f"{meta['n_samples']!r}",
+                hint=hint,
+            )
+        # Activations of another probe set, even of as many samples, belong to other labels.
+        if meta.get("probe_sha256", probe_sha256) != probe_sha256:
+            raise RunFileError(f"{path}: recorded on another probe set than this run", hint=hint)
+        layers = tuple(_layer(index, layer) for index, layer in enumerate(meta["layers"]))
+        if len({layer.name for layer in layers}) < len(layers) or not layers:
+            raise RunFileError(f"{path}: expected layers of different names", hint=hint)
+        return StepInfo(
+            step=step,
+            layers=layers,
+            metrics={str(k): float(v) for k, v in meta["metrics"].items() if v is not None},
+            epoch=None if meta["epoch"] is None else float(meta["epoch"]),
+            checksums=tuple(int(layer["crc32"]) for layer in meta["layers"]),
+            nonfinite=tuple(int(layer["n_nonfinite"]) for layer in meta["layers"]),
+            gradients={
+                str(name): {str(key): float(value) for key, value in found.items()}
+                for name, found in meta["gradients"].items()
+            },
+            provenance=dict(meta["provenance"]),
+        )
+
+
+def padded_json(meta: Mapping[str, Any]) -> bytes:
+    """Return metadata as they stand in a file: JSON, padded with spaces to whole blocks.
+
+    The last member is the checksum of the text before it.
+    """
+    text = json.dumps(meta, allow_nan=False).encode()[:-1]
+    text += _BEFORE_CHECKSUM + b"%d}" % crc32(text)
+    return text.ljust(-(-len(text) // META_BLOCK) * META_BLOCK)
+
+
+def _layer(index: int, layer: Mapping[str, Any]) -> LayerInfo:
+    return LayerInfo(
+        name=str(layer["name"]),
+        index=index,
+        type=str(layer["module_type"]),
+        shape=tuple(map(int, layer["shape"])),
+        dtype=str(layer["dtype"]),
+        reduction=str(layer["reduction"]),
+        noise=None if layer["noise"] is None else float(layer["noise"]),
+        encoding=None if layer.get("encoding") is None else str(layer["encoding"]),
+    )

@@ -1,0 +1,334 @@
+"""Write one step of a run: its layers, batch by batch, straight to their place in the file.
+
+Every step of a run has the same layers, so every step file has the same structure around its
+numbers. HDF5 lays it out once; after that a step is made by writing bytes at known offsets.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from infoplane.data import Array
+from infoplane.errors import RunFileError
+from infoplane.runs.bfloat16 import BFLOAT16, bfloat16_values
+from infoplane.runs.checksum import crc32
+from infoplane.runs.hdf5 import GO_ON, Outline, Spec, lay_out, n_bytes, reserve, write_at, writing
+from infoplane.runs.layout import FORMAT, VERSION, activations_name
+from infoplane.runs.places import bytes_around
+from infoplane.runs.step_info import META_BLOCK, padded_json
+
+_BLOCK = 1 << 19  # bytes; checksum, statistics and write find them in the processor's cache
+
+
+@cache
+def _name_of(dtype: np.dtype[Any]) -> str:
+    return str(dtype)  # NumPy makes it anew, which takes as long as a checksum
+
+
+@dataclass(frozen=True)
+class _Structure:
+    """What HDF5 writes around the data of a file."""
+
+    size: int
+    offsets: tuple[int, ...]  # of the layers, and of the metadata
+    around: tuple[tuple[int, bytes], ...]  # the bytes at an offset that belong to no dataset
+
+
+@dataclass
+class StepLayout:
+    """Where the layers stand in the step files of a run.
+
+    Parameters
+    ----------
+    n_samples : int
+        Rows of every layer.
+    scratch : Path
+        Name of a file that exists only while HDF5 lays out the structure.
+    layers : tuple of (shape, dtype), optional
+        Of every layer of the run's steps, once known.
+    """
+
+    n_samples: int
+    scratch: Path
+    layers: tuple[Spec, ...] | None = None
+    _found: dict[object, _Structure] = field(default_factory=dict)
+
+    def structure(self, layers: tuple[Spec, ...], n_text: int = META_BLOCK) -> _Structure:
+        """Return the structure of a step file with ``n_text`` bytes of metadata."""
+        if (layers, n_text) not in self._found:
+            self._found[layers, n_text] = self._laid_out(layers, n_text)
+        return self._found[layers, n_text]
+
+    def _laid_out(self, layers: tuple[Spec, ...], n_text: int) -> _Structure:
+        specs = {activations_name(index): spec for index, spec in enumerate(layers)}
+        specs["meta"] = ((n_text,), np.dtype(np.uint8))
+        sizes = map(n_bytes, specs.values())
+        self.scratch.unlink(missing_ok=True)
+        try:
+            offsets = lay_out(self.scratch, specs)
+            size = self.scratch.stat().st_size
+            with self.scratch.open("rb") as file:
+                around = bytes_around(file.fileno(), zip(offsets, sizes, strict=True))
+        finally:
+            self.scratch.unlink(missing_ok=True)
+        return _Structure(size, tuple(offsets), around)
+
+
+@dataclass
+class _Layer:
+    """One layer of the step being written."""
+
+    name: str
+    module_type: str
+    index: int
+    shape: tuple[int, ...]  # (n_samples, ...)
+    dtype: np.dtype[Any]
+    source_dtype: str
+    encoding: str | None = None
+    rows: int = 0
+    crc32: int = 0
+    n_nonfinite: int = 0
+    n_zero: int = 0
+    low: float | None = None
+    high: float | None = None
+    noise: float | None = None
+    reduction: str = "none"
+    details: dict[str, Any] = field(default_factory=dict)  # further JSON values
+
+    @property
+    def spec(self) -> Spec:
+        """Shape and dtype of the dataset."""
+        return self.shape, self.dtype
+
+    @property
+    def dtype_name(self) -> str:
+        """Name of the dtype."""
+        return _name_of(self.dtype)
+
+    def count(self, values: Array, scratch: NDArray[np.bool_]) -> None:
+        """Keep checksum, range, zeros and non-finite values up to date with these (n,) values.
+
+        ``scratch`` (at least n,) is written to: memory at hand is faster than new memory.
+        """
+        self.crc32 = crc32(values.data, self.crc32)
+        if self.encoding == BFLOAT16:
+            values = bfloat16_values(values)
+        self.n_zero += int(np.count_nonzero(np.equal(values, 0, out=scratch[: len(values)])))
+        low, high = float(np.minimum.reduce(values)), float(np.maximum.reduce(values))
+        if not (math.isfinite(low) and math.isfinite(high)):
+            finite = values[np.isfinite(values)]
+            self.n_nonfinite += len(values) - len(finite)
+            if not len(finite):
+                return
+            low, high = float(finite.min()), float(finite.max())
+        self.low = low if self.low is None else min(self.low, low)
+        self.high = high if self.high is None else max(self.high, high)
+
+    def metadata(self) -> dict[str, Any]:
+        """Return what the step file says about the layer."""
+        return {
+            "name": self.name,
+            "module_type": self.module_type,
+            "shape": list(self.shape[1:]),
+            "dtype": self.dtype_name,
+            "source_dtype": self.source_dtype,
+            **({"encoding": self.encoding} if self.encoding else {}),
+            "reduction": self.reduction,
+            "noise": self.noise,
+            "crc32": self.crc32,
+            "n_nonfinite": self.n_nonfinite,
+            "n_zero": self.n_zero,
+            "min": self.low,
+            "max": self.high,
+            **self.details,
+        }
+
+
+@dataclass
+class StepWriter:
+    """Writes one step; visible under its final name only after the ``with`` block succeeded.
+
+    The first step of a run has its space reserved layer by layer, during the first batch; every
+    later one before it begins.
+    """
+
+    path: Path
+    step: int
+    layout: StepLayout
+    probe_sha256: str
+    make_room: Callable[[], None] = lambda: None
+    before_commit: Callable[[], None] = lambda: None
+    metrics: dict[str, float] = field(default_factory=dict)
+    epoch: float | None = None
+    provenance: dict[str, Any] = field(default_factory=dict)
+    gradients: dict[str, dict[str, float | int]] = field(default_factory=dict)
+    layers: dict[tuple[str, int], _Layer] = field(default_factory=dict)
+
+    def __enter__(self) -> StepWriter:
+        self._temporary = self.path.with_suffix(".h5.tmp")
+        self._outline: Outline | None = None  # of the first step
+        self._offsets: list[int] = []
+        self._reserved = 0  # bytes
+        self._unlike: _Layer | None = None  # the first layer that is not as in the other steps
+        with writing(self.path, GO_ON):
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+            self._file = os.open(self._temporary, flags, 0o666)
+            try:
+                self.make_room()
+                if self.layout.layers is None:
+                    self._outline = Outline(self.layout.scratch)
+                else:
+                    structure = self.layout.structure(self.layout.layers)
+                    self._offsets += structure.offsets
+                    self._reserve(structure.size)
+            except BaseException:
+                self._discard()
+                raise
+        return self
+
+    def write(
+        self,
+        key: tuple[str, int],
+        name: str,
+        module_type: str,
+        row: int,
+        batch: Array,
+        source_dtype: str,
+        encoding: str | None = None,
+    ) -> None:
+        """Append a batch (n, ...) of the layer and call ``key``, whose rows start at ``row``.
+
+        The bytes are in the file when this returns, so later changes of ``batch`` do no harm.
+        """
+        layer = self.layers.get(key)
+        if layer is None:
+            shape = (self.layout.n_samples, *batch.shape[1:])
+            index = len(self.layers)
+            layer = _Layer(name, module_type, index, shape, batch.dtype, source_dtype, encoding)
+            self.layers[key] = layer
+            self._place(layer)
+        if row != layer.rows or batch.shape[1:] != layer.shape[1:]:
+            raise RunFileError(
+                f"layer {layer.name!r}: expected rows from {layer.rows} of shape "
+                f"{layer.shape[1:]}, got rows from {row} of shape {batch.shape[1:]}"
+            )
+        if batch.size and self._unlike is None:
+            self._put(layer, np.ascontiguousarray(batch))
+        layer.rows += len(batch)
+
+    def _place(self, layer: _Layer) -> None:
+        """Find the place of a layer, or notice that the other steps do not have it there."""
+        if self._outline is not None:
+            with writing(self.path, GO_ON):
+                name = activations_name(layer.index)
+                self._offsets.append(self._outline.add(name, layer.spec))
+                self._reserve(self._offsets[-1] + n_bytes(layer.spec))
+        elif self._unlike is None:
+            expected = self.layout.layers or ()
+            if layer.index >= len(expected) or expected[layer.index] != layer.spec:
+                self._unlike = layer
+
+    def _reserve(self, size: int) -> None:
+        if size > self._reserved:
+            reserve(self._file, size)
+            self._reserved = size
+
+    def _put(self, layer: _Layer, batch: Array) -> None:
+        """Write a contiguous batch to its place, block by block."""
+        values = batch.reshape(-1)
+        start = self._offsets[layer.index] + layer.rows * (values.nbytes // len(batch))
+        size = _BLOCK // values.itemsize
+        scratch = np.empty(min(size, len(values)), dtype=np.bool_)
+        with writing(self.path, GO_ON):
+            for first in range(0, len(values), size):
+                block = values[first : first + size]
+                layer.count(block, scratch)
+                write_at(self._file, block.data, start + first * values.itemsize)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        complete = False
+        try:
+            if kind is None:
+                self._finish()
+                with writing(self.path, GO_ON):
+                    self.before_commit()
+                    self._temporary.replace(self.path)
+                self.layout.layers = tuple(layer.spec for layer in self.layers.values())
+                complete = True
+        finally:
+            self._discard(keep=complete)
+
+    def _discard(self, *, keep: bool = False) -> None:
+        with suppress(OSError):
+            os.close(self._file)
+            self._close_outline()
+            if not keep:
+                self._temporary.unlink()
+
+    def _close_outline(self) -> None:
+        if self._outline is not None:
+            self._outline.close()
+            self.layout.scratch.unlink(missing_ok=True)
+
+    def _finish(self) -> None:
+        """Write what stands around the layers, and the metadata."""
+        for layer in self.layers.values():
+            if layer.rows != self.layout.n_samples:
+                raise RunFileError(
+                    f"layer {layer.name!r}: expected {self.layout.n_samples} rows, got {layer.rows}"
+                )
+        if not self.layers:
+            raise RunFileError(f"{self.path}: expected at least one layer")
+        specs = tuple(layer.spec for layer in self.layers.values())
+        if self.layout.layers not in (None, specs):
+            found = self._unlike.name if self._unlike else f"{len(specs)} layers"
+            raise RunFileError(
+                f"{self.path}: expected the layers of the run's other steps in the same order, "
+                f"found {found!r}",
+                hint="record all steps of a run with the same model and layers",
+            )
+        self._close_outline()
+        text = self._metadata()
+        with writing(self.path, GO_ON):
+            structure = self.layout.structure(specs, len(text))
+            assert list(structure.offsets[: len(specs)]) == self._offsets[: len(specs)]
+            self._reserve(structure.size)
+            for offset, data in structure.around:
+                write_at(self._file, data, offset)
+            write_at(self._file, text, structure.offsets[-1])
+
+    def _metadata(self) -> bytes:
+        """Return the metadata as JSON, padded with spaces."""
+        document = {
+            "format": FORMAT,
+            "version": VERSION,
+            "step": self.step,
+            "n_samples": self.layout.n_samples,
+            "probe_sha256": self.probe_sha256,
+            "layers": [layer.metadata() for layer in self.layers.values()],
+            "metrics": {key: _finite(value) for key, value in self.metrics.items()},
+            "epoch": self.epoch,
+            "provenance": self.provenance,
+            "gradients": self.gradients,
+        }
+        return padded_json(document)
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

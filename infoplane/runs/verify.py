@@ -1,0 +1,115 @@
+"""Check every byte of a run, and save what is intact of a damaged one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from infoplane.data import LayerInfo
+from infoplane.errors import DataError, InfoplaneError, RunFileError
+from infoplane.runs.hdf5 import missing_size, writing
+from infoplane.runs.probe_parts import probe_sha256
+from infoplane.runs.run import Run
+from infoplane.runs.writer import RunWriter
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong with a run."""
+
+    path: Path  # the file
+    step: int | None  # None for the manifest and the probe set
+    layer: str | None
+    message: str  # one line
+
+
+def verify(run: Run) -> list[Finding]:
+    """Read all of a run and return what is wrong with it; an empty list means that it is intact.
+
+    Checked are the manifest, the hash of the probe set, the metadata of every step, that every
+    step has the layers of the first readable one, and the checksum of every layer. Raises nothing
+    for damage: that is what the findings tell.
+    """
+    try:
+        if probe_sha256(run.probe) != run.manifest["probe"].get("sha256"):
+            path = run.path if run.packed or run.shards else run.path / "probe.h5"
+            message = f"{path}: the probe set does not match its hash in the manifest"
+            return [Finding(path, None, None, message)]
+        steps = run.steps
+    except InfoplaneError as error:  # nothing can be read without them
+        return [Finding(run.path, None, None, str(error))]
+    found = [finding for shard in run.shards for finding in verify(Run(shard.path))]
+    told = {finding.step for finding in found}
+    expected: tuple[LayerInfo, ...] = ()
+    for step in [step for step in steps if step not in told]:
+        path = run.step_file(step)
+        try:
+            layers = run.step_info(step).layers
+        except InfoplaneError as error:
+            found.append(Finding(path, step, None, str(error)))
+            continue
+        expected = expected or layers
+        if layers != expected:
+            message = f"{path}: its layers are not those of the steps before it"
+            found.append(Finding(path, step, None, message))
+            continue
+        for layer in () if run.shards else layers:
+            try:
+                run.stored(step, layer, verify=True)
+            except InfoplaneError as error:
+                found.append(Finding(path, step, layer.name, str(error)))
+    return found
+
+
+def rescue(run: Run, output: Path) -> tuple[int, ...]:
+    """Copy the intact steps of a run, a folder or packed, into a new folder; return them.
+
+    The copied files are equal to the originals, byte for byte. Of a packed run that lost its end,
+    the steps before it are saved.
+
+    Raises
+    ------
+    RunFileError
+        If the manifest or the probe set is damaged, the output exists or cannot be written.
+    DataError
+        If no step is intact.
+    """
+    with _of_full_length(run, output) as readable:
+        return _rescued(readable, output)
+
+
+@contextmanager
+def _of_full_length(run: Run, output: Path) -> Iterator[Run]:
+    """Give a truncated file its length again, in a copy: what is missing reads as zeros."""
+    size = missing_size(run.path) if run.path.is_file() else None
+    if size is None:
+        yield run
+        return
+    copy = output.with_name(f".{output.name}.{os.getpid()}.tmp")
+    try:
+        with writing(copy):
+            shutil.copyfile(run.path, copy)
+            os.truncate(copy, size)
+        yield Run(copy)
+    finally:
+        copy.unlink(missing_ok=True)
+
+
+def _rescued(run: Run, output: Path) -> tuple[int, ...]:
+    damaged = {finding.step: finding.message for finding in reversed(verify(run))}
+    if None in damaged:
+        raise RunFileError(f"{damaged[None]}: nothing can be saved without it")
+    intact = tuple(step for step in run.steps if step not in damaged)
+    if not intact:
+        raise DataError(f"{run.path}: no step is intact")
+    writer = RunWriter(output, run.probe, run.manifest)
+    try:
+        for step in intact:
+            writer.copy(step, run.datasets(step, verify=True))
+    finally:
+        writer.close()
+    return intact
