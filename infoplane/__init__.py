@@ -60,6 +60,9 @@ _MODULES = {
     "Results": "infoplane.results.notebook",
     "load": "infoplane.results.notebook",
     "find_phases": "infoplane.results.phases",
+    "write_csv": "infoplane.results.export",
+    "write_parquet": "infoplane.results.export",
+    "write_tensorboard": "infoplane.results.export",
 }
 
 __all__ = ["__version__", *_MODULES]

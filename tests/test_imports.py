@@ -26,6 +26,7 @@ MAY_IMPORT = {
     "numerics": {"numerics", *_BASE},
     "estimators": {"estimators", "numerics", *_BASE},
     "records": {"estimators"},
+    "exporting": {"results"},
     "runs": {"runs", "schemas", *_BASE},
     "recording": {"recording", "runs", "numerics", "patterns", *_BASE},
     "analysis": {"analysis", "estimators", "runs", "patterns", *_BASE},

@@ -45,7 +45,7 @@ class CellKeys:
         cls = type(estimator)
         self._start = _digest(
             metadata.version("infoplane"),
-            f"{cls.__module__}:{cls.__qualname__}",
+            f"{cls.name}:{cls.__qualname__}",  # not its module: code may move
             estimator.version,
             plain(estimator.parameters()),
             seed,

@@ -15,7 +15,7 @@ from infoplane.errors import DataError, RunFileError
 from infoplane.results.schema import Check, compile_schema
 from infoplane.runs.atomic import check_regular, replace_file
 
-SCHEMA = "infoplane.results.notebook/1"
+SCHEMA = "infoplane.results/1"
 
 
 def write_results(path: Path, results: Mapping[str, Any]) -> None:

@@ -62,7 +62,7 @@ def test_sweep_becomes_one_estimator_per_value(runs):
 
 def test_stdout_is_one_json_document(runs):
     done = infoplane("analyze", "net-s0", "-e", "binning", "-o", "-")
-    assert json.loads(done.out)["schema"] == "infoplane.results.notebook/1"
+    assert json.loads(done.out)["schema"] == "infoplane.results/1"
 
 
 def test_compressed_document(runs):

@@ -74,7 +74,7 @@ def test_packed_run_and_results(runs):
     assert infoplane("inspect", "net.h5", "--verify").out == "net.h5: intact\n"
     assert infoplane("analyze", "net-s0", "-e", "binning", "-o", "r.json").code == 0
     text = infoplane("inspect", "r.json").out
-    assert "infoplane.results.notebook/1" in text
+    assert "infoplane.results/1" in text
     assert "18 rows, 0 without a value; quantities: ht ity ixt" in text
     (found,) = json.loads(infoplane("inspect", "r.json", "--format", "json").out)["files"]
     assert found["recordings"][0]["layers"] == ["fc1", "fc2"]

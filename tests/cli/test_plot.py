@@ -97,7 +97,7 @@ def test_bad_input_is_one_line_and_its_exit_code(results, spoil, options, code, 
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", '{"schema": "infoplane.results.notebook/1"', "[]", "\x00\x01", "3"]
+    "text", ["", "{", '{"schema": "infoplane.results/1"', "[]", "\x00\x01", "3"]
 )
 def test_truncated_or_foreign_document(results, text):
     Path("r.json").write_text(text)

@@ -43,7 +43,7 @@ def document(rows: Sequence[Mapping[str, Any]], *, group: str | None = "net") ->
     layers = dict.fromkeys((r["layer"], r["layer_index"]) for r in rows)
     ids = list(dict.fromkeys(r["estimator"] for r in rows))
     results = {
-        "schema": "infoplane.results.notebook/1",
+        "schema": "infoplane.results/1",
         "tool": {"name": "infoplane", "version": "0.1.0"},
         "created": "2026-11-21T20:47:03+00:00",
         "status": "complete",

@@ -164,7 +164,7 @@ def results(
                             }
                         )
     document: dict[str, Any] = {
-        "schema": "infoplane.results.notebook/1",
+        "schema": "infoplane.results/1",
         "tool": {"name": "infoplane", "version": "0.1.0"},
         "created": "2026-11-21T20:47:03Z",
         "status": "complete",
