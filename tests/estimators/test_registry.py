@@ -7,12 +7,11 @@ from infoplane.estimators.registry import (
     DEFAULT,
     estimator_class,
     estimator_id,
-    estimator_names,
     parse_estimator,
 )
 
 
-@pytest.mark.parametrize("name", estimator_names())
+@pytest.mark.parametrize("name", BUILT_IN)
 def test_contract(name):
     cls = estimator_class(name)
     assert cls.name == name
