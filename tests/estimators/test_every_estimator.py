@@ -62,7 +62,7 @@ def test_rows_are_json_with_known_quantities(name, data):
         found,
         0.0,
         N,
-        vocabulary=Vocabulary.declared([]),
+        vocabulary=Vocabulary.declared([estimator_class(name)]),
     )
     json.dumps(rows, allow_nan=False)
     assert {row["quantity"] for row in rows} <= {
