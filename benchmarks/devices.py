@@ -6,8 +6,8 @@
 The processor computes with NumPy on one thread, in the precision that the estimator chooses; the
 device with torch. From the samples at which the device is faster follows what
 ``infoplane.devices.FASTER_FROM`` should say. With ``--device cpu`` the table shows what the path
-through torch costs without a GPU; it says nothing about one. ``--quick`` takes 300 and 1,000 samples
-of 64 units, on a GPU if there is one.
+through torch costs without a GPU; it says nothing about one. ``--quick`` takes 300 and 1,000
+samples of 64 units, on a GPU if there is one.
 """
 
 from __future__ import annotations
