@@ -25,8 +25,8 @@ from tests.plots import synthetic
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="12 layers, 40 checkpoints, 3 seeds")
-    n_layers, n_steps, n_seeds = (12, 40, 3) if parser.parse_args().quick else (60, 100, 8)
+    parser.add_argument("--quick", action="store_true", help="5 layers, 20 checkpoints, 5 seeds")
+    n_layers, n_steps, n_seeds = (5, 20, 5) if parser.parse_args().quick else (60, 100, 8)
     names = [f"backbone.layer{i // 15}.{i % 15}.conv" for i in range(n_layers)]
     document = synthetic.sampled(synthetic.results(names=names, n_steps=n_steps, n_seeds=n_seeds))
     start = mark = time.process_time()
