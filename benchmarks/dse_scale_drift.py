@@ -94,7 +94,9 @@ def drawn(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="10 epochs, 300 digits, one repetition")
+    parser.add_argument(
+        "--quick", action="store_true", help="10 epochs, 300 digits, one repetition"
+    )
     parser.add_argument("--figure", type=Path, help="where to draw the figure")
     arguments = parser.parse_args()
     epochs = [0, 2, 10] if arguments.quick else [0, 1, 2, 4, 10, 20, 40, 80, 150]
