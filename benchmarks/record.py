@@ -310,7 +310,7 @@ def main() -> None:
     for columns in (256, 1024, 4096):
         reading(3 * reps, columns)
     for samples, steps in ((4096, 8), (16384, 8), (4096, 32)):
-        arguments = [sys.executable, __file__, "--memory", str(samples), str(steps)]
+        arguments = [sys.executable, __file__, "--memory", str(samples // few), str(steps // few)]
         subprocess.run(arguments, check=True)
     return None
 

@@ -47,6 +47,15 @@ def converted(array: NDArray[Any], dtype: np.dtype[Any] | type) -> NDArray[Any]:
     return collected(array.shape, dtype, (array[rows] for rows in row_blocks(array)))
 
 
+def sortable(array: NDArray[Any]) -> NDArray[Any]:
+    """Return an array that NumPy sorts rightly: one of float16 as float32, others as they are.
+
+    On processors with AVX-512 but without its instructions for float16, ``np.sort`` (NumPy 2) now
+    and then leaves float16 numbers in a wrong order, and ``np.unique`` lists some twice.
+    """
+    return array.astype(np.float32) if array.dtype == np.float16 else array
+
+
 def rows_of(array: Any, rows: NDArray[np.int64] | None) -> Any:
     """Return some rows of an array or tensor, without a copy if these are all of them.
 
@@ -90,18 +99,19 @@ def sorted_values(array: NDArray[Any]) -> NDArray[Any]:
     A large one is sorted in runs, and these are merged between values of a sample.
     """
     if array.size <= LARGE:
-        return np.sort(array, axis=None)
+        return np.sort(sortable(array), axis=None).astype(array.dtype, copy=False)
     in_runs = empty((array.size,), array.dtype)
     ends = [0]
     for rows in row_blocks(array, _RUN):
-        run = np.sort(array[rows], axis=None)
+        run = np.sort(sortable(array[rows]), axis=None)
         ends.append(ends[-1] + len(run))
         in_runs[ends[-2] : ends[-1]] = run
     runs = [in_runs[start:stop] for start, stop in pairwise(ends)]
-    sample = np.sort(in_runs[:: max(1, array.size // _SAMPLE)])
+    sample = np.sort(sortable(in_runs[:: max(1, array.size // _SAMPLE)]))
     share = max(1, len(sample) * _RUN // array.size)
     limits = np.unique(np.append(sample[::share], (sample[-1], runs[0][0])))
     ordered, filled = empty((array.size,), array.dtype), 0
+    limits = limits.astype(array.dtype, copy=False)
     below = [np.searchsorted(run, limits) for run in runs]
     above = [np.searchsorted(run, limits, side="right") for run in runs]
     for k in range(-1, len(limits)):
@@ -113,7 +123,7 @@ def sorted_values(array: NDArray[Any]) -> NDArray[Any]:
             run[0 if k < 0 else last[k] : first[k + 1] if k + 1 < len(limits) else len(run)]
             for run, first, last in zip(runs, below, above, strict=True)
         ]
-        merged = np.sort(np.concatenate(parts))
+        merged = np.sort(sortable(np.concatenate(parts)))
         ordered[filled : filled + len(merged)] = merged
         filled += len(merged)
     return ordered

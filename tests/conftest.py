@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from infoplane.data import ProbeSet
+from tests.processes import LONG, end_processes
 
 hypothesis.settings.register_profile("default", deadline=None, max_examples=40)
 hypothesis.settings.load_profile("default")
@@ -54,6 +55,13 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def _no_process_is_left() -> Iterator[None]:
+    """What a test has started ends with it, also where it fails."""
+    yield
+    end_processes()
+
+
 @pytest.fixture
 def probe() -> ProbeSet:
     rng = np.random.default_rng(0)
@@ -89,7 +97,7 @@ def infoplane(*arguments: str, cwd: Path | None = None, **env: str) -> Result:
         [sys.executable, "-m", "infoplane", *arguments],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=LONG,
         cwd=cwd,
         env={**os.environ, **env},
         stdin=subprocess.DEVNULL,
