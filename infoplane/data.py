@@ -1,11 +1,11 @@
-"""What the parts of infoplane hand to each other: probe set, layer, estimate; and entry checks."""
+"""What the parts of infoplane hand to each other: probe set, slot, run; and entry checks."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -157,23 +157,63 @@ def class_ids(labels: Array) -> IntArray:
     raise InputError(f"expected integer class ids as labels, got dtype {labels.dtype}")
 
 
+SlotKind: TypeAlias = Literal["layer", "weight"]
+
+_AXES = {
+    1: ("unit",),
+    2: ("position", "unit"),
+    3: ("channel", "height", "width"),
+    4: ("channel", "depth", "height", "width"),
+}
+"""What the axes of one sample are taken for, where nobody has named them."""
+
+
 @dataclass(frozen=True)
-class LayerInfo:
-    """One recorded layer."""
+class Slot:
+    """One recorded array: the activations of a layer, or a weight of the model.
+
+    ``checksum`` and ``nonfinite`` are known of the array at one step, and None where all steps are
+    meant. They and the names of the axes do not count when slots are compared.
+
+    Raises
+    ------
+    InputError
+        If there are not as many names of axes as axes.
+    """
 
     name: str
-    index: int  # order of the forward pass, from 0
+    index: int  # among those of its kind, from 0; of layers, the order of the forward pass
     type: str  # class name of the module, e.g. "ReLU"
-    shape: tuple[int, ...]  # of one sample
+    shape: tuple[int, ...]  # of one sample; of a weight, all of it
     dtype: str  # as stored
     reduction: str = "none"  # how a large output was reduced when it was recorded
     noise: float | None = None  # standard deviation of declared additive Gaussian noise
     encoding: str | None = None  # what stored integers stand for, e.g. the bits of "bfloat16"
+    kind: SlotKind = "layer"
+    axes: tuple[str, ...] = field(default=(), compare=False)  # of ``shape``; from it unless given
+    checksum: int | None = field(default=None, compare=False)  # crc32 of the bytes
+    nonfinite: int | None = field(default=None, compare=False)  # number of NaN and inf
+
+    def __post_init__(self) -> None:
+        n_axes = len(self.shape)
+        if not self.axes:
+            known = _AXES if self.kind == "layer" else {}
+            named = known.get(n_axes) or tuple(f"axis{i}" for i in range(n_axes))
+            object.__setattr__(self, "axes", named)
+        if len(self.axes) != n_axes:
+            raise InputError(
+                f"{self.kind} {self.name!r}: expected {n_axes} names of axes for shape "
+                f"{self.shape}, got {self.axes}"
+            )
 
     @property
     def n_units(self) -> int:
-        """Units of a sample, all axes taken together."""
+        """Units of a sample, all axes taken together; of a weight, its numbers."""
         return int(np.prod(self.shape, dtype=np.int64))
+
+
+LayerInfo = Slot
+"""The name of `Slot` in release 0.1."""
 
 
 class RunData(Protocol):
@@ -188,7 +228,7 @@ class RunData(Protocol):
         """Recorded training steps, ascending."""
 
     @property
-    def layers(self) -> Sequence[LayerInfo]:
+    def layers(self) -> Sequence[Slot]:
         """Recorded layers in the order of the forward pass."""
 
     def activations(self, step: int, layer: str) -> Array:

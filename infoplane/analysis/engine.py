@@ -23,7 +23,7 @@ from infoplane.analysis.devices import device_for
 from infoplane.analysis.handover import Handover, OutOfReachError, taken
 from infoplane.analysis.keys import CellKeys
 from infoplane.analysis.worker import FinitePart, Undefined
-from infoplane.data import LayerInfo
+from infoplane.data import Slot
 from infoplane.errors import InfoplaneError, InputError, WorkerError
 from infoplane.estimators.base import Estimator
 from infoplane.estimators.estimate import Measurement
@@ -32,7 +32,7 @@ from infoplane.runs.run import Run
 
 log = logging.getLogger("infoplane")
 
-Cells = Mapping[Run, tuple[Sequence[LayerInfo], Sequence[int]]]
+Cells = Mapping[Run, tuple[Sequence[Slot], Sequence[int]]]
 
 _IN_FLIGHT = 64  # submitted and unfinished pieces of work; bounds the memory of the queue
 _PIECE_SECONDS = 0.2  # cheap cells travel together, until they take about this long
@@ -72,7 +72,7 @@ class _Work:
 
     run: Run
     estimator: Estimator
-    layer: LayerInfo | None = None
+    layer: Slot | None = None
     prepared: Any = None
     steps: tuple[int, ...] = ()
     rank: tuple[float, ...] = ()  # the lowest is begun first
@@ -179,7 +179,7 @@ def _analyze(
     seed, handover = schedule.seed, schedule.handover
     check_different(estimators)
     keys: dict[tuple[Run, str], CellKeys] = {}
-    wanted: dict[tuple[Run, str], dict[LayerInfo, list[int]]] = {}
+    wanted: dict[tuple[Run, str], dict[Slot, list[int]]] = {}
     for run, estimator in itertools.product(cells, estimators):
         layers, steps = cells[run]
         gpu = gpu_for(estimator, len(run.kept), device)

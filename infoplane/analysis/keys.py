@@ -14,7 +14,7 @@ from functools import cached_property
 from importlib import metadata
 from typing import Any
 
-from infoplane.data import LayerInfo, plain
+from infoplane.data import Slot, plain
 from infoplane.estimators.base import Estimator
 from infoplane.estimators.registry import estimator_id
 from infoplane.runs.run import Run
@@ -41,7 +41,7 @@ class CellKeys:
         self.estimator_id = estimator_id(estimator)
         self._run = run
         self._pools = estimator.pools
-        self._layers: dict[LayerInfo, str] = {}  # hashes of their data
+        self._layers: dict[Slot, str] = {}  # hashes of their data
         cls = type(estimator)
         self._start = _digest(
             metadata.version("infoplane"),
@@ -60,7 +60,7 @@ class CellKeys:
         """Key of what the estimator keeps of the run."""
         return _digest(self._start, "artifacts", self._whole_run)
 
-    def cell(self, layer: LayerInfo, step: int) -> str:
+    def cell(self, layer: Slot, step: int) -> str:
         """Return the key of one cell."""
         about = [layer.name, layer.index, layer.type, layer.shape, layer.dtype]
         about += [layer.reduction, layer.noise, step, self._data(layer, step)]
@@ -72,14 +72,14 @@ class CellKeys:
     def _whole_run(self) -> str | None:
         return self._run.content_hash() if self._pools == "run" else None
 
-    def _whole_layer(self, layer: LayerInfo) -> str:
+    def _whole_layer(self, layer: Slot) -> str:
         if layer not in self._layers:
             self._layers[layer] = _digest([self._data(layer, step) for step in self._run.steps])
         return self._layers[layer]
 
-    def _data(self, layer: LayerInfo, step: int) -> list[Any]:
-        info = self._run.step_info(step)
-        return [step, info.checksums[layer.index], info.nonfinite[layer.index]]
+    def _data(self, layer: Slot, step: int) -> list[Any]:
+        recorded = self._run.step_info(step).slot(layer.name, layer.kind)
+        return [step, recorded.checksum, recorded.nonfinite]
 
 
 def _digest(*parts: Any) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from infoplane.data import LayerInfo
+from infoplane.data import Slot
 from infoplane.errors import DataError, NotFoundError
 from infoplane.patterns import matches
 from infoplane.runs.run import Run
@@ -17,7 +17,7 @@ def select_cells(
     *,
     drop_nonfinite: bool = False,
     splits: Sequence[str] = (),
-) -> dict[Run, tuple[list[LayerInfo], list[int]]]:
+) -> dict[Run, tuple[list[Slot], list[int]]]:
     """Return the layers and steps of each run that are to be analyzed.
 
     A run whose probe set has splits becomes one run for each, so that no estimate mixes them.
@@ -44,7 +44,7 @@ def select_cells(
         If a run is damaged.
     """
     runs = [part for run in runs for part in run.by_split(splits)]
-    chosen: dict[Run, tuple[list[LayerInfo], list[int]]] = {}
+    chosen: dict[Run, tuple[list[Slot], list[int]]] = {}
     include = [pattern for pattern in layers if not pattern.startswith("!")]
     exclude = [pattern[1:] for pattern in layers if pattern.startswith("!")]
     names = [layer.name for run in runs for layer in run.layers]

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from infoplane.analysis.engine import Cache, Workers, analyze
-from infoplane.data import LayerInfo
+from infoplane.data import Slot
 from infoplane.errors import NotFoundError
 from infoplane.estimators.base import Estimator
 from infoplane.estimators.estimate import Measurement
@@ -45,7 +45,7 @@ class Sampling:
         The parts and all random streams derive from it.
     """
 
-    cells: Mapping[Run, tuple[Sequence[LayerInfo], Sequence[int]]]
+    cells: Mapping[Run, tuple[Sequence[Slot], Sequence[int]]]
     estimators: Sequence[Estimator]
     seed: int = 0
     _found: dict[tuple[Any, ...], list[float | None]] = field(
@@ -112,8 +112,8 @@ class Sampling:
 
 
 def steps_of_cells(
-    cells: Mapping[Run, tuple[Sequence[LayerInfo], Sequence[int]]], steps: Sequence[int] | None
-) -> dict[Run, tuple[Sequence[LayerInfo], Sequence[int]]]:
+    cells: Mapping[Run, tuple[Sequence[Slot], Sequence[int]]], steps: Sequence[int] | None
+) -> dict[Run, tuple[Sequence[Slot], Sequence[int]]]:
     """Return the cells at these steps alone, -1 the last of each run; all steps if None.
 
     Raises
@@ -121,7 +121,7 @@ def steps_of_cells(
     NotFoundError
         If a run has no such step.
     """
-    chosen: dict[Run, tuple[Sequence[LayerInfo], Sequence[int]]] = {}
+    chosen: dict[Run, tuple[Sequence[Slot], Sequence[int]]] = {}
     for run, (layers, have) in cells.items():
         wanted = list(have) if steps is None else sorted({have[-1] if s < 0 else s for s in steps})
         if missing := [step for step in wanted if step not in have]:

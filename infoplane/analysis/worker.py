@@ -12,12 +12,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any, cast
 
-import numpy as np
-
 from infoplane.analysis import devices
 from infoplane.analysis.handover import taken
 from infoplane.arrays import count_nonfinite_rows
-from infoplane.data import Array, LayerInfo, ProbeSet
+from infoplane.data import Array, ProbeSet, Slot
 from infoplane.errors import EstimationError, InfoplaneError, InputError
 from infoplane.estimators.base import Estimator
 from infoplane.estimators.estimate import Estimate, Measurement
@@ -34,25 +32,26 @@ class FinitePart:
     """
 
     run: Run
-    layers: Sequence[LayerInfo]
+    layers: Sequence[Slot]
     steps: Sequence[int]
     gpu: str | None = None
 
     @classmethod
     def of_run(cls, run: Run, gpu: str | None = None) -> FinitePart:
         """Keep layers that are finite somewhere, and the steps at which all of these are."""
-        finite = {step: ~run.spoiled(step) for step in run.steps}
-        kept = np.logical_or.reduce(list(finite.values()))
-        if not any(finite[step][kept].all() for step in run.steps):
-            kept = max(finite.values(), key=np.count_nonzero)
-        steps = [step for step in run.steps if finite[step][kept].all()]
-        layers = [layer for layer, good in zip(run.layers, kept, strict=True) if good]
+        spoiled = {step: run.spoiled(step) for step in run.steps}
+        names = {layer.name for layer in run.layers}
+        kept = names - frozenset.intersection(*spoiled.values())
+        if not any(kept.isdisjoint(bad) for bad in spoiled.values()):
+            kept = names - min(spoiled.values(), key=len)
+        steps = [step for step in run.steps if kept.isdisjoint(spoiled[step])]
+        layers = [layer for layer in run.layers if layer.name in kept]
         return cls(run, layers, steps if layers else [], gpu)
 
     @classmethod
-    def of_layer(cls, run: Run, layer: LayerInfo, gpu: str | None = None) -> FinitePart:
+    def of_layer(cls, run: Run, layer: Slot, gpu: str | None = None) -> FinitePart:
         """Keep the steps at which one layer is finite."""
-        steps = [step for step in run.steps if not run.spoiled(step)[layer.index]]
+        steps = [step for step in run.steps if layer.name not in run.spoiled(step)]
         return cls(run, run.layers, steps, gpu)
 
     @cached_property
@@ -88,7 +87,7 @@ def prepare_run(part: FinitePart, estimator: Estimator, seed: int) -> Any:
 
 
 def prepare_layer(
-    part: FinitePart, estimator: Estimator, seed: int, layer: LayerInfo, shared: Any
+    part: FinitePart, estimator: Estimator, seed: int, layer: Slot, shared: Any
 ) -> Any:
     """Return what all cells of a layer and an estimator share."""
     shared = taken(shared)
@@ -102,7 +101,7 @@ def measure(
     run: Run,
     estimator: Estimator,
     seed: int,
-    layer: LayerInfo,
+    layer: Slot,
     prepared: Any,
     steps: Sequence[int],
     gpu: str | None = None,
@@ -124,7 +123,7 @@ def _known(run: Run, analysis: str) -> Run:
     return run
 
 
-def lost(run: Run, estimator: Estimator, layer: LayerInfo, step: int, reason: str) -> Measurement:
+def lost(run: Run, estimator: Estimator, layer: Slot, step: int, reason: str) -> Measurement:
     """Return what stands in for a cell that no worker survived."""
     estimates = _failed(estimator, ("failed",), reason)
     name = estimator_id(estimator)
@@ -149,7 +148,7 @@ def _measure(
     run: Run,
     estimator: Estimator,
     seed: int,
-    layer: LayerInfo,
+    layer: Slot,
     prepared: Any,
     step: int,
     device: str | None,

@@ -19,7 +19,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
-from infoplane.data import Array, LayerInfo, RunData
+from infoplane.data import Array, RunData, Slot
 from infoplane.estimators.estimate import Estimate
 
 
@@ -106,7 +106,7 @@ class Estimator(ABC):
         return {}
 
     def prepare_layer(
-        self, shared: Any, run: RunData, layer: LayerInfo, rng: np.random.Generator
+        self, shared: Any, run: RunData, layer: Slot, rng: np.random.Generator
     ) -> Any:
         """Return what all checkpoints of a layer share; ``shared`` unless overridden."""
         return shared

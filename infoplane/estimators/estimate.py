@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from infoplane.data import LayerInfo, plain
+from infoplane.data import Slot, plain
 from infoplane.numerics.intervals import IntervalMethod
 
 BoundName: TypeAlias = Literal["log2_n", "h_y", "log2_k", "log2_n_c", "capacity", "none"]
@@ -50,7 +50,7 @@ class Measurement:
 
     run: str
     step: int
-    layer: LayerInfo
+    layer: Slot
     estimator: str
     estimates: Mapping[str, Estimate]  # by quantity, as Estimator.estimate returns them
     seconds: float  # CPU time
@@ -65,7 +65,7 @@ class Measurement:
 
     @classmethod
     def restored(
-        cls, run: str, step: int, layer: LayerInfo, estimator: str, content: Mapping[str, Any]
+        cls, run: str, step: int, layer: Slot, estimator: str, content: Mapping[str, Any]
     ) -> Measurement:
         """Return the measurement of a cell from its ``content``."""
         estimates = {
