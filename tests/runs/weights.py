@@ -16,7 +16,7 @@ def with_weights(run, path, weights_at, **members):
     for step in run.steps:
         found, entries = dict(run.datasets(step)), []
         meta = json.loads(bytes(found.pop("meta")))
-        meta.pop("meta_crc32")
+        meta.pop("meta_crc32", None)
         for index, (name, array) in enumerate(weights_at(step).items()):
             found[f"weights/W{index:04d}"] = array
             entries.append(
