@@ -231,6 +231,10 @@ class RunData(Protocol):
     def layers(self) -> Sequence[Slot]:
         """Recorded layers in the order of the forward pass."""
 
+    @property
+    def device(self) -> str | None:
+        """Torch device on which activations are and numbers are to be computed; None: NumPy."""
+
     def activations(self, step: int, layer: str) -> Array:
         """Return activations (n_samples, n_units) in the dtype they were stored in; read-only."""
 

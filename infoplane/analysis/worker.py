@@ -14,6 +14,7 @@ from typing import Any, cast
 
 from infoplane.analysis import devices
 from infoplane.analysis.handover import taken
+from infoplane.analysis.limit import OutOfTime, at_most
 from infoplane.arrays import count_nonfinite_rows
 from infoplane.data import Array, ProbeSet, Slot
 from infoplane.errors import EstimationError, InfoplaneError, InputError
@@ -168,13 +169,17 @@ def _measure(
         elif isinstance(prepared, Undefined):
             error, repeatable = prepared.reason, prepared.repeatable
             estimates = _failed(estimator, ("failed",), error)
-        elif device is None:
-            estimates = estimator.estimate(prepared, activations, rng)
         else:
-            tensor: Any = devices.on_device(activations, device)
-            estimates = _noted(
-                estimator.estimate(prepared, tensor, rng), device=devices.device_name(device)
-            )
+            given: Any = activations if device is None else devices.on_device(activations, device)
+            cost = estimator.cost(*activations.shape)
+            with at_most(cost):
+                estimates = estimator.estimate(prepared, given, rng)
+            if device is not None:
+                estimates = _noted(estimates, device=devices.device_name(device))
+    except OutOfTime:
+        error = f"given up after {cost.limit:g} s of computing, as its estimator asks"
+        repeatable = False
+        estimates = _failed(estimator, ("failed", "timeout"), error)
     except (EstimationError, InputError) as problem:
         error = str(problem)
         estimates = _failed(estimator, ("failed",), error)

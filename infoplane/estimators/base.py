@@ -29,6 +29,7 @@ class Cost(NamedTuple):
     seconds: float  # CPU time
     bytes: int  # working memory, beyond the interpreter and its libraries
     torch: bool = False  # loads torch
+    limit: float | None = None  # CPU seconds after which the cell is given up, as a timeout
 
 
 @dataclass(frozen=True)

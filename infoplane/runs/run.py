@@ -49,6 +49,10 @@ class Run(RunFiles):
     dropped: tuple[int, ...] = ()
     split: str | None = None
 
+    @property
+    def device(self) -> None:
+        """What is read from files is in NumPy's arrays."""
+
     def __getstate__(self) -> dict[str, Any]:
         # Absolute: a worker may have been started in another folder.
         return {"path": self.path.absolute(), "dropped": self.dropped, "split": self.split}

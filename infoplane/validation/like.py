@@ -110,6 +110,7 @@ class SyntheticRun:
     layers: Sequence[Slot]
     drawn: Mapping[str, Array]
     steps: Sequence[int] = (0,)
+    device: str | None = None
 
     def activations(self, step: int, layer: str) -> Array:
         """Return the activations (n_samples, n_units)."""

@@ -88,6 +88,7 @@ class ProblemRun:
     """A problem as a run that estimators read."""
 
     problem: Problem
+    device: str | None = None
 
     @property
     def probe(self) -> ProbeSet:
