@@ -1,9 +1,9 @@
 """Run estimators over the cells of recorded runs, on any ``concurrent.futures`` executor.
 
 A cell is (run, step, layer, estimator). Cells are independent; what they share is prepared once per
-run and once per layer, on the same executor. Costly work is begun first, so that no worker is left
-alone with it at the end. Cells that the cache knows are not computed again, and work that a lost
-worker took with it is tried again.
+group of runs, per run and per layer, on the same executor. Costly work is begun first, so that no
+worker is left alone with it at the end. Cells that the cache knows are not computed again, and work
+that a lost worker took with it is tried again.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import heapq
 import itertools
 import logging
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,6 +22,7 @@ from infoplane.analysis import worker
 from infoplane.analysis.devices import device_for
 from infoplane.analysis.handover import Handover, OutOfReachError, taken
 from infoplane.analysis.keys import CellKeys
+from infoplane.analysis.selection import Cells, Group, groups_of
 from infoplane.analysis.worker import FinitePart, Undefined
 from infoplane.data import Slot
 from infoplane.errors import InfoplaneError, InputError, WorkerError
@@ -31,8 +32,6 @@ from infoplane.estimators.registry import estimator_id, sweep_points
 from infoplane.runs.run import Run
 
 log = logging.getLogger("infoplane")
-
-Cells = Mapping[Run, tuple[Sequence[Slot], Sequence[int]]]
 
 _IN_FLIGHT = 64  # submitted and unfinished pieces of work; bounds the memory of the queue
 _PIECE_SECONDS = 0.2  # cheap cells travel together, until they take about this long
@@ -68,10 +67,11 @@ class Workers(Protocol):
 
 @dataclass(frozen=True)
 class _Work:
-    """A piece of work for one worker: preparing a run, or a layer, or measuring some steps."""
+    """A piece of work for one worker: preparing a group, run or layer, or measuring some steps."""
 
-    run: Run
+    run: Run  # of a group, the first that needs it
     estimator: Estimator
+    group: Group | None = None  # that is prepared, if it is one
     layer: Slot | None = None
     prepared: Any = None
     steps: tuple[int, ...] = ()
@@ -81,9 +81,14 @@ class _Work:
     gpu: str | None = None  # where to compute, if not on the processor
 
     def submit(self, executor: Executor, seed: int, analysis: str) -> Future[Any]:
+        if self.group is not None:
+            parts = [FinitePart.of_run(run, self.gpu) for run in self.group.runs]
+            return executor.submit(
+                worker.prepare_group, parts, self.estimator, seed, self.group.name
+            )
         if self.layer is None:
             part = FinitePart.of_run(self.run, self.gpu)
-            return executor.submit(worker.prepare_run, part, self.estimator, seed)
+            return executor.submit(worker.prepare_run, part, self.estimator, seed, self.prepared)
         if not self.steps:
             part = FinitePart.of_layer(self.run, self.layer, self.gpu)
             return executor.submit(
@@ -180,10 +185,12 @@ def _analyze(
     check_different(estimators)
     keys: dict[tuple[Run, str], CellKeys] = {}
     wanted: dict[tuple[Run, str], dict[Slot, list[int]]] = {}
+    groups = groups_of(cells)
+    members: dict[tuple[str, str], list[_Work]] = {}  # that wait for what their group shares
     for run, estimator in itertools.product(cells, estimators):
         layers, steps = cells[run]
         gpu = gpu_for(estimator, len(run.kept), device)
-        key = keys[run, estimator_id(estimator)] = CellKeys(run, estimator, seed, gpu)
+        key = keys[run, estimator_id(estimator)] = CellKeys(run, estimator, seed, gpu, groups[run])
         missing = wanted[run, key.estimator_id] = {}
         for layer in layers:
             for step in steps:
@@ -195,13 +202,24 @@ def _analyze(
         known = cache.get(key.artifacts) if cache else None
         if missing or known is None:
             first = (-float("inf"), len(schedule.waiting))
-            schedule.add(_Work(run, estimator, rank=first, gpu=gpu))
+            work = _Work(run, estimator, rank=first, gpu=gpu)
+            if type(estimator).prepare_group is Estimator.prepare_group:
+                schedule.add(work)
+            else:
+                waiting = members.setdefault((groups[run].name, key.estimator_id), [])
+                waiting.append(work)
+                if len(waiting) == 1:
+                    schedule.add(replace(work, group=groups[run]))
         elif keep is not None:
             keep(known)
     for work, result in schedule:
         key = keys[work.run, estimator_id(work.estimator)]
         missing = wanted[work.run, key.estimator_id]
-        if work.layer is None:
+        if work.group is not None:
+            shared = handover.give(result)
+            for member in members[work.group.name, key.estimator_id]:
+                schedule.add(replace(member, prepared=shared))
+        elif work.layer is None:
             if not isinstance(result, Undefined):
                 artifacts = work.estimator.artifacts(result)
                 if keep is not None:

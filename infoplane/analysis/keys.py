@@ -3,7 +3,7 @@
 That is the recorded data (by its checksum, shape and dtype), the probe set, which samples are kept,
 the estimator with version and parameters, and the seed. Names of run, step and layer count too,
 since random streams derive from them. Where an estimator pools checkpoints (a basis fitted on all
-of them), the data of all of these counts.
+of them) or the runs of a group, the data of all of these counts.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from functools import cached_property
 from importlib import metadata
 from typing import Any
 
+from infoplane.analysis.selection import Group
 from infoplane.data import Slot, plain
 from infoplane.estimators.base import Estimator
 from infoplane.estimators.registry import estimator_id
@@ -33,13 +34,21 @@ class CellKeys:
         Seed of the analysis.
     device : str, optional
         GPU that computes; it rounds in other ways than the processor does, as all its kind do.
+    group : Group, optional
+        The group of the run; the run alone unless given.
     """
 
     def __init__(
-        self, run: Run, estimator: Estimator, seed: int, device: str | None = None
+        self,
+        run: Run,
+        estimator: Estimator,
+        seed: int,
+        device: str | None = None,
+        group: Group | None = None,
     ) -> None:
         self.estimator_id = estimator_id(estimator)
         self._run = run
+        self._group = group or Group(run.name, (run,))
         self._pools = estimator.pools
         self._layers: dict[Slot, str] = {}  # hashes of their data
         cls = type(estimator)
@@ -58,7 +67,7 @@ class CellKeys:
     @cached_property
     def artifacts(self) -> str:
         """Key of what the estimator keeps of the run."""
-        return _digest(self._start, "artifacts", self._whole_run)
+        return _digest(self._start, "artifacts", self._whole)
 
     def cell(self, layer: Slot, step: int) -> str:
         """Return the key of one cell."""
@@ -66,10 +75,13 @@ class CellKeys:
         about += [layer.reduction, layer.noise, step, self._data(layer, step)]
         if self._pools == "layer":
             about.append(self._whole_layer(layer))
-        return _digest(self._start, about, self._whole_run)
+        return _digest(self._start, about, self._whole)
 
     @cached_property
-    def _whole_run(self) -> str | None:
+    def _whole(self) -> Any:
+        if self._pools == "group":
+            hashes = [(run.name, run.content_hash()) for run in self._group.runs]
+            return [self._group.name, hashes]
         return self._run.content_hash() if self._pools == "run" else None
 
     def _whole_layer(self, layer: Slot) -> str:

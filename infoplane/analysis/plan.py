@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from infoplane.analysis.engine import Cache, Cells, check_different, gpu_for
+from infoplane.analysis.engine import Cache, check_different, gpu_for
 from infoplane.analysis.keys import CellKeys
+from infoplane.analysis.selection import Cells, groups_of
 from infoplane.estimators.base import Cost, Estimator
 from infoplane.estimators.estimate import Measurement
 from infoplane.estimators.registry import estimator_id
@@ -108,11 +109,12 @@ def plan(
         If two estimators are the same.
     """
     check_different(estimators)
-    found = []
+    found, groups = [], groups_of(cells)
     for estimator in estimators:
         total, cached, seconds, most, torch = 0, 0, 0.0, 0, False
         for run, (layers, steps) in cells.items():
-            key = CellKeys(run, estimator, seed, gpu_for(estimator, len(run.kept), device))
+            gpu = gpu_for(estimator, len(run.kept), device)
+            key = CellKeys(run, estimator, seed, gpu, groups[run])
             for layer in layers:
                 cost = model.predict(estimator, len(run.kept), layer.n_units)
                 known = sum(

@@ -2,12 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, TypeAlias
 
 from infoplane.data import Slot
 from infoplane.errors import DataError, NotFoundError
 from infoplane.patterns import matches
 from infoplane.runs.run import Run
+
+Cells: TypeAlias = Mapping[Run, tuple[Sequence[Slot], Sequence[int]]]
+"""Layers and steps of each run."""
+
+
+class Group(NamedTuple):
+    """Runs that are repetitions of one another, e.g. with other seeds; a run alone is one, too."""
+
+    name: str
+    runs: tuple[Run, ...]  # by name
+
+
+def groups_of(cells: Cells) -> dict[Run, Group]:
+    """Return the group of each run, as results have it: of equal layers and number of samples."""
+    groups: dict[str, list[Run]] = defaultdict(list)
+    for run in sorted(cells, key=lambda run: run.name):
+        groups[run.group or run.name].append(run)
+    found: dict[Run, Group] = {}
+    for name, runs in groups.items():
+        shapes = {(len(r.kept), *((x.name, x.n_units) for x in cells[r][0])) for r in runs}
+        alike = len(shapes) == 1
+        found |= {
+            run: Group(name, tuple(runs)) if alike else Group(run.name, (run,)) for run in runs
+        }
+    return {run: found[run] for run in cells}
 
 
 def select_cells(

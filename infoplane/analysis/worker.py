@@ -81,10 +81,20 @@ class Undefined:
     repeatable: bool = True
 
 
-def prepare_run(part: FinitePart, estimator: Estimator, seed: int) -> Any:
+def prepare_group(parts: Sequence[FinitePart], estimator: Estimator, seed: int, group: str) -> Any:
+    """Return what all cells of a group of runs and an estimator share."""
+    parts = sorted((part for part in parts if part.steps), key=lambda part: part.run.name)
+    rng = generator(seed, "group", group, estimator_id(estimator))
+    return _prepared(bool(parts), lambda: estimator.prepare_group(parts, rng))
+
+
+def prepare_run(part: FinitePart, estimator: Estimator, seed: int, shared: Any = None) -> Any:
     """Return what all cells of a run and an estimator share."""
+    shared = taken(shared)
+    if isinstance(shared, Undefined):
+        return shared
     rng = generator(seed, part.run.name, estimator_id(estimator))
-    return _prepared(part, lambda: estimator.prepare_run(part, rng))
+    return _prepared(bool(part.steps), lambda: estimator.prepare_member(shared, part, rng))
 
 
 def prepare_layer(
@@ -95,7 +105,7 @@ def prepare_layer(
     if isinstance(shared, Undefined):
         return shared
     rng = generator(seed, part.run.name, estimator_id(estimator), layer.name)
-    return _prepared(part, lambda: estimator.prepare_layer(shared, part, layer, rng))
+    return _prepared(bool(part.steps), lambda: estimator.prepare_layer(shared, part, layer, rng))
 
 
 def measure(
@@ -131,9 +141,9 @@ def lost(run: Run, estimator: Estimator, layer: Slot, step: int, reason: str) ->
     return Measurement(run.name, step, layer, name, estimates, 0.0, reason, repeatable=False)
 
 
-def _prepared(part: FinitePart, prepare: Callable[[], Any]) -> Any:
-    """Return what ``prepare`` makes of the finite part of a run, or why there is nothing."""
-    if not part.steps:
+def _prepared(finite: bool, prepare: Callable[[], Any]) -> Any:
+    """Return what ``prepare`` makes of what is finite, or why there is nothing."""
+    if not finite:
         return Undefined("NaN or inf at every step")
     try:
         return prepare()

@@ -3,9 +3,10 @@
 An estimator is a frozen dataclass whose fields are its parameters. Work that all cells share is
 done once and handed in:
 
-1. ``prepare_run``: once per run (e.g. clusters of the inputs, one noise level for all layers);
-2. ``prepare_layer``: once per layer of the run (e.g. a basis fitted on pooled checkpoints);
-3. ``estimate``: once per cell, i.e. checkpoint and layer.
+1. ``prepare_group``: once per group of runs (e.g. one scale for all seeds), where it is overridden;
+2. ``prepare_run``: once per run (e.g. clusters of the inputs, one noise level for all layers);
+3. ``prepare_layer``: once per layer of the run (e.g. a basis fitted on pooled checkpoints);
+4. ``estimate``: once per cell, i.e. checkpoint and layer.
 
 Prepared values must pickle: they travel to worker processes.
 """
@@ -13,7 +14,7 @@ Prepared values must pickle: they travel to worker processes.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -73,18 +74,18 @@ class Estimator(ABC):
         return asdict(self)
 
     @property
-    def pools(self) -> Literal["nothing", "layer", "run"]:
+    def pools(self) -> Literal["nothing", "layer", "run", "group"]:
         """Which recorded activations the prepared state is made of; part of the cache key.
 
         ``nothing`` but the probe set and the description of the layer, all steps of the ``layer``,
-        or anything of the ``run``. An estimator that prepares nothing pools nothing; for others the
-        safe answer is ``run``, unless they know better.
+        anything of the ``run``, or of all runs of its ``group``. An estimator that prepares nothing
+        pools nothing; for others the safe answer is what they prepare for, unless they know better.
         """
         cls = type(self)
-        own = (cls.prepare_run, cls.prepare_layer) != (
-            Estimator.prepare_run,
-            Estimator.prepare_layer,
-        )
+        if cls.prepare_group is not Estimator.prepare_group:
+            return "group"
+        names = ("prepare_member", "prepare_run", "prepare_layer")
+        own = any(getattr(cls, name) is not getattr(Estimator, name) for name in names)
         return "run" if own else "nothing"
 
     def cost(self, n_samples: int, n_units: int) -> Cost:
@@ -94,6 +95,26 @@ class Estimator(ABC):
         the seconds to those of earlier cells on the same machine.
         """
         return Cost(1e-3 + 2e-8 * n_samples * n_units, 16 * n_samples * n_units)
+
+    def prepare_group(self, runs: Sequence[RunData], rng: np.random.Generator) -> Any:
+        """Return what all runs of a group share; nothing unless overridden.
+
+        Parameters
+        ----------
+        runs : sequence of RunData
+            The analyzed runs of the group that are finite at some step, by name; the run alone if
+            it has no group.
+        rng : numpy.random.Generator
+            Stream of this group alone.
+        """
+        return None
+
+    def prepare_member(self, shared: Any, run: RunData, rng: np.random.Generator) -> Any:
+        """Return what all cells of a run of a group share; ``prepare_run`` unless overridden.
+
+        ``shared`` is what ``prepare_group`` returned.
+        """
+        return self.prepare_run(run, rng)
 
     def prepare_run(self, run: RunData, rng: np.random.Generator) -> Any:
         """Return what all cells of a run share; the labels unless overridden."""

@@ -204,7 +204,8 @@ def _one_draw(
         {model.info.name: model.draw(labels, rng) for model in models},
     )
     name = estimator_id(estimator)
-    shared = estimator.prepare_run(run, generator(seed, "like", draw, name))
+    stream = generator(seed, "like", draw, name)
+    shared = estimator.prepare_member(estimator.prepare_group([run], stream), run, stream)
     for model in models:
         layer = model.info.name
         streams = [generator(seed, "like", draw, name, layer, part) for part in range(2)]

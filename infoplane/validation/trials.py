@@ -165,7 +165,8 @@ def estimate_problem(
     run = ProblemRun(problem)
     streams = [generator(seed, *key, estimator_id(estimator), part) for part in range(3)]
     try:
-        shared = estimator.prepare_run(run, streams[0])
+        shared = estimator.prepare_group([run], streams[0])
+        shared = estimator.prepare_member(shared, run, streams[0])
         prepared = estimator.prepare_layer(shared, run, run.layers[0], streams[1])
         return estimator.estimate(prepared, run.activations(0, run.layers[0].name), streams[2])
     except (EstimationError, InputError) as error:
