@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -214,6 +216,74 @@ class Slot:
 
 LayerInfo = Slot
 """The name of `Slot` in release 0.1."""
+
+
+SubjectKind: TypeAlias = Literal["layer", "weights", "pair", "run"]
+
+SUBJECTS = {"layer": 1, "weights": 1, "pair": 2, "run": 0}
+"""Kinds of subjects, with their number of names."""
+
+_BARE = r'[^\s"~]+'
+_NAME = rf'{_BARE}|"(?:[^"\\]|\\.)*"'
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a number is about: a layer, a weight, a pair of layers, or a run as a whole.
+
+    Its text is ``layer fc1``, ``weights fc1.weight``, ``pair fc1 ~ fc2`` or ``run``. A name with
+    blanks, quotes or ``~`` in it is written as a string of JSON.
+
+    Raises
+    ------
+    InputError
+        If there is no such kind, or it has another number of names.
+
+    Examples
+    --------
+    >>> str(Subject("pair", ("fc1", "my layer")))
+    'pair fc1 ~ "my layer"'
+    >>> Subject.parse("weights fc1.weight")
+    Subject(kind='weights', names=('fc1.weight',))
+    """
+
+    kind: SubjectKind
+    names: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.kind not in SUBJECTS:
+            kinds = ", ".join(SUBJECTS)
+            raise InputError(f"expected a subject of {kinds}, got {self.kind!r}")
+        if len(self.names) != SUBJECTS[self.kind]:
+            raise InputError(
+                f"expected {SUBJECTS[self.kind]} names for {self.kind!r}, got {self.names}"
+            )
+
+    def __str__(self) -> str:
+        bare = (re.fullmatch(_BARE, name) for name in self.names)
+        names = [n if b else json.dumps(n) for n, b in zip(self.names, bare, strict=True)]
+        return f"{self.kind} {' ~ '.join(names)}".strip()
+
+    @classmethod
+    def parse(cls, text: str) -> Subject:
+        """Return the subject of a text, as ``str`` writes it.
+
+        Raises
+        ------
+        InputError
+            If the text is none of a subject.
+        """
+        found = re.fullmatch(rf"(\w+)(?: ({_NAME}))?(?: ~ ({_NAME}))?", text)
+        try:
+            kind, *names = [part for part in found.groups() if part] if found else [text]
+            return cls(
+                cast("SubjectKind", kind),
+                tuple(json.loads(name) if name[0] == '"' else name for name in names),
+            )
+        except ValueError as error:
+            raise InputError(
+                f"expected a subject such as 'pair fc1 ~ fc2', got {text!r:.80}"
+            ) from error
 
 
 class RunData(Protocol):

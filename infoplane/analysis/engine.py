@@ -1,7 +1,8 @@
 """Run estimators over the cells of recorded runs, on any ``concurrent.futures`` executor.
 
-A cell is (run, step, layer, estimator). Cells are independent; what they share is prepared once per
-group of runs, per run and per layer, on the same executor. Costly work is begun first, so that no
+A cell is (run, step, part, estimator), the part being a layer or what else the estimator is about.
+Cells are independent; what they share is prepared once per group of runs, per run and per layer, on
+the same executor. Costly work is begun first, so that no
 worker is left alone with it at the end. Cells that the cache knows are not computed again, and work
 that a lost worker took with it is tried again.
 """
@@ -22,9 +23,8 @@ from infoplane.analysis import worker
 from infoplane.analysis.devices import device_for
 from infoplane.analysis.handover import Handover, OutOfReachError, taken
 from infoplane.analysis.keys import CellKeys
-from infoplane.analysis.selection import Cells, Group, groups_of
+from infoplane.analysis.selection import Cells, Group, Part, groups_of, parts_of
 from infoplane.analysis.worker import FinitePart, Undefined
-from infoplane.data import Slot
 from infoplane.errors import InfoplaneError, InputError, WorkerError
 from infoplane.estimators.base import Estimator
 from infoplane.estimators.estimate import Measurement
@@ -67,12 +67,12 @@ class Workers(Protocol):
 
 @dataclass(frozen=True)
 class _Work:
-    """A piece of work for one worker: preparing a group, run or layer, or measuring some steps."""
+    """A piece of work: preparing a group, a run or a layer, or measuring some steps."""
 
     run: Run  # of a group, the first that needs it
     estimator: Estimator
     group: Group | None = None  # that is prepared, if it is one
-    layer: Slot | None = None
+    part: Part | None = None
     prepared: Any = None
     steps: tuple[int, ...] = ()
     rank: tuple[float, ...] = ()  # the lowest is begun first
@@ -86,26 +86,27 @@ class _Work:
             return executor.submit(
                 worker.prepare_group, parts, self.estimator, seed, self.group.name
             )
-        if self.layer is None:
-            part = FinitePart.of_run(self.run, self.gpu)
-            return executor.submit(worker.prepare_run, part, self.estimator, seed, self.prepared)
+        if self.part is None:
+            finite = FinitePart.of_run(self.run, self.gpu)
+            return executor.submit(worker.prepare_run, finite, self.estimator, seed, self.prepared)
         if not self.steps:
-            part = FinitePart.of_layer(self.run, self.layer, self.gpu)
+            layer = self.part.slots[0]
+            finite = FinitePart.of_layer(self.run, layer, self.gpu)
             return executor.submit(
-                worker.prepare_layer, part, self.estimator, seed, self.layer, self.prepared
+                worker.prepare_layer, finite, self.estimator, seed, layer, self.prepared
             )
         return executor.submit(
             worker.measure,
-            self.run, self.estimator, seed, self.layer, self.prepared, self.steps, self.gpu,
+            self.run, self.estimator, seed, self.part, self.prepared, self.steps, self.gpu,
             analysis,
         )  # fmt: skip
 
     def given_up(self, reason: str) -> Any:
         """Return what stands in for the result."""
-        if not self.steps or self.layer is None:
+        if not self.steps or self.part is None:
             return Undefined(reason, repeatable=False)
         return [
-            worker.lost(self.run, self.estimator, self.layer, step, reason) for step in self.steps
+            worker.lost(self.run, self.estimator, self.part, step, reason) for step in self.steps
         ]
 
 
@@ -156,6 +157,8 @@ def analyze(
     ------
     InputError
         If two estimators are the same, or an estimator cannot work on a run at all.
+    NotFoundError
+        If a run holds nothing that an estimator is about, e.g. no weights.
     RunFileError
         If a file of a run cannot be read.
     WorkerError
@@ -183,22 +186,25 @@ def _analyze(
 ) -> Iterator[Measurement]:
     seed, handover = schedule.seed, schedule.handover
     check_different(estimators)
+    pairs = list(itertools.product(cells, estimators))
     keys: dict[tuple[Run, str], CellKeys] = {}
-    wanted: dict[tuple[Run, str], dict[Slot, list[int]]] = {}
+    parts = [parts_of(estimator, run, cells[run][0]) for run, estimator in pairs]
+    wanted: dict[tuple[Run, str], dict[Part, list[int]]] = {}
     groups = groups_of(cells)
     members: dict[tuple[str, str], list[_Work]] = {}  # that wait for what their group shares
-    for run, estimator in itertools.product(cells, estimators):
-        layers, steps = cells[run]
+    for (run, estimator), to_measure in zip(pairs, parts, strict=True):
         gpu = gpu_for(estimator, len(run.kept), device)
         key = keys[run, estimator_id(estimator)] = CellKeys(run, estimator, seed, gpu, groups[run])
         missing = wanted[run, key.estimator_id] = {}
-        for layer in layers:
-            for step in steps:
-                known = cache.get(key.cell(layer, step)) if cache else None
+        for part in to_measure:
+            for step in cells[run][1]:
+                known = cache.get(key.cell(part.slots, step)) if cache else None
                 if known is None:
-                    missing.setdefault(layer, []).append(step)
+                    missing.setdefault(part, []).append(step)
                 else:
-                    yield Measurement.restored(run.name, step, layer, key.estimator_id, known)
+                    yield Measurement.restored(
+                        run.name, step, part.slots[0], key.estimator_id, known, part.subject
+                    )
         known = cache.get(key.artifacts) if cache else None
         if missing or known is None:
             first = (-float("inf"), len(schedule.waiting))
@@ -219,7 +225,7 @@ def _analyze(
             shared = handover.give(result)
             for member in members[work.group.name, key.estimator_id]:
                 schedule.add(replace(member, prepared=shared))
-        elif work.layer is None:
+        elif work.part is None:
             if not isinstance(result, Undefined):
                 artifacts = work.estimator.artifacts(result)
                 if keep is not None:
@@ -227,25 +233,23 @@ def _analyze(
                 if cache is not None:
                     cache.put(key.artifacts, artifacts)
             shared = handover.give(result)
-            for layer in missing:
-                cost = work.estimator.cost(len(work.run.kept), layer.n_units)
-                rank = (-cost.seconds, *work.rank[1:], layer.index)
-                schedule.add(
-                    replace(
-                        work, layer=layer, prepared=shared, rank=rank, bytes=cost.bytes, tries=0
-                    )
+            for part, todo in missing.items():
+                cost = work.estimator.cost(len(work.run.kept), part.n_units)
+                rank = (-cost.seconds, *work.rank[1:], part.slots[0].index)
+                one = replace(
+                    work, part=part, prepared=shared, rank=rank, bytes=cost.bytes, tries=0
                 )
+                if part.subject is None:
+                    schedule.add(one)
+                else:  # nothing is prepared for it
+                    schedule.add_pieces(one, todo)
         elif not work.steps:
-            todo, prepared = missing[work.layer], handover.give(result)
-            size = max(1, min(int(-_PIECE_SECONDS / work.rank[0]), len(todo) // 8))
-            for start in range(0, len(todo), size):
-                steps = tuple(todo[start : start + size])
-                rank = (*work.rank, start)
-                schedule.add(replace(work, prepared=prepared, steps=steps, rank=rank, tries=0))
+            prepared = replace(work, prepared=handover.give(result), tries=0)
+            schedule.add_pieces(prepared, missing[work.part])
         else:
             for measured in result:
                 if cache is not None and measured.repeatable:
-                    cache.put(key.cell(measured.layer, measured.step), measured.content())
+                    cache.put(key.cell(work.part.slots, measured.step), measured.content())
                 yield measured
 
 
@@ -295,6 +299,13 @@ class _Schedule:
         """Queue a piece of work."""
         self._added += 1
         heapq.heappush(self.waiting, (work.rank, self._added, work))
+
+    def add_pieces(self, work: _Work, todo: Sequence[int]) -> None:
+        """Queue the steps of a part; cheap ones together."""
+        size = max(1, min(int(-_PIECE_SECONDS / work.rank[0]), len(todo) // 8))
+        for start in range(0, len(todo), size):
+            steps = tuple(todo[start : start + size])
+            self.add(replace(work, steps=steps, rank=(*work.rank, start)))
 
     def __iter__(self) -> Iterator[tuple[_Work, Any]]:
         pending: dict[Future[Any], _Work] = {}

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from functools import cached_property
 from importlib import metadata
 from typing import Any
@@ -69,13 +70,17 @@ class CellKeys:
         """Key of what the estimator keeps of the run."""
         return _digest(self._start, "artifacts", self._whole)
 
-    def cell(self, layer: Slot, step: int) -> str:
-        """Return the key of one cell."""
-        about = [layer.name, layer.index, layer.type, layer.shape, layer.dtype]
-        about += [layer.reduction, layer.noise, step, self._data(layer, step)]
+    def cell(self, slots: Sequence[Slot], step: int) -> str:
+        """Return the key of one cell, which is about these arrays."""
+        abouts = [self._about(slot, step) for slot in slots]
+        return _digest(self._start, abouts[0] if len(abouts) == 1 else abouts, self._whole)
+
+    def _about(self, slot: Slot, step: int) -> list[Any]:
+        about = [slot.name, slot.index, slot.type, slot.shape, slot.dtype]
+        about += [slot.reduction, slot.noise, step, self._data(slot, step)]
         if self._pools == "layer":
-            about.append(self._whole_layer(layer))
-        return _digest(self._start, about, self._whole)
+            about.append(self._whole_layer(slot))
+        return about
 
     @cached_property
     def _whole(self) -> Any:

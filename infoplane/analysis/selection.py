@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
-from infoplane.data import Slot
-from infoplane.errors import DataError, NotFoundError
+from infoplane.data import SUBJECTS, Slot, Subject
+from infoplane.errors import DataError, InputError, NotFoundError
+from infoplane.estimators.base import Estimator
 from infoplane.patterns import matches
 from infoplane.runs.run import Run
 
@@ -20,6 +22,63 @@ class Group(NamedTuple):
 
     name: str
     runs: tuple[Run, ...]  # by name
+
+
+class Part(NamedTuple):
+    """What an estimator measures at each step of a run: the arrays that it is given."""
+
+    subject: Subject | None  # None: the layer
+    slots: tuple[Slot, ...]
+
+    @property
+    def n_units(self) -> int:
+        """Units, or numbers, of all arrays."""
+        return sum(slot.n_units for slot in self.slots)
+
+    @property
+    def label(self) -> str:
+        """Name of the layer, or the text of another subject."""
+        return self.slots[0].name if self.subject is None else str(self.subject)
+
+
+def parts_of(estimator: Estimator, run: Run, layers: Sequence[Slot]) -> list[Part]:
+    """Return what an estimator measures at each step of a run of which these layers are chosen.
+
+    Raises
+    ------
+    NotFoundError
+        If there is nothing: the run holds no weights, or only one layer is chosen for pairs.
+    InputError
+        If the estimator is of a subject that there is not.
+    """
+    kind = estimator.subject
+    if kind not in SUBJECTS:
+        known = ", ".join(SUBJECTS)
+        raise InputError(f"{estimator.name}: expected a subject of {known}, got {kind!r}")
+    if kind == "layer":
+        return [Part(None, (layer,)) for layer in layers]
+    if kind == "run":
+        return [Part(Subject("run"), tuple(layers))]
+    found: list[tuple[Slot, ...]]
+    if kind == "weights":
+        found = [(weight,) for weight in run.weights]
+        missing = "no weights are recorded"
+        hint = "leave the estimator out; docs/run-format.md says how a run holds weights"
+    else:
+        found = [*itertools.combinations(layers, 2)]
+        missing, hint = "expected two layers or more, got one", "choose more with --layers"
+    if not found:
+        raise NotFoundError(f"{run.path}: {estimator.name} measures {kind}: {missing}", hint=hint)
+    return [Part(Subject(kind, tuple(slot.name for slot in slots)), slots) for slots in found]
+
+
+def count_cells(cells: Cells, estimators: Iterable[Estimator]) -> int:
+    """Return the number of estimates to come."""
+    return sum(
+        len(parts_of(estimator, run, layers)) * len(steps)
+        for estimator in estimators
+        for run, (layers, steps) in cells.items()
+    )
 
 
 def groups_of(cells: Cells) -> dict[Run, Group]:

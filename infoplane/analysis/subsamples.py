@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from infoplane.analysis.engine import Cache, Workers, analyze
+from infoplane.analysis.selection import count_cells
 from infoplane.data import Slot
 from infoplane.errors import NotFoundError
 from infoplane.estimators.base import Estimator
@@ -40,7 +41,7 @@ class Sampling:
     cells : mapping
         Layers and steps of each run, as `infoplane.analysis.selection.select_cells` returns them.
     estimators : sequence of Estimator
-        As for `infoplane.analysis.engine.analyze`.
+        As for `infoplane.analysis.engine.analyze`; weights have no samples and are left out.
     seed : int, default 0
         The parts and all random streams derive from it.
     """
@@ -53,13 +54,16 @@ class Sampling:
     )
     _bounds: dict[tuple[Any, ...], float | None] = field(default_factory=dict, init=False)
 
+    def __post_init__(self) -> None:
+        self.estimators = [one for one in self.estimators if one.subject != "weights"]
+
     @property
     def n_cells(self) -> int:
         """Number of estimates to come."""
         return sum(
-            len(sizes_of_parts(_n_kept(run))) * PARTS * len(layers) * len(steps)
-            for run, (layers, steps) in self.cells.items()
-        ) * len(self.estimators)
+            len(sizes_of_parts(_n_kept(run))) * PARTS * count_cells({run: chosen}, self.estimators)
+            for run, chosen in self.cells.items()
+        )
 
     def measure(
         self, workers: Workers, cache: Cache | None = None, device: str = "cpu"
@@ -102,7 +106,7 @@ class Sampling:
         for name, estimate in measured.estimates.items():
             quantity, _, variant = name.partition("@")
             key = (
-                measured.run, measured.layer.index, measured.layer.name, measured.step,
+                measured.run, measured.layer.index, measured.label, measured.step,
                 variant_id(measured.estimator, variant), quantity, n,
             )  # fmt: skip
             bits = estimate.bits

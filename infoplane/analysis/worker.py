@@ -1,7 +1,8 @@
 """The work on one cell of an analysis and on what cells share, as a worker does it.
 
-A cell is (run, step, layer, estimator). The random stream of each piece of work is derived from its
-name, so a number depends on neither the worker nor the order of work.
+A cell is (run, step, part, estimator), the part a layer or what else the estimator is about. The
+random stream of each piece of work is derived from its name, so a number depends on neither the
+worker nor the order of work.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any, cast
 from infoplane.analysis import devices
 from infoplane.analysis.handover import taken
 from infoplane.analysis.limit import OutOfTime, at_most
+from infoplane.analysis.selection import Part
 from infoplane.arrays import count_nonfinite_rows
 from infoplane.data import Array, ProbeSet, Slot
 from infoplane.errors import EstimationError, InfoplaneError, InputError
@@ -112,20 +114,20 @@ def measure(
     run: Run,
     estimator: Estimator,
     seed: int,
-    layer: Slot,
+    part: Part,
     prepared: Any,
     steps: Sequence[int],
     gpu: str | None = None,
     analysis: str = "",
 ) -> list[Measurement]:
-    """Estimate cells of one layer; what is wrong with the data of a cell fails that cell alone.
+    """Estimate cells of one part; what is wrong with the data of a cell fails that cell alone.
 
     A worker reads the metadata of a run once in an ``analysis``, which any text may name.
     """
     run = _known(run, analysis)
     device = None if gpu is None else devices.own_gpu(gpu)
     prepared = taken(prepared)
-    return [_measure(run, estimator, seed, layer, prepared, step, device) for step in steps]
+    return [_measure(run, estimator, seed, part, prepared, step, device) for step in steps]
 
 
 @lru_cache(maxsize=8)
@@ -134,11 +136,13 @@ def _known(run: Run, analysis: str) -> Run:
     return run
 
 
-def lost(run: Run, estimator: Estimator, layer: Slot, step: int, reason: str) -> Measurement:
+def lost(run: Run, estimator: Estimator, part: Part, step: int, reason: str) -> Measurement:
     """Return what stands in for a cell that no worker survived."""
     estimates = _failed(estimator, ("failed",), reason)
-    name = estimator_id(estimator)
-    return Measurement(run.name, step, layer, name, estimates, 0.0, reason, repeatable=False)
+    return Measurement(
+        run.name, step, part.slots[0], estimator_id(estimator), estimates, 0.0, reason,
+        repeatable=False, subject=part.subject,
+    )  # fmt: skip
 
 
 def _prepared(finite: bool, prepare: Callable[[], Any]) -> Any:
@@ -159,29 +163,29 @@ def _measure(
     run: Run,
     estimator: Estimator,
     seed: int,
-    layer: Slot,
+    part: Part,
     prepared: Any,
     step: int,
     device: str | None,
 ) -> Measurement:
     name = estimator_id(estimator)
-    rng = generator(seed, run.name, name, layer.name, step)
+    rng = generator(seed, run.name, name, part.label, step)
     start = time.process_time()
     estimates: Mapping[str, Estimate] = {}
     error = None
     repeatable = True
     try:
-        activations = run.activations(step, layer.name, verify=True)
-        bad = count_nonfinite_rows(activations) if activations.dtype.kind == "f" else 0
+        values = [_values(run, step, slot) for slot in part.slots]
+        bad = [(count, array) for array in values if (count := _nonfinite_rows(array))]
         if bad:
-            error = f"NaN or inf in {bad} of {len(activations)} rows"
+            error = f"NaN or inf in {bad[0][0]} of {len(bad[0][1])} rows"
             estimates = _failed(estimator, ("failed", "nonfinite"), error)
         elif isinstance(prepared, Undefined):
             error, repeatable = prepared.reason, prepared.repeatable
             estimates = _failed(estimator, ("failed",), error)
         else:
-            given: Any = activations if device is None else devices.on_device(activations, device)
-            cost = estimator.cost(*activations.shape)
+            cost = estimator.cost(len(run.kept), part.n_units)
+            given = _given(estimator, part, values, device)
             with at_most(cost):
                 estimates = estimator.estimate(prepared, given, rng)
             if device is not None:
@@ -200,8 +204,29 @@ def _measure(
         estimates = _failed(estimator, ("failed",), error)
     seconds = time.process_time() - start
     return Measurement(
-        run.name, step, layer, name, estimates, seconds, error, repeatable=repeatable
-    )
+        run.name, step, part.slots[0], name, estimates, seconds, error,
+        repeatable=repeatable, subject=part.subject,
+    )  # fmt: skip
+
+
+def _values(run: Run, step: int, slot: Slot) -> Array:
+    """Return the verified values of a slot."""
+    read = run.activations if slot.kind == "layer" else run.weight
+    return read(step, slot.name, verify=True)
+
+
+def _nonfinite_rows(values: Array) -> int:
+    floats = values.dtype.kind == "f"
+    return count_nonfinite_rows(values.reshape(len(values), -1)) if floats else 0
+
+
+def _given(estimator: Estimator, part: Part, values: Sequence[Any], device: str | None) -> Any:
+    """Return what an estimator is given of a cell, as its subject asks."""
+    if device is not None:
+        values = [devices.on_device(array, device) for array in values]
+    if estimator.subject == "run":
+        return {slot.name: array for slot, array in zip(part.slots, values, strict=True)}
+    return tuple(values) if estimator.subject == "pair" else values[0]
 
 
 def _noted(estimates: Mapping[str, Estimate], **notes: Any) -> dict[str, Estimate]:

@@ -8,6 +8,9 @@ done once and handed in:
 3. ``prepare_layer``: once per layer of the run (e.g. a basis fitted on pooled checkpoints);
 4. ``estimate``: once per cell, i.e. checkpoint and layer.
 
+An estimator of another ``subject`` has cells of weights, pairs of layers or runs at a checkpoint;
+nothing is prepared for a layer then.
+
 Prepared values must pickle: they travel to worker processes.
 """
 
@@ -20,7 +23,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
-from infoplane.data import Array, RunData, Slot
+from infoplane.data import Array, RunData, Slot, SubjectKind
 from infoplane.estimators.estimate import Estimate
 
 
@@ -47,6 +50,9 @@ class Estimator(ABC):
         Changes whenever a number may change; part of the cache key.
     quantities : tuple of str
         Keys that ``estimate`` may return, out of ``records.QUANTITIES``.
+    subject : str
+        What each number is about: a ``layer``, ``weights`` (each recorded weight), a ``pair`` of
+        layers at one step, or the ``run`` at one step.
     shannon : bool
         Whether ``ixt`` and ``ity`` are Shannon information; if not, ``infoplane validate`` asks
         only for what is known of the estimator's own measure.
@@ -58,6 +64,7 @@ class Estimator(ABC):
     title: ClassVar[str]
     version: ClassVar[str] = "1"
     quantities: ClassVar[tuple[str, ...]]
+    subject: ClassVar[SubjectKind] = "layer"
     shannon: ClassVar[bool] = True
     accelerated: ClassVar[bool] = False
 
@@ -90,6 +97,8 @@ class Estimator(ABC):
 
     def cost(self, n_samples: int, n_units: int) -> Cost:
         """Return roughly what a cell costs on one core.
+
+        ``n_units`` are those of all arrays that the cell is about.
 
         The order of work, the plan of a dry run and ``--max-memory`` rest on it; a dry run scales
         the seconds to those of earlier cells on the same machine.
@@ -142,9 +151,10 @@ class Estimator(ABC):
         Parameters
         ----------
         prepared : object
-            What ``prepare_layer`` returned.
+            What ``prepare_layer`` returned; ``prepare_run``, where the subject is no layer.
         activations : array (n_samples, n_units)
-            Finite, in the stored dtype, read-only.
+            Finite, in the stored dtype, read-only. Of a ``pair`` a tuple of two such arrays, of a
+            ``run`` a dict of them by layer, of ``weights`` one weight in its own shape.
         rng : numpy.random.Generator
             Stream of this cell alone.
 

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from infoplane.data import LayerInfo, plain
+from infoplane.data import Slot, Subject, plain
 from infoplane.estimators.base import Estimator
 from infoplane.estimators.estimate import Estimate, Measurement
 from infoplane.estimators.registry import estimator_id, variant_id
@@ -58,7 +58,7 @@ _FLAG_WARNINGS = {
 def result_rows(
     run: str,
     step: int,
-    layer: LayerInfo,
+    layer: Slot,
     estimator: str,
     estimates: Mapping[str, Estimate],
     seconds: float,
@@ -66,10 +66,12 @@ def result_rows(
     epoch: float | None = None,
     *,
     cached: bool = False,
+    subject: Subject | None = None,
 ) -> list[dict[str, Any]]:
     """Return the rows of one cell.
 
-    A key ``quantity@parameter=value`` becomes a row of the estimator with that parameter.
+    A key ``quantity@parameter=value`` becomes a row of the estimator with that parameter. Where the
+    rows are about another ``subject`` than the layer, its text is their layer.
     """
     rows = []
     for key, estimate in estimates.items():
@@ -83,8 +85,9 @@ def result_rows(
                 "run": run,
                 "step": step,
                 "epoch": epoch,
-                "layer": layer.name,
+                "layer": layer.name if subject is None else str(subject),
                 "layer_index": layer.index,
+                **({} if subject is None else {"subject": str(subject)}),
                 "estimator": variant_id(estimator, variant),
                 "quantity": quantity,
                 "value": bits,
@@ -137,6 +140,7 @@ class Document:
             recording["n"],
             recording["epochs"][recording["steps"].index(measured.step)],
             cached=measured.cached,
+            subject=measured.subject,
         )
         self.rows += rows
         return any("failed" in row["flags"] for row in rows)
@@ -178,6 +182,7 @@ def build_results(
         key=lambda row: (
             order[row["run"]],
             row["layer_index"],
+            row["layer"],
             row["step"],
             row["estimator"],
             row["quantity"],

@@ -179,7 +179,7 @@ def expectations(
     seed : int
         Of all draws.
     """
-    if not estimator.shannon:
+    if not estimator.shannon or estimator.subject != "layer":
         return []
     found: dict[tuple[str, str], list[Finding]] = {}
     for draw in range(draws):

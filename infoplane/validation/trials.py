@@ -53,8 +53,10 @@ def names_of_trials(
 ) -> list[str]:
     """Return the cases, relations and laws that are about something the estimator can know.
 
-    With ``answers_only`` the cases alone, whose answer is known.
+    With ``answers_only`` the cases alone, whose answer is known. All are about layers.
     """
+    if estimator.subject != "layer":
+        return []
     return [
         item.name
         for item in (ANSWERS if answers_only else _ITEMS)
