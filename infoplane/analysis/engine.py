@@ -2,9 +2,9 @@
 
 A cell is (run, step, part, estimator), the part being a layer or what else the estimator is about.
 Cells are independent; what they share is prepared once per group of runs, per run and per layer, on
-the same executor. Costly work is begun first, so that no
-worker is left alone with it at the end. Cells that the cache knows are not computed again, and work
-that a lost worker took with it is tried again.
+the same executor. Costly work is begun first, so that no worker is left alone with it at the end.
+Cells that the cache knows are not computed again, and work that a lost worker took with it is tried
+again.
 """
 
 from __future__ import annotations
