@@ -7,8 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
-from infoplane.data import SUBJECTS, Slot, Subject
-from infoplane.errors import DataError, InputError, NotFoundError
+from infoplane.data import Slot, Subject
+from infoplane.errors import DataError, NotFoundError
 from infoplane.estimators.base import Estimator
 from infoplane.patterns import matches
 from infoplane.runs.run import Run
@@ -48,13 +48,8 @@ def parts_of(estimator: Estimator, run: Run, layers: Sequence[Slot]) -> list[Par
     ------
     NotFoundError
         If there is nothing: the run holds no weights, or only one layer is chosen for pairs.
-    InputError
-        If the estimator is of a subject that there is not.
     """
     kind = estimator.subject
-    if kind not in SUBJECTS:
-        known = ", ".join(SUBJECTS)
-        raise InputError(f"{estimator.name}: expected a subject of {known}, got {kind!r}")
     if kind == "layer":
         return [Part(None, (layer,)) for layer in layers]
     if kind == "run":

@@ -8,7 +8,7 @@ worker nor the order of work.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any, cast
@@ -22,6 +22,7 @@ from infoplane.data import Array, ProbeSet, Slot
 from infoplane.errors import EstimationError, InfoplaneError, InputError
 from infoplane.estimators.base import Estimator
 from infoplane.estimators.estimate import Estimate, Measurement
+from infoplane.estimators.measure_id import MeasureId
 from infoplane.estimators.registry import estimator_id
 from infoplane.runs.run import Run
 from infoplane.seeding import generator
@@ -138,7 +139,7 @@ def _known(run: Run, analysis: str) -> Run:
 
 def lost(run: Run, estimator: Estimator, part: Part, step: int, reason: str) -> Measurement:
     """Return what stands in for a cell that no worker survived."""
-    estimates = _failed(estimator, ("failed",), reason)
+    estimates = estimator.failed(reason)
     return Measurement(
         run.name, step, part.slots[0], estimator_id(estimator), estimates, 0.0, reason,
         repeatable=False, subject=part.subject,
@@ -179,29 +180,29 @@ def _measure(
         bad = [(count, array) for array in values if (count := _nonfinite_rows(array))]
         if bad:
             error = f"NaN or inf in {bad[0][0]} of {len(bad[0][1])} rows"
-            estimates = _failed(estimator, ("failed", "nonfinite"), error)
+            estimates = estimator.failed(error, "nonfinite")
         elif isinstance(prepared, Undefined):
             error, repeatable = prepared.reason, prepared.repeatable
-            estimates = _failed(estimator, ("failed",), error)
+            estimates = estimator.failed(error)
         else:
             cost = estimator.cost(len(run.kept), part.n_units)
             given = _given(estimator, part, values, device)
             with at_most(cost):
-                estimates = estimator.estimate(prepared, given, rng)
+                estimates = _checked(estimator, estimator.estimate(prepared, given, rng))
             if device is not None:
                 estimates = _noted(estimates, device=devices.device_name(device))
     except OutOfTime:
         error = f"given up after {cost.limit:g} s of computing, as its estimator asks"
         repeatable = False
-        estimates = _failed(estimator, ("failed", "timeout"), error)
+        estimates = estimator.failed(error, "timeout")
     except (EstimationError, InputError) as problem:
         error = str(problem)
-        estimates = _failed(estimator, ("failed",), error)
+        estimates = estimator.failed(error)
     except InfoplaneError:
         raise
     except Exception as problem:  # noqa: BLE001  - one bad cell must not cost the others
         error, repeatable = f"unexpected {type(problem).__name__}: {problem}", False
-        estimates = _failed(estimator, ("failed",), error)
+        estimates = estimator.failed(error)
     seconds = time.process_time() - start
     return Measurement(
         run.name, step, part.slots[0], name, estimates, seconds, error,
@@ -229,14 +230,36 @@ def _given(estimator: Estimator, part: Part, values: Sequence[Any], device: str 
     return tuple(values) if estimator.subject == "pair" else values[0]
 
 
+def _checked(estimator: Estimator, found: object) -> Mapping[str, Estimate]:
+    """Return what an estimator returned, if it is what it declares.
+
+    Raises
+    ------
+    EstimationError
+        If it is no mapping of declared quantities to estimates.
+    """
+    if not isinstance(found, Mapping):
+        raise EstimationError(
+            f"{estimator.name} returned {type(found).__name__}, expected estimates by quantity"
+        )
+    names = [quantity.name for quantity in estimator.quantities]
+    for key, estimate in found.items():
+        if MeasureId.read(str(key)).name not in names:
+            raise EstimationError(
+                f"{estimator.name} returned {key!r}, which it does not declare; "
+                f"it declares {', '.join(names)}"
+            )
+        if not isinstance(estimate, Estimate):
+            raise EstimationError(
+                f"{estimator.name} returned {type(estimate).__name__} for {key}, "
+                "expected an Estimate"
+            )
+    return found
+
+
 def _noted(estimates: Mapping[str, Estimate], **notes: Any) -> dict[str, Estimate]:
     """Return the estimates with something more in their diagnostics."""
     return {
         key: replace(found, diagnostics={**found.diagnostics, **notes})
         for key, found in estimates.items()
     }
-
-
-def _failed(estimator: Estimator, flags: Iterable[str], reason: str) -> dict[str, Estimate]:
-    empty = Estimate(None, flags=tuple(flags), diagnostics={"reason": reason})
-    return dict.fromkeys(estimator.quantities, empty)

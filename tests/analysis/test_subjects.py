@@ -24,6 +24,7 @@ from infoplane.data import ProbeSet, Subject
 from infoplane.errors import InputError, NotFoundError
 from infoplane.estimators.base import Estimator
 from infoplane.estimators.estimate import Estimate
+from infoplane.estimators.quantities import Quantity
 from infoplane.estimators.registry import parse_estimator
 from infoplane.results.document import Document
 from infoplane.results.export import csv_text
@@ -44,13 +45,13 @@ class LinearCka(Estimator):
 
     name: ClassVar[str] = "cka"
     title: ClassVar[str] = "linear CKA"
-    quantities: ClassVar[tuple[str, ...]] = ("ixt",)
+    quantities = (Quantity(name="cka", symbol="CKA", unit="share"),)
     subject: ClassVar[str] = "pair"
 
     def estimate(self, prepared, activations, rng):
         x, y = (np.asarray(one, dtype=float) - np.mean(one, axis=0) for one in activations)
         norms = np.linalg.norm(x.T @ x) * np.linalg.norm(y.T @ y)
-        return {"ixt": Estimate(float(np.linalg.norm(y.T @ x) ** 2 / norms))}
+        return {"cka": Estimate(float(np.linalg.norm(y.T @ x) ** 2 / norms))}
 
 
 @dataclass(frozen=True)
@@ -59,13 +60,13 @@ class SpectralEntropy(Estimator):
 
     name: ClassVar[str] = "spectral"
     title: ClassVar[str] = "spectral entropy"
-    quantities: ClassVar[tuple[str, ...]] = ("ixt",)
+    quantities = (Quantity(name="svd_entropy", symbol="H(W)", unit="bits"),)
     subject: ClassVar[str] = "weights"
 
     def estimate(self, prepared, activations, rng):
         values = np.linalg.svd(np.atleast_2d(activations), compute_uv=False)
         p = values[values > 0] / values.sum()
-        return {"ixt": Estimate(float(-(p * np.log2(p)).sum()))}
+        return {"svd_entropy": Estimate(float(-(p * np.log2(p)).sum()))}
 
 
 @dataclass(frozen=True)
@@ -74,12 +75,12 @@ class Units(Estimator):
 
     name: ClassVar[str] = "units"
     title: ClassVar[str] = "units"
-    quantities: ClassVar[tuple[str, ...]] = ("ixt",)
+    quantities = (Quantity(name="n_units", symbol="units", unit="dimensions"),)
     subject: ClassVar[str] = "run"
 
     def estimate(self, prepared, activations, rng):
         assert list(activations) == ["fc1", "turned", "own layer"]
-        return {"ixt": Estimate(float(sum(layer.shape[1] for layer in activations.values())))}
+        return {"n_units": Estimate(float(sum(layer.shape[1] for layer in activations.values())))}
 
 
 def weights_at(step):
@@ -109,7 +110,9 @@ PAIRS = {"pair fc1 ~ turned", 'pair fc1 ~ "own layer"', 'pair turned ~ "own laye
 
 
 def values(measurements):
-    return {(m.label, m.step, m.estimator): m.estimates["ixt"].bits for m in measurements}
+    return {
+        (m.label, m.step, m.estimator): next(iter(m.estimates.values())).bits for m in measurements
+    }
 
 
 def test_pairs_of_layers_at_each_step(run):
@@ -172,9 +175,9 @@ def test_rows_reach_every_reader(run, tmp_path):
     assert {row["layer"] for row in table} == others | layers
     cka = [row for row in table if row["layer"] == "pair fc1 ~ turned"]
     assert [float(row["value"]) for row in cka] == pytest.approx([1.0, 1.0])
-    alone = {**loaded, "phases": [p for p in loaded["phases"] if p["estimator"] == "cka"]}
-    shown = summary(alone, wide=True)
-    for text in PAIRS:
+    assert {row["unit"] for row in cka} == {"share"}
+    shown = summary(loaded, wide=True)
+    for text in [*others, *layers, "CKA", "H(W)"]:
         assert text in shown
     again = json.loads((tmp_path / "results.json").read_text())
     assert [row["layer"] for row in again["rows"]] == [row["layer"] for row in loaded["rows"]]
@@ -196,11 +199,8 @@ def test_what_there_is_not_is_said_in_one_line(run):
     with pytest.raises(NotFoundError, match="cka measures pair: expected two layers or more"):
         next(analyze(select_cells([run], ["fc1"]), [LinearCka()], Serial()))
 
-    class Lost(LinearCka):
-        subject = "layers"
-
-    with pytest.raises(InputError, match="cka: expected a subject of layer, .*, got 'layers'"):
-        next(analyze(plain, [Lost()], Serial()))
+    with pytest.raises(InputError, match="Lost: expected a subject of layer, .*, got 'layers'"):
+        type("Lost", (LinearCka,), {"subject": "layers"})
 
 
 def test_weights_have_no_samples_to_take_parts_of(run):
