@@ -249,6 +249,7 @@ def layers(quick: bool, folder: Path | None) -> None:
 
     class Memory:
         probe = ProbeSet(pixels, y)
+        device = None
         steps = tuple(sorted({step for step, _ in recorded}))
         layers = tuple(
             LayerInfo(name, i, "", recorded[0, name].shape[1:], "float32")

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from infoplane import arrays as blocks
+from infoplane.analysis.selection import parts_of
 from infoplane.analysis.worker import FinitePart as Part
 from infoplane.analysis.worker import measure, prepare_layer, prepare_run
 from infoplane.arrays import converted, count_nonfinite_rows, rows_of, sorted_values
@@ -171,7 +172,8 @@ def test_no_copy_of_a_layer_stands_in_memory(wide, spec, small, monkeypatch):
     def cell():
         part = Part.of_run(run)
         prepared = prepare_layer(part, estimator, 0, run.layers[0], prepare_run(part, estimator, 0))
-        return measure(run, estimator, 0, run.layers[0], prepared, (0,))[0]
+        (layer,) = parts_of(estimator, run, run.layers)
+        return measure(run, estimator, 0, layer, prepared, (0,))[0]
 
     cell()  # imports
     tracemalloc.start()

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from infoplane.data import LayerInfo, plain
+from infoplane.data import Slot, Subject, plain
 from infoplane.estimators.base import Estimator
 from infoplane.estimators.estimate import Estimate, Measurement
 from infoplane.estimators.measure_id import MeasureId
@@ -35,7 +35,7 @@ from infoplane.results.vocabulary import Vocabulary
 def result_rows(
     run: str,
     step: int,
-    layer: LayerInfo,
+    layer: Slot,
     estimator: str,
     estimates: Mapping[str, Estimate],
     seconds: float,
@@ -44,10 +44,12 @@ def result_rows(
     *,
     vocabulary: Vocabulary,
     cached: bool = False,
+    subject: Subject | None = None,
 ) -> list[dict[str, Any]]:
     """Return the rows of one cell, each in the unit of its quantity.
 
-    A key ``quantity@parameter=value`` becomes a row of the estimator with that parameter.
+    A key ``quantity@parameter=value`` becomes a row of the estimator with that parameter. Where the
+    rows are about another ``subject`` than the layer, its text is their layer.
     """
     rows = []
     for key, estimate in estimates.items():
@@ -62,8 +64,9 @@ def result_rows(
                 "run": run,
                 "step": step,
                 "epoch": epoch,
-                "layer": layer.name,
+                "layer": layer.name if subject is None else str(subject),
                 "layer_index": layer.index,
+                **({} if subject is None else {"subject": str(subject)}),
                 "estimator": str(MeasureId.read(estimator).at(measured.point)),
                 "quantity": quantity,
                 "value": bits,
@@ -118,6 +121,7 @@ class Document:
             recording["epochs"][recording["steps"].index(measured.step)],
             vocabulary=self._vocabulary,
             cached=measured.cached,
+            subject=measured.subject,
         )
         self.rows += rows
         return any("failed" in row["flags"] for row in rows)
@@ -160,6 +164,7 @@ def build_results(
         key=lambda row: (
             order[row["run"]],
             row["layer_index"],
+            row["layer"],
             row["step"],
             row["estimator"],
             row["quantity"],

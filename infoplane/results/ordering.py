@@ -30,7 +30,8 @@ def flag_rises(rows: Iterable[dict[str, Any]]) -> None:
     """
     columns: dict[tuple[Any, ...], list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
-        if row["quantity"] in ("ixt", "ity") and row["value"] is not None:
+        told = row["value"] is not None and "subject" not in row
+        if row["quantity"] in ("ixt", "ity") and told:
             key = (row["run"], row["step"], row["estimator"], row["quantity"])
             columns[key].append(row)
     for column in columns.values():

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from infoplane.data import Slot
 from infoplane.errors import RunFileError
 
 FORMAT = "infoplane.recording"
@@ -33,6 +34,11 @@ def step_of(name: str) -> int | None:
 def activations_name(index: int) -> str:
     """Return the name of a layer's dataset; layers are numbered from 0."""
     return f"layers/L{index:04d}/act"
+
+
+def dataset_name(slot: Slot) -> str:
+    """Return the name of the dataset of a layer or a weight."""
+    return activations_name(slot.index) if slot.kind == "layer" else f"weights/W{slot.index:04d}"
 
 
 def check_format(name: object, version: object, path: Path) -> None:

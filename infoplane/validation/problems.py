@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from infoplane.data import Array, IntArray, LayerInfo, ProbeSet
+from infoplane.data import Array, IntArray, ProbeSet, Slot
 from infoplane.estimators.base import Estimator
 from infoplane.estimators.estimate import Estimate
 
@@ -88,6 +88,7 @@ class ProblemRun:
     """A problem as a run that estimators read."""
 
     problem: Problem
+    device: str | None = None
 
     @property
     def probe(self) -> ProbeSet:
@@ -100,11 +101,11 @@ class ProblemRun:
         return (0,)
 
     @property
-    def layers(self) -> tuple[LayerInfo]:
+    def layers(self) -> tuple[Slot]:
         """One layer."""
         values = self.problem.activations
         shape, dtype = values.shape[1:], str(values.dtype)
-        return (LayerInfo(LAYER, 0, "Identity", shape, dtype, noise=self.problem.noise),)
+        return (Slot(LAYER, 0, "Identity", shape, dtype, noise=self.problem.noise),)
 
     def activations(self, step: int, layer: str) -> Array:
         """Return the activations (n_samples, n_units), read-only."""

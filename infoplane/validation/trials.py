@@ -54,8 +54,10 @@ def names_of_trials(
 ) -> list[str]:
     """Return the cases, relations and laws that are about something the estimator can know.
 
-    With ``answers_only`` the cases alone, whose answer is known.
+    With ``answers_only`` the cases alone, whose answer is known. All are about layers.
     """
+    if estimator.subject != "layer":
+        return []
     return [
         item.name
         for item in (ANSWERS if answers_only else _ITEMS)
@@ -166,7 +168,8 @@ def estimate_problem(
     run = ProblemRun(problem)
     streams = [generator(seed, *key, estimator_id(estimator), part) for part in range(3)]
     try:
-        shared = estimator.prepare_run(run, streams[0])
+        shared = estimator.prepare_group([run], streams[0])
+        shared = estimator.prepare_member(shared, run, streams[0])
         prepared = estimator.prepare_layer(shared, run, run.layers[0], streams[1])
         return estimator.estimate(prepared, run.activations(0, run.layers[0].name), streams[2])
     except (EstimationError, InputError) as error:

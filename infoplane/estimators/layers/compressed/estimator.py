@@ -186,9 +186,7 @@ class Compressed(Estimator):
             labels = None if labels is None else labels[rows]
         code = None
         if self.reads_inputs:
-            # The engine's runs alone have a device.
-            device = getattr(run, "device", None)
-            code = compressed_inputs(run.probe.inputs, int(rng.integers(2**31)), device)
+            code = compressed_inputs(run.probe.inputs, int(rng.integers(2**31)), run.device)
             if rows is not None:
                 code = replace(code, values=code.values[rows])
         return SharedByRun(rows, labels, noise, declared, code)
