@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import mmap
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -23,7 +24,6 @@ from infoplane.data import Array
 from infoplane.errors import InfoplaneError, RunFileError
 from infoplane.runs.atomic import check_regular
 from infoplane.runs.layout import MOST_TEXT
-from infoplane.runs.places import Place
 
 Spec: TypeAlias = tuple[tuple[int, ...], np.dtype[Any]]
 """Shape and dtype of a dataset."""
@@ -102,24 +102,6 @@ def mapped(file: h5py.File, name: str, path: Path, hint: str | None = None) -> A
     Raises
     ------
     RunFileError
-        As ``located``.
-    """
-    place = located(file, name, path, hint)
-    with reading(f"{path}: dataset {name!r}", hint):
-        return place.mapped(descriptor(file))
-
-
-def descriptor(file: h5py.File) -> int:
-    """Return the number by which the system knows an open file."""
-    return int(file.id.get_vfd_handle())
-
-
-def located(file: h5py.File, name: str, path: Path, hint: str | None = None) -> Place:
-    """Return where a dataset lies in its file.
-
-    Raises
-    ------
-    RunFileError
         If it is missing, reached by a link, stored outside the file, compressed, in chunks, of a
         type other than native numbers, or beyond the end of the file.
     """
@@ -145,10 +127,15 @@ def located(file: h5py.File, name: str, path: Path, hint: str | None = None) -> 
             raise RunFileError(f"{where}: expected numbers, found dtype {dtype}", hint=hint)
         if layout.get_layout() != h5py.h5d.CONTIGUOUS or offset is None or not shape:
             raise RunFileError(f"{where}: expected contiguous data", hint=hint)
-        place = Place(shape, dtype, offset)
-        if offset + place.size > os.fstat(descriptor(file)).st_size:
+        size, descriptor = n_bytes((shape, dtype)), int(file.id.get_vfd_handle())
+        if offset + size > os.fstat(descriptor).st_size:
             raise RunFileError(f"{where}: extends beyond the end of the file", hint=hint)
-        return place
+        if not size:
+            return np.empty(shape, dtype)
+        before = offset % mmap.ALLOCATIONGRANULARITY
+        start, length = offset - before, size + before
+        pages = mmap.mmap(descriptor, length, access=mmap.ACCESS_READ, offset=start)
+        return np.ndarray(shape, dtype, pages, before)
 
 
 def has_link(group: h5py.Group, name: str) -> bool:
