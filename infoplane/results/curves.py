@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infoplane.data import FloatArray, IntArray
-from infoplane.quantiles import student_quantile
+from infoplane.numerics.quantiles import student_quantile
 
 _ORDER = ("ixt", "ity", "dse", "dsmi_y", "dsmi_x")
 _SAMPLING = {"bootstrap", "subsample", "jackknife", "analytic"}

@@ -40,7 +40,7 @@ from typing import Any
 import numpy as np
 
 from infoplane.data import FloatArray, IntArray
-from infoplane.quantiles import normal_quantile, student_quantile
+from infoplane.numerics.quantiles import normal_quantile, student_quantile
 from infoplane.results.curves import Curves, curves
 from infoplane.seeding import generator
 
