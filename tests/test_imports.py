@@ -42,7 +42,6 @@ MAY_IMPORT = {
     "gate": {"gate", "results", "estimators", "numerics", "patterns", "text", *_BASE},
     "plots": {"plots", "gate", "results", "estimators", "schemas", *_BASE},
     "validation": {"validation", "estimators", "numerics", *_BASE},
-    "starting": {"runs", "templates", "errors"},
 }
 HEAVY = {
     "torch": {"recording", "sample_runs"},
