@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "records": {"estimators"},
     "exporting": {"results"},
     "runs": {"runs", "schemas", *_BASE},
-    "recording": {"recording", "runs", "numerics", "patterns", *_BASE},
+    "recording": {"recording", "runs", "numerics", "patterns", "text", *_BASE},
     "analysis": {"analysis", "estimators", "runs", "patterns", *_BASE},
     "results": {
         "results",

@@ -21,10 +21,9 @@ from numpy.typing import NDArray
 
 from infoplane.data import Array
 from infoplane.errors import RunFileError
-from infoplane.runs.bfloat16 import BFLOAT16, bfloat16_values
 from infoplane.runs.checksum import crc32
 from infoplane.runs.hdf5 import GO_ON, Outline, Spec, lay_out, n_bytes, reserve, write_at, writing
-from infoplane.runs.layout import FORMAT, VERSION, activations_name
+from infoplane.runs.layout import BFLOAT16, FORMAT, VERSION, activations_name, bfloat16_values
 from infoplane.runs.step_info import META_BLOCK, padded_json
 
 _BLOCK = 1 << 19  # bytes; checksum, statistics and write find them in the processor's cache

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from infoplane.errors import RunFileError
-from infoplane.recording.messages import one_line
 from infoplane.runs.checksum import crc32
+from infoplane.text import one_line
 
 _BLOCK = 1 << 18  # bytes that stay in the processor's cache
 
