@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from infoplane.data import LayerInfo, ProbeSet
-from infoplane.estimators.registry import estimator_class, estimator_names, parse_estimator
+from infoplane.estimators.registry import BUILT_IN, estimator_class, parse_estimator
 from infoplane.results.document import result_rows
+from infoplane.results.vocabulary import Vocabulary
 
 N = 300
-NAMES = estimator_names()
+NAMES = list(BUILT_IN)
 
 
 class Memory:
@@ -53,9 +54,20 @@ def data():
 def test_rows_are_json_with_known_quantities(name, data):
     found = estimates(name, *data)
     assert found
-    rows = result_rows("r", 0, LayerInfo("fc", 0, "Tanh", (4,), "float32"), name, found, 0.0, N)
+    rows = result_rows(
+        "r",
+        0,
+        LayerInfo("fc", 0, "Tanh", (4,), "float32"),
+        name,
+        found,
+        0.0,
+        N,
+        vocabulary=Vocabulary.declared([estimator_class(name)]),
+    )
     json.dumps(rows, allow_nan=False)
-    assert {row["quantity"] for row in rows} <= set(estimator_class(name).quantities)
+    assert {row["quantity"] for row in rows} <= {
+        quantity.name for quantity in estimator_class(name).quantities
+    }
     for estimate in found.values():
         assert estimate.bits is None or type(estimate.bits) is float
         if estimate.low is not None and estimate.method == "bracket":
@@ -72,12 +84,19 @@ def test_same_seed_same_numbers_and_input_untouched(name, data):
     np.testing.assert_array_equal(activations, before)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_label_information_of_a_copied_and_of_an_unrelated_label(name):
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        (name, quantity.name)
+        for name in NAMES
+        for quantity in estimator_class(name).quantities
+        if quantity.family == "labels"
+    ],
+)
+def test_label_information_of_a_copied_and_of_an_unrelated_label(name, key):
     rng = np.random.default_rng(1)
     labels = np.arange(N) % 3
     copied = labels[:, None] * np.ones((1, 2)) + 1e-3 * rng.normal(size=(N, 2))
-    key = "dsmi_y" if name == "dse" else "ity"
     informed = estimates(name, copied, labels)[key]
     unrelated = estimates(name, copied, rng.permutation(labels))[key]
     if name == "exact" or {"sparse", "null_dominates"} & set(informed.flags):
