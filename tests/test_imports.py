@@ -18,7 +18,6 @@ MAY_IMPORT = {
     "seeding": set(),
     "text": set(),
     "patterns": set(),
-    "quantiles": set(),
     "arrays": set(),
     "schemas": set(),
     "templates": set(),
@@ -28,23 +27,21 @@ MAY_IMPORT = {
     "records": {"estimators"},
     "exporting": {"results"},
     "runs": {"runs", "schemas", *_BASE},
-    "recording": {"recording", "runs", "numerics", "patterns", *_BASE},
+    "recording": {"recording", "runs", "numerics", "patterns", "text", *_BASE},
     "analysis": {"analysis", "estimators", "runs", "patterns", *_BASE},
     "results": {
         "results",
         "plots",  # by `Results.draw`, when it is called
         "estimators",
         "numerics",
-        "quantiles",
         "runs",
         "schemas",
         "text",
         *_BASE,
     },
-    "gate": {"gate", "results", "estimators", "patterns", "quantiles", "text", *_BASE},
+    "gate": {"gate", "results", "estimators", "numerics", "patterns", "text", *_BASE},
     "plots": {"plots", "gate", "results", "estimators", "schemas", *_BASE},
     "validation": {"validation", "estimators", "numerics", *_BASE},
-    "starting": {"runs", "templates", "errors"},
 }
 HEAVY = {
     "torch": {"recording", "sample_runs"},

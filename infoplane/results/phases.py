@@ -44,7 +44,7 @@ import numpy as np
 from infoplane.data import FloatArray, IntArray
 from infoplane.estimators.measure_id import MeasureId
 from infoplane.estimators.quantities import QUANTITIES, Quantity
-from infoplane.quantiles import normal_quantile, student_quantile
+from infoplane.numerics.quantiles import normal_quantile, student_quantile
 from infoplane.results.curves import Curves, curves
 from infoplane.seeding import generator
 

@@ -36,9 +36,14 @@ from infoplane.data import Array, ProbeSet, Slot, SlotKind
 from infoplane.errors import DataError, InputError, NotFoundError, RunFileError
 from infoplane.runs.atomic import check_regular
 from infoplane.runs.checksum import crc32
-from infoplane.runs.hdf5 import descriptor, has_link, json_object, mapped, opened, reading
-from infoplane.runs.layout import MOST_TEXT, check_format, dataset_name, step_name, step_of
-from infoplane.runs.places import Structures
+from infoplane.runs.hdf5 import has_link, json_object, mapped, opened, reading
+from infoplane.runs.layout import (
+    MOST_TEXT,
+    check_format,
+    dataset_name,
+    step_name,
+    step_of,
+)
 from infoplane.runs.probe_parts import read_probe
 from infoplane.runs.shards import (
     joined_manifest,
@@ -48,7 +53,7 @@ from infoplane.runs.shards import (
     present_shards,
     shard_folders,
 )
-from infoplane.runs.step_info import StepInfo, padded_json, read_meta, step_info, step_places
+from infoplane.runs.step_info import StepInfo, padded_json, read_meta, step_info
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
@@ -331,23 +336,9 @@ class RunFiles:
     def _dataset(self, step: int, name: str) -> Array:
         """Return a dataset of a step, as a read-only memory map."""
         path = self.step_file(step)
-        if self.packed:
-            with opened(path, self._remedy) as file:
-                return mapped(file, f"steps/{step_name(step)}/{name}", path, self._remedy)
-        with reading(str(path), self._remedy):
-            known = self._structures.mapped(path, name, self._remedy)
-        if known is not None:
-            return known
+        name = f"steps/{step_name(step)}/{name}" if self.packed else name
         with opened(path, self._remedy) as file:
-            found = mapped(file, name, path, self._remedy)
-            if self._structures.misses(descriptor(file)):
-                self._structures.keep(descriptor(file), step_places(file, path))
-            return found
-
-    @cached_property
-    def _structures(self) -> Structures:
-        """What is known of step files after the second look into one."""
-        return Structures()
+            return mapped(file, name, path, self._remedy)
 
     @property
     def _remedy(self) -> str:

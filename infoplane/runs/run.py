@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from infoplane.arrays import count_nonfinite_rows, rows_of
 from infoplane.data import Array, ProbeSet, Slot, split_rows
 from infoplane.errors import InputError, NotFoundError, RunFileError
-from infoplane.runs.bfloat16 import BFLOAT16, bfloat16_values
 from infoplane.runs.files import RunFiles, listed
+from infoplane.runs.layout import BFLOAT16, bfloat16_values
 from infoplane.runs.probe_parts import probe_sha256, read_splits
 
 log = logging.getLogger("infoplane")

@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import h5py
-
 from infoplane.data import Array, Slot, SlotKind
 from infoplane.errors import InputError, NotFoundError, RunFileError
 from infoplane.runs.checksum import crc32
-from infoplane.runs.hdf5 import json_object, located, reading
-from infoplane.runs.layout import activations_name, check_format
-from infoplane.runs.places import Place
+from infoplane.runs.hdf5 import json_object, reading
+from infoplane.runs.layout import check_format
 
 META_BLOCK = 4096
 """Bytes; the metadata of a step are padded to a multiple."""
 
-_MOST_PLACES = 1000
 _CHECKSUM = "meta_crc32"
 _BEFORE_CHECKSUM = b', "meta_crc32": '
 
@@ -79,16 +74,6 @@ def read_meta(text: Array, path: Path, hint: str) -> dict[str, Any]:
             code="IP307",
         )
     return meta
-
-
-def step_places(file: h5py.File, path: Path) -> dict[str, Place]:
-    """Return where the metadata and layers of a step file lie, up to the first that is no good."""
-    names = ["meta", *map(activations_name, range(_MOST_PLACES))]
-    places = {}
-    with suppress(RunFileError):  # whoever reads it is told
-        for name in names:
-            places[name] = located(file, name, path)
-    return places
 
 
 def step_info(

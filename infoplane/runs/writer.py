@@ -16,10 +16,9 @@ import numpy as np
 
 from infoplane.data import Array, ProbeSet, Slot
 from infoplane.errors import InputError, RunFileError
-from infoplane.runs.hdf5 import GO_ON, specs_of, write_arrays, writing
+from infoplane.runs.hdf5 import GO_ON, Room, specs_of, write_arrays, writing
 from infoplane.runs.layout import FORMAT, VERSION, step_name
 from infoplane.runs.probe_parts import probe_manifest, probe_parts
-from infoplane.runs.room import Room
 from infoplane.runs.run import Run
 from infoplane.runs.step_info import StepInfo
 from infoplane.runs.step_writer import StepLayout, StepWriter

@@ -86,12 +86,12 @@ def test_text_of_a_stream_that_carries_ascii_alone():
 
 
 def _bug(monkeypatch):
-    import infoplane.gate.sources as sources
+    import infoplane.results.notebook as notebook
 
     def broken(paths):
         raise RuntimeError("broken\x1b[2J")
 
-    monkeypatch.setattr(sources, "read_together", broken)
+    monkeypatch.setattr(notebook, "load", broken)
 
 
 def test_every_exit_code(capsys, monkeypatch):
@@ -113,7 +113,7 @@ def test_every_exit_code(capsys, monkeypatch):
 
 
 def test_interrupts_have_codes_of_their_own(capsys, monkeypatch):
-    import infoplane.gate.sources as sources
+    import infoplane.results.notebook as notebook
     from infoplane.errors import TerminatedError
 
     for kind, code in ((KeyboardInterrupt, 130), (TerminatedError, 143)):
@@ -121,7 +121,7 @@ def test_interrupts_have_codes_of_their_own(capsys, monkeypatch):
         def stopped(paths, kind=kind):
             raise kind
 
-        monkeypatch.setattr(sources, "read_together", stopped)
+        monkeypatch.setattr(notebook, "load", stopped)
         assert run(["check", "r.json", *RULE]) == code
 
 

@@ -22,9 +22,9 @@ from infoplane.recording.hooks.operations import MARK, Operations, captured_oper
 from infoplane.recording.hooks.outputs import Address, not_storable, to_stored
 from infoplane.recording.hooks.reductions import Reduction, check_units, chosen_reductions
 from infoplane.recording.hooks.wrappers import unwrapped
-from infoplane.recording.messages import one_line
 from infoplane.recording.probes.batches import Batch, batch_of
 from infoplane.runs.step_writer import StepWriter
+from infoplane.text import one_line
 
 log = logging.getLogger("infoplane")
 
