@@ -11,9 +11,9 @@ from infoplane.analysis.worker import FinitePart as Part
 from infoplane.analysis.worker import measure, prepare_layer, prepare_run
 from infoplane.arrays import converted, count_nonfinite_rows, rows_of, sorted_values
 from infoplane.data import ProbeSet
+from infoplane.estimators.layers.diffusion_entropy import diffusion_spectral_entropy
 from infoplane.estimators.registry import parse_estimator
 from infoplane.numerics.diffusion import points as point_cloud
-from infoplane.numerics.diffusion.entropy import diffusion_spectral_entropy
 from infoplane.numerics.discrete import partitions
 from infoplane.numerics.discrete import symbols as discrete
 from infoplane.runs.run import Run

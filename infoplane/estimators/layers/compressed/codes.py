@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from infoplane.data import FloatArray, IntArray
-from infoplane.estimators.estimate import Estimate, noticeable
+from infoplane.estimators.estimate import Estimate
+from infoplane.estimators.trust import noticeable
 from infoplane.numerics.intervals import ROUNDING, Interval, disjoint_folds, fold_interval
 from infoplane.numerics.neighbors.noise_channel import SMALLEST_SAMPLE
 from infoplane.numerics.neighbors.terms import duplicate_fraction

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from infoplane.data import FloatArray, IntArray
-from infoplane.estimators.estimate import Estimate, noticeable
+from infoplane.estimators.estimate import Estimate
 from infoplane.estimators.layers.compressed.codes import (
     LARGE_LOSS,
     Code,
@@ -17,6 +17,7 @@ from infoplane.estimators.layers.compressed.codes import (
     interval_diagnostics,
     interval_of,
 )
+from infoplane.estimators.trust import noticeable
 from infoplane.numerics.intervals import ROUNDING
 from infoplane.numerics.loss_bounds import label_loss
 from infoplane.numerics.neighbors.estimates import mixed_mutual_information, mixed_terms

@@ -10,7 +10,7 @@ import numpy as np
 
 from infoplane.data import FloatArray, IntArray
 from infoplane.errors import EstimationError
-from infoplane.estimators.estimate import BoundName, Estimate, noticeable
+from infoplane.estimators.estimate import BoundName, Estimate
 from infoplane.estimators.layers.compressed.codes import (
     LARGE_LOSS,
     LEVEL,
@@ -28,6 +28,7 @@ from infoplane.estimators.layers.compressed.codes import (
     size_flags,
 )
 from infoplane.estimators.layers.compressed.label_estimates import label_estimate, with_label_loss
+from infoplane.estimators.trust import noticeable
 from infoplane.numerics.intervals import (
     Interval,
     difference_interval,

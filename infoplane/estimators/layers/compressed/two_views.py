@@ -11,7 +11,7 @@ import scipy
 
 from infoplane.data import FloatArray, IntArray
 from infoplane.errors import EstimationError
-from infoplane.estimators.estimate import Estimate, noticeable
+from infoplane.estimators.estimate import Estimate
 from infoplane.estimators.layers.compressed.codes import (
     CellOptions,
     Code,
@@ -31,6 +31,7 @@ from infoplane.estimators.layers.compressed.view_codes import (
     full_rank,
     spanned,
 )
+from infoplane.estimators.trust import noticeable
 from infoplane.numerics.intervals import difference_rate
 from infoplane.numerics.neighbors.estimates import (
     intrinsic_dimension,
