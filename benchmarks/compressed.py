@@ -35,9 +35,10 @@ from compressed_tasks import (  # noqa: E402
 )
 
 from infoplane.estimators.estimate import Estimate  # noqa: E402
-from infoplane.estimators.layers.compressed.codes import CellOptions, Code  # noqa: E402
+from infoplane.estimators.layers.compressed.estimates import CellOptions  # noqa: E402
 from infoplane.estimators.layers.compressed.noise_estimates import noise_estimates  # noqa: E402
 from infoplane.estimators.layers.compressed.two_views import view_estimate  # noqa: E402
+from infoplane.numerics.codes import Code  # noqa: E402
 from infoplane.numerics.intervals import (  # noqa: E402
     disjoint_folds,
     fold_interval,

@@ -8,12 +8,11 @@ import pytest
 from scipy.special import ndtr
 
 from infoplane.errors import InputError
-from infoplane.estimators.layers.compressed import view_codes
 from infoplane.estimators.layers.compressed.information import compressed_information
 from infoplane.estimators.layers.compressed.two_views import view_estimate
 from infoplane.numerics.neighbors.estimates import shuffle_differences
 from infoplane.numerics.neighbors.terms import flat_and_sharp_weights
-from infoplane.numerics.networks import autoencoder
+from infoplane.numerics.networks import autoencoder, view_codes
 from infoplane.numerics.networks import dimension as code_dimension
 from infoplane.numerics.networks.dimension import Surface
 from infoplane.numerics.projection import principal_basis
