@@ -113,6 +113,12 @@ def test_no_module_imports_itself_round_about():
     assert not graph
 
 
+def test_mathematics_decides_no_flag():
+    for path in (ROOT / "infoplane" / "numerics").rglob("*.py"):
+        names = {node.id for node in ast.walk(ast.parse(path.read_text())) if hasattr(node, "id")}
+        assert not names & {"flags", "Estimate"}, path
+
+
 def test_estimators_do_not_import_one_another():
     homes = {home.partition(":")[0] for home in BUILT_IN.values()}
     for path in (ROOT / "infoplane" / "estimators" / "layers").rglob("*.py"):
