@@ -147,6 +147,17 @@ def compressed_information(
     ----------
     Butakov et al., "Information bottleneck analysis of deep neural networks via lossy
     compression", ICLR 2024; noise after Goldfeld et al., ICML 2019.
+
+    Examples
+    --------
+    A layer that is one of two classes, far apart next to the noise: one bit, that of the label.
+
+    >>> import numpy as np
+    >>> labels = np.arange(1000) % 2
+    >>> layer = np.column_stack([labels, 1.0 - labels])
+    >>> found = compressed_information(layer, labels, noise=0.05)
+    >>> round(found.ixt.bits, 1), round(found.ity.bits, 1)
+    (1.0, 1.0)
     """
     layer = checked_squares(checked_activations(activations), "activations")
     classes = None if labels is None else class_ids(labels)
