@@ -44,6 +44,7 @@ MAY_IMPORT = {
     },
     "gate": {"gate", "results", "estimators", "patterns", "quantiles", "text", *_BASE},
     "plots": {"plots", "gate", "results", "estimators", "schemas", *_BASE},
+    "testing": {"validation", "estimators"},
     "validation": {"validation", "estimators", "numerics", *_BASE},
     "starting": {"runs", "templates", "errors"},
 }
