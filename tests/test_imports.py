@@ -12,10 +12,10 @@ from infoplane.estimators.registry import BUILT_IN
 
 ROOT = Path(__file__).parent.parent
 
-_BASE = {"data", "arrays", "seeding", "errors"}
+_BASE = {"data", "arrays", "seeding", "text", "errors"}
 MAY_IMPORT = {
     "errors": set(),
-    "error_codes": set(),
+    "error_codes": {"estimators"},
     "seeding": set(),
     "text": set(),
     "patterns": set(),

@@ -10,6 +10,7 @@ from typing import Any
 from infoplane.gate.statistics import Cell, Statistic, cell, curve_statistic
 from infoplane.results.curves import CurveKey, curves, group_of_runs
 from infoplane.results.phases import find_phases
+from infoplane.results.vocabulary import Vocabulary
 
 
 class Evidence:
@@ -19,6 +20,7 @@ class Evidence:
         self.results = results
         self.group_of_run = group_of_runs(results)
         self.groups = list(dict.fromkeys(self.group_of_run.values()))
+        self.vocabulary = Vocabulary.of(results)
         self.curves = curves(results)
         self.rows: dict[CurveKey, list[Mapping[str, Any]]] = defaultdict(list)
         self._at_ceiling: set[Cell] = set()

@@ -169,8 +169,7 @@ def estimate_problem(
         prepared = estimator.prepare_layer(shared, run, run.layers[0], streams[1])
         return estimator.estimate(prepared, run.activations(0, run.layers[0].name), streams[2])
     except (EstimationError, InputError) as error:
-        failed = Estimate(None, flags=("failed",), diagnostics={"reason": str(error)})
-        return dict.fromkeys(estimator.quantities, failed)
+        return estimator.failed(str(error))
 
 
 def truth_key(estimator: Estimator, quantity: str) -> str:
@@ -183,7 +182,7 @@ def truth_key(estimator: Estimator, quantity: str) -> str:
 
 def _answered(estimator: Estimator, case: Case, n: int, seed: int) -> Iterator[Finding]:
     problem = case.make(n, generator(seed, case.name))
-    if not any(truth_key(estimator, key) in problem.truths for key in estimator.quantities):
+    if not any(truth_key(estimator, q.name) in problem.truths for q in estimator.quantities):
         return
     found = estimate_problem(estimator, problem, seed, case.name)
     for key, estimate in found.items():
@@ -201,7 +200,7 @@ def _answered(estimator: Estimator, case: Case, n: int, seed: int) -> Iterator[F
 
 
 def _related(estimator: Estimator, relation: Relation, n: int, seed: int) -> Iterator[Finding]:
-    if not any(key in relation.quantities for key in estimator.quantities):
+    if not any(q.name in relation.quantities for q in estimator.quantities):
         return
     parts, after = relation.make(n, generator(seed, relation.name))
     cells = [
@@ -250,7 +249,7 @@ def _of_noise(
 
 
 def _lawful(estimator: Estimator, law: Law, n: int, seed: int) -> Iterator[Finding]:
-    if not any(key in law.quantities for key in estimator.quantities):
+    if not any(q.name in law.quantities for q in estimator.quantities):
         return
     problem = law.make(n, generator(seed, law.name))
     cell = estimate_problem(estimator, problem, seed, law.name)

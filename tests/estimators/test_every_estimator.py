@@ -10,6 +10,7 @@ import pytest
 from infoplane.data import LayerInfo, ProbeSet
 from infoplane.estimators.registry import estimator_class, estimator_names, parse_estimator
 from infoplane.results.document import result_rows
+from infoplane.results.vocabulary import Vocabulary
 from infoplane.testing import CONTRACT
 
 N = 300
@@ -59,7 +60,16 @@ def test_contract(check, name):
 @pytest.mark.parametrize("name", NAMES)
 def test_rows_are_json(name, data):
     found = estimates(name, *data)
-    rows = result_rows("r", 0, LayerInfo("fc", 0, "Tanh", (4,), "float32"), name, found, 0.0, N)
+    rows = result_rows(
+        "r",
+        0,
+        LayerInfo("fc", 0, "Tanh", (4,), "float32"),
+        name,
+        found,
+        0.0,
+        N,
+        vocabulary=Vocabulary.declared([]),
+    )
     json.dumps(rows, allow_nan=False)
 
 

@@ -8,12 +8,15 @@ from infoplane.estimators.estimate import Estimate
 from infoplane.estimators.layers.binning import Binning
 from infoplane.results.document import build_results, result_rows, variant_id
 from infoplane.results.recordings import label_entropy
+from infoplane.results.vocabulary import Vocabulary
 
 LAYER = LayerInfo("fc", 2, "Tanh", (3,), "float32")
 
 
 def rows(**estimates):
-    return result_rows("r", 5, LAYER, "binning", estimates, 0.1, 100, epoch=1.0)
+    return result_rows(
+        "r", 5, LAYER, "binning", estimates, 0.1, 100, epoch=1.0, vocabulary=Vocabulary.declared([])
+    )
 
 
 def test_value_that_is_not_finite_becomes_null_and_is_flagged():

@@ -14,6 +14,7 @@ from infoplane.errors import InputError
 from infoplane.estimators.base import Cost, Estimator
 from infoplane.estimators.estimate import Estimate
 from infoplane.estimators.layers.binned_information import binned_flags
+from infoplane.estimators.quantities import HT, ITY, IXT, Quantity
 from infoplane.estimators.trust import LEVEL, NORMAL_QUANTILE, noticeable
 from infoplane.numerics.discrete.binned import (
     PartitionInformation,
@@ -126,7 +127,7 @@ class Binning(Estimator):
     name: ClassVar[str] = "binning"
     title: ClassVar[str] = "binning"
     version: ClassVar[str] = "3"
-    quantities: ClassVar[tuple[str, ...]] = ("ixt", "ity", "ht")
+    quantities: ClassVar[tuple[Quantity, ...]] = (IXT, ITY, HT)
 
     def __post_init__(self) -> None:
         if not self.bins or min(self.bins) < 2:
@@ -252,7 +253,7 @@ class Exact(Estimator):
     name: ClassVar[str] = "exact"
     title: ClassVar[str] = "exact states"
     version: ClassVar[str] = "3"
-    quantities: ClassVar[tuple[str, ...]] = ("ixt", "ity", "ht")
+    quantities: ClassVar[tuple[Quantity, ...]] = (IXT, ITY, HT)
 
     def __post_init__(self) -> None:
         if self.permutations < 0:

@@ -14,6 +14,7 @@ from infoplane.errors import InputError
 from infoplane.estimators.base import Cost, Estimator
 from infoplane.estimators.estimate import Estimate
 from infoplane.estimators.layers.kde_information import kde_information
+from infoplane.estimators.quantities import ITY, IXT, Quantity
 from infoplane.estimators.trust import is_negative, noticeable, null_dominates
 from infoplane.numerics.discrete.symbols import is_whole_population, row_symbols
 from infoplane.numerics.kernels.mixtures import Bracket
@@ -77,7 +78,7 @@ class KernelDensity(Estimator):
     name: ClassVar[str] = "kde"
     title: ClassVar[str] = "kernel density"
     version: ClassVar[str] = "3"
-    quantities: ClassVar[tuple[str, ...]] = ("ixt", "ity")
+    quantities: ClassVar[tuple[Quantity, ...]] = (IXT, ITY)
     accelerated: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
