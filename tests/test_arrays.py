@@ -29,7 +29,6 @@ def small(monkeypatch):
         if hasattr(module, "LARGE"):
             monkeypatch.setattr(module, "LARGE", 1 << 16)
     monkeypatch.setattr(blocks, "_BLOCK", 1 << 14)
-    monkeypatch.setattr(blocks, "_RUN", 1 << 14)
 
 
 def layer(kind):
@@ -52,7 +51,7 @@ KINDS = ("tanh", "relu", "few", "repeated", "float16", "constant")
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_values_are_sorted_in_runs(kind, small):
+def test_values_of_large_arrays_are_sorted(kind, small):
     values = layer(kind)
     np.testing.assert_array_equal(sorted_values(values), np.sort(values, axis=None))
 
@@ -160,8 +159,7 @@ def wide(tmp_path_factory):
         "dse:max_samples=500",
     ],
 )
-def test_no_copy_of_a_layer_stands_in_memory(wide, spec, small, monkeypatch):
-    monkeypatch.setattr(blocks, "_RUN", 1 << 20)
+def test_no_copy_of_a_layer_stands_in_memory(wide, spec, small):
     estimator, run = parse_estimator(spec), Run(wide)
 
     def cell():
