@@ -1,7 +1,6 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 # One numerical thread each, as in the workers; before numpy is loaded.
@@ -44,14 +43,6 @@ def small_net() -> nn.Module:
     namespace: dict = {}
     exec(NET, namespace)  # the text that the command line tests write to net.py
     return namespace["build"]()
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """No test, nor a process that it starts, touches the user's cache folder."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        yield
 
 
 @pytest.fixture

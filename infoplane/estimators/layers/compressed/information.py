@@ -117,7 +117,8 @@ def compressed_information(
         and "ksg", without ``noise``, an autoencoder takes their place where they leave out more
         than 5 % of the variance of a layer that lies on a surface of few dimensions, which they
         would fold; "autoencoder" asks for one in any case. The first call on two views of 5000
-        samples that both need one takes up to 1.5 minutes of one core; encoders are kept.
+        samples that both need one takes up to 1.5 minutes of one core; the process remembers
+        them.
     k : int, optional
         Neighbours; by default 20, or 40 from 8 dimensions on.
     folds : int, default 10
