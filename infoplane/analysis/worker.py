@@ -21,6 +21,7 @@ from infoplane.data import Array, LayerInfo, ProbeSet
 from infoplane.errors import EstimationError, InfoplaneError, InputError
 from infoplane.estimators.base import Estimator
 from infoplane.estimators.estimate import Estimate, Measurement
+from infoplane.estimators.measure_id import MeasureId
 from infoplane.estimators.registry import estimator_id
 from infoplane.runs.run import Run
 from infoplane.seeding import generator
@@ -203,7 +204,7 @@ def _checked(estimator: Estimator, found: object) -> Mapping[str, Estimate]:
         )
     names = [quantity.name for quantity in estimator.quantities]
     for key, estimate in found.items():
-        if str(key).partition("@")[0] not in names:
+        if MeasureId.read(str(key)).name not in names:
             raise EstimationError(
                 f"{estimator.name} returned {key!r}, which it does not declare; "
                 f"it declares {', '.join(names)}"

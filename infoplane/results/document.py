@@ -24,7 +24,8 @@ import numpy as np
 from infoplane.data import LayerInfo, plain
 from infoplane.estimators.base import Estimator
 from infoplane.estimators.estimate import Estimate, Measurement
-from infoplane.estimators.registry import estimator_id, variant_id
+from infoplane.estimators.measure_id import MeasureId
+from infoplane.estimators.registry import estimator_id
 from infoplane.results.file import SCHEMA
 from infoplane.results.ordering import flag_rises
 from infoplane.results.phases import find_phases
@@ -50,7 +51,8 @@ def result_rows(
     """
     rows = []
     for key, estimate in estimates.items():
-        quantity, _, variant = key.partition("@")
+        measured = MeasureId.read(key)
+        quantity = measured.name
         bits = _number(estimate.bits)
         flags = list(dict.fromkeys(estimate.flags))
         if bits is None and "failed" not in flags:
@@ -62,7 +64,7 @@ def result_rows(
                 "epoch": epoch,
                 "layer": layer.name,
                 "layer_index": layer.index,
-                "estimator": variant_id(estimator, variant),
+                "estimator": str(MeasureId.read(estimator).at(measured.point)),
                 "quantity": quantity,
                 "value": bits,
                 "ci_low": _number(estimate.low),
@@ -216,15 +218,14 @@ def _estimators(
         quantities.setdefault(row["estimator"], {})[row["quantity"]] = None
     described = []
     for identifier, found in quantities.items():
+        written = MeasureId.read(identifier)
         matches = [e for e in estimators if estimator_id(e) == identifier] or [
-            e for e in estimators if e.name == identifier.partition(":")[0]
+            e for e in estimators if e.name == written.name
         ]
         estimator = matches[0]
         params = plain(estimator.parameters())
         if estimator_id(estimator) != identifier:
-            for item in identifier.partition(":")[2].split(","):
-                key, _, value = item.partition("=")
-                params[key] = _written_back(value)
+            params |= {key: _written_back(value or "") for key, value in written.settings}
         described.append(
             {
                 "id": identifier,

@@ -19,6 +19,7 @@ import numpy as np
 from infoplane.data import Array, FloatArray, IntArray, LayerInfo, ProbeSet, RunData
 from infoplane.errors import EstimationError, InputError
 from infoplane.estimators.base import Estimator
+from infoplane.estimators.measure_id import MeasureId
 from infoplane.estimators.registry import estimator_id
 from infoplane.seeding import generator
 from infoplane.validation.answers import mixture_truths
@@ -215,7 +216,7 @@ def _one_draw(
         seconds = (time.process_time() - start) / max(1, len(cell))
         truths = model.truths
         for key, estimate in cell.items():
-            truth = truths.get(key.partition("@")[0])
+            truth = truths.get(MeasureId.read(key).name)
             if callable(truth):
                 truth = truth(Resolution.of_cell(estimator, cell, key))
             if truth is None:

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from infoplane.data import LayerInfo, ProbeSet
-from infoplane.estimators.registry import estimator_class, estimator_names, parse_estimator
+from infoplane.estimators.registry import BUILT_IN, estimator_class, parse_estimator
 from infoplane.results.document import result_rows
 from infoplane.results.vocabulary import Vocabulary
 from infoplane.testing import CONTRACT
 
 N = 300
-NAMES = estimator_names()
+NAMES = list(BUILT_IN)
 
 
 class Memory:
@@ -68,17 +68,24 @@ def test_rows_are_json(name, data):
         found,
         0.0,
         N,
-        vocabulary=Vocabulary.declared([]),
+        vocabulary=Vocabulary.declared([estimator_class(name)]),
     )
     json.dumps(rows, allow_nan=False)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_label_information_of_a_copied_and_of_an_unrelated_label(name):
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        (name, quantity.name)
+        for name in NAMES
+        for quantity in estimator_class(name).quantities
+        if quantity.family == "labels"
+    ],
+)
+def test_label_information_of_a_copied_and_of_an_unrelated_label(name, key):
     rng = np.random.default_rng(1)
     labels = np.arange(N) % 3
     copied = labels[:, None] * np.ones((1, 2)) + 1e-3 * rng.normal(size=(N, 2))
-    key = "dsmi_y" if name == "dse" else "ity"
     informed = estimates(name, copied, labels)[key]
     unrelated = estimates(name, copied, rng.permutation(labels))[key]
     if name == "exact" or {"sparse", "null_dominates"} & set(informed.flags):

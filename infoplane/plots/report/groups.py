@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from infoplane.errors import NotFoundError
+from infoplane.estimators.measure_id import MeasureId
 from infoplane.estimators.quantities import IXT, Quantity
 from infoplane.plots.canvas.style import bits
 from infoplane.plots.figures import draw_once
@@ -163,7 +164,7 @@ def one_per_name(estimators: Iterable[str]) -> list[str]:
     """Return the first setting of each estimator: ``binning:bins=15`` and ``binning`` are one."""
     first: dict[str, str] = {}
     for estimator in estimators:
-        first.setdefault(estimator.split(":")[0].split("@")[0], estimator)
+        first.setdefault(MeasureId.read(estimator).name, estimator)
     return list(first.values())
 
 
