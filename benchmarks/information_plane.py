@@ -24,6 +24,7 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import numpy as np  # noqa: E402 - threads are limited before the first import
 import torch  # noqa: E402
 
+from infoplane import kde_information  # noqa: E402
 from infoplane.numerics.discrete.binned import (  # noqa: E402
     ProbeSymbols,
     partition_information,
@@ -31,7 +32,6 @@ from infoplane.numerics.discrete.binned import (  # noqa: E402
 )
 from infoplane.numerics.discrete.partitions import partitioned  # noqa: E402
 from infoplane.numerics.gradients import gradient_transition  # noqa: E402
-from infoplane.numerics.kernels.mixtures import kde_information  # noqa: E402
 from infoplane.results.phases import jitter  # noqa: E402
 from infoplane.sample_runs.twelve_bit.task import toy12  # noqa: E402
 

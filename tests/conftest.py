@@ -47,14 +47,6 @@ def small_net() -> nn.Module:
     return namespace["build"]()
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """No test, nor a process that it starts, touches the user's cache folder."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
 @pytest.fixture(autouse=True)
 def _no_process_is_left() -> Iterator[None]:
     """What a test has started ends with it, also where it fails."""

@@ -12,9 +12,9 @@ from infoplane.analysis.worker import FinitePart as Part
 from infoplane.analysis.worker import measure, prepare_layer, prepare_run
 from infoplane.arrays import converted, count_nonfinite_rows, rows_of, sorted_values
 from infoplane.data import ProbeSet
+from infoplane.estimators.layers.diffusion_entropy import diffusion_spectral_entropy
 from infoplane.estimators.registry import parse_estimator
 from infoplane.numerics.diffusion import points as point_cloud
-from infoplane.numerics.diffusion.entropy import diffusion_spectral_entropy
 from infoplane.numerics.discrete import partitions
 from infoplane.numerics.discrete import symbols as discrete
 from infoplane.runs.run import Run
@@ -30,7 +30,6 @@ def small(monkeypatch):
         if hasattr(module, "LARGE"):
             monkeypatch.setattr(module, "LARGE", 1 << 16)
     monkeypatch.setattr(blocks, "_BLOCK", 1 << 14)
-    monkeypatch.setattr(blocks, "_RUN", 1 << 14)
 
 
 def layer(kind):
@@ -53,7 +52,7 @@ KINDS = ("tanh", "relu", "few", "repeated", "float16", "constant")
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_values_are_sorted_in_runs(kind, small):
+def test_values_of_large_arrays_are_sorted(kind, small):
     values = layer(kind)
     found = sorted_values(values)
     assert found.dtype == values.dtype
@@ -165,8 +164,7 @@ def wide(tmp_path_factory):
         "dse:max_samples=500",
     ],
 )
-def test_no_copy_of_a_layer_stands_in_memory(wide, spec, small, monkeypatch):
-    monkeypatch.setattr(blocks, "_RUN", 1 << 20)
+def test_no_copy_of_a_layer_stands_in_memory(wide, spec, small):
     estimator, run = parse_estimator(spec), Run(wide)
 
     def cell():

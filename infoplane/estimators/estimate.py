@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypeAlias
@@ -33,15 +32,6 @@ class Estimate:
     n: int | None = None  # samples used, if not all of them
     flags: tuple[str, ...] = ()
     diagnostics: Mapping[str, Any] = field(default_factory=dict)
-
-
-def noticeable(bits: float, error: float = math.inf) -> float:
-    """Return the bias above which an estimate is flagged ``biased``.
-
-    It is 5 %, at least 0.05 bits; or the standard error, at least 0.02 bits, since from there on an
-    interval of sampling error alone misleads.
-    """
-    return min(max(0.05, 0.05 * abs(bits)), max(0.02, error))
 
 
 @dataclass(frozen=True)

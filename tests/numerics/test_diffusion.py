@@ -16,9 +16,8 @@ from infoplane import diffusion_spectral_entropy, diffusion_spectral_mutual_info
 from infoplane.errors import InputError
 from infoplane.numerics.diffusion import space as diffusion_space
 from infoplane.numerics.diffusion.bandwidth import bandwidth, median_distance
-from infoplane.numerics.diffusion.entropy import mean_squared_cosine
 from infoplane.numerics.diffusion.kernel import diffusion_kernel, gaussian_kernel
-from infoplane.numerics.diffusion.points import point_cloud
+from infoplane.numerics.diffusion.points import mean_squared_cosine, point_cloud
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 CASES = json.loads((GOLDEN / "dse.json").read_text())["cases"]
