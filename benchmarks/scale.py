@@ -178,9 +178,7 @@ def scaling(folder: Path, name: str, quick: bool) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--quick", action="store_true", help="small runs, two estimators; exponents of one"
-    )
+    parser.add_argument("--quick", action="store_true", help="small runs, binning alone unless -e")
     parser.add_argument("--layers", type=int, default=60)
     parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--samples", type=int, default=4000)
@@ -190,22 +188,20 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the temporary folder is large
     if options.quick:
         options.layers, options.steps, options.samples = 8, 2, 1000
-    names = options.estimator or ["binning", "compressed", "dse", "kde"]
-    if options.quick and not options.estimator:
-        names = ["binning", "dse"]
-    few = names[:1] if options.quick else names
+    every = ["binning"] if options.quick else ["binning", "compressed", "dse", "kde"]
+    names = options.estimator or every
     with tempfile.TemporaryDirectory() as text:
         folder = Path(text)
         if options.only in (None, "run", "repetition"):
             whole(folder, names, options)
         if options.only in (None, "exponents"):
             print(f"\n{'estimator':<12} {'grows with':<12} {'from .. to':<16} slope   expected")
-            for name in few:
+            for name in names:
                 scaling(folder, name, options.quick)
         if options.only in (None, "predictions"):
             print(f"\n{'predicted/measured':<20} {'units':>6} {'a cell':>10} {'built-in':>9} "
                   f"{'fitted':>9} {'largest':>11} {'memory':>9}")  # fmt: skip
-            for name in few:
+            for name in names:
                 predictions(folder, name, options.quick)
 
 
