@@ -163,7 +163,8 @@ def run(arguments: list[str]) -> int:
     except BrokenPipeError:
         return ExitCode.OK
     except InfoplaneError as error:
-        _tell(_red(f"error[{error.code}]") + f": {printable(str(error))}", shared)
+        text = printable(_with_option(error, arguments))
+        _tell(_red(f"error[{error.code}]") + f": {text}", shared)
         if error.hint:
             _tell(f"  hint: {printable(error.hint)}")
         if shared.verbose > 1:
@@ -190,6 +191,17 @@ def _variable(error: click.ClickException) -> str | None:
     names = error.param.envvar or ()
     return next((name for name in ([names] if isinstance(names, str) else names)
                  if name in os.environ), None)  # fmt: skip
+
+
+def _with_option(error: InfoplaneError, arguments: list[str]) -> str:
+    """Return the message of an error; what begins with an argument, begins with its option."""
+    text = str(error)
+    command = next((cli.get_command(click.Context(cli), name) for name in arguments
+                    if name in cli.list_commands(click.Context(cli))), None)  # fmt: skip
+    for option in [] if command is None or error.argument is None else command.params:
+        if option.name == error.argument and isinstance(option, click.Option):
+            return max(option.opts, key=len) + text.removeprefix(error.argument)
+    return text
 
 
 def _exit_code(error: InfoplaneError) -> ExitCode:
