@@ -20,9 +20,9 @@ from infoplane.numerics.diffusion.information import diffusion_spectral_mutual_i
 from infoplane.numerics.neighbors.search import neighbor_distances
 from infoplane.numerics.projection import principal_basis
 from infoplane.runs.run import Run
+from tests.analysis.test_engine import Serial
 from tests.cli.analyses import write_run
 from tests.conftest import infoplane
-from tests.test_analysis import Serial
 
 
 def test_workers_take_the_gpus_in_turn_and_a_named_one_is_kept():

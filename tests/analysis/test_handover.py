@@ -16,8 +16,8 @@ from infoplane.estimators.registry import parse_estimator
 from infoplane.runs import files as run_files
 from infoplane.runs.run import Run
 from infoplane.runs.step_info import read_meta
+from tests.analysis.test_engine import Serial, numbers
 from tests.cli.analyses import write_run
-from tests.test_analysis import Serial, numbers
 
 STATE = {"values": np.arange(1000.0)}
 

@@ -12,7 +12,7 @@ import pytest
 from infoplane.analysis import executors
 from infoplane.cli.main import run
 from infoplane.errors import ExitCode
-from tests.test_analysis import Serial
+from tests.analysis.test_engine import Serial
 
 REFUSED = {ExitCode.DATA, ExitCode.NOTHING, ExitCode.USAGE}
 

@@ -20,7 +20,7 @@ from tests.conftest import small_net
 from tests.recording.test_pickles import HOSTILE as PICKLED
 from tests.recording.test_probe_kinds import HOSTILE as PROBES
 from tests.recording.test_tensor_files import F32, write
-from tests.store.test_hostile import (
+from tests.runs.test_hostile import (
     ACT,
     DATASETS,
     bomb,
@@ -29,7 +29,7 @@ from tests.store.test_hostile import (
     limited,
     virtual,
 )
-from tests.store.test_run import write_run
+from tests.runs.test_run import write_run
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 

@@ -16,8 +16,8 @@ import pytest
 from infoplane.runs.pack import pack
 from infoplane.runs.run import Run
 from tests.cli.hostile import REFUSED, here, through_every_command, told
-from tests.store.test_hostile import ACT, DATASETS, limited, mutated, rewrite_metadata
-from tests.store.test_run import write_run
+from tests.runs.test_hostile import ACT, DATASETS, limited, mutated, rewrite_metadata
+from tests.runs.test_run import write_run
 
 __all__ = ["here"]
 pytestmark = [

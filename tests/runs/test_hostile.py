@@ -15,7 +15,7 @@ from infoplane.errors import DataError, InfoplaneError, RunFileError
 from infoplane.runs.pack import pack
 from infoplane.runs.run import Run
 from infoplane.runs.verify import verify
-from tests.store.test_run import write_run
+from tests.runs.test_run import write_run
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 

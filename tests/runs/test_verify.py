@@ -9,7 +9,7 @@ from infoplane.runs.layout import step_name
 from infoplane.runs.pack import pack
 from infoplane.runs.run import Run
 from infoplane.runs.verify import rescue, verify
-from tests.store.test_run import write_run
+from tests.runs.test_run import write_run
 
 
 @pytest.fixture
