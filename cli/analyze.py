@@ -148,7 +148,6 @@ def analyze(
     from infoplane.cli.output import print_json
     from infoplane.cli.table import summary
     from infoplane.estimators.registry import DEFAULT
-    from infoplane.results.file import write_results
 
     beside = Path(output).parent
     analysis = Analysis(
@@ -177,14 +176,14 @@ def analyze(
             results = analysis.run(stages, exchange=beside)
     except (KeyboardInterrupt, InfoplaneError) as stop:
         if target is not None and (finished := getattr(stop, "results", None)) is not None:
-            write_results(target, finished)
+            finished.save(target)
             kept = f"{stages.done['analyze']:,} of {analysis.n_cells:,} cells are in {output}"
             _tell_of_stop(stop, kept)
         raise
     if target is None:
         print_json(results.document)
     else:
-        write_results(target, results)
+        results.save(target)
         click.echo(summary(results, wide=wide))
         if not shared.quiet:
             click.echo(f"wrote {output} ({len(results['rows']):,} rows)", err=True)
@@ -216,9 +215,9 @@ def _is_unfinished(output: str, analysis: Analysis) -> bool:
         found = read_results(Path(output))
     except InfoplaneError:
         return False
+    runs = {run.name for run in analysis.cells}
     return (
         found.get("status") == "interrupted"
         and found["config"].get("analyze") == analysis.settings
-        and {recording["run"] for recording in found["recordings"]}
-        == {run.name for run in analysis.cells}
+        and {recording["run"] for recording in found["recordings"]} == runs
     )

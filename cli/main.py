@@ -195,12 +195,15 @@ def _variable(error: click.ClickException) -> str | None:
 
 def _with_option(error: InfoplaneError, arguments: list[str]) -> str:
     """Return the message of an error; what begins with an argument, begins with its option."""
-    text = str(error)
-    command = next((cli.get_command(click.Context(cli), name) for name in arguments
-                    if name in cli.list_commands(click.Context(cli))), None)  # fmt: skip
-    for option in [] if command is None or error.argument is None else command.params:
-        if option.name == error.argument and isinstance(option, click.Option):
-            return max(option.opts, key=len) + text.removeprefix(error.argument)
+    text, argument, context = str(error), error.argument, click.Context(cli)
+    used = [name for name in arguments if name in cli.list_commands(context)]
+    command = cli.get_command(context, used[0]) if used else None
+    if argument is None or command is None:
+        return text
+    for option in command.params:
+        written = f"--{argument.replace('_', '-')}"
+        if isinstance(option, click.Option) and (option.name == argument or written in option.opts):
+            return max(option.opts, key=len) + text.removeprefix(argument)
     return text
 
 

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from infoplane.analysis.cache import CellCache
-from infoplane.analysis.devices import check_device, own_gpu
 from infoplane.analysis.engine import Workers, check_different
 from infoplane.analysis.engine import analyze as estimate_cells
 from infoplane.analysis.executors import Given, check_executor, workers
@@ -34,6 +33,7 @@ from infoplane.calls import whole as whole_number
 from infoplane.errors import InputError
 from infoplane.estimators.base import Estimator
 from infoplane.estimators.registry import DEFAULT, estimator_id, parse_estimator
+from infoplane.numerics.devices import check_device, own_gpu
 from infoplane.results.document import Document
 from infoplane.results.notebook import Results
 from infoplane.results.recordings import describe_recordings
@@ -219,10 +219,9 @@ class Analysis:
         """Say now what worker processes would say later."""
         if self.device.startswith("cuda"):
             own_gpu(self.device)
+        interactive = not hasattr(sys.modules["__main__"], "__file__")
         for one in self.estimators:
-            if type(one).__module__ == "__main__" and not hasattr(
-                sys.modules["__main__"], "__file__"
-            ):
+            if interactive and type(one).__module__ == "__main__":
                 raise InputError(
                     f"estimators: expected {one.name!r} in a module that worker processes can "
                     "import, found it in the session itself",

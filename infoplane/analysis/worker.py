@@ -14,7 +14,6 @@ from typing import Any, cast
 
 import numpy as np
 
-from infoplane.analysis import devices
 from infoplane.analysis.handover import taken
 from infoplane.arrays import count_nonfinite_rows
 from infoplane.data import Array, LayerInfo, ProbeSet
@@ -22,6 +21,7 @@ from infoplane.errors import EstimationError, InfoplaneError, InputError
 from infoplane.estimators.base import Estimator
 from infoplane.estimators.estimate import Estimate, Measurement
 from infoplane.estimators.registry import estimator_id
+from infoplane.numerics import devices
 from infoplane.runs.run import Run
 from infoplane.seeding import generator
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from infoplane.analysis import devices
 from infoplane.analysis.engine import analyze
 from infoplane.analysis.selection import select_cells
 from infoplane.errors import InputError
 from infoplane.estimators.registry import parse_estimator
+from infoplane.numerics import devices
 from infoplane.numerics.diffusion import entropy as diffusion
 from infoplane.numerics.diffusion import information as diffusion_information
 from infoplane.numerics.diffusion.entropy import diffusion_spectral_entropy
@@ -37,7 +37,7 @@ def test_workers_take_the_gpus_in_turn_and_a_named_one_is_kept():
     [("cuda", 0, "no GPU"), ("cuda:0", 0, "no GPU"), ("cuda:2", 2, "cuda:0, cuda:1")],
 )
 def test_gpu_that_is_not_there_is_an_error_that_names_what_is(wanted, count, found):
-    with pytest.raises(InputError, match=f"--device {wanted}: .*found {found}$"):
+    with pytest.raises(InputError, match=f"device {wanted}: .*found {found}$"):
         devices.assigned(wanted, count, 0)
 
 
