@@ -52,7 +52,7 @@ MAY_IMPORT = {
         "text",
         *_BASE,
     },
-    "gate": {"gate", "results", "estimators", "patterns", "quantiles", "text", *_BASE},
+    "gate": {"gate", "calls", "results", "estimators", "patterns", "quantiles", "text", *_BASE},
     "plots": {"plots", "gate", "results", "estimators", "schemas", *_BASE},
     "validation": {"validation", "estimators", "numerics", *_BASE},
     "starting": {"runs", "templates", "errors"},

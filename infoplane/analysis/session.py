@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -39,7 +39,7 @@ from infoplane.results.notebook import Results
 from infoplane.results.recordings import describe_recordings
 from infoplane.runs.run import Run
 
-Runs: TypeAlias = "PathLike | Run | Sequence[PathLike | Run]"
+Runs: TypeAlias = "PathLike | Run | Iterable[PathLike | Run]"
 Estimators: TypeAlias = "str | Estimator | Sequence[str | Estimator]"
 Steps: TypeAlias = "int | str | Sequence[int | str]"
 Texts: TypeAlias = "str | Sequence[str]"
@@ -333,7 +333,7 @@ def _estimators(given: object) -> tuple[list[Estimator], list[str]]:
     if not isinstance(listed, (list, tuple)):
         raise unfit("estimators", expected, given)
     if not listed:
-        raise unfit("estimators", expected, "none")
+        raise unfit("estimators", expected, listed)
     found: list[Estimator] = []
     for one in listed:
         if not isinstance(one, (str, Estimator)):
@@ -359,7 +359,7 @@ def _steps(given: object, argument: str) -> list[int]:
         else:
             found.append(whole_number(one, argument, 0))
     if not found:
-        raise unfit(argument, expected, "none")
+        raise unfit(argument, expected, listed)
     return found
 
 

@@ -84,7 +84,7 @@ class Undefined:
 def prepare_run(part: FinitePart, estimator: Estimator, seed: int) -> Any:
     """Return what all cells of a run and an estimator share."""
     rng = generator(seed, part.run.name, estimator_id(estimator))
-    return _prepared(part, lambda: estimator.prepare_run(part, rng))
+    return _prepared(part, lambda: estimator.seeded(seed).prepare_run(part, rng))
 
 
 def prepare_layer(
@@ -95,7 +95,8 @@ def prepare_layer(
     if isinstance(shared, Undefined):
         return shared
     rng = generator(seed, part.run.name, estimator_id(estimator), layer.name)
-    return _prepared(part, lambda: estimator.prepare_layer(shared, part, layer, rng))
+    ready = estimator.seeded(seed)
+    return _prepared(part, lambda: ready.prepare_layer(shared, part, layer, rng))
 
 
 def measure(
@@ -156,6 +157,7 @@ def _measure(
 ) -> Measurement:
     name = estimator_id(estimator)
     rng = generator(seed, run.name, name, layer.name, step)
+    estimator = estimator.seeded(seed)
     start = time.process_time()
     estimates: Mapping[str, Estimate] = {}
     error = None

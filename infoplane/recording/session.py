@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, TypeAlias, cast
 
 from torch import nn
@@ -69,14 +69,14 @@ class Recording:
     def __init__(
         self,
         model: Model,
-        checkpoints: PathLike | Sequence[PathLike],
+        checkpoints: PathLike | Iterable[PathLike],
         data: Data | Mapping[str, Data],
         output: PathLike,
         *,
         weights: str | None = None,
         strict: bool = True,
         trust_model: bool = False,
-        layers: str | Sequence[str] = (),
+        layers: str | Iterable[str] = (),
         at: Literal["output", "input"] = "output",
         batch_dims: Mapping[str, int] | None = None,
         reduce: Mapping[str, str] | None = None,
@@ -183,14 +183,14 @@ class Recording:
 
 def record(
     model: Model,
-    checkpoints: PathLike | Sequence[PathLike],
+    checkpoints: PathLike | Iterable[PathLike],
     data: Data | Mapping[str, Data],
     output: PathLike,
     *,
     weights: str | None = None,
     strict: bool = True,
     trust_model: bool = False,
-    layers: str | Sequence[str] = (),
+    layers: str | Iterable[str] = (),
     at: Literal["output", "input"] = "output",
     batch_dims: Mapping[str, int] | None = None,
     reduce: Mapping[str, str] | None = None,
@@ -281,9 +281,10 @@ def record(
 
 def _patterns(given: object) -> list[str]:
     expected = "a path, a glob or a list of these"
-    listed = given if isinstance(given, (list, tuple)) else [given]
+    several = isinstance(given, Iterable) and not isinstance(given, (str, bytes, Mapping))
+    listed = list(cast("Iterable[Any]", given)) if several else [given]
     if not listed:
-        raise unfit("checkpoints", expected, "none")
+        raise unfit("checkpoints", expected, listed)
     for one in listed:
         if not is_path(one):
             raise unfit("checkpoints", expected, one)
