@@ -185,7 +185,9 @@ def measured(spec, seed, path):
 
 @pytest.mark.parametrize("name", DRAWING)
 def test_the_seed_of_an_analysis_reaches_every_draw(name, tmp_path):
-    write_run(tmp_path / "run", n=N, steps=(0, 5), layers=("fc",), units=4)
+    # Of few states, where chance tells permutations of the labels apart.
+    sharper = 1e6 if name in ("binning", "exact") else 1
+    write_run(tmp_path / "run", n=N, steps=(0, 5), layers=("fc",), units=4, sharper=sharper)
     spec = DRAWING[name]
     first = measured(spec, 0, tmp_path / "run")
     assert measured(spec, 0, tmp_path / "run") == first

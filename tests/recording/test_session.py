@@ -23,10 +23,17 @@ def content(run):
 
 def test_the_run_is_that_of_the_command_line(project):
     done = command("record", "--model", "net.py:build", "--checkpoints", "ckpt/*.pt",
-                   "--data", "probe.npz", "-l", "act*", "--gradients", "-o", "cli")  # fmt: skip
+                   "--data", "probe.npz", "-l", "act*", "--gradients", "--gradient-batch-size", "40", "-o", "cli")  # fmt: skip
     assert done.code == 0, done.err
     told = []
-    run = record(**NAMED, output="py", layers="act*", gradients=True, progress=told.append)
+    run = record(
+        **NAMED,
+        output="py",
+        layers="act*",
+        gradients=True,
+        gradient_batch_size=40,
+        progress=told.append,
+    )
     assert content(run) == content(Run(Path("cli")))
     assert [(now.stage, now.done, now.total) for now in told] == [
         ("record", done, 3) for done in range(4)
