@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import textwrap
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -9,9 +10,13 @@ from typing import TYPE_CHECKING
 import click
 
 from infoplane.cli.options import shared_options
+from infoplane.errors import InputError
 
 if TYPE_CHECKING:
+    from infoplane.estimators.base import Estimator
     from infoplane.estimators.description import Description
+
+log = logging.getLogger("infoplane")
 
 
 @click.command()
@@ -24,26 +29,34 @@ def estimators(name: str | None) -> None:
     infoplane estimators
     infoplane estimators dse
     """
-    from infoplane.cli.output import plain, width
+    from infoplane.cli.output import plain, printable, width
     from infoplane.cli.table import Column, render
     from infoplane.estimators.description import describe
-    from infoplane.estimators.quantities import QUANTITIES
     from infoplane.estimators.registry import estimator_class, estimator_names
 
     if name is None:
-        classes = {key: estimator_class(key) for key in estimator_names()}
+        classes = {}
+        for key in estimator_names():
+            try:
+                classes[key] = estimator_class(key)
+            except InputError as error:
+                log.warning("%s", error)
         rows = [
             Column("name", list(classes)),
-            Column("estimator", [cls.title for cls in classes.values()]),
-            Column(
-                "quantities, bits",
-                [", ".join(QUANTITIES[q] for q in cls.quantities) for cls in classes.values()],
-                drop=1,
-            ),
+            Column("estimator", [printable(cls.title) for cls in classes.values()]),
+            Column("quantities", [_measured(cls) for cls in classes.values()], drop=1),
         ]
         click.echo(plain("\n".join(render(rows, limit=width()))))
+        click.echo("in bits where no unit is named")
         return
     click.echo(plain("\n".join(_described(describe(estimator_class(name))))))
+
+
+def _measured(cls: type[Estimator]) -> str:
+    """Return the quantities of an estimator, each with its unit unless it is bits."""
+    return ", ".join(
+        q.symbol if q.unit == "bits" else f"{q.symbol} ({q.unit})" for q in cls.quantities
+    )
 
 
 def _described(about: Description) -> Iterator[str]:
@@ -52,8 +65,8 @@ def _described(about: Description) -> Iterator[str]:
     from infoplane.cli.table import Column, render
 
     yield from _wrapped(about.summary, 0)
-    yield "\nQuantities, in bits"
-    yield from (f"  {key:12} {written}" for key, written in about.quantities.items())
+    yield "\nQuantities"
+    yield from (f"  {q.name:12} {q.symbol}, {q.unit}" for q in about.quantities)
     yield "\nParameters"
     for parameter in about.parameters:
         yield f"  {parameter.name}={_written(parameter.default)}"

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 from infoplane.cli.output import painted, plain, width
 from infoplane.cli.table import Column, render
-from infoplane.estimators.quantities import QUANTITIES
 from infoplane.gate.checks import Outcome, Report
 from infoplane.gate.comparison import Comparison, Difference
 from infoplane.text import counted, decimal, printable, shortened
@@ -57,7 +56,7 @@ def comparison_lines(comparison: Comparison, *, wide: bool) -> Iterator[str]:
     rows = comparison.differences
     columns = [
         Column("layer", [printable(d.layer) for d in rows]),
-        Column("quantity", [QUANTITIES[d.quantity] for d in rows]),
+        Column("quantity", [_quantity(d) for d in rows]),
         Column("estimator", [printable(d.label) for d in rows]),
         Column("baseline", [_bits(d.baseline) for d in rows], right=True, drop=1),
         Column("candidate", [_bits(d.candidate) for d in rows], right=True, drop=1),
@@ -81,6 +80,11 @@ def comparison_lines(comparison: Comparison, *, wide: bool) -> Iterator[str]:
     for text, count in noted.items():
         yield plain(f"{text} ({counted(count, 'value')})")
     yield comparison.verdict
+
+
+def _quantity(d: Difference) -> str:
+    unit = "" if d.declared.unit == "bits" else f", {d.declared.unit}"
+    return printable(d.declared.symbol + unit)
 
 
 def _bits(value: float | None, *, sign: bool = False) -> str:

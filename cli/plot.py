@@ -163,8 +163,10 @@ def plot(
 
 def _estimator(wanted: str, entries: Sequence[Mapping[str, Any]]) -> str:
     """Return the id of an estimator by its id, or by its name where only one has it."""
+    from infoplane.estimators.measure_id import MeasureId
+
     ids = [entry["id"] for entry in entries]
-    alike = [known for known in ids if known.partition(":")[0] == wanted]
+    alike = [known for known in ids if MeasureId.read(known).name == wanted]
     return alike[0] if wanted not in ids and len(alike) == 1 else wanted
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from infoplane.cli.output import bars, plain, printable, width
 from infoplane.data import FloatArray
-from infoplane.estimators.quantities import QUANTITIES
+from infoplane.estimators.quantities import QUANTITIES, Quantity
 from infoplane.results.curves import CurveKey, Curves, curves
 from infoplane.text import decimal, spark
 
@@ -70,11 +70,11 @@ def summary(results: Mapping[str, Any], *, wide: bool = False) -> str:
     lines = [part for line in _header(results) for part in textwrap.wrap(line, limit or 200)]
     groups = list(dict.fromkeys(_group(recording) for recording in results["recordings"]))
     for group in groups:
-        main = _main_quantity(results, group)
-        if main is not None:
+        for estimator, *quantities in _tables(results, group):
             lines += ["", *([printable(group)] if len(groups) > 1 else [])]
-            lines += [*render(_group_table(results, drawn, group, *main), limit=limit)]
-            caption = _caption(results, group, main[0])
+            table = _group_table if len(quantities) == 1 else _last_values
+            lines += render(table(results, drawn, group, estimator, *quantities), limit=limit)
+            caption = _caption(results, drawn, group, estimator, quantities)
             lines += textwrap.wrap(caption, limit or 100, break_on_hyphens=False)
     for number, warning in enumerate(results["warnings"], 1):
         names = [printable(str(name)) for name in warning.get("layers", [])]
@@ -112,29 +112,54 @@ def _counted(number: int, word: str) -> str:
     return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
-def _caption(results: Mapping[str, Any], group: str, estimator: str) -> str:
+def _caption(
+    results: Mapping[str, Any],
+    drawn: Mapping[CurveKey, Curves],
+    group: str,
+    estimator: str,
+    quantities: Sequence[str],
+) -> str:
     entry = next(e for e in results["estimators"] if e["id"] == estimator)
     runs = sum(_group(recording) == group for recording in results["recordings"])
     over = f"mean of {runs} runs" if runs > 1 else "one run: the interval is not about other seeds"
+    units = {
+        curve.declared.unit
+        for key, curve in drawn.items()
+        if (key[0], key[2]) == (group, estimator) and key[3] in quantities
+    }
     return (
-        f"bits, {entry['name']} ({printable(estimator)}), {over}; change = last - peak, the peak "
+        f"{', '.join(sorted(units))}, {printable(entry['name'])} ({printable(estimator)}), {over}; "
+        "change = last - peak, the peak "
         "chosen on other data (docs/figures-and-report.md); n/m: estimators that agree"
     )
 
 
-def _main_quantity(results: Mapping[str, Any], group: str) -> tuple[str, str] | None:
-    """Return estimator and quantity to tabulate: I(X;T) before DSE, the least saturated first."""
+def _tables(results: Mapping[str, Any], group: str) -> list[tuple[str, ...]]:
+    """Return what to tabulate: each an estimator id, and its quantities.
+
+    I(X;T) before DSE, the least saturated first, or whatever else was measured; then, apart, what
+    estimators measure beyond the register.
+    """
     found: dict[tuple[str, str], int] = {}
+    own: dict[str, dict[str, None]] = {}
     for phase in results["phases"]:
-        if phase["group"] == group and phase["quantity"] in ("ixt", "dse"):
-            key = phase["estimator"], phase["quantity"]
+        if phase["group"] != group:
+            continue
+        estimator, quantity = phase["estimator"], phase["quantity"]
+        if quantity in QUANTITIES:
+            key = estimator, quantity
             found[key] = found.get(key, 0) + (phase["verdict"] == "saturated")
+        else:
+            own.setdefault(estimator, {})[quantity] = None
     layers = len({phase["layer"] for phase in results["phases"] if phase["group"] == group})
+    order = list(QUANTITIES)
 
-    def rank(key: tuple[str, str]) -> tuple[bool, bool]:
-        return found[key] == layers, key[1] != "ixt"
+    def rank(key: tuple[str, str]) -> tuple[int, bool, int]:
+        size = key[1] in ("ixt", "dse")
+        return not size, size and found[key] == layers, order.index(key[1])
 
-    return min(found, key=rank, default=None)
+    main = [min(found, key=rank)] if found else []
+    return [*main, *((estimator, *quantities) for estimator, quantities in own.items())]
 
 
 def _group_table(
@@ -161,12 +186,14 @@ def _group_table(
     finite = [value for mean in means.values() for value in mean[np.isfinite(mean)].tolist()]
     bounds = [curve.bound for curve in found.values() if curve.bound is not None]
     top = max([*bounds, *finite, 1e-9])
-    name = QUANTITIES[quantity]
+    about = next((curve.declared for curve in found.values()), QUANTITIES["ixt"])
     columns = [
         Column("layer", [printable(layer) for layer in layers]),
         Column("units", [units[layer] for layer in layers], right=True, drop=3),
         Column(
-            f"{name}, 0 to {top:.3g} bits", [_spark(means[layer], top) for layer in layers], drop=4
+            f"{printable(about.symbol)}, 0 to {top:.3g} {printable(about.unit)}",
+            [_spark(means[layer], top) for layer in layers],
+            drop=4,
         ),
     ]
     chosen = [phases[layer] for layer in layers]
@@ -182,10 +209,35 @@ def _group_table(
         for phase in results["phases"]
         if (phase["group"], phase["estimator"], phase["quantity"]) == (group, estimator, "ity")
     }
-    if label:
+    if label and quantity in ("ixt", "dse"):
         last = [_bits(label[layer]["last"]) if layer in label else "" for layer in layers]
-        columns.append(Column(QUANTITIES["ity"], last, right=True))
-    columns.append(Column("verdict", [_verdict(phase) for phase in chosen]))
+        columns.append(Column(QUANTITIES["ity"].symbol, last, right=True))
+    columns.append(Column("verdict", [_verdict(phase, about) for phase in chosen]))
+    return columns
+
+
+def _last_values(
+    results: Mapping[str, Any],
+    drawn: Mapping[CurveKey, Curves],
+    group: str,
+    estimator: str,
+    *quantities: str,
+) -> list[Column]:
+    """Return the last value and the change of several quantities by layer."""
+    phases = {
+        (phase["layer"], phase["quantity"]): phase
+        for phase in results["phases"]
+        if (phase["group"], phase["estimator"]) == (group, estimator)
+    }
+    layers = list(dict.fromkeys(layer for layer, _ in phases))
+    columns = [Column("layer", [printable(layer) for layer in layers])]
+    for number, quantity in enumerate(quantities):
+        symbol = next(c.declared.symbol for key, c in drawn.items() if key[3] == quantity)
+        found = [phases.get((layer, quantity)) for layer in layers]
+        last = [_bits(phase["last"]) if phase else "" for phase in found]
+        change = [_bits(phase["change"], sign=True) if phase else "" for phase in found]
+        columns.append(Column(printable(symbol), last, right=True, drop=2 * number))
+        columns.append(Column("change", change, right=True, drop=2 * number + 1))
     return columns
 
 
@@ -212,10 +264,10 @@ def _interval(phase: Mapping[str, Any]) -> str:
     return f"{_bits(phase['change_low'], sign=True)} .. {_bits(phase['change_high'], sign=True)}"
 
 
-def _verdict(phase: Mapping[str, Any]) -> str:
+def _verdict(phase: Mapping[str, Any], about: Quantity) -> str:
     if phase["last"] is None and phase["peak"] is None:
         return "no value"
-    text = str(phase["verdict"]).replace("_", " ")
+    text = about.word(str(phase["verdict"]))
     if phase["verdict"] == "saturated" or phase.get("agree") is None:
         return text
     return f"{text} {phase['agree']}/{phase['of']}"

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from infoplane.cli.options import SharedOptions, shared_options
-from infoplane.errors import ExitCode, InputError
+from infoplane.errors import ExitCode, InputError, NotFoundError
 
 if TYPE_CHECKING:
+    from infoplane.estimators.base import Estimator
     from infoplane.validation.expectations import Expectation
     from infoplane.validation.findings import Finding
 
@@ -139,13 +140,13 @@ def validate(
             print_json({**about, "expectations": [row.as_row("case") for row in rows]})
         else:
             click.echo(expectations_text(rows, "known answers", "case", wide=wide))
-        return _status(rows)
+        return _status(rows, chosen, named=bool(estimators))
     totals = summary(rows)
     if form == "json":
         print_json({**about, "findings": [row.as_row() for row in rows], "summary": totals})
     else:
         click.echo(findings_text(rows, totals, wide=wide))
-    return _status(rows)
+    return _status(rows, chosen, named=bool(estimators))
 
 
 def _like(
@@ -202,9 +203,32 @@ def _like(
     else:
         title = f"synthetic layers like those of {run.name}, step {step}"
         click.echo(expectations_text(rows, title, "layer", wide=wide))
-    return _status(rows)
+    return _status(rows, chosen, named=bool(estimators))
 
 
-def _status(rows: Sequence[Finding] | Sequence[Expectation]) -> ExitCode:
-    bad = any(row.status in ("SILENT-FAIL", "ERROR") for row in rows)
-    return ExitCode.CHECK_FAILED if bad else ExitCode.OK
+def _status(
+    rows: Sequence[Finding] | Sequence[Expectation],
+    estimators: Sequence[Estimator],
+    *,
+    named: bool,
+) -> ExitCode:
+    """Return whether all is well; an estimator that was named and never tested is not.
+
+    Raises
+    ------
+    NotFoundError
+        If nothing is known of what such an estimator measures.
+    """
+    from infoplane.estimators.registry import estimator_id
+
+    if any(row.status in ("SILENT-FAIL", "ERROR") for row in rows):
+        return ExitCode.CHECK_FAILED
+    tested = {row.estimator for row in rows}
+    for estimator in estimators:
+        if (name := estimator_id(estimator)) not in tested:
+            own = ", ".join(quantity.name for quantity in estimator.quantities)
+            told = f"{name}: not tested: no case knows the truth about {own}"
+            if named:
+                raise NotFoundError(told, hint="test it against data whose answer you know")
+            click.echo(told, err=True)
+    return ExitCode.OK

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from infoplane.analysis.session import analyze as analyze
     from infoplane.estimators.base import Estimator as Estimator
     from infoplane.estimators.estimate import Estimate as Estimate
+    from infoplane.estimators.flags import Flag as Flag
+    from infoplane.estimators.quantities import Quantity as Quantity
     from infoplane.estimators.registry import estimator_class as estimator_class
     from infoplane.estimators.registry import estimator_id as estimator_id
     from infoplane.estimators.registry import estimator_names as estimator_names
@@ -133,6 +135,8 @@ _NAMES = {
     "analysis.session": "Analysis analyze",
     "estimators.base": "Estimator",
     "estimators.estimate": "Estimate",
+    "estimators.flags": "Flag",
+    "estimators.quantities": "Quantity",
     "estimators.registry": "estimator_class estimator_id estimator_names parse_estimator",
     # estimate from arrays
     "estimators.layers.compressed.information": "CompressedInformation compressed_information",

@@ -9,6 +9,8 @@ from __future__ import annotations
 import sys
 from typing import NamedTuple
 
+from infoplane.estimators.flags import FLAGS
+
 
 class Entry(NamedTuple):
     """A code of the catalogue."""
@@ -29,7 +31,7 @@ SECTIONS = {
 }
 """Title and exit code by the first digit."""
 
-CATALOGUE = tuple(
+_ERRORS = tuple(
     Entry(*line)
     for line in (
         ("IP100", "an error without a code of its own", "any command",
@@ -56,31 +58,10 @@ CATALOGUE = tuple(
          "`python3 -m pip install pyarrow` or `tensorboard`"),
         ("IP111", "a GPU that is not there", "analyze --device, record --device",
          "`--device cpu`, or a build of torch for the GPU"),
-        ("IP201", "estimates at their ceiling: they follow N, not the network", "results",
-         "record more samples, or lower the resolution: `-e binning:bins=10`"),
-        ("IP202", "most samples have a state of their own: I(T;Y) near H(Y) is trivial", "results",
-         "record more samples, or lower the resolution"),
-        ("IP203", "activations outside the bins, or values outside their bounds", "results",
-         "for bins `-e binning:mode=ebab`, or give the range"),
-        ("IP204", "cells without a number", "results", "the reason stands in diag of each row"),
-        ("IP205", "layers with NaN or inf", "results",
-         "the training diverged there; `infoplane analyze --nan drop`"),
-        ("IP206", "I(T;Y) is mostly what shuffled labels give too", "results",
-         "read it against its null, in diag of each row"),
-        ("IP207", "compression may have lost much of the information", "results",
-         "`-e compressed:dim=8`, or read the value as a lower bound"),
-        ("IP208", "more bits than N samples can hold: a density extrapolated", "results",
-         "read it as a property of the input distribution, or raise the noise"),
-        ("IP209", "bandwidth or added noise far above the spread of the layer: nothing is left",
-         "results", "`-e dse:sigma=median`, `-e compressed:noise=0.01`"),
+        ("IP112", "a plug-in that cannot be used", "analyze -e, estimators",
+         "correct or uninstall it; see [your own estimator](plugins.md)"),
         ("IP210", "the quantity is undefined for this data", "analyze",
          "record more samples or classes; see the message"),
-        ("IP211", "values that still move with N", "results",
-         "record more samples; see drift, bias or null in diag of each row"),
-        ("IP212", "noise of the layer that counts as information", "results",
-         "see diag of each row"),
-        ("IP213", "deeper layers above earlier ones: estimates, not information", "results",
-         "no rise of information where each layer is made of the one before"),
         ("IP220", "a worker process died", "analyze, validate",
          "run the same command again: finished cells are kept; fewer processes with `-j 1`"),
         ("IP301", "a file is damaged or cannot be read", "runs, results",
@@ -139,6 +120,13 @@ CATALOGUE = tuple(
 )  # fmt: skip
 
 
+_FLAGS = tuple(
+    Entry(flag.code, flag.meaning, "results", flag.remedy) for flag in FLAGS.values() if flag.code
+)
+
+CATALOGUE = tuple(sorted((*_ERRORS, *_FLAGS)))
+
+
 def page() -> str:
     """Return the documentation page of all codes."""
     lines = [
@@ -146,7 +134,8 @@ def page() -> str:
         "",
         "Every error is one line `error[CODE]: what was found and where`, followed by a hint.",
         "Warnings about estimates stand in the results with the same kind of code. This page is",
-        "made from the table in `infoplane/error_codes.py`.",
+        "made from the table in `infoplane/error_codes.py`; the flags behind such warnings are",
+        "explained [on their own page](flags.md).",
     ]
     for digit, (title, exit_code) in SECTIONS.items():
         lines += ["", f"## {title} ({exit_code})", "", "| code | what | where | what to do |"]

@@ -11,10 +11,10 @@ from infoplane.cli.main import _COMMANDS
 
 ROOT = Path(__file__).parent.parent
 
-_BASE = {"data", "arrays", "seeding", "errors"}
+_BASE = {"data", "arrays", "seeding", "text", "errors"}
 MAY_IMPORT = {
     "errors": set(),
-    "error_codes": set(),
+    "error_codes": {"estimators"},
     "seeding": set(),
     "text": set(),
     "calls": {"errors"},

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from infoplane.estimators.registry import estimator_names
+from infoplane.estimators.registry import BUILT_IN
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
@@ -19,7 +19,7 @@ def test_readme_names_every_command_and_estimator():
     for section in _COMMANDS.values():
         for command in section:
             assert f"infoplane {command}" in README, command
-    for name in estimator_names():
+    for name in BUILT_IN:
         assert f"| `{name}` |" in README, name
 
 

@@ -19,7 +19,7 @@ from infoplane.data import LayerInfo
 from infoplane.errors import NotFoundError
 from infoplane.estimators.base import Estimator
 from infoplane.estimators.estimate import Measurement
-from infoplane.estimators.registry import variant_id
+from infoplane.estimators.measure_id import MeasureId
 from infoplane.runs.run import Run
 from infoplane.seeding import generator
 
@@ -100,10 +100,11 @@ class Sampling:
 
     def _add(self, measured: Measurement, n: int) -> None:
         for name, estimate in measured.estimates.items():
-            quantity, _, variant = name.partition("@")
+            found = MeasureId.read(name)
+            variant = str(MeasureId.read(measured.estimator).at(found.point))
             key = (
                 measured.run, measured.layer.index, measured.layer.name, measured.step,
-                variant_id(measured.estimator, variant), quantity, n,
+                variant, found.name, n,
             )  # fmt: skip
             bits = estimate.bits
             self._found[key].append(None if bits is None or not np.isfinite(bits) else float(bits))

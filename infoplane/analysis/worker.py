@@ -7,7 +7,7 @@ name, so a number depends on neither the worker nor the order of work.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any, cast
@@ -20,6 +20,7 @@ from infoplane.data import Array, LayerInfo, ProbeSet
 from infoplane.errors import EstimationError, InfoplaneError, InputError
 from infoplane.estimators.base import Estimator
 from infoplane.estimators.estimate import Estimate, Measurement
+from infoplane.estimators.measure_id import MeasureId
 from infoplane.estimators.registry import estimator_id
 from infoplane.numerics import devices
 from infoplane.runs.run import Run
@@ -127,7 +128,7 @@ def _known(run: Run, analysis: str) -> Run:
 
 def lost(run: Run, estimator: Estimator, layer: LayerInfo, step: int, reason: str) -> Measurement:
     """Return what stands in for a cell that no worker survived."""
-    estimates = _failed(estimator, ("failed",), reason)
+    estimates = estimator.failed(reason)
     name = estimator_id(estimator)
     return Measurement(run.name, step, layer, name, estimates, 0.0, reason, repeatable=False)
 
@@ -167,29 +168,55 @@ def _measure(
         bad = count_nonfinite_rows(activations) if activations.dtype.kind == "f" else 0
         if bad:
             error = f"NaN or inf in {bad} of {len(activations)} rows"
-            estimates = _failed(estimator, ("failed", "nonfinite"), error)
+            estimates = estimator.failed(error, "nonfinite")
         elif isinstance(prepared, Undefined):
             error, repeatable = prepared.reason, prepared.repeatable
-            estimates = _failed(estimator, ("failed",), error)
+            estimates = estimator.failed(error)
         elif device is None:
-            estimates = estimator.estimate(prepared, activations, rng)
+            estimates = _checked(estimator, estimator.estimate(prepared, activations, rng))
         else:
             tensor: Any = devices.on_device(activations, device)
-            estimates = _noted(
-                estimator.estimate(prepared, tensor, rng), device=devices.device_name(device)
-            )
+            found = _checked(estimator, estimator.estimate(prepared, tensor, rng))
+            estimates = _noted(found, device=devices.device_name(device))
     except (EstimationError, InputError) as problem:
         error = str(problem)
-        estimates = _failed(estimator, ("failed",), error)
+        estimates = estimator.failed(error)
     except InfoplaneError:
         raise
     except Exception as problem:  # noqa: BLE001  - one bad cell must not cost the others
         error, repeatable = f"unexpected {type(problem).__name__}: {problem}", False
-        estimates = _failed(estimator, ("failed",), error)
+        estimates = estimator.failed(error)
     seconds = time.process_time() - start
     return Measurement(
         run.name, step, layer, name, estimates, seconds, error, repeatable=repeatable
     )
+
+
+def _checked(estimator: Estimator, found: object) -> Mapping[str, Estimate]:
+    """Return what an estimator returned, if it is what it declares.
+
+    Raises
+    ------
+    EstimationError
+        If it is no mapping of declared quantities to estimates.
+    """
+    if not isinstance(found, Mapping):
+        raise EstimationError(
+            f"{estimator.name} returned {type(found).__name__}, expected estimates by quantity"
+        )
+    names = [quantity.name for quantity in estimator.quantities]
+    for key, estimate in found.items():
+        if MeasureId.read(str(key)).name not in names:
+            raise EstimationError(
+                f"{estimator.name} returned {key!r}, which it does not declare; "
+                f"it declares {', '.join(names)}"
+            )
+        if not isinstance(estimate, Estimate):
+            raise EstimationError(
+                f"{estimator.name} returned {type(estimate).__name__} for {key}, "
+                "expected an Estimate"
+            )
+    return found
 
 
 def _noted(estimates: Mapping[str, Estimate], **notes: Any) -> dict[str, Estimate]:
@@ -198,8 +225,3 @@ def _noted(estimates: Mapping[str, Estimate], **notes: Any) -> dict[str, Estimat
         key: replace(found, diagnostics={**found.diagnostics, **notes})
         for key, found in estimates.items()
     }
-
-
-def _failed(estimator: Estimator, flags: Iterable[str], reason: str) -> dict[str, Estimate]:
-    empty = Estimate(None, flags=tuple(flags), diagnostics={"reason": reason})
-    return dict.fromkeys(estimator.quantities, empty)

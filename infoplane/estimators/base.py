@@ -20,7 +20,11 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import numpy as np
 
 from infoplane.data import Array, LayerInfo, RunData
+from infoplane.errors import InputError
 from infoplane.estimators.estimate import Estimate
+from infoplane.estimators.flags import Flag
+from infoplane.estimators.flags import declared as declared_flag
+from infoplane.estimators.quantities import Quantity, declared
 
 
 class Cost(NamedTuple):
@@ -43,8 +47,10 @@ class Estimator(ABC):
         How figures and tables call it, e.g. "adaptive binning".
     version : str
         Changes whenever a number may change; part of the cache key.
-    quantities : tuple of str
-        Keys that ``estimate`` may return, out of ``records.QUANTITIES``.
+    quantities : tuple of Quantity
+        What ``estimate`` may return. The name of a registered quantity stands for it.
+    flags : tuple of Flag
+        Flags of its own, beyond those of the register.
     shannon : bool
         Whether ``ixt`` and ``ity`` are Shannon information; if not, ``infoplane validate`` asks
         only for what is known of the estimator's own measure.
@@ -55,9 +61,26 @@ class Estimator(ABC):
     name: ClassVar[str]
     title: ClassVar[str]
     version: ClassVar[str] = "1"
-    quantities: ClassVar[tuple[str, ...]]
+    quantities: ClassVar[tuple[Quantity, ...]]
+    flags: ClassVar[tuple[Flag, ...]] = ()
     shannon: ClassVar[bool] = True
     accelerated: ClassVar[bool] = False
+
+    def __init_subclass__(cls) -> None:
+        """Check the declarations of a sub-class, and look registered quantities up.
+
+        Raises
+        ------
+        InputError
+            If a quantity or flag is declared that is none, or that contradicts the register.
+        """
+        super().__init_subclass__()
+        if "quantities" in vars(cls):
+            found = vars(cls)["quantities"]
+            if not isinstance(found, (tuple, list)) or not found:
+                raise InputError(f"expected a tuple of quantities, got {found!r:.80}")
+            cls.quantities = tuple(map(declared, found))
+        cls.flags = tuple(map(declared_flag, cls.flags))
 
     @property
     def reads_inputs(self) -> bool:
@@ -120,6 +143,11 @@ class Estimator(ABC):
     ) -> Any:
         """Return what all checkpoints of a layer share; ``shared`` unless overridden."""
         return shared
+
+    def failed(self, reason: str, *flags: str) -> dict[str, Estimate]:
+        """Return what stands in for the estimates of a cell: no number, and the reason."""
+        empty = Estimate(None, flags=("failed", *flags), diagnostics={"reason": reason})
+        return {quantity.name: empty for quantity in self.quantities}
 
     @abstractmethod
     def estimate(

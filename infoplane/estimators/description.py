@@ -14,7 +14,7 @@ from dataclasses import MISSING, Field, dataclass, fields
 from typing import Any
 
 from infoplane.estimators.base import Cost, Estimator
-from infoplane.estimators.quantities import QUANTITIES
+from infoplane.estimators.quantities import Quantity
 
 SIZES = ((1000, 10), (4096, 10), (4096, 1000))
 """Samples and units of the cells whose cost is told."""
@@ -38,7 +38,7 @@ class Description:
 
     summary: str
     parameters: tuple[Parameter, ...]
-    quantities: dict[str, str]
+    quantities: tuple[Quantity, ...]
     costs: dict[tuple[int, int], Cost]
     limits: str
     notes: str
@@ -58,7 +58,7 @@ def describe(cls: type[Estimator]) -> Description:
             Parameter(name, _type(hints[name]), default, meanings.get(name, ""))
             for name, default in defaults.items()
         ),
-        {key: QUANTITIES[key] for key in cls.quantities},
+        cls.quantities,
         {size: cls().cost(*size) for size in SIZES} if complete else {},
         sections.get("Warnings", ""),
         sections.get("Notes", ""),

@@ -1,16 +1,149 @@
-"""What is measured: the quantities that estimators return."""
+"""What estimators measure: the register of quantities.
+
+A quantity is declared once, by the estimator that returns it. Results carry its declaration, and
+tables, figures, rules and exports read that.
+"""
 
 from __future__ import annotations
 
-QUANTITIES = {
-    "ixt": "I(X;T)",
-    "ity": "I(T;Y)",
-    "ixt_given_y": "I(X;T|Y)",
-    "ht": "H(T)",
-    "ht_x": "H(T|X)",
-    "ht_y": "H(T|Y)",
-    "dse": "DSE",
-    "dsmi_x": "DSMI(T;X)",
-    "dsmi_y": "DSMI(T;Y)",
+import math
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from infoplane.errors import InputError
+
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+COLOUR = re.compile(r"#[0-9A-Fa-f]{6}")
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """Something that is measured: how it is called, written, counted and drawn.
+
+    Parameters
+    ----------
+    name : str
+        Name in results and rules: lower-case letters, digits and underscores.
+    symbol : str
+        How tables and figures write it, e.g. "I(X;T)".
+    unit : str
+        Its unit, e.g. "bits", "dimensions"; "ratio" and "share" are numbers without a unit.
+    family : str, optional
+        Quantities of one family measure the same thing, and their verdicts are counted together as
+        agreement: "size", "labels", "inputs". Without one, only the settings of one estimator are.
+    smallest_change : float, optional
+        Smallest change over training that counts, in its unit; 5 % of the bound where that is
+        less, and 5 % of the bound, or without one of the largest value, where none is given.
+    falls : str, default "falls"
+        What a verdict calls a fall from the peak: I(X;T) "compresses".
+    colour : str, default "#5A5A5A"
+        Colour in figures, as "#RRGGBB".
+    verdict : bool, default True
+        Whether its curve gets a verdict. Parts that other quantities are made of need none.
+
+    Examples
+    --------
+    >>> Quantity(name="participation_ratio", symbol="PR", unit="dimensions").axis
+    'PR  [dimensions]'
+    """
+
+    name: str
+    symbol: str
+    unit: str
+    family: str | None = None
+    smallest_change: float | None = None
+    falls: str = "falls"
+    colour: str = "#5A5A5A"
+    verdict: bool = True
+
+    @property
+    def axis(self) -> str:
+        """The label of an axis: symbol and unit."""
+        return f"{self.symbol}  [{self.unit}]"
+
+    @property
+    def rises(self) -> str:
+        """What a verdict calls a rise; it goes with the word for a fall."""
+        return "expands" if self.falls == "compresses" else "rises"
+
+    def word(self, verdict: str) -> str:
+        """Return how a verdict of `infoplane.results.phases` is written for this quantity."""
+        own = {"compresses": self.falls, "expands": self.rises}
+        return own.get(verdict, verdict.replace("_", " "))
+
+
+_BLUE, _RED, _GREEN, _PURPLE = "#0072B2", "#D55E00", "#007A59", "#8F4E8B"
+
+IXT = Quantity("ixt", "I(X;T)", "bits", "size", 0.25, "compresses", _BLUE)
+ITY = Quantity("ity", "I(T;Y)", "bits", "labels", 0.25, colour=_RED)
+DSE = Quantity("dse", "DSE", "bits", "size", 0.25, "compresses", _GREEN)
+DSMI_Y = Quantity("dsmi_y", "DSMI(T;Y)", "bits", "labels", 0.25, colour=_PURPLE)
+DSMI_X = Quantity("dsmi_x", "DSMI(T;X)", "bits", "inputs", 0.25, colour=_PURPLE)
+IXT_GIVEN_Y = Quantity("ixt_given_y", "I(X;T|Y)", "bits", verdict=False)
+HT = Quantity("ht", "H(T)", "bits", verdict=False)
+HT_X = Quantity("ht_x", "H(T|X)", "bits", verdict=False)
+HT_Y = Quantity("ht_y", "H(T|Y)", "bits", verdict=False)
+
+QUANTITIES: dict[str, Quantity] = {
+    quantity.name: quantity
+    for quantity in (IXT, ITY, DSE, DSMI_Y, DSMI_X, IXT_GIVEN_Y, HT, HT_X, HT_Y)
 }
-"""Quantities of the results document and how they are written in tables and figures."""
+"""The quantities of the built-in estimators by name, in the order of tables and figures."""
+
+
+def declared(quantity: Quantity | str) -> Quantity:
+    """Return a quantity that an estimator declares; a text is the name of a registered one.
+
+    Raises
+    ------
+    InputError
+        If there is no quantity of this name, a member is unfit, or it is declared otherwise than in
+        the register.
+    """
+    if isinstance(quantity, str):
+        if quantity not in QUANTITIES:
+            raise InputError(
+                f"expected a Quantity or the name of one, got {quantity!r}",
+                hint=f"names: {', '.join(QUANTITIES)}; declare another as "
+                "Quantity(name=..., symbol=..., unit=...)",
+            )
+        return QUANTITIES[quantity]
+    if not isinstance(quantity, Quantity):
+        raise InputError(f"expected a Quantity, got {quantity!r:.80}")
+    if mistake := _mistake(quantity):
+        raise InputError(f"quantity {quantity.name!r}: expected {mistake}")
+    known = QUANTITIES.get(quantity.name)
+    if known is not None and (difference := contradiction(quantity, known)):
+        raise InputError(
+            f"quantity {quantity.name}: {difference} in the register of infoplane",
+            hint="give the quantity another name",
+        )
+    return known or quantity
+
+
+def contradiction(one: Quantity, other: Quantity) -> str | None:
+    """Return how two declarations of one name contradict each other, None if they do not."""
+    for what in ("symbol", "unit"):
+        mine, theirs = getattr(one, what), getattr(other, what)
+        if mine != theirs:
+            return f"its {what} is {mine!r}, but {theirs!r}"
+    return None
+
+
+def _mistake(quantity: Any) -> str | None:
+    """Return what was expected of the members of a quantity, None if all are fit."""
+    if not isinstance(quantity.name, str) or not _NAME.fullmatch(quantity.name):
+        return "a name of lower-case letters, digits and underscores"
+    for member in ("symbol", "unit", "falls"):
+        text = getattr(quantity, member)
+        if not isinstance(text, str) or not text.strip() or not text.isprintable():
+            return f"a {member} in words, got {text!r}"
+    if quantity.family is not None and not isinstance(quantity.family, str):
+        return f"a family in a word or None, got {quantity.family!r}"
+    if not isinstance(quantity.colour, str) or not COLOUR.fullmatch(quantity.colour):
+        return f"a colour as '#RRGGBB', got {quantity.colour!r}"
+    change = quantity.smallest_change
+    if change is not None and not (isinstance(change, (int, float)) and 0 < change < math.inf):
+        return f"a smallest change above 0 or None, got {change!r}"
+    return None

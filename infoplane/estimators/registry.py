@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import itertools
+import logging
 import types
 import typing
 from dataclasses import MISSING, fields, replace
@@ -18,6 +19,8 @@ from typing import Any
 
 from infoplane.errors import InputError
 from infoplane.estimators.base import Estimator
+from infoplane.estimators.measure_id import MeasureId
+from infoplane.text import shortened
 
 BUILT_IN = {
     "binning": "infoplane.estimators.layers.binning:Binning",
@@ -27,13 +30,14 @@ BUILT_IN = {
     "kde": "infoplane.estimators.layers.kde:KernelDensity",
     "renyi": "infoplane.estimators.layers.renyi:MatrixRenyi",
 }
+log = logging.getLogger("infoplane")
+
 DEFAULT = ("binning", "compressed", "dse")
 
 
 def estimator_names() -> list[str]:
     """Return the names of all estimators, built-in names first."""
-    plugins = {point.name for point in metadata.entry_points(group="infoplane.estimators")}
-    return [*BUILT_IN, *sorted(plugins - BUILT_IN.keys())]
+    return [*BUILT_IN, *sorted(_plugins())]
 
 
 def estimator_class(name: str) -> type[Estimator]:
@@ -42,17 +46,71 @@ def estimator_class(name: str) -> type[Estimator]:
     Raises
     ------
     InputError
-        If no estimator has this name; the message names the nearest one.
+        If no estimator has this name (the message names the nearest one), two plug-ins have it, or
+        the plug-in cannot be loaded.
     """
     if name in BUILT_IN:
         return typing.cast("type[Estimator]", resolve_name(BUILT_IN[name]))
-    for point in metadata.entry_points(group="infoplane.estimators", name=name):
-        return typing.cast("type[Estimator]", point.load())
-    raise InputError(
-        f"expected the name of an estimator, got {name!r}{_nearest(name, estimator_names())}",
-        hint="estimators: " + ", ".join(estimator_names()),
-        code="IP103",
-    )
+    points = _plugins().get(name, [])
+    if not points:
+        raise InputError(
+            f"expected the name of an estimator, got {name!r}{_nearest(name, estimator_names())}",
+            hint="estimators: " + ", ".join(estimator_names()),
+            code="IP103",
+        )
+    if points[1:]:
+        raise InputError(
+            f"two plug-ins are called {name!r}: {points[0].value} and {points[1].value}",
+            hint="uninstall one of them",
+            code="IP112",
+        )
+    return _loaded(points[0])
+
+
+def _plugins() -> dict[str, list[metadata.EntryPoint]]:
+    """Return the plug-ins by name; the name of a built-in estimator is taken."""
+    found: dict[str, list[metadata.EntryPoint]] = {}
+    for point in metadata.entry_points(group="infoplane.estimators"):
+        if point.name in BUILT_IN:
+            log.warning(
+                "plug-in %s is left out: the name %r is that of a built-in estimator",
+                point.value,
+                point.name,
+            )
+        elif point not in found.setdefault(point.name, []):
+            found[point.name].append(point)
+    return found
+
+
+def _loaded(point: metadata.EntryPoint) -> type[Estimator]:
+    """Return the class of a plug-in, its declarations checked."""
+
+    def refused(why: str, hint: str) -> InputError:
+        return InputError(f"plug-in {point.name} ({point.value}): {why}", hint=hint, code="IP112")
+
+    try:
+        cls = point.load()
+    except InputError as error:
+        raise refused(str(error), error.hint or "correct the plug-in") from error
+    except Exception as error:
+        raise refused(
+            f"cannot be loaded: {type(error).__name__}: {_one_line(error)}",
+            "install what it needs, correct it, or uninstall it",
+        ) from error
+    if not (isinstance(cls, type) and issubclass(cls, Estimator)):
+        raise refused(f"expected a sub-class of Estimator, got {cls!r:.80}", "see docs/plugins.md")
+    for member in ("name", "title", "quantities"):
+        if not hasattr(cls, member):
+            raise refused(f"declares no {member}", f"add {member} to the class: docs/plugins.md")
+    if cls.name != point.name:
+        raise refused(
+            f"its class is named {cls.name!r}", "call the entry point and the class alike"
+        )
+    return cls
+
+
+def _one_line(error: Exception) -> str:
+    return shortened(" ".join(str(error).split()))
 
 
 def parse_estimator(spec: str) -> Estimator:
@@ -66,16 +124,19 @@ def parse_estimator(spec: str) -> Estimator:
     InputError
         If the name or a parameter is unknown (the nearest one is named), or a value is unfit.
     """
-    name, _, text = spec.partition(":")
-    cls = estimator_class(name)
+    written = MeasureId.read(spec)
+    name, cls = written.name, estimator_class(written.name)
     types_ = typing.get_type_hints(cls)
     known = {field.name: types_[field.name] for field in fields(cls)}
     values: dict[str, Any] = {}
-    for item in filter(None, text.split(",")):
-        key, equals, value = item.partition("=")
-        key = key.strip().replace("-", "_")
-        if not equals or key not in known:
-            what = f"it has no parameter {key!r}" if equals else f"expected K=V, got {item!r}"
+    if written.point:
+        raise InputError(f"{name}: expected NAME:K=V,..., got {spec!r}", code="IP103")
+    for said, value in written.settings:
+        key = said.strip().replace("-", "_")
+        if value is None or key not in known:
+            what = (
+                f"expected K=V, got {said!r}" if value is None else f"it has no parameter {key!r}"
+            )
             near = "" if key in known else _nearest(key, list(known))
             raise InputError(
                 f"{name}: {what}{near}",
@@ -97,16 +158,6 @@ def estimator_id(estimator: Estimator) -> str:
         if default is MISSING or value != default:
             changed.append(f"{field.name}={_written(value)}")
     return estimator.name + (":" + ",".join(changed) if changed else "")
-
-
-def variant_id(estimator: str, variant: str) -> str:
-    """Return the id of one point of a sweep: ``binning``, ``bins=15`` gives ``binning:bins=15``."""
-    if not variant:
-        return estimator
-    name, _, text = estimator.partition(":")
-    swept = {item.partition("=")[0] for item in variant.split(",")}
-    kept = [item for item in text.split(",") if item and item.partition("=")[0] not in swept]
-    return f"{name}:{','.join([*kept, variant])}"
 
 
 def sweep_points(estimator: Estimator) -> list[Estimator]:

@@ -17,13 +17,14 @@ from typing import Any, Literal
 import numpy as np
 
 from infoplane.calls import one_of, texts, unfit
-from infoplane.errors import NotFoundError
+from infoplane.errors import InputError, NotFoundError
+from infoplane.estimators.measure_id import MeasureId
 from infoplane.gate.evidence import Evidence
-from infoplane.gate.rules import OPERATORS, Check, Rule, forbid, parse_rule
+from infoplane.gate.rules import OPERATORS, Check, Rule, check_names, forbid, parse_rule
 from infoplane.gate.statistics import Cell, Statistic, cell
 from infoplane.patterns import matches
 from infoplane.results.curves import CurveKey
-from infoplane.results.phases import FAMILIES
+from infoplane.results.phases import family_of
 from infoplane.text import counted, printable, shortened
 
 Status = Literal["pass", "fail", "unknown"]
@@ -191,6 +192,8 @@ def run_checks(
     ------
     NotFoundError
         If there are no checks: a gate does not pass on nothing.
+    InputError
+        If a rule is about a quantity or flag that the results do not know.
     """
     if not checks:
         raise NotFoundError(
@@ -199,6 +202,12 @@ def run_checks(
             code="IP405",
         )
     evidence = Evidence(results)
+    for check in checks:
+        try:
+            check_names(check.rule, evidence.vocabulary)
+        except InputError as error:
+            where = f"{check.source}: " if check.source else ""
+            raise InputError(f"{where}{error}", hint=error.hint, code=error.code) from error
     return Report(tuple(_outcome(check, evidence) for check in checks), on_unknown)
 
 
@@ -235,7 +244,7 @@ def _nothing(rule: Rule, evidence: Evidence) -> str:
 
 
 def _is_estimator(identifier: str, wanted: str) -> bool:
-    return not wanted or wanted in (identifier, identifier.partition(":")[0])
+    return not wanted or wanted in (identifier, MeasureId.read(identifier).name)
 
 
 def _outcome(check: Check, evidence: Evidence) -> Outcome:
@@ -344,10 +353,11 @@ def _flagged(rule: Rule, evidence: Evidence) -> Iterable[tuple[Place, Statistic]
 
 def _agreeing(rule: Rule, evidence: Evidence) -> Iterable[tuple[Place, Statistic]]:
     """Yield the number of estimators that share a verdict, by group and layer."""
-    family = FAMILIES[rule.subject]
+    subject = next((k for k in evidence.phases if k[3] == rule.subject), None)
+    family = subject and family_of(evidence.phases[subject])
     layers: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
-    for (group, layer, _, quantity), phase in evidence.phases.items():
-        if FAMILIES[quantity] == family and matches(layer, rule.layer):
+    for (group, layer, *_), phase in evidence.phases.items():
+        if family_of(phase) == family and matches(layer, rule.layer):
             layers[group, layer].append(phase)
     for (group, layer), phases in layers.items():
         place = _place(evidence, group, layer)

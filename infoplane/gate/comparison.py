@@ -15,11 +15,13 @@ import numpy as np
 import scipy
 
 from infoplane.errors import DataError
+from infoplane.estimators.quantities import Quantity
 from infoplane.gate.evidence import Evidence
 from infoplane.gate.statistics import Statistic
 from infoplane.results.curves import Curves
 from infoplane.results.merging import without_seed
 from infoplane.results.phases import smallest_change
+from infoplane.results.vocabulary import contradictory
 from infoplane.text import printable, shortened
 
 Result = Literal["different", "same", "saturated", "unknown"]
@@ -37,13 +39,14 @@ _SETTINGS = {
 
 @dataclass(frozen=True)
 class Difference:
-    """The last value of one curve in both documents; bits."""
+    """The last value of one curve in both documents, in the unit of its quantity."""
 
     group: str
     layer: str
     estimator: str
     label: str  # of the estimator: without parameters where that is clear
     quantity: str
+    declared: Quantity  # what the quantity is
     baseline: float | None
     candidate: float | None
     difference: float | None
@@ -106,8 +109,8 @@ def compare(
     baseline, candidate : mapping
         Results documents. Groups of runs are paired by name; a single group with a single group.
     tolerance : float, optional
-        Differences up to this many bits are none. Default: 0.25, or 5 % of the quantity's bound
-        where that is less.
+        Differences up to this, in the unit of each quantity, are none. Default: the smallest
+        change of the quantity (0.25 bits), or 5 % of its bound where that is less.
     test : {"ci", "tolerance"}
         Whether the interval of the difference must leave out 0 as well. Where there is no interval
         the tolerance decides.
@@ -119,6 +122,8 @@ def compare(
     DataError
         IP318, if the settings differ; the message names the first difference.
     """
+    if difference := contradictory({"baseline": baseline, "candidate": candidate}):
+        raise DataError(f"not comparable: {difference}", code="IP318")
     pairs = _paired(baseline, candidate)
     mismatches = tuple(_mismatches(baseline, candidate, pairs))
     if mismatches and not allow_mismatch:
@@ -241,7 +246,11 @@ def _difference(
     shown = curves[1] or curves[0]
     assert shown is not None
     bounds = [curve.bound for curve in curves if curve is not None and curve.bound is not None]
-    allowed = smallest_change(min(bounds, default=None)) if tolerance is None else tolerance
+    allowed = (
+        smallest_change(shown.declared, min(bounds, default=None), shown.values)
+        if tolerance is None
+        else tolerance
+    )
     numbers = [_last(curve) for curve in curves]
     change = low = high = None
     result: Result = "unknown"
@@ -264,6 +273,7 @@ def _difference(
         estimator=estimator,
         label=_label(estimator, baseline, candidate),
         quantity=quantity,
+        declared=shown.declared,
         baseline=numbers[0],
         candidate=numbers[1],
         difference=change,

@@ -33,18 +33,12 @@ from dataclasses import dataclass, replace
 from typing import Literal, NoReturn
 
 from infoplane.errors import InputError
-from infoplane.estimators.quantities import QUANTITIES
+from infoplane.results.phases import VERDICTS
+from infoplane.results.vocabulary import Vocabulary
 
 CURVE_STATISTICS = ("first", "last", "peak", "min", "max", "mean", "change", "onset")
-PHASE_QUANTITIES = ("ixt", "ity", "dse", "dsmi_x", "dsmi_y")
-VERDICTS = ("compresses", "no_change", "expands", "inconclusive", "saturated")
-FLAGS = (
-    "saturated", "sparse", "small_n", "constant", "nonfinite", "negative", "out_of_range",
-    "subsampled", "not_converged", "timeout", "failed", "atoms", "upper_bound",
-    "finite_population", "degenerate_manifold", "large_compression_loss", "null_dominates",
-    "degenerate", "chain_rule_gap", "wide_bracket", "below_resolution", "biased", "order",
-    "estimators_disagree", "thin_manifold",
-)  # fmt: skip
+SYNONYMS = {"falls": "compresses", "rises": "expands"}
+"""Words for the verdicts of quantities that do not compress."""
 OPERATORS: dict[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
     "<=": operator.le,
@@ -102,9 +96,8 @@ def forbid(flag: str) -> Check:
     Raises
     ------
     InputError
-        If there is no such flag.
+        If it is no name.
     """
-    _member(flag, FLAGS, "flag", f"no cell is {flag}", "IP503")
     return Check(f"no cell is {flag}", parse_rule(f"count({flag}) == 0"))
 
 
@@ -115,7 +108,8 @@ def parse_rule(text: str) -> Rule:
     ------
     InputError
         IP501 if it does not follow the grammar, IP502 for an unknown statistic, IP503 for an
-        unknown quantity, flag or verdict, each with the nearest name.
+        unknown verdict, each with the nearest name. Quantities and flags are those of the results:
+        see `check_names`.
     """
     if len(text) > _LONGEST:
         raise InputError(
@@ -233,24 +227,42 @@ def _number(text: str) -> float | str:
     return text
 
 
+def check_names(rule: Rule, known: Vocabulary) -> None:
+    """Refuse a rule about a quantity or flag that is not known.
+
+    Parameters
+    ----------
+    rule : Rule
+        The rule.
+    known : Vocabulary
+        The quantities and flags of the results, or of the estimators that are installed.
+
+    Raises
+    ------
+    InputError
+        IP503, with the nearest name.
+    """
+    where = f"rule {rule.text!r}"
+    if rule.statistic in ("share", "count"):
+        _member(rule.subject, tuple(known.flags), "flag", where, "IP503")
+    elif rule.statistic in ("peak", "change", "onset", "agree", "verdict"):
+        names = [name for name, quantity in known.quantities.items() if quantity.verdict]
+        _member(rule.subject, names, "quantity of phases", where, "IP503")
+    elif rule.statistic != "runs":
+        _member(rule.subject, tuple(known.quantities), "quantity", where, "IP503")
+
+
 def _checked(rule: Rule) -> Rule:
-    """Return the rule if every name in it is known and the relation makes sense."""
+    """Return the rule if statistic and verdict are known and the relation makes sense."""
     where = f"rule {rule.text!r}"
     if rule.statistic != "at":
         _member(rule.statistic, _STATISTICS, "statistic", where, "IP502")
-    if rule.statistic in ("share", "count"):
-        _member(rule.subject, FLAGS, "flag", where, "IP503")
-    elif rule.statistic in ("peak", "change", "onset", "agree", "verdict"):
-        _member(rule.subject, PHASE_QUANTITIES, "quantity of phases", where, "IP503")
-    elif rule.statistic != "runs":
-        _member(rule.subject, tuple(QUANTITIES), "quantity", where, "IP503")
     if rule.statistic == "agree":
-        _member(rule.verdict, VERDICTS, "verdict", where, "IP503")
+        rule = replace(rule, verdict=_verdict(rule.verdict, where))
     if rule.statistic == "verdict":
         if rule.operator != "==":
             raise InputError(f"{where}: verdicts are compared with == only", code="IP501")
-        _member(rule.expected_text, VERDICTS, "verdict", where, "IP503")
-        return replace(rule, expected=rule.expected_text)
+        return replace(rule, expected=_verdict(rule.expected_text, where))
     if isinstance(rule.expected, str):
         raise InputError(
             f"{where}: expected a finite number after {rule.operator}, "
@@ -258,6 +270,12 @@ def _checked(rule: Rule) -> Rule:
             code="IP501",
         )
     return rule
+
+
+def _verdict(word: str, where: str) -> str:
+    """Return a verdict by the word that results hold."""
+    _member(word, (*VERDICTS, *SYNONYMS), "verdict", where, "IP503")
+    return SYNONYMS.get(word, word)
 
 
 def _member(name: str, known: Sequence[str], what: str, where: str, code: str) -> None:

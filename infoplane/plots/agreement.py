@@ -12,6 +12,7 @@ from matplotlib.transforms import Bbox
 
 from infoplane.data import FloatArray
 from infoplane.errors import NotFoundError
+from infoplane.estimators.quantities import IXT
 from infoplane.plots.canvas import page
 from infoplane.plots.canvas import style as look
 from infoplane.plots.canvas.labels import Label, place
@@ -126,7 +127,7 @@ def _panel(
             ax.plot([p["change"]] * 2, ends[1], color=look.muted(), linewidth=0.8, zorder=2)
         marker = look.LAYER_MARKERS[i % len(look.LAYER_MARKERS)]
         ax.plot(
-            p["change"], q["change"], marker, color=look.QUANTITY_COLOURS["ixt"],
+            p["change"], q["change"], marker, color=IXT.colour,
             markeredgecolor=look.ink(), markeredgewidth=0.8, markersize=6, zorder=3,
         )  # fmt: skip
     low = min(ax.dataLim.x0, ax.dataLim.y0, 0.0)

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from infoplane.errors import NotFoundError
-from infoplane.estimators.quantities import QUANTITIES
+from infoplane.estimators.quantities import IXT
 from infoplane.gate.comparison import Difference
 from infoplane.gate.comparison import compare as compare_results
 from infoplane.plots.canvas import page
@@ -115,11 +115,11 @@ def compare(
         handles = [
             Line2D([], [], color=look.muted(), ls="--", marker="o", markerfacecolor=look.paper(),
                    markeredgecolor=ink, label="baseline"),
-            Line2D([], [], color=look.QUANTITY_COLOURS["ixt"], marker="o", markeredgecolor=ink,
+            Line2D([], [], color=IXT.colour, marker="o", markeredgecolor=ink,
                    label="candidate"),
             *(
-                Line2D([], [], color=look.QUANTITY_COLOURS[q], marker=mark,
-                       label=f"difference of {QUANTITIES[q]}")
+                Line2D([], [], color=view.quantity(q).colour, marker=mark,
+                       label=f"difference of {view.quantity(q).symbol}")
                 for q, mark in _MARKS.items()
             ),
         ]  # fmt: skip
@@ -180,7 +180,7 @@ def _plane(
     draw_bounds(ax, view, group, estimator, text=False)
     ink = look.ink()
     for paths, colour, dashes in (
-        (before, look.muted(), "--"), (after, look.QUANTITY_COLOURS["ixt"], "-")
+        (before, look.muted(), "--"), (after, IXT.colour, "-")
     ):  # fmt: skip
         for path in paths:
             face = look.paper() if paths is before else colour
@@ -215,7 +215,7 @@ def _forest(ax: Axes, found: Sequence[Difference], layers: Sequence[str]) -> Non
             ax.plot(d.difference, y, _MARKS[d.quantity], color=look.paper(), zorder=4,
                     markeredgecolor=look.SATURATED)  # fmt: skip
         else:
-            colour = look.QUANTITY_COLOURS[d.quantity]
+            colour = d.declared.colour
             if d.low is not None and d.high is not None:
                 ax.plot([d.low, d.high], [y, y], "|-", color=colour, lw=1.2, ms=4, zorder=3)
             ax.plot(d.difference, y, _MARKS[d.quantity], color=colour, zorder=4)

@@ -17,7 +17,6 @@ from infoplane.plots.canvas.titles import figure_titled
 from infoplane.plots.view import View, middle_cut, short_names
 from infoplane.results.phases import LayerVerdict, layer_verdicts
 
-_SHORT = {"ixt": "I(X;T)", "dse": "DSE"}
 _MAX_ESTIMATORS = 6
 
 
@@ -93,9 +92,10 @@ def compression(
         called = view.estimator_names(dict.fromkeys(key[0] for key in marks))
         called = {estimator: look.drawable(name) for estimator, name in called.items()}
         handles = [
-            Line2D([], [], color=colour, marker=marker, label=f"{_SHORT[key[1]]}, {called[key[0]]}")
+            Line2D([], [], color=colour, marker=marker,
+                   label=f"{view.quantity(key[1]).symbol}, {called[key[0]]}")
             for key, (colour, marker) in marks.items()
-        ]
+        ]  # fmt: skip
         figure_titled(
             figure, f"Compression by layer — {middle_cut(look.drawable(group), 48)}",
             view.subtitle(group), _notes(phases), handles,

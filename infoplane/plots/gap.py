@@ -9,7 +9,6 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from infoplane.errors import NotFoundError
-from infoplane.estimators.quantities import QUANTITIES
 from infoplane.plots.canvas import page
 from infoplane.plots.canvas import style as look
 from infoplane.plots.canvas.titles import figure_titled
@@ -91,7 +90,7 @@ def gap(
             i = view.layers(group).index(entry["layer"])
             panel.plot(
                 entry["gaps"], entry["changes"], look.LAYER_MARKERS[i % len(look.LAYER_MARKERS)],
-                color=look.QUANTITY_COLOURS[entry["quantity"]], markeredgecolor=look.ink(),
+                color=view.quantity(entry["quantity"]).colour, markeredgecolor=look.ink(),
                 markeredgewidth=0.7, markersize=5.5,
             )  # fmt: skip
             panel.set_xlim(*look.padded(min(entry["gaps"]), max(entry["gaps"]), 0.12))
@@ -114,7 +113,7 @@ def gap(
             lowest.set_xlabel(words)
             lowest.tick_params(labelbottom=True)
         notes = [
-            f"Change of {QUANTITIES[found[0]['quantity']]}, peak to last.",
+            f"Change of {view.quantity(found[0]['quantity']).symbol}, peak to last.",
             f"One mark per run (n = {found[0]['n']}).",
             "ρ: Spearman, 95 % bootstrap interval.",
             "p: permutations, Holm over layers.",

@@ -15,7 +15,6 @@ from matplotlib.patches import Patch, Rectangle
 
 from infoplane.data import FloatArray
 from infoplane.errors import InputError
-from infoplane.estimators.quantities import QUANTITIES
 from infoplane.plots.canvas import page
 from infoplane.plots.canvas import style as look
 from infoplane.plots.canvas.titles import figure_titled
@@ -46,7 +45,7 @@ def heat(
         Where to draw: the panels take the place of these axes in their figure. A new figure by
         default.
     quantity : str, optional
-        A key of `infoplane.estimators.quantities.QUANTITIES`; I(X;T) by default, or DSE without it.
+        Name of a quantity; I(X;T) by default, or DSE without it.
     estimator : str, optional
         Id of an estimator with the quantity; the first by default.
     group : str, optional
@@ -68,10 +67,11 @@ def heat(
     NotFoundError
         If no estimator has it, or a layer is not there.
     """
-    if quantity is not None and quantity not in QUANTITIES:
-        raise InputError(f"expected a quantity of {', '.join(QUANTITIES)}, got {quantity!r}")
     with look.context(style):
         view = View.of(results)
+        known = view.vocabulary.quantities
+        if quantity is not None and quantity not in known:
+            raise InputError(f"expected a quantity of {', '.join(known)}, got {quantity!r}")
         group = view.group(group)
         if quantity is None:
             quantity = "ixt" if view.estimators("ixt", group=group) else "dse"
@@ -95,11 +95,11 @@ def heat(
         ax.set_xlabel("training step (log scale)")
         mappable = mpl.cm.ScalarMappable(norm=norm, cmap=look.time_colours())
         bar = figure.colorbar(mappable, ax=ax, pad=0.02, fraction=0.04, aspect=28)
-        bar.set_label(f"{QUANTITIES[quantity]}  [bits]", labelpad=2)
+        bar.set_label(view.quantity(quantity).axis, labelpad=2)
         bar.outline.set_linewidth(0.5)
         bound = max((c.bound for c in found if c.bound is not None), default=None)
         notes = [] if bound is None else [f"Ceiling: {bound_label(found[0].bound_name, bound)}."]
-        title = f"{QUANTITIES[quantity]} by layer and step — {look.drawable(group)}"
+        title = f"{view.quantity(quantity).symbol} by layer and step — {look.drawable(group)}"
         handles = _legend(found, view, group, estimator, quantity)
         figure_titled(figure, title, view.subtitle(group, estimator), notes, handles)
         return ax
@@ -176,7 +176,7 @@ def _rows(
             onsets.append([(at, i - 0.5), (at, i + 0.5)])
         saturated, falls = phase["verdict"] == "saturated", phase["verdict"] == "compresses"
         change = "sat." if saturated else look.bits(phase["change"], sign=True)
-        blue = look.QUANTITY_COLOURS.get(quantity, look.ink())
+        blue = view.quantity(quantity).colour
         colour = look.SATURATED if saturated else blue if falls else look.muted()
         texts = {"last": (look.bits(phase["last"]), look.ink()), "change": (change, colour)}
         for word, (text, ink) in texts.items():

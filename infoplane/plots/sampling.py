@@ -15,7 +15,6 @@ from matplotlib.patches import Patch
 
 from infoplane.data import FloatArray
 from infoplane.errors import NotFoundError
-from infoplane.estimators.quantities import QUANTITIES
 from infoplane.plots.canvas import page
 from infoplane.plots.canvas import style as look
 from infoplane.plots.canvas.labels import Label, place
@@ -94,10 +93,12 @@ def sampling(
         }
         labels, drawn = _draw(ax, lines, shown, saturated, view.layers(group))
         ceiling = _frame(ax, [lines[name] for name in shown], key)
-        ax.set_ylabel(f"{QUANTITIES[key]}  [bits]")
+        ax.set_ylabel(view.quantity(key).axis)
         ax.set_xlabel("samples N (log scale)")
         titled(
-            ax, f"{QUANTITIES[key]} by number of samples — {middle_cut(look.drawable(group), 44)}",
+            ax,
+            f"{view.quantity(key).symbol} by number of samples — "
+            f"{middle_cut(look.drawable(group), 44)}",
             f"{view.subtitle(group, estimator)} · step {of_step:,}",
         )  # fmt: skip
         handles: list[Artist] = [
@@ -136,7 +137,7 @@ def _entries(
     if estimator is None:
         estimator = min((e["estimator"] for e in found), key=lambda e: order.get(e, len(order)))
     found = [e for e in found if e["estimator"] == estimator]
-    names = list(QUANTITIES)
+    names = list(view.vocabulary.quantities)
     if quantity is None:
         ranks = ["ixt", "dse", *names]
         quantity = min((e["quantity"] for e in found), key=ranks.index, default=None)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from infoplane.estimators.quantities import QUANTITIES
+from infoplane.estimators.quantities import Quantity
 from infoplane.plots.canvas import page
 from infoplane.plots.canvas import style as look
 from infoplane.plots.canvas.multiples import limit, outer_ticks
@@ -124,7 +124,7 @@ def _panels(
         units = view.units(group)
         for panel, (layer, name) in zip(axes[0], short_names(names).items(), strict=True):
             phase = view.phases.get((group, layer, estimator, rows[0]), {})
-            _head(panel, name, units.get(layer), phase, len(names))
+            _head(panel, name, units.get(layer), phase, view.quantity(rows[0]), len(names))
         for panel in axes[-1]:
             n_ticks = min(5, page.abreast(size, figure, 0.3) // len(names))
             look.step_axis(panel.xaxis, every, n_ticks=max(2, n_ticks))
@@ -150,7 +150,14 @@ def _columns(
     return shown, f"{len(shown)} of {len(have)} layers shown; --layers chooses others."
 
 
-def _head(ax: Axes, name: str, units: int | None, phase: Mapping[str, Any], n_columns: int) -> None:
+def _head(
+    ax: Axes,
+    name: str,
+    units: int | None,
+    phase: Mapping[str, Any],
+    quantity: Quantity,
+    n_columns: int,
+) -> None:
     """Write layer and change above a column."""
     change, saturated = phase.get("change"), phase.get("verdict") == "saturated"
     narrow, small = _narrow(ax, n_columns), look.font_size("legend.fontsize")
@@ -161,9 +168,9 @@ def _head(ax: Axes, name: str, units: int | None, phase: Mapping[str, Any], n_co
     ax.set_title(text, loc="left", fontsize=size, pad=7 + 1.2 * small, linespacing=1.15)
     if change is None and not saturated:
         return
-    below = "saturated" if saturated else f"{look.bits(change, sign=True)} bits"
+    below = "saturated" if saturated else f"{look.bits(change, sign=True)} {quantity.unit}"
     falls = phase.get("verdict") == "compresses"
-    colour = look.QUANTITY_COLOURS[str(phase["quantity"])] if falls else look.muted()
+    colour = quantity.colour if falls else look.muted()
     ax.annotate(
         below, (0, 1), xycoords="axes fraction", xytext=(0, 5), textcoords="offset points",
         color=look.SATURATED if saturated else colour, fontweight="bold" if falls else "normal",
@@ -225,7 +232,7 @@ def _row(
             xytext=(3, -10 if beyond else 2), textcoords="offset points",
             va="bottom", fontsize=look.font_size("xtick.labelsize"), path_effects=look.halo(),
         ).set_in_layout(False)  # fmt: skip
-    axes[0].set_ylabel(f"{QUANTITIES[quantity]}  [bits]")
+    axes[0].set_ylabel(view.quantity(quantity).axis)
 
 
 def _shared_bound(present: Sequence[Curves]) -> tuple[str, float] | None:
@@ -260,7 +267,7 @@ def _limits(present: Sequence[Curves], bound: float | None) -> tuple[float, floa
 
 def _draw(ax: Axes, curve: Curves, *, saturated: bool) -> None:
     """Draw the mean, the runs behind it, and the interval."""
-    colour = look.SATURATED if saturated else look.QUANTITY_COLOURS[curve.quantity]
+    colour = look.SATURATED if saturated else curve.declared.colour
     time, mean = curve.time, curve.mean()
     spread = curve.spread()
     if spread is None and len(curve.runs) == 1:
@@ -314,5 +321,5 @@ def _notes(view: View, group: str, estimator: str, rows: Sequence[str]) -> list[
     if any(p["onset_step"] is not None for p in phases if p["quantity"] == rows[0]):
         notes.append("Shaded: after the onset of compression; bar: its interval.")
     if any(p["change"] is not None for p in phases):
-        notes.append(f"Number: change of {QUANTITIES[rows[0]]}, peak to last.")
+        notes.append(f"Number: change of {view.quantity(rows[0]).symbol}, peak to last.")
     return notes

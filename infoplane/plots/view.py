@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from infoplane.errors import NotFoundError
-from infoplane.estimators.quantities import QUANTITIES
+from infoplane.estimators.measure_id import MeasureId
+from infoplane.estimators.quantities import Quantity
 from infoplane.plots.canvas.style import bits, drawable
 from infoplane.results.curves import CurveKey, Curves, curves, group_of_runs
+from infoplane.results.vocabulary import Vocabulary
 
 _MAX_NAME = 32
 
@@ -22,6 +24,7 @@ class View:
     """A results document with its curves; build it once for several figures."""
 
     results: Mapping[str, Any]
+    vocabulary: Vocabulary
     curves: Mapping[CurveKey, Curves]
     phases: Mapping[CurveKey, Mapping[str, Any]]
     drawn: dict[tuple[Any, ...], Any] = field(default_factory=dict)
@@ -42,7 +45,12 @@ class View:
         phases = {
             (p["group"], p["layer"], p["estimator"], p["quantity"]): p for p in results["phases"]
         }
-        return cls(results, curves(results), phases)
+        return cls(results, Vocabulary.of(results), curves(results), phases)
+
+    def quantity(self, name: str) -> Quantity:
+        """Return what the document declares of a quantity, its texts as figures can draw them."""
+        found = self.vocabulary.quantity(name)
+        return replace(found, symbol=drawable(found.symbol), unit=drawable(found.unit))
 
     @property
     def groups(self) -> list[str]:
@@ -84,7 +92,7 @@ class View:
         able = self.estimators(*quantities, group=group)
         if wanted is not None and wanted in able:
             return wanted
-        asked = " and ".join(QUANTITIES.get(q, q) for q in quantities)
+        asked = " and ".join(self.quantity(q).symbol for q in quantities)
         have = ", ".join(self.estimators(group=group)) or "none"
         if wanted is not None:
             raise NotFoundError(
@@ -226,11 +234,11 @@ def name_of_estimator(entry: Mapping[str, Any]) -> str:
 def title_of_estimator(entry: Mapping[str, Any]) -> str:
     """Return the name of an entry of ``estimators`` with the settings of its id."""
     params = dict(entry.get("params") or {})
-    written = entry["id"].replace("@", ":").partition(":")[2].split(",")
+    written = MeasureId.read(entry["id"])
     settings = [
-        part.replace("_", " ").replace("=", " ")
-        for part in written
-        if "=" in part and not part.startswith("max_samples")  # N is written anyway
+        f"{key} {value}".replace("_", " ")
+        for key, value in (*written.settings, *written.point)
+        if value is not None and key != "max_samples"  # N is written anyway
     ]
     bins = params.get("bins")
     if isinstance(bins, list) and len(bins) == 1:

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infoplane.data import FloatArray, IntArray
+from infoplane.estimators.quantities import Quantity
 from infoplane.quantiles import student_quantile
+from infoplane.results.vocabulary import Vocabulary
 
-_ORDER = ("ixt", "ity", "dse", "dsmi_y", "dsmi_x")
 _SAMPLING = {"bootstrap", "subsample", "jackknife", "analytic"}
 
 CurveKey: TypeAlias = tuple[str, str, str, str]
@@ -22,7 +23,7 @@ CurveKey: TypeAlias = tuple[str, str, str, str]
 
 @dataclass(frozen=True, eq=False)
 class Curves:
-    """One quantity of one layer over training, in every run of a group; values in bits."""
+    """One quantity of one layer over training, in every run of a group; values in its unit."""
 
     group: str
     layer: str
@@ -38,6 +39,7 @@ class Curves:
     bound: float | None  # highest upper bound of any cell
     bound_name: str
     n: int  # samples of the largest cell
+    declared: Quantity  # what the quantity is
 
     @property
     def time(self) -> FloatArray:
@@ -102,8 +104,11 @@ def curves(results: Mapping[str, Any]) -> dict[CurveKey, Curves]:
         cells[group, row["layer"], row["estimator"], row["quantity"]].append(row)
     group_order = {group: i for i, group in enumerate(dict.fromkeys(groups.values()))}
     estimators = {e["id"]: i for i, e in enumerate(results["estimators"])}
-    quantities = {name: i for i, name in enumerate(_ORDER)}
-    made = {key: _curves_of_cells(key, rows) for key, rows in cells.items()}
+    vocabulary = Vocabulary.of(results)
+    made = {
+        key: _curves_of_cells(key, rows, vocabulary.quantity(key[3])) for key, rows in cells.items()
+    }
+    quantities = {name: i for i, name in enumerate(vocabulary.quantities)}
     return dict(
         sorted(
             made.items(),
@@ -118,7 +123,7 @@ def curves(results: Mapping[str, Any]) -> dict[CurveKey, Curves]:
     )
 
 
-def _curves_of_cells(key: CurveKey, rows: list[Mapping[str, Any]]) -> Curves:
+def _curves_of_cells(key: CurveKey, rows: list[Mapping[str, Any]], declared: Quantity) -> Curves:
     runs = tuple(dict.fromkeys(row["run"] for row in rows))
     steps = np.unique(np.array([row["step"] for row in rows], dtype=np.int64))
     run_at = {run: i for i, run in enumerate(runs)}
@@ -152,6 +157,7 @@ def _curves_of_cells(key: CurveKey, rows: list[Mapping[str, Any]]) -> Curves:
         bound=bound,
         bound_name=bound_name,
         n=max(row["n"] for row in rows),
+        declared=declared,
     )
 
 

@@ -24,35 +24,12 @@ import numpy as np
 from infoplane.data import LayerInfo, plain
 from infoplane.estimators.base import Estimator
 from infoplane.estimators.estimate import Estimate, Measurement
-from infoplane.estimators.registry import estimator_id, variant_id
+from infoplane.estimators.measure_id import MeasureId
+from infoplane.estimators.registry import estimator_id
 from infoplane.results.file import SCHEMA
 from infoplane.results.ordering import flag_rises
 from infoplane.results.phases import find_phases
-
-_FLAG_WARNINGS = {
-    "saturated": ("IP201", "estimates at their ceiling: they follow N, not the network",
-                  "record more samples, or lower the resolution"),
-    "sparse": ("IP202", "most samples have a state of their own: I(T;Y) near H(Y) is trivial",
-               "record more samples, or lower the resolution"),
-    "out_of_range": ("IP203", "activations outside the bins, or values outside their bounds",
-                     "see diag of each row; for bins, use mode=ebab or give the range"),
-    "failed": ("IP204", "cells without a number", "the reason stands in diag of each row"),
-    "nonfinite": ("IP205", "layers with NaN or inf", "the training diverged at these steps"),
-    "null_dominates": ("IP206", "I(T;Y) is mostly what shuffled labels give too",
-                       "read it against its null, in diag of each row"),
-    "large_compression_loss": ("IP207", "compression may have lost much of the information",
-                               "raise dim, or read the value as a lower bound"),
-    "finite_population": ("IP208", "more bits than N samples can hold: a density extrapolated",
-                          "read it as a property of the input distribution, or raise the noise"),
-    "degenerate": ("IP209", "bandwidth or added noise far above the spread of the layer:"
-                   " nothing is left", "use sigma=median; give compressed a smaller noise="),
-    "biased": ("IP211", "values that still move with N",
-               "record more samples; see drift, bias or null in diag of each row"),
-    "upper_bound": ("IP212", "noise of the layer that counts as information",
-                    "compressed takes declared noise off"),
-    "order": ("IP213", "deeper layers above earlier ones: estimates, not information",
-              "no rise of information where each layer is made of the one before"),
-}  # fmt: skip
+from infoplane.results.vocabulary import Vocabulary
 
 
 def result_rows(
@@ -65,15 +42,17 @@ def result_rows(
     n_samples: int,
     epoch: float | None = None,
     *,
+    vocabulary: Vocabulary,
     cached: bool = False,
 ) -> list[dict[str, Any]]:
-    """Return the rows of one cell.
+    """Return the rows of one cell, each in the unit of its quantity.
 
     A key ``quantity@parameter=value`` becomes a row of the estimator with that parameter.
     """
     rows = []
     for key, estimate in estimates.items():
-        quantity, _, variant = key.partition("@")
+        measured = MeasureId.read(key)
+        quantity = measured.name
         bits = _number(estimate.bits)
         flags = list(dict.fromkeys(estimate.flags))
         if bits is None and "failed" not in flags:
@@ -85,14 +64,14 @@ def result_rows(
                 "epoch": epoch,
                 "layer": layer.name,
                 "layer_index": layer.index,
-                "estimator": variant_id(estimator, variant),
+                "estimator": str(MeasureId.read(estimator).at(measured.point)),
                 "quantity": quantity,
                 "value": bits,
                 "ci_low": _number(estimate.low),
                 "ci_high": _number(estimate.high),
                 "ci_level": estimate.level,
                 "ci_method": estimate.method,
-                "unit": "bits",
+                "unit": vocabulary.quantity(quantity).unit,
                 "n": estimate.n or n_samples,
                 "bound_low": _number(estimate.bound_low),
                 "bound_high": _number(estimate.bound_high),
@@ -123,6 +102,7 @@ class Document:
     def __post_init__(self) -> None:
         self._start = time.monotonic()
         self._about = {recording["run"]: recording for recording in self.recordings}
+        self._vocabulary = Vocabulary.declared(self.estimators)
 
     def add(self, measured: Measurement) -> bool:
         """Take in the rows of a cell; tell whether one of them has no number."""
@@ -136,6 +116,7 @@ class Document:
             measured.seconds,
             recording["n"],
             recording["epochs"][recording["steps"].index(measured.step)],
+            vocabulary=self._vocabulary,
             cached=measured.cached,
         )
         self.rows += rows
@@ -172,6 +153,7 @@ def build_results(
     jobs: int,
 ) -> dict[str, Any]:
     """Return the results document of an analysis; ``phases`` and ``checks`` are left empty."""
+    vocabulary = Vocabulary.declared(estimators)
     order = {recording["run"]: index for index, recording in enumerate(recordings)}
     rows = sorted(
         rows,
@@ -208,10 +190,11 @@ def build_results(
         "recordings": recordings,
         "estimators": _estimators(rows, estimators),
         "artifacts": dict(sorted((artifacts or {}).items())),
+        **vocabulary.written(rows),
         "rows": rows,
         "phases": [],
         "checks": [],
-        "warnings": list(_warnings(rows)),
+        "warnings": list(_warnings(rows, vocabulary)),
         "timing": {
             "wall_seconds": wall_seconds,
             "cpu_seconds": float(sum(s for cell, s in seconds.items() if cell not in cached)),
@@ -235,15 +218,14 @@ def _estimators(
         quantities.setdefault(row["estimator"], {})[row["quantity"]] = None
     described = []
     for identifier, found in quantities.items():
+        written = MeasureId.read(identifier)
         matches = [e for e in estimators if estimator_id(e) == identifier] or [
-            e for e in estimators if e.name == identifier.partition(":")[0]
+            e for e in estimators if e.name == written.name
         ]
         estimator = matches[0]
         params = plain(estimator.parameters())
         if estimator_id(estimator) != identifier:
-            for item in identifier.partition(":")[2].split(","):
-                key, _, value = item.partition("=")
-                params[key] = _written_back(value)
+            params |= {key: _written_back(value or "") for key, value in written.settings}
         described.append(
             {
                 "id": identifier,
@@ -259,7 +241,9 @@ def _estimators(
     return described
 
 
-def _warnings(rows: Iterable[Mapping[str, Any]]) -> Iterable[dict[str, Any]]:
+def _warnings(
+    rows: Iterable[Mapping[str, Any]], vocabulary: Vocabulary
+) -> Iterable[dict[str, Any]]:
     """Count flags: one warning per kind, not one per cell."""
     counts: Counter[str] = Counter()
     layers: dict[str, dict[str, None]] = {}
@@ -270,18 +254,21 @@ def _warnings(rows: Iterable[Mapping[str, Any]]) -> Iterable[dict[str, Any]]:
         for flag in row["flags"]:
             counts[flag] += 1
             layers.setdefault(flag, {})[row["layer"]] = None
-    for flag, (code, message, hint) in _FLAG_WARNINGS.items():
-        if counts[flag]:
-            if flag == "failed" and reasons:
-                (hint, _), *others = reasons.most_common()
-                hint += "; others in diag of each row" if others else ""
-            yield {
-                "code": code,
-                "message": message,
-                "count": counts[flag],
-                "layers": list(layers[flag]),
-                "hint": hint,
-            }
+    for name, flag in vocabulary.flags.items():
+        if not counts[name] or flag.code is None:
+            continue
+        hint = flag.remedy.replace("`", "")
+        if name == "failed" and reasons:
+            (hint, _), *others = reasons.most_common()
+            hint += "; others in diag of each row" if others else ""
+        yield {
+            "code": flag.code,
+            "flag": name,
+            "message": flag.meaning,
+            "count": counts[name],
+            "layers": list(layers[name]),
+            "hint": hint,
+        }
 
 
 def _number(value: float | None) -> float | None:

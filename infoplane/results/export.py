@@ -1,6 +1,7 @@
 """Results for other tools: the long table as CSV or Parquet, the curves for TensorBoard.
 
-Values are those of the document, in bits and in full precision; what has no number stays without.
+Values are those of the document, in their units and in full precision; what has no number stays
+without.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ def write_parquet(results: Results, path: Path) -> int:
     """Write the rows as Parquet; return how many there are.
 
     Columns have the same types in every file, also where all values are missing. ``flags`` is a
-    list, ``diag`` JSON; the metadata names format, unit and settings.
+    list, ``diag`` JSON; the metadata names format, units and settings.
 
     Raises
     ------
@@ -104,7 +105,7 @@ def write_parquet(results: Results, path: Path) -> int:
     about = {
         "infoplane.schema": str(results["schema"]),
         "infoplane.config_hash": str(results["config_hash"]),
-        "infoplane.unit": "bits",
+        "infoplane.unit": ", ".join(sorted({str(row["unit"]) for row in results["rows"]})),
     }
     columns = [(name, types[kind]) for name, kind in COLUMNS.items()]
     rows = list(_rows(results))
@@ -119,7 +120,7 @@ def write_tensorboard(results: Results, folder: Path, *, overwrite: bool = False
     """Write every curve as scalars for TensorBoard; return how many points there are.
 
     Each run is a folder below ``folder``, each curve a tag ``quantity/layer/estimator``. Points are
-    doubles, in bits; where there is no number there is no point.
+    doubles, described by their unit; where there is no number there is no point.
 
     Raises
     ------
@@ -186,7 +187,7 @@ def _event(row: dict[str, Any], at: float) -> Any:
     value = event.summary.value.add(tag=f"{row['quantity']}/{row['layer']}/{row['estimator']}")
     value.metadata.plugin_data.plugin_name = "scalars"
     value.metadata.data_class = 1  # DATA_CLASS_SCALAR
-    value.metadata.summary_description = "bits"
+    value.metadata.summary_description = str(row["unit"])
     value.tensor.dtype = 2  # DT_DOUBLE
     value.tensor.tensor_content = struct.pack("<d", row["value"])
     value.tensor.tensor_shape.SetInParent()

@@ -102,7 +102,8 @@ _MOST_BITS = 1e100  # sums and squares of such numbers still are numbers
 @cache
 def _shape() -> Check:
     text = resources.files("infoplane.schemas").joinpath("results.schema.json").read_text()
-    return compile_schema(json.loads(text), open_enums=("flags",))
+    open_enums = ("flags", "bound_name", "ci_method", "verdict", "interval")
+    return compile_schema(json.loads(text), open_enums=open_enums)
 
 
 def _contradiction(document: Mapping[str, Any]) -> tuple[str, str] | None:
@@ -116,6 +117,7 @@ def _contradiction(document: Mapping[str, Any]) -> tuple[str, str] | None:
         steps[recording["run"]] = set(recording["steps"])
     ids = {entry["id"] for entry in document["estimators"]}
     seen: set[tuple[Any, ...]] = set()
+    units: dict[str, str] = {}
     for index, row in enumerate(document["rows"]):
         if row["run"] not in steps:
             return f"rows[{index}].run", f"{row['run']!r} is not among the recordings"
@@ -127,11 +129,14 @@ def _contradiction(document: Mapping[str, Any]) -> tuple[str, str] | None:
         if cell in seen:
             return f"rows[{index}]", "a second row of the same run, step, layer and estimator"
         seen.add(cell)
+        unit = units.setdefault(row["quantity"], row["unit"])
+        if row["unit"] != unit:
+            return f"rows[{index}].unit", f"{row['unit']!r}, but {unit!r} in an earlier row"
         if row["step"] < 0:
             return f"rows[{index}].step", "expected a step of at least 0"
         for name in _IN_BITS:
             if (bits := row.get(name)) is not None and abs(bits) > _MOST_BITS:
-                return f"rows[{index}].{name}", f"expected a number of bits, got {bits!r:.12}"
+                return f"rows[{index}].{name}", f"expected a number of {unit}, got {bits!r:.12}"
     return None
 
 

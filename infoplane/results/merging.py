@@ -9,6 +9,7 @@ from typing import Any
 from infoplane.errors import DataError
 from infoplane.numerics.gradients import transition_if_any
 from infoplane.results.phases import find_phases
+from infoplane.results.vocabulary import contradictory
 from infoplane.text import printable
 
 log = logging.getLogger("infoplane")
@@ -67,6 +68,8 @@ def merged(documents: Sequence[Mapping[str, Any]], *, names: Sequence[str]) -> d
                     code="IP317",
                 )
             cells[cell] = name
+    if difference := contradictory(dict(zip(names, documents, strict=True))):
+        raise DataError(difference, hint="rename it in one of the plug-ins", code="IP317")
     status = [document.get("status", "complete") for document in documents]
     worst = next((s for s in ("interrupted", "partial") if s in status), "complete")
     whole |= {
@@ -80,6 +83,8 @@ def merged(documents: Sequence[Mapping[str, Any]], *, names: Sequence[str]) -> d
     }
     whole["recordings"] = [{**recording} for recording in whole["recordings"]]
     separate_unlike(whole["recordings"])
+    for member in ("quantities", "flags"):
+        whole[member] = {k: v for d in documents for k, v in (d.get(member) or {}).items()}
     whole["artifacts"] = {k: v for d in documents for k, v in (d.get("artifacts") or {}).items()}
     whole["timing"] = _timing(documents)
     if len(documents) > 1:

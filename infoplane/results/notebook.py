@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from infoplane.calls import path_of
 from infoplane.errors import InputError
-from infoplane.estimators.quantities import QUANTITIES
 from infoplane.results.file import read_results, write_results
 from infoplane.results.merging import merged
+from infoplane.results.vocabulary import Vocabulary
 from infoplane.text import decimal
 
 if TYPE_CHECKING:
@@ -137,19 +137,20 @@ class Results(Mapping[str, Any]):
 
     def _repr_html_(self) -> str:
         runs, rows = len(self["recordings"]), len(self["rows"])
-        head = ("group", "layer", "estimator", "quantity", "first", "peak", "last", "change",
-                "95 % interval", "verdict")  # fmt: skip
+        head = ("group", "layer", "estimator", "quantity", "unit", "first", "peak", "last",
+                "change", "95 % interval", "verdict")  # fmt: skip
+        vocabulary = Vocabulary.of(self)
         body = []
         for p in self["phases"]:
             numbers = [_bits(p.get(key)) for key in ("first", "peak", "last", "change")]
             low, high = p.get("change_low"), p.get("change_high")
             interval = "" if low is None else f"{_bits(low)} … {_bits(high)}"
-            quantity = QUANTITIES.get(p["quantity"], p["quantity"])
-            texts = [p["group"], p["layer"], p["estimator"], quantity, *numbers, interval,
-                     p["verdict"].replace("_", " ")]  # fmt: skip
+            about = vocabulary.quantity(p["quantity"])
+            texts = [p["group"], p["layer"], p["estimator"], about.symbol, about.unit, *numbers,
+                     interval, about.word(p["verdict"])]  # fmt: skip
             body.append("".join(f"<td>{escape(str(text))}</td>" for text in texts))
         return (
-            f"<p><b>infoplane results</b>: {runs:,} runs, {rows:,} rows, bits</p>"
+            f"<p><b>infoplane results</b>: {runs:,} runs, {rows:,} rows</p>"
             "<table><thead><tr>" + "".join(f"<th>{escape(name)}</th>" for name in head)
             + "</tr></thead><tbody>" + "".join(f"<tr>{row}</tr>" for row in body)
             + "</tbody></table>"

@@ -26,29 +26,33 @@ no_change      neither change nor rise can be more than the smallest change
 inconclusive   none of these
 =============  ==================================================================================
 
-The smallest change that counts is 0.25 bits, or 5 % of the bound where that is less; in a single
-run at least three times its jitter. For I(T;Y) and DSMI "compresses" reads as "falls".
+The smallest change that counts is that of the quantity (0.25 bits for information), or 5 % of the
+bound where that is less; in a single run at least three times its jitter. The words are those of
+I(X;T); a quantity has its own word for a fall (I(T;Y) "falls").
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from infoplane.data import FloatArray, IntArray
+from infoplane.estimators.measure_id import MeasureId
+from infoplane.estimators.quantities import QUANTITIES, Quantity
 from infoplane.quantiles import normal_quantile, student_quantile
 from infoplane.results.curves import Curves, curves
 from infoplane.seeding import generator
 
-SMALLEST_CHANGE = 0.25
-"""Changes below this many bits (or below 5 % of the bound) are no change."""
+VERDICTS = ("compresses", "no_change", "expands", "inconclusive", "saturated")
+"""The verdicts on a curve, by the words for I(X;T)."""
 
-FAMILIES = {"ixt": "size", "dse": "size", "ity": "labels", "dsmi_y": "labels", "dsmi_x": "inputs"}
-"""Quantities that measure the same thing: their verdicts are counted together as agreement."""
+SHARE_OF_BOUND = 0.05
+"""Changes below this share of the bound are no change."""
 
 _RESAMPLES = 400
 
@@ -66,18 +70,17 @@ def find_phases(results: Mapping[str, Any], *, seed: int = 0) -> list[dict[str, 
     Returns
     -------
     list of dict
-        The ``phases`` of the results document (values in bits), and besides: ``interval``, where
+        The ``phases`` of the results document (values in their ``unit``), and besides:
+        ``family``, that of the quantity, ``interval``, where
         the interval comes from (``runs``, ``jitter``, ``cells`` or ``none``), ``score``, the
         change as a share of the peak (positive: compresses), and ``tolerance``, the smallest
         change that counts. ``agree`` of ``of`` estimators that are not saturated share the
         verdict; settings of one estimator count as one, and only if they all share it.
     """
-    phases = [
-        _phase(curve, seed) for curve in curves(results).values() if curve.quantity in FAMILIES
-    ]
+    phases = [_phase(curve, seed) for curve in curves(results).values() if curve.declared.verdict]
     cells: dict[tuple[str, str, str], list[dict[str, Any]]] = defaultdict(list)
     for phase in phases:
-        cells[phase["group"], phase["layer"], FAMILIES[phase["quantity"]]].append(phase)
+        cells[phase["group"], phase["layer"], family_of(phase)].append(phase)
     for same in cells.values():
         votes = _votes(same)
         for phase in same:
@@ -104,7 +107,7 @@ def layer_verdicts(phases: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str],
     """
     cells: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
     for phase in phases:
-        if FAMILIES.get(phase["quantity"]) == "size":
+        if family_of(phase) == "size":
             cells[phase["group"], phase["layer"]].append(phase)
     verdicts = {}
     for key, same in cells.items():
@@ -133,11 +136,34 @@ def run_changes(curve: Curves) -> dict[str, float]:
     return dict(zip(runs, (values[:, -1] - peaks).tolist(), strict=True))
 
 
-def smallest_change(bound: float | None) -> float:
-    """Return the smallest change that counts, in bits, of a quantity with this upper bound."""
-    if bound is None or bound <= 0:
-        return SMALLEST_CHANGE
-    return min(SMALLEST_CHANGE, 0.05 * bound)
+def family_of(phase: Mapping[str, Any]) -> str:
+    """Return what is counted together with a phase: its family, or its quantity alone."""
+    known = QUANTITIES.get(phase["quantity"])
+    return str(phase.get("family") or (known and known.family) or f"{phase['quantity']} alone")
+
+
+def smallest_change(
+    quantity: Quantity, bound: float | None, values: FloatArray | Sequence[float] = ()
+) -> float:
+    """Return the smallest change of a curve that counts, in its unit.
+
+    Parameters
+    ----------
+    quantity : Quantity
+        What the curve is of.
+    bound : float or None
+        Its upper bound.
+    values : array
+        The curve, for a quantity that has neither a bound nor a smallest change of its own: 5 % of
+        its largest absolute value count.
+    """
+    own = math.inf if quantity.smallest_change is None else quantity.smallest_change
+    if bound is not None and bound > 0:
+        return min(own, SHARE_OF_BOUND * bound)
+    if quantity.smallest_change is not None:
+        return own
+    finite = np.abs(np.asarray(values, dtype=float))
+    return SHARE_OF_BOUND * float(finite[np.isfinite(finite)].max(initial=0.0))
 
 
 def jitter(values: FloatArray) -> float:
@@ -157,8 +183,7 @@ def _votes(phases: Iterable[Mapping[str, Any]]) -> Counter[str]:
     by_name: dict[str, set[str]] = defaultdict(set)
     for phase in phases:
         if phase["verdict"] != "saturated":
-            name = phase["estimator"].split(":")[0].split("@")[0]
-            by_name[name].add(phase["verdict"])
+            by_name[MeasureId.read(phase["estimator"]).name].add(phase["verdict"])
     return Counter(v.pop() if len(v) == 1 else "inconclusive" for v in by_name.values())
 
 
@@ -213,7 +238,7 @@ def _phase(curve: Curves, seed: int) -> dict[str, Any]:
             if interval != "none":
                 low, high = _interval(changes, half)
                 rise = (float(rises.mean()), *_interval(rises, half))
-    tolerance = smallest_change(curve.bound)
+    tolerance = smallest_change(curve.declared, curve.bound, curve.values)
     if len(complete) == 1:
         tolerance = max(tolerance, 3 * noise)
     reach = change if len(complete) < 3 else low
@@ -227,6 +252,8 @@ def _phase(curve: Curves, seed: int) -> dict[str, Any]:
         "layer": curve.layer,
         "estimator": curve.estimator,
         "quantity": curve.quantity,
+        "unit": curve.declared.unit,
+        "family": curve.declared.family,
         "n_runs": len(runs),
         "onset_step": onset[0],
         "onset_low": onset[1],

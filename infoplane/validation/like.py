@@ -19,7 +19,7 @@ import numpy as np
 from infoplane.data import Array, FloatArray, IntArray, LayerInfo, ProbeSet, RunData
 from infoplane.errors import EstimationError, InputError
 from infoplane.estimators.base import Estimator
-from infoplane.estimators.estimate import Estimate
+from infoplane.estimators.measure_id import MeasureId
 from infoplane.estimators.registry import estimator_id
 from infoplane.seeding import generator
 from infoplane.validation.answers import mixture_truths
@@ -212,12 +212,11 @@ def _one_draw(
             prepared = estimator.prepare_layer(shared, run, model.info, streams[0])
             cell = estimator.estimate(prepared, run.activations(0, layer), streams[1])
         except (EstimationError, InputError) as error:
-            failed = Estimate(None, flags=("failed",), diagnostics={"reason": str(error)})
-            cell = dict.fromkeys(estimator.quantities, failed)
+            cell = estimator.failed(str(error))
         seconds = (time.process_time() - start) / max(1, len(cell))
         truths = model.truths
         for key, estimate in cell.items():
-            truth = truths.get(key.partition("@")[0])
+            truth = truths.get(MeasureId.read(key).name)
             if callable(truth):
                 truth = truth(Resolution.of_cell(estimator, cell, key))
             if truth is None:

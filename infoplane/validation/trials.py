@@ -11,6 +11,7 @@ from dataclasses import replace
 from infoplane.errors import EstimationError, InfoplaneError, InputError
 from infoplane.estimators.base import Estimator
 from infoplane.estimators.estimate import Estimate
+from infoplane.estimators.measure_id import MeasureId
 from infoplane.estimators.registry import (
     estimator_class,
     estimator_id,
@@ -169,13 +170,12 @@ def estimate_problem(
         prepared = estimator.prepare_layer(shared, run, run.layers[0], streams[1])
         return estimator.estimate(prepared, run.activations(0, run.layers[0].name), streams[2])
     except (EstimationError, InputError) as error:
-        failed = Estimate(None, flags=("failed",), diagnostics={"reason": str(error)})
-        return dict.fromkeys(estimator.quantities, failed)
+        return estimator.failed(str(error))
 
 
 def truth_key(estimator: Estimator, quantity: str) -> str:
     """Return under which name a problem keeps the truth about a quantity of an estimator."""
-    plain = quantity.partition("@")[0]
+    plain = MeasureId.read(quantity).name
     if estimator.shannon or plain not in ("ixt", "ity"):
         return plain
     return f"{plain}[{estimator.name}]"
@@ -183,7 +183,7 @@ def truth_key(estimator: Estimator, quantity: str) -> str:
 
 def _answered(estimator: Estimator, case: Case, n: int, seed: int) -> Iterator[Finding]:
     problem = case.make(n, generator(seed, case.name))
-    if not any(truth_key(estimator, key) in problem.truths for key in estimator.quantities):
+    if not any(truth_key(estimator, q.name) in problem.truths for q in estimator.quantities):
         return
     found = estimate_problem(estimator, problem, seed, case.name)
     for key, estimate in found.items():
@@ -201,7 +201,7 @@ def _answered(estimator: Estimator, case: Case, n: int, seed: int) -> Iterator[F
 
 
 def _related(estimator: Estimator, relation: Relation, n: int, seed: int) -> Iterator[Finding]:
-    if not any(key in relation.quantities for key in estimator.quantities):
+    if not any(q.name in relation.quantities for q in estimator.quantities):
         return
     parts, after = relation.make(n, generator(seed, relation.name))
     cells = [
@@ -211,7 +211,7 @@ def _related(estimator: Estimator, relation: Relation, n: int, seed: int) -> Ite
     changed = estimate_problem(estimator, after, seed, relation.name)
     for key, two in changed.items():
         ones = [(weight, cell[key]) for weight, cell in cells if key in cell]
-        if len(ones) < len(cells) or key.partition("@")[0] not in relation.quantities:
+        if len(ones) < len(cells) or MeasureId.read(key).name not in relation.quantities:
             continue
         where = (estimator_id(estimator), relation.name, key)
         missing = [one for one in (*(one for _, one in ones), two) if one.bits is None]
@@ -250,7 +250,7 @@ def _of_noise(
 
 
 def _lawful(estimator: Estimator, law: Law, n: int, seed: int) -> Iterator[Finding]:
-    if not any(key in law.quantities for key in estimator.quantities):
+    if not any(q.name in law.quantities for q in estimator.quantities):
         return
     problem = law.make(n, generator(seed, law.name))
     cell = estimate_problem(estimator, problem, seed, law.name)

@@ -32,7 +32,7 @@ def test_command_fits_80_columns_and_its_defaults_can_be_given_back(name):
     assert (done.code, done.err) == (0, "")
     lines = done.out.splitlines()
     assert max(map(len, lines)) <= 80
-    for title in ("Quantities, in bits", "Parameters", "Limits", "Source"):
+    for title in ("Quantities", "Parameters", "Limits", "Source"):
         assert title in lines
     given = [line.strip() for line in lines if line[:3].strip() and line[2:3].isalpha()]
     defaults = [text for text in given if "=" in text and " " not in text]

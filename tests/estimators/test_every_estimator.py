@@ -11,18 +11,14 @@ from infoplane.analysis import worker
 from infoplane.analysis.keys import CellKeys
 from infoplane.analysis.worker import FinitePart
 from infoplane.data import LayerInfo, ProbeSet
-from infoplane.estimators.registry import (
-    BUILT_IN,
-    estimator_class,
-    estimator_names,
-    parse_estimator,
-)
+from infoplane.estimators.registry import BUILT_IN, estimator_class, parse_estimator
 from infoplane.results.document import result_rows
+from infoplane.results.vocabulary import Vocabulary
 from infoplane.runs.run import Run
 from tests.cli.analyses import write_run
 
 N = 300
-NAMES = estimator_names()
+NAMES = list(BUILT_IN)
 
 
 class Memory:
@@ -63,9 +59,20 @@ def data():
 def test_rows_are_json_with_known_quantities(name, data):
     found = estimates(name, *data)
     assert found
-    rows = result_rows("r", 0, LayerInfo("fc", 0, "Tanh", (4,), "float32"), name, found, 0.0, N)
+    rows = result_rows(
+        "r",
+        0,
+        LayerInfo("fc", 0, "Tanh", (4,), "float32"),
+        name,
+        found,
+        0.0,
+        N,
+        vocabulary=Vocabulary.declared([]),
+    )
     json.dumps(rows, allow_nan=False)
-    assert {row["quantity"] for row in rows} <= set(estimator_class(name).quantities)
+    assert {row["quantity"] for row in rows} <= {
+        quantity.name for quantity in estimator_class(name).quantities
+    }
     for estimate in found.values():
         assert estimate.bits is None or type(estimate.bits) is float
         if estimate.low is not None and estimate.method == "bracket":

@@ -7,8 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infoplane.errors import InputError
-from infoplane.estimators.quantities import QUANTITIES
-from infoplane.gate.rules import FLAGS, VERDICTS, forbid, parse_rule
+from infoplane.gate.rules import check_names, forbid, parse_rule
+from infoplane.results.phases import VERDICTS
+from infoplane.results.vocabulary import Vocabulary
+
+REGISTER = Vocabulary.declared([])
 
 
 def test_parts_of_a_rule():
@@ -32,6 +35,8 @@ def test_no_layer_means_every_layer_and_quotes_hold_what_bare_text_cannot():
 def test_verdict_and_agree():
     rule = parse_rule("verdict(ixt, fc5) == compresses")
     assert rule.expected == "compresses"
+    assert parse_rule("verdict(ity, fc5) == falls").expected == "compresses"
+    assert parse_rule("agree(ity, fc5, rises) >= 2").verdict == "expands"
     assert parse_rule("agree(ixt, fc5) >= 2").verdict == "compresses"
     assert parse_rule("agree(ixt, fc5, no_change) >= 2").verdict == "no_change"
 
@@ -69,23 +74,20 @@ def test_verdict_and_agree():
 )
 def test_what_cannot_be_read_is_named_with_its_place(text, code, message):
     with pytest.raises(InputError) as raised:
-        parse_rule(text)
+        check_names(parse_rule(text), REGISTER)
     assert raised.value.code == code
     assert message in str(raised.value)
 
 
 def test_unknown_flag_is_named():
     with pytest.raises(InputError, match="did you mean 'failed'"):
-        forbid("faild")
+        check_names(forbid("faild").rule, REGISTER)
 
 
-def test_names_are_those_of_the_results_schema():
+def test_verdicts_are_those_of_the_results_schema():
     schema = json.loads(
         resources.files("infoplane.schemas").joinpath("results.schema.json").read_text()
     )
-    row = schema["$defs"]["row"]["properties"]
-    assert set(FLAGS) == set(row["flags"]["items"]["enum"])
-    assert set(QUANTITIES) == set(row["quantity"]["enum"])
     assert set(VERDICTS) == set(schema["$defs"]["phase"]["properties"]["verdict"]["enum"])
 
 

@@ -10,12 +10,13 @@ from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 from PIL import Image
 
+from infoplane.estimators.quantities import QUANTITIES
 from infoplane.plots.canvas import style as look
 from infoplane.plots.canvas.picture import Picture, pixels, small_png
 
 COLOURS = [
     look.SATURATED,
-    *look.QUANTITY_COLOURS.values(),
+    *(q.colour for q in QUANTITIES.values()),
     *look.VERDICT_COLOURS.values(),
     *look.ESTIMATOR_COLOURS,
     *(f"#{r:02x}{g:02x}{b:02x}" for r, g, b in (255 * look.time_colours()([0.0, 0.3, 0.7, 1.0])

@@ -23,7 +23,8 @@ def content(run):
 
 def test_the_run_is_that_of_the_command_line(project):
     done = command("record", "--model", "net.py:build", "--checkpoints", "ckpt/*.pt",
-                   "--data", "probe.npz", "-l", "act*", "--gradients", "--gradient-batch-size", "40", "-o", "cli")  # fmt: skip
+                   "--data", "probe.npz", "-l", "act*", "--gradients",
+                   "--gradient-batch-size", "40", "-o", "cli")  # fmt: skip
     assert done.code == 0, done.err
     told = []
     run = record(

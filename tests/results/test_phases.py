@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from infoplane.estimators.quantities import IXT, Quantity
 from infoplane.results.curves import curves
 from infoplane.results.phases import find_phases, jitter, layer_verdicts, smallest_change
 
@@ -249,6 +251,10 @@ def test_jitter_of_white_noise_is_its_standard_deviation() -> None:
 
 
 def test_the_smallest_change_follows_the_bound() -> None:
-    assert smallest_change(12.0) == 0.25
-    assert smallest_change(1.0) == pytest.approx(0.05)
-    assert smallest_change(None) == 0.25
+    assert smallest_change(IXT, 12.0) == 0.25
+    assert smallest_change(IXT, 1.0) == pytest.approx(0.05)
+    assert smallest_change(IXT, None) == 0.25
+    own = Quantity("pr", "PR", "dimensions")
+    assert smallest_change(own, 64.0) == pytest.approx(3.2)
+    assert smallest_change(own, None, [np.nan, -20.0, 4.0]) == pytest.approx(1.0)
+    assert smallest_change(replace(own, smallest_change=2.0), None) == 2.0

@@ -13,6 +13,7 @@ from infoplane.data import Array, LayerInfo, RunData
 from infoplane.errors import InputError
 from infoplane.estimators.base import Cost, Estimator
 from infoplane.estimators.estimate import Estimate, noticeable
+from infoplane.estimators.quantities import HT, ITY, IXT, Quantity
 from infoplane.numerics.discrete.binned import (
     BinnedInformation,
     ProbeSymbols,
@@ -124,7 +125,7 @@ class Binning(Estimator):
     name: ClassVar[str] = "binning"
     title: ClassVar[str] = "binning"
     version: ClassVar[str] = "3"
-    quantities: ClassVar[tuple[str, ...]] = ("ixt", "ity", "ht")
+    quantities: ClassVar[tuple[Quantity, ...]] = (IXT, ITY, HT)
 
     def __post_init__(self) -> None:
         if not self.bins or min(self.bins) < 2:
@@ -250,7 +251,7 @@ class Exact(Estimator):
     name: ClassVar[str] = "exact"
     title: ClassVar[str] = "exact states"
     version: ClassVar[str] = "3"
-    quantities: ClassVar[tuple[str, ...]] = ("ixt", "ity", "ht")
+    quantities: ClassVar[tuple[Quantity, ...]] = (IXT, ITY, HT)
 
     def __post_init__(self) -> None:
         if self.permutations < 0:

@@ -15,6 +15,7 @@ from infoplane.data import Array, IntArray, RunData
 from infoplane.errors import InputError
 from infoplane.estimators.base import Cost, Estimator
 from infoplane.estimators.estimate import Estimate
+from infoplane.estimators.quantities import DSE, DSMI_X, DSMI_Y, Quantity
 from infoplane.numerics.diffusion.bandwidth import Sigma, check_sigma
 from infoplane.numerics.diffusion.clusters import Clusters, Kind, cluster_reference
 from infoplane.numerics.diffusion.entropy import set_diagnostics, set_flags, subset
@@ -119,7 +120,7 @@ class DiffusionSpectral(Estimator):
     name: ClassVar[str] = "dse"
     title: ClassVar[str] = "diffusion spectral entropy"
     version: ClassVar[str] = "2"
-    quantities: ClassVar[tuple[str, ...]] = ("dse", "dsmi_y", "dsmi_x")
+    quantities: ClassVar[tuple[Quantity, ...]] = (DSE, DSMI_Y, DSMI_X)
     accelerated: ClassVar[bool] = True
 
     def __post_init__(self) -> None:

@@ -13,6 +13,7 @@ from infoplane.data import Array, IntArray, LayerInfo, RunData
 from infoplane.errors import InputError
 from infoplane.estimators.base import Cost, Estimator
 from infoplane.estimators.estimate import Estimate, noticeable
+from infoplane.estimators.quantities import ITY, IXT, Quantity
 from infoplane.numerics.discrete.symbols import is_whole_population, row_symbols
 from infoplane.numerics.intervals import ROUNDING
 from infoplane.numerics.kernels.mixtures import Bracket, kde_information
@@ -76,7 +77,7 @@ class KernelDensity(Estimator):
     name: ClassVar[str] = "kde"
     title: ClassVar[str] = "kernel density"
     version: ClassVar[str] = "3"
-    quantities: ClassVar[tuple[str, ...]] = ("ixt", "ity")
+    quantities: ClassVar[tuple[Quantity, ...]] = (IXT, ITY)
     accelerated: ClassVar[bool] = True
 
     def __post_init__(self) -> None:

@@ -12,6 +12,7 @@ from infoplane.data import Array, IntArray, RunData
 from infoplane.errors import InputError
 from infoplane.estimators.base import Cost, Estimator
 from infoplane.estimators.estimate import Estimate
+from infoplane.estimators.quantities import ITY, IXT, Quantity
 from infoplane.numerics.discrete.symbols import row_symbols
 from infoplane.numerics.kernels.mixtures import stratified
 from infoplane.numerics.kernels.renyi import (
@@ -80,7 +81,7 @@ class MatrixRenyi(Estimator):
     name: ClassVar[str] = "renyi"
     title: ClassVar[str] = "matrix-based Renyi"
     version: ClassVar[str] = "2"
-    quantities: ClassVar[tuple[str, ...]] = ("ixt", "ity")
+    quantities: ClassVar[tuple[Quantity, ...]] = (IXT, ITY)
     shannon: ClassVar[bool] = False
 
     def __post_init__(self) -> None:

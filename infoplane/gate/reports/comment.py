@@ -53,7 +53,7 @@ def _table(differences: Sequence[Difference]) -> str:
     rows = [
         (
             markdown.code(d.layer),
-            f"{markdown.quantity(d.quantity)}, {markdown.code(d.label)}",
+            f"{markdown.quantity(d.declared)}, {markdown.code(d.label)}",
             _bits(d.baseline),
             _bits(d.candidate),
             _change(d),

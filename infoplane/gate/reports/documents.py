@@ -79,5 +79,5 @@ def comparison_document(
 
 def _difference(difference: Difference) -> dict[str, Any]:
     found = asdict(difference)
-    del found["curve"], found["bound"]
-    return {**found, "statistic": "last", "unit": "bits"}
+    del found["curve"], found["bound"], found["declared"]
+    return {**found, "statistic": "last", "unit": difference.declared.unit}

@@ -71,11 +71,11 @@ def _layers(results: Mapping[str, Any]) -> str:
         (
             *([markdown.code(phase["group"])] if named else []),
             markdown.code(phase["layer"]),
-            markdown.quantity(phase["quantity"]),
+            markdown.quantity(evidence.vocabulary.quantity(phase["quantity"])),
             markdown.code(evidence.labels[phase["estimator"]]),
             *(_bits(phase[name]) for name in ("first", "peak", "last", "change")),
             _curve(evidence.curves[key]),
-            str(phase["verdict"]).replace("_", " "),
+            evidence.vocabulary.quantity(phase["quantity"]).word(phase["verdict"]),
         )
         for key, phase in evidence.phases.items()
     ]

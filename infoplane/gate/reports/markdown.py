@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from infoplane.estimators.quantities import QUANTITIES
+from infoplane.estimators.quantities import QUANTITIES, Quantity
 from infoplane.text import printable, shortened, spark
 
 
@@ -21,9 +21,11 @@ def code(text: str, limit: int = 200) -> str:
     return f"{fence}{pad}{shown}{pad}{fence}"
 
 
-def quantity(name: str) -> str:
-    """Return a quantity as it is written in tables."""
-    return QUANTITIES[name].replace("|", "\\|")
+def quantity(declared: Quantity) -> str:
+    """Return a quantity as it is written in tables, its unit with it unless it is bits."""
+    if declared == QUANTITIES.get(declared.name):
+        return declared.symbol.replace("|", "\\|")
+    return code(f"{declared.symbol} in {declared.unit}")
 
 
 def table(titles: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[int] = ()) -> str:

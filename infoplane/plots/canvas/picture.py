@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from infoplane.errors import InputError, RunFileError
+from infoplane.estimators.quantities import ITY, IXT, QUANTITIES
 from infoplane.plots.canvas import style as look
 
 FORMATS = ("png", "svg", "pdf")
@@ -116,10 +117,14 @@ def _palette() -> Image.Image:
 
     A palette found per image is slower, and has no place for a colour that only a few letters have.
     """
-    inks = [look.SATURATED, *look.QUANTITY_COLOURS.values(), *look.VERDICT_COLOURS.values()]
+    inks = [
+        look.SATURATED,
+        *(q.colour for q in QUANTITIES.values()),
+        *look.VERDICT_COLOURS.values(),
+    ]
     inks += ["#59636E", *look.ESTIMATOR_COLOURS]
-    tints = [_mixed(look.SATURATED, 0.84), _mixed(look.QUANTITY_COLOURS["ixt"], 0.94)]
-    tints += [_mixed(look.QUANTITY_COLOURS["ity"], 0.92), _mixed("#59636E", 0.78)]
+    tints = [_mixed(look.SATURATED, 0.84), _mixed(IXT.colour, 0.94)]
+    tints += [_mixed(ITY.colour, 0.92), _mixed("#59636E", 0.78)]
     tints += [to_rgb(colour) for colour in ("#E6EAEE", "#8C959F", "#6E7781", "#56B4E9")]
     shades = [_mixed("#1F2328", share) for share in np.linspace(0, 1, 12)]
     shades += [_mixed(ink, share) for share in _SHADES for ink in dict.fromkeys(inks)]

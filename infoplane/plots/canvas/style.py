@@ -23,13 +23,6 @@ from matplotlib.transforms import ScaledTranslation
 from infoplane.data import FloatArray, IntArray
 from infoplane.errors import InputError
 
-QUANTITY_COLOURS = {
-    "ixt": "#0072B2",
-    "ity": "#D55E00",
-    "dse": "#007A59",
-    "dsmi_y": "#8F4E8B",
-    "dsmi_x": "#8F4E8B",
-}
 ESTIMATOR_COLOURS = ("#0072B2", "#D55E00", "#007A59", "#8F4E8B", "#5A5A5A", "#A65628")
 ESTIMATOR_MARKERS = ("o", "s", "D", "^", "v", "P")
 LAYER_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "h")

@@ -11,7 +11,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from infoplane.errors import NotFoundError
-from infoplane.estimators.quantities import QUANTITIES
+from infoplane.estimators.measure_id import MeasureId
+from infoplane.estimators.quantities import IXT, Quantity
 from infoplane.plots.canvas.style import bits
 from infoplane.plots.figures import draw_once
 from infoplane.plots.plane.figure import MAX_LAYERS
@@ -98,7 +99,7 @@ def group_sections(
         ("compression", "Compression by layer", _compression(view, group, drawn, embed)),
     ]
     if len(view.layers(group)) > MAX_LAYERS and (sizes or spectra):
-        title = f"{QUANTITIES['ixt' if sizes else 'dse']} by layer and step"
+        title = f"{view.quantity('ixt' if sizes else 'dse').symbol} by layer and step"
         text = "The values of all layers and steps are in the download of the curves."
         found.append(("heat", "By layer and step", [embed(drawn("heat"), "heat", title, text)]))
     over = series("steps", "Mutual information over training", sizes, "ity")
@@ -163,19 +164,19 @@ def one_per_name(estimators: Iterable[str]) -> list[str]:
     """Return the first setting of each estimator: ``binning:bins=15`` and ``binning`` are one."""
     first: dict[str, str] = {}
     for estimator in estimators:
-        first.setdefault(estimator.split(":")[0].split("@")[0], estimator)
+        first.setdefault(MeasureId.read(estimator).name, estimator)
     return list(first.values())
 
 
 def _in_words(view: View, group: str, estimator: str, quantity: str) -> str:
     """Describe what a figure shows, as its text alternative."""
-    sentences = [view.subtitle(group, estimator) + "."]
+    sentences, about = [view.subtitle(group, estimator) + "."], view.quantity(quantity)
     for layer in view.layers(group, estimator)[:20]:
         p = view.phases.get((group, layer, estimator, quantity))
         if p is not None and p["last"] is not None:
             sentences.append(
-                f"{layer}: {QUANTITIES[quantity]} from {bits(p['first'])} over {bits(p['peak'])} "
-                f"to {bits(p['last'])} bits, {p['verdict'].replace('_', ' ')}."
+                f"{layer}: {about.symbol} from {bits(p['first'])} over {bits(p['peak'])} "
+                f"to {bits(p['last'])} {about.unit}, {about.word(p['verdict'])}."
             )
     return " ".join(sentences) + " The numbers are in the table of this report."
 
@@ -200,7 +201,8 @@ def _compression(
     label = "I(T;Y)#" if quantity == "ixt" else "DSMI(T;Y)#"
     heads = ["Layer", "Course", "First#", "Peak#", "Last#", "Change#", "95 % interval#",
              "Onset#", label, "Verdict", "All estimators"]  # fmt: skip
-    caption = f"{QUANTITIES[quantity]}, {view.estimator_title(main)}, bits"
+    about = view.quantity(quantity)
+    caption = f"{about.symbol}, {view.estimator_title(main)}, {about.unit}"
     picture = embed(
         drawn("compression"), "compression", f"Compression by layer, {group}",
         " ".join(
@@ -215,7 +217,7 @@ def _compression(
               "score", "verdict", "agree", "of")  # fmt: skip
     rest = f"<p>All {len(phases):,} verdicts, of every estimator, are in the download.</p>"
     every = table(
-        "All estimators and quantities, bits",
+        "All estimators and quantities, in bits where no unit is named",
         ["Layer", "Estimator", "Quantity", "Runs#", "First#", "Peak#", "Last#", "Change#",
          "95 % interval#", "Onset step#", "Verdict"],
         [_phase_row(view, p) for p in phases],
@@ -252,7 +254,7 @@ def _main_row(
         *(_bits(p[name]) for name in ("first", "peak", "last")),
         *_change(p),
         _bits(partner.get("last")),
-        Cell(markup=_pill(p["verdict"], p["quantity"])),
+        Cell(markup=_pill(p["verdict"], view.quantity(p["quantity"]))),
         Cell(markup=together),
     ]
 
@@ -261,11 +263,11 @@ def _phase_row(view: View, p: Mapping[str, Any]) -> list[Cell]:
     return [
         Cell(p["layer"]),
         Cell(view.estimator_title(p["estimator"])),
-        Cell(QUANTITIES.get(p["quantity"], p["quantity"])),
+        Cell(_named(view.quantity(p["quantity"]))),
         Cell(str(p["n_runs"]), p["n_runs"], number=True),
         *(_bits(p[name]) for name in ("first", "peak", "last")),
         *_change(p),
-        Cell(markup=_pill(p["verdict"], p["quantity"])),
+        Cell(markup=_pill(p["verdict"], view.quantity(p["quantity"]))),
     ]
 
 
@@ -286,11 +288,14 @@ def _bits(value: float | None) -> Cell:
     return Cell(bits(value), value, number=True)
 
 
-def _pill(verdict: str, quantity: str = "ixt") -> str:
-    """Return a verdict as a badge; information about labels or inputs falls or rises."""
-    words = {"compresses": "falls", "expands": "rises"} if quantity not in ("ixt", "dse") else {}
-    text = words.get(verdict, verdict.replace("_", " "))
-    return f'<span class="verdict {escape(verdict)}">{escape(text)}</span>'
+def _pill(verdict: str, quantity: Quantity = IXT) -> str:
+    """Return a verdict as a badge, in the words of the quantity."""
+    return f'<span class="verdict {escape(verdict)}">{escape(quantity.word(verdict))}</span>'
+
+
+def _named(quantity: Quantity) -> str:
+    """Return a quantity, its unit with it unless it is bits."""
+    return quantity.symbol if quantity.unit == "bits" else f"{quantity.symbol}, {quantity.unit}"
 
 
 def _curve_download(view: View, group: str) -> str:
@@ -305,6 +310,6 @@ def _curve_download(view: View, group: str) -> str:
         for step, n, three in zip(curve.steps.tolist(), counts, numbers, strict=True):
             written = ["" if not np.isfinite(x) else f"{x:.{places}f}" for x in three]
             rows.append((*key, step, n, *written))
-    heads = ("layer", "estimator", "quantity", "step", "runs", "mean_bits", "low", "high")
+    heads = ("layer", "estimator", "quantity", "step", "runs", "mean", "low", "high")
     link = html.download("curves", heads, rows, "Download the curves of all figures")
     return f"<div class=download>{link}</div>"

@@ -28,6 +28,7 @@ from infoplane.estimators.layers.compressed.information import (
 from infoplane.estimators.layers.compressed.noise_estimates import noise_estimates
 from infoplane.estimators.layers.compressed.two_views import view_estimates
 from infoplane.estimators.layers.compressed.view_codes import InputCode, compressed_inputs, view_dim
+from infoplane.estimators.quantities import ITY, IXT, IXT_GIVEN_Y, Quantity
 from infoplane.numerics.neighbors.noise_channel import SMALLEST_SAMPLE
 from infoplane.numerics.projection import (
     PrincipalBasis,
@@ -135,7 +136,7 @@ class Compressed(Estimator):
     name: ClassVar[str] = "compressed"
     title: ClassVar[str] = "lossy compression"
     version: ClassVar[str] = "9"
-    quantities: ClassVar[tuple[str, ...]] = ("ixt", "ity", "ixt_given_y")
+    quantities: ClassVar[tuple[Quantity, ...]] = (IXT, ITY, IXT_GIVEN_Y)
     accelerated: ClassVar[bool] = True
 
     def __post_init__(self) -> None:

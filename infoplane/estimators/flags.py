@@ -1,0 +1,141 @@
+"""What can be wrong with an estimate: the register of flags.
+
+A flag is declared once, with its meaning and its remedy. Warnings of results, the catalogue of
+codes and ``docs/flags.md`` are made of it: ``python -m infoplane.estimators.flags > docs/flags.md``
+writes the page anew.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import dataclass
+
+from infoplane.errors import InputError
+
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_CODE = re.compile(r"IP2\d\d")
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """Something to know before an estimate is trusted.
+
+    Parameters
+    ----------
+    name : str
+        Name in results and rules: lower-case letters, digits and underscores.
+    code : str or None
+        Code of the warning that counts the flag, ``IP2..``; None for what is no warning.
+    meaning : str
+        What it says of the estimate, in one sentence.
+    remedy : str
+        What to do about it; for flags without a code, how to read the estimate.
+
+    Examples
+    --------
+    >>> Flag("small_n", None, "too few samples, or classes", "record more samples").name
+    'small_n'
+    """
+
+    name: str
+    code: str | None
+    meaning: str
+    remedy: str
+
+
+_MORE = "record more samples"
+_DIAG = "see `diag` of each row"
+
+_BUILT_IN = (
+    Flag("saturated", "IP201", "estimates at their ceiling: they follow N, not the network",
+         "record more samples, or lower the resolution: `-e binning:bins=10`"),
+    Flag("sparse", "IP202", "most samples have a state of their own: I(T;Y) near H(Y) is trivial",
+         "record more samples, or lower the resolution"),
+    Flag("null_dominates", "IP206", "shuffled labels give more than half of I(T;Y) too",
+         "read it against its null, in `diag` of each row"),
+    Flag("order", "IP213", "deeper layers above earlier ones: estimates, not information",
+         "no rise of information where each layer is made of the one before"),
+    Flag("biased", "IP211", "values that still move with N, by more than 5 % and 0.05 bits or by "
+         "their standard error",
+         f"{_MORE}; see drift, bias or null in `diag` of each row"),
+    Flag("out_of_range", "IP203", "activations outside the bins, or values outside their bounds",
+         f"{_DIAG}; for bins `-e binning:mode=ebab`, or give the range"),
+    Flag("large_compression_loss", "IP207", "compression may have lost much of the information",
+         "`-e compressed:dim=8`, or read the value as a lower bound"),
+    Flag("finite_population", "IP208", "more bits than N samples can hold: a density extrapolated",
+         "read it as a property of the input distribution, or raise the noise"),
+    Flag("degenerate", "IP209", "bandwidth or added noise far above the spread of the layer: "
+         "nothing is left", "`-e dse:sigma=median`, `-e compressed:noise=0.01`"),
+    Flag("upper_bound", "IP212", "noise of the layer that counts as information: the value is an "
+         "upper bound", "`compressed` takes declared noise off"),
+    Flag("failed", "IP204", "cells without a number", "the reason stands in `diag` of each row"),
+    Flag("nonfinite", "IP205", "layers with NaN or inf",
+         "the training diverged there; `infoplane analyze --nan drop`"),
+    Flag("timeout", None, "no number within the time allowed", "allow more, or fewer samples"),
+    Flag("negative", None, "below 0, shown as it is", "as good as 0, within its interval"),
+    Flag("constant", None, "the layer does not vary", "nothing to measure"),
+    Flag("small_n", None, "too few samples, or classes, for this estimator", _MORE),
+    Flag("subsampled", None, "not all samples were used", "`n` of the row says how many"),
+    Flag("atoms", None, "repeated rows, which distances between neighbours cannot resolve",
+         "`-e binning`, or merge the rows"),
+    Flag("degenerate_manifold", None, "the code has fewer dimensions than its coordinates",
+         "a smaller `-e compressed:dim=`"),
+    Flag("thin_manifold", None, "the code may have fewer dimensions than its coordinates",
+         "compare with a smaller `-e compressed:dim=`"),
+    Flag("chain_rule_gap", None, "two ways to I(X;T|Y) disagree", _DIAG),
+    Flag("estimators_disagree", None, "two ways to I(X;T) disagree", _DIAG),
+    Flag("wide_bracket", None, "the bounds are more than 2 bits apart", "read the bounds, not the "
+         "value"),
+    Flag("below_resolution", None, "the noise is below the spacing of the activations' numbers",
+         "record in a wider dtype, or add more noise"),
+    Flag("not_converged", None, "an iteration, or the clustering of the inputs, did not converge",
+         _DIAG),
+)  # fmt: skip
+
+FLAGS: dict[str, Flag] = {flag.name: flag for flag in _BUILT_IN}
+"""The flags of the built-in estimators by name, in the order of warnings."""
+
+
+def declared(flag: Flag) -> Flag:
+    """Return a flag that an estimator declares.
+
+    Raises
+    ------
+    InputError
+        If it is none, a member is unfit, or it has another meaning than in the register.
+    """
+    if not isinstance(flag, Flag):
+        raise InputError(f"expected a Flag, got {flag!r:.80}")
+    if not isinstance(flag.name, str) or not _NAME.fullmatch(flag.name):
+        raise InputError(f"flag {flag.name!r}: expected a name of lower-case letters")
+    if flag.code is not None and not _CODE.fullmatch(str(flag.code)):
+        raise InputError(f"flag {flag.name}: expected a code IP2.. or None, got {flag.code!r}")
+    if FLAGS.get(flag.name, flag) != flag:
+        raise InputError(
+            f"flag {flag.name}: the register has another one of this name",
+            hint="give the flag another name",
+        )
+    return flag
+
+
+def page() -> str:
+    """Return the documentation page of all flags."""
+    lines = [
+        "# Flags",
+        "",
+        "An estimate that needs a word of caution carries a flag. `infoplane analyze` counts those",
+        "with a code as warnings; `infoplane check --fail-on FLAG` refuses them. This page is made",
+        "from the register in `infoplane/estimators/flags.py`.",
+        "",
+        "| flag | code | meaning | what to do |",
+        "| --- | --- | --- | --- |",
+    ]
+    for flag in FLAGS.values():
+        cells = (f"`{flag.name}`", flag.code or "", flag.meaning, flag.remedy)
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())
