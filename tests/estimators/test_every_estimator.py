@@ -67,7 +67,7 @@ def test_rows_are_json_with_known_quantities(name, data):
         found,
         0.0,
         N,
-        vocabulary=Vocabulary.declared([]),
+        vocabulary=Vocabulary.declared([estimator_class(name)]),
     )
     json.dumps(rows, allow_nan=False)
     assert {row["quantity"] for row in rows} <= {
@@ -89,12 +89,19 @@ def test_same_seed_same_numbers_and_input_untouched(name, data):
     np.testing.assert_array_equal(activations, before)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_label_information_of_a_copied_and_of_an_unrelated_label(name):
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        (name, quantity.name)
+        for name in NAMES
+        for quantity in estimator_class(name).quantities
+        if quantity.family == "labels"
+    ],
+)
+def test_label_information_of_a_copied_and_of_an_unrelated_label(name, key):
     rng = np.random.default_rng(1)
     labels = np.arange(N) % 3
     copied = labels[:, None] * np.ones((1, 2)) + 1e-3 * rng.normal(size=(N, 2))
-    key = "dsmi_y" if name == "dse" else "ity"
     informed = estimates(name, copied, labels)[key]
     unrelated = estimates(name, copied, rng.permutation(labels))[key]
     if name == "exact" or {"sparse", "null_dominates"} & set(informed.flags):
