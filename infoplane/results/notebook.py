@@ -6,7 +6,6 @@ import importlib
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -136,6 +135,8 @@ class Results(Mapping[str, Any]):
         write_report(self, path)
 
     def _repr_html_(self) -> str:
+        from html import escape
+
         runs, rows = len(self["recordings"]), len(self["rows"])
         head = ("group", "layer", "estimator", "quantity", "unit", "first", "peak", "last",
                 "change", "95 % interval", "verdict")  # fmt: skip
