@@ -15,6 +15,7 @@ from infoplane.errors import ExitCode, InfoplaneError, TerminatedError
 
 if TYPE_CHECKING:
     from infoplane.analysis.session import Analysis
+    from infoplane.results.notebook import Results
 
 
 @click.command()
@@ -149,7 +150,7 @@ def analyze(
     from infoplane.cli.table import summary
     from infoplane.estimators.registry import DEFAULT
 
-    beside = Path(output).parent
+    cache = cache_dir or Path(output).parent / ".infoplane_cache"
     analysis = Analysis(
         runs,
         estimator_specs(estimators or DEFAULT, shared.configuration),
@@ -162,24 +163,15 @@ def analyze(
         executor=executor,
         device=device,
         max_memory=max_memory,
-        cache=None if no_cache else cache_dir or beside / ".infoplane_cache",
+        cache=None if no_cache else cache,
         seed=seed,
     )
-    n_runs = len(analysis.cells)
     if dry_run:
-        click.echo(described(analysis.plan(), runs=n_runs, jobs=analysis.jobs, output=output))
+        n_runs, works = len(analysis.cells), analysis.plan()
+        click.echo(described(works, runs=n_runs, jobs=analysis.jobs, output=output))
         return ExitCode.OK
     target = _target(output, overwrite or (not no_cache and _is_unfinished(output, analysis)))
-    stages = Stages("cells", shared, begin=f"{n_runs} runs, {analysis.jobs} processes")
-    try:
-        with stages:
-            results = analysis.run(stages, exchange=beside)
-    except (KeyboardInterrupt, InfoplaneError) as stop:
-        if target is not None and (finished := getattr(stop, "results", None)) is not None:
-            finished.save(target)
-            kept = f"{stages.done['analyze']:,} of {analysis.n_cells:,} cells are in {output}"
-            _tell_of_stop(stop, kept)
-        raise
+    results = _run(analysis, target, output, shared)
     if target is None:
         print_json(results.document)
     else:
@@ -188,6 +180,21 @@ def analyze(
         if not shared.quiet:
             click.echo(f"wrote {output} ({len(results['rows']):,} rows)", err=True)
     return ExitCode.PARTIAL if strict and results["status"] == "partial" else ExitCode.OK
+
+
+def _run(analysis: Analysis, target: Path | None, output: str, shared: SharedOptions) -> Results:
+    """Return the results; stopped, keep in ``target`` what was finished."""
+    begin = f"{len(analysis.cells)} runs, {analysis.jobs} processes"
+    stages = Stages("cells", shared, begin=begin)
+    try:
+        with stages:
+            return analysis.run(stages, exchange=Path(output).parent)
+    except (KeyboardInterrupt, InfoplaneError) as stop:
+        if target is not None and (finished := getattr(stop, "results", None)) is not None:
+            finished.save(target)
+            kept = f"{stages.done['analyze']:,} of {analysis.n_cells:,} cells are in {output}"
+            _tell_of_stop(stop, kept)
+        raise
 
 
 def _tell_of_stop(stop: BaseException, kept: str) -> None:

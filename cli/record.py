@@ -218,10 +218,10 @@ def record(
         _refuse_for_script(script, checkpoints, probe_choice)
         _record_script(script, probe_choice, output, {**options, "schedule": schedule or "log:10"})
         return
-    for option, given in (
-        ("--model", model_reference),
-        ("--checkpoints", checkpoints),
-        ("--data", probe_choice),
+    for option, given in zip(
+        ("--model", "--checkpoints", "--data"),
+        (model_reference, checkpoints, probe_choice),
+        strict=True,
     ):
         if not given:
             raise click.UsageError(f"Missing option '{option}'.")

@@ -98,15 +98,7 @@ def select_cells(
         for part in ([run] if run.split is not None and not splits else run.by_split(splits))
     ]
     chosen: dict[Run, tuple[list[LayerInfo], list[int]]] = {}
-    include = [pattern for pattern in layers if not pattern.startswith("!")]
-    exclude = [pattern[1:] for pattern in layers if pattern.startswith("!")]
-    names = [layer.name for run in runs for layer in run.layers]
-    for pattern in [*include, *exclude]:
-        if not any(matches(name, pattern) for name in names):
-            raise NotFoundError(
-                f"no layer matches {pattern!r}",
-                hint=f"{runs[0].path} has {' '.join(layer.name for layer in runs[0].layers)}",
-            )
+    include, exclude = _globs(layers, runs)
     for run in runs:
         run.check()
         kept = [
@@ -141,3 +133,17 @@ def select_cells(
                 )
         chosen[run] = (kept, kept_steps)
     return chosen
+
+
+def _globs(layers: Sequence[str], runs: Sequence[Run]) -> tuple[list[str], list[str]]:
+    """Return the globs that include and that exclude; each matches a layer of one of the runs."""
+    include = [pattern for pattern in layers if not pattern.startswith("!")]
+    exclude = [pattern[1:] for pattern in layers if pattern.startswith("!")]
+    names = [layer.name for run in runs for layer in run.layers]
+    for pattern in [*include, *exclude]:
+        if not any(matches(name, pattern) for name in names):
+            raise NotFoundError(
+                f"no layer matches {pattern!r}",
+                hint=f"{runs[0].path} has {' '.join(layer.name for layer in runs[0].layers)}",
+            )
+    return include, exclude
