@@ -153,6 +153,11 @@ def on_white() -> bool:
     return paper() == _INK["paper"]["paper"]
 
 
+def verdict_colour(verdict: str) -> str:
+    """Return the colour of a verdict on the ground of the style; that of text for unknown ones."""
+    return VERDICT_COLOURS.get(verdict, ink()) if on_white() else ink()
+
+
 def paper() -> str:
     """Return the colour of the ground in the style in force."""
     return str(mpl.rcParams["figure.facecolor"])
@@ -243,6 +248,11 @@ def step_axis(axis: Axis, steps: Sequence[int] | IntArray, *, n_ticks: int = 6) 
         ticks = sorted({ticks[0], *ticks[:0:-stride]})
     axis.set_ticks([math.log10(s + 1) for s in ticks], [step_text(s) for s in ticks], minor=False)
     axis.set_minor_locator(mpl.ticker.NullLocator())
+
+
+def time_limits(steps: Sequence[int] | IntArray, share: float = 0.04) -> tuple[float, float]:
+    """Return limits of an axis in ``log10(step + 1)`` for ascending steps."""
+    return padded(float(np.log10(steps[0] + 1.0)), float(np.log10(steps[-1] + 1.0)), share)
 
 
 def few_ticks(axis: Axis, most: int) -> None:
