@@ -161,7 +161,7 @@ def plot(
         where = ", ".join(results)
         raise NotFoundError(f"{where}: the results hold nothing to draw", code="IP404")
     if table:
-        click.echo(summary(document, wide=wide))
+        click.echo(summary(document, wide=wide, known=view.curves))
     if not shared.quiet:
         for path_text in written:
             click.echo(f"wrote {path_text}", err=True)

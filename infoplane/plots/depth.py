@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from infoplane.errors import NotFoundError
 from infoplane.plots.canvas import page
 from infoplane.plots.canvas import style as look
 from infoplane.plots.drawing import Drawing, EstimatorOptions, drawing, figure
-from infoplane.plots.view import SIZES, View, bound_label, evenly, short_names
+from infoplane.plots.view import SIZES, View, short_names
 from infoplane.results.curves import Curves
 
 if TYPE_CHECKING:
@@ -64,16 +65,25 @@ def depth(
                 f"this figure needs {on.about.symbol} of two layers; {on.group!r} has {len(found)}"
             )
         steps = _moments(found)
-        area = on.area(3.6)
+        names, stride, flat = _names(on, [c.layer for c in found])
+        area = on.area(3.4 if flat else 3.2 + 0.6 * _small() / 72 * max(map(len, names)))
         ax = area.add_subplot()
         values = np.stack([_at(found, step, "mean") for step in steps])
         handles = _lines(ax, steps, values)
         ends = _bars(ax, found, steps)
         _frame(ax, on, found, np.concatenate([values.ravel(), ends]))
-        handles += [*_saturated(ax, found, steps, values), *_bounds(ax, on, found)]
-        _name_layers(ax, [c.layer for c in found])
+        handles += _saturated(ax, found, steps, values)
+        at = range(0, len(names), stride)
+        ax.set_xticks(at, names[::stride], rotation=0 if flat else 90)
+        for label in ax.get_xticklabels():
+            label.set_parse_math(False)
+        ax.grid(visible=False, axis="x")
         ax.set_ylabel(on.about.axis)
         notes = ["Across: layers, in the order of the forward pass."]
+        if words := on.bounds(found):
+            drawn = _bounds(ax, found)
+            handles += [Line2D([], [], **drawn, label=words)] if drawn else []
+            notes += [] if drawn else [f"Further up: {words}."]
         if ends.size:
             n = max(len(c.runs) for c in found)
             over = f"the mean of {n} runs" if n > 2 else "each estimate (one run)"
@@ -104,14 +114,21 @@ def _at(found: Sequence[Curves], step: int, what: str) -> FloatArray:
     return np.array(rows, dtype=float)
 
 
+def _colours(steps: IntArray) -> FloatArray:
+    """Return the colour of each step (n_steps, 4); the first are dark, which dark grounds hide."""
+    time = np.log10(steps + 1.0)
+    share = (time - time[0]) / max(time[-1] - time[0], 1e-9)
+    start = 0.0 if look.on_white() else 0.35
+    colours: FloatArray = look.time_colours()(start + (1 - start) * share)
+    return colours
+
+
 def _lines(ax: Axes, steps: IntArray, values: FloatArray) -> list[Line2D]:
     """Draw a line per step, the first with hollow marks; return the legend."""
-    time = np.log10(steps + 1.0)
-    share = (time - time[0]) / max(time[-1] - time[0], 1e-9) if len(steps) > 1 else [0.0]
     handles = []
     for i, (step, line) in enumerate(zip(steps.tolist(), values, strict=True)):
         last = i == len(steps) - 1
-        colour = look.time_colours()(share[i])
+        colour = _colours(steps)[i]
         marks: dict[str, Any] = {"marker": "o" if last or i == 0 else ".", "color": colour}
         if i == 0 and not last:
             marks |= {"markerfacecolor": look.paper(), "markeredgewidth": 1.2}
@@ -130,8 +147,7 @@ def _bars(ax: Axes, found: Sequence[Curves], steps: IntArray) -> FloatArray:
         ends = _at(found, step, "interval")
         x = np.repeat(np.arange(len(found)), 3).astype(float)
         y = np.column_stack([ends, np.full(len(found), np.nan)]).ravel()
-        colour = look.time_colours()(float(i or len(steps) == 1))
-        ax.plot(x, y, color=colour, linewidth=1.0, zorder=2.5, label=f"_bars {step}")
+        ax.plot(x, y, color=_colours(steps)[-i], linewidth=1.0, zorder=2.5, label=f"_bars {step}")
         every.append(look.finite(ends))
     return np.concatenate(every)
 
@@ -149,6 +165,7 @@ def _frame(ax: Axes, on: Drawing, found: Sequence[Curves], values: FloatArray) -
     if ax.get_ylim()[0] < 0:
         ax.axhline(0, color=look.muted(), linewidth=0.6, zorder=1.4)
     ax.set_xlim(-0.4, len(found) - 0.6)
+    look.few_ticks(ax.yaxis, 6)
 
 
 def _saturated(
@@ -171,36 +188,25 @@ def _saturated(
     return [Line2D([], [], **ring, label="saturated")] if x else []
 
 
-def _bounds(ax: Axes, on: Drawing, found: Sequence[Curves]) -> list[Line2D]:
-    """Draw the upper bound of each layer as steps; return its place in the legend."""
-    bounds = [np.nan if c.bound is None else c.bound for c in found]
-    finite, top = look.finite(bounds), ax.get_ylim()[1]
-    if not finite.size:
-        return []
-    lowest, highest = (on.view.number(on.quantity, end) for end in (finite.min(), finite.max()))
-    names = {c.bound_name for c in found if c.bound is not None}
-    name = names.pop() if len(names) == 1 else "bound"
-    value = lowest if lowest == highest else f"{lowest} … {highest}"
-    words = bound_label(name, value, on.about.unit)
-    if finite.min() > top:
-        return [Line2D([], [], linestyle="none", label=f"↑ {words}")]
+def _bounds(ax: Axes, found: Sequence[Curves]) -> dict[str, Any]:
+    """Draw the upper bound of each layer as steps; return their look, nothing if they are far."""
+    bounds = np.array([c.bound for c in found], dtype=float)
+    if np.nanmin(bounds) > ax.get_ylim()[1]:
+        return {}
     edges = np.arange(len(found) + 1) - 0.5
     dashed: dict[str, Any] = {"color": look.ink(), "linewidth": 0.8, "linestyle": (0, (4, 2))}
-    ax.stairs(np.array(bounds), edges, baseline=None, zorder=1.5, **dashed)
-    return [Line2D([], [], **dashed, label=words)]
+    ax.stairs(bounds, edges, baseline=None, zorder=1.5, **dashed)
+    return dashed
 
 
-def _name_layers(ax: Axes, layers: Sequence[str]) -> None:
-    """Name the layers below the axes, upright where they would not stand side by side."""
-    width, small = page.width(ax) - 0.8, look.font_size("xtick.labelsize")
-    names = short_names(layers, 24)
-    each = max(len(name) for name in names.values()) + 1
-    flat = len(layers) * each * 0.62 * small / 72 <= width
-    most = len(layers) if flat else max(2, int(width * 72 / (1.5 * small)))
-    shown = evenly(layers, most)
-    at = [i for i, layer in enumerate(layers) if layer in shown]
-    ax.set_xticks(at, [names[layers[i]] for i in at], rotation=0 if flat else 90)
-    for label in ax.get_xticklabels():
-        label.set_parse_math(False)
-    ax.tick_params(axis="x", length=3 if len(at) == len(layers) else 2)
-    ax.grid(visible=False, axis="x")
+def _names(on: Drawing, layers: Sequence[str]) -> tuple[list[str], int, bool]:
+    """Return the names of layers, of how many one is written, and whether side by side."""
+    width, letter = page.inches(on.size) if on.ax is None else page.width(on.ax), 0.6 * _small()
+    names = list(short_names(layers, 24).values())
+    flat = len(layers) * (max(map(len, names)) + 2) * letter <= (width - 0.8) * 72
+    room = len(layers) if flat else max(2, int((width - 0.8) * 72 / (2.4 * letter)))
+    return names, math.ceil(len(layers) / room), flat
+
+
+def _small() -> float:
+    return look.font_size("xtick.labelsize")

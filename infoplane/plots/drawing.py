@@ -17,7 +17,7 @@ from infoplane.estimators.quantities import Quantity
 from infoplane.plots.canvas import page
 from infoplane.plots.canvas import style as look
 from infoplane.plots.canvas.titles import figure_titled, titled
-from infoplane.plots.view import View, evenly, middle_cut
+from infoplane.plots.view import View, bound_label, evenly, middle_cut
 from infoplane.results.curves import Curves
 from infoplane.results.phases import Phase
 
@@ -138,6 +138,15 @@ class Drawing:
             If one of them is not there.
         """
         return self.view.layers(self.group, self.estimator or None, quantity, among=self.wanted)
+
+    def bounds(self, curves: Sequence[Curves]) -> str:
+        """Return the upper bounds of layers as text, nothing where there are none."""
+        known = {(c.bound, c.bound_name) for c in curves if c.bound is not None}
+        if not known:
+            return ""
+        low, high = (self.view.bound(self.quantity, end(known)[0]) for end in (min, max))
+        name = min(known)[1] if len({name for _, name in known}) == 1 else "bound"
+        return bound_label(name, low if low == high else f"{low} … {high}", self.about.unit)
 
     def few(self, layers: Sequence[str], most: int) -> list[str]:
         """Return ``most`` of the layers, evenly taken, or those that are named."""

@@ -14,10 +14,11 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
 from infoplane.data import FloatArray
+from infoplane.estimators.quantities import QUANTITIES
 from infoplane.plots.canvas import page
 from infoplane.plots.canvas import style as look
 from infoplane.plots.drawing import Drawing, EstimatorOptions, drawing, figure
-from infoplane.plots.view import SIZES, View, bound_label, short_names
+from infoplane.plots.view import SIZES, View, short_names
 from infoplane.results.curves import Curves
 
 if TYPE_CHECKING:
@@ -77,25 +78,24 @@ def heat(
         bar = area.colorbar(mappable, ax=ax, pad=0.02, fraction=0.04, aspect=28)
         bar.set_label(on.about.axis, labelpad=2)
         bar.outline.set_linewidth(0.5)
+        if on.quantity not in QUANTITIES:  # long units: with ticks that move they leave the figure
+            look.few_ticks(bar.ax.yaxis, 5)
         words = f"{on.about.symbol} by layer and step"
-        on.finish(area, words, _ceiling(on, found), _legend(found, on))
+        text = on.bounds(found)
+        on.finish(area, words, [f"Ceiling: {text}."] if text else [], _legend(found, on))
         return ax
 
 
-def _ceiling(on: Drawing, found: Sequence[Curves]) -> list[str]:
-    """Return the note on the bound: the colours reach up to the highest of any layer."""
-    bounds = {(c.bound, c.bound_name) for c in found if c.bound is not None}
-    if not bounds:
-        return []
-    highest, name = max(bounds)
-    return [f"Ceiling: {bound_label(name, on.view.number(on.quantity, highest), on.about.unit)}."]
-
-
 def _norm(found: Sequence[Curves]) -> Normalize:
-    """Return the colour scale from 0 (or the lowest value below it) to the bound."""
+    """Return the colour scale from 0 (or the lowest value below it) to the bound.
+
+    What is beyond the register may be far below the bounds: then the highest value is the end.
+    """
     values = np.concatenate([look.finite(c.mean()) for c in found])
-    bounds = [c.bound for c in found if c.bound is not None]
-    low, high = min(0.0, float(values.min())), max([float(values.max()), *bounds])
+    low, high = min(0.0, float(values.min())), float(values.max())
+    highest = max([high, *(c.bound for c in found if c.bound is not None)])
+    if found[0].quantity in QUANTITIES or highest < 1.5 * high:
+        high = highest
     return Normalize(low, high if high > low else low + 1)
 
 

@@ -159,7 +159,7 @@ def _row(axes: Sequence[Axes], on: Drawing, quantity: str, names: Sequence[str])
                 fontsize=look.font_size("legend.fontsize"),
             )  # fmt: skip
     if bound is not None:
-        text = bound_label(bound[0], on.view.number(quantity, bound[1]), "")
+        text = bound_label(bound[0], on.view.bound(quantity, bound[1]), "")
         axes[0].annotate(
             f"↑ {text}" if beyond else text, (0, 1 if beyond else bound[1]),
             xycoords=("axes fraction", "axes fraction" if beyond else "data"),
@@ -199,7 +199,8 @@ def _limits(present: Sequence[Curves], bound: float | None, leads: bool) -> tupl
     if leads and in_bits:
         low = min(low, high - 1.0)
     span = max(high - low, 0.1 if in_bits else 0.1 * abs(high) or 0.1)
-    return low - (0.24 if leads else 0.05) * span, high + 0.14 * span
+    bottom = low - (0.24 if leads else 0.05) * span
+    return bottom if in_bits or low < 0 else max(bottom, 0.0), high + 0.14 * span
 
 
 def _draw(ax: Axes, curve: Curves, colour: str, *, saturated: bool) -> None:

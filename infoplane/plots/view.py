@@ -15,7 +15,7 @@ import numpy as np
 from infoplane.data import IntArray
 from infoplane.errors import InputError, NotFoundError
 from infoplane.estimators.quantities import QUANTITIES, Quantity
-from infoplane.plots.canvas.style import bits, drawable
+from infoplane.plots.canvas.style import bits, drawable, readable
 from infoplane.results.curves import CurveKey, Curves, curves, group_of_runs
 from infoplane.results.phases import Phase
 from infoplane.results.vocabulary import Vocabulary
@@ -55,9 +55,16 @@ class View:
         return cls(results, Vocabulary.of(results), curves(results), {p.key: p for p in phases})
 
     def quantity(self, name: str) -> Quantity:
-        """Return what the document declares of a quantity, its texts as figures can draw them."""
+        """Return what the document declares of a quantity, in texts and colour for figures."""
         found = self.vocabulary.quantity(name)
-        return replace(found, symbol=drawable(found.symbol), unit=drawable(found.unit))
+        if name in QUANTITIES:
+            return found
+        return replace(
+            found,
+            symbol=drawable(found.symbol),
+            unit=drawable(found.unit),
+            colour=readable(found.colour),
+        )
 
     def number(self, quantity: str, value: float | None, *, sign: bool = False) -> str:
         """Return a value of a quantity as text: bits to 0.01, others to a 100th of their size."""
@@ -69,6 +76,11 @@ class View:
             return (text.lstrip("+-") if value == 0 else text).replace("-", "−")
         places = 2 if 1 <= largest < 1000 else max(0, 2 - math.floor(math.log10(largest)))
         return bits(value, places, sign=sign)
+
+    def bound(self, quantity: str, value: float) -> str:
+        """Return an upper bound as text: of what is counted it is mostly a whole number."""
+        in_bits = self.vocabulary.quantity(quantity).unit == "bits"
+        return bits(value) if in_bits else f"{value:,.5g}"
 
     @cached_property
     def _largest(self) -> dict[str, float]:
