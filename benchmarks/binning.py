@@ -21,15 +21,14 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import numpy as np  # noqa: E402 - threads are limited before the first import
 from scipy.special import logsumexp  # noqa: E402
 
+from infoplane import binned_information, kde_information  # noqa: E402
 from infoplane.numerics.discrete.binned import (  # noqa: E402
-    binned_information,
     partition_information,
     probe_symbols,
 )
 from infoplane.numerics.discrete.edges import bin_labels  # noqa: E402
 from infoplane.numerics.discrete.partitions import partitioned  # noqa: E402
 from infoplane.numerics.discrete.symbols import row_symbols  # noqa: E402
-from infoplane.numerics.kernels.mixtures import kde_information  # noqa: E402
 from infoplane.numerics.kernels.renyi import renyi_information  # noqa: E402
 
 

@@ -87,7 +87,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("-e", "--estimator", action="append", help="repeatable; default: all")
     arguments = parser.parse_args()
-    draws, n = (20, 200) if arguments.quick else (100, 500)
+    draws, n = (10, 200) if arguments.quick else (100, 500)
     specs = ("exact", "binning") if arguments.quick else ESTIMATORS
     ranked = ("exact", "kde") if arguments.quick else RANKED
     if arguments.estimator:

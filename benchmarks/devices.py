@@ -1,11 +1,13 @@
 """A GPU against the processor: seconds of a cell and the difference of its numbers, in bits.
 
-``python benchmarks/devices.py [--device cuda:0] [--samples 2000 10000 50000] [--units 256]``
+``python benchmarks/devices.py [--quick] [--device cuda:0] [--samples 2000 10000 50000]
+[--units 256]``
 
 The processor computes with NumPy on one thread, in the precision that the estimator chooses; the
 device with torch. From the samples at which the device is faster follows what
 ``infoplane.analysis.devices.FASTER_FROM`` should say. With ``--device cpu`` the table shows what
-the path through torch costs without a GPU; it says nothing about one.
+the path through torch costs without a GPU; it says nothing about one. ``--quick`` takes 300 and
+1,000 samples of 64 units, on a GPU if there is one.
 """
 
 from __future__ import annotations
@@ -72,10 +74,16 @@ def measured(estimator: Estimator, run: Layer) -> tuple[dict[str, Estimate], flo
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--device", default="cuda:0")
-    parser.add_argument("--samples", type=int, nargs="+", default=[2000, 10_000, 50_000])
-    parser.add_argument("--units", type=int, default=256)
+    parser.add_argument("--quick", action="store_true", help="small sizes, on what device there is")
+    parser.add_argument("--device", help="default: cuda:0")
+    parser.add_argument("--samples", type=int, nargs="+", help="default: 2000 10000 50000")
+    parser.add_argument("--units", type=int, help="default: 256")
     options = parser.parse_args()
+    options.device = options.device or (
+        "cpu" if options.quick and not torch.cuda.is_available() else "cuda:0"
+    )
+    options.samples = options.samples or ([300, 1000] if options.quick else [2000, 10_000, 50_000])
+    options.units = options.units or (64 if options.quick else 256)
     if options.device.startswith("cuda") and not torch.cuda.is_available():
         raise SystemExit("torch sees no GPU here; --device cpu tries the path without one")
     torch.set_num_threads(1)

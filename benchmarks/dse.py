@@ -247,13 +247,13 @@ def main() -> None:
     quick = parser.parse_args().quick
     torch.set_num_threads(1)
     diffusion_spectral_entropy(clusters(1500)[0])  # loads the solvers
-    speed_of_entropy([500, 1000] if quick else [500, 1000, 2000, 4000, 8000], 1 if quick else 3)
-    speed_of_information(500 if quick else 2000, 1 if quick else 3)
-    accuracy(500 if quick else 2000, 2 if quick else 4)
-    memory(1500 if quick else 4000)
+    speed_of_entropy([300, 800] if quick else [500, 1000, 2000, 4000, 8000], 1 if quick else 3)
+    speed_of_information(300 if quick else 2000, 1 if quick else 3)
+    accuracy(300 if quick else 2000, 1 if quick else 4)
+    memory(1200 if quick else 4000)
     speed_on_cuda([1000] if quick else [2000, 4000, 8000, 20_000, 50_000])
     print()
-    limits(1000 if quick else 4000)
+    limits(600 if quick else 4000)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Time of all figures and the report, for 60 layers, 100 checkpoints and 8 seeds, on one core.
 
-Usage: python benchmarks/figures.py
+Usage: python benchmarks/figures.py [--quick]
 
 The figures are written as PNG, as ``infoplane plot --report`` does. Nothing may import pyplot, and
 the report has to stay below 2 MB.
@@ -8,6 +8,7 @@ the report has to stay below 2 MB.
 
 from __future__ import annotations
 
+import argparse
 import sys
 import tempfile
 import time
@@ -24,8 +25,11 @@ from tests.plots import synthetic
 
 
 def main() -> None:
-    names = [f"backbone.layer{i // 15}.{i % 15}.conv" for i in range(60)]
-    document = synthetic.sampled(synthetic.results(names=names, n_steps=100, n_seeds=8))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="5 layers, 20 checkpoints, 5 seeds")
+    n_layers, n_steps, n_seeds = (5, 20, 5) if parser.parse_args().quick else (60, 100, 8)
+    names = [f"backbone.layer{i // 15}.{i % 15}.conv" for i in range(n_layers)]
+    document = synthetic.sampled(synthetic.results(names=names, n_steps=n_steps, n_seeds=n_seeds))
     start = mark = time.process_time()
     view = View.of(document)
     baseline = View.of(document)

@@ -24,6 +24,7 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import numpy as np  # noqa: E402 - threads are limited before the first import
 import torch  # noqa: E402
 
+from infoplane import kde_information  # noqa: E402
 from infoplane.numerics.discrete.binned import (  # noqa: E402
     ProbeSymbols,
     partition_information,
@@ -31,7 +32,6 @@ from infoplane.numerics.discrete.binned import (  # noqa: E402
 )
 from infoplane.numerics.discrete.partitions import partitioned  # noqa: E402
 from infoplane.numerics.gradients import gradient_transition  # noqa: E402
-from infoplane.numerics.kernels.mixtures import kde_information  # noqa: E402
 from infoplane.results.phases import jitter  # noqa: E402
 from infoplane.sample_runs.twelve_bit.task import toy12  # noqa: E402
 
@@ -240,9 +240,12 @@ def activations(trained: dict[str, np.ndarray], run: int) -> Iterator[list[np.nd
 
 
 def curves(
-    trained: dict[str, np.ndarray], run: int, probe: ProbeSymbols, sparse: list[int]
+    trained: dict[str, np.ndarray], run: int, probe: ProbeSymbols, sparse: list[int], every: int
 ) -> dict[str, np.ndarray]:
-    """Return I(X;T) of each estimator, (n_checkpoints, n_layers); kde at ``sparse`` checkpoints."""
+    """Return I(X;T) of each estimator, (n_checkpoints, n_layers).
+
+    kde is for ``sparse`` checkpoints, and of one in ``every`` pattern.
+    """
     largest, least = -np.inf, np.inf
     for layers in activations(trained, run):
         least = min(least, *(float(t.min()) for t in layers))
@@ -255,7 +258,8 @@ def curves(
         found["adaptive 30"].append([binned(t, probe, "ebab") for t in layers])
         if checkpoint in sparse:
             for name, noise in KDE.items():
-                found[name].append([kde_information(t, noise=noise).ixt.upper for t in layers])
+                few = [t[::every] for t in layers]
+                found[name].append([kde_information(t, noise=noise).ixt.upper for t in few])
     return {name: np.array(values) for name, values in found.items()}
 
 
@@ -315,7 +319,7 @@ class Measured:
     accuracies: np.ndarray  # (n_seeds, 2) at the end, training and test
 
 
-def report(trained: dict[str, np.ndarray], kde_runs: int) -> dict[str, Measured]:
+def report(trained: dict[str, np.ndarray], kde_runs: int, every: int) -> dict[str, Measured]:
     """Print the tables; return what they are made of."""
     nets, seeds = trained["nets"].tolist(), int(trained["seeds"])
     epochs = trained["epochs"]
@@ -326,7 +330,7 @@ def report(trained: dict[str, np.ndarray], kde_runs: int) -> dict[str, Measured]
     amounts, finals, ends = (np.full(shape, np.nan) for _ in range(3))
     for run in range(len(amounts)):
         few = sparse if run % seeds < kde_runs else []
-        for e, (name, curve) in enumerate(curves(trained, run, probe, few).items()):
+        for e, (name, curve) in enumerate(curves(trained, run, probe, few, every).items()):
             if len(curve):
                 last = 1 if name in KDE else min(3, len(curve))
                 at = epochs[sparse] if name in KDE else epochs
@@ -336,7 +340,10 @@ def report(trained: dict[str, np.ndarray], kde_runs: int) -> dict[str, Measured]
     below_one = np.where(trained["snr"] < 1, epochs[:, None, None], np.inf).min(axis=0)
     right = np.array([accuracies(trained, run) for run in range(len(amounts))])
     print(f"Fall of I(X;T) from its peak, bits: mean over {seeds} seeds, layers 3 / 4 / 5")
-    print(f"(kde columns: {min(kde_runs, seeds)} seeds, {len(sparse)} checkpoints, upper bound)")
+    print(
+        f"(kde columns: {min(kde_runs, seeds)} seeds, {len(sparse)} checkpoints,"
+        f" {4096 // every} patterns, upper bound)"
+    )
     print(f"{'net':10}" + "".join(f"{name:>18}" for name in ESTIMATORS))
     for n, net in enumerate(nets):
         mean = np.nanmean(amounts[n * seeds : (n + 1) * seeds], axis=0)[:, 2:5]
@@ -439,13 +446,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--quick", action="store_true", help="2 seeds, 300 epochs")
+    parser.add_argument(
+        "--quick", action="store_true", help="2 seeds, 40 epochs, kde of 512 patterns"
+    )
     parser.add_argument("--seeds", type=int, default=8)
     parser.add_argument("--epochs", type=int, default=8000)
     parser.add_argument("--kde-seeds", type=int, default=4, help="seeds in the kde columns")
     parser.add_argument("--weights", type=Path, help="read trained weights, or write them there")
     options = parser.parse_args()
-    seeds, epochs = (2, 300) if options.quick else (options.seeds, options.epochs)
+    seeds, epochs = (2, 40) if options.quick else (options.seeds, options.epochs)
     kde_seeds = 1 if options.quick else options.kde_seeds
     if options.weights and options.weights.exists():
         with np.load(options.weights) as file:
@@ -454,7 +463,7 @@ def main() -> None:
         trained = joined([train(nets, seeds, epochs) for nets in GROUPS])
         if options.weights:
             np.savez(options.weights, **trained)
-    measured = report(trained, kde_seeds)
+    measured = report(trained, kde_seeds, 8 if options.quick else 1)
     if trained["epochs"][-1] < 8000:
         print("\nWhat 8000 epochs are known to show is not checked: trained for fewer")
         return

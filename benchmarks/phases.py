@@ -76,7 +76,7 @@ def document(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer repetitions")
-    repeats = 100 if parser.parse_args().quick else 600
+    repeats = 25 if parser.parse_args().quick else 600
     rng = np.random.default_rng(0)
     print(f"{repeats} repetitions per line; change is the mean of last - peak, in bits\n")
     head = f"{'curve':<24} {'noise':>5} {'fall':>5} {'runs':>4} {'change':>7}  verdicts in %"

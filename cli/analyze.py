@@ -164,7 +164,7 @@ def analyze(
     from infoplane.analysis.engine import analyze as estimate_cells
     from infoplane.analysis.executors import workers
     from infoplane.analysis.plan import INTERPRETER_BYTES, TORCH_BYTES, CostModel, plan, scales_of
-    from infoplane.analysis.selection import select_cells
+    from infoplane.analysis.selection import count_cells, select_cells
     from infoplane.analysis.subsamples import Sampling, steps_of_cells
     from infoplane.cli.dry_run import described
     from infoplane.cli.output import print_json
@@ -180,7 +180,7 @@ def analyze(
     cells = select_cells(
         _runs(runs), layers, _steps(steps), drop_nonfinite=nan == "drop", splits=splits
     )
-    total = len(chosen) * sum(len(names) * len(at) for names, at in cells.values())
+    total = count_cells(cells, chosen)
     jobs = jobs or len(os.sched_getaffinity(0))
     settings = {
         "estimators": specs,

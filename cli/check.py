@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -86,17 +85,16 @@ def check(
     start = time.monotonic()
     from infoplane.cli.configured_checks import configured_checks
     from infoplane.cli.gate_text import check_lines
-    from infoplane.cli.output import print_json, write_text
+    from infoplane.cli.output import print_json, some_results, write_text
     from infoplane.gate.checks import run_checks
     from infoplane.gate.reports import github as actions
     from infoplane.gate.reports.documents import checks_document
     from infoplane.gate.rules import Check, forbid, parse_rule
-    from infoplane.gate.sources import read_together
 
     checks = configured_checks(shared.configuration)
     checks += [Check(text, parse_rule(text)) for text in rules]
     checks += [forbid(flag) for flag in flags]
-    document = read_together([Path(path) for path in results])
+    document = some_results(*results)
     report = run_checks(document, checks, on_unknown=on_unknown)
     if format_ == "json":
         print_json(checks_document(report, results))

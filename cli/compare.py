@@ -76,15 +76,14 @@ def compare(
     if tolerance is not None and not 0 <= tolerance < float("inf"):
         raise InputError(f"--tolerance: expected bits of at least 0, got {tolerance}")
     from infoplane.cli.gate_text import comparison_lines
-    from infoplane.cli.output import print_json, printable, write_text
+    from infoplane.cli.output import print_json, printable, some_results, write_text
     from infoplane.gate.comparison import compare as compare_results
     from infoplane.gate.reports.comment import comment, no_baseline
     from infoplane.gate.reports.documents import comparison_document
-    from infoplane.gate.sources import read_together
 
     missing = not Path(baseline).exists() and missing_baseline == "ok"
-    after = [(name, read_together([Path(name)])) for name in candidates]
-    before = None if missing else read_together([Path(baseline)])
+    after = [(name, some_results(name)) for name in candidates]
+    before = None if missing else some_results(baseline)
     sections = [
         (
             name,

@@ -12,7 +12,7 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn, TypeAlias
@@ -223,66 +223,39 @@ def _kind(value: object) -> str:
 def _lines(text: str) -> dict[Key, int]:
     """Return the line of every table and key of a TOML text that is known to be valid.
 
-    Keys inside inline tables and arrays have no line of their own.
+    A statement ends with the first line that makes it valid TOML by itself. Keys inside inline
+    tables and arrays have no line of their own.
     """
     found: dict[Key, int] = {}
     table: Key = ()
     counts: dict[Key, int] = {}
-    for number, statement in _statements(text):
-        is_header = statement.startswith("[")
-        is_array = statement.startswith("[[")
-        name = _key_of(statement.strip("[] \t") if is_header else statement)
-        if not is_header:
-            for depth in range(1, len(name) + 1):
-                found.setdefault((*table, *name[:depth]), number)
+    statement, start = "", 1
+    for number, line in enumerate(text.split("\n"), 1):
+        statement += f"{line}\n"
+        try:
+            parsed: Any = tomllib.loads(statement)
+        except tomllib.TOMLDecodeError:
             continue
-        table = ()
-        for part in name[:-1]:
-            table = (*table, part)
-            table = (*table, counts[table] - 1) if table in counts else table
-        table = (*table, name[-1])
-        found.setdefault(table, number)
-        if is_array:
-            counts[table] = counts.get(table, 0) + 1
-            table = (*table, counts[table] - 1)
-            found[table] = number
+        name: tuple[str, ...] = ()
+        while isinstance(parsed, dict) and parsed:
+            key, parsed = next(iter(parsed.items()))
+            name = (*name, key)
+        if not statement.lstrip().startswith("["):
+            for depth in range(1, len(name) + 1):
+                found.setdefault((*table, *name[:depth]), start)
+        else:
+            table = ()
+            for part in name[:-1]:
+                table = (*table, part)
+                table = (*table, counts[table] - 1) if table in counts else table
+            table = (*table, name[-1])
+            found.setdefault(table, start)
+            if isinstance(parsed, list):  # an array of tables
+                counts[table] = counts.get(table, 0) + 1
+                table = (*table, counts[table] - 1)
+                found[table] = start
+        statement, start = "", number + 1
     return found
-
-
-_PIECE = re.compile(
-    r"""\"\"\"(?:\\.|[^\\])*?\"{3,5}|'''.*?'{3,5}|"(?:\\.|[^"\\\n])*"|'[^'\n]*'|#[^\n]*|[\[\]{}\n]|[^"'#\[\]{}\n]+""",
-    re.DOTALL,
-)
-
-
-def _statements(text: str) -> Iterator[tuple[int, str]]:
-    """Yield line number and text of every header and every assignment."""
-    line, start, depth, parts = 1, 1, 0, ""
-    for match in _PIECE.finditer(text):
-        piece = match[0]
-        if piece == "\n" and depth == 0:
-            if parts.strip():
-                yield start, parts.strip()
-            parts, start = "", line + 1
-        elif not piece.startswith("#"):
-            # The brackets of a header open and close on its line: they nest like any others.
-            depth += (piece in "[{") - (piece in "]}")
-            parts += piece
-        line += piece.count("\n")
-    if parts.strip():
-        yield start, parts.strip()
-
-
-def _key_of(statement: str) -> tuple[str, ...]:
-    """Return the dotted key that a statement or the inside of a header begins with."""
-    quoted = re.match(r"""(?:"(?:\\.|[^"\\])*"|'[^']*'|[^"'=])*""", statement)
-    assert quoted is not None
-    table: Any = tomllib.loads(f"{quoted[0].strip()} = 0")
-    parts = []
-    while isinstance(table, dict):
-        [(key, table)] = table.items()
-        parts.append(key)
-    return tuple(parts)
 
 
 def relative_to_working_directory(path: str, folder: Path) -> str:

@@ -8,14 +8,20 @@ import shutil
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from infoplane.errors import RunFileError
+from infoplane.errors import NotFoundError, RunFileError
 from infoplane.text import BARS, printable
 
-__all__ = ["bars", "new_file", "painted", "plain", "print_json", "printable", "width", "write_text"]
+if TYPE_CHECKING:
+    from infoplane.results.notebook import Results
+
+__all__ = [
+    "bars", "new_file", "painted", "plain", "print_json", "printable", "some_results", "width",
+    "write_text",
+]  # fmt: skip
 
 _ASCII = {
     "─": "-",
@@ -31,6 +37,22 @@ _ASCII_BARS = "_.-:=+*#"
 def print_json(document: Any) -> None:
     """Write one JSON document to stdout."""
     click.echo(json.dumps(document, allow_nan=False, indent=1))
+
+
+def some_results(*paths: str) -> Results:
+    """Read results files as one document.
+
+    Raises
+    ------
+    NotFoundError
+        If they hold no row.
+    """
+    from infoplane.results.notebook import load
+
+    document = load(*paths)
+    if not document["rows"]:
+        raise NotFoundError(f"{', '.join(paths)}: the results hold no rows", code="IP404")
+    return document
 
 
 def new_file(path: str, *, overwrite: bool) -> Path:

@@ -100,6 +100,7 @@ def plot(
         raise InputError(f"--report: {report} is the results file itself")
 
     from infoplane.cli.configured_checks import configured_checks
+    from infoplane.cli.output import some_results
     from infoplane.cli.table import summary
     from infoplane.gate.checks import run_checks
     from infoplane.gate.reports.documents import checks_document
@@ -117,10 +118,7 @@ def plot(
     wanted = {key: value for key, value in chosen.items() if value}
     if "size" in wanted:
         wanted["size"] = _size(wanted["size"])
-    document = load(*results)
-    if not document["rows"]:
-        where = ", ".join(results)
-        raise NotFoundError(f"{where}: the results hold no rows: nothing to draw", code="IP404")
+    document = some_results(*results)
     if report is not None and (checks := configured_checks(shared.configuration)):
         outcomes = checks_document(run_checks(document, checks), results)["checks"]
         document = Results({**document, "checks": outcomes})
@@ -169,8 +167,10 @@ def plot(
 
 def _estimator(wanted: str, entries: Sequence[Mapping[str, Any]]) -> str:
     """Return the id of an estimator by its id, or by its name where only one has it."""
+    from infoplane.estimators.measure_id import MeasureId
+
     ids = [entry["id"] for entry in entries]
-    alike = [known for known in ids if known.partition(":")[0] == wanted]
+    alike = [known for known in ids if MeasureId.read(known).name == wanted]
     return alike[0] if wanted not in ids and len(alike) == 1 else wanted
 
 

@@ -306,8 +306,8 @@ def _record_script(
 ) -> None:
     """Record a training script while it runs."""
     from infoplane.recording.loops.script import record_script
-    from infoplane.recording.options import check_options
     from infoplane.recording.recorder import Recorder
+    from infoplane.recording.schedule import check_options
     from infoplane.runs.writer import check_folder
 
     check_options(**options)  # before hours of training of which nothing would be recorded

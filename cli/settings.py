@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -220,6 +221,7 @@ def estimator_specs(specs: Sequence[str], configuration: Configuration) -> list[
     InputError
         With file and line, if an estimator or a parameter in the file is unknown or unfit.
     """
+    from infoplane.estimators.measure_id import MeasureId
     from infoplane.estimators.registry import parse_estimator
 
     told: dict[str, dict[str, str]] = {}
@@ -237,10 +239,10 @@ def estimator_specs(specs: Sequence[str], configuration: Configuration) -> list[
             parse_estimator(name)
     merged = []
     for spec in specs:
-        name, _, text = spec.partition(":")
-        given = {item.partition("=")[0].strip().replace("-", "_") for item in text.split(",")}
-        more = [f"{key}={value}" for key, value in told.get(name, {}).items() if key not in given]
-        merged.append(f"{name}:{','.join(filter(None, [text, *more]))}" if more else spec)
+        written = MeasureId.read(spec)
+        given = {key.strip().replace("-", "_") for key, _ in written.settings}
+        more = [item for item in told.get(written.name, {}).items() if item[0] not in given]
+        merged.append(str(replace(written, settings=(*written.settings, *more))))
     return merged
 
 

@@ -189,6 +189,7 @@ def _group_table(
         for layer in recording["layers"]
     }
     layers = [name for name in units if name in phases]
+    layers += [name for name in phases if name not in units]  # pairs, weights, runs
     found = {name: drawn[group, name, estimator, quantity] for name in layers}
     means = {name: curve.mean() for name, curve in found.items()}
     finite = [value for mean in means.values() for value in mean[np.isfinite(mean)].tolist()]
@@ -197,7 +198,7 @@ def _group_table(
     about = next((curve.declared for curve in found.values()), QUANTITIES["ixt"])
     columns = [
         Column("layer", [printable(layer) for layer in layers]),
-        Column("units", [units[layer] for layer in layers], right=True, drop=3),
+        Column("units", [units.get(layer, "") for layer in layers], right=True, drop=3),
         Column(
             f"{printable(about.symbol)}, 0 to {top:.3g} {printable(about.unit)}",
             [_spark(means[layer], top) for layer in layers],

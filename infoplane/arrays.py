@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Iterable, Iterator
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -19,8 +18,6 @@ LARGE = 1 << 26
 """Values up to which an array may be held in memory: 256 MiB of float32."""
 
 _BLOCK = 1 << 20  # values looked at at a time
-_RUN = 1 << 24  # values sorted at a time
-_SAMPLE = 1 << 18  # values that tell how to divide them
 
 
 def row_blocks(array: NDArray[Any], values: int = _BLOCK) -> Iterator[slice]:
@@ -45,6 +42,15 @@ def converted(array: NDArray[Any], dtype: np.dtype[Any] | type) -> NDArray[Any]:
     if array.size <= LARGE:
         return array.astype(dtype)
     return collected(array.shape, dtype, (array[rows] for rows in row_blocks(array)))
+
+
+def sortable(array: NDArray[Any]) -> NDArray[Any]:
+    """Return an array that NumPy sorts rightly: one of float16 as float32, others as they are.
+
+    On processors with AVX-512 but without its instructions for float16, ``np.sort`` (NumPy 2) now
+    and then leaves float16 numbers in a wrong order, and ``np.unique`` lists some twice.
+    """
+    return array.astype(np.float32) if array.dtype == np.float16 else array
 
 
 def rows_of(array: Any, rows: NDArray[np.int64] | None) -> Any:
@@ -87,36 +93,13 @@ def collected(
 def sorted_values(array: NDArray[Any]) -> NDArray[Any]:
     """Return all values of an array, ascending (n,).
 
-    A large one is sorted in runs, and these are merged between values of a sample.
+    A large one is sorted where it lies in its file: quicksort goes through that from both ends,
+    and the halves come into memory as soon as they are small enough.
     """
-    if array.size <= LARGE:
-        return np.sort(array, axis=None)
-    in_runs = empty((array.size,), array.dtype)
-    ends = [0]
-    for rows in row_blocks(array, _RUN):
-        run = np.sort(array[rows], axis=None)
-        ends.append(ends[-1] + len(run))
-        in_runs[ends[-2] : ends[-1]] = run
-    runs = [in_runs[start:stop] for start, stop in pairwise(ends)]
-    sample = np.sort(in_runs[:: max(1, array.size // _SAMPLE)])
-    share = max(1, len(sample) * _RUN // array.size)
-    limits = np.unique(np.append(sample[::share], (sample[-1], runs[0][0])))
-    ordered, filled = empty((array.size,), array.dtype), 0
-    below = [np.searchsorted(run, limits) for run in runs]
-    above = [np.searchsorted(run, limits, side="right") for run in runs]
-    for k in range(-1, len(limits)):
-        if k >= 0:  # a value that occurs often need not be sorted
-            equal = sum(int(last[k] - first[k]) for first, last in zip(below, above, strict=True))
-            ordered[filled : filled + equal] = limits[k]
-            filled += equal
-        parts = [
-            run[0 if k < 0 else last[k] : first[k + 1] if k + 1 < len(limits) else len(run)]
-            for run, first, last in zip(runs, below, above, strict=True)
-        ]
-        merged = np.sort(np.concatenate(parts))
-        ordered[filled : filled + len(merged)] = merged
-        filled += len(merged)
-    return ordered
+    blocks = (sortable(array[rows]).ravel() for rows in row_blocks(array))
+    ordered = collected((array.size,), sortable(array[:0]).dtype, blocks)
+    ordered.sort()
+    return ordered if ordered.dtype == array.dtype else converted(ordered, array.dtype)
 
 
 def empty(shape: tuple[int, ...], dtype: np.dtype[Any] | type) -> NDArray[Any]:

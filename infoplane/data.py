@@ -1,11 +1,13 @@
-"""What the parts of infoplane hand to each other: probe set, layer, estimate; and entry checks."""
+"""What the parts of infoplane hand to each other: probe set, slot, run; and entry checks."""
 
 from __future__ import annotations
 
 import itertools
+import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -157,23 +159,131 @@ def class_ids(labels: Array) -> IntArray:
     raise InputError(f"expected integer class ids as labels, got dtype {labels.dtype}")
 
 
+SlotKind: TypeAlias = Literal["layer", "weight"]
+
+_AXES = {
+    1: ("unit",),
+    2: ("position", "unit"),
+    3: ("channel", "height", "width"),
+    4: ("channel", "depth", "height", "width"),
+}
+"""What the axes of one sample are taken for, where nobody has named them."""
+
+
 @dataclass(frozen=True)
-class LayerInfo:
-    """One recorded layer."""
+class Slot:
+    """One recorded array: the activations of a layer, or a weight of the model.
+
+    ``checksum`` and ``nonfinite`` are known of the array at one step, and None where all steps are
+    meant. They and the names of the axes do not count when slots are compared.
+
+    Raises
+    ------
+    InputError
+        If there are not as many names of axes as axes.
+    """
 
     name: str
-    index: int  # order of the forward pass, from 0
+    index: int  # among those of its kind, from 0; of layers, the order of the forward pass
     type: str  # class name of the module, e.g. "ReLU"
-    shape: tuple[int, ...]  # of one sample
+    shape: tuple[int, ...]  # of one sample; of a weight, all of it
     dtype: str  # as stored
     reduction: str = "none"  # how a large output was reduced when it was recorded
     noise: float | None = None  # standard deviation of declared additive Gaussian noise
     encoding: str | None = None  # what stored integers stand for, e.g. the bits of "bfloat16"
+    kind: SlotKind = "layer"
+    axes: tuple[str, ...] = field(default=(), compare=False)  # of ``shape``; from it unless given
+    checksum: int | None = field(default=None, compare=False)  # crc32 of the bytes
+    nonfinite: int | None = field(default=None, compare=False)  # number of NaN and inf
+
+    def __post_init__(self) -> None:
+        n_axes = len(self.shape)
+        if not self.axes:
+            known = _AXES if self.kind == "layer" else {}
+            named = known.get(n_axes) or tuple(f"axis{i}" for i in range(n_axes))
+            object.__setattr__(self, "axes", named)
+        if len(self.axes) != n_axes:
+            raise InputError(
+                f"{self.kind} {self.name!r}: expected {n_axes} names of axes for shape "
+                f"{self.shape}, got {self.axes}"
+            )
 
     @property
     def n_units(self) -> int:
-        """Units of a sample, all axes taken together."""
+        """Units of a sample, all axes taken together; of a weight, its numbers."""
         return int(np.prod(self.shape, dtype=np.int64))
+
+
+LayerInfo = Slot
+"""The name of `Slot` in release 0.1."""
+
+
+SubjectKind: TypeAlias = Literal["layer", "weights", "pair", "run"]
+
+SUBJECTS = {"layer": 1, "weights": 1, "pair": 2, "run": 0}
+"""Kinds of subjects, with their number of names."""
+
+_BARE = r'[^\s"~]+'
+_NAME = rf'{_BARE}|"(?:[^"\\]|\\.)*"'
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a number is about: a layer, a weight, a pair of layers, or a run as a whole.
+
+    Its text is ``layer fc1``, ``weights fc1.weight``, ``pair fc1 ~ fc2`` or ``run``. A name with
+    blanks, quotes or ``~`` in it is written as a string of JSON.
+
+    Raises
+    ------
+    InputError
+        If there is no such kind, or it has another number of names.
+
+    Examples
+    --------
+    >>> str(Subject("pair", ("fc1", "my layer")))
+    'pair fc1 ~ "my layer"'
+    >>> Subject.parse("weights fc1.weight")
+    Subject(kind='weights', names=('fc1.weight',))
+    """
+
+    kind: SubjectKind
+    names: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.kind not in SUBJECTS:
+            kinds = ", ".join(SUBJECTS)
+            raise InputError(f"expected a subject of {kinds}, got {self.kind!r}")
+        if len(self.names) != SUBJECTS[self.kind]:
+            raise InputError(
+                f"expected {SUBJECTS[self.kind]} names for {self.kind!r}, got {self.names}"
+            )
+
+    def __str__(self) -> str:
+        bare = (re.fullmatch(_BARE, name) for name in self.names)
+        names = [n if b else json.dumps(n) for n, b in zip(self.names, bare, strict=True)]
+        return f"{self.kind} {' ~ '.join(names)}".strip()
+
+    @classmethod
+    def parse(cls, text: str) -> Subject:
+        """Return the subject of a text, as ``str`` writes it.
+
+        Raises
+        ------
+        InputError
+            If the text is none of a subject.
+        """
+        found = re.fullmatch(rf"(\w+)(?: ({_NAME}))?(?: ~ ({_NAME}))?", text)
+        try:
+            kind, *names = [part for part in found.groups() if part] if found else [text]
+            return cls(
+                cast("SubjectKind", kind),
+                tuple(json.loads(name) if name[0] == '"' else name for name in names),
+            )
+        except ValueError as error:
+            raise InputError(
+                f"expected a subject such as 'pair fc1 ~ fc2', got {text!r:.80}"
+            ) from error
 
 
 class RunData(Protocol):
@@ -188,8 +298,12 @@ class RunData(Protocol):
         """Recorded training steps, ascending."""
 
     @property
-    def layers(self) -> Sequence[LayerInfo]:
+    def layers(self) -> Sequence[Slot]:
         """Recorded layers in the order of the forward pass."""
+
+    @property
+    def device(self) -> str | None:
+        """Torch device on which activations are and numbers are to be computed; None: NumPy."""
 
     def activations(self, step: int, layer: str) -> Array:
         """Return activations (n_samples, n_units) in the dtype they were stored in; read-only."""

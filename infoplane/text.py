@@ -49,3 +49,15 @@ def decimal(value: float, places: int = 2, *, sign: bool = False) -> str:
     """Return a number as text; one that rounds to zero has no sign."""
     text = f"{value:+.{places}f}" if sign else f"{value:.{places}f}"
     return text.lstrip("+-") if float(text) == 0 else text
+
+
+def one_line(error: BaseException | str, most: int = 240) -> str:
+    """Return an error, or its text, in one line; a long one ends with a whole sentence or word."""
+    if isinstance(error, SystemExit):
+        return f"it ended the program with exit({'' if error.code is None else error.code})"
+    text = " ".join(str(error).split())
+    if len(text) <= most:
+        return text
+    head = text[:most]
+    end = max(head.rfind(". "), head.rfind("; "))
+    return head[:end] if end > most // 4 else f"{head.rpartition(' ')[0] or head} ..."

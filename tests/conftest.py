@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from infoplane.data import ProbeSet
+from tests.processes import LONG, end_processes
 
 hypothesis.settings.register_profile("default", deadline=None, max_examples=40)
 hypothesis.settings.load_profile("default")
@@ -46,12 +47,11 @@ def small_net() -> nn.Module:
     return namespace["build"]()
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """No test, nor a process that it starts, touches the user's cache folder."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        yield
+@pytest.fixture(autouse=True)
+def _no_process_is_left() -> Iterator[None]:
+    """What a test has started ends with it, also where it fails."""
+    yield
+    end_processes()
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def infoplane(*arguments: str, cwd: Path | None = None, **env: str) -> Result:
         [sys.executable, "-m", "infoplane", *arguments],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=LONG,
         cwd=cwd,
         env={**os.environ, **env},
         stdin=subprocess.DEVNULL,

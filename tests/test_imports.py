@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from infoplane.cli.main import _COMMANDS
+from infoplane.estimators.registry import BUILT_IN
 
 ROOT = Path(__file__).parent.parent
 
@@ -18,7 +19,6 @@ MAY_IMPORT = {
     "seeding": set(),
     "text": set(),
     "patterns": set(),
-    "quantiles": set(),
     "arrays": set(),
     "schemas": set(),
     "templates": set(),
@@ -28,23 +28,22 @@ MAY_IMPORT = {
     "records": {"estimators"},
     "exporting": {"results"},
     "runs": {"runs", "schemas", *_BASE},
-    "recording": {"recording", "runs", "numerics", "patterns", *_BASE},
+    "recording": {"recording", "runs", "numerics", "patterns", "text", *_BASE},
     "analysis": {"analysis", "estimators", "runs", "patterns", *_BASE},
     "results": {
         "results",
         "plots",  # by `Results.draw`, when it is called
         "estimators",
         "numerics",
-        "quantiles",
         "runs",
         "schemas",
         "text",
         *_BASE,
     },
-    "gate": {"gate", "results", "estimators", "patterns", "quantiles", "text", *_BASE},
+    "gate": {"gate", "results", "estimators", "numerics", "patterns", "text", *_BASE},
     "plots": {"plots", "gate", "results", "estimators", "schemas", *_BASE},
+    "testing": {"validation", "estimators"},
     "validation": {"validation", "estimators", "numerics", *_BASE},
-    "starting": {"runs", "templates", "errors"},
 }
 HEAVY = {
     "torch": {"recording", "sample_runs"},
@@ -112,11 +111,17 @@ def test_no_module_imports_itself_round_about():
     assert not graph
 
 
+def test_mathematics_decides_no_flag():
+    for path in (ROOT / "infoplane" / "numerics").rglob("*.py"):
+        names = {node.id for node in ast.walk(ast.parse(path.read_text())) if hasattr(node, "id")}
+        assert not names & {"flags", "Estimate"}, path
+
+
 def test_estimators_do_not_import_one_another():
+    homes = {home.partition(":")[0] for home in BUILT_IN.values()}
     for path in (ROOT / "infoplane" / "estimators" / "layers").rglob("*.py"):
-        start = "infoplane.estimators.layers."
-        ours = {name.removeprefix(start).split(".")[0] for name in _imports(path) if start in name}
-        assert ours <= {path.parent.name}, path
+        own = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        assert not set(_imports(path)) & homes - {own}, path
 
 
 HELP = [

@@ -1,9 +1,10 @@
 """Run estimators over the cells of recorded runs, on any ``concurrent.futures`` executor.
 
-A cell is (run, step, layer, estimator). Cells are independent; what they share is prepared once per
-run and once per layer, on the same executor. Costly work is begun first, so that no worker is left
-alone with it at the end. Cells that the cache knows are not computed again, and work that a lost
-worker took with it is tried again.
+A cell is (run, step, part, estimator), the part being a layer or what else the estimator is about.
+Cells are independent; what they share is prepared once per group of runs, per run and per layer, on
+the same executor. Costly work is begun first, so that no worker is left alone with it at the end.
+Cells that the cache knows are not computed again, and work that a lost worker took with it is tried
+again.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import heapq
 import itertools
 import logging
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,8 +23,8 @@ from infoplane.analysis import worker
 from infoplane.analysis.devices import device_for
 from infoplane.analysis.handover import Handover, OutOfReachError, taken
 from infoplane.analysis.keys import CellKeys
+from infoplane.analysis.selection import Cells, Group, Part, groups_of, parts_of
 from infoplane.analysis.worker import FinitePart, Undefined
-from infoplane.data import LayerInfo
 from infoplane.errors import InfoplaneError, InputError, WorkerError
 from infoplane.estimators.base import Estimator
 from infoplane.estimators.estimate import Measurement
@@ -31,8 +32,6 @@ from infoplane.estimators.registry import estimator_id, sweep_points
 from infoplane.runs.run import Run
 
 log = logging.getLogger("infoplane")
-
-Cells = Mapping[Run, tuple[Sequence[LayerInfo], Sequence[int]]]
 
 _IN_FLIGHT = 64  # submitted and unfinished pieces of work; bounds the memory of the queue
 _PIECE_SECONDS = 0.2  # cheap cells travel together, until they take about this long
@@ -68,11 +67,12 @@ class Workers(Protocol):
 
 @dataclass(frozen=True)
 class _Work:
-    """A piece of work for one worker: preparing a run, or a layer, or measuring some steps."""
+    """A piece of work: preparing a group, a run or a layer, or measuring some steps."""
 
-    run: Run
+    run: Run  # of a group, the first that needs it
     estimator: Estimator
-    layer: LayerInfo | None = None
+    group: Group | None = None  # that is prepared, if it is one
+    part: Part | None = None
     prepared: Any = None
     steps: tuple[int, ...] = ()
     rank: tuple[float, ...] = ()  # the lowest is begun first
@@ -81,26 +81,32 @@ class _Work:
     gpu: str | None = None  # where to compute, if not on the processor
 
     def submit(self, executor: Executor, seed: int, analysis: str) -> Future[Any]:
-        if self.layer is None:
-            part = FinitePart.of_run(self.run, self.gpu)
-            return executor.submit(worker.prepare_run, part, self.estimator, seed)
-        if not self.steps:
-            part = FinitePart.of_layer(self.run, self.layer, self.gpu)
+        if self.group is not None:
+            parts = [FinitePart.of_run(run, self.gpu) for run in self.group.runs]
             return executor.submit(
-                worker.prepare_layer, part, self.estimator, seed, self.layer, self.prepared
+                worker.prepare_group, parts, self.estimator, seed, self.group.name
+            )
+        if self.part is None:
+            finite = FinitePart.of_run(self.run, self.gpu)
+            return executor.submit(worker.prepare_run, finite, self.estimator, seed, self.prepared)
+        if not self.steps:
+            layer = self.part.slots[0]
+            finite = FinitePart.of_layer(self.run, layer, self.gpu)
+            return executor.submit(
+                worker.prepare_layer, finite, self.estimator, seed, layer, self.prepared
             )
         return executor.submit(
             worker.measure,
-            self.run, self.estimator, seed, self.layer, self.prepared, self.steps, self.gpu,
+            self.run, self.estimator, seed, self.part, self.prepared, self.steps, self.gpu,
             analysis,
         )  # fmt: skip
 
     def given_up(self, reason: str) -> Any:
         """Return what stands in for the result."""
-        if not self.steps or self.layer is None:
+        if not self.steps or self.part is None:
             return Undefined(reason, repeatable=False)
         return [
-            worker.lost(self.run, self.estimator, self.layer, step, reason) for step in self.steps
+            worker.lost(self.run, self.estimator, self.part, step, reason) for step in self.steps
         ]
 
 
@@ -151,6 +157,8 @@ def analyze(
     ------
     InputError
         If two estimators are the same, or an estimator cannot work on a run at all.
+    NotFoundError
+        If a run holds nothing that an estimator is about, e.g. no weights.
     RunFileError
         If a file of a run cannot be read.
     WorkerError
@@ -178,30 +186,46 @@ def _analyze(
 ) -> Iterator[Measurement]:
     seed, handover = schedule.seed, schedule.handover
     check_different(estimators)
+    pairs = list(itertools.product(cells, estimators))
     keys: dict[tuple[Run, str], CellKeys] = {}
-    wanted: dict[tuple[Run, str], dict[LayerInfo, list[int]]] = {}
-    for run, estimator in itertools.product(cells, estimators):
-        layers, steps = cells[run]
+    parts = [parts_of(estimator, run, cells[run][0]) for run, estimator in pairs]
+    wanted: dict[tuple[Run, str], dict[Part, list[int]]] = {}
+    groups = groups_of(cells)
+    members: dict[tuple[str, str], list[_Work]] = {}  # that wait for what their group shares
+    for (run, estimator), to_measure in zip(pairs, parts, strict=True):
         gpu = gpu_for(estimator, len(run.kept), device)
-        key = keys[run, estimator_id(estimator)] = CellKeys(run, estimator, seed, gpu)
+        key = keys[run, estimator_id(estimator)] = CellKeys(run, estimator, seed, gpu, groups[run])
         missing = wanted[run, key.estimator_id] = {}
-        for layer in layers:
-            for step in steps:
-                known = cache.get(key.cell(layer, step)) if cache else None
+        for part in to_measure:
+            for step in cells[run][1]:
+                known = cache.get(key.cell(part.slots, step)) if cache else None
                 if known is None:
-                    missing.setdefault(layer, []).append(step)
+                    missing.setdefault(part, []).append(step)
                 else:
-                    yield Measurement.restored(run.name, step, layer, key.estimator_id, known)
+                    yield Measurement.restored(
+                        run.name, step, part.slots[0], key.estimator_id, known, part.subject
+                    )
         known = cache.get(key.artifacts) if cache else None
         if missing or known is None:
             first = (-float("inf"), len(schedule.waiting))
-            schedule.add(_Work(run, estimator, rank=first, gpu=gpu))
+            work = _Work(run, estimator, rank=first, gpu=gpu)
+            if type(estimator).prepare_group is Estimator.prepare_group:
+                schedule.add(work)
+            else:
+                waiting = members.setdefault((groups[run].name, key.estimator_id), [])
+                waiting.append(work)
+                if len(waiting) == 1:
+                    schedule.add(replace(work, group=groups[run]))
         elif keep is not None:
             keep(known)
     for work, result in schedule:
         key = keys[work.run, estimator_id(work.estimator)]
         missing = wanted[work.run, key.estimator_id]
-        if work.layer is None:
+        if work.group is not None:
+            shared = handover.give(result)
+            for member in members[work.group.name, key.estimator_id]:
+                schedule.add(replace(member, prepared=shared))
+        elif work.part is None:
             if not isinstance(result, Undefined):
                 artifacts = work.estimator.artifacts(result)
                 if keep is not None:
@@ -209,25 +233,23 @@ def _analyze(
                 if cache is not None:
                     cache.put(key.artifacts, artifacts)
             shared = handover.give(result)
-            for layer in missing:
-                cost = work.estimator.cost(len(work.run.kept), layer.n_units)
-                rank = (-cost.seconds, *work.rank[1:], layer.index)
-                schedule.add(
-                    replace(
-                        work, layer=layer, prepared=shared, rank=rank, bytes=cost.bytes, tries=0
-                    )
+            for part, todo in missing.items():
+                cost = work.estimator.cost(len(work.run.kept), part.n_units)
+                rank = (-cost.seconds, *work.rank[1:], part.slots[0].index)
+                one = replace(
+                    work, part=part, prepared=shared, rank=rank, bytes=cost.bytes, tries=0
                 )
+                if part.subject is None:
+                    schedule.add(one)
+                else:  # nothing is prepared for it
+                    schedule.add_pieces(one, todo)
         elif not work.steps:
-            todo, prepared = missing[work.layer], handover.give(result)
-            size = max(1, min(int(-_PIECE_SECONDS / work.rank[0]), len(todo) // 8))
-            for start in range(0, len(todo), size):
-                steps = tuple(todo[start : start + size])
-                rank = (*work.rank, start)
-                schedule.add(replace(work, prepared=prepared, steps=steps, rank=rank, tries=0))
+            prepared = replace(work, prepared=handover.give(result), tries=0)
+            schedule.add_pieces(prepared, missing[work.part])
         else:
             for measured in result:
                 if cache is not None and measured.repeatable:
-                    cache.put(key.cell(measured.layer, measured.step), measured.content())
+                    cache.put(key.cell(work.part.slots, measured.step), measured.content())
                 yield measured
 
 
@@ -277,6 +299,13 @@ class _Schedule:
         """Queue a piece of work."""
         self._added += 1
         heapq.heappush(self.waiting, (work.rank, self._added, work))
+
+    def add_pieces(self, work: _Work, todo: Sequence[int]) -> None:
+        """Queue the steps of a part; cheap ones together."""
+        size = max(1, min(int(-_PIECE_SECONDS / work.rank[0]), len(todo) // 8))
+        for start in range(0, len(todo), size):
+            steps = tuple(todo[start : start + size])
+            self.add(replace(work, steps=steps, rank=(*work.rank, start)))
 
     def __iter__(self) -> Iterator[tuple[_Work, Any]]:
         pending: dict[Future[Any], _Work] = {}

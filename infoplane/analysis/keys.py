@@ -3,18 +3,20 @@
 That is the recorded data (by its checksum, shape and dtype), the probe set, which samples are kept,
 the estimator with version and parameters, and the seed. Names of run, step and layer count too,
 since random streams derive from them. Where an estimator pools checkpoints (a basis fitted on all
-of them), the data of all of these counts.
+of them) or the runs of a group, the data of all of these counts.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from functools import cached_property
 from importlib import metadata
 from typing import Any
 
-from infoplane.data import LayerInfo, plain
+from infoplane.analysis.selection import Group
+from infoplane.data import Slot, plain
 from infoplane.estimators.base import Estimator
 from infoplane.estimators.registry import estimator_id
 from infoplane.runs.run import Run
@@ -33,15 +35,23 @@ class CellKeys:
         Seed of the analysis.
     device : str, optional
         GPU that computes; it rounds in other ways than the processor does, as all its kind do.
+    group : Group, optional
+        The group of the run; the run alone unless given.
     """
 
     def __init__(
-        self, run: Run, estimator: Estimator, seed: int, device: str | None = None
+        self,
+        run: Run,
+        estimator: Estimator,
+        seed: int,
+        device: str | None = None,
+        group: Group | None = None,
     ) -> None:
         self.estimator_id = estimator_id(estimator)
         self._run = run
+        self._group = group or Group(run.name, (run,))
         self._pools = estimator.pools
-        self._layers: dict[LayerInfo, str] = {}  # hashes of their data
+        self._layers: dict[Slot, str] = {}  # hashes of their data
         cls = type(estimator)
         self._start = _digest(
             metadata.version("infoplane"),
@@ -58,28 +68,35 @@ class CellKeys:
     @cached_property
     def artifacts(self) -> str:
         """Key of what the estimator keeps of the run."""
-        return _digest(self._start, "artifacts", self._whole_run)
+        return _digest(self._start, "artifacts", self._whole)
 
-    def cell(self, layer: LayerInfo, step: int) -> str:
-        """Return the key of one cell."""
-        about = [layer.name, layer.index, layer.type, layer.shape, layer.dtype]
-        about += [layer.reduction, layer.noise, step, self._data(layer, step)]
+    def cell(self, slots: Sequence[Slot], step: int) -> str:
+        """Return the key of one cell, which is about these arrays."""
+        abouts = [self._about(slot, step) for slot in slots]
+        return _digest(self._start, abouts[0] if len(abouts) == 1 else abouts, self._whole)
+
+    def _about(self, slot: Slot, step: int) -> list[Any]:
+        about = [slot.name, slot.index, slot.type, slot.shape, slot.dtype]
+        about += [slot.reduction, slot.noise, step, self._data(slot, step)]
         if self._pools == "layer":
-            about.append(self._whole_layer(layer))
-        return _digest(self._start, about, self._whole_run)
+            about.append(self._whole_layer(slot))
+        return about
 
     @cached_property
-    def _whole_run(self) -> str | None:
+    def _whole(self) -> Any:
+        if self._pools == "group":
+            hashes = [(run.name, run.content_hash()) for run in self._group.runs]
+            return [self._group.name, hashes]
         return self._run.content_hash() if self._pools == "run" else None
 
-    def _whole_layer(self, layer: LayerInfo) -> str:
+    def _whole_layer(self, layer: Slot) -> str:
         if layer not in self._layers:
             self._layers[layer] = _digest([self._data(layer, step) for step in self._run.steps])
         return self._layers[layer]
 
-    def _data(self, layer: LayerInfo, step: int) -> list[Any]:
-        info = self._run.step_info(step)
-        return [step, info.checksums[layer.index], info.nonfinite[layer.index]]
+    def _data(self, layer: Slot, step: int) -> list[Any]:
+        recorded = self._run.step_info(step).slot(layer.name, layer.kind)
+        return [step, recorded.checksum, recorded.nonfinite]
 
 
 def _digest(*parts: Any) -> str:

@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from infoplane.analysis.engine import Cache, Cells, check_different, gpu_for
+from infoplane.analysis.engine import Cache, check_different, gpu_for
 from infoplane.analysis.keys import CellKeys
+from infoplane.analysis.selection import Cells, groups_of, parts_of
 from infoplane.estimators.base import Cost, Estimator
 from infoplane.estimators.estimate import Measurement
 from infoplane.estimators.registry import estimator_id
@@ -49,10 +50,11 @@ class CostModel:
         return cost._replace(seconds=cost.seconds * self.scales.get(estimator_id(estimator), 1.0))
 
     def observe(self, estimator: Estimator, n_samples: int, measured: Measurement) -> None:
-        """Take in a finished cell; cached and failed ones, and those on a GPU, say nothing."""
+        """Take in a finished cell of a layer; cached, failed ones, those on a GPU say nothing."""
         seen = self._seen[measured.estimator]
         on_gpu = any("device" in found.diagnostics for found in measured.estimates.values())
-        if measured.cached or measured.error is not None or on_gpu or len(seen) >= _MOST_KEPT:
+        other = measured.cached or measured.error is not None or measured.subject is not None
+        if other or on_gpu or len(seen) >= _MOST_KEPT:
             return
         seen.append((_law(estimator, n_samples, measured.layer.n_units).seconds, measured.seconds))
 
@@ -108,15 +110,16 @@ def plan(
         If two estimators are the same.
     """
     check_different(estimators)
-    found = []
+    found, groups = [], groups_of(cells)
     for estimator in estimators:
         total, cached, seconds, most, torch = 0, 0, 0.0, 0, False
         for run, (layers, steps) in cells.items():
-            key = CellKeys(run, estimator, seed, gpu_for(estimator, len(run.kept), device))
-            for layer in layers:
-                cost = model.predict(estimator, len(run.kept), layer.n_units)
+            gpu = gpu_for(estimator, len(run.kept), device)
+            key = CellKeys(run, estimator, seed, gpu, groups[run])
+            for part in parts_of(estimator, run, layers):
+                cost = model.predict(estimator, len(run.kept), part.n_units)
                 known = sum(
-                    cache is not None and cache.get(key.cell(layer, step)) is not None
+                    cache is not None and cache.get(key.cell(part.slots, step)) is not None
                     for step in steps
                 )
                 total += len(steps)

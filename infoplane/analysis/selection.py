@@ -2,12 +2,93 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple, TypeAlias
 
-from infoplane.data import LayerInfo
+from infoplane.data import Slot, Subject
 from infoplane.errors import DataError, NotFoundError
+from infoplane.estimators.base import Estimator
 from infoplane.patterns import matches
 from infoplane.runs.run import Run
+
+Cells: TypeAlias = Mapping[Run, tuple[Sequence[Slot], Sequence[int]]]
+"""Layers and steps of each run."""
+
+
+class Group(NamedTuple):
+    """Runs that are repetitions of one another, e.g. with other seeds; a run alone is one, too."""
+
+    name: str
+    runs: tuple[Run, ...]  # by name
+
+
+class Part(NamedTuple):
+    """What an estimator measures at each step of a run: the arrays that it is given."""
+
+    subject: Subject | None  # None: the layer
+    slots: tuple[Slot, ...]
+
+    @property
+    def n_units(self) -> int:
+        """Units, or numbers, of all arrays."""
+        return sum(slot.n_units for slot in self.slots)
+
+    @property
+    def label(self) -> str:
+        """Name of the layer, or the text of another subject."""
+        return self.slots[0].name if self.subject is None else str(self.subject)
+
+
+def parts_of(estimator: Estimator, run: Run, layers: Sequence[Slot]) -> list[Part]:
+    """Return what an estimator measures at each step of a run of which these layers are chosen.
+
+    Raises
+    ------
+    NotFoundError
+        If there is nothing: the run holds no weights, or only one layer is chosen for pairs.
+    """
+    kind = estimator.subject
+    if kind == "layer":
+        return [Part(None, (layer,)) for layer in layers]
+    if kind == "run":
+        return [Part(Subject("run"), tuple(layers))]
+    found: list[tuple[Slot, ...]]
+    if kind == "weights":
+        found = [(weight,) for weight in run.weights]
+        missing = "no weights are recorded"
+        hint = "leave the estimator out; docs/run-format.md says how a run holds weights"
+    else:
+        found = [*itertools.combinations(layers, 2)]
+        missing, hint = "expected two layers or more, got one", "choose more with --layers"
+    if not found:
+        raise NotFoundError(f"{run.path}: {estimator.name} measures {kind}: {missing}", hint=hint)
+    return [Part(Subject(kind, tuple(slot.name for slot in slots)), slots) for slots in found]
+
+
+def count_cells(cells: Cells, estimators: Iterable[Estimator]) -> int:
+    """Return the number of estimates to come."""
+    return sum(
+        len(parts_of(estimator, run, layers)) * len(steps)
+        for estimator in estimators
+        for run, (layers, steps) in cells.items()
+    )
+
+
+def groups_of(cells: Cells) -> dict[Run, Group]:
+    """Return the group of each run, as results have it: of equal layers and number of samples."""
+    groups: dict[str, list[Run]] = defaultdict(list)
+    for run in sorted(cells, key=lambda run: run.name):
+        groups[run.group or run.name].append(run)
+    found: dict[Run, Group] = {}
+    for name, runs in groups.items():
+        shapes = {(len(r.kept), *((x.name, x.n_units) for x in cells[r][0])) for r in runs}
+        alike = len(shapes) == 1
+        found |= {
+            run: Group(name, tuple(runs)) if alike else Group(run.name, (run,)) for run in runs
+        }
+    return {run: found[run] for run in cells}
 
 
 def select_cells(
@@ -17,7 +98,7 @@ def select_cells(
     *,
     drop_nonfinite: bool = False,
     splits: Sequence[str] = (),
-) -> dict[Run, tuple[list[LayerInfo], list[int]]]:
+) -> dict[Run, tuple[list[Slot], list[int]]]:
     """Return the layers and steps of each run that are to be analyzed.
 
     A run whose probe set has splits becomes one run for each, so that no estimate mixes them.
@@ -44,7 +125,7 @@ def select_cells(
         If a run is damaged.
     """
     runs = [part for run in runs for part in run.by_split(splits)]
-    chosen: dict[Run, tuple[list[LayerInfo], list[int]]] = {}
+    chosen: dict[Run, tuple[list[Slot], list[int]]] = {}
     include = [pattern for pattern in layers if not pattern.startswith("!")]
     exclude = [pattern[1:] for pattern in layers if pattern.startswith("!")]
     names = [layer.name for run in runs for layer in run.layers]

@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 
 from infoplane.analysis.engine import Cache, Workers, analyze
-from infoplane.data import LayerInfo
+from infoplane.analysis.selection import count_cells
+from infoplane.data import Slot
 from infoplane.errors import NotFoundError
 from infoplane.estimators.base import Estimator
 from infoplane.estimators.estimate import Measurement
-from infoplane.estimators.registry import variant_id
+from infoplane.estimators.measure_id import MeasureId
 from infoplane.runs.run import Run
 from infoplane.seeding import generator
 
@@ -40,12 +41,12 @@ class Sampling:
     cells : mapping
         Layers and steps of each run, as `infoplane.analysis.selection.select_cells` returns them.
     estimators : sequence of Estimator
-        As for `infoplane.analysis.engine.analyze`.
+        As for `infoplane.analysis.engine.analyze`; weights have no samples and are left out.
     seed : int, default 0
         The parts and all random streams derive from it.
     """
 
-    cells: Mapping[Run, tuple[Sequence[LayerInfo], Sequence[int]]]
+    cells: Mapping[Run, tuple[Sequence[Slot], Sequence[int]]]
     estimators: Sequence[Estimator]
     seed: int = 0
     _found: dict[tuple[Any, ...], list[float | None]] = field(
@@ -53,13 +54,16 @@ class Sampling:
     )
     _bounds: dict[tuple[Any, ...], float | None] = field(default_factory=dict, init=False)
 
+    def __post_init__(self) -> None:
+        self.estimators = [one for one in self.estimators if one.subject != "weights"]
+
     @property
     def n_cells(self) -> int:
         """Number of estimates to come."""
         return sum(
-            len(sizes_of_parts(_n_kept(run))) * PARTS * len(layers) * len(steps)
-            for run, (layers, steps) in self.cells.items()
-        ) * len(self.estimators)
+            len(sizes_of_parts(_n_kept(run))) * PARTS * count_cells({run: chosen}, self.estimators)
+            for run, chosen in self.cells.items()
+        )
 
     def measure(
         self, workers: Workers, cache: Cache | None = None, device: str = "cpu"
@@ -100,10 +104,11 @@ class Sampling:
 
     def _add(self, measured: Measurement, n: int) -> None:
         for name, estimate in measured.estimates.items():
-            quantity, _, variant = name.partition("@")
+            found = MeasureId.read(name)
+            variant = str(MeasureId.read(measured.estimator).at(found.point))
             key = (
-                measured.run, measured.layer.index, measured.layer.name, measured.step,
-                variant_id(measured.estimator, variant), quantity, n,
+                measured.run, measured.layer.index, measured.label, measured.step,
+                variant, found.name, n,
             )  # fmt: skip
             bits = estimate.bits
             self._found[key].append(None if bits is None or not np.isfinite(bits) else float(bits))
@@ -112,8 +117,8 @@ class Sampling:
 
 
 def steps_of_cells(
-    cells: Mapping[Run, tuple[Sequence[LayerInfo], Sequence[int]]], steps: Sequence[int] | None
-) -> dict[Run, tuple[Sequence[LayerInfo], Sequence[int]]]:
+    cells: Mapping[Run, tuple[Sequence[Slot], Sequence[int]]], steps: Sequence[int] | None
+) -> dict[Run, tuple[Sequence[Slot], Sequence[int]]]:
     """Return the cells at these steps alone, -1 the last of each run; all steps if None.
 
     Raises
@@ -121,7 +126,7 @@ def steps_of_cells(
     NotFoundError
         If a run has no such step.
     """
-    chosen: dict[Run, tuple[Sequence[LayerInfo], Sequence[int]]] = {}
+    chosen: dict[Run, tuple[Sequence[Slot], Sequence[int]]] = {}
     for run, (layers, have) in cells.items():
         wanted = list(have) if steps is None else sorted({have[-1] if s < 0 else s for s in steps})
         if missing := [step for step in wanted if step not in have]:

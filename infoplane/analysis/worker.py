@@ -1,7 +1,8 @@
 """The work on one cell of an analysis and on what cells share, as a worker does it.
 
-A cell is (run, step, layer, estimator). The random stream of each piece of work is derived from its
-name, so a number depends on neither the worker nor the order of work.
+A cell is (run, step, part, estimator), the part a layer or what else the estimator is about. The
+random stream of each piece of work is derived from its name, so a number depends on neither the
+worker nor the order of work.
 """
 
 from __future__ import annotations
@@ -12,15 +13,16 @@ from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any, cast
 
-import numpy as np
-
 from infoplane.analysis import devices
 from infoplane.analysis.handover import taken
+from infoplane.analysis.limit import OutOfTime, at_most
+from infoplane.analysis.selection import Part
 from infoplane.arrays import count_nonfinite_rows
-from infoplane.data import Array, LayerInfo, ProbeSet
+from infoplane.data import Array, ProbeSet, Slot
 from infoplane.errors import EstimationError, InfoplaneError, InputError
 from infoplane.estimators.base import Estimator
 from infoplane.estimators.estimate import Estimate, Measurement
+from infoplane.estimators.measure_id import MeasureId
 from infoplane.estimators.registry import estimator_id
 from infoplane.runs.run import Run
 from infoplane.seeding import generator
@@ -34,25 +36,26 @@ class FinitePart:
     """
 
     run: Run
-    layers: Sequence[LayerInfo]
+    layers: Sequence[Slot]
     steps: Sequence[int]
     gpu: str | None = None
 
     @classmethod
     def of_run(cls, run: Run, gpu: str | None = None) -> FinitePart:
         """Keep layers that are finite somewhere, and the steps at which all of these are."""
-        finite = {step: ~run.spoiled(step) for step in run.steps}
-        kept = np.logical_or.reduce(list(finite.values()))
-        if not any(finite[step][kept].all() for step in run.steps):
-            kept = max(finite.values(), key=np.count_nonzero)
-        steps = [step for step in run.steps if finite[step][kept].all()]
-        layers = [layer for layer, good in zip(run.layers, kept, strict=True) if good]
+        spoiled = {step: run.spoiled(step) for step in run.steps}
+        names = {layer.name for layer in run.layers}
+        kept = names - frozenset.intersection(*spoiled.values())
+        if not any(kept.isdisjoint(bad) for bad in spoiled.values()):
+            kept = names - min(spoiled.values(), key=len)
+        steps = [step for step in run.steps if kept.isdisjoint(spoiled[step])]
+        layers = [layer for layer in run.layers if layer.name in kept]
         return cls(run, layers, steps if layers else [], gpu)
 
     @classmethod
-    def of_layer(cls, run: Run, layer: LayerInfo, gpu: str | None = None) -> FinitePart:
+    def of_layer(cls, run: Run, layer: Slot, gpu: str | None = None) -> FinitePart:
         """Keep the steps at which one layer is finite."""
-        steps = [step for step in run.steps if not run.spoiled(step)[layer.index]]
+        steps = [step for step in run.steps if layer.name not in run.spoiled(step)]
         return cls(run, run.layers, steps, gpu)
 
     @cached_property
@@ -81,41 +84,51 @@ class Undefined:
     repeatable: bool = True
 
 
-def prepare_run(part: FinitePart, estimator: Estimator, seed: int) -> Any:
+def prepare_group(parts: Sequence[FinitePart], estimator: Estimator, seed: int, group: str) -> Any:
+    """Return what all cells of a group of runs and an estimator share."""
+    parts = sorted((part for part in parts if part.steps), key=lambda part: part.run.name)
+    rng = generator(seed, "group", group, estimator_id(estimator))
+    return _prepared(bool(parts), lambda: estimator.prepare_group(parts, rng))
+
+
+def prepare_run(part: FinitePart, estimator: Estimator, seed: int, shared: Any = None) -> Any:
     """Return what all cells of a run and an estimator share."""
+    shared = taken(shared)
+    if isinstance(shared, Undefined):
+        return shared
     rng = generator(seed, part.run.name, estimator_id(estimator))
-    return _prepared(part, lambda: estimator.prepare_run(part, rng))
+    return _prepared(bool(part.steps), lambda: estimator.prepare_member(shared, part, rng))
 
 
 def prepare_layer(
-    part: FinitePart, estimator: Estimator, seed: int, layer: LayerInfo, shared: Any
+    part: FinitePart, estimator: Estimator, seed: int, layer: Slot, shared: Any
 ) -> Any:
     """Return what all cells of a layer and an estimator share."""
     shared = taken(shared)
     if isinstance(shared, Undefined):
         return shared
     rng = generator(seed, part.run.name, estimator_id(estimator), layer.name)
-    return _prepared(part, lambda: estimator.prepare_layer(shared, part, layer, rng))
+    return _prepared(bool(part.steps), lambda: estimator.prepare_layer(shared, part, layer, rng))
 
 
 def measure(
     run: Run,
     estimator: Estimator,
     seed: int,
-    layer: LayerInfo,
+    part: Part,
     prepared: Any,
     steps: Sequence[int],
     gpu: str | None = None,
     analysis: str = "",
 ) -> list[Measurement]:
-    """Estimate cells of one layer; what is wrong with the data of a cell fails that cell alone.
+    """Estimate cells of one part; what is wrong with the data of a cell fails that cell alone.
 
     A worker reads the metadata of a run once in an ``analysis``, which any text may name.
     """
     run = _known(run, analysis)
     device = None if gpu is None else devices.own_gpu(gpu)
     prepared = taken(prepared)
-    return [_measure(run, estimator, seed, layer, prepared, step, device) for step in steps]
+    return [_measure(run, estimator, seed, part, prepared, step, device) for step in steps]
 
 
 @lru_cache(maxsize=8)
@@ -124,16 +137,18 @@ def _known(run: Run, analysis: str) -> Run:
     return run
 
 
-def lost(run: Run, estimator: Estimator, layer: LayerInfo, step: int, reason: str) -> Measurement:
+def lost(run: Run, estimator: Estimator, part: Part, step: int, reason: str) -> Measurement:
     """Return what stands in for a cell that no worker survived."""
     estimates = estimator.failed(reason)
-    name = estimator_id(estimator)
-    return Measurement(run.name, step, layer, name, estimates, 0.0, reason, repeatable=False)
+    return Measurement(
+        run.name, step, part.slots[0], estimator_id(estimator), estimates, 0.0, reason,
+        repeatable=False, subject=part.subject,
+    )  # fmt: skip
 
 
-def _prepared(part: FinitePart, prepare: Callable[[], Any]) -> Any:
-    """Return what ``prepare`` makes of the finite part of a run, or why there is nothing."""
-    if not part.steps:
+def _prepared(finite: bool, prepare: Callable[[], Any]) -> Any:
+    """Return what ``prepare`` makes of what is finite, or why there is nothing."""
+    if not finite:
         return Undefined("NaN or inf at every step")
     try:
         return prepare()
@@ -149,32 +164,37 @@ def _measure(
     run: Run,
     estimator: Estimator,
     seed: int,
-    layer: LayerInfo,
+    part: Part,
     prepared: Any,
     step: int,
     device: str | None,
 ) -> Measurement:
     name = estimator_id(estimator)
-    rng = generator(seed, run.name, name, layer.name, step)
+    rng = generator(seed, run.name, name, part.label, step)
     start = time.process_time()
     estimates: Mapping[str, Estimate] = {}
     error = None
     repeatable = True
     try:
-        activations = run.activations(step, layer.name, verify=True)
-        bad = count_nonfinite_rows(activations) if activations.dtype.kind == "f" else 0
+        values = [_values(run, step, slot) for slot in part.slots]
+        bad = [(count, array) for array in values if (count := _nonfinite_rows(array))]
         if bad:
-            error = f"NaN or inf in {bad} of {len(activations)} rows"
+            error = f"NaN or inf in {bad[0][0]} of {len(bad[0][1])} rows"
             estimates = estimator.failed(error, "nonfinite")
         elif isinstance(prepared, Undefined):
             error, repeatable = prepared.reason, prepared.repeatable
             estimates = estimator.failed(error)
-        elif device is None:
-            estimates = _checked(estimator, estimator.estimate(prepared, activations, rng))
         else:
-            tensor: Any = devices.on_device(activations, device)
-            found = _checked(estimator, estimator.estimate(prepared, tensor, rng))
-            estimates = _noted(found, device=devices.device_name(device))
+            cost = estimator.cost(len(run.kept), part.n_units)
+            given = _given(estimator, part, values, device)
+            with at_most(cost):
+                estimates = _checked(estimator, estimator.estimate(prepared, given, rng))
+            if device is not None:
+                estimates = _noted(estimates, device=devices.device_name(device))
+    except OutOfTime:
+        error = f"given up after {cost.limit:g} s of computing, as its estimator asks"
+        repeatable = False
+        estimates = estimator.failed(error, "timeout")
     except (EstimationError, InputError) as problem:
         error = str(problem)
         estimates = estimator.failed(error)
@@ -185,8 +205,29 @@ def _measure(
         estimates = estimator.failed(error)
     seconds = time.process_time() - start
     return Measurement(
-        run.name, step, layer, name, estimates, seconds, error, repeatable=repeatable
-    )
+        run.name, step, part.slots[0], name, estimates, seconds, error,
+        repeatable=repeatable, subject=part.subject,
+    )  # fmt: skip
+
+
+def _values(run: Run, step: int, slot: Slot) -> Array:
+    """Return the verified values of a slot."""
+    read = run.activations if slot.kind == "layer" else run.weight
+    return read(step, slot.name, verify=True)
+
+
+def _nonfinite_rows(values: Array) -> int:
+    floats = values.dtype.kind == "f"
+    return count_nonfinite_rows(values.reshape(len(values), -1)) if floats else 0
+
+
+def _given(estimator: Estimator, part: Part, values: Sequence[Any], device: str | None) -> Any:
+    """Return what an estimator is given of a cell, as its subject asks."""
+    if device is not None:
+        values = [devices.on_device(array, device) for array in values]
+    if estimator.subject == "run":
+        return {slot.name: array for slot, array in zip(part.slots, values, strict=True)}
+    return tuple(values) if estimator.subject == "pair" else values[0]
 
 
 def _checked(estimator: Estimator, found: object) -> Mapping[str, Estimate]:
@@ -203,7 +244,7 @@ def _checked(estimator: Estimator, found: object) -> Mapping[str, Estimate]:
         )
     names = [quantity.name for quantity in estimator.quantities]
     for key, estimate in found.items():
-        if str(key).partition("@")[0] not in names:
+        if MeasureId.read(str(key)).name not in names:
             raise EstimationError(
                 f"{estimator.name} returned {key!r}, which it does not declare; "
                 f"it declares {', '.join(names)}"

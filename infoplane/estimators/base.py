@@ -3,9 +3,13 @@
 An estimator is a frozen dataclass whose fields are its parameters. Work that all cells share is
 done once and handed in:
 
-1. ``prepare_run``: once per run (e.g. clusters of the inputs, one noise level for all layers);
-2. ``prepare_layer``: once per layer of the run (e.g. a basis fitted on pooled checkpoints);
-3. ``estimate``: once per cell, i.e. checkpoint and layer.
+1. ``prepare_group``: once per group of runs (e.g. one scale for all seeds), where it is overridden;
+2. ``prepare_run``: once per run (e.g. clusters of the inputs, one noise level for all layers);
+3. ``prepare_layer``: once per layer of the run (e.g. a basis fitted on pooled checkpoints);
+4. ``estimate``: once per cell, i.e. checkpoint and layer.
+
+An estimator of another ``subject`` has cells of weights, pairs of layers or runs at a checkpoint;
+nothing is prepared for a layer then.
 
 Prepared values must pickle: they travel to worker processes.
 """
@@ -13,13 +17,13 @@ Prepared values must pickle: they travel to worker processes.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
-from infoplane.data import Array, LayerInfo, RunData
+from infoplane.data import SUBJECTS, Array, RunData, Slot, SubjectKind
 from infoplane.errors import InputError
 from infoplane.estimators.estimate import Estimate
 from infoplane.estimators.flags import Flag
@@ -33,6 +37,7 @@ class Cost(NamedTuple):
     seconds: float  # CPU time
     bytes: int  # working memory, beyond the interpreter and its libraries
     torch: bool = False  # loads torch
+    limit: float | None = None  # CPU seconds after which the cell is given up, as a timeout
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,9 @@ class Estimator(ABC):
         What ``estimate`` may return. The name of a registered quantity stands for it.
     flags : tuple of Flag
         Flags of its own, beyond those of the register.
+    subject : str
+        What each number is about: a ``layer``, ``weights`` (each recorded weight), a ``pair`` of
+        layers at one step, or the ``run`` at one step.
     shannon : bool
         Whether ``ixt`` and ``ity`` are Shannon information; if not, ``infoplane validate`` asks
         only for what is known of the estimator's own measure.
@@ -63,6 +71,7 @@ class Estimator(ABC):
     version: ClassVar[str] = "1"
     quantities: ClassVar[tuple[Quantity, ...]]
     flags: ClassVar[tuple[Flag, ...]] = ()
+    subject: ClassVar[SubjectKind] = "layer"
     shannon: ClassVar[bool] = True
     accelerated: ClassVar[bool] = False
 
@@ -72,9 +81,13 @@ class Estimator(ABC):
         Raises
         ------
         InputError
-            If a quantity or flag is declared that is none, or that contradicts the register.
+            If a quantity or flag is declared that is none, or that contradicts the register; or a
+            subject that there is not.
         """
         super().__init_subclass__()
+        if cls.subject not in SUBJECTS:
+            known = ", ".join(SUBJECTS)
+            raise InputError(f"{cls.__name__}: expected a subject of {known}, got {cls.subject!r}")
         if "quantities" in vars(cls):
             found = vars(cls)["quantities"]
             if not isinstance(found, (tuple, list)) or not found:
@@ -95,27 +108,49 @@ class Estimator(ABC):
         return asdict(self)
 
     @property
-    def pools(self) -> Literal["nothing", "layer", "run"]:
+    def pools(self) -> Literal["nothing", "layer", "run", "group"]:
         """Which recorded activations the prepared state is made of; part of the cache key.
 
         ``nothing`` but the probe set and the description of the layer, all steps of the ``layer``,
-        or anything of the ``run``. An estimator that prepares nothing pools nothing; for others the
-        safe answer is ``run``, unless they know better.
+        anything of the ``run``, or of all runs of its ``group``. An estimator that prepares nothing
+        pools nothing; for others the safe answer is what they prepare for, unless they know better.
         """
         cls = type(self)
-        own = (cls.prepare_run, cls.prepare_layer) != (
-            Estimator.prepare_run,
-            Estimator.prepare_layer,
-        )
+        if cls.prepare_group is not Estimator.prepare_group:
+            return "group"
+        names = ("prepare_member", "prepare_run", "prepare_layer")
+        own = any(getattr(cls, name) is not getattr(Estimator, name) for name in names)
         return "run" if own else "nothing"
 
     def cost(self, n_samples: int, n_units: int) -> Cost:
         """Return roughly what a cell costs on one core.
 
+        ``n_units`` are those of all arrays that the cell is about.
+
         The order of work, the plan of a dry run and ``--max-memory`` rest on it; a dry run scales
         the seconds to those of earlier cells on the same machine.
         """
         return Cost(1e-3 + 2e-8 * n_samples * n_units, 16 * n_samples * n_units)
+
+    def prepare_group(self, runs: Sequence[RunData], rng: np.random.Generator) -> Any:
+        """Return what all runs of a group share; nothing unless overridden.
+
+        Parameters
+        ----------
+        runs : sequence of RunData
+            The analyzed runs of the group that are finite at some step, by name; the run alone if
+            it has no group.
+        rng : numpy.random.Generator
+            Stream of this group alone.
+        """
+        return None
+
+    def prepare_member(self, shared: Any, run: RunData, rng: np.random.Generator) -> Any:
+        """Return what all cells of a run of a group share; ``prepare_run`` unless overridden.
+
+        ``shared`` is what ``prepare_group`` returned.
+        """
+        return self.prepare_run(run, rng)
 
     def prepare_run(self, run: RunData, rng: np.random.Generator) -> Any:
         """Return what all cells of a run share; the labels unless overridden."""
@@ -129,7 +164,7 @@ class Estimator(ABC):
         return {}
 
     def prepare_layer(
-        self, shared: Any, run: RunData, layer: LayerInfo, rng: np.random.Generator
+        self, shared: Any, run: RunData, layer: Slot, rng: np.random.Generator
     ) -> Any:
         """Return what all checkpoints of a layer share; ``shared`` unless overridden."""
         return shared
@@ -148,9 +183,10 @@ class Estimator(ABC):
         Parameters
         ----------
         prepared : object
-            What ``prepare_layer`` returned.
+            What ``prepare_layer`` returned; ``prepare_run``, where the subject is no layer.
         activations : array (n_samples, n_units)
-            Finite, in the stored dtype, read-only.
+            Finite, in the stored dtype, read-only. Of a ``pair`` a tuple of two such arrays, of a
+            ``run`` a dict of them by layer, of ``weights`` one weight in its own shape.
         rng : numpy.random.Generator
             Stream of this cell alone.
 

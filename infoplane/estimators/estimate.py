@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from infoplane.data import LayerInfo, plain
+from infoplane.data import Slot, Subject, plain
 from infoplane.numerics.intervals import IntervalMethod
 
 BoundName: TypeAlias = Literal["log2_n", "h_y", "log2_k", "log2_n_c", "capacity", "none"]
@@ -35,28 +34,25 @@ class Estimate:
     diagnostics: Mapping[str, Any] = field(default_factory=dict)
 
 
-def noticeable(bits: float, error: float = math.inf) -> float:
-    """Return the bias above which an estimate is flagged ``biased``.
-
-    It is 5 %, at least 0.05 bits; or the standard error, at least 0.02 bits, since from there on an
-    interval of sampling error alone misleads.
-    """
-    return min(max(0.05, 0.05 * abs(bits)), max(0.02, error))
-
-
 @dataclass(frozen=True)
 class Measurement:
     """The estimates of one cell; ``error`` says why there are none."""
 
     run: str
     step: int
-    layer: LayerInfo
+    layer: Slot  # or weight; the first one of several
     estimator: str
     estimates: Mapping[str, Estimate]  # by quantity, as Estimator.estimate returns them
     seconds: float  # CPU time
     error: str | None = None
     cached: bool = False
     repeatable: bool = True  # the same data would give the same again, an error included
+    subject: Subject | None = None  # what it is about, if that is not the layer
+
+    @property
+    def label(self) -> str:
+        """Name of the layer, or the text of another subject."""
+        return self.layer.name if self.subject is None else str(self.subject)
 
     def content(self) -> dict[str, Any]:
         """Return what was measured, without the name of the cell, as plain JSON values."""
@@ -65,7 +61,13 @@ class Measurement:
 
     @classmethod
     def restored(
-        cls, run: str, step: int, layer: LayerInfo, estimator: str, content: Mapping[str, Any]
+        cls,
+        run: str,
+        step: int,
+        layer: Slot,
+        estimator: str,
+        content: Mapping[str, Any],
+        subject: Subject | None = None,
     ) -> Measurement:
         """Return the measurement of a cell from its ``content``."""
         estimates = {
@@ -73,7 +75,9 @@ class Measurement:
             for key, found in content["estimates"].items()
         }
         seconds, error = content["seconds"], content["error"]
-        return cls(run, step, layer, estimator, estimates, seconds, error, cached=True)
+        return cls(
+            run, step, layer, estimator, estimates, seconds, error, cached=True, subject=subject
+        )
 
 
 _UNTOLD = {name: value for name, value in asdict(Estimate(None)).items() if name != "bits"}

@@ -19,6 +19,7 @@ from typing import Any
 
 from infoplane.errors import InputError
 from infoplane.estimators.base import Estimator
+from infoplane.estimators.measure_id import MeasureId
 from infoplane.text import shortened
 
 BUILT_IN = {
@@ -123,16 +124,19 @@ def parse_estimator(spec: str) -> Estimator:
     InputError
         If the name or a parameter is unknown (the nearest one is named), or a value is unfit.
     """
-    name, _, text = spec.partition(":")
-    cls = estimator_class(name)
+    written = MeasureId.read(spec)
+    name, cls = written.name, estimator_class(written.name)
     types_ = typing.get_type_hints(cls)
     known = {field.name: types_[field.name] for field in fields(cls)}
     values: dict[str, Any] = {}
-    for item in filter(None, text.split(",")):
-        key, equals, value = item.partition("=")
-        key = key.strip().replace("-", "_")
-        if not equals or key not in known:
-            what = f"it has no parameter {key!r}" if equals else f"expected K=V, got {item!r}"
+    if written.point:
+        raise InputError(f"{name}: expected NAME:K=V,..., got {spec!r}", code="IP103")
+    for said, value in written.settings:
+        key = said.strip().replace("-", "_")
+        if value is None or key not in known:
+            what = (
+                f"expected K=V, got {said!r}" if value is None else f"it has no parameter {key!r}"
+            )
             near = "" if key in known else _nearest(key, list(known))
             raise InputError(
                 f"{name}: {what}{near}",
@@ -154,16 +158,6 @@ def estimator_id(estimator: Estimator) -> str:
         if default is MISSING or value != default:
             changed.append(f"{field.name}={_written(value)}")
     return estimator.name + (":" + ",".join(changed) if changed else "")
-
-
-def variant_id(estimator: str, variant: str) -> str:
-    """Return the id of one point of a sweep: ``binning``, ``bins=15`` gives ``binning:bins=15``."""
-    if not variant:
-        return estimator
-    name, _, text = estimator.partition(":")
-    swept = {item.partition("=")[0] for item in variant.split(",")}
-    kept = [item for item in text.split(",") if item and item.partition("=")[0] not in swept]
-    return f"{name}:{','.join([*kept, variant])}"
 
 
 def sweep_points(estimator: Estimator) -> list[Estimator]:

@@ -17,6 +17,7 @@ from typing import Any, Literal
 import numpy as np
 
 from infoplane.errors import InputError, NotFoundError
+from infoplane.estimators.measure_id import MeasureId
 from infoplane.gate.evidence import Evidence
 from infoplane.gate.rules import OPERATORS, Check, Rule, check_names
 from infoplane.gate.statistics import Cell, Statistic, cell
@@ -202,7 +203,7 @@ def _nothing(rule: Rule, evidence: Evidence) -> str:
 
 
 def _is_estimator(identifier: str, wanted: str) -> bool:
-    return not wanted or wanted in (identifier, identifier.partition(":")[0])
+    return not wanted or wanted in (identifier, MeasureId.read(identifier).name)
 
 
 def _outcome(check: Check, evidence: Evidence) -> Outcome:

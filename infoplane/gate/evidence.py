@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
+from infoplane.estimators.measure_id import MeasureId
 from infoplane.gate.statistics import Cell, Statistic, cell, curve_statistic
 from infoplane.results.curves import CurveKey, curves, group_of_runs
 from infoplane.results.phases import find_phases
@@ -34,7 +35,7 @@ class Evidence:
     def labels(self) -> dict[str, str]:
         """Short names of the estimators: without parameters where that is clear."""
         ids = list(dict.fromkeys(key[2] for key in self.curves))
-        names = [identifier.partition(":")[0] for identifier in ids]
+        names = [MeasureId.read(identifier).name for identifier in ids]
         return {i: n if names.count(n) == 1 else i for i, n in zip(ids, names, strict=True)}
 
     @cached_property

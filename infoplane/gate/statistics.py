@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infoplane.data import Array, FloatArray
-from infoplane.quantiles import student_quantile
+from infoplane.numerics.quantiles import student_quantile
 from infoplane.results.curves import Curves
 
 Cell: TypeAlias = tuple[str, int, str, str]

@@ -167,6 +167,16 @@ def gradient_transition(epochs: Array, snr: Array) -> GradientTransition:
     ----------
     Shwartz-Ziv, Tishby: "Opening the black box of deep neural networks via information", 2017
     (drift and diffusion phase).
+
+    Examples
+    --------
+    A ratio that falls from 10 to 0.1 after epoch 20:
+
+    >>> import numpy as np
+    >>> epochs = np.arange(100)
+    >>> found = gradient_transition(epochs, np.where(epochs < 20, 10.0, 0.1))
+    >>> int(found.epoch)
+    20
     """
     epochs, snr = np.asarray(epochs, dtype=np.float64), np.asarray(snr, dtype=np.float64)
     if epochs.ndim != 1 or epochs.shape != snr.shape:

@@ -25,6 +25,9 @@ IntervalMethod: TypeAlias = Literal[
 ROUNDING = 1e-9
 """Bits below 0 that are rounding: such an estimate is not called negative."""
 
+CHANCE = 3.0
+"""Standard errors up to which a difference is chance."""
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -65,7 +68,7 @@ class Interval:
         not the same permutations or draws of noise.
         """
         half = 0.5 * (self.high - self.low)
-        significant = abs(self.drift) > 3.0 * self.standard_error
+        significant = abs(self.drift) > CHANCE * self.standard_error
         return significant and abs(self.bias(rate)) > max(min(half, least), ROUNDING)
 
 

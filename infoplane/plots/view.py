@@ -14,6 +14,7 @@ import numpy as np
 
 from infoplane.data import IntArray
 from infoplane.errors import InputError, NotFoundError
+from infoplane.estimators.measure_id import MeasureId
 from infoplane.estimators.quantities import QUANTITIES, Quantity
 from infoplane.plots.canvas.style import bits, drawable, readable
 from infoplane.results.curves import CurveKey, Curves, curves, group_of_runs
@@ -338,11 +339,11 @@ def name_of_estimator(entry: Mapping[str, Any]) -> str:
 def title_of_estimator(entry: Mapping[str, Any]) -> str:
     """Return the name of an entry of ``estimators`` with the settings of its id."""
     params = dict(entry.get("params") or {})
-    written = entry["id"].replace("@", ":").partition(":")[2].split(",")
+    written = MeasureId.read(entry["id"])
     settings = [
-        part.replace("_", " ").replace("=", " ")
-        for part in written
-        if "=" in part and not part.startswith("max_samples")  # N is written anyway
+        f"{key} {value}".replace("_", " ")
+        for key, value in (*written.settings, *written.point)
+        if value is not None and key != "max_samples"  # N is written anyway
     ]
     bins = params.get("bins")
     if isinstance(bins, list) and len(bins) == 1:

@@ -10,8 +10,8 @@ from torch import nn
 from infoplane.data import ProbeSet
 from infoplane.errors import DataError, InputError
 from infoplane.numerics.gradients import GradientAccumulator
-from infoplane.recording.messages import one_line
 from infoplane.recording.probes.batches import batch_of
+from infoplane.text import one_line
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """Takes the outputs of the model and the labels of a batch, returns a scalar."""

@@ -1,4 +1,4 @@
-"""Hashes of a model: of its weights, and of what it computes with them."""
+"""What tells models apart: hashes of structure and weights, and what else numbers depend on."""
 
 from __future__ import annotations
 
@@ -66,3 +66,23 @@ def _is_plain(value: torch.Tensor) -> bool:
     """Tell whether the bytes of a tensor are its values."""
     strided = value.layout is torch.strided and value.device.type != "meta"
     return strided and not (value.is_quantized or value.is_conj() or value.is_neg())
+
+
+def arithmetic(model: nn.Module) -> dict[str, str]:
+    """Return release of torch, device, dtypes of the parameters and precision of products.
+
+    Where one of them differs, the same weights give other activations, if only in the last digits.
+    """
+    parameters = list(model.parameters())
+    devices = sorted({_device(parameter.device) for parameter in parameters})
+    dtypes = sorted({str(parameter.dtype).removeprefix("torch.") for parameter in parameters})
+    return {
+        "torch": str(torch.__version__),
+        "device": ", ".join(devices),
+        "dtype": ", ".join(dtypes),
+        "matmul_precision": torch.get_float32_matmul_precision(),
+    }
+
+
+def _device(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

@@ -1,7 +1,9 @@
-"""What a run says of itself: its name, what was recorded, and with what."""
+"""What a run says of itself: its name, what was recorded, with what, and the numbers of a step."""
 
 from __future__ import annotations
 
+import json
+import math
 import platform
 import re
 import sys
@@ -10,11 +12,11 @@ from datetime import datetime, timezone
 from importlib import metadata
 from typing import Any
 
+import torch
 from torch import nn
 
-from infoplane.recording.arithmetic import arithmetic
-from infoplane.recording.hashes import model_hash
-from infoplane.recording.values import json_values
+from infoplane.errors import InputError
+from infoplane.recording.hashes import arithmetic, model_hash
 
 
 def run_manifest(
@@ -57,3 +59,50 @@ def run_manifest(
             **json_values(provenance),
         },
     }
+
+
+def number(value: Any, name: str) -> float:
+    """Return a number of Python, NumPy or in a tensor without axes as float.
+
+    Raises
+    ------
+    InputError
+        If it is none.
+    """
+    try:
+        if isinstance(value, (str, bytes)):
+            raise TypeError("text")
+        return float(value.detach() if isinstance(value, torch.Tensor) else value)
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
+        raise InputError(f"{name}: expected a number, got {type(value).__name__}") from error
+
+
+def finite_epoch(epoch: Any) -> float | None:
+    """Return an epoch as float, None as it is.
+
+    Raises
+    ------
+    InputError
+        If it is no finite number.
+    """
+    if epoch is None:
+        return None
+    value = number(epoch, "epoch")
+    if not math.isfinite(value):
+        raise InputError(f"epoch: expected a finite number, got {value}")
+    return value
+
+
+def json_values(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a copy of provenance as it will be read back.
+
+    Raises
+    ------
+    InputError
+        If it holds anything that JSON does not, NaN and infinity included.
+    """
+    try:
+        copied: dict[str, Any] = json.loads(json.dumps(dict(provenance), allow_nan=False))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InputError(f"provenance: expected JSON values: {error}") from error
+    return copied

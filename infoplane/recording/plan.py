@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from infoplane.data import LayerInfo
+from infoplane.data import Slot
 from infoplane.errors import DataError
 from infoplane.recording.checkpoints.find import Checkpoint
 from infoplane.recording.checkpoints.load import load_into
@@ -26,7 +26,7 @@ class RecordingPlan:
 
     n_steps: int
     n_samples: int
-    layers: tuple[LayerInfo, ...]
+    layers: tuple[Slot, ...]
     seconds: float = 0.0  # of all steps; 0 if it was not measured
 
     @property
@@ -66,7 +66,7 @@ class RecordingPlan:
         )
 
 
-def sample_bytes(layer: LayerInfo) -> int:
+def sample_bytes(layer: Slot) -> int:
     """Return the bytes of one sample of a layer."""
     return layer.n_units * np.dtype(layer.dtype).itemsize
 

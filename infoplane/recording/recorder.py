@@ -20,18 +20,16 @@ from infoplane.recording.hashes import parameter_hash
 from infoplane.recording.hooks.capture import At
 from infoplane.recording.hooks.modes import evaluation_mode
 from infoplane.recording.hooks.passes import SampleKind, described, probe_passes
-from infoplane.recording.manifest import run_manifest
-from infoplane.recording.messages import one_line
-from infoplane.recording.options import check_options
+from infoplane.recording.manifest import finite_epoch, json_values, number, run_manifest
 from infoplane.recording.plan import plan_recording
 from infoplane.recording.probes.from_arrays import as_probe_set, joined
 from infoplane.recording.processes import Shard, chosen_shard
-from infoplane.recording.schedule import as_schedule
-from infoplane.recording.values import finite_epoch, json_values, number, whole_step
+from infoplane.recording.schedule import as_schedule, check_options, whole_step
 from infoplane.runs.run import Run
 from infoplane.runs.shards import shard_folder, shard_manifest, shard_rows
 from infoplane.runs.step_writer import StepWriter
 from infoplane.runs.writer import RunWriter
+from infoplane.text import one_line
 
 log = logging.getLogger("infoplane")
 

@@ -1,14 +1,15 @@
-"""Say at which training steps to record."""
+"""Say at which training steps to record, and check what else can be before there is a model."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from infoplane.errors import InputError
-from infoplane.recording.values import whole_step
+from infoplane.recording.hooks.reductions import Reduction
 
 
 @dataclass(frozen=True)
@@ -79,3 +80,43 @@ def as_schedule(given: str | Iterable[int]) -> Schedule:
     raise InputError(
         f"expected a schedule such as 'every:100', 'log:10' or '0,1,10,100', got {given!r}"
     )
+
+
+def whole_step(step: Any) -> int:
+    """Return a step as int; 3.0 and tensors without axes are steps, 1.7 is none.
+
+    Raises
+    ------
+    InputError
+        If it is no whole number from 0 to 2**63 - 1.
+    """
+    try:
+        whole = int(step)
+        good = bool(whole == step) and 0 <= whole < 2**63
+    except (TypeError, ValueError, OverflowError, RuntimeError):
+        good = False
+    if not good:
+        raise InputError(f"expected a step that is a whole number of at least 0, got {step!r:.80}")
+    return whole
+
+
+def check_options(
+    *,
+    schedule: str | Iterable[int] = "log:10",
+    reduce: Mapping[str, str] | None = None,
+    overwrite: bool = False,
+    resume: bool = False,
+    **others: Any,
+) -> None:
+    """Check those options of a ``Recorder`` that are wrong whatever the model is.
+
+    Raises
+    ------
+    InputError
+        If one is.
+    """
+    if overwrite and resume:
+        raise InputError("expected overwrite or resume, got both")
+    as_schedule(schedule)
+    for kind in (reduce or {}).values():
+        Reduction.parse(kind)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from infoplane.data import FloatArray, IntArray
 from infoplane.estimators.quantities import Quantity
-from infoplane.quantiles import student_quantile
+from infoplane.numerics.quantiles import student_quantile
 from infoplane.results.vocabulary import Vocabulary
 
 _SAMPLING = {"bootstrap", "subsample", "jackknife", "analytic"}

@@ -21,10 +21,11 @@ from typing import Any
 
 import numpy as np
 
-from infoplane.data import LayerInfo, plain
+from infoplane.data import Slot, Subject, plain
 from infoplane.estimators.base import Estimator
 from infoplane.estimators.estimate import Estimate, Measurement
-from infoplane.estimators.registry import estimator_id, variant_id
+from infoplane.estimators.measure_id import MeasureId
+from infoplane.estimators.registry import estimator_id
 from infoplane.results.file import SCHEMA
 from infoplane.results.ordering import flag_rises
 from infoplane.results.phases import find_phases
@@ -34,7 +35,7 @@ from infoplane.results.vocabulary import Vocabulary
 def result_rows(
     run: str,
     step: int,
-    layer: LayerInfo,
+    layer: Slot,
     estimator: str,
     estimates: Mapping[str, Estimate],
     seconds: float,
@@ -43,14 +44,17 @@ def result_rows(
     *,
     vocabulary: Vocabulary,
     cached: bool = False,
+    subject: Subject | None = None,
 ) -> list[dict[str, Any]]:
     """Return the rows of one cell, each in the unit of its quantity.
 
-    A key ``quantity@parameter=value`` becomes a row of the estimator with that parameter.
+    A key ``quantity@parameter=value`` becomes a row of the estimator with that parameter. Where the
+    rows are about another ``subject`` than the layer, its text is their layer.
     """
     rows = []
     for key, estimate in estimates.items():
-        quantity, _, variant = key.partition("@")
+        measured = MeasureId.read(key)
+        quantity = measured.name
         bits = _number(estimate.bits)
         flags = list(dict.fromkeys(estimate.flags))
         if bits is None and "failed" not in flags:
@@ -60,9 +64,10 @@ def result_rows(
                 "run": run,
                 "step": step,
                 "epoch": epoch,
-                "layer": layer.name,
+                "layer": layer.name if subject is None else str(subject),
                 "layer_index": layer.index,
-                "estimator": variant_id(estimator, variant),
+                **({} if subject is None else {"subject": str(subject)}),
+                "estimator": str(MeasureId.read(estimator).at(measured.point)),
                 "quantity": quantity,
                 "value": bits,
                 "ci_low": _number(estimate.low),
@@ -116,6 +121,7 @@ class Document:
             recording["epochs"][recording["steps"].index(measured.step)],
             vocabulary=self._vocabulary,
             cached=measured.cached,
+            subject=measured.subject,
         )
         self.rows += rows
         return any("failed" in row["flags"] for row in rows)
@@ -158,6 +164,7 @@ def build_results(
         key=lambda row: (
             order[row["run"]],
             row["layer_index"],
+            row["layer"],
             row["step"],
             row["estimator"],
             row["quantity"],
@@ -216,15 +223,14 @@ def _estimators(
         quantities.setdefault(row["estimator"], {})[row["quantity"]] = None
     described = []
     for identifier, found in quantities.items():
+        written = MeasureId.read(identifier)
         matches = [e for e in estimators if estimator_id(e) == identifier] or [
-            e for e in estimators if e.name == identifier.partition(":")[0]
+            e for e in estimators if e.name == written.name
         ]
         estimator = matches[0]
         params = plain(estimator.parameters())
         if estimator_id(estimator) != identifier:
-            for item in identifier.partition(":")[2].split(","):
-                key, _, value = item.partition("=")
-                params[key] = _written_back(value)
+            params |= {key: _written_back(value or "") for key, value in written.settings}
         described.append(
             {
                 "id": identifier,

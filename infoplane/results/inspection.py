@@ -107,7 +107,7 @@ def describe_run(run: Run, *, every_step: bool = False) -> dict[str, Any]:
                 "dtype": layer.dtype,
                 "reduction": layer.reduction,
                 "noise": layer.noise,
-                "nonfinite": infos[step].nonfinite[layer.index],
+                "nonfinite": layer.nonfinite,
                 **_numbers(run, step, layer.name),
             }
             for step in shown
@@ -171,9 +171,9 @@ def contents(run: Run) -> Iterator[tuple[str, tuple[int, ...], str, int]]:
         if array is not None:
             yield name, array.shape, str(array.dtype), array.nbytes
     for step in run.steps:
-        for layer in run.step_info(step).layers:
-            values = run.stored(step, layer)
-            yield f"step {step}/{layer.name}", values.shape, layer.dtype, values.nbytes
+        for slot in run.step_info(step).slots:
+            values = run.stored(step, slot)
+            yield f"step {step}/{slot.name}", values.shape, slot.dtype, values.nbytes
 
 
 def describe_results(path: Path) -> dict[str, Any]:

@@ -140,6 +140,7 @@ def load(path: str | Path, *more: str | Path) -> Results:
     """Read one or several results files; several become one document.
 
     Runs of one group are averaged, whatever file they come from, and the verdicts are found anew.
+    A file that is named twice counts once.
 
     Raises
     ------
@@ -149,7 +150,7 @@ def load(path: str | Path, *more: str | Path) -> Results:
         If a part that every document has is missing or of the wrong kind, or the files contradict
         one another, see `infoplane.results.merging.merged`.
     """
-    paths = [Path(path), *map(Path, more)]
+    paths = list(dict.fromkeys(map(Path, (path, *more))))
     documents = [read_results(one) for one in paths]
     if len(documents) == 1:
         return Results(documents[0])

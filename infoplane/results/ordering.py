@@ -14,11 +14,10 @@ from typing import Any
 
 import numpy as np
 
-FLAG = "order"
+from infoplane.estimators.trust import NORMAL_QUANTILE, SMALLEST_BITS
+from infoplane.numerics.intervals import CHANCE
 
-_LEAST = 0.05  # bits; smaller differences are none to speak of
-_STANDARD_ERRORS = 3.0
-_NORMAL_95 = 1.96
+FLAG = "order"
 
 
 def flag_rises(rows: Iterable[dict[str, Any]]) -> None:
@@ -30,7 +29,8 @@ def flag_rises(rows: Iterable[dict[str, Any]]) -> None:
     """
     columns: dict[tuple[Any, ...], list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
-        if row["quantity"] in ("ixt", "ity") and row["value"] is not None:
+        told = row["value"] is not None and "subject" not in row
+        if row["quantity"] in ("ixt", "ity") and told:
             key = (row["run"], row["step"], row["estimator"], row["quantity"])
             columns[key].append(row)
     for column in columns.values():
@@ -44,7 +44,7 @@ def flag_rises(rows: Iterable[dict[str, Any]]) -> None:
 
 def _is_above(row: dict[str, Any], earlier: dict[str, Any]) -> bool:
     rise = row["value"] - earlier["value"]
-    if rise <= _LEAST:
+    if rise <= SMALLEST_BITS:
         return False
     ends = [row["ci_low"], row["ci_high"], earlier["ci_low"], earlier["ci_high"]]
     if None in ends:
@@ -52,5 +52,5 @@ def _is_above(row: dict[str, Any], earlier: dict[str, Any]) -> bool:
     low, high, earlier_low, earlier_high = map(float, ends)
     if "bracket" in (row["ci_method"], earlier["ci_method"]):
         return low > earlier_high
-    error = np.hypot(high - low, earlier_high - earlier_low) / 2 / _NORMAL_95
-    return bool(rise > _STANDARD_ERRORS * error)
+    error = np.hypot(high - low, earlier_high - earlier_low) / 2 / NORMAL_QUANTILE
+    return bool(rise > CHANCE * error)

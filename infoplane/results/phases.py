@@ -42,8 +42,9 @@ from typing import Any
 import numpy as np
 
 from infoplane.data import FloatArray, IntArray
+from infoplane.estimators.measure_id import MeasureId
 from infoplane.estimators.quantities import QUANTITIES, Quantity
-from infoplane.quantiles import normal_quantile, student_quantile
+from infoplane.numerics.quantiles import normal_quantile, student_quantile
 from infoplane.results.curves import CurveKey, Curves, curves
 from infoplane.seeding import generator
 
@@ -233,7 +234,7 @@ def _votes(phases: Iterable[Phase]) -> Counter[str]:
     by_name: dict[str, set[str]] = defaultdict(set)
     for phase in phases:
         if not phase.saturated:
-            by_name[phase.estimator.split(":")[0].split("@")[0]].add(phase.verdict)
+            by_name[MeasureId.read(phase.estimator).name].add(phase.verdict)
     return Counter(v.pop() if len(v) == 1 else "inconclusive" for v in by_name.values())
 
 

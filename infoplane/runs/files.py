@@ -8,6 +8,7 @@
         /inputs, /labels                           /inputs, /labels
       steps/step_000000001200.h5                 /steps/step_000000001200
         /layers/L0000/act   (n_samples, ...)       /layers/L0000/act
+        /weights/W0000      if recorded             /weights/W0000
         /meta               one JSON text          /meta
 
 A run that several processes recorded is a folder of such runs, each of some rows (``shards``).
@@ -23,7 +24,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -31,13 +32,18 @@ from typing import Any
 import h5py
 import numpy as np
 
-from infoplane.data import Array, LayerInfo, ProbeSet
+from infoplane.data import Array, ProbeSet, Slot, SlotKind
 from infoplane.errors import DataError, InputError, NotFoundError, RunFileError
 from infoplane.runs.atomic import check_regular
 from infoplane.runs.checksum import crc32
-from infoplane.runs.hdf5 import descriptor, has_link, json_object, mapped, opened, reading
-from infoplane.runs.layout import MOST_TEXT, activations_name, check_format, step_name, step_of
-from infoplane.runs.places import Structures
+from infoplane.runs.hdf5 import has_link, json_object, mapped, opened, reading
+from infoplane.runs.layout import (
+    MOST_TEXT,
+    check_format,
+    dataset_name,
+    step_name,
+    step_of,
+)
 from infoplane.runs.probe_parts import read_probe
 from infoplane.runs.shards import (
     joined_manifest,
@@ -47,7 +53,7 @@ from infoplane.runs.shards import (
     present_shards,
     shard_folders,
 )
-from infoplane.runs.step_info import StepInfo, padded_json, read_meta, step_info, step_places
+from infoplane.runs.step_info import StepInfo, padded_json, read_meta, step_info
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
@@ -199,11 +205,22 @@ class RunFiles:
         return found
 
     @cached_property
-    def layers(self) -> tuple[LayerInfo, ...]:
-        """Recorded layers, in the order of the forward pass; the same at every step."""
+    def slots(self) -> tuple[Slot, ...]:
+        """Recorded layers, then recorded weights; the same at every step."""
         if not self.steps:
             raise NotFoundError(f"{self.path}: the run holds no complete step", code="IP402")
-        return self.step_info(self.steps[0]).layers
+        first = self.step_info(self.steps[0])
+        return tuple(replace(slot, checksum=None, nonfinite=None) for slot in first.slots)
+
+    @cached_property
+    def layers(self) -> tuple[Slot, ...]:
+        """Recorded layers, in the order of the forward pass."""
+        return tuple(slot for slot in self.slots if slot.kind == "layer")
+
+    @cached_property
+    def weights(self) -> tuple[Slot, ...]:
+        """Recorded weights."""
+        return tuple(slot for slot in self.slots if slot.kind == "weight")
 
     def step_file(self, step: int) -> Path:
         """Return the path of the file that holds a step, or of the folder of the shards."""
@@ -264,37 +281,44 @@ class RunFiles:
     def _step_infos(self) -> dict[int, StepInfo]:
         return {}
 
-    def layer(self, name: str) -> LayerInfo:
-        """Return the layer of this name.
+    def slot(self, name: str, kind: SlotKind = "layer") -> Slot:
+        """Return the layer or the weight of this name.
 
         Raises
         ------
         NotFoundError
             If there is none; the message lists what exists.
         """
-        for layer in self.layers:
-            if layer.name == name:
-                return layer
-        names = listed([layer.name for layer in self.layers])
-        raise NotFoundError(f"{self.path}: no layer {name!r}; it has {names}")
+        slots = self.layers if kind == "layer" else self.weights
+        for slot in slots:
+            if slot.name == name:
+                return slot
+        names = listed([slot.name for slot in slots]) or "none"
+        raise NotFoundError(f"{self.path}: no {kind} {name!r}; it has {names}")
 
-    def stored(self, step: int, layer: LayerInfo, *, verify: bool = False) -> Array:
-        """Return the activations (n_samples, ...) of a layer as they are in the file."""
-        if self.shards:
-            return joined_rows([shard.stored(step, layer, verify=verify) for shard in self.shards])
-        path, found = self.step_file(step), self._dataset(step, activations_name(layer.index))
-        shape = (self.n_samples, *layer.shape)
-        if found.shape != shape or str(found.dtype) != layer.dtype:
+    def layer(self, name: str) -> Slot:
+        """Return the layer of this name, as ``slot``."""
+        return self.slot(name)
+
+    def stored(self, step: int, slot: Slot, *, verify: bool = False) -> Array:
+        """Return the array of a slot as it is in the file: of a layer (n_samples, ...)."""
+        if self.shards:  # each has some rows of the layers, and all weights
+            shards = self.shards if slot.kind == "layer" else self.shards[:1]
+            return joined_rows([shard.stored(step, slot, verify=verify) for shard in shards])
+        path, found = self.step_file(step), self._dataset(step, dataset_name(slot))
+        shape = (self.n_samples, *slot.shape) if slot.kind == "layer" else slot.shape
+        if found.shape != shape or str(found.dtype) != slot.dtype:
             raise RunFileError(
-                f"{path}: step {step}, layer {layer.name!r}: expected shape {shape} of "
-                f"{layer.dtype}, found {found.shape} of {found.dtype}",
+                f"{path}: step {step}, {slot.kind} {slot.name!r}: expected shape {shape} of "
+                f"{slot.dtype}, found {found.shape} of {found.dtype}",
                 hint=self._remedy,
             )
-        if verify and crc32(found.data) != self.step_info(step).checksums[layer.index]:
+        recorded = self.step_info(step).slot(slot.name, slot.kind) if verify else slot
+        if verify and crc32(found.data) != recorded.checksum:
             where = f"step {step}, " if self.packed else ""
             raise RunFileError(
-                f"{path}: {where}layer {layer.name!r} does not match its checksum: the data was "
-                "changed or damaged after recording",
+                f"{path}: {where}{slot.kind} {slot.name!r} does not match its checksum: the data "
+                "was changed or damaged after recording",
                 hint=self._remedy,
                 code="IP307",
             )
@@ -303,10 +327,7 @@ class RunFiles:
     def datasets(self, step: int, *, verify: bool = False) -> dict[str, Array]:
         """Return everything that is stored of a step, by name of the dataset."""
         info = self.step_info(step)
-        found = {
-            activations_name(layer.index): self.stored(step, layer, verify=verify)
-            for layer in info.layers
-        }
+        found = {dataset_name(slot): self.stored(step, slot, verify=verify) for slot in info.slots}
         if self.shards:
             text = np.frombuffer(padded_json(self._meta(step)), dtype=np.uint8)
             return {**found, "meta": text}
@@ -315,23 +336,9 @@ class RunFiles:
     def _dataset(self, step: int, name: str) -> Array:
         """Return a dataset of a step, as a read-only memory map."""
         path = self.step_file(step)
-        if self.packed:
-            with opened(path, self._remedy) as file:
-                return mapped(file, f"steps/{step_name(step)}/{name}", path, self._remedy)
-        with reading(str(path), self._remedy):
-            known = self._structures.mapped(path, name, self._remedy)
-        if known is not None:
-            return known
+        name = f"steps/{step_name(step)}/{name}" if self.packed else name
         with opened(path, self._remedy) as file:
-            found = mapped(file, name, path, self._remedy)
-            if self._structures.misses(descriptor(file)):
-                self._structures.keep(descriptor(file), step_places(file, path))
-            return found
-
-    @cached_property
-    def _structures(self) -> Structures:
-        """What is known of step files after the second look into one."""
-        return Structures()
+            return mapped(file, name, path, self._remedy)
 
     @property
     def _remedy(self) -> str:

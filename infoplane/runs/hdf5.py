@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import mmap
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -23,7 +24,6 @@ from infoplane.data import Array
 from infoplane.errors import InfoplaneError, RunFileError
 from infoplane.runs.atomic import check_regular
 from infoplane.runs.layout import MOST_TEXT
-from infoplane.runs.places import Place
 
 Spec: TypeAlias = tuple[tuple[int, ...], np.dtype[Any]]
 """Shape and dtype of a dataset."""
@@ -102,24 +102,6 @@ def mapped(file: h5py.File, name: str, path: Path, hint: str | None = None) -> A
     Raises
     ------
     RunFileError
-        As ``located``.
-    """
-    place = located(file, name, path, hint)
-    with reading(f"{path}: dataset {name!r}", hint):
-        return place.mapped(descriptor(file))
-
-
-def descriptor(file: h5py.File) -> int:
-    """Return the number by which the system knows an open file."""
-    return int(file.id.get_vfd_handle())
-
-
-def located(file: h5py.File, name: str, path: Path, hint: str | None = None) -> Place:
-    """Return where a dataset lies in its file.
-
-    Raises
-    ------
-    RunFileError
         If it is missing, reached by a link, stored outside the file, compressed, in chunks, of a
         type other than native numbers, or beyond the end of the file.
     """
@@ -145,10 +127,15 @@ def located(file: h5py.File, name: str, path: Path, hint: str | None = None) -> 
             raise RunFileError(f"{where}: expected numbers, found dtype {dtype}", hint=hint)
         if layout.get_layout() != h5py.h5d.CONTIGUOUS or offset is None or not shape:
             raise RunFileError(f"{where}: expected contiguous data", hint=hint)
-        place = Place(shape, dtype, offset)
-        if offset + place.size > os.fstat(descriptor(file)).st_size:
+        size, descriptor = n_bytes((shape, dtype)), int(file.id.get_vfd_handle())
+        if offset + size > os.fstat(descriptor).st_size:
             raise RunFileError(f"{where}: extends beyond the end of the file", hint=hint)
-        return place
+        if not size:
+            return np.empty(shape, dtype)
+        before = offset % mmap.ALLOCATIONGRANULARITY
+        start, length = offset - before, size + before
+        pages = mmap.mmap(descriptor, length, access=mmap.ACCESS_READ, offset=start)
+        return np.ndarray(shape, dtype, pages, before)
 
 
 def has_link(group: h5py.Group, name: str) -> bool:
@@ -270,6 +257,10 @@ def write_at(descriptor: int, data: bytes | memoryview, offset: int) -> None:
         view, offset = view[written:], offset + written
 
 
+_LUMP = 1 << 26
+"""Bytes that are given back at once, at least: to shorten a file takes a millisecond."""
+
+
 GO_ON = "finished steps are kept: make room or restore the folder, and go on with --resume"
 
 
@@ -286,3 +277,46 @@ def writing(path: Path, hint: str | None = None) -> Iterator[None]:
         raise RunFileError(
             f"{path}: cannot be written ({reason})", hint=hint, code="IP305"
         ) from error
+
+
+class Room:
+    """Space for parts of a size, in a file without a name: it ends with the process, however.
+
+    Parameters
+    ----------
+    folder : Path
+        On the disk.
+    part : int
+        Bytes of a part.
+    n_parts : int
+        How many.
+
+    Raises
+    ------
+    OSError
+        If the disk is too small.
+    """
+
+    def __init__(self, folder: Path, part: int, n_parts: int) -> None:
+        self._part, self._left, self._size = part, n_parts, part * n_parts
+        path = folder / "room.tmp"
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        self._file = os.open(path, flags, 0o600)
+        try:
+            path.unlink()
+            if self._size:
+                reserve(self._file, self._size)
+        except BaseException:
+            self.close()
+            raise
+
+    def take(self) -> None:
+        """Give the space of one part back, to be used for it; of small parts, that of several."""
+        self._left = max(self._left - 1, 0)
+        if self._size > self._part * self._left:
+            self._size = max(min(self._part * self._left, self._size - _LUMP), 0)
+            os.ftruncate(self._file, self._size)
+
+    def close(self) -> None:
+        """Give back what is left."""
+        os.close(self._file)

@@ -6,11 +6,17 @@ import re
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
+from infoplane.arrays import collected, row_blocks
+from infoplane.data import Array, Slot
 from infoplane.errors import RunFileError
 
 FORMAT = "infoplane.recording"
 VERSION = 1
+
+BFLOAT16 = "bfloat16"
+"""Encoding of bfloat16 as it is stored: its 16 bits, which are the upper half of a float32."""
 
 MOST_TEXT = 64 << 20
 """Bytes of the longest JSON text that is read."""
@@ -35,6 +41,11 @@ def activations_name(index: int) -> str:
     return f"layers/L{index:04d}/act"
 
 
+def dataset_name(slot: Slot) -> str:
+    """Return the name of the dataset of a layer or a weight."""
+    return activations_name(slot.index) if slot.kind == "layer" else f"weights/W{slot.index:04d}"
+
+
 def check_format(name: object, version: object, path: Path) -> None:
     """Refuse what is not this version of the format.
 
@@ -51,3 +62,9 @@ def check_format(name: object, version: object, path: Path) -> None:
             hint="it was written by another release of infoplane: record again, or use that one",
             code="IP304",
         )
+
+
+def bfloat16_values(bits: Array) -> NDArray[np.float32]:
+    """Return the values of bfloat16 numbers given by their bits (uint16), exactly."""
+    parts = ((bits[rows].astype(np.uint32) << 16).view(np.float32) for rows in row_blocks(bits))
+    return collected(bits.shape, np.float32, parts)

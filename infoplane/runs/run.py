@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infoplane.arrays import count_nonfinite_rows, rows_of
-from infoplane.data import Array, LayerInfo, ProbeSet, split_rows
+from infoplane.data import Array, ProbeSet, Slot, split_rows
 from infoplane.errors import InputError, NotFoundError, RunFileError
-from infoplane.runs.bfloat16 import BFLOAT16, bfloat16_values
 from infoplane.runs.files import RunFiles, listed
+from infoplane.runs.layout import BFLOAT16, bfloat16_values
 from infoplane.runs.probe_parts import probe_sha256, read_splits
 
 log = logging.getLogger("infoplane")
@@ -48,6 +48,10 @@ class Run(RunFiles):
 
     dropped: tuple[int, ...] = ()
     split: str | None = None
+
+    @property
+    def device(self) -> None:
+        """What is read from files is in NumPy's arrays."""
 
     def __getstate__(self) -> dict[str, Any]:
         # Absolute: a worker may have been started in another folder.
@@ -126,14 +130,12 @@ class Run(RunFiles):
         """Rows of the split that is seen."""
         return slice(None) if self.split is None else split_rows(self.splits)[self.split]
 
-    def spoiled(self, step: int) -> NDArray[np.bool_]:
-        """Tell of each layer (n_layers,) whether its kept samples hold NaN or inf at a step."""
-        counts = np.array(self.step_info(step).nonfinite) > 0
+    def spoiled(self, step: int) -> frozenset[str]:
+        """Return the names of the layers whose kept samples hold NaN or inf at a step."""
+        names = [layer.name for layer in self.step_info(step).layers if layer.nonfinite]
         if self.dropped or self.split is not None:
-            for index in np.flatnonzero(counts):
-                found = self.activations(step, self.layers[index].name)
-                counts[index] = count_nonfinite_rows(found) > 0
-        return counts
+            names = [name for name in names if count_nonfinite_rows(self.activations(step, name))]
+        return frozenset(names)
 
     def activations(self, step: int, layer: str, *, verify: bool = False) -> Array:
         """Return the activations (n_samples, n_units) in the stored dtype; bfloat16 as float32.
@@ -145,12 +147,21 @@ class Run(RunFiles):
         found = self.stored(step, info, verify=verify)
         found = found.reshape(len(found), -1)
         found = rows_of(found, self.kept) if self.dropped else found[self._rows]
-        if info.encoding == BFLOAT16:
+        return self._values(found, info)
+
+    def weight(self, step: int, name: str, *, verify: bool = False) -> Array:
+        """Return a weight in its shape; dtype, mapping and ``verify`` as of ``activations``."""
+        info = self.slot(name, "weight")
+        return self._values(self.stored(step, info, verify=verify), info)
+
+    def _values(self, found: Array, slot: Slot) -> Array:
+        """Return the numbers that an array stands for."""
+        if slot.encoding == BFLOAT16:
             found = bfloat16_values(found)
             found.flags.writeable = False
-        elif info.encoding is not None:
+        elif slot.encoding is not None:
             raise RunFileError(
-                f"{self.path}: layer {layer!r}: unknown encoding {info.encoding!r}",
+                f"{self.path}: {slot.kind} {slot.name!r}: unknown encoding {slot.encoding!r}",
                 hint="it was written by another release of infoplane: record again, or use that",
                 code="IP304",
             )
@@ -163,7 +174,7 @@ class Run(RunFiles):
         for step in steps:
             info = self.step_info(step)
             for layer in layers:
-                if info.nonfinite[self.layer(layer).index]:
+                if info.slot(layer).nonfinite:
                     found = whole.activations(step, layer)
                     bad |= ~np.isfinite(found).all(axis=1)
         return replace(self, dropped=tuple(whole.kept[bad].tolist()))
@@ -190,11 +201,11 @@ class Run(RunFiles):
             told = [f"step {step}: {why}" for step, why in self.incomplete.items()]
             log.warning("%s: left out as incomplete: %s", self.path, listed(told, 4))
         for step in self.steps:
-            found = self.step_info(step).layers
-            if found != self.layers:
+            found = self.step_info(step).slots
+            if found != self.slots:
                 raise RunFileError(
                     f"{self.step_file(step)}: its layers differ from those of step "
-                    f"{self.steps[0]}: expected {_first_difference(self.layers, found)}",
+                    f"{self.steps[0]}: expected {_first_difference(self.slots, found)}",
                     hint="record all checkpoints of a run with the same model and layers",
                 )
 
@@ -203,19 +214,30 @@ class Run(RunFiles):
         digest = hashlib.sha256()
         digest.update(str(self.manifest["probe"].get("sha256")).encode())
         for step in self.steps:
-            info = self.step_info(step)
-            digest.update(repr((step, info.layers, info.checksums)).encode())
+            slots = self.step_info(step).slots
+            layers = [slot for slot in slots if slot.kind == "layer"]
+            digest.update(_written(step, layers).encode())
+            if layers != list(slots):
+                digest.update(_written(step, slots[len(layers) :]).encode())
         digest.update(repr(self.dropped).encode() if self.dropped else b"")
         digest.update(repr((self.split, self._rows)).encode() if self.split is not None else b"")
         return "sha256:" + digest.hexdigest()
 
 
-def _first_difference(expected: tuple[LayerInfo, ...], found: tuple[LayerInfo, ...]) -> str:
+def _written(step: int, slots: Sequence[Slot]) -> str:
+    """Return what a hash is made of, as release 0.1 wrote it: documents are told apart by it."""
+    names = ("name", "index", "type", "shape", "dtype", "reduction", "noise", "encoding")
+    told = [", ".join(f"{name}={getattr(slot, name)!r}" for name in names) for slot in slots]
+    entries = ", ".join(f"LayerInfo({text})" for text in told) + "," * (len(told) == 1)
+    return f"({step!r}, ({entries}), {tuple(slot.checksum for slot in slots)!r})"
+
+
+def _first_difference(expected: tuple[Slot, ...], found: tuple[Slot, ...]) -> str:
     for one, other in itertools.zip_longest(expected, found):
         if one != other:
             texts = [
-                f"{layer.name!r} {layer.shape} {layer.dtype}" if layer else "no layer"
-                for layer in (one, other)
+                f"{slot.name!r} {slot.shape} {slot.dtype}" if slot else "no layer"
+                for slot in (one, other)
             ]
             return f"{texts[0]}, found {texts[1]}"
     return "the same"

@@ -1,27 +1,23 @@
-"""What a step says of itself: its layers, their checksums, metrics and provenance."""
+"""What a step says of itself: its layers and weights, metrics and provenance."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import h5py
-
-from infoplane.data import Array, LayerInfo
-from infoplane.errors import RunFileError
+from infoplane.data import Array, Slot, SlotKind
+from infoplane.errors import InputError, NotFoundError, RunFileError
 from infoplane.runs.checksum import crc32
-from infoplane.runs.hdf5 import json_object, located, reading
-from infoplane.runs.layout import activations_name, check_format
-from infoplane.runs.places import Place
+from infoplane.runs.hdf5 import json_object, reading
+from infoplane.runs.layout import check_format
 
 META_BLOCK = 4096
 """Bytes; the metadata of a step are padded to a multiple."""
 
-_MOST_PLACES = 1000
 _CHECKSUM = "meta_crc32"
 _BEFORE_CHECKSUM = b', "meta_crc32": '
 
@@ -31,13 +27,33 @@ class StepInfo:
     """What a step file says of itself."""
 
     step: int
-    layers: tuple[LayerInfo, ...]
+    slots: tuple[Slot, ...]  # layers in the order of the forward pass, then weights
     metrics: Mapping[str, float]
     epoch: float | None
-    checksums: tuple[int, ...]  # crc32 of each layer's bytes
-    nonfinite: tuple[int, ...]  # number of NaN and inf in each layer
     gradients: Mapping[str, Mapping[str, float]]  # by layer: mean_norm, spread, weight_norm, ...
     provenance: Mapping[str, Any]
+
+    @cached_property
+    def layers(self) -> tuple[Slot, ...]:
+        """The layers alone."""
+        return tuple(slot for slot in self.slots if slot.kind == "layer")
+
+    def slot(self, name: str, kind: SlotKind = "layer") -> Slot:
+        """Return what is recorded under a name.
+
+        Raises
+        ------
+        NotFoundError
+            If nothing is.
+        """
+        try:
+            return self._by_name[kind, name]
+        except KeyError:
+            raise NotFoundError(f"step {self.step}: no {kind} {name!r}") from None
+
+    @cached_property
+    def _by_name(self) -> dict[tuple[SlotKind, str], Slot]:
+        return {(slot.kind, slot.name): slot for slot in self.slots}
 
 
 def read_meta(text: Array, path: Path, hint: str) -> dict[str, Any]:
@@ -58,16 +74,6 @@ def read_meta(text: Array, path: Path, hint: str) -> dict[str, Any]:
             code="IP307",
         )
     return meta
-
-
-def step_places(file: h5py.File, path: Path) -> dict[str, Place]:
-    """Return where the metadata and layers of a step file lie, up to the first that is no good."""
-    names = ["meta", *map(activations_name, range(_MOST_PLACES))]
-    places = {}
-    with suppress(RunFileError):  # whoever reads it is told
-        for name in names:
-            places[name] = located(file, name, path)
-    return places
 
 
 def step_info(
@@ -96,16 +102,20 @@ def step_info(
         # Activations of another probe set, even of as many samples, belong to other labels.
         if meta.get("probe_sha256", probe_sha256) != probe_sha256:
             raise RunFileError(f"{path}: recorded on another probe set than this run", hint=hint)
-        layers = tuple(_layer(index, layer) for index, layer in enumerate(meta["layers"]))
-        if len({layer.name for layer in layers}) < len(layers) or not layers:
+        try:
+            layers = _slots("layer", meta["layers"])
+            weights = _slots("weight", meta.get("weights", ()))
+        except InputError as error:
+            raise RunFileError(f"{path}: {error}", hint=hint) from error
+        if len({slot.name for slot in layers}) < len(layers) or not layers:
             raise RunFileError(f"{path}: expected layers of different names", hint=hint)
+        if len({slot.name for slot in weights}) < len(weights):
+            raise RunFileError(f"{path}: expected weights of different names", hint=hint)
         return StepInfo(
             step=step,
-            layers=layers,
+            slots=layers + weights,
             metrics={str(k): float(v) for k, v in meta["metrics"].items() if v is not None},
             epoch=None if meta["epoch"] is None else float(meta["epoch"]),
-            checksums=tuple(int(layer["crc32"]) for layer in meta["layers"]),
-            nonfinite=tuple(int(layer["n_nonfinite"]) for layer in meta["layers"]),
             gradients={
                 str(name): {str(key): float(value) for key, value in found.items()}
                 for name, found in meta["gradients"].items()
@@ -124,14 +134,21 @@ def padded_json(meta: Mapping[str, Any]) -> bytes:
     return text.ljust(-(-len(text) // META_BLOCK) * META_BLOCK)
 
 
-def _layer(index: int, layer: Mapping[str, Any]) -> LayerInfo:
-    return LayerInfo(
-        name=str(layer["name"]),
-        index=index,
-        type=str(layer["module_type"]),
-        shape=tuple(map(int, layer["shape"])),
-        dtype=str(layer["dtype"]),
-        reduction=str(layer["reduction"]),
-        noise=None if layer["noise"] is None else float(layer["noise"]),
-        encoding=None if layer.get("encoding") is None else str(layer["encoding"]),
+def _slots(kind: SlotKind, entries: Iterable[Mapping[str, Any]]) -> tuple[Slot, ...]:
+    return tuple(
+        Slot(
+            name=str(entry["name"]),
+            index=index,
+            type=str(entry["module_type"]),
+            shape=tuple(map(int, entry["shape"])),
+            dtype=str(entry["dtype"]),
+            reduction=str(entry["reduction"]),
+            noise=None if entry["noise"] is None else float(entry["noise"]),
+            encoding=None if entry.get("encoding") is None else str(entry["encoding"]),
+            kind=kind,
+            axes=tuple(map(str, entry.get("axes") or ())),
+            checksum=int(entry["crc32"]),
+            nonfinite=int(entry["n_nonfinite"]),
+        )
+        for index, entry in enumerate(entries)
     )

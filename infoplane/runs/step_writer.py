@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -21,11 +21,9 @@ from numpy.typing import NDArray
 
 from infoplane.data import Array
 from infoplane.errors import RunFileError
-from infoplane.runs.bfloat16 import BFLOAT16, bfloat16_values
 from infoplane.runs.checksum import crc32
 from infoplane.runs.hdf5 import GO_ON, Outline, Spec, lay_out, n_bytes, reserve, write_at, writing
-from infoplane.runs.layout import FORMAT, VERSION, activations_name
-from infoplane.runs.places import bytes_around
+from infoplane.runs.layout import BFLOAT16, FORMAT, VERSION, activations_name, bfloat16_values
 from infoplane.runs.step_info import META_BLOCK, padded_json
 
 _BLOCK = 1 << 19  # bytes; checksum, statistics and write find them in the processor's cache
@@ -79,10 +77,22 @@ class StepLayout:
             offsets = lay_out(self.scratch, specs)
             size = self.scratch.stat().st_size
             with self.scratch.open("rb") as file:
-                around = bytes_around(file.fileno(), zip(offsets, sizes, strict=True))
+                around = _bytes_around(file.fileno(), zip(offsets, sizes, strict=True))
         finally:
             self.scratch.unlink(missing_ok=True)
         return _Structure(size, tuple(offsets), around)
+
+
+def _bytes_around(
+    descriptor: int, extents: Iterable[tuple[int, int]]
+) -> tuple[tuple[int, bytes], ...]:
+    """Return the bytes of a file outside of (offset, length) extents, each with its offset."""
+    around, end = [], 0
+    for offset, length in [*sorted(extents), (os.fstat(descriptor).st_size, 0)]:
+        if offset > end:
+            around.append((end, os.pread(descriptor, offset - end, end)))
+        end = offset + length
+    return tuple(around)
 
 
 @dataclass

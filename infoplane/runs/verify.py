@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from infoplane.data import LayerInfo
+from infoplane.data import Slot
 from infoplane.errors import DataError, InfoplaneError, RunFileError
 from infoplane.runs.hdf5 import missing_size, writing
 from infoplane.runs.probe_parts import probe_sha256
@@ -23,7 +23,7 @@ class Finding:
 
     path: Path  # the file
     step: int | None  # None for the manifest and the probe set
-    layer: str | None
+    layer: str | None  # or the weight
     message: str  # one line
 
 
@@ -31,8 +31,8 @@ def verify(run: Run) -> list[Finding]:
     """Read all of a run and return what is wrong with it; an empty list means that it is intact.
 
     Checked are the manifest, the hash of the probe set, the metadata of every step, that every
-    step has the layers of the first readable one, and the checksum of every layer. Raises nothing
-    for damage: that is what the findings tell.
+    step has the layers of the first readable one, and the checksum of every layer and weight.
+    Raises nothing for damage: that is what the findings tell.
     """
     try:
         if probe_sha256(run.probe) != run.manifest["probe"].get("sha256"):
@@ -44,24 +44,24 @@ def verify(run: Run) -> list[Finding]:
         return [Finding(run.path, None, None, str(error))]
     found = [finding for shard in run.shards for finding in verify(Run(shard.path))]
     told = {finding.step for finding in found}
-    expected: tuple[LayerInfo, ...] = ()
+    expected: tuple[Slot, ...] = ()
     for step in [step for step in steps if step not in told]:
         path = run.step_file(step)
         try:
-            layers = run.step_info(step).layers
+            slots = run.step_info(step).slots
         except InfoplaneError as error:
             found.append(Finding(path, step, None, str(error)))
             continue
-        expected = expected or layers
-        if layers != expected:
+        expected = expected or slots
+        if slots != expected:
             message = f"{path}: its layers are not those of the steps before it"
             found.append(Finding(path, step, None, message))
             continue
-        for layer in () if run.shards else layers:
+        for slot in () if run.shards else slots:
             try:
-                run.stored(step, layer, verify=True)
+                run.stored(step, slot, verify=True)
             except InfoplaneError as error:
-                found.append(Finding(path, step, layer.name, str(error)))
+                found.append(Finding(path, step, slot.name, str(error)))
     return found
 
 

@@ -14,12 +14,11 @@ from typing import IO, Any
 
 import numpy as np
 
-from infoplane.data import Array, LayerInfo, ProbeSet
+from infoplane.data import Array, ProbeSet, Slot
 from infoplane.errors import InputError, RunFileError
-from infoplane.runs.hdf5 import GO_ON, specs_of, write_arrays, writing
+from infoplane.runs.hdf5 import GO_ON, Room, specs_of, write_arrays, writing
 from infoplane.runs.layout import FORMAT, VERSION, step_name
 from infoplane.runs.probe_parts import probe_manifest, probe_parts
-from infoplane.runs.room import Room
 from infoplane.runs.run import Run
 from infoplane.runs.step_info import StepInfo
 from infoplane.runs.step_writer import StepLayout, StepWriter
@@ -104,7 +103,7 @@ class RunWriter:
             replaced = [] if self._begun else (self.path / "steps").glob("step_*.h5")
             return shutil.disk_usage(self.path).free + sum(file.stat().st_size for file in replaced)
 
-    def reserve(self, layers: Sequence[LayerInfo], n_steps: int) -> None:
+    def reserve(self, layers: Sequence[Slot], n_steps: int) -> None:
         """Set the space of steps with these layers aside; each takes its part when it begins.
 
         Where an earlier run is replaced, its space is needed and still taken: then nothing is.

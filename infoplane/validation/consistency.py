@@ -12,7 +12,7 @@ import numpy as np
 from infoplane.data import Array, IntArray
 from infoplane.validation.answers import labelled_layer
 from infoplane.validation.known_mi import normal_pair
-from infoplane.validation.problems import Problem
+from infoplane.validation.problems import Problem, Trial
 
 _OF_LABELS = ("ity",)
 _EVERY = ("ity", "dse", "dsmi_y")
@@ -24,15 +24,13 @@ Draw: TypeAlias = Callable[[int, np.random.Generator], tuple[Parts, Problem]]
 
 
 @dataclass(frozen=True)
-class Relation:
+class Relation(Trial):
     """Problems whose estimates must agree: a weighted sum of some with that of another one.
+
+    ``make`` returns the weighted problems and the one that is compared.
 
     Parameters
     ----------
-    name : str
-        How tables call it.
-    make : callable
-        From sample size and generator to the weighted problems and the one that is compared.
     quantities : tuple of str
         Quantities that it is about.
     share : float
@@ -44,24 +42,13 @@ class Relation:
     at_noise : bool
         Whether the truths of the problem hold after the change as well, so that an estimator that
         chooses its noise by the layer is asked for the difference that another noise makes.
-    pairs : bool
-        Whether it is about estimators that look at pairs of inputs and activations.
-    shannon : bool
-        Whether it holds for Shannon information only.
-    quick : bool
-        Whether it belongs to the short list.
     """
 
-    name: str
-    make: Draw
     quantities: tuple[str, ...] = _OF_LABELS
     share: float = 0.1
     least: float = 0.05
     at_most: bool = False
     at_noise: bool = False
-    pairs: bool = False
-    shannon: bool = True
-    quick: bool = True
 
     def allowed(self, expected: float, spread: float) -> float:
         """Return the difference that passes between estimates of this joint half-width."""

@@ -14,7 +14,7 @@ from infoplane.data import Array
 from infoplane.estimators.estimate import Estimate
 from infoplane.validation.answers import normal_layer, permuted_labels
 from infoplane.validation.findings import allowed_error
-from infoplane.validation.problems import Problem
+from infoplane.validation.problems import Problem, Trial
 from infoplane.validation.truths import drawn_labels, entropy_of
 
 _ROUNDING = 1e-3  # of kernel sums in single precision, in bits
@@ -53,34 +53,19 @@ Claims: TypeAlias = Callable[[Problem, Mapping[str, Estimate]], Iterator[Claim]]
 
 
 @dataclass(frozen=True)
-class Law:
+class Law(Trial):
     """A problem, and what must hold between the estimates of it.
 
     Parameters
     ----------
-    name : str
-        How tables call it.
-    make : callable
-        From sample size and generator to a problem.
     claims : callable
         From the problem and its estimates to what must be true of them.
     quantities : tuple of str
         Quantities that it is about.
-    pairs : bool
-        Whether it is about estimators that look at pairs of inputs and activations.
-    shannon : bool
-        Whether it holds for Shannon information only.
-    quick : bool
-        Whether it belongs to the short list.
     """
 
-    name: str
-    make: Callable[[int, np.random.Generator], Problem]
     claims: Claims
     quantities: tuple[str, ...]
-    pairs: bool = False
-    shannon: bool = True
-    quick: bool = True
 
 
 def _patterns(n: int, rng: np.random.Generator) -> Problem:

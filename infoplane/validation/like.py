@@ -16,9 +16,10 @@ from functools import cached_property
 
 import numpy as np
 
-from infoplane.data import Array, FloatArray, IntArray, LayerInfo, ProbeSet, RunData
+from infoplane.data import Array, FloatArray, IntArray, ProbeSet, RunData, Slot
 from infoplane.errors import EstimationError, InputError
 from infoplane.estimators.base import Estimator
+from infoplane.estimators.measure_id import MeasureId
 from infoplane.estimators.registry import estimator_id
 from infoplane.seeding import generator
 from infoplane.validation.answers import mixture_truths
@@ -34,7 +35,7 @@ class LayerModel:
 
     Parameters
     ----------
-    info : LayerInfo
+    info : Slot
         The recorded layer.
     varying : array of bool (n_units,)
         Units that are not constant.
@@ -50,7 +51,7 @@ class LayerModel:
         Samples of each class.
     """
 
-    info: LayerInfo
+    info: Slot
     varying: Array
     rest: FloatArray
     means: FloatArray
@@ -59,7 +60,7 @@ class LayerModel:
     counts: IntArray
 
     @classmethod
-    def of_layer(cls, info: LayerInfo, activations: Array, labels: IntArray) -> LayerModel | None:
+    def of_layer(cls, info: Slot, activations: Array, labels: IntArray) -> LayerModel | None:
         """Return the model of a layer (n_samples, n_units), None if nothing in it varies."""
         from sklearn.covariance import ledoit_wolf
 
@@ -106,9 +107,10 @@ class SyntheticRun:
     """One draw of all layers, as a run that estimators read."""
 
     probe: ProbeSet
-    layers: Sequence[LayerInfo]
+    layers: Sequence[Slot]
     drawn: Mapping[str, Array]
     steps: Sequence[int] = (0,)
+    device: str | None = None
 
     def activations(self, step: int, layer: str) -> Array:
         """Return the activations (n_samples, n_units)."""
@@ -177,7 +179,7 @@ def expectations(
     seed : int
         Of all draws.
     """
-    if not estimator.shannon:
+    if not estimator.shannon or estimator.subject != "layer":
         return []
     found: dict[tuple[str, str], list[Finding]] = {}
     for draw in range(draws):
@@ -202,7 +204,8 @@ def _one_draw(
         {model.info.name: model.draw(labels, rng) for model in models},
     )
     name = estimator_id(estimator)
-    shared = estimator.prepare_run(run, generator(seed, "like", draw, name))
+    stream = generator(seed, "like", draw, name)
+    shared = estimator.prepare_member(estimator.prepare_group([run], stream), run, stream)
     for model in models:
         layer = model.info.name
         streams = [generator(seed, "like", draw, name, layer, part) for part in range(2)]
@@ -215,7 +218,7 @@ def _one_draw(
         seconds = (time.process_time() - start) / max(1, len(cell))
         truths = model.truths
         for key, estimate in cell.items():
-            truth = truths.get(key.partition("@")[0])
+            truth = truths.get(MeasureId.read(key).name)
             if callable(truth):
                 truth = truth(Resolution.of_cell(estimator, cell, key))
             if truth is None:

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from infoplane.data import Array, IntArray, LayerInfo, ProbeSet
+from infoplane.data import Array, IntArray, ProbeSet, Slot
 from infoplane.estimators.base import Estimator
 from infoplane.estimators.estimate import Estimate
 
@@ -88,6 +88,7 @@ class ProblemRun:
     """A problem as a run that estimators read."""
 
     problem: Problem
+    device: str | None = None
 
     @property
     def probe(self) -> ProbeSet:
@@ -100,11 +101,11 @@ class ProblemRun:
         return (0,)
 
     @property
-    def layers(self) -> tuple[LayerInfo]:
+    def layers(self) -> tuple[Slot]:
         """One layer."""
         values = self.problem.activations
         shape, dtype = values.shape[1:], str(values.dtype)
-        return (LayerInfo(LAYER, 0, "Identity", shape, dtype, noise=self.problem.noise),)
+        return (Slot(LAYER, 0, "Identity", shape, dtype, noise=self.problem.noise),)
 
     def activations(self, step: int, layer: str) -> Array:
         """Return the activations (n_samples, n_units), read-only."""
@@ -114,23 +115,31 @@ class ProblemRun:
 
 
 @dataclass(frozen=True)
-class Case:
-    """A family of problems of one kind; ``make`` draws one of ``n`` samples.
+class Trial:
+    """What estimators are put to; ``make`` draws it with ``n`` samples.
 
     Parameters
     ----------
     name : str
         How tables call it.
     make : callable
-        From sample size and generator to a problem.
+        From sample size and generator to what is measured.
     pairs : bool
-        Whether the layer is no function of the input and declares no noise, so that only
-        estimators that look at pairs of inputs and activations can know I(X;T).
+        Whether it is about estimators that look at pairs of inputs and activations alone: the layer
+        is no function of the input and declares no noise.
+    shannon : bool
+        Whether it is about Shannon information only.
     quick : bool
         Whether it belongs to the short list.
     """
 
     name: str
-    make: Callable[[int, np.random.Generator], Problem]
-    pairs: bool = False
-    quick: bool = True
+    make: Callable[[int, np.random.Generator], Any]
+    pairs: bool = field(default=False, kw_only=True)
+    shannon: bool = field(default=True, kw_only=True)
+    quick: bool = field(default=True, kw_only=True)
+
+
+@dataclass(frozen=True)
+class Case(Trial):
+    """A family of problems of one kind whose answer is known."""

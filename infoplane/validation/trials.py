@@ -11,6 +11,7 @@ from dataclasses import replace
 from infoplane.errors import EstimationError, InfoplaneError, InputError
 from infoplane.estimators.base import Estimator
 from infoplane.estimators.estimate import Estimate
+from infoplane.estimators.measure_id import MeasureId
 from infoplane.estimators.registry import (
     estimator_class,
     estimator_id,
@@ -53,8 +54,10 @@ def names_of_trials(
 ) -> list[str]:
     """Return the cases, relations and laws that are about something the estimator can know.
 
-    With ``answers_only`` the cases alone, whose answer is known.
+    With ``answers_only`` the cases alone, whose answer is known. All are about layers.
     """
+    if estimator.subject != "layer":
+        return []
     return [
         item.name
         for item in (ANSWERS if answers_only else _ITEMS)
@@ -165,7 +168,8 @@ def estimate_problem(
     run = ProblemRun(problem)
     streams = [generator(seed, *key, estimator_id(estimator), part) for part in range(3)]
     try:
-        shared = estimator.prepare_run(run, streams[0])
+        shared = estimator.prepare_group([run], streams[0])
+        shared = estimator.prepare_member(shared, run, streams[0])
         prepared = estimator.prepare_layer(shared, run, run.layers[0], streams[1])
         return estimator.estimate(prepared, run.activations(0, run.layers[0].name), streams[2])
     except (EstimationError, InputError) as error:
@@ -174,7 +178,7 @@ def estimate_problem(
 
 def truth_key(estimator: Estimator, quantity: str) -> str:
     """Return under which name a problem keeps the truth about a quantity of an estimator."""
-    plain = quantity.partition("@")[0]
+    plain = MeasureId.read(quantity).name
     if estimator.shannon or plain not in ("ixt", "ity"):
         return plain
     return f"{plain}[{estimator.name}]"
@@ -210,7 +214,7 @@ def _related(estimator: Estimator, relation: Relation, n: int, seed: int) -> Ite
     changed = estimate_problem(estimator, after, seed, relation.name)
     for key, two in changed.items():
         ones = [(weight, cell[key]) for weight, cell in cells if key in cell]
-        if len(ones) < len(cells) or key.partition("@")[0] not in relation.quantities:
+        if len(ones) < len(cells) or MeasureId.read(key).name not in relation.quantities:
             continue
         where = (estimator_id(estimator), relation.name, key)
         missing = [one for one in (*(one for _, one in ones), two) if one.bits is None]

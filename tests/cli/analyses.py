@@ -1,16 +1,16 @@
 """Runs to analyze, and analyses to disturb."""
 
+import contextlib
 import json
 import sqlite3
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 
 from infoplane.data import ProbeSet
 from infoplane.runs.writer import RunWriter
+from tests.processes import LONG, children_of, start_process, wait_until
 
 CACHE = Path(".infoplane_cache/cells-1.sqlite")
 
@@ -49,34 +49,40 @@ def rows_of(path):
 
 
 def start(*arguments):
-    return subprocess.Popen(
-        [sys.executable, "-m", "infoplane", "analyze", *arguments],
-        stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    command = [sys.executable, "-m", "infoplane", "analyze", *arguments]
+    return start_process(command, text=True)
 
 
 def cells_in_cache():
-    with sqlite3.connect(CACHE, timeout=30) as connection:
-        found = connection.execute("SELECT count(*) FROM cells").fetchone()[0]
-    connection.close()
-    return found
+    """Return how many cells are in the cache; none before it has its table."""
+    if not CACHE.exists():
+        return 0
+    with contextlib.closing(sqlite3.connect(CACHE, timeout=LONG)) as connection:
+        made = "SELECT count(*) FROM sqlite_master WHERE name = 'cells'"
+        if not connection.execute(made).fetchone()[0]:
+            return 0
+        return connection.execute("SELECT count(*) FROM cells").fetchone()[0]
 
 
 def wait_for_cells(process, count):
-    """Wait until an analysis has finished some cells."""
-    for _ in range(2400):
-        assert process.poll() is None, "finished before it could be disturbed"
-        if CACHE.exists() and cells_in_cache() >= count:
-            return
-        time.sleep(0.05)
-    raise AssertionError("no cell was finished in two minutes")
+    """Wait until an analysis, which still runs, has finished some cells."""
+    wait_until(lambda: cells_in_cache() >= count, process, f"{count} cells were finished")
 
 
 def workers_of(process):
-    found = subprocess.run(
-        ["pgrep", "-P", str(process.pid), "-f", "spawn_main"], capture_output=True, check=True
-    )
-    return [int(word) for word in found.stdout.split()]
+    """Return the worker processes of an analysis."""
+    found = []
+
+    def seen():
+        found[:] = [pid for pid in children_of(process.pid) if b"spawn_main" in command_of(pid)]
+        return bool(found)
+
+    wait_until(seen, process, "workers were there")
+    return found
+
+
+def command_of(pid):
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:  # it has ended
+        return b""

@@ -17,6 +17,7 @@ from infoplane.data import ProbeSet
 from infoplane.runs.writer import RunWriter
 from tests.cli.analyses import rows_of, start, wait_for_cells, workers_of, write_run
 from tests.conftest import infoplane
+from tests.processes import LONG
 
 SCHEMA = json.loads(
     resources.files("infoplane.schemas").joinpath("results.schema.json").read_text()
@@ -155,7 +156,7 @@ def test_interrupt_keeps_the_finished_cells(runs):
     process = start("big", "-e", "dse", "-j", "1", "-o", "r.json")
     wait_for_cells(process, 3)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=LONG)
     assert process.returncode == 130
     assert "Traceback" not in err
     assert out == ""
@@ -174,7 +175,7 @@ def test_interrupt_of_the_whole_group_ends_at_any_time(runs, seconds):
     process = start("big", "-j", "2", "-o", "r.json")
     time.sleep(seconds)
     os.killpg(process.pid, signal.SIGINT)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=LONG)
     assert process.returncode in (130, -signal.SIGINT)  # -2: before Python was up
     assert "CANCELLED" not in err
     assert "bug" not in err
@@ -185,7 +186,7 @@ def test_termination_keeps_the_finished_cells(runs):
     process = start("big", "-e", "dse", "-j", "1", "-o", "r.json")
     wait_for_cells(process, 3)
     process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=LONG)
     assert process.returncode == 143
     assert "terminated: " in err
     assert json.loads(Path("r.json").read_text())["timing"]["cells"] > 0
@@ -197,7 +198,7 @@ def test_dead_worker_costs_a_retry_and_changes_nothing(runs):
     process = start("big", "-e", "dse", "-j", "2", "-o", "r.json")
     wait_for_cells(process, 3)
     os.kill(workers_of(process)[0], signal.SIGKILL)
-    _, err = process.communicate(timeout=120)
+    _, err = process.communicate(timeout=LONG)
     assert process.returncode == 0
     assert "a worker process died, perhaps for want of memory; its work is tried again" in err
     assert rows_of("r.json") == rows_of("whole.json")

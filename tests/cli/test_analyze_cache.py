@@ -17,6 +17,7 @@ from tests.cli.analyses import (
     write_run,
 )
 from tests.conftest import infoplane
+from tests.processes import LONG
 
 CHEAP = ("-e", "binning", "-e", "dse", "-j", "1")
 
@@ -107,7 +108,7 @@ def test_interrupted_analysis_goes_on(runs, number):
     process = start("big", "-e", "dse", "-j", "1", "-o", "r.json")
     wait_for_cells(process, 5)
     process.send_signal(number)
-    process.communicate(timeout=60)
+    process.communicate(timeout=LONG)
     kept = cells_in_cache() - 1  # the clusters
     assert kept > 3
     done = infoplane("analyze", "big", "-e", "dse", "-j", "1", "-o", "r.json")

@@ -12,6 +12,7 @@ import pytest
 
 from tests.cli.analyses import rows_of, start, wait_for_cells, write_run
 from tests.conftest import infoplane
+from tests.processes import LONG, children_of, start_process
 
 ESTIMATORS = ("-e", "binning:bins=15+30", "-e", "compressed", "-e", "dse")
 
@@ -53,7 +54,7 @@ def test_running_cluster_is_used_and_may_lose_a_worker(runs):
         process = start("big", "-e", "dse", "--executor", f"dask={address}", "-o", "r.json")
         wait_for_cells(process, 4)
         os.kill(next(iter(cluster.workers.values())).pid, signal.SIGKILL)
-        _, err = process.communicate(timeout=120)
+        _, err = process.communicate(timeout=LONG)
         assert process.returncode == 0, err
     assert "Traceback" not in err
     assert rows_of("r.json") == rows_of("whole.json")
@@ -65,7 +66,7 @@ def test_interrupt_of_a_cluster_started_here_keeps_the_finished_cells(runs):
     process = start("big", "-e", "dse", "--executor", "dask", "-j", "2", "-o", "r.json")
     wait_for_cells(process, 4)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers too
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=LONG)
     assert process.returncode == 130
     assert "Traceback" not in err
     assert "interrupted: " in err
@@ -76,7 +77,7 @@ def test_mpi_gives_the_same_rows(serial):
     command = [mpiexec(), "-n", "3", sys.executable, "-m", "mpi4py.futures", "-m", "infoplane"]
     command += ["analyze", "net-s0", *ESTIMATORS, "--executor", "mpi", "--no-cache"]
     done = subprocess.run(
-        [*command, "-o", "mpi.json"], capture_output=True, text=True, timeout=300, check=False
+        [*command, "-o", "mpi.json"], capture_output=True, text=True, timeout=LONG, check=False
     )
     assert done.returncode == 0, done.stderr
     assert rows_of("mpi.json") == serial
@@ -87,15 +88,13 @@ def test_rank_that_dies_ends_the_job_and_a_second_one_goes_on(runs):
     assert infoplane("analyze", "big", "-e", "dse", "-o", "whole.json", "--no-cache").code == 0
     command = [mpiexec(), "-n", "3", sys.executable, "-m", "mpi4py.futures", "-m", "infoplane"]
     command += ["analyze", "big", "-e", "dse", "--executor", "mpi", "-o", "r.json"]
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
+    process = start_process(command, text=True)
     wait_for_cells(process, 4)
-    os.kill(int(children_of(process.pid)[-1]), signal.SIGKILL)
-    process.communicate(timeout=120)
+    os.kill(children_of(process.pid)[-1], signal.SIGKILL)
+    process.communicate(timeout=LONG)
     assert process.returncode != 0
     assert not Path("r.json").exists()
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LONG, check=False)
     assert done.returncode == 0, done.stderr
     assert rows_without_cached("r.json") == rows_without_cached("whole.json")
     assert any(row["cached"] for row in rows_of("r.json"))
@@ -105,12 +104,10 @@ def test_interrupt_of_an_mpi_job_keeps_the_finished_cells(runs):
     write_run("big", n=700, steps=range(16), units=20)
     command = [mpiexec(), "-n", "3", sys.executable, "-m", "mpi4py.futures", "-m", "infoplane"]
     command += ["analyze", "big", "-e", "dse", "--executor", "mpi", "-o", "r.json"]
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
+    process = start_process(command, text=True)
     wait_for_cells(process, 4)
     os.killpg(process.pid, signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=LONG)
     assert process.returncode == 130
     assert "Traceback" not in err
     assert json.loads(Path("r.json").read_text())["status"] == "interrupted"
@@ -119,19 +116,6 @@ def test_interrupt_of_an_mpi_job_keeps_the_finished_cells(runs):
 
 def rows_without_cached(path):
     return [{k: v for k, v in row.items() if k != "cached"} for row in rows_of(path)]
-
-
-def children_of(pid):
-    """Return the process ids below a process, deepest last."""
-    found = []
-    level = [str(pid)]
-    while level:
-        done = subprocess.run(
-            ["pgrep", "-P", ",".join(level)], capture_output=True, text=True, check=False
-        )
-        level = done.stdout.split()
-        found += level
-    return found
 
 
 @pytest.mark.parametrize(

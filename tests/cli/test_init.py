@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from infoplane.cli.init import write_start
 from infoplane.errors import RunFileError
-from infoplane.starting import write_start
 from tests.conftest import infoplane
 
 

@@ -2,9 +2,7 @@ import json
 import os
 import pickle
 import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +11,7 @@ import torch
 
 from infoplane.runs.run import Run
 from tests.conftest import infoplane, small_net
+from tests.processes import LONG, start_process, wait_until
 
 RECORD = ("record", "--model", "net.py:build", "--data", "probe.npz", "-o", "run")
 CHECKPOINTS = ("--checkpoints", "ckpt/*.pt")
@@ -150,17 +149,11 @@ def test_interrupt_keeps_the_finished_steps(project, sent, code):
     state = torch.load("ckpt/epoch_2.pt", weights_only=True)
     for epoch in range(100, 200):
         torch.save(state, f"ckpt/epoch_{epoch}.pt")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "infoplane", *RECORD, *CHECKPOINTS],
-        stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    deadline = time.monotonic() + 60
-    while len(list(Path("run/steps").glob("*.h5"))) < 3 and time.monotonic() < deadline:
-        time.sleep(0.02)
+    process = start_process([sys.executable, "-m", "infoplane", *RECORD, *CHECKPOINTS], text=True)
+    steps = Path("run/steps")
+    wait_until(lambda: len(list(steps.glob("*.h5"))) >= 3, process, "3 steps were recorded")
     process.send_signal(sent)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=LONG)
     assert process.returncode == code, err
     assert "Traceback" not in err
     run = Run(Path("run"))

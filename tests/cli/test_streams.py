@@ -13,6 +13,7 @@ from infoplane.errors import ExitCode
 from tests.cli.analyses import write_run
 from tests.conftest import infoplane
 from tests.gate.made import compressing
+from tests.processes import LONG, start_process
 
 RULE = ("--require", "runs() == 3")
 
@@ -70,11 +71,10 @@ def test_json_is_all_of_stdout_even_where_annotations_are_written(capsys, monkey
 def test_a_closed_pipe_ends_quietly():
     rows = ("--format", "json", *[part for _ in range(400) for part in RULE])
     command = [sys.executable, "-m", "infoplane", "check", "r.json", *rows]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = start_process(command)
     process.stdout.close()
     assert process.stderr.read() == b""
-    assert process.wait() == 0
-    process.stderr.close()
+    assert process.wait(timeout=LONG) == 0
 
 
 def test_text_of_a_stream_that_carries_ascii_alone():
@@ -86,12 +86,12 @@ def test_text_of_a_stream_that_carries_ascii_alone():
 
 
 def _bug(monkeypatch):
-    import infoplane.gate.sources as sources
+    import infoplane.results.notebook as notebook
 
     def broken(paths):
         raise RuntimeError("broken\x1b[2J")
 
-    monkeypatch.setattr(sources, "read_together", broken)
+    monkeypatch.setattr(notebook, "load", broken)
 
 
 def test_every_exit_code(capsys, monkeypatch):
@@ -113,7 +113,7 @@ def test_every_exit_code(capsys, monkeypatch):
 
 
 def test_interrupts_have_codes_of_their_own(capsys, monkeypatch):
-    import infoplane.gate.sources as sources
+    import infoplane.results.notebook as notebook
     from infoplane.errors import TerminatedError
 
     for kind, code in ((KeyboardInterrupt, 130), (TerminatedError, 143)):
@@ -121,7 +121,7 @@ def test_interrupts_have_codes_of_their_own(capsys, monkeypatch):
         def stopped(paths, kind=kind):
             raise kind
 
-        monkeypatch.setattr(sources, "read_together", stopped)
+        monkeypatch.setattr(notebook, "load", stopped)
         assert run(["check", "r.json", *RULE]) == code
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from infoplane.data import LayerInfo, ProbeSet
 from infoplane.errors import InputError
+from infoplane.estimators.layers.binned_information import binned_information
 from infoplane.estimators.registry import estimator_id, parse_estimator
-from infoplane.numerics.discrete.binned import binned_information
 from infoplane.sample_runs.twelve_bit.task import toy12
 
 

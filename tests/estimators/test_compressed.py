@@ -18,6 +18,8 @@ N = 800
 class Memory:
     """A run in memory that counts what is read."""
 
+    device = None
+
     def __init__(self, activations, labels=None, inputs=None, noise=None):
         names = list(dict.fromkeys(name for _, name in activations))
         self.steps = tuple(dict.fromkeys(step for step, _ in activations))

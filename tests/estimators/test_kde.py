@@ -5,8 +5,8 @@ import pytest
 
 from infoplane.errors import InputError
 from infoplane.estimators.layers.kde import Prepared
+from infoplane.estimators.layers.kde_information import kde_information
 from infoplane.estimators.registry import parse_estimator
-from infoplane.numerics.kernels.mixtures import kde_information
 
 
 def estimate(spec, layer, labels):

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from infoplane.numerics.discrete.binned import binned_information
-from infoplane.numerics.kernels.mixtures import kde_information
+from infoplane.estimators.layers.binned_information import binned_information
+from infoplane.estimators.layers.kde_information import kde_information
 from infoplane.numerics.kernels.renyi import (
     aligned_width,
     gram_matrix,

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from infoplane.numerics.discrete.binned import binned_information
-from infoplane.numerics.kernels.mixtures import kde_information
+from infoplane.estimators.layers.binned_information import binned_information
+from infoplane.estimators.layers.kde_information import kde_information
 from infoplane.sample_runs.twelve_bit.task import toy12
 
 FOLDER = Path(__file__).parent

@@ -1,8 +1,6 @@
 """Learned compression of inputs."""
 
-import os
 import pickle
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -11,17 +9,9 @@ from scipy.special import ndtr
 
 from infoplane.errors import InputError
 from infoplane.numerics.neighbors.estimates import shuffle_difference
-from infoplane.numerics.networks import (
-    autoencoder,
-)
-from infoplane.numerics.networks import (
-    cache as encoder_cache,
-)
-from infoplane.numerics.networks import (
-    dimension as code_dimension,
-)
+from infoplane.numerics.networks import autoencoder
+from infoplane.numerics.networks import dimension as code_dimension
 from infoplane.numerics.networks.autoencoder import fit_autoencoder
-from infoplane.numerics.networks.cache import cache_folder, read_encoder, write_encoder
 
 STEPS = 200
 
@@ -34,12 +24,10 @@ def sheet(n, seed=0, width=30):
 
 
 @pytest.fixture(autouse=True)
-def cache(monkeypatch, tmp_path):
-    monkeypatch.setattr(autoencoder, "_trained", {})
+def nothing_remembered(monkeypatch):
+    monkeypatch.setattr(autoencoder, "_kept", {})
     monkeypatch.setattr(code_dimension, "_STEPS", STEPS)
     monkeypatch.setattr(code_dimension, "_STARTS", 1)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    return tmp_path / "infoplane" / "encoders"
 
 
 @pytest.fixture
@@ -94,77 +82,12 @@ def test_trained_once_per_content(trainings):
     assert len(trainings) == 3
 
 
-def test_another_process_reads_what_was_trained(cache, trainings, monkeypatch):
+def test_a_process_remembers_the_latest(trainings, monkeypatch):
+    monkeypatch.setattr(autoencoder, "_KEPT", 2)
     inputs, _ = sheet(100)
-    one = fit_autoencoder(inputs, 2, steps=5)
-    assert [path.name for path in cache.iterdir()] == [f"{one.content_hash}.npz"]
-    monkeypatch.setattr(autoencoder, "_trained", {})  # as in a new process
-    two = fit_autoencoder(inputs, 2, steps=5)
-    assert len(trainings) == 1
-    assert (two.error, two.content_hash) == (one.error, one.content_hash)
-    np.testing.assert_array_equal(two.encode(inputs), one.encode(inputs))
-
-
-@pytest.mark.parametrize("damage", ["half", "empty", "foreign", "renamed", "pickle", "incomplete"])
-def test_a_damaged_entry_is_trained_anew(damage, cache, trainings, monkeypatch):
-    inputs, _ = sheet(100)
-    one = fit_autoencoder(inputs, 2, steps=5)
-    path = cache / f"{one.content_hash}.npz"
-    if damage == "half":
-        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    elif damage == "empty":
-        path.write_bytes(b"")
-    elif damage == "foreign":
-        path.write_bytes(b"not an archive at all")
-    elif damage == "renamed":
-        other = fit_autoencoder(inputs, 2, steps=5, seed=1)
-        path.write_bytes((cache / f"{other.content_hash}.npz").read_bytes())
-        trainings.pop()
-    elif damage == "pickle":
-        np.savez(path, content_hash=np.array([object()], dtype=object))
-    else:
-        np.savez(path, content_hash=np.array(one.content_hash), numbers=np.zeros(3))
-    monkeypatch.setattr(autoencoder, "_trained", {})
-    again = fit_autoencoder(inputs, 2, steps=5)
-    assert len(trainings) == 2
-    np.testing.assert_array_equal(again.encode(inputs), one.encode(inputs))
-    monkeypatch.setattr(autoencoder, "_trained", {})
-    fit_autoencoder(inputs, 2, steps=5)
-    assert len(trainings) == 2  # the entry is whole again
-
-
-def test_a_folder_that_cannot_be_written_costs_the_cache_alone(tmp_path, monkeypatch):
-    (tmp_path / "file").write_text("in the way")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    assert fit_autoencoder(sheet(100)[0], 2, steps=5).dim == 2
-
-
-def test_a_relative_cache_folder_is_not_followed(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", "cache")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert cache_folder() == tmp_path / ".cache" / "infoplane" / "encoders"
-
-
-def test_writers_at_once_leave_a_whole_entry_and_nothing_else(cache):
-    arrays = {"values": np.arange(100_000.0)}
-
-    def write(_):
-        write_encoder("0123456789abcdef", arrays)
-        return read_encoder("0123456789abcdef")
-
-    with ThreadPoolExecutor(8) as pool:
-        for found in pool.map(write, range(32)):
-            np.testing.assert_array_equal(found["values"], arrays["values"])
-    assert [path.name for path in cache.iterdir()] == ["0123456789abcdef.npz"]
-
-
-def test_the_oldest_entries_go(cache, monkeypatch):
-    monkeypatch.setattr(encoder_cache, "_KEPT", 2)
-    for age, name in enumerate(("a", "b", "c")):
-        write_encoder(name, {})
-        if name != "c":
-            os.utime(cache / f"{name}.npz", (age, age))
-    assert sorted(path.name for path in cache.iterdir()) == ["b.npz", "c.npz"]
+    for seed in (0, 1, 2, 2, 1, 0):
+        fit_autoencoder(inputs, 2, steps=5, seed=seed)
+    assert len(trainings) == 4
 
 
 def test_same_seed_same_code_and_global_state_untouched(monkeypatch):
@@ -174,8 +97,7 @@ def test_same_seed_same_code_and_global_state_untouched(monkeypatch):
     one = fit_autoencoder(inputs, 2, steps=20).encode(inputs)
     assert torch.equal(before[0], torch.get_rng_state())
     assert before[1] == torch.get_num_threads()
-    monkeypatch.setattr(autoencoder, "_trained", {})
-    monkeypatch.setattr(autoencoder, "read_encoder", lambda key: None)
+    monkeypatch.setattr(autoencoder, "_kept", {})
     np.testing.assert_array_equal(fit_autoencoder(inputs, 2, steps=20).encode(inputs), one)
 
 

@@ -7,11 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from infoplane.errors import InputError
-from infoplane.numerics.discrete.binned import (
-    binned_information,
-    partition_information,
-    probe_symbols,
-)
+from infoplane.estimators.layers.binned_information import binned_information
+from infoplane.numerics.discrete.binned import partition_information, probe_symbols
 from infoplane.numerics.discrete.partitions import MODES, partitioned
 from infoplane.numerics.discrete.symbols import jackknife, row_symbols
 

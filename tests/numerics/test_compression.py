@@ -9,13 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infoplane.errors import InputError
-from infoplane.estimators.layers.compressed.codes import folds_of
 from infoplane.estimators.layers.compressed.information import (
     CompressedInformation,
     compressed_information,
-    largest_dim,
 )
 from infoplane.estimators.layers.compressed.label_estimates import label_estimate
+from infoplane.numerics.codes import folds_of, largest_dim
 from infoplane.numerics.loss_bounds import (
     activation_loss_bound,
     capacity,

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infoplane.errors import EstimationError, InputError
-from infoplane.numerics.kernels.mixtures import BETWEEN, kde_information, noise_variance, stratified
+from infoplane.estimators.layers.kde_information import kde_information
+from infoplane.numerics.kernels.mixtures import BETWEEN, noise_variance, stratified
 from infoplane.numerics.kernels.noisy import noisy_network_information
 
 QUADRATURE = json.loads((Path(__file__).parents[1] / "golden/kde_quadrature.json").read_text())

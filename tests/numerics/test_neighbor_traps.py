@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from infoplane.errors import InputError
-from infoplane.estimators.layers.compressed.codes import CellOptions, Code
+from infoplane.estimators.layers.compressed.estimates import CellOptions
 from infoplane.estimators.layers.compressed.information import compressed_information
 from infoplane.estimators.layers.compressed.noise_estimates import noise_estimates
+from infoplane.numerics.codes import Code
 from infoplane.numerics.neighbors.estimates import (
     intrinsic_dimension,
     kozachenko_leonenko_entropy,

@@ -51,7 +51,10 @@ def test_equals_the_reference_implementation(name, call):
         )
     else:
         found = entropy(x)
-    assert found == pytest.approx(call["value"], abs=call["tol"], rel=0)
+    # The graph of nearest neighbours has defective eigenvalues at 0: rounding by e moves one of
+    # multiplicity m by e^(1/m), so by 1e-5 and more, and differently with each processor's BLAS.
+    tolerance = max(call["tol"], 3e-5) if call["kw"].get("use_knn") else call["tol"]
+    assert found == pytest.approx(call["value"], abs=tolerance, rel=0)
 
 
 def test_anisotropic_adjacency_is_the_diffusion_spectrum():

@@ -8,12 +8,11 @@ import pytest
 from scipy.special import ndtr
 
 from infoplane.errors import InputError
-from infoplane.estimators.layers.compressed import view_codes
 from infoplane.estimators.layers.compressed.information import compressed_information
 from infoplane.estimators.layers.compressed.two_views import view_estimate
 from infoplane.numerics.neighbors.estimates import shuffle_differences
 from infoplane.numerics.neighbors.terms import flat_and_sharp_weights
-from infoplane.numerics.networks import autoencoder
+from infoplane.numerics.networks import autoencoder, view_codes
 from infoplane.numerics.networks import dimension as code_dimension
 from infoplane.numerics.networks.dimension import Surface
 from infoplane.numerics.projection import principal_basis
@@ -29,8 +28,7 @@ def curved_pair(n=2000, rho=0.8, seed=0):
 
 
 @pytest.fixture
-def quick_training(monkeypatch, tmp_path):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+def quick_training(monkeypatch):
     train = partial(autoencoder.fit_autoencoder, steps=200)
     monkeypatch.setattr(view_codes, "fit_autoencoder", train)
     monkeypatch.setattr(code_dimension, "_STEPS", 200)
@@ -96,9 +94,8 @@ def test_a_layer_that_lies_flat_is_projected(quick_training, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("truth", [0.0, 2.0, 6.0])
-def test_rectangles_are_measured_by_default(truth, monkeypatch, tmp_path):
+def test_rectangles_are_measured_by_default(truth):
     """Edges that move by pixels have distances of five dimensions, where there are four."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     n, size, shortest, pixel = 5000, 32, 2 / 32, np.arange(32)
     rng = np.random.default_rng(5)
     rho = math.sqrt(1 - math.exp(-truth / 2))

@@ -125,6 +125,10 @@ def browser() -> Iterator[Page]:
             yield page
         finally:
             process.terminate()
-            process.wait(timeout=20)
-            os.close(to_send)
-            os.close(from_read)
+            try:
+                process.wait(timeout=60)
+            finally:
+                process.kill()  # does nothing to one that has ended
+                process.wait()
+                os.close(to_send)
+                os.close(from_read)

@@ -42,6 +42,16 @@ def test_few_colours_are_those_that_are_drawn() -> None:
     np.testing.assert_allclose(middles, expected, atol=6)  # 4 levels of a box, and rounding
 
 
+def test_white_and_a_few_letters_keep_their_colour() -> None:
+    figure = stripes()
+    figure.add_artist(Rectangle((0, 0.4), 1, 1, color="white"))
+    figure.add_artist(Rectangle((0.5, 0.8), 0.02, 0.02, color="#12E0F0"))
+    small = np.asarray(Image.open(io.BytesIO(small_png(figure))).convert("RGB"))
+    assert small[1, 1].tolist() == [255, 255, 255]
+    letters = small[int(0.19 * len(small)), int(0.51 * small.shape[1])]
+    np.testing.assert_allclose(letters, [0x12, 0xE0, 0xF0], atol=8)
+
+
 def test_tall_figures_have_half_the_resolution() -> None:
     assert Image.open(io.BytesIO(small_png(stripes(4.0)))).height == 800
     assert Image.open(io.BytesIO(small_png(stripes(12.0)))).height == 1200

@@ -132,12 +132,15 @@ def kill_at_random(tmp_path, function, finish, kills):
     path = tmp_path / "killed"
     while done < kills:
         child = forked(lambda: function(path))
-        end = time.monotonic() + rng.uniform(0, seconds)
-        while time.monotonic() < end:  # readers are never blocked, and never see a part
-            if (path / "manifest.json").exists():
-                assert verify(Run(path)) == []
-        os.kill(child, signal.SIGKILL)
-        done += os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+        try:
+            end = time.monotonic() + rng.uniform(0, seconds)
+            while time.monotonic() < end:  # readers are never blocked, and never see a part
+                if (path / "manifest.json").exists():
+                    assert verify(Run(path)) == []
+        finally:
+            os.kill(child, signal.SIGKILL)
+            status = os.waitpid(child, 0)[1]
+        done += os.waitstatus_to_exitcode(status) == -signal.SIGKILL
         unfinished += 0 < len(list(path.glob("steps/*.h5"))) < len(whole) - 1
         check_killed(path, whole)
         finish(path)

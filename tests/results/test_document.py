@@ -6,7 +6,7 @@ from torch.nn.functional import cross_entropy
 from infoplane.data import LayerInfo
 from infoplane.estimators.estimate import Estimate
 from infoplane.estimators.layers.binning import Binning
-from infoplane.results.document import build_results, result_rows, variant_id
+from infoplane.results.document import build_results, result_rows
 from infoplane.results.recordings import label_entropy
 from infoplane.results.vocabulary import Vocabulary
 
@@ -40,13 +40,6 @@ def test_diagnostics_become_plain_json():
     }
     (row,) = rows(ixt=Estimate(1.0, diagnostics=value))
     assert row["diag"] == {"a": 0.5, "b": [1, 2], "c": None, "d": {"e": [True, None]}}
-
-
-def test_variant_replaces_the_swept_parameter():
-    assert variant_id("binning", "bins=15") == "binning:bins=15"
-    assert variant_id("binning:bins=15+30,mode=fixed", "bins=15") == "binning:mode=fixed,bins=15"
-    assert variant_id("dse:n_clusters=3+10,t=1+2", "n_clusters=3,t=2") == "dse:n_clusters=3,t=2"
-    assert variant_id("binning:mode=fixed", "") == "binning:mode=fixed"
 
 
 @pytest.mark.parametrize("reasons", [("too few",), ("too few", "too few", "too flat"), (None,)])

@@ -30,6 +30,11 @@ def test_rows_are_those_of_the_document_with_their_group(results, document):
     assert all(isinstance(row["flags"], tuple) for row in rows)
 
 
+def test_a_file_that_is_named_twice_counts_once(results, tmp_path):
+    again = infoplane.load(tmp_path / "results.json", f"{tmp_path}/./results.json")
+    assert again.document == results.document
+
+
 def test_the_data_frame_holds_the_same_numbers(results, document):
     pandas = pytest.importorskip("pandas")
     frame = results.to_pandas()

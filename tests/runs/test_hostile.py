@@ -15,6 +15,7 @@ from infoplane.errors import DataError, InfoplaneError, RunFileError
 from infoplane.runs.pack import pack
 from infoplane.runs.run import Run
 from infoplane.runs.verify import verify
+from tests.processes import LONG
 from tests.runs.test_run import write_run
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
@@ -37,7 +38,7 @@ def limited(function, seconds=5, memory=2 << 30):
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
-        signal.alarm(max(60, 8 * seconds))
+        signal.alarm(max(LONG, 8 * seconds))  # a busy machine may be that slow
         used = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
         resource.setrlimit(resource.RLIMIT_CPU, (int(used) + seconds + 1,) * 2)
         address_space = int(Path("/proc/self/statm").read_text().split()[0]) * 4096

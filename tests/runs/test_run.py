@@ -3,7 +3,7 @@ import os
 import pickle
 import shutil
 import zlib
-from contextlib import closing, suppress
+from contextlib import closing
 
 import h5py
 import numpy as np
@@ -11,12 +11,7 @@ import pytest
 
 from infoplane.data import ProbeSet
 from infoplane.errors import InputError, NotFoundError, RunFileError
-from infoplane.runs import files as run_files
-from infoplane.runs import places
-from infoplane.runs.hdf5 import opened
-from infoplane.runs.places import Place, Structures
 from infoplane.runs.run import Run
-from infoplane.runs.step_info import step_places
 from infoplane.runs.writer import RunWriter
 
 
@@ -393,76 +388,6 @@ def test_ids_stay_with_their_samples(tmp_path, probe):
         ProbeSet(probe.inputs, probe.labels, ids=ids[:-1])
 
 
-def looks(monkeypatch):
-    """Return a list of the files that HDF5 looks into from now on."""
-    looked = []
-
-    def noting(path, *args):
-        looked.append(path.name)
-        return opened(path, *args)
-
-    monkeypatch.setattr(run_files, "opened", noting)
-    return looked
-
-
-def test_steps_of_one_structure_are_looked_into_twice(run, monkeypatch):
-    for layer in run.layers[:2]:
-        run.activations(0, layer.name)
-    expected = {name: Run(run.path).activations(7, name) for name in ("a/b", "..", "fc[1]")}
-    looked = looks(monkeypatch)
-    for name, values in expected.items():
-        np.testing.assert_array_equal(run.activations(7, name, verify=True), values)
-    assert run.step_info(7).step == 7
-    assert looked == []
-    with pytest.raises(ValueError, match="read-only"):
-        run.activations(7, "..")[0, 0] = 1
-
-
-def test_structure_too_large_to_keep_is_sought_once(run, monkeypatch):
-    monkeypatch.setattr(places, "_MOST_AROUND", 0)
-    sought = []
-    monkeypatch.setattr(run_files, "step_places", lambda *a: sought.append(a) or step_places(*a))
-    for layer in run.layers * 3:
-        run.activations(0, layer.name)
-    assert len(sought) == 1
-
-
-def test_step_of_other_structure_is_looked_into(run, monkeypatch):
-    for _ in range(2):
-        run.activations(0, "..")
-    path = run.step_file(7)
-    found = Run(run.path).activations(7, "..").copy()
-    with h5py.File(path, "r+") as file:
-        values = file["layers/L0001/act"][...]
-        file.attrs["further"] = 1
-        del file["layers/L0001/act"]
-        file["layers/L0001/act"] = values
-    looked = looks(monkeypatch)
-    np.testing.assert_array_equal(run.activations(7, ".."), found)
-    assert looked
-
-
-def test_every_byte_outside_of_datasets_tells_files_apart(run, monkeypatch):
-    for _ in range(2):
-        run.activations(0, "..")
-    data = run.step_file(7).read_bytes()
-    values = [run.datasets(7)[name] for name in run.datasets(7)]
-    inside = np.zeros(len(data), dtype=bool)
-    for array in values:
-        start = data.index(array.tobytes())
-        inside[start : start + array.nbytes] = True
-    looked = looks(monkeypatch)
-    monkeypatch.setattr(run_files, "mapped", lambda *args: np.zeros((120, 2, 2), np.float32))
-    for position in np.flatnonzero(~inside)[::13]:
-        changed = bytearray(data)
-        changed[position] ^= 1
-        run.step_file(7).write_bytes(changed)
-        looked.clear()
-        with suppress(RunFileError):  # HDF5 may notice by itself
-            run.activations(7, "..")
-        assert looked == ["step_000000000007.h5"]
-
-
 @pytest.mark.parametrize("length", [0, 100, -1, -4096])
 def test_step_truncated_after_others_were_read_is_refused(run, length):
     for layer in run.layers:
@@ -485,18 +410,3 @@ def test_step_replaced_by_a_pipe_or_removed_does_not_hang(run):
     os.mkfifo(path)
     with pytest.raises(RunFileError, match="expected a regular file"):
         run.activations(7, "..")
-
-
-def test_datasets_that_overlap_are_not_taken_for_a_structure(run):
-    with run.step_file(0).open("rb") as file:
-        places = {
-            "one": Place((100,), np.dtype("u1"), 2048),
-            "two": Place((100,), np.dtype("u1"), 2147),
-        }
-        structures = Structures()
-        structures.keep(file.fileno(), places)
-        assert structures.mapped(run.step_file(0), "one", "") is None
-        structures.keep(file.fileno(), {"one": Place((100,), np.dtype("u1"), 0)})
-        assert structures.mapped(run.step_file(0), "one", "") is None
-        structures.keep(file.fileno(), {"one": places["one"]})
-        assert len(structures.mapped(run.step_file(0), "one", "")) == 100

@@ -12,10 +12,12 @@ from infoplane.arrays import LARGE
 from infoplane.data import Array, LayerInfo, RunData
 from infoplane.errors import InputError
 from infoplane.estimators.base import Cost, Estimator
-from infoplane.estimators.estimate import Estimate, noticeable
+from infoplane.estimators.estimate import Estimate
+from infoplane.estimators.layers.binned_information import binned_flags
 from infoplane.estimators.quantities import HT, ITY, IXT, Quantity
+from infoplane.estimators.trust import LEVEL, NORMAL_QUANTILE, noticeable
 from infoplane.numerics.discrete.binned import (
-    BinnedInformation,
+    PartitionInformation,
     ProbeSymbols,
     partition_information,
     probe_symbols,
@@ -314,7 +316,7 @@ def _of_layer(shared: Prepared, layer: LayerInfo) -> Prepared:
     return replace(shared, noisy=layer.noise is not None and shared.probe.inputs is None)
 
 
-def _estimates(info: BinnedInformation, prepared: Prepared) -> dict[str, Estimate]:
+def _estimates(info: PartitionInformation, prepared: Prepared) -> dict[str, Estimate]:
     probe = prepared.probe
     diagnostics: dict[str, Any] = {
         "states": info.n_states,
@@ -323,13 +325,13 @@ def _estimates(info: BinnedInformation, prepared: Prepared) -> dict[str, Estimat
         "edges": _edge_summary(info.edges),
         "whole_population": prepared.whole,
     }
-    shared = tuple(flag for flag in info.flags if flag not in ("saturated", "null_dominates"))
-    x_flags = ("saturated", *shared) if "saturated" in info.flags else shared
+    flags = binned_flags(info)
+    x_flags = tuple(flag for flag in flags if flag != "null_dominates")
 
     def errors(other: Symbols | None, bits: float) -> tuple[float | None, float | None]:
         if prepared.whole:
             return 0.0, 0.0
-        if "sparse" in info.flags or probe.n_samples < 3:
+        if "sparse" in flags or probe.n_samples < 3:
             return None, None
         return jackknife(info.symbols, other, bits)
 
@@ -353,13 +355,14 @@ def _estimates(info: BinnedInformation, prepared: Prepared) -> dict[str, Estimat
         ),
     }
     if info.ity is not None and info.h_y is not None:
-        y_flags = ("null_dominates", *shared) if "null_dominates" in info.flags else shared
+        shared = (flag for flag in flags if flag not in ("saturated", "null_dominates"))
+        y_flags = ("null_dominates",) if "null_dominates" in flags else ()
         found["ity"] = _estimate(
             info.ity,
             errors(probe.labels, info.ity),
             info.h_y,
             "h_y",
-            y_flags,
+            (*y_flags, *shared),
             diagnostics | {"null": info.null_ity},
         )
     return found
@@ -378,10 +381,10 @@ def _estimate(
         flags = (*flags, "biased")
     return Estimate(
         bits,
-        low=None if error is None else bits - 1.96 * error,
-        high=None if error is None else bits + 1.96 * error,
+        low=None if error is None else bits - NORMAL_QUANTILE * error,
+        high=None if error is None else bits + NORMAL_QUANTILE * error,
         method="none" if error is None else "jackknife" if error else "analytic",
-        level=None if error is None else 0.95,
+        level=None if error is None else LEVEL,
         bound_low=0.0,
         bound_high=bound,
         bound_name=bound_name,

@@ -15,11 +15,12 @@ from infoplane.data import Array, IntArray, RunData
 from infoplane.errors import InputError
 from infoplane.estimators.base import Cost, Estimator
 from infoplane.estimators.estimate import Estimate
+from infoplane.estimators.layers.diffusion_entropy import set_diagnostics, set_flags
+from infoplane.estimators.layers.diffusion_information import DiffusionInformation, at_each_time
 from infoplane.estimators.quantities import DSE, DSMI_X, DSMI_Y, Quantity
+from infoplane.estimators.trust import LEVEL
 from infoplane.numerics.diffusion.bandwidth import Sigma, check_sigma
 from infoplane.numerics.diffusion.clusters import Clusters, Kind, cluster_reference
-from infoplane.numerics.diffusion.entropy import set_diagnostics, set_flags, subset
-from infoplane.numerics.diffusion.information import DiffusionInformation, information_of_space
 from infoplane.numerics.diffusion.kernel import Normalization
 from infoplane.numerics.diffusion.points import checked_points
 from infoplane.numerics.diffusion.space import (
@@ -27,13 +28,13 @@ from infoplane.numerics.diffusion.space import (
     DiffusionSpace,
     Method,
     diffusion_spaces,
+    subset,
 )
 
 _PAPER = {"sigma": 10.0, "min_class_size": 1, "method": "exact", "max_samples": 10_000}
 _SHARED_KERNEL_ROWS = 2000  # up to here "auto" is exact in float64 for the set and every subset
 _LARGEST_GRAPH = 2e12  # multiplications of the neighbour search in the inputs
 _PROJECTED = 1024
-_LEVEL = 0.95
 
 
 @dataclass(frozen=True, eq=False)
@@ -272,7 +273,7 @@ class DiffusionSpectral(Estimator):
                     low,
                     high,
                     method="none" if low is None else "analytic",
-                    level=None if low is None else _LEVEL,
+                    level=None if low is None else LEVEL,
                     bound_low=0.0,
                     bound_high=float(np.log2(found.n)),
                     bound_name="log2_n",
@@ -301,7 +302,7 @@ class DiffusionSpectral(Estimator):
                 None, n=n, flags=("small_n", *flags), diagnostics={"counts": sizes, **origin}
             )
             return [missing] * len(self.t)
-        found = information_of_space(
+        found = at_each_time(
             space,
             clusters,
             repetitions=self.repetitions,
@@ -334,14 +335,14 @@ def _estimate_of(
     low = high = None
     if error is not None:
         freedom = found.diagnostics["repetitions"] - 1
-        reach = float(scipy.special.stdtrit(freedom, 0.5 + _LEVEL / 2)) * float(error)
+        reach = float(scipy.special.stdtrit(freedom, 0.5 + LEVEL / 2)) * float(error)
         low, high = bits - reach, bits + reach
     return Estimate(
         bits,
         low,
         high,
         method="none" if low is None else "subsample",
-        level=None if low is None else _LEVEL,
+        level=None if low is None else LEVEL,
         bound_high=found.bound,
         bound_name="log2_n_c",
         n=found.diagnostics["n_used"],

@@ -12,11 +12,12 @@ from infoplane.arrays import LARGE
 from infoplane.data import Array, IntArray, LayerInfo, RunData
 from infoplane.errors import InputError
 from infoplane.estimators.base import Cost, Estimator
-from infoplane.estimators.estimate import Estimate, noticeable
+from infoplane.estimators.estimate import Estimate
+from infoplane.estimators.layers.kde_information import kde_information
 from infoplane.estimators.quantities import ITY, IXT, Quantity
+from infoplane.estimators.trust import is_negative, noticeable, null_dominates
 from infoplane.numerics.discrete.symbols import is_whole_population, row_symbols
-from infoplane.numerics.intervals import ROUNDING
-from infoplane.numerics.kernels.mixtures import Bracket, kde_information
+from infoplane.numerics.kernels.mixtures import Bracket
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,7 @@ class KernelDensity(Estimator):
         }
         if info.ity is not None and prepared.labels is not None and info.null_ity is not None:
             flags = [flag for flag in info.flags if flag != "saturated"]
-            if info.null_ity > 0.5 * info.ity.estimate:
+            if null_dominates(info.ity.estimate, info.null_ity):
                 flags.append("null_dominates")
             if not prepared.whole and -info.ity_drift > noticeable(info.ity.estimate):
                 flags.append("biased")
@@ -182,6 +183,6 @@ def _estimate(
         bound_high=bound,
         bound_name=bound_name,
         n=n,
-        flags=("negative", *flags) if bracket.estimate < -ROUNDING else flags,
+        flags=("negative", *flags) if is_negative(bracket.estimate) else flags,
         diagnostics=diagnostics,
     )

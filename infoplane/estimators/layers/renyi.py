@@ -13,6 +13,7 @@ from infoplane.errors import InputError
 from infoplane.estimators.base import Cost, Estimator
 from infoplane.estimators.estimate import Estimate
 from infoplane.estimators.quantities import ITY, IXT, Quantity
+from infoplane.estimators.trust import null_dominates
 from infoplane.numerics.discrete.symbols import row_symbols
 from infoplane.numerics.kernels.mixtures import stratified
 from infoplane.numerics.kernels.renyi import (
@@ -164,7 +165,7 @@ class MatrixRenyi(Estimator):
 def _estimate(
     info: RenyiInformation, bound: float, n: int | None, flags: tuple[str, ...], *, of_labels: bool
 ) -> Estimate:
-    if "constant" not in flags and info.null is not None and info.null > 0.5 * info.information:
+    if "constant" not in flags and null_dominates(info.information, info.null):
         flags = ("null_dominates", *flags)
     return Estimate(
         info.information,

@@ -215,3 +215,22 @@ def half_square_strips(
         if merge:
             strip[strip > -merge * (half[rows, None] + half[columns])] = 0.0
         yield rows, strip
+
+
+def mean_squared_cosine(x: Tensor) -> float | None:
+    """Return the mean squared cosine between rows of ``x`` (n, n_units), itself included.
+
+    A second moment that costs little; where an entropy on rows of unit length follows it, the
+    entropy says nothing more. None if a row is zero.
+    """
+    xp = array_module(x)
+    largest = max(float(x.max()), -float(x.min()))
+    if largest == 0:
+        return None
+    rows = (x / largest).astype(np.float32) if xp is np else (x / largest).float()
+    length = xp.einsum("ij,ij->i", rows, rows) ** 0.5
+    if not bool((length > 0).all()):
+        return None
+    rows /= length[:, None]
+    gram = rows.T @ rows if rows.shape[1] <= len(rows) else rows @ rows.T
+    return float((gram * gram).sum()) / len(rows) ** 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral
@@ -66,6 +67,26 @@ class DiffusionOptions:
         seed: Any = self.seed
         if not isinstance(seed, Integral):
             raise InputError(f"expected a whole number as seed, got {seed!r}")
+
+
+def diffusion_times(t: float | Sequence[float]) -> tuple[tuple[float, ...], bool]:
+    """Return diffusion times as a tuple, and whether several could have been asked for.
+
+    Raises
+    ------
+    InputError
+        If they are not numbers.
+    """
+    try:
+        values = np.asarray(t, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"expected diffusion times t above 0, got {t!r}") from error
+    return tuple(values.ravel().tolist()), values.ndim > 0
+
+
+def subset(n: int, size: int, seed: int) -> list[int]:
+    """Return ``size`` of ``n`` row numbers, drawn as the reference implementation draws them."""
+    return random.Random(seed).sample(range(n), size)  # noqa: S311
 
 
 @dataclass(frozen=True, eq=False)

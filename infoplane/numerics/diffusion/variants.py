@@ -50,6 +50,14 @@ def adjacency_spectral_entropy(
     References
     ----------
     Liao et al., arXiv 2312.04823.
+
+    Examples
+    --------
+    Eight points without neighbours are eight eigenvalues of 1:
+
+    >>> import numpy as np
+    >>> round(adjacency_spectral_entropy(100.0 * np.eye(8), sigma=1.0), 6)
+    3.0
     """
     points = checked_points(x)
     if n_neighbors is not None:
@@ -79,6 +87,14 @@ def matrix_entry_entropy(x: Any, *, sigma: Sigma = "median") -> float:
     References
     ----------
     Liao et al., arXiv 2312.04823.
+
+    Examples
+    --------
+    The operator of eight points without neighbours has eight entries of 1:
+
+    >>> import numpy as np
+    >>> round(matrix_entry_entropy(100.0 * np.eye(8), sigma=1.0), 6)
+    3.0
     """
     cloud = point_cloud(checked_points(x), unit_length=sigma == "l2")
     cloud.rescale(bandwidth(cloud, sigma).sigma)
@@ -109,6 +125,12 @@ def coordinate_binned_entropy(x: Any, *, n_bins: int = 2) -> float:
     References
     ----------
     Liao et al., arXiv 2312.04823, there called classic Shannon entropy.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> coordinate_binned_entropy(np.array([[0.0, 1.0], [0.1, 0.9], [1.0, 0.0], [0.9, 0.1]]))
+    1.0
     """
     if n_bins < 1:
         raise InputError(f"expected n_bins of at least 1, got {n_bins}")
@@ -152,6 +174,16 @@ def subset_mutual_information(
     ------
     InputError
         If lengths differ or an argument is unfit.
+
+    Examples
+    --------
+    All of one class is no random subset:
+
+    >>> import numpy as np
+    >>> labels = np.arange(60) % 2
+    >>> x = np.column_stack([labels, 1.0 - labels])
+    >>> subset_mutual_information(x, labels, coordinate_binned_entropy) > 0.9
+    True
     """
     points = fetched(checked_points(x))
     labels = cluster_reference(reference, kind=kind, n_clusters=n_clusters).labels

@@ -1,4 +1,4 @@
-"""Information of binned activations: fixed, adaptive and exact partitions of a layer."""
+"""Plug-in information of a partition of a layer over a probe set."""
 
 from __future__ import annotations
 
@@ -8,18 +8,12 @@ import numpy as np
 
 from infoplane.data import Array, checked_activations, class_ids
 from infoplane.errors import InputError
-from infoplane.numerics.discrete.partitions import Mode, Partition, partitioned
+from infoplane.numerics.discrete.partitions import Partition
 from infoplane.numerics.discrete.symbols import (
     Symbols,
     joint_entropy,
     row_symbols,
-    working_precision,
 )
-
-SATURATED = 0.98  # share of log2 n_inputs above which I(X;T) says nothing
-SPARSE = 0.5  # share of samples that are alone in their state
-NULL_SHARE = 0.5  # share of I(T;Y) that shuffled labels reach as well
-OUTSIDE = 0.001  # share of values outside the range of the bins
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +52,7 @@ class ProbeSymbols:
 
 
 @dataclass(frozen=True, eq=False)
-class BinnedInformation:
+class PartitionInformation:
     """Information of one layer under one partition; all entropies in bits, plug-in.
 
     Parameters
@@ -77,8 +71,6 @@ class BinnedInformation:
         Share of the values outside the range of the bins; they are counted in the outermost bins.
     edges : array or None
         Edges (n_edges,), or (n_edges, n_units) of the modes per unit; None without edges.
-    flags : tuple of str
-        ``saturated``, ``sparse``, ``null_dominates``, ``out_of_range``, ``constant``.
     symbols : Symbols
         The partition itself.
     """
@@ -93,7 +85,6 @@ class BinnedInformation:
     singleton_fraction: float
     out_of_range: float
     edges: Array | None
-    flags: tuple[str, ...]
     symbols: Symbols
 
 
@@ -150,92 +141,13 @@ def probe_symbols(
     return ProbeSymbols(n_samples, symbols, shuffled, repeated, n_inputs)
 
 
-def binned_information(
-    activations: Array,
-    labels: Array | None = None,
-    inputs: Array | None = None,
-    *,
-    mode: Mode = "ebab",
-    bins: int = 30,
-    low: float | None = None,
-    high: float | None = None,
-    width: float = 0.07,
-    edges: Array | None = None,
-    permutations: int = 5,
-    rng: np.random.Generator | None = None,
-) -> BinnedInformation:
-    """Return H(T), I(X;T) and I(T;Y) of a layer whose units are binned, in bits.
+def partition_information(partition: Partition, probe: ProbeSymbols) -> PartitionInformation:
+    """Return the information of one partition of a layer over a probe set.
 
-    Each sample becomes the row of its units' bin numbers. A network is a function, so that
-    I(X;T) = H(T); where the same input occurs with different activations (dropout, noise) it is
-    H(T) + H(X) - H(X,T). I(T;Y) = H(T) + H(Y) - H(T,Y).
-
-    Parameters
-    ----------
-    activations : array (n_samples, n_units)
-        Finite. float32 and float64 keep their precision.
-    labels : array (n_samples,), optional
-        Class ids.
-    inputs : array (n_samples, ...), optional
-        Inputs; needed only where some occur more than once.
-    mode : str, default "ebab"
-        ==============  ==========================================================================
-        ``ebab``        edges at equal numbers of distinct values of the whole layer (adaptive)
-        ``ebab-neuron`` the same for each unit
-        ``quantile``    bins of equal numbers of values of the whole layer
-        ``fixed``       ``bins`` equally spaced edges from ``low`` (-1) to ``high`` (1)
-        ``global``      the same with the range of all layers and checkpoints, which must be given
-        ``layer``       ``bins`` equal bins from the minimum to the maximum of the layer
-        ``neuron``      the same for each unit
-        ``width``       bins of ``width``, without end
-        ``exact``       no bins: the rows as they are (quantised networks)
-        ==============  ==========================================================================
-    bins : int, default 30
-        Number of bins; of edges in ``fixed`` and ``global``, whose last bin is then [high, inf).
-    low : float, optional
-        For ``ebab`` the value that gets a symbol of its own; by default 0 if it is the minimum (as
-        behind a ReLU), otherwise none. If values lie below it, it is left out and the layer flagged
-        ``out_of_range``. For ``fixed`` and ``global`` the lowest edge.
-    high : float, optional
-        The highest edge of ``fixed`` and ``global``.
-    width : float, default 0.07
-        Width of the bins of ``width``.
-    edges : array (n_edges,), optional
-        Ascending edges to use instead of those of ``mode``.
-    permutations : int, default 5
-        Permutations of the labels for ``null_ity``, the I(T;Y) that a partition this fine shows
-        for labels that have nothing to do with it; 0 leaves it out.
-    rng : numpy.random.Generator, optional
-        Source of the permutations; by default a generator with seed 0.
-
-    Raises
-    ------
-    InputError
-        If shapes, values, mode or bins do not fit.
-
-    References
-    ----------
-    Fixed bins: Shwartz-Ziv, Tishby: "Opening the black box of deep neural networks via
-    information", 2017. Adaptive bins: Chelombiev, Houghton, O'Donnell: "Adaptive estimators show
-    information compression in deep neural networks", ICLR 2019. Exact: Lorenzen, Igel, Nielsen:
-    "Information bottleneck: exact analysis of (quantized) neural networks", ICLR 2022.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> layer = np.array([[0.0, 0.5], [0.0, 0.5], [2.0, 0.0], [3.0, 0.0]])
-    >>> info = binned_information(layer, labels=[0, 0, 1, 1], mode="layer", bins=2)
-    >>> info.ixt, info.ity
-    (1.0, 1.0)
+    I(X;T) = H(T) + H(X) - H(X,T), which is H(T) where every input is another, and I(T;Y) =
+    H(T) + H(Y) - H(T,Y); each entropy is that of the counts (Cover and Thomas, Elements of
+    Information Theory, 2.4).
     """
-    values = working_precision(activations)
-    probe = probe_symbols(len(values), labels, inputs, permutations=permutations, rng=rng)
-    partitions = partitioned(values, mode, (bins,), low=low, high=high, width=width, explicit=edges)
-    return partition_information(next(iter(partitions)), probe)
-
-
-def partition_information(partition: Partition, probe: ProbeSymbols) -> BinnedInformation:
-    """Return the information of one partition of a layer over a probe set."""
     t = partition.symbols
     ht = t.entropy
     ixt = ht
@@ -248,15 +160,7 @@ def partition_information(partition: Partition, probe: ProbeSymbols) -> BinnedIn
         if probe.shuffled:
             joint = [joint_entropy(t, shuffled) for shuffled in probe.shuffled]
             null = ht + h_y - sum(joint) / len(joint)
-    singletons = t.n_alone / probe.n_samples
-    flags = {
-        "saturated": probe.n_inputs > 1 and ixt > SATURATED * probe.ceiling,
-        "sparse": singletons > SPARSE,
-        "null_dominates": ity is not None and null is not None and null > NULL_SHARE * ity,
-        "out_of_range": partition.out_of_range > OUTSIDE,
-        "constant": t.n_states == 1,
-    }
-    return BinnedInformation(
+    return PartitionInformation(
         ht=ht,
         ixt=ixt,
         ity=ity,
@@ -264,9 +168,8 @@ def partition_information(partition: Partition, probe: ProbeSymbols) -> BinnedIn
         ceiling=probe.ceiling,
         h_y=h_y,
         n_states=t.n_states,
-        singleton_fraction=singletons,
+        singleton_fraction=t.n_alone / probe.n_samples,
         out_of_range=partition.out_of_range,
         edges=partition.edges,
-        flags=tuple(flag for flag, raised in flags.items() if raised),
         symbols=t,
     )

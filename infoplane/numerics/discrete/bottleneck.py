@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from infoplane.arrays import sortable
 from infoplane.data import Array, FloatArray
 from infoplane.errors import InputError
 from infoplane.numerics.discrete.symbols import row_symbols
@@ -145,7 +146,7 @@ def recorded_distribution(inputs: Array, labels: Array) -> FloatArray | None:
     for column in rows.T:
         if (column == column[0]).all():
             continue
-        combinations *= len(np.unique(column))
+        combinations *= len(np.unique(sortable(column)))
         varying += 1
         if combinations > len(rows):
             return None

@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 
-from infoplane.arrays import LARGE, row_blocks, sorted_values
+from infoplane.arrays import LARGE, row_blocks, sortable, sorted_values
 from infoplane.data import Array, IntArray
 from infoplane.errors import InputError
 from infoplane.numerics.discrete.edges import (
@@ -195,7 +195,7 @@ def _per_unit(values: Array, mode: str, bins: Sequence[int]) -> Iterator[Partiti
     edges: list[list[Array]] = []  # of each unit, for each number of bins
     step = max(1, LARGE // 8 // n)
     for start in range(0, n_units, step):
-        for unit in np.sort(values[:, start : start + step].T, axis=1):
+        for unit in np.sort(sortable(values[:, start : start + step].T), axis=1):
             if mode == "neuron":
                 low, high = float(unit[0]), float(unit[-1])
                 edges.append([uniform_edges(low, high, count + 1) for count in bins])

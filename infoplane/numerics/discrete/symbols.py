@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from infoplane.arrays import LARGE, converted
+from infoplane.arrays import LARGE, converted, sortable
 from infoplane.data import Array, FloatArray, IntArray, checked_activations
 
 FIRST_UNITS = 8  # that are compared at first in layers of more than twice as many
@@ -275,7 +275,7 @@ def is_whole_population(inputs: Array) -> bool:
         return False
     combinations = 1
     for unit in inputs.T:
-        combinations *= len(np.unique(unit))
+        combinations *= len(np.unique(sortable(unit)))
         if combinations > len(inputs):
             return False
     return combinations == len(inputs) == row_symbols(inputs).n_states

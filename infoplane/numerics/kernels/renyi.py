@@ -101,6 +101,15 @@ def renyi_information(
     IEEE Trans. Information Theory 61, 2015. Width by alignment: Wickstrom et al.: "Information
     plane analysis of deep neural networks via matrix-based Renyi's entropy and tensor kernels",
     2019.
+
+    Examples
+    --------
+    Four classes of equal size, known exactly, hold two bits at every order:
+
+    >>> import numpy as np
+    >>> labels = np.arange(100) % 4
+    >>> round(renyi_information(labels, labels, alpha=2).information, 9)
+    2.0
     """
     a = np.asarray(a)
     rng = np.random.default_rng(0) if rng is None else rng

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import scipy
 
 from infoplane.data import Array, FloatArray, checked_activations
 from infoplane.errors import InputError
-from infoplane.numerics.networks.cache import read_encoder, write_encoder
 from infoplane.numerics.networks.dimension import Surface, scores_dimension, surface_of
 from infoplane.numerics.networks.gaussianization import Gaussianization, fit_gaussianization
 from infoplane.numerics.networks.training import Maps, trained_encoders
@@ -20,8 +20,9 @@ from infoplane.numerics.projection import PrincipalBasis, principal_basis
 
 _VERSION = 5  # of the recipe; part of the content hash
 _STARTS = 3  # the one of least error is kept: one in five folds the code onto itself
-_CACHED = 4
-_trained: dict[str, Autoencoder] = {}
+_KEPT = 16  # encoders and surfaces that a process remembers; the oldest go
+_kept: dict[str, Any] = {}
+_Kept = TypeVar("_Kept")
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +73,7 @@ def fit_autoencoder(
     hidden: int = 128,
     device: str | None = None,
 ) -> Autoencoder:
-    """Train an autoencoder on inputs; once per content and settings, see `encoder_cache`.
+    """Train an autoencoder on inputs; once per process, content and settings.
 
     Parameters
     ----------
@@ -114,29 +115,28 @@ def fit_autoencoder(
     where = device or "cpu"
     settings = (dim, seed, steps, hidden) if where == "cpu" else (dim, seed, steps, hidden, "gpu")
     key = _content_hash(array, *settings)
-    if key not in _trained:
-        while len(_trained) >= _CACHED:
-            _trained.pop(next(iter(_trained)))
-        kept = _from_arrays(read_encoder(key), key)
-        if kept is None:
-            kept = _trained_on(array, dim, seed, steps, hidden, key, where)
-            write_encoder(key, _to_arrays(kept))
-        _trained[key] = kept
-    return _trained[key]
+    return _remembered(key, lambda: _trained_on(array, dim, seed, steps, hidden, key, where))
 
 
 def learned_surface(inputs: Array, *, seed: int = 0, device: str | None = None) -> Surface | None:
-    """Return the surface that inputs lie on, see `surface_of`; found once per content."""
+    """Return the surface that inputs lie on, see `surface_of`; found once per process."""
     array = _checked(inputs)
     key = _content_hash(array, "surface", seed)
-    entry = read_encoder(key)
-    if entry is None or "surface" not in entry:
-        _, scores, _ = _scores(array, np.random.default_rng(seed))
-        found = surface_of(scores, seed, device or "cpu")
-        entry = {"surface": np.array([found.dim, found.error] if found else [])}
-        write_encoder(key, entry)
-    dim, error = entry["surface"] if len(entry["surface"]) else (0.0, 1.0)
-    return Surface(int(dim), float(error)) if dim else None
+
+    def found() -> Surface | None:
+        return surface_of(_scores(array, np.random.default_rng(seed))[1], seed, device or "cpu")
+
+    return _remembered(key, found)
+
+
+def _remembered(key: str, make: Callable[[], _Kept]) -> _Kept:
+    """Return what this process has made under a key before, or make it."""
+    if key not in _kept:
+        made = make()
+        while len(_kept) >= _KEPT:
+            _kept.pop(next(iter(_kept)))
+        _kept[key] = made
+    return cast("_Kept", _kept[key])
 
 
 def _checked(inputs: Array) -> Array:
@@ -154,45 +154,6 @@ def _scores(array: Array, rng: np.random.Generator) -> tuple[PrincipalBasis, Flo
     if scale == 0.0:
         raise InputError("expected inputs that vary, got constant ones")
     return basis, scores / scale, scale
-
-
-def _to_arrays(encoder: Autoencoder) -> dict[str, Array]:
-    arrays: dict[str, Array] = {
-        "basis_mean": encoder.basis.mean,
-        "basis_components": encoder.basis.components,
-        "basis_variances": encoder.basis.variances,
-        "numbers": np.array([encoder.basis.total_variance, encoder.scale, encoder.error]),
-        "last_mean": encoder.last.mean,
-        "last_directions": encoder.last.directions,
-        "last_knots": encoder.last.knots,
-        "last_normal": encoder.last.normal,
-    }
-    for index, (weights, bias) in enumerate(encoder.layers):
-        arrays |= {f"weights_{index}": weights, f"bias_{index}": bias}
-    return arrays
-
-
-def _from_arrays(arrays: Mapping[str, Array] | None, content_hash: str) -> Autoencoder | None:
-    """Return the encoder of a cache entry, or None if the entry is not whole."""
-    if arrays is None:
-        return None
-    try:
-        total, scale, error = arrays["numbers"].tolist()
-        count = sum(name.startswith("weights_") for name in arrays)
-        return Autoencoder(
-            PrincipalBasis(
-                arrays["basis_mean"], arrays["basis_components"], arrays["basis_variances"], total
-            ),
-            scale,
-            tuple((arrays[f"weights_{i}"], arrays[f"bias_{i}"]) for i in range(count)),
-            Gaussianization(
-                *(arrays[f"last_{part}"] for part in ("mean", "directions", "knots", "normal"))
-            ),
-            error,
-            content_hash,
-        )
-    except (KeyError, ValueError):
-        return None
 
 
 def _trained_on(

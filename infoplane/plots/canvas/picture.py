@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import io
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
 
 from infoplane.errors import InputError, RunFileError
-from infoplane.estimators.quantities import ITY, IXT, QUANTITIES
 from infoplane.plots.canvas import style as look
 
 FORMATS = ("png", "svg", "pdf")
 
 
-_SHADES = (0.0, 0.35, 0.7)
-"""Shares of white in the edges of letters and lines."""
+_COLOURS = 128
+"""Of a small picture: with 256 it is a tenth larger, with 64 a light area may get another tint."""
 
 _TALL = 8.0
 """Inches; a figure that is higher is embedded at half the resolution."""
@@ -102,43 +100,15 @@ def pixels(figure: Figure, dpi: float) -> Image.Image:
 
 
 def small_png(figure: Figure, dpi: float = 200) -> bytes:
-    """Return a figure on white as PNG of at most 256 colours, a third as large as with all."""
+    """Return a figure as PNG of few colours, a third as large as with all.
+
+    Maximum coverage keeps white, and colours that only a few letters have; median cut and octrees
+    do not.
+    """
     out = io.BytesIO()
     drawn = pixels(figure, dpi)
     if figure.get_figheight() > _TALL:
         drawn = drawn.reduce(2)
-    drawn.quantize(palette=_palette(), dither=Image.Dither.NONE).save(out, format="png")
+    few = drawn.quantize(_COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    few.save(out, format="png")
     return out.getvalue()
-
-
-@cache
-def _palette() -> Image.Image:
-    """Return the colours that occur on white, as the palette of an image.
-
-    A palette found per image is slower, and has no place for a colour that only a few letters have.
-    """
-    inks = [
-        look.SATURATED,
-        *(q.colour for q in QUANTITIES.values()),
-        *look.VERDICT_COLOURS.values(),
-    ]
-    inks += ["#59636E", *look.ESTIMATOR_COLOURS]
-    tints = [_mixed(look.SATURATED, 0.84), _mixed(IXT.colour, 0.94)]
-    tints += [_mixed(ITY.colour, 0.92), _mixed("#59636E", 0.78)]
-    tints += [to_rgb(colour) for colour in ("#E6EAEE", "#8C959F", "#6E7781", "#56B4E9")]
-    shades = [_mixed("#1F2328", share) for share in np.linspace(0, 1, 12)]
-    shades += [_mixed(ink, share) for share in _SHADES for ink in dict.fromkeys(inks)]
-    times = look.time_colours()(np.linspace(0, 1, 96))[:, :3]
-    found: dict[tuple[int, ...], list[int]] = {}
-    for colour in np.round(255 * np.array([*tints, *shades, *times])).astype(int):
-        # Pillow looks colours up in boxes of four levels: of two in one box it may take either.
-        found.setdefault(tuple(colour // 4), colour.tolist())
-    colours = list(found.values())[:256]
-    image = Image.new("P", (1, 1))
-    image.putpalette([level for colour in colours for level in colour])
-    return image
-
-
-def _mixed(colour: str, white: float) -> tuple[float, float, float]:
-    red, green, blue = (level + (1 - level) * white for level in to_rgb(colour))
-    return red, green, blue

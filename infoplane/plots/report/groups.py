@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from infoplane.errors import NotFoundError
+from infoplane.estimators.measure_id import MeasureId
 from infoplane.estimators.quantities import IXT, QUANTITIES, Quantity
 from infoplane.plots.canvas.style import drawable
 from infoplane.plots.figures import draw_once
@@ -231,7 +232,7 @@ def one_per_name(estimators: Iterable[str]) -> list[str]:
     """Return the first setting of each estimator: ``binning:bins=15`` and ``binning`` are one."""
     first: dict[str, str] = {}
     for estimator in estimators:
-        first.setdefault(estimator.split(":")[0].split("@")[0], estimator)
+        first.setdefault(MeasureId.read(estimator).name, estimator)
     return list(first.values())
 
 

@@ -14,7 +14,7 @@ from torch.nn.parameter import is_lazy
 
 from infoplane.errors import DataError
 from infoplane.recording.checkpoints.read import Weights
-from infoplane.recording.messages import one_line
+from infoplane.text import one_line
 
 _WRAPPERS = re.compile(
     r"(?:^|(?<=\.))(?:module|_orig_mod|_forward_module|_fsdp_wrapped_module"

@@ -11,7 +11,7 @@ from torch import nn
 
 from infoplane.errors import DataError, InputError, RunFileError
 from infoplane.recording.checkpoints.sources import called
-from infoplane.recording.messages import one_line
+from infoplane.text import one_line
 
 
 def load_model(

@@ -12,7 +12,6 @@ from torch.nn.functional import cross_entropy
 from torch.nn.parameter import is_lazy
 
 from infoplane.errors import DataError
-from infoplane.recording.checkpoints.archives import Earlier
 from infoplane.recording.checkpoints.find import Checkpoint
 from infoplane.recording.checkpoints.load import Unmatched, load_into
 from infoplane.recording.checkpoints.read import load_weights
@@ -51,10 +50,9 @@ def record_checkpoints(
     """
     seen: dict[int, Checkpoint] = {}
     told = Unmatched()
-    earlier = Earlier()
     initial: dict[str, Any] = {}
     for checkpoint in checkpoints:
-        weights = load_weights(checkpoint.path, key, trust_model=trust_model, earlier=earlier)
+        weights = load_weights(checkpoint.path, key, trust_model=trust_model)
         step = checkpoint.step if checkpoint.step is not None else weights.step
         if step is None:
             raise DataError(

@@ -14,7 +14,7 @@ from typing import Any
 from torch import nn
 
 from infoplane.errors import InfoplaneError, InputError
-from infoplane.recording.messages import one_line
+from infoplane.text import one_line
 
 
 def called(reference: str, option: str) -> Any:

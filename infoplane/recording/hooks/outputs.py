@@ -14,7 +14,7 @@ from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 from infoplane.data import Array
 from infoplane.errors import DataError
 from infoplane.patterns import written
-from infoplane.runs.bfloat16 import BFLOAT16
+from infoplane.runs.layout import BFLOAT16
 
 Address: TypeAlias = tuple[int | str, ...]
 """Where a tensor stands in nested mappings, sequences and dataclasses; () is the value itself."""

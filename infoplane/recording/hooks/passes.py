@@ -12,7 +12,7 @@ from typing import TypeAlias, TypeVar
 import torch
 from torch import nn
 
-from infoplane.data import Array, IntArray, LayerInfo, ProbeSet
+from infoplane.data import Array, IntArray, ProbeSet, Slot
 from infoplane.errors import DataError, InfoplaneError, InputError
 from infoplane.patterns import split_address, written
 from infoplane.recording.hooks.capture import At, Receive, captured, direct_calls
@@ -22,9 +22,9 @@ from infoplane.recording.hooks.operations import MARK, Operations, captured_oper
 from infoplane.recording.hooks.outputs import Address, not_storable, to_stored
 from infoplane.recording.hooks.reductions import Reduction, check_units, chosen_reductions
 from infoplane.recording.hooks.wrappers import unwrapped
-from infoplane.recording.messages import one_line
 from infoplane.recording.probes.batches import Batch, batch_of
 from infoplane.runs.step_writer import StepWriter
+from infoplane.text import one_line
 
 log = logging.getLogger("infoplane")
 
@@ -115,7 +115,7 @@ class ProbePasses:
         self._report_silent([name for name in self.layers if name not in fired])
         _name_calls(writer)
 
-    def found_layers(self, rows: slice | None = None) -> tuple[LayerInfo, ...]:
+    def found_layers(self, rows: slice | None = None) -> tuple[Slot, ...]:
         """Return what a pass records, from these rows; by default from two, if the model takes two.
 
         Raises
@@ -132,7 +132,7 @@ class ProbePasses:
         except DataError:
             return self._found(self._batch(next(self.batches())))
 
-    def _found(self, batch: Batch) -> tuple[LayerInfo, ...]:
+    def _found(self, batch: Batch) -> tuple[Slot, ...]:
         found: dict[tuple[str, int], tuple[str, Array, str | None]] = {}
         mask = batch.named.get("attention_mask")
 
@@ -145,7 +145,7 @@ class ProbePasses:
         self.operations.check()
         names = _call_names(found)
         return tuple(
-            LayerInfo(
+            Slot(
                 name=names[key],
                 index=index,
                 type=kind,

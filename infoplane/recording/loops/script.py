@@ -29,9 +29,9 @@ from torch.optim.optimizer import (
 )
 
 from infoplane.errors import DataError, InputError
-from infoplane.recording.messages import one_line
 from infoplane.recording.processes import first_process
 from infoplane.recording.recorder import Recorder
+from infoplane.text import one_line
 
 log = logging.getLogger("infoplane")
 

@@ -12,7 +12,7 @@ import torch
 from infoplane.data import Array, IntArray, ProbeSet, class_ids
 from infoplane.errors import InputError
 from infoplane.recording.hooks.outputs import to_array
-from infoplane.recording.messages import one_line
+from infoplane.text import one_line
 
 
 def as_probe(

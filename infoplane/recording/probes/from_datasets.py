@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from infoplane.errors import DataError
 from infoplane.recording.checkpoints.sources import user_code
-from infoplane.recording.messages import one_line
+from infoplane.text import one_line
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ import numpy as np
 from infoplane.data import Array, IntArray
 from infoplane.errors import DataError, InfoplaneError, InputError, RunFileError
 from infoplane.recording.checkpoints.safetensors import read_safetensors
-from infoplane.recording.messages import one_line
 from infoplane.recording.probes.from_arrays import as_array
 from infoplane.recording.probes.hdf5 import arrays_in_hdf5, grows_too_much
+from infoplane.text import one_line
 
 _IDX_TYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 _IMAGES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from infoplane.arrays import sortable
 from infoplane.data import Array, IntArray, ProbeSet
 from infoplane.errors import DataError, InputError
 from infoplane.recording.checkpoints.sources import called
@@ -376,6 +377,7 @@ def _binned(targets: Array | None, bins: int) -> IntArray:
         raise InputError("expected scalar targets and at least 2 bins for --label-bins")
     if not np.isfinite(targets).all():
         raise InputError("expected finite targets, got NaN or inf")
+    targets = sortable(targets)
     edges = np.quantile(targets, np.arange(1, bins) / bins)
     classes: IntArray = np.searchsorted(edges, targets, side="right").astype(np.int64)
     return np.unique(classes, return_inverse=True)[1].astype(np.int64).reshape(-1)

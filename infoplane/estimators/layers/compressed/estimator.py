@@ -14,22 +14,26 @@ from infoplane.data import Array, IntArray, LayerInfo, RunData
 from infoplane.errors import InputError
 from infoplane.estimators.base import Cost, Estimator
 from infoplane.estimators.estimate import Estimate
-from infoplane.estimators.layers.compressed.codes import CellOptions, Code
+from infoplane.estimators.layers.compressed.estimates import CellOptions
 from infoplane.estimators.layers.compressed.information import (
-    KEPT_COMPONENTS,
     RELATIVE_NOISE,
     basis_hash,
     check_options,
+)
+from infoplane.estimators.layers.compressed.noise_estimates import noise_estimates
+from infoplane.estimators.layers.compressed.two_views import view_estimates
+from infoplane.estimators.quantities import ITY, IXT, IXT_GIVEN_Y, Quantity
+from infoplane.estimators.trust import LARGE_LOSS
+from infoplane.numerics.codes import (
+    KEPT_COMPONENTS,
+    Code,
     choose_dim,
     holds_noise,
     root_mean_square,
     stability,
 )
-from infoplane.estimators.layers.compressed.noise_estimates import noise_estimates
-from infoplane.estimators.layers.compressed.two_views import view_estimates
-from infoplane.estimators.layers.compressed.view_codes import InputCode, compressed_inputs, view_dim
-from infoplane.estimators.quantities import ITY, IXT, IXT_GIVEN_Y, Quantity
 from infoplane.numerics.neighbors.noise_channel import SMALLEST_SAMPLE
+from infoplane.numerics.networks.view_codes import InputCode, compressed_inputs, view_dim
 from infoplane.numerics.projection import (
     PrincipalBasis,
     principal_basis,
@@ -186,9 +190,7 @@ class Compressed(Estimator):
             labels = None if labels is None else labels[rows]
         code = None
         if self.reads_inputs:
-            # The engine's runs alone have a device.
-            device = getattr(run, "device", None)
-            code = compressed_inputs(run.probe.inputs, int(rng.integers(2**31)), device)
+            code = compressed_inputs(run.probe.inputs, int(rng.integers(2**31)), run.device)
             if rows is not None:
                 code = replace(code, values=code.values[rows])
         return SharedByRun(rows, labels, noise, declared, code)
@@ -220,7 +222,7 @@ class Compressed(Estimator):
         elif shared.inputs is not None:
             dim = max(view_dim(trial.scores) for trial in trials)
         else:
-            dim = choose_dim(trials, noise, len(rows), contained)
+            dim = choose_dim(trials, noise, len(rows), contained, share=LARGE_LOSS)
         dim = min(dim, basis.n_components)
         before = {other.name for other in run.layers if other.index < layer.index}
         return SharedByLayer(

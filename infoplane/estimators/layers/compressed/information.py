@@ -10,34 +10,36 @@ from typing import Any, Literal
 
 import numpy as np
 
-from infoplane.data import Array, checked_activations, class_ids, whole_number
+from infoplane.data import Array, IntArray, checked_activations, class_ids, whole_number
 from infoplane.errors import InputError
 from infoplane.estimators.estimate import Estimate
-from infoplane.estimators.layers.compressed.codes import LARGE_LOSS, CellOptions, Code
+from infoplane.estimators.layers.compressed.estimates import CellOptions
 from infoplane.estimators.layers.compressed.noise_estimates import noise_estimates
 from infoplane.estimators.layers.compressed.two_views import view_estimates
-from infoplane.estimators.layers.compressed.view_codes import (
+from infoplane.estimators.trust import LARGE_LOSS
+from infoplane.numerics.codes import (
+    KEPT_COMPONENTS,
+    Code,
+    choose_dim,
+    holds_noise,
+    loss_bound,
+    root_mean_square,
+    stability,
+)
+from infoplane.numerics.intervals import CHANCE
+from infoplane.numerics.loss_bounds import capacity, input_loss_bound
+from infoplane.numerics.networks.view_codes import (
     compressed_inputs,
     layer_code,
     learned_code,
     view_dim,
 )
-from infoplane.numerics.loss_bounds import activation_loss_bound, capacity, input_loss_bound
-from infoplane.numerics.neighbors.noise_channel import (
-    SMALLEST_SAMPLE,
-    may_contain_noise,
-    noise_information,
-)
-from infoplane.numerics.projection import PrincipalBasis, principal_basis, row_chunks
-from infoplane.numerics.tensors import Tensor, checked_squares, double
+from infoplane.numerics.projection import PrincipalBasis, principal_basis
+from infoplane.numerics.tensors import checked_squares
 from infoplane.seeding import generator
 
 MODES = ("auto", "noise", "joint", "ksg")
 RELATIVE_NOISE = 0.1  # standard deviation of added noise, as a share of the root mean square
-KEPT_COMPONENTS = 64  # directions whose covariance enters the loss bound in full
-LARGEST_DIM = 10
-_CANDIDATES = (1, 2, 3, 4, 6, 8, 10)
-_TRIAL_SAMPLES = 1000
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,8 @@ def compressed_information(
         and "ksg", without ``noise``, an autoencoder takes their place where they leave out more
         than 5 % of the variance of a layer that lies on a surface of few dimensions, which they
         would fold; "autoencoder" asks for one in any case. The first call on two views of 5000
-        samples that both need one takes up to 1.5 minutes of one core; encoders are kept.
+        samples that both need one takes up to 1.5 minutes of one core; the process remembers
+        them.
     k : int, optional
         Neighbours; by default 20, or 40 from 8 dimensions on.
     folds : int, default 10
@@ -145,15 +148,22 @@ def compressed_information(
     ----------
     Butakov et al., "Information bottleneck analysis of deep neural networks via lossy
     compression", ICLR 2024; noise after Goldfeld et al., ICML 2019.
+
+    Examples
+    --------
+    A layer that is one of two classes, far apart next to the noise: one bit, that of the label.
+
+    >>> import numpy as np
+    >>> labels = np.arange(1000) % 2
+    >>> layer = np.column_stack([labels, 1.0 - labels])
+    >>> found = compressed_information(layer, labels, noise=0.05)
+    >>> round(found.ixt.bits, 1), round(found.ity.bits, 1)
+    (1.0, 1.0)
     """
     layer = checked_squares(checked_activations(activations), "activations")
-    n = len(layer)
     classes = None if labels is None else class_ids(labels)
     given = None if inputs is None else np.asarray(inputs)
-    for name, other in (("labels", classes), ("inputs", given)):
-        if other is not None and other.shape[:1] != (n,):
-            count = len(other) if other.ndim else "a single value"
-            raise InputError(f"expected {name} of the {n} samples, got {count}")
+    _check_lengths(len(layer), labels=classes, inputs=given)
     check_options(mode, noise, dim, k, folds, draws)
     if isinstance(noise, str):
         raise InputError(f"expected noise as a number, got {noise!r}, which is for cells of a run")
@@ -167,18 +177,55 @@ def compressed_information(
     if mode in ("joint", "ksg"):
         if given is None:
             raise InputError(f"expected inputs for the mode {mode!r}, got none")
-        code, compressor = _view_code(layer, basis, dim, noise, seed, rng)
-        input_code = compressed_inputs(given, seed)
-        found = view_estimates(code, input_code, mode, classes, options, rng)
-        extra: dict[str, Any] = {"encoder": input_code.encoder, "basis": compressor}
-        if noise is not None and not isinstance(basis, str):
-            extra["loss_bound_t"] = _loss(code, code.dim, noise, True)
-            extra["loss_bound_x"] = input_loss_bound(code.clean, input_code.values, noise)
-            extra["capacity"] = capacity(code.clean, noise)
-            found["ixt"] = _within_bounds(found["ixt"], extra)
-        return _gathered(found, found["ixt"].diagnostics.get("dim", code.dim), noise, extra)
+        return _of_views(layer, given, classes, mode, noise, dim, basis, options, seed, rng)
     if isinstance(basis, str):
         raise InputError(f"expected the mode joint or ksg with basis='{basis}', got {mode!r}")
+    return _with_noise(layer, classes, noise, dim, basis, options, rng, noisy)
+
+
+def _check_lengths(n: int, **others: Array | None) -> None:
+    for name, other in others.items():
+        if other is not None and other.shape[:1] != (n,):
+            count = len(other) if other.ndim else "a single value"
+            raise InputError(f"expected {name} of the {n} samples, got {count}")
+
+
+def _of_views(
+    layer: Array,
+    inputs: Array,
+    labels: IntArray | None,
+    mode: str,
+    noise: float | None,
+    dim: int | str,
+    basis: PrincipalBasis | Array | str | None,
+    options: CellOptions,
+    seed: int,
+    rng: np.random.Generator,
+) -> CompressedInformation:
+    """Return the information between the codes of layer and inputs."""
+    code, compressor = _view_code(layer, basis, dim, noise, seed, rng)
+    input_code = compressed_inputs(inputs, seed)
+    found = view_estimates(code, input_code, mode, labels, options, rng)
+    extra: dict[str, Any] = {"encoder": input_code.encoder, "basis": compressor}
+    if noise is not None and not isinstance(basis, str):
+        extra["loss_bound_t"] = loss_bound(code, code.dim, noise, True)
+        extra["loss_bound_x"] = input_loss_bound(code.clean, input_code.values, noise)
+        extra["capacity"] = capacity(code.clean, noise)
+        found["ixt"] = _within_bounds(found["ixt"], extra)
+    return _gathered(found, found["ixt"].diagnostics.get("dim", code.dim), noise, extra)
+
+
+def _with_noise(
+    layer: Array,
+    labels: IntArray | None,
+    noise: float | None,
+    dim: int | str,
+    basis: PrincipalBasis | Array | None,
+    options: CellOptions,
+    rng: np.random.Generator,
+    noisy: bool | None,
+) -> CompressedInformation:
+    """Return the information of the layer with Gaussian noise."""
     directions = _resolved_basis(basis, layer, rng)
     scores, residual = directions.project(layer)
     size = noise if noise is not None else RELATIVE_NOISE * root_mean_square(layer)
@@ -187,11 +234,11 @@ def compressed_information(
         size = 1.0  # all activations are 0: the layer is constant at any noise
     contained = noise is not None and holds_noise([whole], size, noisy)
     if dim == "auto":
-        chosen = choose_dim([whole], size, n, contained)
+        chosen = choose_dim([whole], size, len(layer), contained, share=LARGE_LOSS)
     else:
         chosen = min(int(dim), scores.shape[1])
     code = replace(whole, dim=chosen)
-    found = noise_estimates(code, size, classes, options, rng, noisy=contained)
+    found = noise_estimates(code, size, labels, options, rng, noisy=contained)
     tried = stability([whole], chosen, size, contained)
     extra = {"basis": basis_hash(directions), "stability": tried}
     return _gathered(found, chosen, size, extra)
@@ -204,7 +251,7 @@ def _within_bounds(ixt: Estimate, bounds: Mapping[str, Any]) -> Estimate:
     flags = list(ixt.flags)
     if max(bounds["loss_bound_t"], bounds["loss_bound_x"]) > LARGE_LOSS * max(ixt.bits, 0.0):
         flags.append("large_compression_loss")
-    if ixt.bits > bounds["capacity"] + 3.0 * (ixt.diagnostics.get("se") or 0.0):
+    if ixt.bits > bounds["capacity"] + CHANCE * (ixt.diagnostics.get("se") or 0.0):
         flags.append("out_of_range")
     return replace(ixt, flags=tuple(dict.fromkeys(flags)))
 
@@ -261,101 +308,11 @@ def check_options(
     whole_number(draws, "draws", 1)
 
 
-def root_mean_square(activations: Tensor) -> float:
-    """Return the root mean square over samples and units, read in chunks."""
-    total = sum(float((double(chunk) ** 2).sum()) for chunk in row_chunks(activations))
-    return math.sqrt(total / math.prod(activations.shape))
-
-
-def largest_dim(n: int, n_components: int) -> int:
-    """Return the largest dimension that ``n`` samples support: n >= 200 * 2^(q/2), at most 10."""
-    supported = int(2.0 * math.log2(max(n, 1) / 200.0)) if n > 200 else 1
-    return max(1, min(LARGEST_DIM, supported, n_components))
-
-
-def holds_noise(codes: list[Code], noise: float, noisy: bool | None = None) -> bool:
-    """Return whether a layer contains the noise at every checkpoint, by its data unless ``noisy``.
-
-    Too few samples for an estimate do not tell.
-    """
-    if noisy is not None:
-        return noisy
-    return all(
-        len(code.scores) >= SMALLEST_SAMPLE and may_contain_noise(code.scores, noise)
-        for code in codes
-    )
-
-
-def choose_dim(codes: list[Code], noise: float, n: int, contained: bool = False) -> int:
-    """Return the smallest dimension that loses at most a tenth of I(X;T) at every checkpoint.
-
-    Parameters
-    ----------
-    codes : list of Code
-        The layer at a few checkpoints, on one basis; their ``dim`` does not matter.
-    noise : float
-        Standard deviation of the noise of each unit.
-    n : int
-        Samples that the estimates will have; the codes may hold fewer.
-    contained : bool, default False
-        Whether the codes contain the noise already.
-    """
-    trial, components = codes[0].scores.shape
-    cap = largest_dim(n, components)
-    varied = [code for code in codes if code.variance > 0.0]
-    if trial < SMALLEST_SAMPLE:
-        return cap
-    for dim in _CANDIDATES:
-        if dim >= cap:
-            break
-        if all(
-            _loss(code, dim, noise, contained) <= 0.1 * _trial(code, dim, noise, contained)
-            for code in varied
-        ):
-            return dim
-    return cap
-
-
-def stability(
-    codes: list[Code], dim: int, noise: float, contained: bool = False
-) -> dict[str, list[float]]:
-    """Return trial estimates of I(X;T_c) in bits at half, the chosen and twice the dimension.
-
-    Keys are the dimensions, values one estimate per code, each from at most 1000 samples.
-    """
-    n, components = codes[0].scores.shape
-    if n < SMALLEST_SAMPLE:
-        return {}
-    dims = sorted({max(1, dim // 2), dim, min(2 * dim, components)})
-    varied = [code for code in codes if code.variance > 0.0]
-    return {str(d): [_trial(code, d, noise, contained) for code in varied] for d in dims}
-
-
 def basis_hash(basis: PrincipalBasis) -> str:
     """Return 16 hexadecimal digits that name a basis."""
     digest = hashlib.sha256(np.ascontiguousarray(basis.mean).tobytes())
     digest.update(np.ascontiguousarray(basis.components).tobytes())
     return digest.hexdigest()[:16]
-
-
-def _loss(code: Code, dim: int, noise: float, contained: bool) -> float:
-    return activation_loss_bound(
-        code.scores,
-        dim,
-        noise,
-        n_units=code.n_units,
-        residual_variance=code.residual_variance,
-        contained=contained,
-    )
-
-
-def _trial(code: Code, dim: int, noise: float, contained: bool) -> float:
-    """Return I(X;T_c) at one dimension from a part of the samples."""
-    some = code.scores[:: max(1, len(code.scores) // _TRIAL_SAMPLES), :dim]
-    if contained:
-        return noise_information(some, noise).bits
-    draw = generator(0, "trial dimension").standard_normal(some.shape)
-    return noise_information(some + noise * draw, noise, clean=some).bits
 
 
 def _view_code(

@@ -1,4 +1,4 @@
-"""What the code of a layer tells about class labels."""
+"""The estimate of I(T;Y) from the code of a layer."""
 
 from __future__ import annotations
 
@@ -9,24 +9,25 @@ from dataclasses import replace
 import numpy as np
 
 from infoplane.data import FloatArray, IntArray
-from infoplane.estimators.estimate import Estimate, noticeable
-from infoplane.estimators.layers.compressed.codes import (
-    LARGE_LOSS,
-    Code,
+from infoplane.estimators.estimate import Estimate
+from infoplane.estimators.layers.compressed.estimates import (
     estimate_of,
     interval_diagnostics,
     interval_of,
 )
-from infoplane.numerics.intervals import ROUNDING
+from infoplane.estimators.trust import LARGE_LOSS, noticeable, null_dominates
+from infoplane.numerics.codes import Code
+from infoplane.numerics.intervals import CHANCE, ROUNDING, Interval
 from infoplane.numerics.loss_bounds import label_loss
-from infoplane.numerics.neighbors.estimates import mixed_mutual_information, mixed_terms
-from infoplane.numerics.neighbors.terms import LOG2_E
+from infoplane.numerics.neighbors.label_information import (
+    NEIGHBORS,
+    RATE,
+    LabelInformation,
+    label_information,
+    scale_gain,
+)
 
-_NEIGHBORS = 3  # within the class
 _TRIAL_SAMPLES = 1000  # for a choice of scale, and with permuted labels
-# At which the bias falls with n: faster than that of the entropies in it, which cancels in part.
-# Measured 0.4 for a label that hangs on one column of eight, above 0.75 for ten normal classes.
-_RATE = 0.65
 
 
 def label_estimate(
@@ -54,91 +55,58 @@ def label_estimate(
     flags : list of str
         What the code is flagged with already.
     """
-    some = rng.permutation(len(labels))[:_TRIAL_SAMPLES]
-    draws, scaled = _on_better_scale(draws, labels, some)
-    terms = np.mean([mixed_terms(code, labels, _NEIGHBORS) for code in draws], axis=0) * LOG2_E
-    bits = float(terms.mean())
-    parts = np.array(
-        [
-            np.mean([mixed_mutual_information(c[f], labels[f], _NEIGHBORS) for c in draws])
-            for f in folds
-        ]
-    )
-    code = draws[0]
-    interval = interval_of(bits, parts)
-    h_y = label_entropy(labels)
+    n = len(labels)
     sizes = np.unique(labels, return_counts=True)[1]
-    alone = float((sizes == 1).sum()) / len(code)
+    alone = float((sizes == 1).sum()) / n
     if alone == 1.0:
         reason = "every class has one sample only"
-        return Estimate(None, flags=("small_n",), diagnostics={"reason": reason}), parts, terms
-    null = mixed_mutual_information(code[some], rng.permutation(labels[some]), _NEIGHBORS)
-    if h_y == 0.0:
-        flags.append("constant")
-    elif bits > h_y:
-        flags.append("saturated")
-    elif abs(null) > 0.5 * abs(bits):
-        flags.append("null_dominates")
-    if alone * math.log2(len(code)) > noticeable(bits):  # they count for nothing
-        flags.append("small_n")
-    drift = _drift_of_halves(bits, draws, labels, folds)
-    if drift is not None and interval is not None:
-        half = 0.5 * (interval.high - interval.low)
-        bias = abs(drift) / (2.0**_RATE - 1.0)
-        moves = abs(interval.drift) > 3.0 * interval.standard_error  # halves alone move by chance
-        if moves and bias > max(min(half, 2.0 * noticeable(bits)), ROUNDING):
-            flags.append("biased")
+        missing = Estimate(None, flags=("small_n",), diagnostics={"reason": reason})
+        return missing, np.empty(0), np.empty(0)
+    some = rng.permutation(n)[:_TRIAL_SAMPLES]
+    gain = scale_gain(draws[0], labels, some)
+    scaled = gain is not None and gain.bits > noticeable(gain.before) + CHANCE * gain.error
+    if gain is not None and scaled:
+        draws = [code / gain.spread for code in draws]
+    found = label_information(draws, labels, folds, some, rng)
+    interval = interval_of(found.bits, found.parts)
     diagnostics = {
         "estimator": "mixed",
-        "k": _NEIGHBORS,
+        "k": NEIGHBORS,
         "scaled": scaled,
-        "h_y": h_y,
-        "null": null,
+        "h_y": found.h_y,
+        "null": found.null,
         "smallest_class": int(sizes.min()),
-        "drift_of_halves": drift,
+        "drift_of_halves": found.drift_of_halves,
         **interval_diagnostics(interval),
     }
-    estimate = estimate_of(bits, interval, flags, diagnostics, _RATE)
-    return replace(estimate, bound_low=0.0, bound_high=h_y, bound_name="h_y"), parts, terms
+    flags = flags + _flags(found, interval, alone)
+    estimate = replace(
+        estimate_of(found.bits, interval, flags, diagnostics, RATE),
+        bound_low=0.0,
+        bound_high=found.h_y,
+        bound_name="h_y",
+    )
+    return estimate, found.parts, found.terms
 
 
-def _drift_of_halves(
-    bits: float, draws: Sequence[FloatArray], labels: IntArray, folds: list[IntArray]
-) -> float | None:
-    """Return the mean over both halves of the folds less the whole, or None without folds.
-
-    Where few of many columns tell of the label, the bias falls so slowly that folds of a tenth
-    hardly show it; that of halves is extrapolated less.
-    """
-    if not folds:
-        return None
-    middle = len(folds) // 2
-    halves = [np.concatenate(folds[:middle]), np.concatenate(folds[middle:])]
-    found = [
-        np.mean([mixed_mutual_information(c[h], labels[h], _NEIGHBORS) for c in draws])
-        for h in halves
-    ]
-    return float(np.mean(found)) - bits
-
-
-def _on_better_scale(
-    draws: Sequence[FloatArray], labels: IntArray, some: IntArray
-) -> tuple[Sequence[FloatArray], bool]:
-    """Return the draws, with columns of one spread if the labels are seen better then.
-
-    Distances overlook a column that is much smaller than others, and labels that hang on it; but
-    columns of noise alone are best left as small as they are.
-    """
-    spread = np.where(draws[0].std(axis=0) > 0.0, draws[0].std(axis=0), 1.0)
-    if spread.max() < 2.0 * spread.min():
-        return draws, False
-    part = labels[some]
-    as_is = mixed_terms(draws[0][some], part, _NEIGHBORS)
-    gains = (mixed_terms(draws[0][some] / spread, part, _NEIGHBORS) - as_is) * LOG2_E
-    error = float(gains.std(ddof=1)) / math.sqrt(len(gains))
-    if float(gains.mean()) <= noticeable(float(as_is.mean()) * LOG2_E) + 3.0 * error:
-        return draws, False
-    return [code / spread for code in draws], True
+def _flags(found: LabelInformation, interval: Interval | None, alone: float) -> list[str]:
+    """Return what to know before trusting a value; ``alone`` samples count for nothing."""
+    flags, bits = [], found.bits
+    if found.h_y == 0.0:
+        flags.append("constant")
+    elif bits > found.h_y:
+        flags.append("saturated")
+    elif null_dominates(abs(bits), abs(found.null)):
+        flags.append("null_dominates")
+    if alone * math.log2(len(found.terms)) > noticeable(bits):
+        flags.append("small_n")
+    if interval is not None:
+        half = 0.5 * (interval.high - interval.low)
+        # Halves alone move by chance.
+        moves = abs(interval.drift) > CHANCE * interval.standard_error
+        if moves and found.bias > max(min(half, 2.0 * noticeable(bits)), ROUNDING):
+            flags.append("biased")
+    return flags
 
 
 def with_label_loss(ity: Estimate, code: Code, labels: IntArray, noise: float) -> Estimate:
@@ -150,10 +118,3 @@ def with_label_loss(ity: Estimate, code: Code, labels: IntArray, noise: float) -
     if loss > max(LARGE_LOSS * ity.bits, noticeable(ity.bits)):
         flags = (*flags, "large_compression_loss")
     return replace(ity, flags=flags, diagnostics={**ity.diagnostics, "label_loss": loss})
-
-
-def label_entropy(labels: IntArray) -> float:
-    """Return the entropy of the labels in bits, by plug-in."""
-    counts = np.unique(labels, return_counts=True)[1]
-    shares = counts / counts.sum()
-    return float(-(shares * np.log2(shares)).sum()) + 0.0

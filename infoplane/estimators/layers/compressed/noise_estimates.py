@@ -5,59 +5,58 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from infoplane.data import FloatArray, IntArray
+from infoplane.data import IntArray
 from infoplane.errors import EstimationError
-from infoplane.estimators.estimate import BoundName, Estimate, noticeable
-from infoplane.estimators.layers.compressed.codes import (
-    LARGE_LOSS,
-    LEVEL,
+from infoplane.estimators.estimate import BoundName, Estimate
+from infoplane.estimators.layers.compressed.estimates import (
     CellOptions,
-    Code,
     code_diagnostics,
     constant,
     dimension_flags,
     estimate_of,
     finite,
-    folds_of,
     interval_diagnostics,
     interval_of,
     refused,
     size_flags,
 )
 from infoplane.estimators.layers.compressed.label_estimates import label_estimate, with_label_loss
+from infoplane.estimators.trust import (
+    LARGE_LOSS,
+    LEVEL,
+    SMALLEST_BITS,
+    noticeable,
+    null_dominates,
+)
+from infoplane.numerics.codes import Code, loss_bound
 from infoplane.numerics.intervals import (
+    CHANCE,
     Interval,
     difference_interval,
     neighbor_rate,
     normal_interval,
 )
-from infoplane.numerics.loss_bounds import activation_loss_bound, capacity, selection_bias
-from infoplane.numerics.neighbors.estimates import (
-    kozachenko_leonenko_entropy,
-    ksg_mutual_information,
-)
-from infoplane.numerics.neighbors.noise_channel import (
-    SMALLEST_SAMPLE,
-    averaged,
-    default_neighbors,
-    may_contain_noise,
-    noise_entropy,
-    noise_information,
-    recorded_information,
-    reference_bias,
+from infoplane.numerics.loss_bounds import capacity, selection_bias
+from infoplane.numerics.neighbors.estimates import ksg_mutual_information
+from infoplane.numerics.neighbors.noise_channel import SMALLEST_SAMPLE, may_contain_noise
+from infoplane.numerics.neighbors.noisy_code import (
+    NoisyCode,
+    conditional_information,
+    mean_recorded_information,
+    noisy_code,
 )
 from infoplane.numerics.neighbors.terms import LOG2_E
 from infoplane.numerics.tensors import checked_squares
 
 _EXTRAPOLATED = 0.8  # share of log2(n) above which an estimate extrapolates the density
 _UNSEEN = 1e-6  # standard deviation, as a share of the noise, that tells nothing
-_NO_ROOM = 0.05  # bits: what added noise leaves of the layer as a whole is not noticeable
 _ROUNDING = 1e-15  # and that a layer which does not vary may have
+_CHAIN_RULE_GAP = 0.2 * LOG2_E  # by which I(X;T|Y) class by class may differ from the difference
 _CROSS_CHECK_SAMPLES = 1000
-_DRIFT_SAMPLES = 2000  # in the folds that tell how far the estimate moves with n
 
 
 def noise_estimates(
@@ -92,8 +91,53 @@ def noise_estimates(
     InputError
         If the square of the noise is no number, e.g. after a sweep scaled it.
     """
-    n, q = code.clean.shape
     checked_squares(np.array([noise]), "noise")
+    nothing = _nothing_to_estimate(code, noise, labels, options.k)
+    if nothing is not None:
+        return nothing
+    contained = may_contain_noise(code.scores, noise) if noisy is None else noisy
+    try:
+        cell = noisy_code(
+            code,
+            noise,
+            rng,
+            contained=contained,
+            draws=options.draws,
+            folds=options.folds,
+            k=options.k,
+            device=options.device,
+        )
+    except EstimationError as error:
+        return refused(labels, str(error), "degenerate_manifold")
+    ixt, interval = _of_inputs(code, noise, cell, contained, options, rng)
+    found = {"ixt": ixt}
+    if labels is None:
+        return found
+    n, q = code.clean.shape
+    ity, parts, terms = label_estimate(cell.draws, labels, cell.folds, rng, size_flags(n, q))
+    found["ity"] = with_label_loss(ity, code, labels, 0.0 if contained else noise)
+    if ixt.bits is None or ity.bits is None:
+        found["ixt_given_y"] = replace(ity, diagnostics={"reason": "I(T;Y) is undefined"})
+        return found
+    label_interval = interval_of(ity.bits, parts)
+    between, rest = None, ixt.bits - ity.bits
+    if label_interval is not None:
+        # Of recorded inputs I(X;T) has no error of sampling that could go with that of the labels.
+        sampled = ixt.bound_name != "log2_n"
+        covariance = float(np.cov(cell.information.terms, terms)[0, 1]) / n if sampled else 0.0
+        between = difference_interval(interval, label_interval, rest, covariance, LEVEL)
+    direct = None
+    if options.cross_check:
+        direct = _or_none(lambda: conditional_information(cell.draws[0], noise, labels))
+    found["ixt_given_y"] = _conditional(rest, between, list(ixt.flags), direct, q)
+    return found
+
+
+def _nothing_to_estimate(
+    code: Code, noise: float, labels: IntArray | None, k: int | None
+) -> dict[str, Estimate] | None:
+    """Return the estimates of a cell without a value, or of value 0, or None if there is one."""
+    n = len(code.scores)
     if n < SMALLEST_SAMPLE:
         return refused(labels, f"expected at least {SMALLEST_SAMPLE} samples, got {n}", "small_n")
     share = math.sqrt(code.variance) / noise
@@ -101,54 +145,60 @@ def noise_estimates(
         return constant(labels)
     if share <= _UNSEEN:
         return constant(labels, f"the layer varies by {share:.0e} of the noise, {noise:.3g}")
-    if options.k is not None and options.k >= n:
-        return refused(labels, f"expected more samples than k = {options.k}, got {n}", "small_n")
-    contained = may_contain_noise(code.scores, noise) if noisy is None else noisy
-    clean, added, more = (None, 0.0, 0) if contained else (code.clean, noise, options.draws - 1)
-    draws = [_with_noise(code.clean, added, rng)]
-    folds = folds_of(n, options.folds, rng)
-    draws += [_with_noise(code.clean, added, rng) for _ in range(more)]
-    few = folds[: max(2, _DRIFT_SAMPLES * len(folds) // n)]
-    try:
-        ixt = averaged(
-            [noise_information(t, noise, options.k, few, clean, rng, options.device) for t in draws]
-        )
-    except EstimationError as error:
-        return refused(labels, str(error), "degenerate_manifold")
+    if k is not None and k >= n:
+        return refused(labels, f"expected more samples than k = {k}, got {n}", "small_n")
+    return None
+
+
+def _of_inputs(
+    code: Code,
+    noise: float,
+    cell: NoisyCode,
+    contained: bool,
+    options: CellOptions,
+    rng: np.random.Generator,
+) -> tuple[Estimate, Interval]:
+    """Return I(X;T) and its interval, also where the estimate shows none."""
+    n, q = code.clean.shape
     whole = options.population == "recorded" and not contained
     if whole:
-        each = [recorded_information(code.clean, t, noise, rng) for t in draws]
-        bits, error_of_mean = np.mean(each, axis=0).tolist()
-        interval = normal_interval(bits, error_of_mean, LEVEL)
+        bits, error = mean_recorded_information(code, cell.draws, noise, rng)
+        interval = normal_interval(bits, error, LEVEL)
     else:
-        bits = ixt.bits
+        found = cell.information
+        bits, fewer = found.bits, math.inf if found.drift is None else len(cell.folds)
         interval = normal_interval(
-            bits,
-            ixt.error,
-            LEVEL,
-            method="jackknife",
-            drift=ixt.drift or 0.0,
-            fewer=math.inf if ixt.drift is None else len(folds),
+            bits, found.error, LEVEL, method="jackknife", drift=found.drift or 0.0, fewer=fewer
         )
-    ceiling = capacity(code.clean, noise, contained=contained)
-    loss = activation_loss_bound(
-        code.scores,
-        q,
-        noise,
-        n_units=code.n_units,
-        residual_variance=code.residual_variance,
-        contained=contained,
-    )
-    flags = size_flags(n, q) + dimension_flags(ixt.dimension / q)
-    diagnostics = code_diagnostics(code) | {
+    diagnostics = _diagnostics(code, noise, cell, contained, interval)
+    if options.cross_check and not contained:
+        some = rng.permutation(n)[:_CROSS_CHECK_SAMPLES]
+        diagnostics["ksg"] = _or_none(
+            lambda: ksg_mutual_information(code.clean[some], cell.draws[0][some])
+        )
+    if contained:
+        diagnostics["selection_bias"] = selection_bias(code.clean, noise, code.n_units)
+    flags = size_flags(n, q) + dimension_flags(diagnostics["id_ratio"])
+    flags += _flags(bits, interval, q, diagnostics, whole=whole, upper=options.upstream_noise)
+    estimate = estimate_of(bits, interval, flags, diagnostics, neighbor_rate(q))
+    name: BoundName = "log2_n" if whole else "capacity"
+    limit = math.log2(n) if whole else diagnostics["capacity"]
+    return replace(estimate, bound_low=0.0, bound_high=limit, bound_name=name), interval
+
+
+def _diagnostics(
+    code: Code, noise: float, cell: NoisyCode, contained: bool, interval: Interval
+) -> dict[str, Any]:
+    ixt, q = cell.information, code.clean.shape[1]
+    return code_diagnostics(code) | {
         "mode": "noise",
         "noise": noise,
         "noise_relative": noise / math.sqrt(code.variance / code.n_units),
         "noise_source": "recorded" if contained else "added",
-        "draws": len(draws),
-        "loss_bound_t": loss,
+        "draws": len(cell.draws),
+        "loss_bound_t": loss_bound(code, q, noise, contained),
         "loss_bound_x": 0.0,
-        "capacity": ceiling,
+        "capacity": capacity(code.clean, noise, contained=contained),
         "k": ixt.k,
         "weights_norm": ixt.weights_norm,
         "bias_correction": ixt.correction,
@@ -159,61 +209,30 @@ def noise_estimates(
         "id_ratio": ixt.dimension / q,
         **interval_diagnostics(interval),
     }
-    if not contained and ceiling + loss < _NO_ROOM:
-        flags.append("degenerate")
-    if options.upstream_noise:
-        flags.append("upper_bound")
-    if loss > LARGE_LOSS * max(bits, 0.0):
-        flags.append("large_compression_loss")
-    if not whole and bits > _EXTRAPOLATED * math.log2(n):
-        flags.append("finite_population")
-    if bits > ceiling + 3.0 * interval.standard_error:
-        flags.append("out_of_range")
-    if options.cross_check and not contained:
-        some = rng.permutation(n)[:_CROSS_CHECK_SAMPLES]
-        diagnostics["ksg"] = _or_none(
-            lambda: ksg_mutual_information(code.clean[some], draws[0][some])
-        )
+
+
+def _flags(
+    bits: float, interval: Interval, q: int, told: dict[str, Any], *, whole: bool, upper: bool
+) -> list[str]:
+    """Return what to know before trusting I(X;T), from the diagnostics of the cell."""
+    n, spread = told["n"], interval.standard_error
+    contained = told["noise_source"] == "recorded"
+    ceiling, loss = told["capacity"], told["loss_bound_t"]
+    raised = {
+        # What added noise leaves of the layer as a whole is not noticeable.
+        "degenerate": not contained and ceiling + loss < SMALLEST_BITS,
+        "upper_bound": upper,
+        "large_compression_loss": loss > LARGE_LOSS * max(bits, 0.0),
+        "finite_population": not whole and bits > _EXTRAPOLATED * math.log2(n),
+        "out_of_range": bits > ceiling + CHANCE * spread,
+    }
     if contained:
-        if q * math.log2(1 + math.sqrt(code.n_units / n)) > 0.5 * bits:
-            # The largest of many variances of pure noise exceeds its mean by this factor, squared.
-            flags.append("null_dominates")
-        chosen = selection_bias(code.clean, noise, code.n_units)
-        diagnostics["selection_bias"] = chosen
-        spread = interval.standard_error
-        if chosen > max(2.0 * spread, noticeable(bits, spread)):
-            flags.append("biased")
-    estimate = estimate_of(bits, interval, flags, diagnostics, neighbor_rate(q))
-    limit: float
-    name: BoundName
-    if whole:
-        limit, name = math.log2(n), "log2_n"
-    else:
-        limit, name = ceiling, "capacity"
-    found = {"ixt": replace(estimate, bound_low=0.0, bound_high=limit, bound_name=name)}
-    if labels is None:
-        return found
-    ity, ity_parts, ity_terms = label_estimate(draws, labels, folds, rng, size_flags(n, q))
-    found["ity"] = with_label_loss(ity, code, labels, added)
-    if ity.bits is None:
-        found["ixt_given_y"] = replace(ity, diagnostics={"reason": "I(T;Y) is undefined"})
-        return found
-    rest = bits - ity.bits
-    label_interval = interval_of(ity.bits, ity_parts)
-    if label_interval is None:
-        between = None
-    else:
-        covariance = 0.0 if whole else float(np.cov(ixt.terms, ity_terms)[0, 1]) / n
-        between = difference_interval(interval, label_interval, rest, covariance, LEVEL)
-    direct = None
-    if options.cross_check:
-        direct = _or_none(lambda: _direct_conditional(draws[0], noise, labels))
-    found["ixt_given_y"] = _conditional(rest, between, list(found["ixt"].flags), direct, q)
-    return found
-
-
-def _with_noise(clean: FloatArray, noise: float, rng: np.random.Generator) -> FloatArray:
-    return clean + noise * rng.standard_normal(clean.shape)
+        # The largest of many variances of pure noise exceeds its mean by this factor, squared.
+        largest = 1 + math.sqrt(told["n_units"] / n)
+        chosen = told["selection_bias"]
+        raised["null_dominates"] = null_dominates(bits, q * math.log2(largest))
+        raised["biased"] = chosen > max(2.0 * spread, noticeable(bits, spread))
+    return [flag for flag, is_raised in raised.items() if is_raised]
 
 
 def _conditional(
@@ -221,7 +240,7 @@ def _conditional(
 ) -> Estimate:
     """Return I(X;T|Y) = I(X;T) - I(T;Y), for Y a function of X, and the direct value beside it."""
     error = interval.standard_error if interval else 0.0
-    if direct is not None and abs(direct - bits) > 0.2 * LOG2_E + 3.0 * error:
+    if direct is not None and abs(direct - bits) > _CHAIN_RULE_GAP + CHANCE * error:
         flags.append("chain_rule_gap")
     diagnostics = {"direct": direct, **interval_diagnostics(interval)}
     return replace(
@@ -235,17 +254,3 @@ def _or_none(check: Callable[[], float | None]) -> float | None:
         return check()
     except EstimationError:
         return None
-
-
-def _direct_conditional(code: FloatArray, noise: float, labels: IntArray) -> float | None:
-    """Return sum_y p(y) h(T_c|y) - h(noise) in bits, or None if a class is too small."""
-    n, q = code.shape
-    total = 0.0
-    for label, size in zip(*np.unique(labels, return_counts=True), strict=True):
-        k = default_neighbors(int(size), q)
-        if size < max(5 * k, 20 * q, SMALLEST_SAMPLE):
-            return None
-        bias = reference_bias(int(size), k, q) * LOG2_E
-        members = code[labels == label]
-        total += size / n * (kozachenko_leonenko_entropy(members, k, whiten=True) - bias)
-    return float(total) - noise_entropy(q, noise) * LOG2_E

@@ -1,7 +1,7 @@
 import pytest
 from scipy import special
 
-from infoplane.quantiles import normal_quantile, student_quantile
+from infoplane.numerics.quantiles import normal_quantile, student_quantile
 
 
 @pytest.mark.parametrize("probability", [0.5, 0.6, 0.95, 0.975, 0.9995])

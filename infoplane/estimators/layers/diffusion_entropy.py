@@ -1,8 +1,7 @@
-"""Diffusion spectral entropy: the entropy of the eigenvalues of a diffusion kernel."""
+"""Diffusion spectral entropy of a set of points, with what to know before trusting it."""
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,19 +10,28 @@ import numpy as np
 
 from infoplane.data import FloatArray
 from infoplane.errors import InputError
+from infoplane.estimators.trust import SMALLEST_BITS, is_saturated
 from infoplane.numerics.diffusion.bandwidth import Sigma, check_sigma
 from infoplane.numerics.diffusion.kernel import Normalization
-from infoplane.numerics.diffusion.points import checked_points
+from infoplane.numerics.diffusion.points import checked_points, mean_squared_cosine
 from infoplane.numerics.diffusion.space import (
     DiffusionOptions,
     DiffusionSpace,
     Method,
     SpectrumOfSet,
     diffusion_space,
+    diffusion_times,
+    subset,
 )
-from infoplane.numerics.tensors import Tensor, array_module
 
 SMALL_N = 30
+"""Points, or samples of a class, below which an entropy is not relied on."""
+
+FEWEST_NEIGHBORS = 1.5
+"""Mean degree, the point itself included, below which points hardly have neighbours."""
+
+SMALLEST_TRACE = 0.05
+"""Sum of the eigenvalues but the first below which nothing is left of the spectrum."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,43 +158,19 @@ def diffusion_spectral_entropy(
     )
 
 
-def diffusion_times(t: float | Sequence[float]) -> tuple[tuple[float, ...], bool]:
-    """Return diffusion times as a tuple, and whether several could have been asked for.
-
-    Raises
-    ------
-    InputError
-        If they are not numbers.
-    """
-    try:
-        values = np.asarray(t, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"expected diffusion times t above 0, got {t!r}") from error
-    return tuple(values.ravel().tolist()), values.ndim > 0
-
-
-def subset(n: int, size: int, seed: int) -> list[int]:
-    """Return ``size`` of ``n`` row numbers, drawn as the reference implementation draws them."""
-    return random.Random(seed).sample(range(n), size)  # noqa: S311
-
-
 def set_flags(space: DiffusionSpace, found: SpectrumOfSet, which: int) -> tuple[str, ...]:
     """Return the flags of the entropy at the diffusion time number ``which``."""
     bits, n, width = float(found.bits[which]), found.n, space.width
-    flags = []
-    if width.rms_distance == 0:
-        flags.append("constant")
-    if n > 1 and (bits > 0.98 * np.log2(n) or found.mean_degree < 1.5):
-        flags.append("saturated")
-    if bits < 0.05 or found.spectral.trace - 1 < 0.05:
-        flags.append("degenerate")
-    if n < SMALL_N:
-        flags.append("small_n")
-    if width.rms_distance > 0 and width.median_distance == 0:
-        flags.append("atoms")
-    if width.requested is not None:
-        flags.append("out_of_range")
-    return tuple(flags)
+    lonely = n > 1 and found.mean_degree < FEWEST_NEIGHBORS
+    raised = {
+        "constant": width.rms_distance == 0,
+        "saturated": lonely or is_saturated(bits, float(np.log2(n))),
+        "degenerate": bits < SMALLEST_BITS or found.spectral.trace - 1 < SMALLEST_TRACE,
+        "small_n": n < SMALL_N,
+        "atoms": width.rms_distance > 0 and width.median_distance == 0,
+        "out_of_range": width.requested is not None,
+    }
+    return tuple(flag for flag, is_raised in raised.items() if is_raised)
 
 
 def set_diagnostics(space: DiffusionSpace, found: SpectrumOfSet, which: int) -> dict[str, Any]:
@@ -214,22 +198,3 @@ def set_diagnostics(space: DiffusionSpace, found: SpectrumOfSet, which: int) -> 
         "n_units": space.cloud.n_units,
         "zero_rows": space.cloud.n_zero_rows,
     }
-
-
-def mean_squared_cosine(x: Tensor) -> float | None:
-    """Return the mean squared cosine between rows of ``x`` (n, n_units), itself included.
-
-    A second moment that costs little; where an entropy on rows of unit length follows it, the
-    entropy says nothing more. None if a row is zero.
-    """
-    xp = array_module(x)
-    largest = max(float(x.max()), -float(x.min()))
-    if largest == 0:
-        return None
-    rows = (x / largest).astype(np.float32) if xp is np else (x / largest).float()
-    length = xp.einsum("ij,ij->i", rows, rows) ** 0.5
-    if not bool((length > 0).all()):
-        return None
-    rows /= length[:, None]
-    gram = rows.T @ rows if rows.shape[1] <= len(rows) else rows @ rows.T
-    return float((gram * gram).sum()) / len(rows) ** 2

@@ -8,7 +8,7 @@ import numpy as np
 
 from infoplane.data import Array, FloatArray, checked_activations
 from infoplane.errors import EstimationError
-from infoplane.estimators.layers.compressed.codes import Code
+from infoplane.numerics.codes import Code
 from infoplane.numerics.neighbors.estimates import intrinsic_dimension
 from infoplane.numerics.neighbors.noise_channel import SMALLEST_SAMPLE
 from infoplane.numerics.neighbors.terms import whitened

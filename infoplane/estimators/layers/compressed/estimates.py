@@ -1,4 +1,4 @@
-"""Codes of layers, and estimates made of values, intervals, flags and diagnostics."""
+"""Estimates of a cell made of values, intervals, flags and diagnostics."""
 
 from __future__ import annotations
 
@@ -6,56 +6,15 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from infoplane.data import FloatArray, IntArray
-from infoplane.estimators.estimate import Estimate, noticeable
-from infoplane.numerics.intervals import ROUNDING, Interval, disjoint_folds, fold_interval
-from infoplane.numerics.neighbors.noise_channel import SMALLEST_SAMPLE
+from infoplane.estimators.estimate import Estimate
+from infoplane.estimators.trust import LEVEL, is_negative, noticeable
+from infoplane.numerics.codes import Code
+from infoplane.numerics.intervals import Interval, fold_interval
 from infoplane.numerics.neighbors.terms import duplicate_fraction
 
-LEVEL = 0.95
 _DEGENERATE = 0.65  # intrinsic dimension, as a share of the code's, below which a code is thin
 _THIN = 0.75  # share from which none is suspected
-LARGE_LOSS = 0.1  # bound on the loss, as a share of the estimate, that is flagged
-
-
-@dataclass(frozen=True, eq=False)
-class Code:
-    """A layer at one checkpoint, projected.
-
-    Parameters
-    ----------
-    scores : array (n_samples, n_components)
-        Projections on orthonormal directions, of which the first ``dim`` are the code.
-    dim : int
-        Dimension of the code.
-    n_units : int
-        Width of the layer.
-    residual_variance : float
-        Variance of the layer outside of the directions.
-    """
-
-    scores: FloatArray
-    dim: int
-    n_units: int
-    residual_variance: float
-
-    @property
-    def clean(self) -> FloatArray:
-        """The code as recorded (n_samples, dim)."""
-        return self.scores[:, : self.dim]
-
-    @property
-    def variance(self) -> float:
-        """Variance of all units together."""
-        return float(self.scores.var(axis=0).sum()) + self.residual_variance
-
-    @property
-    def lost_variance(self) -> float:
-        """Share of the variance that the code leaves out; 0 of a layer that does not vary."""
-        total = self.variance
-        return 1.0 - float(self.clean.var(axis=0).sum()) / total if total else 0.0
 
 
 @dataclass(frozen=True)
@@ -88,12 +47,6 @@ class CellOptions:
     upstream_noise: bool = False
     population: str = "sampled"
     device: str | None = None
-
-
-def folds_of(n: int, folds: int, rng: np.random.Generator) -> list[IntArray]:
-    """Return folds of at least 50 samples, or none if not even 3 fit."""
-    wanted = min(folds, n // SMALLEST_SAMPLE)
-    return disjoint_folds(n, wanted, rng) if wanted >= 3 else []
 
 
 def interval_of(whole: float, parts: FloatArray) -> Interval | None:
@@ -150,7 +103,7 @@ def estimate_of(
 
     A negative one is flagged, never clipped; so is one that is far from its limit.
     """
-    if bits < -ROUNDING:
+    if is_negative(bits):
         flags = [*flags, "negative"]
     if interval is not None and interval.bias_dominates(rate, 2.0 * noticeable(bits)):
         flags = [*flags, "biased"]

@@ -1,0 +1,36 @@
+"""A plug-in as somebody else would write it: the participation ratio of a layer."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from infoplane import Estimate, Estimator, Flag, Quantity
+
+
+@dataclass(frozen=True)
+class LayerDimension(Estimator):
+    """Participation ratio of the covariance of a layer: (sum s)^2 / sum s^2 of its eigenvalues s.
+
+    Parameters
+    ----------
+    centred : bool, default True
+        Whether the mean is taken off.
+    """
+
+    centred: bool = True
+
+    name = "dimension"
+    title = "participation ratio"
+    quantities = (Quantity(name="participation_ratio", symbol="PR", unit="dimensions"),)
+    flags = (
+        Flag("one_direction", "IP290", "the layer varies along one line", "look at its units"),
+    )
+
+    def estimate(self, prepared, activations, rng):
+        x = np.asarray(activations, dtype=np.float64)
+        if self.centred:
+            x = x - x.mean(axis=0)
+        s = np.linalg.svd(x, compute_uv=False) ** 2
+        ratio = float(s.sum() ** 2 / (s**2).sum())
+        flags = ("one_direction",) if ratio < 1.05 else ()
+        return {"participation_ratio": Estimate(ratio, bound_high=float(len(s)), flags=flags)}

@@ -1,0 +1,218 @@
+"""A real plug-in package, installed from its folder, whose quantity is not in bits."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import infoplane as library
+from tests.cli.analyses import write_run
+from tests.conftest import infoplane
+
+PACKAGE = Path(__file__).parent / "plugin_package"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The folder that the package is installed to."""
+    target = tmp_path_factory.mktemp("site")
+    source = tmp_path_factory.mktemp("source")
+    for path in PACKAGE.iterdir():
+        if path.is_file():
+            (source / path.name).write_bytes(path.read_bytes())
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
+    command += ["--no-build-isolation", "--target", str(target), str(source)]
+    subprocess.run(command, check=True, capture_output=True)
+    return target
+
+
+@pytest.fixture(scope="module")
+def results(site, tmp_path_factory):
+    """Results of the plug-in beside binning, for two runs."""
+    folder = tmp_path_factory.mktemp("results")
+    for seed in range(2):
+        write_run(folder / "runs" / f"s{seed}", steps=(0, 1, 2, 5, 10, 20), units=6, seed=seed)
+    path = os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH")]))
+    runs = [str(folder / "runs" / f"s{seed}") for seed in range(2)]
+    done = infoplane(
+        "analyze", *runs, "-e", "dimension", "-e", "binning", "-o", str(folder / "r.json"),
+        PYTHONPATH=path,
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    return folder / "r.json", done
+
+
+def document(results):
+    return json.loads(results[0].read_text())
+
+
+def test_estimators_name_its_quantity_and_unit(site):
+    listed = infoplane("estimators", PYTHONPATH=str(site))
+    assert (listed.code, listed.err) == (0, "")
+    assert "PR (dimensions)" in listed.out
+    described = infoplane("estimators", "dimension", PYTHONPATH=str(site))
+    assert "participation_ratio PR, dimensions" in described.out
+
+
+def test_document_declares_it(results):
+    found = document(results)
+    told = found["quantities"]["participation_ratio"]
+    assert (told["symbol"], told["unit"], told["family"]) == ("PR", "dimensions", None)
+    rows = [row for row in found["rows"] if row["quantity"] == "participation_ratio"]
+    assert len(rows) == 2 * 2 * 6
+    assert {row["unit"] for row in rows} == {"dimensions"}
+    assert all(1.0 <= row["value"] <= 6.0 for row in rows)
+    phases = [p for p in found["phases"] if p["quantity"] == "participation_ratio"]
+    assert {p["unit"] for p in phases} == {"dimensions"}
+    flags = {flag for row in rows for flag in row["flags"]}
+    assert set(found["flags"]) >= flags
+    if flags:
+        assert found["flags"]["one_direction"]["code"] == "IP290"
+
+
+def test_table_shows_it_below_that_of_the_register(results):
+    out = results[1].out
+    assert "dimensions, participation ratio (dimension)" in out
+    assert out.index("binning (binning)") < out.index("participation ratio (dimension)")
+
+
+def test_everything_else_works_without_the_plug_in(results, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = str(results[0])
+    rule = "last(participation_ratio) >= 1"
+    checked = infoplane("check", path, "--require", rule, "--require",
+                        "verdict(participation_ratio, fc1) == rises")  # fmt: skip
+    assert checked.code in (0, 1), checked.err
+    assert f"pass  {rule}" in checked.out
+    wrong = infoplane("check", path, "--require", "last(participation_ration) >= 1")
+    assert wrong.code == 2
+    assert "did you mean 'participation_ratio'?" in wrong.err
+    compared = infoplane("compare", path, path, "--markdown", "c.md", COLUMNS="120")
+    assert compared.code == 0, compared.err
+    assert "PR, dimensions" in compared.out
+    assert "`PR in dimensions`" in Path("c.md").read_text()
+    exported = infoplane("export", path, "--to", "csv", "-o", "-")
+    assert ",participation_ratio," in exported.out
+    assert ",dimensions," in exported.out
+    for name in ("steps", "heat", "depth"):
+        drawn = infoplane("plot", path, "-f", name, "--quantity", "participation_ratio", "-o", "f")
+        assert drawn.code == 0, drawn.err
+        assert Path("f", f"{name}.png").stat().st_size > 1000
+    reported = infoplane("plot", path, "-o", "f", "--report", "report.html")
+    assert reported.code == 0, reported.err
+    page = Path("report.html").read_text()
+    assert "PR, dimensions" in page
+    merged = infoplane("merge", path, "-o", "m.json")
+    assert merged.code == 0, merged.err
+    assert json.loads(Path("m.json").read_text())["quantities"] == document(results)["quantities"]
+
+
+def test_notebook_has_its_rows(results):
+    opened = library.load(results[0])
+    frame = opened.to_pandas().query("quantity == 'participation_ratio'")
+    assert set(frame["unit"]) == {"dimensions"}
+    assert frame["value"].between(1, 6).all()
+    assert "dimensions" in opened._repr_html_()
+
+
+def test_validate_says_that_nothing_is_known_of_it(site):
+    done = infoplane("validate", "-e", "dimension", "-n", "100", "-q", PYTHONPATH=str(site))
+    assert done.code == 4
+    assert "no case knows the truth about participation_ratio" in done.err
+
+
+HEAD = """
+from dataclasses import dataclass
+from infoplane import Estimate, Estimator, Flag, Quantity
+"""
+CLASS = """
+@dataclass(frozen=True)
+class Bad(Estimator):
+    "It is wrong."
+    name = "bad"
+    title = "bad"
+    quantities = ({quantity},)
+    def estimate(self, prepared, activations, rng):
+        return {returned}
+"""
+
+
+def plugin(quantity="Quantity('own', 'O', 'units')", returned="{'own': Estimate(1.0)}"):
+    return HEAD + CLASS.format(quantity=quantity, returned=returned)
+
+
+def installed(folder, code, names=("bad",)):
+    """Install a module as plug-ins of these names; return the environment of a command."""
+    folder.mkdir(exist_ok=True)
+    (folder / "bad_plugin.py").write_text(code)
+    about = folder / "bad_plugin-1.dist-info"
+    about.mkdir(exist_ok=True)
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: bad-plugin\nVersion: 1\n")
+    lines = [f"{name} = bad_plugin:Bad\n" for name in names]
+    (about / "entry_points.txt").write_text("[infoplane.estimators]\n" + "".join(lines))
+    return {"PYTHONPATH": os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])}
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("raise RuntimeError('no GPU\\nhere')", "cannot be loaded: RuntimeError: no GPU here"),
+        ("import nothing_of_this_name", "cannot be loaded: ModuleNotFoundError: No module named"),
+        ("Bad = 3", "expected a sub-class of Estimator, got 3"),
+        (plugin(quantity="'own'"), "expected a Quantity or the name of one, got 'own'"),
+        (plugin(quantity="3"), "expected a Quantity, got 3"),
+        (plugin(quantity="Quantity('Own', 'O', 'u')"), "expected a name of lower-case letters"),
+        (plugin(quantity="Quantity('own', '', 'u')"), "expected a symbol in words, got ''"),
+        (
+            plugin(quantity="Quantity('ixt', 'I(X;T)', 'nats')"),
+            "quantity ixt: its unit is 'nats', but 'bits' in the register of infoplane",
+        ),
+        (plugin().replace('"bad"', '"other"'), "its class is named 'other'"),
+    ],
+)
+def test_plug_in_that_cannot_be_used_is_one_line(tmp_path, monkeypatch, code, message):
+    monkeypatch.chdir(tmp_path)
+    environment = installed(tmp_path / "site", code)
+    write_run("run")
+    done = infoplane("analyze", "run", "-e", "bad", "-o", "r.json", **environment)
+    assert done.code == 2
+    assert message in done.err
+    assert done.err.startswith("error[IP112]: plug-in bad (bad_plugin:Bad): ")
+    assert "Traceback" not in done.err
+    assert not Path("r.json").exists()
+    listed = infoplane("estimators", **environment)
+    assert listed.code == 0
+    assert "binning" in listed.out
+    assert message in listed.err
+
+
+@pytest.mark.parametrize(
+    ("returned", "reason"),
+    [
+        ("{'other': Estimate(1.0)}", "bad returned 'other', which it does not declare"),
+        ("{'own': 1.0}", "bad returned float for own, expected an Estimate"),
+        ("3", "bad returned int, expected estimates by quantity"),
+    ],
+)
+def test_estimate_that_was_not_declared_fails_its_cells(tmp_path, monkeypatch, returned, reason):
+    monkeypatch.chdir(tmp_path)
+    environment = installed(tmp_path / "site", plugin(returned=returned))
+    write_run("run")
+    done = infoplane("analyze", "run", "-e", "bad", "-o", "r.json", "--strict", **environment)
+    assert done.code == 5
+    rows = json.loads(Path("r.json").read_text())["rows"]
+    assert {row["value"] for row in rows} == {None}
+    assert reason in rows[0]["diag"]["reason"]
+
+
+def test_name_of_a_built_in_estimator_is_taken(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    environment = installed(tmp_path / "site", plugin(), names=("binning",))
+    listed = infoplane("estimators", **environment)
+    assert listed.code == 0
+    assert (
+        "plug-in bad_plugin:Bad is left out: the name 'binning' is that of a built-in" in listed.err
+    )
