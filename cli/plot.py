@@ -35,7 +35,9 @@ from infoplane.errors import InputError, NotFoundError
 @click.option(
     "--baseline", metavar="FILE", help="Results to compare with, for the figure 'compare'."
 )
-@click.option("--quantity", metavar="NAME", help="Of heat and sampling: ixt, ity, dse, ...")
+@click.option(
+    "--quantity", metavar="NAME", help="Of steps, heat, depth and sampling: ixt, dse, ..."
+)
 @click.option(
     "--seeds", type=click.Choice(["both", "mean", "all"]), help="Of the plane: runs, mean or both."
 )
@@ -103,14 +105,13 @@ def plot(
     from infoplane.gate.checks import run_checks
     from infoplane.gate.reports.documents import checks_document
     from infoplane.plots.canvas.picture import save
-    from infoplane.plots.figures import FIGURES, draw_once, options_of
+    from infoplane.plots.figures import FIGURES, default_figures, draw_once, options_of
     from infoplane.plots.view import View
     from infoplane.results.notebook import Results, load
 
     every = not figures or "all" in figures
-    names = list(FIGURES) if every else list(dict.fromkeys(figures))
-    for name in names:
-        if name not in FIGURES:
+    for name in figures:
+        if name not in (*FIGURES, "all"):
             raise InputError(
                 f"-f: expected a figure, got {name!r}", hint="figures: " + ", ".join(FIGURES)
             )
@@ -129,19 +130,24 @@ def plot(
     if baseline is not None:
         wanted["baseline"] = View.of(load(baseline))
     written = []
-    for name in names:
+    asked: list[tuple[str, str, dict[str, str]]]
+    asked = [(name, name, {}) for name in dict.fromkeys(figures)]
+    if every:
+        asked = default_figures(view, wanted, every="all" in figures)
+    for file, name, more in asked:
         taken = options_of(name)
         unfit = [key for key in wanted if key not in taken and key != "baseline"]
         if unfit and not every:
             raise InputError(f"--{unfit[0]}: the figure {name!r} has no such option")
         try:
-            figure = draw_once(view, name, **{k: v for k, v in wanted.items() if k in taken})
+            own = {key: value for key, value in {**more, **wanted}.items() if key in taken}
+            figure = draw_once(view, name, **own)
         except NotFoundError:
             if not every:
                 raise
             continue
         for kind in kinds:
-            path = Path(output) / f"{name}.{kind}"
+            path = Path(output) / f"{file}.{kind}"
             save(figure, path, dpi=dpi)
             written.append(str(path))
     if report is not None:
@@ -153,7 +159,7 @@ def plot(
         where = ", ".join(results)
         raise NotFoundError(f"{where}: the results hold nothing to draw", code="IP404")
     if table:
-        click.echo(summary(document, wide=wide))
+        click.echo(summary(document, wide=wide, known=view.curves))
     if not shared.quiet:
         for path_text in written:
             click.echo(f"wrote {path_text}", err=True)

@@ -63,10 +63,18 @@ def render(columns: Sequence[Column], *, limit: int | None) -> list[str]:
     return lines
 
 
-def summary(results: Mapping[str, Any], *, wide: bool = False) -> str:
-    """Return what was measured: a header, one table per group of runs, notes on warnings."""
+def summary(
+    results: Mapping[str, Any],
+    *,
+    wide: bool = False,
+    known: Mapping[CurveKey, Curves] | None = None,
+) -> str:
+    """Return what was measured: a header, one table per group of runs, notes on warnings.
+
+    ``known`` are the curves of the results, where they have been found.
+    """
     limit = None if wide else width()
-    drawn = curves(results)
+    drawn = curves(results) if known is None else known
     lines = [part for line in _header(results) for part in textwrap.wrap(line, limit or 200)]
     groups = list(dict.fromkeys(_group(recording) for recording in results["recordings"]))
     for group in groups:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -16,23 +16,20 @@ from infoplane.estimators.quantities import IXT
 from infoplane.plots.canvas import page
 from infoplane.plots.canvas import style as look
 from infoplane.plots.canvas.labels import Label, place
-from infoplane.plots.canvas.titles import figure_titled
-from infoplane.plots.view import View, middle_cut, short_names
+from infoplane.plots.drawing import Drawing, Options, drawing, figure
+from infoplane.plots.view import SIZES, View, middle_cut, short_names
 from infoplane.results.generalization import spearman
+from infoplane.results.phases import Phase
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 _MAX_ESTIMATORS = 4
 _MAX_LABELS = 12
 
 
-def agreement(
-    results: Mapping[str, Any] | View,
-    *,
-    ax: Axes | None = None,
-    group: str | None = None,
-    layers: Sequence[str] | None = None,
-    style: str = "paper",
-    size: str | float = "double",
-) -> Axes:
+@figure(Options)
+def agreement(results: Mapping[str, Any] | View, **options: Unpack[Options]) -> Axes:
     """Draw the change of I(X;T) or DSE by each pair of estimators, in bits, a mark per layer.
 
     Shaded where the two differ in sign. Saturated layers are left out. Of more than four
@@ -42,15 +39,8 @@ def agreement(
     ----------
     results : mapping or View
         A results document; its ``phases`` are drawn.
-    ax : Axes, optional
-        Where to draw: the panels take the place of these axes in their figure. A new figure by
-        default.
-    group : str, optional
-        Group of runs; the first by default.
-    layers : sequence of str, optional
-        Layers to draw; all by default.
-    style, size : str
-        See `infoplane.plots.canvas.style`.
+    **options
+        See `infoplane.plots.drawing.Options`.
 
     Returns
     -------
@@ -62,72 +52,69 @@ def agreement(
     NotFoundError
         If fewer than two estimators have a change of the same layer.
     """
-    with look.context(style):
-        view = View.of(results)
-        group = view.group(group)
-        changes: dict[str, dict[str, Mapping[str, Any]]] = {}
-        for p in view.phases.values():
-            if p["group"] != group or p["quantity"] not in ("ixt", "dse"):
-                continue
-            if p["verdict"] == "saturated" or p["change"] is None:
-                continue
-            if layers is None or p["layer"] in layers:
-                changes.setdefault(p["estimator"], {})[p["layer"]] = p
-        chosen = sorted(changes, key=view.estimators(group=group).index)[:_MAX_ESTIMATORS]
+    with drawing(results, **options) as on:
+        changes = _changes(on)
+        chosen = sorted(changes, key=on.view.estimators(group=on.group).index)[:_MAX_ESTIMATORS]
         pairs = [
             (a, b) for a, b in combinations(chosen, 2) if changes[a].keys() & changes[b].keys()
         ]
         if not pairs:
             raise NotFoundError(
-                f"agreement needs two estimators with a change of the same layer of {group!r}",
+                f"agreement needs two estimators with a change of the same layer of {on.group!r}",
                 hint="analyze with -e binning -e compressed -e dse, over two checkpoints or more",
             )
-        columns = min(len(pairs), 3, page.abreast(size, ax, 2.2))
+        columns = min(len(pairs), 3, on.abreast(2.2))
         rows = -(-len(pairs) // columns)
-        height = min(4.0, 0.5 + 0.83 * page.inches(size) / columns)
-        figure = page.area(ax, size, 0.9 + height * rows)
-        grid = figure.subplots(rows, columns, squeeze=False)
+        height = min(4.0, 0.5 + 0.83 * page.inches(on.size) / columns)
+        area = on.area(0.9 + height * rows)
+        grid = area.subplots(rows, columns, squeeze=False)
         for panel in grid.ravel()[len(pairs) :]:
             panel.set_visible(False)
-        titles = view.estimator_names(chosen)
-        order = view.layers(group)
+        titles = on.view.estimator_names(chosen)
+        order = on.view.layers(on.group)
         pending = []
         for panel, (a, b) in zip(grid.ravel(), pairs, strict=False):
             common = [layer for layer in order if layer in changes[a] and layer in changes[b]]
             found = [(changes[a][layer], changes[b][layer]) for layer in common]
+            points = np.array([[p.change, q.change] for p, q in found])
             _panel(panel, found, [order.index(layer) for layer in common])
             names = [look.drawable(middle_cut(titles[e], 30)) for e in (a, b)]
             panel.set_xlabel(f"{names[0]}  [bits]")
             panel.set_ylabel(f"{names[1]}  [bits]")
-            points = np.array([[p["change"], q["change"]] for p, q in found])
             panel.set_title(_spearman_text(points), loc="left", fontweight="normal",
                             fontsize=look.font_size("font.size"))  # fmt: skip
             pending.append((panel, common, points))
         notes = ["Change of I(X;T) or DSE, peak to last.", "Shaded: the estimators differ in sign.",
                  "Dashed: equal.", "Bars: 95 % intervals."]  # fmt: skip
-        figure_titled(
-            figure, f"Agreement of estimators — {middle_cut(look.drawable(group), 48)}",
-            view.subtitle(group), notes,
-        )  # fmt: skip
-        page.laid_out(figure)
+        on.finish(area, "Agreement of estimators", notes)
         for panel, common, points in pending:
             _name(panel, common, points)
         first: Axes = grid[0, 0]
         return first
 
 
-def _panel(
-    ax: Axes, found: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]], at: Sequence[int]
-) -> None:
+def _changes(on: Drawing) -> dict[str, dict[str, Phase]]:
+    """Return the phases by estimator and layer that have a change and are not saturated."""
+    changes: dict[str, dict[str, Phase]] = {}
+    for p in on.view.phases.values():
+        if p.group != on.group or p.quantity not in SIZES or p.saturated or p.change is None:
+            continue
+        if on.wanted is None or p.layer in on.wanted:
+            changes.setdefault(p.estimator, {})[p.layer] = p
+    return changes
+
+
+def _panel(ax: Axes, found: Sequence[tuple[Phase, Phase]], at: Sequence[int]) -> None:
     for (p, q), i in zip(found, at, strict=True):
-        ends = [[s["change_low"], s["change_high"]] for s in (p, q)]
-        if None not in ends[0]:
-            ax.plot(ends[0], [q["change"]] * 2, color=look.muted(), linewidth=0.8, zorder=2)
-        if None not in ends[1]:
-            ax.plot([p["change"]] * 2, ends[1], color=look.muted(), linewidth=0.8, zorder=2)
+        (x, *across), (y, *upwards) = np.array(
+            [[s.change, s.change_low, s.change_high] for s in (p, q)], dtype=float
+        )
+        for bar in ((across, [y, y]), ([x, x], upwards)):
+            if np.isfinite(bar).all():
+                ax.plot(*bar, color=look.muted(), linewidth=0.8, zorder=2)
         marker = look.LAYER_MARKERS[i % len(look.LAYER_MARKERS)]
         ax.plot(
-            p["change"], q["change"], marker, color=IXT.colour,
+            x, y, marker, color=IXT.colour,
             markeredgecolor=look.ink(), markeredgewidth=0.8, markersize=6, zorder=3,
         )  # fmt: skip
     low = min(ax.dataLim.x0, ax.dataLim.y0, 0.0)

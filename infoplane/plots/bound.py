@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,24 +14,23 @@ from infoplane.data import FloatArray
 from infoplane.errors import NotFoundError
 from infoplane.plots.canvas import page
 from infoplane.plots.canvas import style as look
-from infoplane.plots.canvas.titles import titled
-from infoplane.plots.plane.panel import draw_plane, has_bar, plane_legend, time_bar
+from infoplane.plots.drawing import Drawing, EstimatorOptions, drawing, figure, left_out
+from infoplane.plots.plane.panel import draw_plane, has_bar, name_axes, plane_legend, time_bar
 from infoplane.plots.plane.paths import find_paths, time_norm
-from infoplane.plots.view import View, evenly, middle_cut
+from infoplane.plots.view import View, evenly
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 MAX_LAYERS = 8
 
 
+@figure(EstimatorOptions)
 def bound(
     results: Mapping[str, Any] | View,
     *,
-    ax: Axes | None = None,
-    estimator: str | None = None,
-    group: str | None = None,
-    layers: Sequence[str] | None = None,
     seeds: str = "both",
-    style: str = "paper",
-    size: str | float = "double",
+    **options: Unpack[EstimatorOptions],
 ) -> Axes:
     """Draw the information plane and the most I(T;Y) that any T can have at its I(X;T).
 
@@ -43,12 +42,10 @@ def bound(
     ----------
     results : mapping or View
         A results document whose recordings hold the bottleneck curve.
-    ax : Axes, optional
-        Where to draw; a new figure by default.
-    layers : sequence of str, optional
-        Layers to draw; of more than 8, 8 are taken evenly unless they are named here.
-    estimator, group, seeds, style, size
+    seeds : {"both", "mean", "all"}, default "both"
         As for `infoplane.plots.plane.figure.plane`.
+    **options
+        See `infoplane.plots.drawing.EstimatorOptions`; at most 8 layers unless they are named.
 
     Returns
     -------
@@ -61,35 +58,27 @@ def bound(
         If p(y|x) is not known, the runs of the group differ in it, or no estimator has I(X;T) and
         I(T;Y).
     """
-    with look.context(style):
-        view = View.of(results)
-        group = view.group(group)
-        known = _curve(view, group)
-        estimator = view.estimator(estimator, "ixt", "ity", group=group)
-        if ax is None:
-            ax = page.canvas(size, 4.7).add_subplot()
-        shown = layers or evenly(view.layers(group, estimator), MAX_LAYERS)
-        paths = find_paths(view, group, estimator, shown)
+    with drawing(results, "ixt", "ity", **options) as on:
+        known = _curve(on)
+        ax = on.axes(4.7)
+        have = on.view.layers(on.group, on.estimator)
+        shown = on.wanted or evenly(have, MAX_LAYERS)
+        paths = find_paths(on, shown)
         norm = time_norm(paths)
-        label = draw_plane(ax, view, group, estimator, paths, norm, seeds=seeds)
-        ax.set_xlim(0.0 if ax.get_xlim()[0] >= 0 else ax.get_xlim()[0], ax.get_xlim()[1])
+        label = draw_plane(ax, on, paths, norm, seeds=seeds)
+        ax.set_xlim(min(0.0, ax.get_xlim()[0]), ax.get_xlim()[1])
         _regions(ax, known)
-        ax.set_xlabel("I(X;T)  [bits]")
-        ax.set_ylabel("I(T;Y)  [bits]")
-        titled(
-            ax, f"Information bottleneck bound — {middle_cut(look.drawable(group), 44)}",
-            view.subtitle(group, estimator),
-        )  # fmt: skip
+        name_axes(ax, on)
+        on.title(ax, "Information bottleneck bound", most=44)
         words = f"information bottleneck: exact for all {known['n_inputs']:,} inputs"
         if not all(known["converged"]):
             words += ", to within its iteration"
         handles = [
             Line2D([], [], color=look.ink(), linewidth=2.0, label=words),
             Patch(color=look.muted(), alpha=0.22, lw=0, label="out of reach of any T"),
-            *plane_legend(paths, seeds, band=view.ceiling(group, estimator) is not None),
-        ]  # fmt: skip
-        if layers is None and len(shown) < len(view.layers(group, estimator)):
-            text = f"{len(shown)} of {len(view.layers(group, estimator))} layers shown"
+            *plane_legend(paths, seeds, band=on.ceiling is not None),
+        ]
+        for text in left_out(shown, have, "") if on.wanted is None else ():
             handles.append(Line2D([], [], linestyle="none", label=text))
         look.legend_below(ax, handles, page.width(ax) - 0.8)
         if has_bar(paths):
@@ -99,17 +88,17 @@ def bound(
         return ax
 
 
-def _curve(view: View, group: str) -> Mapping[str, Any]:
+def _curve(on: Drawing) -> Mapping[str, Any]:
     """Return the curve that all runs of a group share."""
-    found = [recording.get("bottleneck") for recording in view.recordings(group)]
+    found = [recording.get("bottleneck") for recording in on.view.recordings(on.group)]
     hint = "it is known where the inputs are every combination of discrete values, equally often"
     if any(curve is None for curve in found):
         raise NotFoundError(
-            f"the bound needs p(y|x) of a discrete X; {group!r} does not have it", hint=hint
+            f"the bound needs p(y|x) of a discrete X; {on.group!r} does not have it", hint=hint
         )
     first: Mapping[str, Any] = found[0] or {}
     if any(curve != first for curve in found):
-        raise NotFoundError(f"the runs of {group!r} have different bounds", hint=hint)
+        raise NotFoundError(f"the runs of {on.group!r} have different bounds", hint=hint)
     return first
 
 

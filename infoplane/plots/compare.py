@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,28 +14,33 @@ from infoplane.errors import NotFoundError
 from infoplane.estimators.quantities import IXT
 from infoplane.gate.comparison import Difference
 from infoplane.gate.comparison import compare as compare_results
-from infoplane.plots.canvas import page
 from infoplane.plots.canvas import style as look
 from infoplane.plots.canvas.labels import place
-from infoplane.plots.canvas.titles import figure_titled
-from infoplane.plots.plane.panel import draw_bounds, layer_labels
+from infoplane.plots.drawing import (
+    OTHERS,
+    Drawing,
+    EstimatorOptions,
+    drawing,
+    figure,
+    left_out,
+)
+from infoplane.plots.plane.panel import draw_bounds, layer_labels, name_axes
 from infoplane.plots.plane.paths import Path, find_paths
-from infoplane.plots.view import View, evenly, middle_cut, short_names
+from infoplane.plots.view import View, middle_cut, short_names
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 MAX_LAYERS = 12
 _MARKS = {"ixt": "o", "ity": "s"}
 
 
+@figure(EstimatorOptions)
 def compare(
     results: Mapping[str, Any] | View,
     *,
     baseline: Mapping[str, Any] | View | None = None,
-    ax: Axes | None = None,
-    estimator: str | None = None,
-    group: str | None = None,
-    layers: Sequence[str] | None = None,
-    style: str = "paper",
-    size: str | float = "double",
+    **options: Unpack[EstimatorOptions],
 ) -> Axes:
     """Draw results beside a baseline: both planes, and the difference of each layer, in bits.
 
@@ -44,17 +50,9 @@ def compare(
         A results document, the candidate.
     baseline : mapping or View
         The results document to compare with. Groups are paired by name, single ones in any case.
-    ax : Axes, optional
-        Where to draw: the panels take the place of these axes in their figure. A new figure by
-        default.
-    estimator : str, optional
-        Id of an estimator with I(X;T) and I(T;Y) in both; the first by default.
-    group : str, optional
-        Group of runs; the first by default.
-    layers : sequence of str, optional
-        Layers to draw; of more than 12, 12 are taken evenly unless they are named here.
-    style, size : str
-        See `infoplane.plots.canvas.style`.
+    **options
+        See `infoplane.plots.drawing.EstimatorOptions`; the estimator has I(X;T) and I(T;Y) in
+        both. At most 12 layers unless they are named.
 
     Returns
     -------
@@ -69,90 +67,87 @@ def compare(
         If settings differ (samples, labels, last step, estimator): the numbers would differ for
         that reason alone.
     """
-    with look.context(style):
-        view = View.of(results)
-        if baseline is None:
-            raise NotFoundError(
-                "this figure needs a second results document to compare with",
-                hint="name it with --baseline FILE, or baseline= in Python",
-            )
-        other = View.of(baseline)
-        group = view.group(group)
-        of_base = group
-        if len(view.groups) == len(other.groups) == 1:
-            of_base = other.groups[0]
-        other.group(of_base)
-        estimator = view.estimator(estimator, "ixt", "ity", group=group)
-        other.estimator(estimator, "ixt", "ity", group=of_base)
-        after = find_paths(view, group, estimator, layers)
-        before = find_paths(other, of_base, estimator)
+    if baseline is None:
+        raise NotFoundError(
+            "this figure needs a second results document to compare with",
+            hint="name it with --baseline FILE, or baseline= in Python",
+        )
+    with drawing(results, *_MARKS, **options) as on:
+        base = _base(on, View.of(baseline))
+        after, before = find_paths(on), find_paths(base)
         common = [p.layer for p in after if p.layer in {q.layer for q in before}]
         if not common:
-            raise NotFoundError(f"{group!r} and the baseline {of_base!r} have no layer in common")
-        shown = evenly(common, MAX_LAYERS) if layers is None else common
-        found = differences(view, other, (group, of_base), estimator, shown)
+            raise NotFoundError(
+                f"{on.group!r} and the baseline {base.group!r} have no layer in common"
+            )
+        shown = on.few(common, MAX_LAYERS)
+        found = differences(on, base, shown)
         height = max(4.0, 1.6 + 0.3 * len(shown))
-        beside = page.abreast(size, ax, 2.3) > 1
-        figure = page.area(ax, size, height if beside else 2.0 * height)
-        if beside:
-            plane, forest = figure.subplots(1, 2, width_ratios=[1.35, 1])
-        else:
-            plane, forest = figure.subplots(2, 1)
+        beside = on.abreast(2.3) > 1
+        area = on.area(height if beside else 2.0 * height)
+        grid: dict[str, Any] = {"width_ratios": [1.35, 1]} if beside else {}
+        plane, forest = area.subplots(*((1, 2) if beside else (2, 1)), **grid)
         after = [p for p in after if p.layer in shown]
         before = [p for p in before if p.layer in shown]
-        _plane(plane, view, group, estimator, before, after)
+        _plane(plane, on, before, after)
         _forest(forest, found, shown)
-        tolerances = sorted({round(d.tolerance, 3) for d in found})
-        written = " and ".join(f"±{tolerance:g}" for tolerance in tolerances)
-        notes = [
-            "Difference of the last checkpoint, candidate less baseline.",
-            f"Grey: the smallest change that counts ({written} bits).",
-            _origin(view, other, group, of_base),
-        ]
-        if len(shown) < len(common):
-            notes.append(f"{len(shown)} of {len(common)} layers shown; --layers chooses others.")
-        ink = look.ink()
-        handles = [
-            Line2D([], [], color=look.muted(), ls="--", marker="o", markerfacecolor=look.paper(),
-                   markeredgecolor=ink, label="baseline"),
-            Line2D([], [], color=IXT.colour, marker="o", markeredgecolor=ink,
-                   label="candidate"),
-            *(
-                Line2D([], [], color=view.quantity(q).colour, marker=mark,
-                       label=f"difference of {view.quantity(q).symbol}")
-                for q, mark in _MARKS.items()
-            ),
-        ]  # fmt: skip
-        figure_titled(
-            figure, f"Comparison with a baseline — {middle_cut(look.drawable(group), 44)}",
-            view.subtitle(group, estimator), notes, handles,
-        )  # fmt: skip
-        page.laid_out(figure)
+        notes = [*_notes(on, base, found), *left_out(shown, common, OTHERS)]
+        on.finish(area, "Comparison with a baseline", notes, _handles(on), most=44)
         place(
-            plane, layer_labels(plane, after, view, group),
+            plane, layer_labels(plane, after, on),
             lines=[p.mean for p in (*before, *after)], size=look.font_size("legend.fontsize"),
         )  # fmt: skip
         planes: Axes = plane
         return planes
 
 
-def differences(
-    view: View, other: View, groups: tuple[str, str], estimator: str, layers: Sequence[str]
-) -> list[Difference]:
-    """Return what ``infoplane compare`` finds, layer by layer, I(X;T) before I(T;Y)."""
-    sides = [
-        _part(v.results, {r["run"] for r in v.recordings(group)}, estimator, layers)
-        for v, group in zip((other, view), (groups[1], groups[0]), strict=True)
+def _base(on: Drawing, other: View) -> Drawing:
+    """Return the same of the baseline: the group of the same name, or the only one."""
+    single = len(on.view.groups) == len(other.groups) == 1
+    group = other.group(other.groups[0] if single else on.group)
+    other.estimator(on.estimator, *_MARKS, group=group)
+    return replace(on, view=other, group=group, wanted=None)
+
+
+def _notes(on: Drawing, base: Drawing, found: Sequence[Difference]) -> list[str]:
+    tolerances = sorted({round(d.tolerance, 3) for d in found})
+    written = " and ".join(f"±{tolerance:g}" for tolerance in tolerances)
+    runs = [len(side.view.recordings(side.group)) for side in (on, base)]
+    return [
+        "Difference of the last checkpoint, candidate less baseline.",
+        f"Grey: the smallest change that counts ({written} bits).",
+        f"Interval: 95 %, over {runs[0]} and {runs[1]} runs."
+        if min(runs) > 2
+        else "Interval: 95 %, of the estimates, not of other seeds.",
     ]
-    found = {(d.layer, d.quantity): d for d in compare_results(*sides).differences}
+
+
+def _handles(on: Drawing) -> list[Line2D]:
+    ink = look.ink()
+    return [
+        Line2D([], [], color=look.muted(), ls="--", marker="o", markerfacecolor=look.paper(),
+               markeredgecolor=ink, label="baseline"),
+        Line2D([], [], color=IXT.colour, marker="o", markeredgecolor=ink, label="candidate"),
+        *(
+            Line2D([], [], color=on.view.quantity(q).colour, marker=mark,
+                   label=f"difference of {on.view.quantity(q).symbol}")
+            for q, mark in _MARKS.items()
+        ),
+    ]  # fmt: skip
+
+
+def differences(on: Drawing, base: Drawing, layers: Sequence[str]) -> list[Difference]:
+    """Return what ``infoplane compare`` finds, layer by layer, I(X;T) before I(T;Y)."""
+    sides = compare_results(_part(base, layers), _part(on, layers))
+    found = {(d.layer, d.quantity): d for d in sides.differences}
     keys = [(layer, quantity) for layer in layers for quantity in _MARKS]
     return [found[key] for key in keys if key in found and found[key].difference is not None]
 
 
-def _part(
-    results: Mapping[str, Any], runs: set[str], estimator: str, layers: Sequence[str]
-) -> dict[str, Any]:
+def _part(of: Drawing, layers: Sequence[str]) -> dict[str, Any]:
     """Return what is drawn of a document, as a document."""
+    results, estimator = of.view.results, of.estimator
+    runs = {recording["run"] for recording in of.view.recordings(of.group)}
     return {
         **results,
         "recordings": [r for r in results["recordings"] if r["run"] in runs],
@@ -168,16 +163,14 @@ def _part(
     }
 
 
-def _plane(
-    ax: Axes, view: View, group: str, estimator: str, before: Sequence[Path], after: Sequence[Path]
-) -> None:
+def _plane(ax: Axes, on: Drawing, before: Sequence[Path], after: Sequence[Path]) -> None:
     points = np.vstack([p.mean for p in (*before, *after)])
-    h_y, ceiling = view.label_entropy(group), view.ceiling(group, estimator)
+    h_y, ceiling = on.label_entropy, on.ceiling
     x = [*points[:, 0], *([ceiling] if ceiling is not None else [])]
     y = [*points[:, 1], 0.0, *([h_y] if h_y is not None else [])]
     ax.set_xlim(*look.padded(min(x), max(x)))
     ax.set_ylim(*look.padded(min(y), max(y), 0.06))
-    draw_bounds(ax, view, group, estimator, text=False)
+    draw_bounds(ax, on, text=False)
     ink = look.ink()
     for paths, colour, dashes in (
         (before, look.muted(), "--"), (after, IXT.colour, "-")
@@ -189,8 +182,7 @@ def _plane(
                 *path.mean[-1], marker=path.marker, color=face, markeredgecolor=ink,
                 markersize=6, markeredgewidth=1.0, linestyle="none", zorder=4,
             )  # fmt: skip
-    ax.set_xlabel("I(X;T)  [bits]")
-    ax.set_ylabel("I(T;Y)  [bits]")
+    name_axes(ax, on)
 
 
 def _forest(ax: Axes, found: Sequence[Difference], layers: Sequence[str]) -> None:
@@ -236,10 +228,3 @@ def _forest(ax: Axes, found: Sequence[Difference], layers: Sequence[str]) -> Non
     for y in np.arange(len(layers) - 1) + 0.5:
         ax.axhline(y, color=look.hair(), linewidth=0.6, zorder=0.4)
     ax.set_xlabel("difference  [bits]")
-
-
-def _origin(view: View, other: View, group: str, of_base: str) -> str:
-    counts = [len(v.recordings(g)) for v, g in ((view, group), (other, of_base))]
-    if min(counts) > 2:
-        return f"Interval: 95 %, over {counts[0]} and {counts[1]} runs."
-    return "Interval: 95 %, of the estimates, not of other seeds."

@@ -3,47 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.lines import Line2D
 
+from infoplane.data import FloatArray
 from infoplane.errors import NotFoundError
 from infoplane.plots.canvas import page
 from infoplane.plots.canvas import style as look
-from infoplane.plots.canvas.titles import figure_titled
-from infoplane.plots.view import View, middle_cut, short_names
-from infoplane.results.phases import LayerVerdict, layer_verdicts
+from infoplane.plots.drawing import Drawing, Options, drawing, figure
+from infoplane.plots.view import SIZES, View, short_names
+from infoplane.results.phases import LayerVerdict, Phase, layer_verdicts
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 _MAX_ESTIMATORS = 6
 
 
-def compression(
-    results: Mapping[str, Any] | View,
-    *,
-    ax: Axes | None = None,
-    group: str | None = None,
-    layers: Sequence[str] | None = None,
-    style: str = "paper",
-    size: str | float = "double",
-) -> Axes:
+@figure(Options)
+def compression(results: Mapping[str, Any] | View, **options: Unpack[Options]) -> Axes:
     """Draw peak, last value and change of I(X;T) or DSE per layer, all estimators, in bits.
 
     Parameters
     ----------
     results : mapping or View
         A results document; its ``phases`` are drawn.
-    ax : Axes, optional
-        Where to draw: the panels take the place of these axes in their figure. A new figure by
-        default, as high as the layers need.
-    group : str, optional
-        Group of runs; the first by default.
-    layers : sequence of str, optional
-        Layers to draw; all by default.
-    style, size : str
-        See `infoplane.plots.canvas.style`.
+    **options
+        See `infoplane.plots.drawing.Options`; a new figure is as high as the layers need.
 
     Returns
     -------
@@ -55,67 +45,57 @@ def compression(
     NotFoundError
         If the results hold no phases of I(X;T) or DSE for the group.
     """
-    with look.context(style):
-        view = View.of(results)
-        group = view.group(group)
+    with drawing(results, **options) as on:
         phases = [
             p
-            for p in view.phases.values()
-            if p["group"] == group and p["quantity"] in ("ixt", "dse")
-            and (layers is None or p["layer"] in layers) and p["last"] is not None
+            for p in on.view.phases.values()
+            if p.group == on.group and p.quantity in SIZES and p.last is not None
+            and (on.wanted is None or p.layer in on.wanted)
         ]  # fmt: skip
         if not phases:
-            raise NotFoundError(f"no phases of I(X;T) or DSE for {group!r}: analyze again")
-        present = {p["layer"] for p in phases}
-        names = [layer for layer in view.layers(group) if layer in present]
-        estimators = list(dict.fromkeys((p["estimator"], p["quantity"]) for p in phases))
-        estimators = estimators[:_MAX_ESTIMATORS]
-        roomy = len(names) <= 12
-        row = max(0.42 if roomy else 0.24, 0.1 * len(estimators) + 0.04)
-        figure = page.area(ax, size, 1.35 + row * max(len(names), 3))
-        ranges, forest = figure.subplots(1, 2, sharey=True, width_ratios=[1.5, 1])
-        marks = {
-            key: (look.ESTIMATOR_COLOURS[i], look.ESTIMATOR_MARKERS[i])
-            for i, key in enumerate(estimators)
-        }
-        offsets = np.linspace(-0.26, 0.26, len(estimators)) if len(estimators) > 1 else [0.0]
+            raise NotFoundError(f"no phases of I(X;T) or DSE for {on.group!r}: analyze again")
+        present = {p.layer for p in phases}
+        names = [layer for layer in on.view.layers(on.group) if layer in present]
+        pairs = list(dict.fromkeys((p.estimator, p.quantity) for p in phases))[:_MAX_ESTIMATORS]
+        row = max(0.42 if len(names) <= 12 else 0.24, 0.1 * len(pairs) + 0.04)
+        area = on.area(1.35 + row * max(len(names), 3))
+        ranges, forest = area.subplots(1, 2, sharey=True, width_ratios=[1.5, 1])
+        offsets = np.linspace(-0.26, 0.26, len(pairs)) if len(pairs) > 1 else [0.0]
         row_of = {layer: i for i, layer in enumerate(names)}
-        for key, offset in zip(estimators, offsets, strict=True):
-            of_key = [p for p in phases if (p["estimator"], p["quantity"]) == key]
-            found = [(row_of[p["layer"]] + offset, p) for p in of_key]
-            _estimator(ranges, forest, found, *marks[key])
-        _frame_ranges(ranges, view, group, names)
+        looks = zip(look.ESTIMATOR_COLOURS, look.ESTIMATOR_MARKERS, strict=True)
+        marks = dict(zip(pairs, looks, strict=False))
+        for pair, offset in zip(pairs, offsets, strict=True):
+            of_pair = [p for p in phases if (p.estimator, p.quantity) == pair]
+            placed = [(row_of[p.layer] + offset, p) for p in of_pair]
+            _estimator(ranges, forest, placed, *marks[pair])
+        _frame_ranges(ranges, on, names)
         _frame_forest(forest, phases)
         verdicts = layer_verdicts(phases)
         for i, layer in enumerate(names):
-            _verdict(forest, i, verdicts[group, layer], two_lines=row >= 0.34 and _wide(forest))
-        called = view.estimator_names(dict.fromkeys(key[0] for key in marks))
-        called = {estimator: look.drawable(name) for estimator, name in called.items()}
-        handles = [
-            Line2D([], [], color=colour, marker=marker,
-                   label=f"{view.quantity(key[1]).symbol}, {called[key[0]]}")
-            for key, (colour, marker) in marks.items()
-        ]  # fmt: skip
-        figure_titled(
-            figure, f"Compression by layer — {middle_cut(look.drawable(group), 48)}",
-            view.subtitle(group), _notes(phases), handles,
-        )  # fmt: skip
+            two_lines = row >= 0.34 and _wide(forest)
+            _verdict(forest, i, verdicts[on.group, layer], two_lines=two_lines)
+        on.finish(area, "Compression by layer", _notes(phases), _handles(on, marks))
         peaks: Axes = ranges
         return peaks
 
 
+def _handles(on: Drawing, marks: Mapping[tuple[str, str], tuple[str, str]]) -> list[Line2D]:
+    """Return the legend: colour and marker of each estimator and its quantity."""
+    called = on.view.estimator_names(dict.fromkeys(estimator for estimator, _ in marks))
+    return [
+        Line2D([], [], color=colour, marker=marker,
+               label=f"{on.view.quantity(quantity).symbol}, {look.drawable(called[estimator])}")
+        for (estimator, quantity), (colour, marker) in marks.items()
+    ]  # fmt: skip
+
+
 def _estimator(
-    ranges: Axes,
-    forest: Axes,
-    found: Sequence[tuple[float, Mapping[str, Any]]],
-    colour: str,
-    marker: str,
+    ranges: Axes, forest: Axes, found: Sequence[tuple[float, Phase]], colour: str, marker: str
 ) -> None:
     """Draw one estimator on both sides: its phases, each at its height."""
-    sure = [(y, p) for y, p in found if p["verdict"] != "saturated"]
     for y, p in found:
-        if p["verdict"] == "saturated":
-            ranges.plot(p["last"], y, marker, color=look.SATURATED, zorder=4)
+        if p.saturated:
+            ranges.plot(_column([p], "last"), y, marker, color=look.SATURATED, zorder=4)
             forest.annotate(
                 "saturated, excluded" if _wide(forest) else "sat.", (0, y),
                 xytext=(-6, 0), textcoords="offset points",
@@ -124,30 +104,36 @@ def _estimator(
             )  # fmt: skip
     mark: dict[str, Any] = {"linestyle": "none", "marker": marker, "color": colour}
     hollow = {**mark, "markerfacecolor": look.paper()}
-    at = [y for y, _ in sure]
-    spans = [(p["peak"], p["last"]) for _, p in sure]
-    ranges.plot(*_bars(spans, at), color=colour, linewidth=1.6, zorder=3)
-    ranges.plot([peak for peak, _ in spans], at, **hollow, markeredgewidth=1.2, zorder=3.5)
-    ranges.plot([last for _, last in spans], at, **mark, zorder=4)
-    changed = [(y, p) for y, p in sure if p["change"] is not None]
-    known = [(y, p) for y, p in changed if p["change_low"] is not None]
-    bars = _bars([(p["change_low"], p["change_high"]) for _, p in known], [y for y, _ in known])
+    at = np.array([y for y, p in found if not p.saturated])
+    sure = [p for _, p in found if not p.saturated]
+    peak, last, change = (_column(sure, name) for name in ("peak", "last", "change"))
+    ranges.plot(*_bars(peak, last, at), color=colour, linewidth=1.6, zorder=3)
+    ranges.plot(peak, at, **hollow, markeredgewidth=1.2, zorder=3.5)
+    ranges.plot(last, at, **mark, zorder=4)
+    low, high = _column(sure, "change_low"), _column(sure, "change_high")
+    known = np.isfinite(low)
+    bars = _bars(low[known], high[known], at[known])
     forest.plot(*bars, "|-", color=colour, linewidth=1.2, markersize=4, zorder=3)
-    for some, look_of in ((known, mark), ([e for e in changed if e not in known], hollow)):
-        forest.plot([p["change"] for _, p in some], [y for y, _ in some], **look_of, zorder=4)
+    forest.plot(change[known], at[known], **mark, zorder=4)
+    forest.plot(change[~known], at[~known], **hollow, zorder=4)
 
 
-def _bars(ends: Sequence[tuple[float, float]], at: Sequence[float]) -> tuple[list[float], ...]:
+def _column(phases: Sequence[Phase], name: str) -> FloatArray:
+    """Return a member of phases (n,), NaN where there is none."""
+    return np.array([getattr(phase, name) for phase in phases], dtype=float)
+
+
+def _bars(low: FloatArray, high: FloatArray, at: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return x and y of one line that is broken between bars."""
-    x = [value for low, high in ends for value in (low, high, np.nan)]
-    return x, [value for y in at for value in (y, y, np.nan)]
+    gap = np.full(len(at), np.nan)
+    return np.column_stack([low, high, gap]).ravel(), np.column_stack([at, at, gap]).ravel()
 
 
-def _frame_ranges(ax: Axes, view: View, group: str, names: Sequence[str]) -> None:
+def _frame_ranges(ax: Axes, on: Drawing, names: Sequence[str]) -> None:
     """Name the layers, mark log2 N."""
     width = page.width(ax.figure)
     small = look.font_size("xtick.labelsize")
-    units, short = view.units(group), short_names(names, min(32, look.letters(0.24 * width, small)))
+    units, short = on.units, short_names(names, min(32, look.letters(0.24 * width, small)))
     texts = [f"{short[m]} ({units[m]})" if m in units and _wide(ax) else short[m] for m in names]
     ax.set_yticks(range(len(names)), texts)
     for label in ax.get_yticklabels():
@@ -161,7 +147,7 @@ def _frame_ranges(ax: Axes, view: View, group: str, names: Sequence[str]) -> Non
         pad=5 + 1.4 * small,  # above the name of the bound
     )  # fmt: skip
     ax.set_xlabel("I(X;T) or DSE  [bits]" if _wide(ax) else "size  [bits]")
-    ceiling = view.ceiling(group)
+    ceiling = on.ceiling
     if ceiling is not None:
         low = min(ax.dataLim.x0, ceiling)
         ax.set_xlim(*look.padded(min(low, ceiling - 1), max(ax.dataLim.x1, ceiling)))
@@ -179,8 +165,8 @@ def _wide(ax: Axes) -> bool:
     return page.abreast("double", ax.figure, 2.9) > 1
 
 
-def _frame_forest(ax: Axes, phases: Sequence[Mapping[str, Any]]) -> None:
-    tolerance = max((p.get("tolerance", 0.25) for p in phases), default=0.25)
+def _frame_forest(ax: Axes, phases: Sequence[Phase]) -> None:
+    tolerance = max((p.tolerance for p in phases), default=0.25)
     low = min(min(ax.dataLim.x0, -tolerance) * 1.08, -3 * tolerance)
     high = max(max(ax.dataLim.x1, tolerance) * 1.15, 2 * tolerance)
     if not np.isfinite([low, high]).all():
@@ -188,7 +174,7 @@ def _frame_forest(ax: Axes, phases: Sequence[Mapping[str, Any]]) -> None:
     ax.set_xlim(low, max(high, low + 0.02))
     ax.axvspan(-tolerance, tolerance, color=look.muted(), alpha=0.14, linewidth=0, zorder=0.5)
     ax.axvline(0, color=look.ink(), linewidth=0.9, zorder=1.5)
-    if all(p["change"] is None for p in phases):
+    if all(p.change is None for p in phases):
         ax.text(0.5, 0.5, "needs two checkpoints", transform=ax.transAxes, ha="center",
                 color=look.muted(), path_effects=look.halo())  # fmt: skip
     ax.grid(visible=False, axis="y")
@@ -219,16 +205,16 @@ def _verdict(ax: Axes, y: int, verdict: LayerVerdict, *, two_lines: bool) -> Non
     ax.annotate(
         words, (1, y), xycoords=("axes fraction", "data"), xytext=(8, 0),
         textcoords="offset points", va="center", linespacing=1.25,
-        color=look.VERDICT_COLOURS[verdict.verdict] if look.on_white() else look.ink(),
+        color=look.verdict_colour(verdict.verdict),
         fontweight="bold" if verdict.verdict == "compresses" else "normal",
         fontsize=look.font_size("xtick.labelsize"), annotation_clip=False,
     )  # fmt: skip
 
 
-def _notes(phases: Sequence[Mapping[str, Any]]) -> list[str]:
-    runs = {p["n_runs"] for p in phases}
-    origins = {p.get("interval") for p in phases if p["change_low"] is not None}
-    tolerance = max((p.get("tolerance", 0.25) for p in phases), default=0.25)
+def _notes(phases: Sequence[Phase]) -> list[str]:
+    runs = {p.n_runs for p in phases}
+    origins = {p.interval for p in phases if p.change_low is not None}
+    tolerance = max((p.tolerance for p in phases), default=0.25)
     notes = [f"Grey: ±{tolerance:.2f} bits, the smallest change that counts."]
     if not origins:
         notes.append("No intervals: too few checkpoints.")

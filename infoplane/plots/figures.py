@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import re
 from collections.abc import Mapping
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
 from infoplane.errors import InputError
+from infoplane.plots.view import SIZES, View
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-    from infoplane.plots.view import View
 
 FIGURES: dict[str, str] = {
     "plane": "infoplane.plots.plane.figure:plane",
@@ -28,8 +28,12 @@ FIGURES: dict[str, str] = {
     "compare": "infoplane.plots.compare:compare",
     "diagnostics": "infoplane.plots.diagnostics:diagnostics",
     "gradients": "infoplane.plots.gradients:gradients",
+    "depth": "infoplane.plots.depth:depth",
 }
 """Figures by name, as ``module:function``."""
+
+_OF_ANY = ("steps", "heat", "depth")
+"""Figures of any quantity: files of theirs are written for those that no other figure shows."""
 
 
 def draw(results: Mapping[str, Any] | View, name: str, **options: Any) -> Figure:
@@ -53,7 +57,7 @@ def draw(results: Mapping[str, Any] | View, name: str, **options: Any) -> Figure
     Raises
     ------
     InputError
-        If there is no figure of this name.
+        If there is no figure of this name, or it has no such option.
     NotFoundError
         If the results do not hold what the figure needs; the message says what.
     """
@@ -61,6 +65,12 @@ def draw(results: Mapping[str, Any] | View, name: str, **options: Any) -> Figure
         near = difflib.get_close_matches(name, FIGURES, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise InputError(f"expected a figure of {', '.join(FIGURES)}, got {name!r}{hint}")
+    taken = options_of(name)
+    if unfit := options.keys() - taken - {"ax"}:
+        raise InputError(
+            f"expected an option of the figure {name!r}, got {min(unfit)!r}",
+            hint=f"options: ax, {', '.join(sorted(taken))}",
+        )
     figure: Figure = resolve_name(FIGURES[name])(results, **options).get_figure(root=True)
     return figure
 
@@ -74,6 +84,33 @@ def draw_once(view: View, name: str, **options: Any) -> Figure:
         view.drawn[key].final = True
     figure: Figure = view.drawn[key]
     return figure
+
+
+def default_figures(
+    view: View, options: Mapping[str, Any], *, every: bool
+) -> list[tuple[str, str, dict[str, str]]]:
+    """Return what ``infoplane plot`` draws by itself: file, figure and quantity of each.
+
+    Figures of any quantity are drawn again for each one that no other figure shows, unless one is
+    chosen. I(X;T) and DSE by depth are left out unless ``every`` figure is wanted: plane and
+    compression tell of it.
+    """
+    group = view.group(options.get("group"))
+    chosen = "quantity" in options
+    further = [] if chosen else [{"quantity": quantity} for quantity in view.further(group)]
+    there = view.quantities(group)
+    found: list[tuple[str, str, dict[str, str]]] = []
+    for name in FIGURES:
+        of = further if name in _OF_ANY else []
+        if of and not any(q in there for q in (("ixt",) if name == "steps" else SIZES)):
+            found.append((name, name, of[0]))
+            of = of[1:]
+        elif name != "depth" or every or chosen:
+            found.append((name, name, {}))
+        for one in of:
+            file = f"{name}-{re.sub(r'[^A-Za-z0-9_]+', '-', one['quantity'])}"
+            found.append((file, name, one))
+    return found
 
 
 def options_of(name: str) -> set[str]:

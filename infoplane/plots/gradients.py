@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,21 +14,18 @@ from infoplane.errors import NotFoundError
 from infoplane.plots.canvas import page
 from infoplane.plots.canvas import style as look
 from infoplane.plots.canvas.multiples import limit, outer_ticks
-from infoplane.plots.canvas.titles import figure_titled
-from infoplane.plots.view import View, broken, evenly, middle_cut, short_names
+from infoplane.plots.drawing import Options, drawing, figure, left_out
+from infoplane.plots.view import View, broken, short_names
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 MAX_COLUMNS = 8
 _MEAN, _SPREAD = "#0072B2", "#D55E00"
 
 
-def gradients(
-    results: Mapping[str, Any] | View,
-    *,
-    ax: Axes | None = None,
-    group: str | None = None,
-    style: str = "paper",
-    size: str | float = "double",
-) -> Axes:
+@figure(Options)
+def gradients(results: Mapping[str, Any] | View, **options: Unpack[Options]) -> Axes:
     """Draw mean and spread of the gradient, over the norm of the weights, by training step.
 
     Each run is a thin line, the geometric mean of the runs a thick one. A tick marks where the
@@ -38,13 +35,8 @@ def gradients(
     ----------
     results : mapping or View
         A results document of runs that were recorded with gradients.
-    ax : Axes, optional
-        Where to draw: the panels take the place of these axes in their figure. A new figure by
-        default.
-    group : str, optional
-        Group of runs; the first by default.
-    style, size : str
-        See `infoplane.plots.canvas.style`.
+    **options
+        See `infoplane.plots.drawing.Options`.
 
     Returns
     -------
@@ -56,55 +48,54 @@ def gradients(
     NotFoundError
         If no run of the group was recorded with gradients.
     """
-    with look.context(style):
-        view = View.of(results)
-        group = view.group(group)
-        found = [r["gradients"] for r in view.recordings(group) if r.get("gradients")]
+    with drawing(results, **options) as on:
+        found = [r["gradients"] for r in on.view.recordings(on.group) if r.get("gradients")]
         if not found:
             raise NotFoundError(
-                f"this figure needs gradient statistics; {group!r} was recorded without",
+                f"this figure needs gradient statistics; {on.group!r} was recorded without",
                 hint="record with --gradients",
             )
         every = list(dict.fromkeys(layer for one in found for layer in one))
-        names = evenly(every, min(MAX_COLUMNS, max(2, page.abreast(size, ax, 0.85))))
-        figure = page.area(ax, size, 3.1)
-        grid = figure.subplots(1, len(names), squeeze=False)
+        names = on.few(every, min(MAX_COLUMNS, max(2, on.abreast(0.85))))
+        if not names:
+            raise NotFoundError(
+                f"no gradients of these layers; {on.group!r} has those of {', '.join(every)}"
+            )
+        area = on.area(3.1)
+        grid = area.subplots(1, len(names), squeeze=False)
         axes = grid[0]
         steps = np.unique(np.concatenate([one[name]["steps"] for one in found for name in one]))
-        time = look.padded(np.log10(steps[0] + 1.0), np.log10(steps[-1] + 1.0))
         small = look.font_size("xtick.labelsize")
-        letters = look.letters(page.width(figure) * 0.8 / len(names), small, bold=True)
+        letters = look.letters(page.width(area) * 0.8 / len(names), small, bold=True)
+        n_ticks = max(2, min(4, page.abreast(on.size, area, 0.3) // len(names)))
         for panel, (layer, name) in zip(axes, short_names(names).items(), strict=True):
             _draw(panel, [one[layer] for one in found if layer in one])
             panel.set_title(broken(name, letters), loc="left", fontsize=small, linespacing=1.15)
-            look.step_axis(
-                panel.xaxis,
-                steps,
-                n_ticks=max(2, min(4, page.abreast(size, figure, 0.3) // len(names))),
-            )
-        for panel in axes:
+            look.step_axis(panel.xaxis, steps, n_ticks=n_ticks)
             panel.set_yscale("log")
         limits = [panel.get_ylim() for panel in axes]
-        limit(axes, time, (min(low for low, _ in limits), max(high for _, high in limits)))
+        span = min(low for low, _ in limits), max(high for _, high in limits)
+        limit(axes, look.time_limits(steps), span)
         _ratios(axes[0])
         outer_ticks(grid)
         axes[0].set_ylabel("gradient / |W|  [ratio]")
-        handles = [
-            Line2D([], [], color=_MEAN, linewidth=2, label="norm of the mean"),
-            Line2D([], [], color=_SPREAD, linewidth=2, linestyle="--", label="spread over batches"),
-            Line2D([], [], color=look.ink(), linestyle="none", marker="|", markersize=9,
-                   label="drop of their ratio, per run"),
-        ]  # fmt: skip
-        notes = ["Both axes: log scale; across: training step."]
-        if len(names) < len(every):
-            notes.append(f"{len(names)} of {len(every)} layers shown.")
-        notes.append("Such a drop is seen in networks that do not compress as well: no cause.")
-        figure_titled(
-            figure, f"Gradient phases — {middle_cut(look.drawable(group), 48)}",
-            view.subtitle(group), notes, handles,
-        )  # fmt: skip
+        notes = [
+            "Both axes: log scale; across: training step.",
+            *left_out(names, every),
+            "Such a drop is seen in networks that do not compress as well: no cause.",
+        ]
+        on.finish(area, "Gradient phases", notes, _handles())
         first: Axes = axes[0]
         return first
+
+
+def _handles() -> list[Line2D]:
+    return [
+        Line2D([], [], color=_MEAN, linewidth=2, label="norm of the mean"),
+        Line2D([], [], color=_SPREAD, linewidth=2, linestyle="--", label="spread over batches"),
+        Line2D([], [], color=look.ink(), linestyle="none", marker="|", markersize=9,
+               label="drop of their ratio, per run"),
+    ]  # fmt: skip
 
 
 def _ratios(ax: Axes) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import numpy as np
@@ -14,26 +14,25 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
 from infoplane.data import FloatArray
-from infoplane.errors import InputError
+from infoplane.estimators.quantities import QUANTITIES
 from infoplane.plots.canvas import page
 from infoplane.plots.canvas import style as look
-from infoplane.plots.canvas.titles import figure_titled
-from infoplane.plots.view import View, bound_label, short_names
+from infoplane.plots.drawing import Drawing, EstimatorOptions, drawing, figure
+from infoplane.plots.view import SIZES, View, short_names
 from infoplane.results.curves import Curves
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 _MISSING, _DOTS = "#E6EAEE", "#59636E"
 
 
+@figure(EstimatorOptions)
 def heat(
     results: Mapping[str, Any] | View,
     *,
-    ax: Axes | None = None,
     quantity: str | None = None,
-    estimator: str | None = None,
-    group: str | None = None,
-    layers: Sequence[str] | None = None,
-    style: str = "paper",
-    size: str | float = "double",
+    **options: Unpack[EstimatorOptions],
 ) -> Axes:
     """Draw the mean over runs of one quantity as colour, layers downwards, steps to the right.
 
@@ -41,19 +40,10 @@ def heat(
     ----------
     results : mapping or View
         A results document.
-    ax : Axes, optional
-        Where to draw: the panels take the place of these axes in their figure. A new figure by
-        default.
     quantity : str, optional
-        Name of a quantity; I(X;T) by default, or DSE without it.
-    estimator : str, optional
-        Id of an estimator with the quantity; the first by default.
-    group : str, optional
-        Group of runs; the first by default.
-    layers : sequence of str, optional
-        Layers to draw; all by default.
-    style, size : str
-        See `infoplane.plots.canvas.style`.
+        Name of a quantity; by default I(X;T), or DSE without it, or what there is.
+    **options
+        See `infoplane.plots.drawing.EstimatorOptions`.
 
     Returns
     -------
@@ -67,49 +57,45 @@ def heat(
     NotFoundError
         If no estimator has it, or a layer is not there.
     """
-    with look.context(style):
-        view = View.of(results)
-        known = view.vocabulary.quantities
-        if quantity is not None and quantity not in known:
-            raise InputError(f"expected a quantity of {', '.join(known)}, got {quantity!r}")
-        group = view.group(group)
-        if quantity is None:
-            quantity = "ixt" if view.estimators("ixt", group=group) else "dse"
-        estimator = view.estimator(estimator, quantity, group=group)
-        names = view.layers(group, estimator, quantity, among=layers)
-        found = [view.curves[group, m, estimator, quantity] for m in names]
+    with drawing(results, quantity=quantity, first=SIZES, **options) as on:
+        names = on.layers(on.quantity)
+        found = [on.view.curves[on.group, m, on.estimator, on.quantity] for m in names]
         every = np.unique(np.concatenate([c.steps for c in found]))
         row = 0.26 if len(names) <= 24 else 0.17
-        own = ax is None
-        figure = page.area(ax, size, 1.35 + max(row * len(names), 1.0))
-        engine = figure.get_layout_engine() if own else None
-        if page.abreast(size, figure, 2.3) == 1 and engine is not None:
+        area = on.area(1.35 + max(row * len(names), 1.0))
+        engine = area.get_layout_engine() if on.ax is None else None
+        if page.abreast(on.size, area, 2.3) == 1 and engine is not None:
             engine.set(rect=(0, 0, 0.98, 1))  # type: ignore[call-arg]  # columns of numbers are wide
-        ax = figure.add_subplot()
+        ax = area.add_subplot()
         norm = _norm(found)
         edges = _edges(np.log10(every + 1.0))
         _cells(ax, found, every, edges, norm)
-        _rows(ax, names, view, (group, estimator, quantity), found)
+        _rows(ax, names, on)
         ax.set_xlim(edges[0], edges[-1])
         look.step_axis(ax.xaxis, every)
         ax.set_xlabel("training step (log scale)")
         mappable = mpl.cm.ScalarMappable(norm=norm, cmap=look.time_colours())
-        bar = figure.colorbar(mappable, ax=ax, pad=0.02, fraction=0.04, aspect=28)
-        bar.set_label(view.quantity(quantity).axis, labelpad=2)
+        bar = area.colorbar(mappable, ax=ax, pad=0.02, fraction=0.04, aspect=28)
+        bar.set_label(on.about.axis, labelpad=2)
         bar.outline.set_linewidth(0.5)
-        bound = max((c.bound for c in found if c.bound is not None), default=None)
-        notes = [] if bound is None else [f"Ceiling: {bound_label(found[0].bound_name, bound)}."]
-        title = f"{view.quantity(quantity).symbol} by layer and step — {look.drawable(group)}"
-        handles = _legend(found, view, group, estimator, quantity)
-        figure_titled(figure, title, view.subtitle(group, estimator), notes, handles)
+        if on.quantity not in QUANTITIES:  # long units: with ticks that move they leave the figure
+            look.few_ticks(bar.ax.yaxis, 5)
+        words = f"{on.about.symbol} by layer and step"
+        text = on.bounds(found)
+        on.finish(area, words, [f"Ceiling: {text}."] if text else [], _legend(found, on))
         return ax
 
 
 def _norm(found: Sequence[Curves]) -> Normalize:
-    """Return the colour scale from 0 (or the lowest value below it) to the bound."""
+    """Return the colour scale from 0 (or the lowest value below it) to the bound.
+
+    What is beyond the register may be far below the bounds: then the highest value is the end.
+    """
     values = np.concatenate([look.finite(c.mean()) for c in found])
-    bounds = [c.bound for c in found if c.bound is not None]
-    low, high = min(0.0, float(values.min())), max([float(values.max()), *bounds])
+    low, high = min(0.0, float(values.min())), float(values.max())
+    highest = max([high, *(c.bound for c in found if c.bound is not None)])
+    if found[0].quantity in QUANTITIES or highest < 1.5 * high:
+        high = highest
     return Normalize(low, high if high > low else low + 1)
 
 
@@ -149,11 +135,8 @@ def _cells(
     ax.set_ylim(len(found) - 0.5, -0.5)
 
 
-def _rows(
-    ax: Axes, names: list[str], view: View, key: tuple[str, str, str], found: Sequence[Curves]
-) -> None:
+def _rows(ax: Axes, names: Sequence[str], on: Drawing) -> None:
     """Name the layers, mark the onsets, write last value and change at the right."""
-    group, estimator, quantity = key
     small = look.font_size("xtick.labelsize") if len(names) <= 24 else 6.2
     letters = min(32, look.letters(0.3 * page.width(ax.figure), small))
     ax.set_yticks(range(len(names)), list(short_names(names, letters).values()), fontsize=small)
@@ -168,18 +151,19 @@ def _rows(
         )  # fmt: skip
     onsets = []
     for i, layer in enumerate(names):
-        phase = view.phases.get((group, layer, estimator, quantity))
-        if phase is None:
+        phase = on.phase(layer)
+        if phase.key not in on.view.phases:
             continue
-        if phase["onset_step"] is not None:
-            at = np.log10(phase["onset_step"] + 1)
+        if phase.onset_step is not None:
+            at = np.log10(phase.onset_step + 1)
             onsets.append([(at, i - 0.5), (at, i + 0.5)])
-        saturated, falls = phase["verdict"] == "saturated", phase["verdict"] == "compresses"
-        change = "sat." if saturated else look.bits(phase["change"], sign=True)
-        blue = view.quantity(quantity).colour
-        colour = look.SATURATED if saturated else blue if falls else look.muted()
-        texts = {"last": (look.bits(phase["last"]), look.ink()), "change": (change, colour)}
-        for word, (text, ink) in texts.items():
+        falls = phase.verdict == "compresses"
+        change = on.view.number(on.quantity, phase.change, sign=True)
+        change = "sat." if phase.saturated else change
+        colour = on.about.colour if falls else look.muted()
+        colour = look.SATURATED if phase.saturated else colour
+        last = on.view.number(on.quantity, phase.last)
+        for word, (text, ink) in {"last": (last, look.ink()), "change": (change, colour)}.items():
             ax.annotate(
                 text, (1, i), xycoords=("axes fraction", "data"), xytext=(points[word], 0),
                 textcoords="offset points", ha="right", va="center", fontsize=small, color=ink,
@@ -193,14 +177,12 @@ def _rows(
         ax.add_collection(bars, autolim=False)
 
 
-def _legend(
-    found: Sequence[Curves], view: View, group: str, estimator: str, quantity: str
-) -> list[Any]:
+def _legend(found: Sequence[Curves], on: Drawing) -> list[Any]:
     """Return the marks that occur."""
     handles: list[Any] = []
-    phases = [view.phases.get((group, c.layer, estimator, quantity), {}) for c in found]
-    if any(p.get("onset_step") is not None for p in phases):
-        handles.append(Line2D([], [], color="black", linewidth=2, label="compression onset"))
+    if any(on.phase(c.layer).onset_step is not None for c in found):
+        falls = "compression" if on.about.falls == "compresses" else "fall"
+        handles.append(Line2D([], [], color="black", linewidth=2, label=f"{falls} onset"))
     if any(c.saturated.any() for c in found):
         patch = Patch(fill=False, hatch="///", edgecolor=look.SATURATED, lw=0, label="saturated")
         handles.append(patch)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import numpy as np
@@ -18,24 +19,23 @@ from infoplane.errors import NotFoundError
 from infoplane.plots.canvas import page
 from infoplane.plots.canvas import style as look
 from infoplane.plots.canvas.labels import Label, place
-from infoplane.plots.canvas.titles import titled
-from infoplane.plots.view import View, evenly, joined, middle_cut, short_names
+from infoplane.plots.drawing import Drawing, EstimatorOptions, drawing, figure, left_out
+from infoplane.plots.view import SIZES, View, joined, short_names
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 MAX_LAYERS = 8
 _SAME = 9.0  # points: curves that end nearer than this share a label
 
 
+@figure(EstimatorOptions)
 def sampling(
     results: Mapping[str, Any] | View,
     *,
-    ax: Axes | None = None,
-    estimator: str | None = None,
     quantity: str | None = None,
-    group: str | None = None,
-    layers: Sequence[str] | None = None,
     step: int | None = None,
-    style: str = "paper",
-    size: str | float = "double",
+    **options: Unpack[EstimatorOptions],
 ) -> Axes:
     """Draw the estimate of each layer over the number of samples it was made from.
 
@@ -46,86 +46,59 @@ def sampling(
     ----------
     results : mapping or View
         A results document with ``sampling`` (``infoplane analyze --sampling``).
-    ax : Axes, optional
-        Where to draw; a new figure by default.
-    estimator : str, optional
-        Id of an estimator; the first that was sampled by default.
     quantity : str, optional
         Name of a quantity; I(X;T) by default, or DSE, or what there is.
-    group : str, optional
-        Group of runs; the first by default.
-    layers : sequence of str, optional
-        Layers to draw; of more than 8, 8 are taken evenly unless they are named here.
     step : int, optional
         Training step; the last that was sampled by default.
-    style, size : str
-        See `infoplane.plots.canvas.style`.
+    **options
+        See `infoplane.plots.drawing.EstimatorOptions`; at most 8 layers unless they are named.
 
     Returns
     -------
     Axes
-        The axes: samples (log scale) by bits.
+        The axes: samples (log scale) by the unit of the quantity.
 
     Raises
     ------
     NotFoundError
         If the group, estimator, quantity or step was not sampled.
     """
-    with look.context(style):
-        view = View.of(results)
-        group = view.group(group)
-        entries = _entries(view, group, estimator, quantity, step)
-        key, of_step = entries[0]["quantity"], entries[0]["step"]
-        estimator = str(entries[0]["estimator"])
-        lines = _lines(view, group, entries)
-        have = [name for name in view.layers(group) if name in lines]
-        if layers is not None and (gone := [name for name in layers if name not in have]):
+    with drawing(results, **options) as on:
+        entries = _entries(on, quantity, step)
+        first = entries[0]
+        on = replace(on, quantity=first["quantity"], estimator=first["estimator"])
+        lines = _lines(on, entries)
+        have = [name for name in on.view.layers(on.group) if name in lines]
+        if gone := [name for name in on.wanted or () if name not in have]:
             raise NotFoundError(
-                f"layer {gone[0]!r} of {group!r} was not sampled; sampled are {', '.join(have)}"
+                f"layer {gone[0]!r} of {on.group!r} was not sampled; sampled are {', '.join(have)}"
             )
-        shown = evenly(have, MAX_LAYERS) if layers is None else [m for m in have if m in layers]
-        if ax is None:
-            ax = page.canvas(size, 4.0).add_subplot()
-        saturated = {
-            name
-            for name in shown
-            if view.phases.get((group, name, estimator, key), {}).get("verdict") == "saturated"
-        }
-        labels, drawn = _draw(ax, lines, shown, saturated, view.layers(group))
-        ceiling = _frame(ax, [lines[name] for name in shown], key)
-        ax.set_ylabel(view.quantity(key).axis)
+        shown = on.few(have, MAX_LAYERS)
+        ax = on.axes(4.0)
+        labels, drawn = _draw(ax, on, lines, shown)
+        ceiling = _frame(ax, [lines[name] for name in shown], on.quantity)
+        ax.set_ylabel(on.about.axis)
         ax.set_xlabel("samples N (log scale)")
-        titled(
-            ax,
-            f"{view.quantity(key).symbol} by number of samples — "
-            f"{middle_cut(look.drawable(group), 44)}",
-            f"{view.subtitle(group, estimator)} · step {of_step:,}",
-        )  # fmt: skip
+        words = f"{on.about.symbol} by number of samples"
+        on.title(ax, words, more=f" · step {first['step']:,}", most=44)
         handles: list[Artist] = [
             Patch(color=look.muted(), alpha=0.3, lw=0, label="range over parts and runs")
         ]
         if ceiling is not None:
-            dashes: Any = (0, (4, 2))
-            handles.append(
-                Line2D([], [], color=look.ink(), lw=0.9, ls=dashes,
-                       label="log₂ N: a curve along it measures N, not the network")
-            )  # fmt: skip
-        if len(shown) < len(have):
-            text = f"{len(shown)} of {len(have)} layers shown"
+            drawn.append(ceiling)
+            text = "log₂ N: a curve along it measures N, not the network"
+            handles.append(Line2D([], [], color=look.ink(), lw=0.9, ls=(0, (4, 2)), label=text))
+        for text in left_out(shown, have, ""):
             handles.append(Line2D([], [], linestyle="none", label=text))
         look.legend_below(ax, handles, page.width(ax) - 0.8)
         page.laid_out(ax)
-        place(
-            ax, _together(ax, labels), lines=[*drawn, *([ceiling] if ceiling is not None else [])],
-            size=look.font_size("legend.fontsize"),
-        )  # fmt: skip
+        place(ax, _together(ax, labels), lines=drawn, size=look.font_size("legend.fontsize"))
         return ax
 
 
-def _entries(
-    view: View, group: str, estimator: str | None, quantity: str | None, step: int | None
-) -> list[Mapping[str, Any]]:
+def _entries(on: Drawing, quantity: str | None, step: int | None) -> list[Mapping[str, Any]]:
     """Return the entries of one estimator, quantity and step; all given ones must be there."""
+    view, group, estimator = on.view, on.group, on.estimator
     runs = {recording["run"] for recording in view.recordings(group)}
     found = [e for e in view.results.get("sampling") or () if e["run"] in runs]
     if not found:
@@ -133,14 +106,18 @@ def _entries(
             f"this figure needs estimates on parts of the samples; {group!r} has none",
             hint="analyze with --sampling",
         )
+    if quantity is not None:
+        found = [e for e in found if e["quantity"] == quantity] or found
     order = {name: i for i, name in enumerate(view.estimators(group=group))}
-    if estimator is None:
+    if not estimator:
         estimator = min((e["estimator"] for e in found), key=lambda e: order.get(e, len(order)))
     found = [e for e in found if e["estimator"] == estimator]
     names = list(view.vocabulary.quantities)
     if quantity is None:
-        ranks = ["ixt", "dse", *names]
-        quantity = min((e["quantity"] for e in found), key=ranks.index, default=None)
+        ranks = {name: i for i, name in reversed(list(enumerate((*SIZES, *names))))}
+        quantity = min(
+            (e["quantity"] for e in found), key=lambda q: ranks.get(q, len(ranks)), default=None
+        )
     found = [e for e in found if e["quantity"] == quantity]
     if step is None:
         step = max((e["step"] for e in found), default=None)
@@ -154,7 +131,7 @@ def _entries(
     return found
 
 
-def _lines(view: View, group: str, entries: Sequence[Mapping[str, Any]]) -> dict[str, FloatArray]:
+def _lines(on: Drawing, entries: Sequence[Mapping[str, Any]]) -> dict[str, FloatArray]:
     """Return per layer N, mean, lowest, highest value and bound (n_sizes, 5), all samples last."""
     values: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
     bounds: dict[tuple[str, int], float] = {}
@@ -162,8 +139,8 @@ def _lines(view: View, group: str, entries: Sequence[Mapping[str, Any]]) -> dict
     for e in entries:
         values[e["layer"]][e["n"]] += [v for v in e["values"] if v is not None]
         bounds[e["layer"], e["n"]] = _or_nan(e["bound_high"])
-    whole = {r["run"]: r["n"] for r in view.recordings(group)}
-    for row in view.results["rows"]:
+    whole = {r["run"]: r["n"] for r in on.view.recordings(on.group)}
+    for row in on.view.results["rows"]:
         if (
             row["run"] in whole and row["step"] == first["step"]
             and (row["estimator"], row["quantity"]) == (first["estimator"], first["quantity"])
@@ -190,20 +167,18 @@ def _or_nan(value: float | None) -> float:
 
 
 def _draw(
-    ax: Axes,
-    lines: Mapping[str, FloatArray],
-    shown: Sequence[str],
-    saturated: set[str],
-    order: Sequence[str],
+    ax: Axes, on: Drawing, lines: Mapping[str, FloatArray], shown: Sequence[str]
 ) -> tuple[list[Label], list[FloatArray]]:
     """Draw mean and range of each layer, the deeper the darker; return labels and curves."""
     colours = mpl.colormaps["Blues"](np.linspace(0.45, 1.0, max(len(shown), 2)))
-    names = short_names(shown)
-    labels, drawn = [], []
+    names, order = short_names(shown), on.view.layers(on.group)
+    labels: list[Label] = []
+    drawn: list[FloatArray] = []
     for i, layer in enumerate(shown):
         line = lines[layer]
         x = np.log2(line[:, 0])
-        colour = look.SATURATED if layer in saturated else colours[i]
+        saturated = on.phase(layer).saturated
+        colour = look.SATURATED if saturated else colours[i]
         ax.fill_between(x, line[:, 2], line[:, 3], color=colour, alpha=0.18, linewidth=0, zorder=1)
         marker = look.LAYER_MARKERS[order.index(layer) % len(look.LAYER_MARKERS)]
         ax.plot(
@@ -212,8 +187,8 @@ def _draw(
         )  # fmt: skip
         points = np.column_stack([x, line[:, 1]])
         anchors = [tuple(points[k]) for k in (-1, len(points) // 2, 0)]
-        text = f"{names[layer]}: saturated" if layer in saturated else names[layer]
-        labels.append(Label(text, anchors, look.SATURATED if layer in saturated else look.ink()))
+        text = f"{names[layer]}: saturated" if saturated else names[layer]
+        labels.append(Label(text, anchors, look.SATURATED if saturated else look.ink()))
         drawn.append(points)
     return labels, drawn
 

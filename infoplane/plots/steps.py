@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
 
-from infoplane.estimators.quantities import Quantity
 from infoplane.plots.canvas import page
 from infoplane.plots.canvas import style as look
 from infoplane.plots.canvas.multiples import limit, outer_ticks
-from infoplane.plots.canvas.titles import figure_titled
-from infoplane.plots.view import View, bound_label, broken, evenly, middle_cut, short_names
+from infoplane.plots.drawing import OTHERS, Drawing, EstimatorOptions, drawing, figure, left_out
+from infoplane.plots.view import SPECTRAL, View, bound_label, broken, short_names
 from infoplane.results.curves import Curves
+from infoplane.results.phases import Phase
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 MAX_COLUMNS = 8
 NARROW = 1.05
@@ -23,33 +26,24 @@ NARROW = 1.05
 _NARROWEST = 0.85
 
 
+@figure(EstimatorOptions)
 def steps(
     results: Mapping[str, Any] | View,
     *,
-    ax: Axes | None = None,
-    estimator: str | None = None,
-    group: str | None = None,
-    layers: Sequence[str] | None = None,
-    style: str = "paper",
-    size: str | float = "double",
+    quantity: str | None = None,
+    **options: Unpack[EstimatorOptions],
 ) -> Axes:
-    """Draw I(X;T), and I(T;Y) where there are labels, over the training step, in bits.
+    """Draw a quantity of at most 8 layers over the training step, in its unit.
 
     Parameters
     ----------
     results : mapping or View
         A results document.
-    ax : Axes, optional
-        Where to draw: the panels take the place of these axes in their figure. A new figure by
-        default.
-    estimator : str, optional
-        Id of an estimator with I(X;T); the first by default.
-    group : str, optional
-        Group of runs; the first by default.
-    layers : sequence of str, optional
-        Layers to draw; of more than 8, 8 are taken evenly unless they are named here.
-    style, size : str
-        See `infoplane.plots.canvas.style`.
+    quantity : str, optional
+        Name of a quantity. By default I(X;T), and I(T;Y) where there are labels; without I(X;T)
+        the first that no other figure shows.
+    **options
+        See `infoplane.plots.drawing.EstimatorOptions`.
 
     Returns
     -------
@@ -58,25 +52,19 @@ def steps(
 
     Raises
     ------
+    InputError
+        If there is no such quantity.
     NotFoundError
-        If no estimator has I(X;T), or a layer is not there.
+        If no estimator has it, or a layer is not there.
     """
-    return _panels(
-        results, "Mutual information per layer", ("ixt",), ("ixt", "ity"),
-        ax=ax, estimator=estimator, group=group, layers=layers, style=style, size=size,
-    )  # fmt: skip
+    with drawing(results, quantity=quantity, first=("ixt",), **options) as on:
+        if quantity is None and on.quantity == "ixt":
+            return _panels(on, "Mutual information per layer", ("ixt", "ity"))
+        return _panels(on, f"{on.about.symbol} per layer", (on.quantity,))
 
 
-def spectral(
-    results: Mapping[str, Any] | View,
-    *,
-    ax: Axes | None = None,
-    estimator: str | None = None,
-    group: str | None = None,
-    layers: Sequence[str] | None = None,
-    style: str = "paper",
-    size: str | float = "double",
-) -> Axes:
+@figure(EstimatorOptions)
+def spectral(results: Mapping[str, Any] | View, **options: Unpack[EstimatorOptions]) -> Axes:
     """Draw diffusion spectral entropy and information over the training step, in bits.
 
     The parameters are those of `steps`, and so is what is returned. DSMI below 0 is drawn below 0.
@@ -86,95 +74,54 @@ def spectral(
     NotFoundError
         If no estimator has DSE, or a layer is not there.
     """
-    return _panels(
-        results, "Diffusion spectral entropy and information", ("dse",),
-        ("dse", "dsmi_y", "dsmi_x"),
-        ax=ax, estimator=estimator, group=group, layers=layers, style=style, size=size,
-    )  # fmt: skip
+    with drawing(results, "dse", **options) as on:
+        return _panels(on, "Diffusion spectral entropy and information", SPECTRAL)
 
 
-def _panels(
-    results: Mapping[str, Any] | View,
-    title: str,
-    needed: tuple[str, ...],
-    wanted: tuple[str, ...],
-    *,
-    ax: Axes | None,
-    estimator: str | None,
-    group: str | None,
-    layers: Sequence[str] | None,
-    style: str,
-    size: str | float,
-) -> Axes:
-    with look.context(style):
-        view = View.of(results)
-        group = view.group(group)
-        estimator = view.estimator(estimator, *needed, group=group)
-        most = min(MAX_COLUMNS, max(2, page.abreast(size, ax, _NARROWEST)))
-        names, note = _columns(view, group, estimator, layers, most)
-        rows = [q for q in wanted if any((group, m, estimator, q) in view.curves for m in names)]
-        figure = page.area(ax, size, 0.95 + (1.6 if len(rows) < 3 else 1.35) * len(rows))
-        axes = figure.subplots(len(rows), len(names), squeeze=False)
-        every = np.unique(
-            np.concatenate([c.steps for c in view.curves.values() if c.group == group])
-        )
-        time = look.padded(np.log10(every[0] + 1.0), np.log10(every[-1] + 1.0))
-        for quantity, line in zip(rows, axes, strict=True):
-            _row(list(line), time, view, group, estimator, quantity, names)
-        units = view.units(group)
-        for panel, (layer, name) in zip(axes[0], short_names(names).items(), strict=True):
-            phase = view.phases.get((group, layer, estimator, rows[0]), {})
-            _head(panel, name, units.get(layer), phase, view.quantity(rows[0]), len(names))
-        for panel in axes[-1]:
-            n_ticks = min(5, page.abreast(size, figure, 0.3) // len(names))
-            look.step_axis(panel.xaxis, every, n_ticks=max(2, n_ticks))
-        outer_ticks(axes)
-        figure_titled(
-            figure, f"{title} — {middle_cut(look.drawable(group), 48)}",
-            view.subtitle(group, estimator), [*_notes(view, group, estimator, rows), note],
-        )  # fmt: skip
-        first: Axes = axes[0, 0]
-        return first
+def _panels(on: Drawing, title: str, wanted: Sequence[str]) -> Axes:
+    """Draw a row per quantity that the layers have; the first leads, the others follow it."""
+    have = on.layers()
+    names = on.few(have, min(MAX_COLUMNS, max(2, on.abreast(_NARROWEST))))
+    view, key = on.view, (on.group, on.estimator)
+    rows = [q for q in wanted if any((key[0], m, key[1], q) in view.curves for m in names)]
+    area = on.area(0.95 + (1.6 if len(rows) < 3 else 1.35) * len(rows))
+    axes = area.subplots(len(rows), len(names), squeeze=False)
+    every = view.steps(on.group)
+    for quantity, line in zip(rows, axes, strict=True):
+        limit(line, look.time_limits(every), (0.0, 1.0))
+        _row(list(line), on, quantity, names)
+    for panel, (layer, name) in zip(axes[0], short_names(names).items(), strict=True):
+        _head(panel, on, layer, name, len(names))
+    for panel in axes[-1]:
+        n_ticks = min(5, page.abreast(on.size, area, 0.3) // len(names))
+        look.step_axis(panel.xaxis, every, n_ticks=max(2, n_ticks))
+    outer_ticks(axes)
+    on.finish(area, title, [*_notes(on), *left_out(names, have, OTHERS)])
+    first: Axes = axes[0, 0]
+    return first
 
 
-def _columns(
-    view: View, group: str, estimator: str, layers: Sequence[str] | None, most: int
-) -> tuple[list[str], str]:
-    """Return the layers to draw and a note on those left out."""
-    have = view.layers(group, estimator, among=layers)
-    if layers is not None:
-        return have, ""
-    shown = evenly(have, most)
-    if len(shown) == len(have):
-        return shown, ""
-    return shown, f"{len(shown)} of {len(have)} layers shown; --layers chooses others."
-
-
-def _head(
-    ax: Axes,
-    name: str,
-    units: int | None,
-    phase: Mapping[str, Any],
-    quantity: Quantity,
-    n_columns: int,
-) -> None:
+def _head(ax: Axes, on: Drawing, layer: str, name: str, n_columns: int) -> None:
     """Write layer and change above a column."""
-    change, saturated = phase.get("change"), phase.get("verdict") == "saturated"
+    phase, units = on.phase(layer), on.units.get(layer)
     narrow, small = _narrow(ax, n_columns), look.font_size("legend.fontsize")
     text = f"{name} ({units})" if units is not None and not narrow else name
     size = look.font_size("xtick.labelsize" if narrow else "axes.labelsize")
     room = page.width(ax.figure) * 0.85 / n_columns
     text = broken(text, look.letters(room, size, bold=True))
     ax.set_title(text, loc="left", fontsize=size, pad=7 + 1.2 * small, linespacing=1.15)
-    if change is None and not saturated:
+    if phase.change is None and not phase.saturated:
         return
-    below = "saturated" if saturated else f"{look.bits(change, sign=True)} {quantity.unit}"
-    falls = phase.get("verdict") == "compresses"
-    colour = quantity.colour if falls else look.muted()
+    change = on.view.number(on.quantity, phase.change, sign=True)
+    below = "saturated" if phase.saturated else f"{change} {on.about.unit}"
+    if look.letters(room, small) < len(below) and not phase.saturated:
+        below = change  # the unit is at the axis as well
+    falls = phase.verdict == "compresses"
+    colour = on.about.colour if falls else look.muted()
     ax.annotate(
         below, (0, 1), xycoords="axes fraction", xytext=(0, 5), textcoords="offset points",
-        color=look.SATURATED if saturated else colour, fontweight="bold" if falls else "normal",
-        fontsize=look.font_size("legend.fontsize"), va="bottom",
+        color=look.SATURATED if phase.saturated else colour, va="bottom",
+        fontweight="bold" if falls else "normal", fontsize=look.font_size("legend.fontsize"),
     )  # fmt: skip
 
 
@@ -182,72 +129,62 @@ def _narrow(ax: Axes, n_columns: int) -> bool:
     return page.abreast("double", ax.figure, NARROW) < n_columns
 
 
-def _row(
-    axes: list[Axes],
-    time: tuple[float, float],
-    view: View,
-    group: str,
-    estimator: str,
-    quantity: str,
-    names: list[str],
-) -> None:
-    found = [view.curves.get((group, layer, estimator, quantity)) for layer in names]
-    present = [c for c in found if c is not None and np.isfinite(c.values).any()]
+def _row(axes: Sequence[Axes], on: Drawing, quantity: str, names: Sequence[str]) -> None:
+    """Draw one quantity of all layers, on the same limits."""
+    found = [on.curve(layer, quantity) for layer in names]
+    present = [curve for curve in found if curve is not None]
     if not present:
-        limit(axes, time, (0.0, 1.0))
         return
-    bound = _shared_bound(present)
+    leads, bound = quantity == on.quantity, shared_bound(present)
     beyond = bound is not None and _far(present, bound[1])
-    limit(axes, time, _limits(present, None if bound is None or beyond else bound[1]))
+    low, high = _limits(present, None if bound is None or beyond else bound[1], leads)
     look.few_ticks(axes[0].yaxis, 5)
-    first, narrow = quantity in ("ixt", "dse"), _narrow(axes[0], len(names))
     for ax, curve, layer in zip(axes, found, names, strict=True):
-        phase = view.phases.get((group, layer, estimator, "ixt" if first else quantity), {})
-        size_phase = next(
-            (view.phases.get((group, layer, estimator, q), {}) for q in ("ixt", "dse")
-             if (group, layer, estimator, q) in view.phases),
-            phase,
-        )  # fmt: skip
-        if curve is None or not np.isfinite(curve.values).any():
+        ax.set_ylim(low, high)
+        if curve is None:
             ax.text(0.5, 0.5, "no values", transform=ax.transAxes, ha="center", color=look.muted())
             continue
-        _draw(ax, curve, saturated=first and size_phase.get("verdict") == "saturated")
+        saturated = leads and on.phase(layer).saturated
+        _draw(ax, curve, on.view.quantity(quantity).colour, saturated=saturated)
         if bound is not None and not beyond:
             ax.axhline(bound[1], color=look.ink(), linewidth=0.8, linestyle=(0, (4, 2)), zorder=1.5)
-        if ax.get_ylim()[0] < 0:
+        if low < 0:
             ax.axhline(0, color=look.muted(), linewidth=0.6, zorder=1.4)
-        if size_phase.get("onset_step") is not None:
-            _onset(ax, size_phase, mark=first, word="" if narrow else "onset ")
-        if first and size_phase.get("verdict") == "saturated" and not narrow:
+        narrow = _narrow(axes[0], len(names))
+        _onset(ax, on.phase(layer), mark=leads, word="" if narrow else "onset ")
+        if saturated and not narrow:
             ax.text(
                 0.95, 0.06, "saturated: at its\nceiling, not\ninformative", ha="right",
                 va="bottom", transform=ax.transAxes, color=look.SATURATED,
                 fontsize=look.font_size("legend.fontsize"),
             )  # fmt: skip
     if bound is not None:
-        text = ("↑ " if beyond else "") + bound_label(*bound).removesuffix(" bits")
+        text = bound_label(bound[0], on.view.bound(quantity, bound[1]), "")
         axes[0].annotate(
-            text, (0, 1 if beyond else bound[1]),
+            f"↑ {text}" if beyond else text, (0, 1 if beyond else bound[1]),
             xycoords=("axes fraction", "axes fraction" if beyond else "data"),
             xytext=(3, -10 if beyond else 2), textcoords="offset points",
             va="bottom", fontsize=look.font_size("xtick.labelsize"), path_effects=look.halo(),
         ).set_in_layout(False)  # fmt: skip
-    axes[0].set_ylabel(view.quantity(quantity).axis)
+    axes[0].set_ylabel(on.view.quantity(quantity).axis)
 
 
-def _shared_bound(present: Sequence[Curves]) -> tuple[str, float] | None:
+def shared_bound(present: Sequence[Curves]) -> tuple[str, float] | None:
     """Return name and value of the upper bound, if the layers share it."""
     bounds = {(c.bound_name, round(c.bound, 4)) for c in present if c.bound is not None}
     return bounds.pop() if len(bounds) == 1 else None
 
 
 def _far(present: Sequence[Curves], bound: float) -> bool:
-    """Return whether a bound of DSMI is so far up that the curves would lie flat under it."""
+    """Return whether a bound is so far up that the curves would lie flat under it.
+
+    I(X;T), I(T;Y) and DSE are read against theirs in any case.
+    """
     highest = max(float(look.finite(c.values).max()) for c in present)
-    return present[0].quantity in ("dsmi_y", "dsmi_x") and bound > max(3 * highest, 1.0)
+    return present[0].quantity not in ("ixt", "ity", "dse") and bound > max(3 * highest, 1.0)
 
 
-def _limits(present: Sequence[Curves], bound: float | None) -> tuple[float, float]:
+def _limits(present: Sequence[Curves], bound: float | None, leads: bool) -> tuple[float, float]:
     """Return limits that hold the data and the bound, with room for text above and below."""
     parts = [look.finite(c.values) for c in present]
     for curve in present:
@@ -258,21 +195,20 @@ def _limits(present: Sequence[Curves], bound: float | None) -> tuple[float, floa
         high = max(high, bound)
     if present[0].quantity == "ity":
         low = min(low, 0.0)
-    if present[0].quantity in ("ixt", "dse"):
+    in_bits = present[0].declared.unit == "bits"
+    if leads and in_bits:
         low = min(low, high - 1.0)
-    span = max(high - low, 0.1)
-    below = 0.24 if present[0].quantity in ("ixt", "dse") else 0.05
-    return low - below * span, high + 0.14 * span
+    span = max(high - low, 0.1 if in_bits else 0.1 * abs(high) or 0.1)
+    bottom = low - (0.24 if leads else 0.05) * span
+    return bottom if in_bits or low < 0 else max(bottom, 0.0), high + 0.14 * span
 
 
-def _draw(ax: Axes, curve: Curves, *, saturated: bool) -> None:
+def _draw(ax: Axes, curve: Curves, colour: str, *, saturated: bool) -> None:
     """Draw the mean, the runs behind it, and the interval."""
-    colour = look.SATURATED if saturated else curve.declared.colour
+    colour = look.SATURATED if saturated else colour
     time, mean = curve.time, curve.mean()
-    spread = curve.spread()
-    if spread is None and len(curve.runs) == 1:
-        spread = curve.low[0], curve.high[0]
-    if spread is not None and np.isfinite(spread[0]).any():
+    spread = curve.interval()
+    if spread is not None:
         ax.fill_between(time, *spread, color=colour, alpha=0.22, linewidth=0, zorder=2)
     if 1 < len(curve.runs) < 3:
         for run in curve.filled():
@@ -285,23 +221,24 @@ def _draw(ax: Axes, curve: Curves, *, saturated: bool) -> None:
     )  # fmt: skip
 
 
-def _onset(ax: Axes, phase: Mapping[str, Any], *, mark: bool, word: str) -> None:
+def _onset(ax: Axes, phase: Phase, *, mark: bool, word: str) -> None:
     """Shade what comes after the onset; mark it with its interval."""
-    at = float(np.log10(phase["onset_step"] + 1))
+    if phase.onset_step is None:
+        return
+    at = float(np.log10(phase.onset_step + 1))
     ax.axvspan(at, ax.get_xlim()[1], color="#0072B2", alpha=0.06, linewidth=0, zorder=0.2)
     if not mark:
         return
     ax.axvline(at, color=look.ink(), linewidth=0.9, zorder=2.5)
-    low, high = phase.get("onset_low"), phase.get("onset_high")
     frame = ax.get_xaxis_transform()
-    if low is not None and high is not None:
-        ends = np.log10(np.array([low, high]) + 1.0)
+    if phase.onset_low is not None and phase.onset_high is not None:
+        ends = np.log10(np.array([phase.onset_low, phase.onset_high]) + 1.0)
         ax.plot(ends, [0.05, 0.05], color=look.ink(), linewidth=2.6, transform=frame,
                 solid_capstyle="butt", zorder=2.6)  # fmt: skip
     left, right = ax.get_xlim()
     far = (at - left) > 0.5 * (right - left)
     text = ax.annotate(
-        f"{word}{phase['onset_step']:,}", (at, 0.05), xycoords=frame,
+        f"{word}{phase.onset_step:,}", (at, 0.05), xycoords=frame,
         xytext=(-4 if far else 4, 3.5), textcoords="offset points", va="bottom",
         ha="right" if far else "left", fontsize=look.font_size("xtick.labelsize"),
         path_effects=look.halo(), zorder=4,
@@ -309,17 +246,18 @@ def _onset(ax: Axes, phase: Mapping[str, Any], *, mark: bool, word: str) -> None
     text.set_in_layout(False)
 
 
-def _notes(view: View, group: str, estimator: str, rows: Sequence[str]) -> list[str]:
-    shown = [c for (g, _, e, q), c in view.curves.items() if (g, e) == (group, estimator)]
-    most = max(len(c.runs) for c in shown)
+def _notes(on: Drawing) -> list[str]:
+    shown = on.view.of_group(on.group, on.estimator)
     notes = ["Across: training step (log scale)."]
+    most = max(len(c.runs) for c in shown)
     if most > 2:
         notes.append(f"Band: 95 % interval of the mean of {most} runs.")
     elif most == 1 and any(np.isfinite(c.low).any() for c in shown):
         notes.append("Band: 95 % interval of each estimate (one run).")
-    phases = [p for key, p in view.phases.items() if (key[0], key[2]) == (group, estimator)]
-    if any(p["onset_step"] is not None for p in phases if p["quantity"] == rows[0]):
-        notes.append("Shaded: after the onset of compression; bar: its interval.")
-    if any(p["change"] is not None for p in phases):
-        notes.append(f"Number: change of {view.quantity(rows[0]).symbol}, peak to last.")
+    phases = [on.phase(curve.layer, curve.quantity) for curve in shown]
+    if any(p.onset_step is not None for p in phases if p.quantity == on.quantity):
+        falls = "compression" if on.about.falls == "compresses" else "the fall"
+        notes.append(f"Shaded: after the onset of {falls}; bar: its interval.")
+    if any(p.change is not None for p in phases):
+        notes.append(f"Number: change of {on.about.symbol}, peak to last.")
     return notes

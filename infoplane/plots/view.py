@@ -2,31 +2,41 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from infoplane.errors import NotFoundError
+from infoplane.data import IntArray
+from infoplane.errors import InputError, NotFoundError
 from infoplane.estimators.measure_id import MeasureId
-from infoplane.estimators.quantities import Quantity
-from infoplane.plots.canvas.style import bits, drawable
+from infoplane.estimators.quantities import QUANTITIES, Quantity
+from infoplane.plots.canvas.style import bits, drawable, readable
 from infoplane.results.curves import CurveKey, Curves, curves, group_of_runs
+from infoplane.results.phases import Phase
 from infoplane.results.vocabulary import Vocabulary
+
+SIZES = ("ixt", "dse")
+"""What tells the size of a layer, the first that there is for figures of one quantity."""
+
+SPECTRAL = ("dse", "dsmi_y", "dsmi_x")
 
 _MAX_NAME = 32
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class View:
-    """A results document with its curves; build it once for several figures."""
+    """A results document with its curves and phases; build it once for several figures."""
 
     results: Mapping[str, Any]
     vocabulary: Vocabulary
     curves: Mapping[CurveKey, Curves]
-    phases: Mapping[CurveKey, Mapping[str, Any]]
+    phases: Mapping[CurveKey, Phase]
     drawn: dict[tuple[Any, ...], Any] = field(default_factory=dict)
 
     @classmethod
@@ -42,15 +52,45 @@ class View:
             return results
         if not results["rows"]:
             raise NotFoundError("the results hold no rows: there is nothing to draw")
-        phases = {
-            (p["group"], p["layer"], p["estimator"], p["quantity"]): p for p in results["phases"]
-        }
-        return cls(results, Vocabulary.of(results), curves(results), phases)
+        phases = [Phase.of_entry(entry) for entry in results["phases"]]
+        return cls(results, Vocabulary.of(results), curves(results), {p.key: p for p in phases})
 
     def quantity(self, name: str) -> Quantity:
-        """Return what the document declares of a quantity, its texts as figures can draw them."""
+        """Return what the document declares of a quantity, in texts and colour for figures."""
         found = self.vocabulary.quantity(name)
-        return replace(found, symbol=drawable(found.symbol), unit=drawable(found.unit))
+        if name in QUANTITIES:
+            return found
+        return replace(
+            found,
+            symbol=drawable(found.symbol),
+            unit=drawable(found.unit),
+            colour=readable(found.colour),
+        )
+
+    def number(self, quantity: str, value: float | None, *, sign: bool = False) -> str:
+        """Return a value of a quantity as text: bits to 0.01, others to a 100th of their size."""
+        if value is None or self.vocabulary.quantity(quantity).unit == "bits":
+            return bits(value, sign=sign)
+        largest = self._largest[quantity]
+        if not 1e-4 <= largest < 1e6:
+            text = f"{value:{'+' if sign else ''}.3g}"
+            return (text.lstrip("+-") if value == 0 else text).replace("-", "−")
+        places = 2 if 1 <= largest < 1000 else max(0, 2 - math.floor(math.log10(largest)))
+        return bits(value, places, sign=sign)
+
+    def bound(self, quantity: str, value: float) -> str:
+        """Return an upper bound as text: of what is counted it is mostly a whole number."""
+        in_bits = self.vocabulary.quantity(quantity).unit == "bits"
+        return bits(value) if in_bits else f"{value:,.5g}"
+
+    @cached_property
+    def _largest(self) -> dict[str, float]:
+        """The largest absolute value of each quantity."""
+        largest: dict[str, float] = defaultdict(float)
+        for curve in self.curves.values():
+            finite = np.abs(curve.values[np.isfinite(curve.values)])
+            largest[curve.quantity] = max(largest[curve.quantity], finite.max(initial=0.0))
+        return largest
 
     @property
     def groups(self) -> list[str]:
@@ -103,9 +143,48 @@ class View:
                 f"this figure needs an estimator with {asked}; {group!r} has {have}",
                 hint="analyze with -e binning or -e compressed"
                 if "ixt" in quantities
-                else "analyze with -e dse",
+                else "analyze with -e dse"
+                if "dse" in quantities
+                else None,
             )
         return able[0]
+
+    def further(self, group: str) -> list[str]:
+        """Return the quantities that the figures of information do not show.
+
+        Those that estimators measure beyond the register, and of the register those that stand
+        alone: I(T;Y) without I(X;T), say.
+        """
+        shown = {"ixt", "ity"} if self.estimators("ixt", group=group) else set()
+        shown |= set(SPECTRAL) if self.estimators("dse", group=group) else set()
+        return [
+            quantity
+            for quantity in self.quantities(group)
+            if quantity not in QUANTITIES
+            or (quantity not in shown and QUANTITIES[quantity].verdict)
+        ]
+
+    def quantities(self, group: str, estimator: str | None = None) -> list[str]:
+        """Return the quantities that have numbers, in the order of the vocabulary."""
+        have = {c.quantity for c in self.of_group(group, estimator) if np.isfinite(c.values).any()}
+        return sorted(have, key=self.vocabulary.order)
+
+    def main_quantity(
+        self, wanted: str | None, first: Sequence[str], group: str, estimator: str | None = None
+    ) -> str:
+        """Return the wanted quantity; or the first of ``first`` that is there, or what there is.
+
+        Raises
+        ------
+        InputError
+            If no quantity is called like the wanted one.
+        """
+        known = self.vocabulary.quantities
+        if wanted is not None and wanted not in known:
+            raise InputError(f"expected a quantity of {', '.join(known)}, got {wanted!r}")
+        there = self.quantities(group, estimator)
+        able = [q for q in (*first, *self.further(group)) if q in there]
+        return wanted or [*able, *first][0]
 
     def layers(
         self,
@@ -158,8 +237,36 @@ class View:
 
     def recordings(self, group: str) -> list[Mapping[str, Any]]:
         """Return the recordings of a group."""
+        return self._recordings[group]
+
+    @cached_property
+    def _recordings(self) -> dict[str, list[Mapping[str, Any]]]:
         groups = group_of_runs(self.results)
-        return [r for r in self.results["recordings"] if groups[r["run"]] == group]
+        found: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+        for recording in self.results["recordings"]:
+            found[groups[recording["run"]]].append(recording)
+        return found
+
+    @cached_property
+    def _by_estimator(self) -> dict[tuple[str, str | None], list[Curves]]:
+        """The curves by group and estimator, and all of a group under None."""
+        found: dict[tuple[str, str | None], list[Curves]] = defaultdict(list)
+        for curve in self.curves.values():
+            found[curve.group, curve.estimator].append(curve)
+            found[curve.group, None].append(curve)
+        return found
+
+    def of_group(self, group: str, estimator: str | None = None) -> list[Curves]:
+        """Return the curves of a group, or of one estimator in it."""
+        return self._by_estimator[group, estimator]
+
+    def n_runs(self, group: str) -> int:
+        """Return the number of runs of a group that have rows."""
+        return len({run for curve in self.of_group(group) for run in curve.runs})
+
+    def steps(self, group: str) -> IntArray:
+        """Return all steps of a group (n_steps,), ascending."""
+        return np.unique(np.concatenate([curve.steps for curve in self.of_group(group)]))
 
     def units(self, group: str) -> dict[str, int]:
         """Return the number of units of the layers of a group."""
@@ -179,10 +286,8 @@ class View:
 
         Of an estimator that works on a subsample N is the size of that.
         """
-        used = {
-            curve.n for curve in self.curves.values() if (curve.group, curve.estimator)
-            == (group, estimator) and curve.quantity == "ixt"
-        }  # fmt: skip
+        curves = self.of_group(group, estimator) if estimator is not None else []
+        used = {curve.n for curve in curves if curve.quantity == "ixt"}
         recorded = {round(float(r["log2_n"]), 6) for r in self.recordings(group)}
         if len(used) == 1 and len(recorded) == 1:
             return min(float(recorded.pop()), float(np.log2(used.pop())))
@@ -208,12 +313,12 @@ class View:
         """Return the second line of a title: estimator, runs, checkpoints, N and split."""
         recordings = self.recordings(group)
         parts = [drawable(self.estimator_title(estimator))] if estimator is not None else []
-        n_runs = len({key for c in self.curves.values() if c.group == group for key in c.runs})
+        n_runs = self.n_runs(group)
         parts.append("1 run" if n_runs == 1 else f"{n_runs} runs")
-        steps = {int(s) for c in self.curves.values() if c.group == group for s in c.steps}
-        parts.append("1 checkpoint" if len(steps) == 1 else f"{len(steps)} checkpoints")
+        n_steps = len(self.steps(group))
+        parts.append("1 checkpoint" if n_steps == 1 else f"{n_steps} checkpoints")
         samples = {r["n"] for r in recordings}
-        used = {c.n for c in self.curves.values() if (c.group, c.estimator) == (group, estimator)}
+        used = {c.n for c in self.of_group(group, estimator)} if estimator is not None else set()
         splits = {r["split"] for r in recordings if r.get("split")}
         if len(used or samples) == 1:
             split = f" {splits.pop()}" if len(splits) == 1 else ""
@@ -301,10 +406,10 @@ def evenly(items: Sequence[str], most: int) -> list[str]:
     return [items[i] for i in at]
 
 
-def bound_label(name: str, value: float) -> str:
-    """Return the text beside a bound."""
+def bound_label(name: str, value: str, unit: str = "bits") -> str:
+    """Return the text beside a bound; one that has no name here is a bound."""
     written = {"log2_n": "log₂ N", "h_y": "H(Y)", "log2_k": "log₂ k", "capacity": "capacity"}
-    return f"{written.get(name, 'bound')} = {bits(value)} bits"
+    return f"{written.get(name, 'bound')} = {value} {unit}".rstrip()
 
 
 def joined(names: Iterable[str], most: int = 4, letters: int = 40) -> str:

@@ -75,6 +75,13 @@ class Curves:
             half = np.array(factor) * np.sqrt(variance / n)
         return mean - half, mean + half
 
+    def interval(self) -> tuple[FloatArray, FloatArray] | None:
+        """Return `spread`, or of a single run the intervals of its cells; None without numbers."""
+        found = self.spread()
+        if found is None and len(self.runs) == 1:
+            found = self.low[0], self.high[0]
+        return found if found is not None and np.isfinite(found[0]).any() else None
+
     @property
     def is_saturated(self) -> bool:
         """Whether the last value, or more than half of them, is at its ceiling."""

@@ -36,7 +36,7 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -45,7 +45,7 @@ from infoplane.data import FloatArray, IntArray
 from infoplane.estimators.measure_id import MeasureId
 from infoplane.estimators.quantities import QUANTITIES, Quantity
 from infoplane.numerics.quantiles import normal_quantile, student_quantile
-from infoplane.results.curves import Curves, curves
+from infoplane.results.curves import CurveKey, Curves, curves
 from infoplane.seeding import generator
 
 VERDICTS = ("compresses", "no_change", "expands", "inconclusive", "saturated")
@@ -55,6 +55,58 @@ SHARE_OF_BOUND = 0.05
 """Changes below this share of the bound are no change."""
 
 _RESAMPLES = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """One verdict, on one curve: an entry of ``phases`` of the results document.
+
+    Values are in the unit of the quantity. What an older document does not say has its default.
+    """
+
+    group: str
+    layer: str
+    estimator: str
+    quantity: str
+    unit: str = "bits"
+    family: str | None = None  # of the quantity
+    n_runs: int = 1
+    onset_step: int | None = None  # last step of the plateau around the peak
+    onset_low: int | None = None
+    onset_high: int | None = None
+    first: float | None = None
+    peak: float | None = None  # on other data than it was chosen on
+    last: float | None = None
+    change: float | None = None  # last - peak
+    change_low: float | None = None
+    change_high: float | None = None
+    verdict: str = "inconclusive"
+    interval: str = "none"  # where it comes from: runs, jitter, cells or none
+    score: float | None = None  # change as a share of the peak; positive: compresses
+    tolerance: float = 0.25  # smallest change that counts
+    agree: int = 0  # estimators that share the verdict,
+    of: int = 0  # of those that are not saturated
+
+    @classmethod
+    def of_entry(cls, entry: Mapping[str, Any]) -> Phase:
+        """Return an entry of ``phases``; members that are not known here are left out."""
+        return cls(**{name: entry[name] for name in cls.__dataclass_fields__ if name in entry})
+
+    @property
+    def key(self) -> CurveKey:
+        """The key of its curve."""
+        return self.group, self.layer, self.estimator, self.quantity
+
+    @property
+    def saturated(self) -> bool:
+        """Whether the curve is at the ceiling of its estimator."""
+        return self.verdict == "saturated"
+
+    @property
+    def voters(self) -> str:
+        """What is counted together with it: the family of its quantity, or the quantity alone."""
+        known = QUANTITIES.get(self.quantity)
+        return str(self.family or (known and known.family) or f"{self.quantity} alone")
 
 
 def find_phases(results: Mapping[str, Any], *, seed: int = 0) -> list[dict[str, Any]]:
@@ -70,23 +122,20 @@ def find_phases(results: Mapping[str, Any], *, seed: int = 0) -> list[dict[str, 
     Returns
     -------
     list of dict
-        The ``phases`` of the results document (values in their ``unit``), and besides:
-        ``family``, that of the quantity, ``interval``, where
-        the interval comes from (``runs``, ``jitter``, ``cells`` or ``none``), ``score``, the
-        change as a share of the peak (positive: compresses), and ``tolerance``, the smallest
-        change that counts. ``agree`` of ``of`` estimators that are not saturated share the
-        verdict; settings of one estimator count as one, and only if they all share it.
+        The ``phases`` of the results document, each with the members of a `Phase`. ``agree`` of
+        ``of`` estimators that are not saturated share the verdict; settings of one estimator
+        count as one, and only if they all share it.
     """
     phases = [_phase(curve, seed) for curve in curves(results).values() if curve.declared.verdict]
-    cells: dict[tuple[str, str, str], list[dict[str, Any]]] = defaultdict(list)
+    cells: dict[tuple[str, str, str], list[Phase]] = defaultdict(list)
     for phase in phases:
-        cells[phase["group"], phase["layer"], family_of(phase)].append(phase)
-    for same in cells.values():
-        votes = _votes(same)
-        for phase in same:
-            phase["agree"] = votes[phase["verdict"]]
-            phase["of"] = votes.total()
-    return phases
+        cells[phase.group, phase.layer, phase.voters].append(phase)
+    votes = {key: _votes(same) for key, same in cells.items()}
+    together = [votes[phase.group, phase.layer, phase.voters] for phase in phases]
+    return [
+        asdict(replace(phase, agree=vote[phase.verdict], of=vote.total()))
+        for phase, vote in zip(phases, together, strict=True)
+    ]
 
 
 @dataclass(frozen=True)
@@ -98,17 +147,20 @@ class LayerVerdict:
     of: int
 
 
-def layer_verdicts(phases: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], LayerVerdict]:
+def layer_verdicts(
+    phases: Iterable[Mapping[str, Any] | Phase],
+) -> dict[tuple[str, str], LayerVerdict]:
     """Return the joint verdict per group and layer, over I(X;T) and DSE of all estimators.
 
     It is the verdict of more than half of the estimators that are not saturated, and of at least
     two where there are two; else ``inconclusive``, and ``agree`` counts the largest party that
     came to a conclusion. Layers that are saturated in every estimator are ``saturated``.
     """
-    cells: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
-    for phase in phases:
-        if family_of(phase) == "size":
-            cells[phase["group"], phase["layer"]].append(phase)
+    cells: dict[tuple[str, str], list[Phase]] = defaultdict(list)
+    for entry in phases:
+        phase = entry if isinstance(entry, Phase) else Phase.of_entry(entry)
+        if phase.voters == "size":
+            cells[phase.group, phase.layer].append(phase)
     verdicts = {}
     for key, same in cells.items():
         votes = _votes(same)
@@ -138,8 +190,7 @@ def run_changes(curve: Curves) -> dict[str, float]:
 
 def family_of(phase: Mapping[str, Any]) -> str:
     """Return what is counted together with a phase: its family, or its quantity alone."""
-    known = QUANTITIES.get(phase["quantity"])
-    return str(phase.get("family") or (known and known.family) or f"{phase['quantity']} alone")
+    return Phase.of_entry(phase).voters
 
 
 def smallest_change(
@@ -178,12 +229,12 @@ def jitter(values: FloatArray) -> float:
     return float(1.4826 * np.median(np.abs(np.diff(finite, n=2))) / np.sqrt(6.0))
 
 
-def _votes(phases: Iterable[Mapping[str, Any]]) -> Counter[str]:
+def _votes(phases: Iterable[Phase]) -> Counter[str]:
     """Count estimators per verdict; settings that disagree make their estimator inconclusive."""
     by_name: dict[str, set[str]] = defaultdict(set)
     for phase in phases:
-        if phase["verdict"] != "saturated":
-            by_name[MeasureId.read(phase["estimator"]).name].add(phase["verdict"])
+        if not phase.saturated:
+            by_name[MeasureId.read(phase.estimator).name].add(phase.verdict)
     return Counter(v.pop() if len(v) == 1 else "inconclusive" for v in by_name.values())
 
 
@@ -220,7 +271,7 @@ def _comparable(curve: Curves) -> tuple[list[str], FloatArray, IntArray]:
     return kept, values[keep][:, common], curve.steps[common]
 
 
-def _phase(curve: Curves, seed: int) -> dict[str, Any]:
+def _phase(curve: Curves, seed: int) -> Phase:
     runs, complete, steps = _comparable(curve)
     first = peak = last = change = None
     rise: tuple[float | None, float | None, float | None] = (None, None, None)
@@ -247,28 +298,28 @@ def _phase(curve: Curves, seed: int) -> dict[str, Any]:
         verdict = "saturated"
     falls = high is not None and high < 0 and verdict in ("compresses", "inconclusive")
     onset = _onset(curve, complete, steps, noise, seed) if falls else (None, None, None)
-    return {
-        "group": curve.group,
-        "layer": curve.layer,
-        "estimator": curve.estimator,
-        "quantity": curve.quantity,
-        "unit": curve.declared.unit,
-        "family": curve.declared.family,
-        "n_runs": len(runs),
-        "onset_step": onset[0],
-        "onset_low": onset[1],
-        "onset_high": onset[2],
-        "first": first,
-        "peak": peak,
-        "last": last,
-        "change": change,
-        "change_low": low,
-        "change_high": high,
-        "verdict": verdict,
-        "interval": interval,
-        "score": -change / peak if change is not None and peak is not None and peak > 0 else None,
-        "tolerance": tolerance,
-    }
+    return Phase(
+        group=curve.group,
+        layer=curve.layer,
+        estimator=curve.estimator,
+        quantity=curve.quantity,
+        unit=curve.declared.unit,
+        family=curve.declared.family,
+        n_runs=len(runs),
+        onset_step=onset[0],
+        onset_low=onset[1],
+        onset_high=onset[2],
+        first=first,
+        peak=peak,
+        last=last,
+        change=change,
+        change_low=low,
+        change_high=high,
+        verdict=verdict,
+        interval=interval,
+        score=-change / peak if change is not None and peak is not None and peak > 0 else None,
+        tolerance=tolerance,
+    )
 
 
 def _held_out_peaks(

@@ -207,6 +207,44 @@ def results(
     return document
 
 
+PARTICIPATION = {"symbol": "PR", "unit": "dimensions"}
+"""What a plug-in declares of its ``participation_ratio``."""
+
+
+def of_a_plugin(alone: bool = True, **shape: Any) -> dict[str, Any]:
+    """Return results of a plug-in that measures dimensions, bounded by the units of each layer.
+
+    They fall as I(X;T) of `results` does; unless they stand ``alone``, that is there as well.
+    """
+    document = results(**{"estimators": ("binning",), "saturated_layers": 0, **shape})
+    units = {layer["name"]: layer["units"] for layer in document["recordings"][0]["layers"]}
+    measured = [
+        {
+            **row,
+            "estimator": "dimension",
+            "quantity": "participation_ratio",
+            "unit": "dimensions",
+            "value": row["value"] and min(2.0 ** (row["value"] / 4), units[row["layer"]]),
+            "ci_low": None,
+            "ci_high": None,
+            "bound_high": float(units[row["layer"]]),
+            "bound_name": "none",
+            "diag": {},
+        }
+        for row in document["rows"]
+        if row["quantity"] == "ixt"
+    ]
+    entry = {**ESTIMATORS["binning"], "id": "dimension", "name": "participation ratio",
+             "params": {}, "quantities": ["participation_ratio"]}  # fmt: skip
+    document["estimators"] = [*([] if alone else document["estimators"]), entry]
+    document["rows"] = [*([] if alone else document["rows"]), *measured]
+    document["quantities"] = {"participation_ratio": PARTICIPATION}
+    from infoplane.results.phases import find_phases
+
+    document["phases"] = find_phases(document)
+    return document
+
+
 def sampled(document: dict[str, Any]) -> dict[str, Any]:
     """Return a document with estimates on parts of the samples, gradients, and a known bottleneck.
 

@@ -11,6 +11,7 @@ from scipy import stats
 
 from infoplane.errors import DataError, NotFoundError
 from infoplane.plots.compare import differences
+from infoplane.plots.drawing import drawing
 from infoplane.plots.figures import draw
 from infoplane.plots.view import View
 
@@ -26,10 +27,9 @@ def moved(results: Any, by: float, layer: str) -> dict[str, Any]:
 
 def test_differences_are_those_of_the_last_values_with_the_interval_of_welch(five: View) -> None:
     other = View.of(moved(five.results, -0.8, "fc4"))
-    found = {
-        (d.layer, d.quantity): d
-        for d in differences(five, other, ("tanh", "tanh"), "binning", ["fc1", "fc3", "fc4"])
-    }
+    with drawing(five, "ixt", "ity") as on, drawing(other, "ixt", "ity") as base:
+        differing = differences(on, base, ["fc1", "fc3", "fc4"])
+    found = {(d.layer, d.quantity): d for d in differing}
     d = found["fc4", "ixt"]
     assert d.difference == pytest.approx(0.8)
     after = five.curves["tanh", "fc4", "binning", "ixt"].values[:, -1]

@@ -228,8 +228,8 @@ def test_steps_are_labelled_with_steps_in_log_scale(five: View) -> None:
 def test_steps_show_change_onset_and_saturation(five: View) -> None:
     written = words(steps(five).figure)
     phase = five.phases["tanh", "fc5", "binning", "ixt"]
-    assert f"{phase['change']:+.2f} bits".replace("-", "−") in written
-    assert f"onset {phase['onset_step']:,}" in written
+    assert f"{phase.change:+.2f} bits".replace("-", "−") in written
+    assert f"onset {phase.onset_step:,}" in written
     assert "saturated" in written
 
 
@@ -255,8 +255,8 @@ def test_compression_shows_every_verdict(view: View) -> None:
     assert len(ranges.get_yticks()) == len(view.layers(group))
     low, high = forest.get_xlim()
     for (_, _, _, quantity), p in view.phases.items():
-        if quantity in ("ixt", "dse") and p["verdict"] != "saturated" and p["change"] is not None:
-            assert low <= p["change"] <= high
+        if quantity in ("ixt", "dse") and not p.saturated and p.change is not None:
+            assert low <= p.change <= high
     assert ranges.get_xlim()[0] < view.ceiling(group) < ranges.get_xlim()[1]
     assert len(forest.texts) >= len(view.layers(group))
 

@@ -17,7 +17,7 @@ from matplotlib import font_manager, patheffects
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
-from matplotlib.colors import Colormap, LinearSegmentedColormap
+from matplotlib.colors import Colormap, LinearSegmentedColormap, to_hex, to_rgb
 from matplotlib.transforms import ScaledTranslation
 
 from infoplane.data import FloatArray, IntArray
@@ -153,6 +153,11 @@ def on_white() -> bool:
     return paper() == _INK["paper"]["paper"]
 
 
+def verdict_colour(verdict: str) -> str:
+    """Return the colour of a verdict on the ground of the style; that of text for unknown ones."""
+    return VERDICT_COLOURS.get(verdict, ink()) if on_white() else ink()
+
+
 def paper() -> str:
     """Return the colour of the ground in the style in force."""
     return str(mpl.rcParams["figure.facecolor"])
@@ -193,6 +198,22 @@ def legend_below(ax: Axes, handles: Sequence[Artist], width: float) -> None:
 def halo(width: float = 2.2) -> list[patheffects.AbstractPathEffect]:
     """Return the effect that keeps text readable where it crosses a line."""
     return [patheffects.withStroke(linewidth=width, foreground=paper())]
+
+
+def readable(colour: str) -> str:
+    """Return a colour moved towards that of text until it stands out from the ground (3 to 1)."""
+
+    def light(of: str) -> float:  # relative luminance, WCAG 2.2
+        levels = np.array(to_rgb(of))
+        linear = np.where(levels <= 0.04045, levels / 12.92, ((levels + 0.055) / 1.055) ** 2.4)
+        return float(linear @ [0.2126, 0.7152, 0.0722])
+
+    for share in np.linspace(0, 1, 11):
+        mixed = to_hex((1 - share) * np.array(to_rgb(colour)) + share * np.array(to_rgb(ink())))
+        dark, bright = sorted((light(mixed), light(paper())))
+        if bright + 0.05 >= 3 * (dark + 0.05):
+            return mixed
+    return ink()
 
 
 def font_size(name: str) -> float:
@@ -243,6 +264,11 @@ def step_axis(axis: Axis, steps: Sequence[int] | IntArray, *, n_ticks: int = 6) 
         ticks = sorted({ticks[0], *ticks[:0:-stride]})
     axis.set_ticks([math.log10(s + 1) for s in ticks], [step_text(s) for s in ticks], minor=False)
     axis.set_minor_locator(mpl.ticker.NullLocator())
+
+
+def time_limits(steps: Sequence[int] | IntArray, share: float = 0.04) -> tuple[float, float]:
+    """Return limits of an axis in ``log10(step + 1)`` for ascending steps."""
+    return padded(float(np.log10(steps[0] + 1.0)), float(np.log10(steps[-1] + 1.0)), share)
 
 
 def few_ticks(axis: Axis, most: int) -> None:

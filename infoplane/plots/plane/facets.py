@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,16 +15,18 @@ from infoplane.plots.canvas import page
 from infoplane.plots.canvas import style as look
 from infoplane.plots.canvas.multiples import limit, outer_ticks
 from infoplane.plots.canvas.titles import figure_titled
+from infoplane.plots.drawing import OTHERS, Drawing, left_out
 from infoplane.plots.plane.panel import (
     draw_bounds,
     draw_path,
     draw_plane,
     has_bar,
+    name_axes,
     plane_legend,
     time_bar,
 )
 from infoplane.plots.plane.paths import find_paths, time_norm
-from infoplane.plots.view import View, broken, evenly, middle_cut, short_names
+from infoplane.plots.view import broken, middle_cut, short_names
 
 FACETS = ("none", "layer", "estimator", "group")
 """What small multiples differ in."""
@@ -34,121 +37,90 @@ _MARGIN = 0.08
 
 
 def planes_beside(
-    view: View,
-    group: str,
-    facet: str,
-    estimator: str | None,
-    layers: Sequence[str] | None,
-    ax: Axes | None,
-    *,
-    seeds: str,
-    bounds: bool,
-    zoom: bool,
-    legend: bool,
-    size: str | float,
+    on: Drawing, facet: str, *, seeds: str, bounds: bool, zoom: bool, legend: bool
 ) -> Axes:
     """Draw the plane of each estimator, or of each group of runs; return the first.
 
     The parameters are those of `infoplane.plots.plane.figure.plane`.
     """
+    view, needs = on.view, ("ixt", "ity")
     if facet == "estimator":
-        panels = [(group, e) for e in view.estimators("ixt", "ity", group=group)]
-        heads = [view.estimator_title(e) for _, e in panels]
-        title = f"Information plane by estimator — {middle_cut(look.drawable(group), 48)}"
-        subtitle = view.subtitle(group)
+        able = view.estimators(*needs, group=on.group)
+        panels = [replace(on, estimator=e) for e in able]
+        heads = [view.estimator_title(e) for e in able]
+        title = f"Information plane by estimator — {middle_cut(look.drawable(on.group), 48)}"
+        subtitle = view.subtitle(on.group)
     else:
-        panels = [(g, view.estimator(estimator, "ixt", "ity", group=g)) for g in view.groups]
-        heads = [g for g, _ in panels]
+        wanted = on.estimator or None
+        by = {g: view.estimator(wanted, *needs, group=g) for g in view.groups}
+        panels = [replace(on, group=g, estimator=e) for g, e in by.items()]
+        heads = list(by)
         title = "Information plane by group of runs"
-        subtitle = view.estimator_title(panels[0][1])
-    paths = [find_paths(view, g, e, layers) for g, e in panels]
+        subtitle = view.estimator_title(panels[0].estimator)
+    paths = [find_paths(part) for part in panels]
     every = [p for some in paths for p in some]
     norm = time_norm(every)
-    columns = 1 if len(panels) <= 3 else min(2, page.abreast(size, ax, 2.8))
+    columns = 1 if len(panels) <= 3 else min(2, on.abreast(2.8))
     rows = -(-len(panels) // columns)
-    figure = page.area(ax, size, 1.1 + 3.1 * rows)
-    grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
+    area = on.area(1.1 + 3.1 * rows)
+    grid = area.subplots(rows, columns, sharey=True, squeeze=False)
     write = []
     axes = _used(grid, len(panels))
-    for panel, (of, by), some, head in zip(axes, panels, paths, heads, strict=True):
-        write.append(
-            draw_plane(panel, view, of, by, some, norm, seeds=seeds, bounds=bounds, zoom=zoom)
-        )
+    for panel, part, some, head in zip(axes, panels, paths, heads, strict=True):
+        write.append(draw_plane(panel, part, some, norm, seeds=seeds, bounds=bounds, zoom=zoom))
         panel.set_title(middle_cut(look.drawable(head), 44 if columns > 1 else 90), loc="left")
     _share_limits(axes)
-    _outer_labels(grid)
+    _outer_labels(grid, on)
     if has_bar(every):
         time_bar(axes, norm, every)
     handles = plane_legend(every, seeds, band=bounds) if legend else []
-    figure_titled(figure, title, subtitle, [], handles)
+    figure_titled(area, title, subtitle, [], handles)
     for label in write:
         label()
     return axes[0]
 
 
-def plane_by_layer(
-    view: View,
-    group: str,
-    estimator: str,
-    layers: Sequence[str] | None,
-    ax: Axes | None,
-    *,
-    seeds: str,
-    bounds: bool,
-    legend: bool,
-    size: str | float,
-) -> Axes:
+def plane_by_layer(on: Drawing, *, seeds: str, bounds: bool, legend: bool) -> Axes:
     """Draw the plane once per layer, the others in grey; return the first.
 
     The parameters are those of `infoplane.plots.plane.figure.plane`.
     """
-    paths = find_paths(view, group, estimator, layers)
-    kept = evenly([p.layer for p in paths], MAX_PANELS) if layers is None else list(layers)
+    paths = find_paths(on)
+    kept = on.few([p.layer for p in paths], MAX_PANELS)
     shown = [p for p in paths if p.layer in kept]
     norm = time_norm(paths)
     columns = 3 if len(shown) <= 6 else 4 if len(shown) <= 12 else 6
-    columns = min(len(shown), columns, page.abreast(size, ax, 1.15))
+    columns = min(len(shown), columns, on.abreast(1.15))
     rows = -(-len(shown) // columns)
     height = {1: 3.2, 2: 2.6, 3: 2.0, 4: 1.7, 5: 1.5, 6: 1.35}[columns]
-    figure = page.area(ax, size, 1.1 + height * rows)
-    grid = figure.subplots(rows, columns, squeeze=False)
+    area = on.area(1.1 + height * rows)
+    grid = area.subplots(rows, columns, squeeze=False)
     names = short_names([p.layer for p in shown])
-    gap = np.full((1, 2), np.nan)
-    behind = np.concatenate([part for p in paths for part in (p.mean, gap)])
+    behind = np.concatenate([part for p in paths for part in (p.mean, [[np.nan, np.nan]])])
     axes = _used(grid, len(shown))
     small = look.font_size("xtick.labelsize")
-    values = np.concatenate([p.mean for p in paths])
-    limit(axes, *_limits(view, group, estimator, values, bounds=bounds))
-    letters = look.letters(0.84 * page.width(figure) / columns, small, bold=columns < 6)
+    limit(axes, *_limits(on, np.concatenate([p.mean for p in paths]), bounds=bounds))
+    letters = look.letters(0.84 * page.width(area) / columns, small, bold=columns < 6)
+    room = 0.8 * 72 * page.width(area) / columns / small, 0.7 * 72 * height / small
     for panel, path in zip(axes, shown, strict=True):
         panel.plot(*behind.T, color=look.hair(), linewidth=0.7, zorder=1)
         if bounds:
-            draw_bounds(panel, view, group, estimator, text=False)
+            draw_bounds(panel, on, text=False)
         draw_path(panel, path, norm, seeds)
         panel.set_title(
-            broken(names[path.layer], letters),
-            loc="left",
-            fontsize=small,
-            pad=3,
-            color=look.SATURATED if path.saturated else look.ink(),
-            linespacing=1.1,
+            broken(names[path.layer], letters), loc="left", fontsize=small, pad=3,
+            color=look.SATURATED if path.saturated else look.ink(), linespacing=1.1,
             fontweight="bold" if columns < 6 else "normal",
-        )
-    room = 0.8 * 72 * page.width(figure) / columns / small, 0.7 * 72 * height / small
-    for panel in axes:
+        )  # fmt: skip
         look.few_ticks(panel.xaxis, max(2, int(room[0] / 3)))
         look.few_ticks(panel.yaxis, max(2, int(room[1] / 2)))
-    _outer_labels(grid)
+    _outer_labels(grid, on)
     outer_ticks(grid)
     if has_bar(shown):
         time_bar(axes, norm, shown)
-    notes = []
-    if len(shown) < len(paths):
-        notes = [f"{len(shown)} of {len(paths)} layers shown; --layers chooses others."]
-    title = f"Information plane by layer — {middle_cut(look.drawable(group), 48)}"
     others = Line2D([], [], color=look.hair(), linewidth=2, label="all layers")
     handles = [*plane_legend(shown, seeds, band=bounds, chains=False), others] if legend else []
-    figure_titled(figure, title, view.subtitle(group, estimator), notes, handles)
+    on.finish(area, "Information plane by layer", left_out(shown, paths, OTHERS), handles)
     return axes[0]
 
 
@@ -161,13 +133,13 @@ def _used(grid: Any, n: int) -> list[Axes]:
 
 
 def _limits(
-    view: View, group: str, estimator: str, values: FloatArray, *, bounds: bool
+    on: Drawing, values: FloatArray, *, bounds: bool
 ) -> tuple[tuple[float, float], tuple[float, float]]:
     """Return limits of both axes that hold all values, and the bounds if they are drawn."""
     x, y = look.finite(values[:, 0]), look.finite(values[:, 1])
     low, high = look.padded(float(x.min()), float(x.max()), _MARGIN)
     bottom, top = look.padded(min(0.0, float(y.min())), float(y.max()), _MARGIN)
-    h_y, ceiling = view.label_entropy(group), view.ceiling(group, estimator)
+    h_y, ceiling = on.label_entropy, on.ceiling
     if bounds and ceiling is not None:
         low, high = min(low, ceiling - 1), max(high, ceiling + _MARGIN * (ceiling - low))
     if bounds and h_y is not None:
@@ -184,13 +156,13 @@ def _share_limits(axes: Sequence[Axes]) -> None:
         ax.set_ylim(y[:, 0].min(), y[:, 1].max())
 
 
-def _outer_labels(grid: Any) -> None:
+def _outer_labels(grid: Any, on: Drawing) -> None:
     """Name the axes at the left and at the lowest visible panel of each column."""
     for line in grid:
         if line[0].get_visible():
-            line[0].set_ylabel("I(T;Y)  [bits]")
+            name_axes(line[0], on, x=False)
     for column in grid.T:
         lowest = [ax for ax in column if ax.get_visible()][-1:]
         for ax in lowest:
-            ax.set_xlabel("I(X;T)  [bits]")
+            name_axes(ax, on, y=False)
             ax.tick_params(labelbottom=True)

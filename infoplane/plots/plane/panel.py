@@ -19,8 +19,9 @@ from matplotlib.transforms import Bbox
 from infoplane.data import FloatArray
 from infoplane.plots.canvas import style as look
 from infoplane.plots.canvas.labels import Label, place
+from infoplane.plots.drawing import Drawing
 from infoplane.plots.plane.paths import Path
-from infoplane.plots.view import View, bound_label, joined, short_names
+from infoplane.plots.view import bound_label, joined, short_names
 
 SATURATION_BAND = 0.15
 """Bits below log2 N that are shaded."""
@@ -33,9 +34,7 @@ _TOGETHER = 9.0  # points: layers whose ends are nearer than this share one labe
 
 def draw_plane(
     ax: Axes,
-    view: View,
-    group: str,
-    estimator: str,
+    on: Drawing,
     paths: Sequence[Path],
     norm: Normalize,
     *,
@@ -45,8 +44,8 @@ def draw_plane(
 ) -> Callable[[], None]:
     """Draw paths and bounds; return the function that writes the labels once the layout is done."""
     shown = [p for p in paths if not (zoom and p.saturated)] or list(paths)
-    _limits(ax, view, group, estimator, shown, bounds and not zoom)
-    taken = draw_bounds(ax, view, group, estimator) if bounds else []
+    _limits(ax, on, shown, bounds and not zoom)
+    taken = draw_bounds(ax, on) if bounds else []
     dashes = _chains(ax, [p for p in shown if not p.saturated])
     for path in shown:
         draw_path(ax, path, norm, seeds)
@@ -55,13 +54,13 @@ def draw_plane(
         place(
             ax,
             [
-                *(_bound_labels(ax, view, group) if bounds else []),
-                *layer_labels(ax, shown, view, group),
+                *(_bound_labels(ax, on) if bounds else []),
+                *layer_labels(ax, shown, on),
             ],
             lines=[
                 *(p.mean for p in shown),
                 *dashes,
-                *(_bound_segments(ax, view, group, estimator) if bounds else []),
+                *(_bound_segments(ax, on) if bounds else []),
             ],
             boxes=[*(t.get_window_extent() for t in taken), *_marker_boxes(ax, shown)],
             size=look.font_size("legend.fontsize"),
@@ -116,11 +115,9 @@ def draw_path(ax: Axes, path: Path, norm: Normalize, seeds: str = "both") -> Non
     )  # fmt: skip
 
 
-def draw_bounds(
-    ax: Axes, view: View, group: str, estimator: str, *, text: bool = True
-) -> list[Text]:
+def draw_bounds(ax: Axes, on: Drawing, *, text: bool = True) -> list[Text]:
     """Draw H(Y), log2 N and the saturation band; return the text beside log2 N."""
-    h_y, ceiling = view.label_entropy(group), view.ceiling(group, estimator)
+    h_y, ceiling = on.label_entropy, on.ceiling
     dashed: dict[str, Any] = {"color": look.ink(), "linewidth": 0.8, "linestyle": (0, (4, 2))}
     if h_y is not None:
         ax.axhline(h_y, **dashed, zorder=1.5)
@@ -131,42 +128,40 @@ def draw_bounds(
     if not text:
         return []
     note = ax.annotate(
-        bound_label("log2_n", ceiling), (ceiling, 0), xycoords=("data", "axes fraction"),
+        bound_label("log2_n", look.bits(ceiling)), (ceiling, 0), xycoords=("data", "axes fraction"),
         xytext=(3, 5), textcoords="offset points", ha="left", va="bottom", rotation=90,
         fontsize=look.font_size("legend.fontsize"), zorder=6,
     )  # fmt: skip
     return [note]
 
 
-def _bound_segments(ax: Axes, view: View, group: str, estimator: str) -> list[FloatArray]:
+def _bound_segments(ax: Axes, on: Drawing) -> list[FloatArray]:
     """Return the lines of the bounds, to be kept free of text."""
     (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
-    h_y, ceiling = view.label_entropy(group), view.ceiling(group, estimator)
+    h_y, ceiling = on.label_entropy, on.ceiling
     lines = [np.array([[left, h_y], [right, h_y]])] if h_y is not None else []
     if ceiling is not None:
         lines.append(np.array([[ceiling, bottom], [ceiling, top]]))
     return lines
 
 
-def _bound_labels(ax: Axes, view: View, group: str) -> list[Label]:
+def _bound_labels(ax: Axes, on: Drawing) -> list[Label]:
     """Return the label of H(Y), for anywhere along its line."""
-    h_y = view.label_entropy(group)
+    h_y = on.label_entropy
     if h_y is None:
         return []
     left, right = ax.get_xlim()
     anchors = [(left + share * (right - left), h_y) for share in np.linspace(0.1, 0.9, 9)]
-    return [Label(bound_label("h_y", h_y), anchors, look.ink(), lead=False)]
+    return [Label(bound_label("h_y", look.bits(h_y)), anchors, look.ink(), lead=False)]
 
 
-def _limits(
-    ax: Axes, view: View, group: str, estimator: str, paths: Sequence[Path], bounds: bool
-) -> None:
+def _limits(ax: Axes, on: Drawing, paths: Sequence[Path], bounds: bool) -> None:
     """Set limits that hold data, intervals, and bounds if they are drawn; room for their text."""
     x = [p.mean[:, 0] for p in paths] + [p.cross[0] for p in paths if p.cross is not None]
     y = [p.mean[:, 1] for p in paths] + [p.cross[1] for p in paths if p.cross is not None]
     low, high = look.padded(*_range(x))
     bottom, top = look.padded(*_range(y))
-    h_y, ceiling = view.label_entropy(group), view.ceiling(group, estimator)
+    h_y, ceiling = on.label_entropy, on.ceiling
     if bounds and ceiling is not None:
         low, high = min(low, ceiling - 1), max(high, ceiling + 0.055 * (ceiling - low))
     if bounds and h_y is not None:
@@ -179,6 +174,14 @@ def _limits(
 def _range(parts: Sequence[FloatArray]) -> tuple[float, float]:
     values = look.finite(np.concatenate(parts))
     return float(values.min()), float(values.max())
+
+
+def name_axes(ax: Axes, on: Drawing, *, x: bool = True, y: bool = True) -> None:
+    """Name I(X;T) below the axes and I(T;Y) beside them."""
+    if x:
+        ax.set_xlabel(on.view.quantity("ixt").axis)
+    if y:
+        ax.set_ylabel(on.view.quantity("ity").axis)
 
 
 def _chains(ax: Axes, paths: Sequence[Path]) -> list[FloatArray]:
@@ -198,9 +201,9 @@ def _chains(ax: Axes, paths: Sequence[Path]) -> list[FloatArray]:
     return chains
 
 
-def layer_labels(ax: Axes, paths: Sequence[Path], view: View, group: str) -> list[Label]:
+def layer_labels(ax: Axes, paths: Sequence[Path], on: Drawing) -> list[Label]:
     """Return one label per layer; layers on one point, and saturated ones, share a label."""
-    units = view.units(group)
+    units = on.units
     names = short_names([p.layer for p in paths])
     pixels = ax.figure.dpi / 72.0
     ends = {p.layer: ax.transData.transform(p.mean[[0, -1]]) / pixels for p in paths}

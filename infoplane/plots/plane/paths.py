@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from matplotlib.colors import Normalize
@@ -12,8 +11,9 @@ from matplotlib.colors import Normalize
 from infoplane.data import FloatArray, IntArray
 from infoplane.errors import NotFoundError
 from infoplane.plots.canvas import style as look
-from infoplane.plots.view import View
+from infoplane.plots.drawing import Drawing
 from infoplane.results.curves import Curves
+from infoplane.results.phases import Phase
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,34 +36,34 @@ class Path:
         return time
 
 
-def find_paths(
-    view: View, group: str, estimator: str, layers: Sequence[str] | None = None
-) -> list[Path]:
+def find_paths(on: Drawing, layers: Sequence[str] | None = None) -> list[Path]:
     """Return the paths of the layers that have I(X;T) and I(T;Y), in order of the forward pass.
+
+    ``layers`` are those to draw, by default those that are wanted.
 
     Raises
     ------
     NotFoundError
         If a wanted layer is not there.
     """
-    have = view.layers(group, estimator)
+    have = on.view.layers(on.group, on.estimator)
     paths = []
-    for layer in view.layers(group, estimator, among=layers):
-        x = view.curves.get((group, layer, estimator, "ixt"))
-        y = view.curves.get((group, layer, estimator, "ity"))
+    for layer in on.view.layers(on.group, on.estimator, among=layers or on.wanted):
+        x, y = on.curve(layer, "ixt"), on.curve(layer, "ity")
         if x is None or y is None:
             continue
-        phase = view.phases.get((group, layer, estimator, "ixt"), {})
         marker = look.LAYER_MARKERS[have.index(layer) % len(look.LAYER_MARKERS)]
-        path = _path(x, y, phase, marker)
+        path = _path(x, y, on.phase(layer, "ixt"), marker)
         if path is not None:
             paths.append(path)
     if not paths:
-        raise NotFoundError(f"no layer of {group!r} has both I(X;T) and I(T;Y) by {estimator}")
+        raise NotFoundError(
+            f"no layer of {on.group!r} has both I(X;T) and I(T;Y) by {on.estimator}"
+        )
     return paths
 
 
-def _path(x: Curves, y: Curves, phase: Mapping[str, Any], marker: str) -> Path | None:
+def _path(x: Curves, y: Curves, phase: Phase, marker: str) -> Path | None:
     runs = [run for run in x.runs if run in y.runs]
     steps, at_x, at_y = np.intersect1d(x.steps, y.steps, return_indices=True)
     both = np.stack(
@@ -86,7 +86,7 @@ def _path(x: Curves, y: Curves, phase: Mapping[str, Any], marker: str) -> Path |
         elif len(runs) == 1:
             ends.append([side[0][at][there][-1] for side in (curve.low, curve.high)])
     cross = np.array(ends) if len(ends) == 2 and np.isfinite(ends).all() else None
-    onset = phase.get("onset_step")
+    onset = phase.onset_step
     present = np.isfinite(x.values)
     return Path(
         layer=x.layer,

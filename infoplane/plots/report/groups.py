@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from html import escape
-from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from infoplane.errors import NotFoundError
 from infoplane.estimators.measure_id import MeasureId
-from infoplane.estimators.quantities import IXT, Quantity
-from infoplane.plots.canvas.style import bits
+from infoplane.estimators.quantities import IXT, QUANTITIES, Quantity
+from infoplane.plots.canvas.style import drawable
 from infoplane.plots.figures import draw_once
 from infoplane.plots.plane.figure import MAX_LAYERS
 from infoplane.plots.report import html
 from infoplane.plots.report.html import Cell, table
-from infoplane.plots.report.sections import Section
-from infoplane.plots.view import View, short_names
-from infoplane.results.phases import LayerVerdict, layer_verdicts
+from infoplane.plots.report.sections import Section, judged
+from infoplane.plots.view import SIZES, View, short_names
+from infoplane.results.phases import VERDICTS, LayerVerdict, Phase, layer_verdicts
 
 _LONGEST_TABLE, _LONGEST_CURVES = 200, 20_000
 """Rows; longer tables are in the download alone, longer downloads are to 0.01 bits."""
@@ -28,6 +29,11 @@ _LONGEST_TABLE, _LONGEST_CURVES = 200, 20_000
 _VECTOR_LAYERS = 12
 """Figures of more layers are embedded as PNG."""
 
+_HEADS = ("Layer", "Course", "First#", "Peak#", "Last#", "Change#", "95 % interval#", "Onset#")
+_PARTNERS = {"ixt": "ity", "dse": "dsmi_y"}
+"""What is told of the labels beside the size of a layer."""
+
+_WAYS = {"steps": "over training", "depth": "by depth", "heat": "by layer and step"}
 
 _FURTHER = {
     "bound": (
@@ -64,94 +70,156 @@ _FURTHER = {
 }
 
 
-def group_sections(
-    view: View, group: str, number: int, *, baseline: View | None = None
-) -> list[Section]:
-    """Return the sections of one group of runs: plane, compression, heat, steps, spectral, more."""
-    planes = one_per_name(view.estimators("ixt", "ity", group=group))
-    spectra = one_per_name(view.estimators("dse", group=group))
-    mark = f"g{number}"
-    colour = "Colour is the training step; labels name the layers (units)."
-    many = len({run for c in view.curves.values() if c.group == group for run in c.runs}) > 1
+@dataclass(frozen=True)
+class _Group:
+    """One group of runs in the report: its figures, drawn once and embedded."""
 
-    def drawn(name: str, estimator: str | None = None) -> Figure:
-        more = {"baseline": baseline} if name == "compare" else {}
-        return draw_once(view, name, group=group if number else None, estimator=estimator, **more)
+    view: View
+    name: str
+    number: int
+    baseline: View | None
 
-    def embed(figure: Figure, name: str, title: str, text: str, caption: str = "") -> str:
-        vector = len(view.layers(group)) <= _VECTOR_LAYERS
-        return html.figure(figure, f"{mark}{name}", title, text, caption, vector=vector)
+    @property
+    def mark(self) -> str:
+        """What its anchors begin with."""
+        return f"g{self.number}"
 
-    def series(name: str, title: str, estimators: list[str], quantity: str) -> list[str]:
+    @cached_property
+    def phases(self) -> list[Phase]:
+        """Its verdicts."""
+        return [p for p in self.view.phases.values() if p.group == self.name]
+
+    def drawn(self, name: str, **options: str | None) -> Figure:
+        """Return a figure of the group."""
+        more = {"baseline": self.baseline} if name == "compare" else {}
+        group = self.name if self.number else None
+        return draw_once(self.view, name, group=group, **options, **more)
+
+    def embed(self, figure: Figure, name: str, title: str, text: str, caption: str = "") -> str:
+        """Return a figure as markup, with its text alternative."""
+        vector = len(self.view.layers(self.name)) <= _VECTOR_LAYERS
+        return html.figure(figure, f"{self.mark}{name}", title, text, caption, vector=vector)
+
+    def series(
+        self, name: str, title: str, estimators: Sequence[str], quantity: str, caption: str = ""
+    ) -> list[str]:
+        """Return a figure per estimator; of the first as it is drawn by default."""
         return [
-            embed(
-                drawn(name, estimator if i else None), f"{name}{i}",
-                f"{title}, {view.estimator_title(estimator)}",
-                _in_words(view, group, estimator, quantity), captions.get(name, ""),
+            self.embed(
+                self.drawn(name, estimator=estimator if i else None), f"{name}{i}",
+                f"{title}, {self.view.estimator_title(estimator)}",
+                _in_words(self, estimator, quantity), caption,
             )
             for i, estimator in enumerate(estimators)
         ]  # fmt: skip
 
-    captions = {"plane": f"Thick: mean over runs. {colour}" if many else colour}
-    sizes = one_per_name(view.estimators("ixt", group=group))
+    def able(self, *quantities: str) -> list[str]:
+        """Return the estimators with these quantities, the first setting of each."""
+        return one_per_name(self.view.estimators(*quantities, group=self.name))
+
+
+def group_sections(
+    view: View, group: str, number: int, *, baseline: View | None = None
+) -> list[Section]:
+    """Return the sections of one group: plane, compression, heat, steps, spectral, others, more."""
+    of = _Group(view, group, number, baseline)
+    planes, sizes, spectra = of.able("ixt", "ity"), of.able("ixt"), of.able("dse")
+    colour = "Colour is the training step; labels name the layers (units)."
+    caption = f"Thick: mean over runs. {colour}" if view.n_runs(group) > 1 else colour
+    heading = "Information plane"
     found: list[tuple[str, str, list[str]]] = [
-        ("plane", "Information plane", series("plane", "Information plane", planes, "ixt")),
-        ("compression", "Compression by layer", _compression(view, group, drawn, embed)),
+        ("plane", heading, of.series("plane", heading, planes, "ixt", caption)),
+        ("compression", "Compression by layer", _compression(of)),
     ]
     if len(view.layers(group)) > MAX_LAYERS and (sizes or spectra):
         title = f"{view.quantity('ixt' if sizes else 'dse').symbol} by layer and step"
         text = "The values of all layers and steps are in the download of the curves."
-        found.append(("heat", "By layer and step", [embed(drawn("heat"), "heat", title, text)]))
-    over = series("steps", "Mutual information over training", sizes, "ity")
+        heat = of.embed(of.drawn("heat"), "heat", title, text)
+        found.append(("heat", "By layer and step", [heat]))
+    over = of.series("steps", "Mutual information over training", sizes, "ity")
     found.append(("steps", "Over training", over))
     heading = "Diffusion spectral entropy"
-    found.append(("spectral", heading, series("spectral", heading, spectra, "dse")))
-    parts = [e["estimator"] for e in view.results.get("sampling") or ()]
+    found.append(("spectral", heading, of.series("spectral", heading, spectra, "dse")))
+    for i, quantity in enumerate(view.further(group)):
+        found.append((f"quantity{i}", _headed(view, quantity), _quantity(of, i, quantity)))
+    parts = one_per_name(e["estimator"] for e in view.results.get("sampling") or ())
     for name, (heading, text) in _FURTHER.items():
         figures = []
-        for i, estimator in enumerate(one_per_name(parts) if name == "sampling" else [None]):
+        for i, estimator in enumerate(parts if name == "sampling" else [None]):
+            options = {} if estimator is None else {"estimator": estimator}
             try:
-                figure = drawn(name, estimator)
+                figure = of.drawn(name, **options)
             except NotFoundError:
                 continue
-            figures.append(embed(figure, f"{name}{i}" if i else name, heading, text))
+            figures.append(of.embed(figure, f"{name}{i}" if i else name, heading, text))
         found.append((name, heading, figures))
     found = [section for section in found if section[2]]
     if found:
-        found[0][2].append(_curve_download(view, group))
+        verdicts = "" if found[0][0] == "compression" or sizes or spectra else _verdicts(of)
+        found[0][2].append(f"{verdicts}{_curve_download(view, group)}")
     tail = f" — {group}" if len(view.groups) > 1 else ""
-    return [(f"{mark}-{name}", heading + tail, "".join(parts)) for name, heading, parts in found]
+    return [(f"{of.mark}-{name}", title + tail, "".join(parts)) for name, title, parts in found]
+
+
+def _headed(view: View, quantity: str) -> str:
+    """Return the heading of a quantity: its name in words, and how it is written."""
+    words = quantity.replace("_", " ").capitalize()
+    symbol = view.quantity(quantity).symbol
+    return symbol if quantity in (*QUANTITIES, symbol) else f"{drawable(words)} ({symbol})"
+
+
+def _quantity(of: _Group, number: int, quantity: str) -> list[str]:
+    """Return verdicts and figures of a quantity that no other section shows."""
+    found, about = [], of.view.quantity(quantity)
+    for i, estimator in enumerate(of.able(quantity)):
+        phases = [p for p in of.phases if (p.estimator, p.quantity) == (estimator, quantity)]
+        title = f"{about.symbol}, {of.view.estimator_title(estimator)}"
+        if phases:
+            short, heads = short_names([p.layer for p in phases]), [*_HEADS, "Verdict"]
+            rows = [_main_row(of.view, p, short[p.layer]) for p in phases]
+            found.append(table(f"{title}, {about.unit}", heads, rows))
+        many = len(of.view.layers(of.name, estimator, quantity)) > MAX_LAYERS
+        for name in ("steps", "depth", "heat") if many else ("steps", "depth"):
+            try:
+                figure = of.drawn(name, quantity=quantity, estimator=estimator if i else None)
+            except NotFoundError:  # by depth of a single layer
+                continue
+            alternative = f"{title}: {_WAYS[name]}"
+            text = _in_words(of, estimator, quantity)
+            found.append(of.embed(figure, f"{name}q{number}e{i}", alternative, text))
+    return found
 
 
 def overview(view: View) -> Section:
     """Return the groups of runs side by side: planes if there are any, and counts of verdicts."""
     rows = []
+    about = judged(view)[0]
     for group in view.groups:
-        phases = [p for p in view.phases.values() if p["group"] == group]
-        verdicts = layer_verdicts(phases)
-        words = Counter(v.verdict for v in verdicts.values())
-        runs = {run for c in view.curves.values() if c.group == group for run in c.runs}
+        verdicts = judged(view, group)[1]
+        words = Counter(verdicts.values())
         changes = [
-            p["change"]
-            for p in phases
-            if p["quantity"] == "ixt" and p["verdict"] != "saturated" and p["change"] is not None
+            p.change
+            for p in view.phases.values()
+            if (p.group, p.quantity) == (group, about.name)
+            if not p.saturated and p.change is not None
         ]
         falls = min(changes, default=None)
+        runs = view.n_runs(group)
         rows.append(
             [
                 Cell(group),
-                Cell(str(len(runs)), len(runs), number=True),
+                Cell(str(runs), runs, number=True),
                 Cell(str(len(verdicts)), len(verdicts), number=True),
-                *(
-                    Cell(str(words[word]), words[word], number=True)
-                    for word in ("compresses", "no_change", "expands", "inconclusive", "saturated")
-                ),
-                Cell(bits(falls, sign=True), falls, number=True),
+                *(Cell(str(words[word]), words[word], number=True) for word in VERDICTS),
+                Cell(view.number(about.name, falls, sign=True), falls, number=True),
             ]
         )
-    heads = ["Group", "Runs#", "Layers#", "Compress#", "No change#", "Expand#", "Inconclusive#",
-             "Saturated#", "Largest fall of I(X;T)#"]  # fmt: skip
-    markup = table("Groups of runs, by the joint verdict of their layers; bits", heads, rows)
+    fall, rise = ("Compress", "Expand") if about.falls == "compresses" else ("Fall", "Rise")
+    heads = ["Group", "Runs#", "Layers#", f"{fall}#", "No change#", f"{rise}#", "Inconclusive#",
+             "Saturated#", f"Largest fall of {about.symbol}#"]  # fmt: skip
+    joint = "joint verdict" if about == view.quantity("ixt") else "verdict"
+    caption = f"Groups of runs, by the {joint} of their layers; {about.unit}"
+    markup = table(caption, heads, rows)
     try:
         planes = draw_once(view, "plane", facet="group")
     except NotFoundError:
@@ -168,43 +236,36 @@ def one_per_name(estimators: Iterable[str]) -> list[str]:
     return list(first.values())
 
 
-def _in_words(view: View, group: str, estimator: str, quantity: str) -> str:
+def _in_words(of: _Group, estimator: str, quantity: str) -> str:
     """Describe what a figure shows, as its text alternative."""
-    sentences, about = [view.subtitle(group, estimator) + "."], view.quantity(quantity)
-    for layer in view.layers(group, estimator)[:20]:
-        p = view.phases.get((group, layer, estimator, quantity))
-        if p is not None and p["last"] is not None:
+    view, about = of.view, of.view.quantity(quantity)
+    sentences = [view.subtitle(of.name, estimator) + "."]
+    for layer in view.layers(of.name, estimator)[:20]:
+        p = view.phases.get((of.name, layer, estimator, quantity))
+        if p is not None and p.last is not None:
+            first, peak, last = (view.number(quantity, v) for v in (p.first, p.peak, p.last))
             sentences.append(
-                f"{layer}: {about.symbol} from {bits(p['first'])} over {bits(p['peak'])} "
-                f"to {bits(p['last'])} {about.unit}, {about.word(p['verdict'])}."
+                f"{layer}: {about.symbol} from {first} over {peak} "
+                f"to {last} {about.unit}, {about.word(p.verdict)}."
             )
     return " ".join(sentences) + " The numbers are in the table of this report."
 
 
-def _compression(
-    view: View, group: str, drawn: Callable[..., Figure], embed: Callable[..., str]
-) -> list[str]:
+def _compression(of: _Group) -> list[str]:
     """Return table, figure and downloads of the verdicts; nothing without verdicts."""
-    phases = [p for p in view.phases.values() if p["group"] == group]
-    sizes = [p for p in phases if p["quantity"] in ("ixt", "dse") and p["last"] is not None]
+    view = of.view
+    sizes = [p for p in of.phases if p.quantity in SIZES and p.last is not None]
     if not sizes:
         return []
-    verdicts = layer_verdicts(phases)
-    main = next((p["estimator"] for p in sizes if p["quantity"] == "ixt"), sizes[0]["estimator"])
-    quantity = next(p["quantity"] for p in sizes if p["estimator"] == main)
-    units = view.units(group)
-    of_main = [p for p in sizes if (p["estimator"], p["quantity"]) == (main, quantity)]
-    short = short_names([p["layer"] for p in of_main])
-    rows = [
-        _main_row(view, p, short[p["layer"]], units, verdicts[group, p["layer"]]) for p in of_main
-    ]
-    label = "I(T;Y)#" if quantity == "ixt" else "DSMI(T;Y)#"
-    heads = ["Layer", "Course", "First#", "Peak#", "Last#", "Change#", "95 % interval#",
-             "Onset#", label, "Verdict", "All estimators"]  # fmt: skip
-    about = view.quantity(quantity)
-    caption = f"{about.symbol}, {view.estimator_title(main)}, {about.unit}"
-    picture = embed(
-        drawn("compression"), "compression", f"Compression by layer, {group}",
+    verdicts = layer_verdicts(of.phases)
+    first = next((p for p in sizes if p.quantity == "ixt"), sizes[0])
+    of_main = [p for p in sizes if (p.estimator, p.quantity) == (first.estimator, first.quantity)]
+    short = short_names([p.layer for p in of_main])
+    rows = [_main_row(view, p, short[p.layer], verdicts[of.name, p.layer]) for p in of_main]
+    about, partner = view.quantity(first.quantity), view.quantity(_PARTNERS[first.quantity])
+    heads = [*_HEADS, f"{partner.symbol}#", "Verdict", "All estimators"]
+    picture = of.embed(
+        of.drawn("compression"), "compression", f"Compression by layer, {of.name}",
         " ".join(
             f"{layer}: {v.verdict.replace('_', ' ')}, {v.agree} of {v.of} estimators agree."
             for (_, layer), v in list(verdicts.items())[:60]
@@ -212,80 +273,83 @@ def _compression(
         "A layer compresses when more than half of its unsaturated estimators say so, and at "
         "least two where there are two.",
     )  # fmt: skip
-    fields = ("layer", "estimator", "quantity", "n_runs", "first", "peak", "last", "change",
-              "change_low", "change_high", "interval", "onset_step", "onset_low", "onset_high",
-              "score", "verdict", "agree", "of")  # fmt: skip
-    rest = f"<p>All {len(phases):,} verdicts, of every estimator, are in the download.</p>"
     every = table(
         "All estimators and quantities, in bits where no unit is named",
         ["Layer", "Estimator", "Quantity", "Runs#", "First#", "Peak#", "Last#", "Change#",
          "95 % interval#", "Onset step#", "Verdict"],
-        [_phase_row(view, p) for p in phases],
+        [_phase_row(view, p) for p in of.phases],
     )  # fmt: skip
-    save = html.download(
-        "phases", fields, ([p.get(f) for f in fields] for p in phases), "Download all verdicts"
-    )
     return [
-        table(caption, heads, rows),
-        f"<div class=download>{save}</div>",
+        table(
+            f"{about.symbol}, {view.estimator_title(first.estimator)}, {about.unit}", heads, rows
+        ),
+        _verdicts(of),
         picture,
         f"<details><summary>All estimators and quantities</summary>{every}</details>"
-        if len(phases) <= _LONGEST_TABLE
-        else rest,
+        if len(of.phases) <= _LONGEST_TABLE
+        else f"<p>All {len(of.phases):,} verdicts, of every estimator, are in the download.</p>",
     ]
 
 
-def _main_row(
-    view: View, p: Mapping[str, Any], name: str, units: Mapping[str, int], joint: LayerVerdict
-) -> list[Cell]:
-    key = (p["group"], p["layer"], p["estimator"])
-    curve = view.curves[(*key, p["quantity"])]
-    partner = view.phases.get((*key, "ity" if p["quantity"] == "ixt" else "dsmi_y"), {})
-    saturated = p["verdict"] == "saturated"
+def _verdicts(of: _Group) -> str:
+    """Return the link to all verdicts of a group."""
+    fields = ("layer", "estimator", "quantity", "unit", "n_runs", "first", "peak", "last",
+              "change", "change_low", "change_high", "interval", "onset_step", "onset_low",
+              "onset_high", "score", "verdict", "agree", "of")  # fmt: skip
+    rows = ([getattr(p, field) for field in fields] for p in of.phases)
+    link = html.download("phases", fields, rows, "Download all verdicts")
+    return f"<div class=download>{link}</div>"
+
+
+def _main_row(view: View, p: Phase, name: str, joint: LayerVerdict | None = None) -> list[Cell]:
+    """Return a layer by the main estimator, and, of the size of a layer, what all say together."""
+    curve, n_units = view.curves[p.key], view.units(p.group).get(p.layer)
     high = curve.bound or float(np.nanmax(curve.mean()))
-    spark = html.sparkline(curve.time, curve.mean(), high, saturated=saturated)
+    spark = html.sparkline(curve.time, curve.mean(), high, saturated=p.saturated)
+    verdict = Cell(markup=_pill(p.verdict, view.quantity(p.quantity)))
+    row = [
+        Cell(name if n_units is None else f"{name} ({n_units})", title=p.layer),
+        Cell(markup=spark or "—"),
+        *(_number(view, p, value) for value in (p.first, p.peak, p.last)),
+        *_change(view, p),
+    ]
+    if joint is None:
+        return [*row, verdict]
+    partner = view.phases.get((*p.key[:3], _PARTNERS[p.quantity]))
     together = _pill(joint.verdict)
     if joint.agree:
         together += f" {joint.agree} of {joint.of}"
-    n_units = units.get(p["layer"])
+    last = Cell("—", number=True) if partner is None else _number(view, partner, partner.last)
+    return [*row, last, verdict, Cell(markup=together)]
+
+
+def _phase_row(view: View, p: Phase) -> list[Cell]:
     return [
-        Cell(name if n_units is None else f"{name} ({n_units})", title=p["layer"]),
-        Cell(markup=spark or "—"),
-        *(_bits(p[name]) for name in ("first", "peak", "last")),
-        *_change(p),
-        _bits(partner.get("last")),
-        Cell(markup=_pill(p["verdict"], view.quantity(p["quantity"]))),
-        Cell(markup=together),
+        Cell(p.layer),
+        Cell(view.estimator_title(p.estimator)),
+        Cell(_named(view.quantity(p.quantity))),
+        Cell(str(p.n_runs), p.n_runs, number=True),
+        *(_number(view, p, value) for value in (p.first, p.peak, p.last)),
+        *_change(view, p),
+        Cell(markup=_pill(p.verdict, view.quantity(p.quantity))),
     ]
 
 
-def _phase_row(view: View, p: Mapping[str, Any]) -> list[Cell]:
-    return [
-        Cell(p["layer"]),
-        Cell(view.estimator_title(p["estimator"])),
-        Cell(_named(view.quantity(p["quantity"]))),
-        Cell(str(p["n_runs"]), p["n_runs"], number=True),
-        *(_bits(p[name]) for name in ("first", "peak", "last")),
-        *_change(p),
-        Cell(markup=_pill(p["verdict"], view.quantity(p["quantity"]))),
-    ]
-
-
-def _change(p: Mapping[str, Any]) -> list[Cell]:
+def _change(view: View, p: Phase) -> list[Cell]:
     """Return change, interval and onset: nothing where the layer is saturated."""
-    if p["verdict"] == "saturated" or p["change"] is None:
+    if p.saturated or p.change is None:
         return [Cell("—", number=True)] * 3
-    low, high, onset = p["change_low"], p["change_high"], p["onset_step"]
-    interval = "—" if low is None else f"[{bits(low)}, {bits(high)}]"
+    low, high = (view.number(p.quantity, end) for end in (p.change_low, p.change_high))
+    onset = p.onset_step
     return [
-        Cell(bits(p["change"], sign=True), p["change"], number=True),
-        Cell(interval, low, number=True),
+        Cell(view.number(p.quantity, p.change, sign=True), p.change, number=True),
+        Cell("—" if p.change_low is None else f"[{low}, {high}]", p.change_low, number=True),
         Cell("—" if onset is None else f"{onset:,}", onset, number=True),
     ]
 
 
-def _bits(value: float | None) -> Cell:
-    return Cell(bits(value), value, number=True)
+def _number(view: View, p: Phase, value: float | None) -> Cell:
+    return Cell(view.number(p.quantity, value), value, number=True)
 
 
 def _pill(verdict: str, quantity: Quantity = IXT) -> str:
@@ -300,16 +364,18 @@ def _named(quantity: Quantity) -> str:
 
 def _curve_download(view: View, group: str) -> str:
     """Return the link to the mean curves of a group, the data of the figures."""
-    curves = {key[1:]: curve for key, curve in view.curves.items() if key[0] == group}
-    places = 2 if sum(len(c.steps) for c in curves.values()) > _LONGEST_CURVES else 3
+    curves = view.of_group(group)
+    places = 2 if sum(len(c.steps) for c in curves) > _LONGEST_CURVES else 3
     rows = []
-    for key, curve in curves.items():
+    for curve in curves:
+        unit = curve.declared.unit
+        form = f".{places}f" if unit == "bits" else ".6g"
         low, high = curve.spread() or (curve.low[0], curve.high[0])
         counts = np.isfinite(curve.values).sum(axis=0).tolist()
         numbers = zip(curve.mean(), low, high, strict=True)
         for step, n, three in zip(curve.steps.tolist(), counts, numbers, strict=True):
-            written = ["" if not np.isfinite(x) else f"{x:.{places}f}" for x in three]
-            rows.append((*key, step, n, *written))
-    heads = ("layer", "estimator", "quantity", "step", "runs", "mean", "low", "high")
+            written = ["" if not np.isfinite(x) else f"{x:{form}}" for x in three]
+            rows.append((curve.layer, curve.estimator, curve.quantity, unit, step, n, *written))
+    heads = ("layer", "estimator", "quantity", "unit", "step", "runs", "mean", "low", "high")
     link = html.download("curves", heads, rows, "Download the curves of all figures")
     return f"<div class=download>{link}</div>"

@@ -42,7 +42,8 @@ def render_report(
         If the results hold no rows.
     """
     view = View.of(results)
-    title = title or "Information plane — " + ", ".join(view.groups[:4])
+    what = "Information plane" if view.estimators("ixt", "ity") else "Analysis"
+    title = title or f"{what} — {', '.join(view.groups[:4])}"
     parts: list[tuple[str, str, str]] = []
     if len(view.groups) > 1:
         parts.append(overview(view))

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any, TypeAlias
 
+from infoplane.estimators.quantities import Quantity
 from infoplane.plots.report.html import Cell, table
-from infoplane.plots.view import View
+from infoplane.plots.view import SIZES, View
 from infoplane.results.phases import layer_verdicts
 
 Section: TypeAlias = tuple[str, str, str]
@@ -54,26 +55,31 @@ def _count(n: int, noun: str) -> str:
 
 def key_cards(view: View) -> str:
     """Return the key figures of the first group of runs, or of all if there are several."""
-    verdicts = layer_verdicts(view.phases.values())
-    words = Counter(v.verdict for v in verdicts.values())
-    cards = [(f"{words['compresses']} of {len(verdicts)}", "layers compress")]
-    saturated = list(dict.fromkeys(layer for (_, layer), v in _saturated(view).items() if v))
+    about, verdicts = judged(view)
+    words = Counter(verdicts.values())
+    compress = about.falls == "compresses"
+    text = "layers compress" if compress else f"layers in which {about.symbol} {about.falls}"
+    cards = [(f"{words['compresses']} of {len(verdicts)}", text)]
+    sizes = SIZES if compress else (about.name,)
+    judged_phases = [p for p in view.phases.values() if p.quantity in sizes]
+    saturated = list(dict.fromkeys(p.layer for p in judged_phases if p.saturated))
     if saturated:
         shown = ", ".join(saturated[:3]) + (" …" if len(saturated) > 3 else "")
         cards.append((f"{len(saturated)} saturated", f"{shown}: at the ceiling of an estimator"))
     else:
         cards.append(("0 saturated", "no layer is at its ceiling"))
     onsets = [
-        p["onset_step"]
-        for p in view.phases.values()
-        if p["quantity"] == "ixt" and p["verdict"] == "compresses" and p["onset_step"] is not None
+        p.onset_step
+        for p in judged_phases
+        if p.quantity == about.name and p.verdict == "compresses" and p.onset_step is not None
     ]
+    fall = "compression" if compress else "a fall"
     if onsets:
         low, high = min(onsets), max(onsets)
         text = f"{low:,}" if low == high else f"{low:,} … {high:,}"
-        cards.append((text, "onset of compression [step], I(X;T)"))
+        cards.append((text, f"onset of {fall} [step], {about.symbol}"))
     else:
-        cards.append(("—", "no onset of compression in I(X;T)"))
+        cards.append(("—", f"no onset of {fall} in {about.symbol}"))
     checks = view.results["checks"]
     if checks:
         passed = sum(c["status"] == "pass" for c in checks)
@@ -89,21 +95,29 @@ def key_cards(view: View) -> str:
     return f'<div class="cards">{items}</div>'
 
 
-def _saturated(view: View) -> dict[tuple[str, str], bool]:
-    """Return per group and layer whether any estimator of I(X;T) or DSE is saturated."""
-    found: dict[tuple[str, str], bool] = {}
-    for p in view.phases.values():
-        if p["quantity"] in ("ixt", "dse"):
-            key = p["group"], p["layer"]
-            found[key] = found.get(key, False) or p["verdict"] == "saturated"
-    return found
+def judged(view: View, group: str | None = None) -> tuple[Quantity, dict[tuple[str, str], str]]:
+    """Return the quantity that a report judges layers by, and the verdict per group and layer.
+
+    The joint verdict on I(X;T) and DSE; without those the verdict on what there is.
+    """
+    phases = [p for p in view.phases.values() if group in (None, p.group)]
+    joint = {key: v.verdict for key, v in layer_verdicts(phases).items()}
+    names = {p.quantity for p in view.phases.values()}
+    if not names.isdisjoint(SIZES) or not names:
+        return view.quantity("ixt"), joint
+    name = min(names, key=view.vocabulary.order)
+    first: dict[tuple[str, str], str] = {}
+    for p in phases:
+        if p.quantity == name:
+            first.setdefault((p.group, p.layer), p.verdict)
+    return view.quantity(name), first
 
 
 def notes(view: View) -> list[str]:
     """Return what a reader must know before the first figure."""
     found = []
     noises = [layer.get("noise") for r in view.results["recordings"] for layer in r["layers"]]
-    if None in noises and any(key[3] in ("ixt", "dse") for key in view.curves):
+    if None in noises and any(key[3] in SIZES for key in view.curves):
         found.append(("Read with care.", _CAUTION))
     if sizes := _added_noise(view):
         found.append(
@@ -113,13 +127,14 @@ def notes(view: View) -> list[str]:
                 f"{sizes} is added to every unit as recorded. Other noise, other bits.",
             )
         )
-    single = [g for g in view.groups if len({r for c in _of(view, g) for r in c.runs}) == 1]
-    if single and any(p["n_runs"] == 1 for p in view.phases.values()):
+    single = [group for group in view.groups if view.n_runs(group) == 1]
+    claim = "compression" if judged(view)[0].falls == "compresses" else "a change"
+    if single and any(p.n_runs == 1 for p in view.phases.values()):
         found.append(
             (
                 "One run.",
                 f"{', '.join(single[:6])}: intervals hold for this run only and say nothing about "
-                "other seeds. Record more seeds before claiming compression.",
+                f"other seeds. Record more seeds before claiming {claim}.",
             )
         )
     if view.results["status"] != "complete":
@@ -136,10 +151,6 @@ def _added_noise(view: View) -> str:
     }
     sizes = [f"σ = {size:.3g}" for size in sorted(found)]
     return ", ".join(sizes) if len(sizes) <= 4 else f"{sizes[0]} to {sizes[-1]}"
-
-
-def _of(view: View, group: str) -> list[Any]:
-    return [c for c in view.curves.values() if c.group == group]
 
 
 def closing_sections(view: View) -> list[Section]:

@@ -1,0 +1,241 @@
+"""What a figure is drawn of, and where: resolved once, the same way for all figures."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, TypedDict, TypeVar
+
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
+
+from infoplane.estimators.quantities import Quantity
+from infoplane.plots.canvas import page
+from infoplane.plots.canvas import style as look
+from infoplane.plots.canvas.titles import figure_titled, titled
+from infoplane.plots.view import View, bound_label, evenly, middle_cut
+from infoplane.results.curves import Curves
+from infoplane.results.phases import Phase
+
+
+class Options(TypedDict, total=False):
+    """The options of every figure.
+
+    Parameters
+    ----------
+    ax : Axes, optional
+        Where to draw: a panel into these axes; several panels take their place in their figure,
+        and the first of them is returned (all are ``.figure.axes``). A new figure by default.
+    group : str, optional
+        Group of runs; the first by default.
+    layers : sequence of str, optional
+        Layers to draw. By default all, or as many as there is room for, evenly taken.
+    style : {"paper", "talk", "dark"}, default "paper"
+        See `infoplane.plots.canvas.style`.
+    size : str or float, default "double"
+        Width: a name of `infoplane.plots.canvas.page.SIZES`, or inches.
+    """
+
+    ax: Axes | None
+    group: str | None
+    layers: Sequence[str] | None
+    style: str
+    size: str | float
+
+
+class EstimatorOptions(Options, total=False):
+    """The options of figures of one estimator: those of every figure and its ``estimator``.
+
+    Parameters
+    ----------
+    estimator : str, optional
+        Its id in the results; the first that has what the figure needs by default.
+    """
+
+    estimator: str | None
+
+
+OTHERS = "; --layers chooses others."
+
+F = TypeVar("F", bound=Callable[..., Axes])
+
+
+def figure(options: type) -> Callable[[F], F]:
+    """Write the options that figures share into the signature of one, for help and `options_of`."""
+    defaults = {"style": "paper", "size": "double"}
+
+    def decorate(function: F) -> F:
+        signature = inspect.signature(function)
+        own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        shared = [
+            inspect.Parameter(
+                name, inspect.Parameter.KEYWORD_ONLY, default=defaults.get(name), annotation=kind
+            )
+            for name, kind in inspect.get_annotations(options).items()
+        ]
+        parameters = signature.replace(parameters=[*own, *shared])
+        function.__signature__ = parameters  # type: ignore[attr-defined]  # read by inspect
+        return function
+
+    return decorate
+
+
+@dataclass(frozen=True, eq=False)
+class Drawing:
+    """One figure: the document, what was chosen of it, and the place to draw in."""
+
+    view: View
+    group: str
+    estimator: str  # "" where the figure is of several, or chooses it itself
+    quantity: str  # name of what the figure is of, "" likewise
+    wanted: Sequence[str] | None  # layers
+    ax: Axes | None
+    size: str | float
+
+    @cached_property
+    def ceiling(self) -> float | None:
+        """log2 N in bits, if all runs share it."""
+        return self.view.ceiling(self.group, self.estimator or None)
+
+    @cached_property
+    def label_entropy(self) -> float | None:
+        """H(Y) in bits, if all runs share it."""
+        return self.view.label_entropy(self.group)
+
+    @cached_property
+    def units(self) -> dict[str, int]:
+        """Units of each layer."""
+        return self.view.units(self.group)
+
+    @property
+    def about(self) -> Quantity:
+        """What the figure is of."""
+        return self.view.quantity(self.quantity)
+
+    def curve(self, layer: str, quantity: str = "") -> Curves | None:
+        """Return the curve of a layer, None where there is no number."""
+        found = self.view.curves.get(self._key(layer, quantity))
+        return found if found is not None and look.finite(found.values).size else None
+
+    def phase(self, layer: str, quantity: str = "") -> Phase:
+        """Return the phase of a layer, one that says nothing where there is none."""
+        key = self._key(layer, quantity)
+        return self.view.phases.get(key) or Phase(*key)
+
+    def _key(self, layer: str, quantity: str) -> tuple[str, str, str, str]:
+        return self.group, layer, self.estimator, quantity or self.quantity
+
+    def layers(self, quantity: str | None = None) -> list[str]:
+        """Return the layers that are wanted, in order of the forward pass.
+
+        Raises
+        ------
+        NotFoundError
+            If one of them is not there.
+        """
+        return self.view.layers(self.group, self.estimator or None, quantity, among=self.wanted)
+
+    def bounds(self, curves: Sequence[Curves]) -> str:
+        """Return the upper bounds of layers as text, nothing where there are none."""
+        known = {(c.bound, c.bound_name) for c in curves if c.bound is not None}
+        if not known:
+            return ""
+        low, high = (self.view.bound(self.quantity, end(known)[0]) for end in (min, max))
+        name = min(known)[1] if len({name for _, name in known}) == 1 else "bound"
+        return bound_label(name, low if low == high else f"{low} … {high}", self.about.unit)
+
+    def few(self, layers: Sequence[str], most: int) -> list[str]:
+        """Return ``most`` of the layers, evenly taken, or those that are named."""
+        if self.wanted is not None:
+            return [layer for layer in layers if layer in self.wanted]
+        return evenly(layers, most)
+
+    def abreast(self, least: float) -> int:
+        """Return how many panels stand side by side, see `infoplane.plots.canvas.page.abreast`."""
+        return page.abreast(self.size, self.ax, least)
+
+    def area(self, height: float) -> Figure | SubFigure:
+        """Return where several panels are drawn, see `infoplane.plots.canvas.page.area`."""
+        return page.area(self.ax, self.size, height)
+
+    def axes(self, height: float) -> Axes:
+        """Return the axes of a figure of one panel."""
+        return page.canvas(self.size, height).add_subplot() if self.ax is None else self.ax
+
+    def title(self, ax: Axes, words: str, *, more: str = "", most: int = 48) -> None:
+        """Write title and second line above a single panel."""
+        titled(ax, self._heading(words, most), self._subtitle() + more)
+
+    def finish(
+        self,
+        figure: Figure | SubFigure,
+        words: str,
+        notes: Sequence[str] = (),
+        handles: Sequence[Artist] = (),
+        *,
+        most: int = 48,
+    ) -> None:
+        """Write title, legend and notes around several panels; it runs the layout."""
+        figure_titled(figure, self._heading(words, most), self._subtitle(), notes, handles)
+
+    def _heading(self, words: str, most: int) -> str:
+        return f"{words} — {middle_cut(look.drawable(self.group), most)}"
+
+    def _subtitle(self) -> str:
+        return self.view.subtitle(self.group, self.estimator or None)
+
+
+@contextmanager
+def drawing(
+    results: Mapping[str, Any] | View,
+    *needs: str,
+    quantity: str | None = None,
+    first: Sequence[str] = (),
+    ax: Axes | None = None,
+    estimator: str | None = None,
+    group: str | None = None,
+    layers: Sequence[str] | None = None,
+    style: str = "paper",
+    size: str | float = "double",
+) -> Iterator[Drawing]:
+    """Resolve what a figure is drawn of, and apply its style as long as it is drawn.
+
+    Parameters
+    ----------
+    results : mapping or View
+        A results document.
+    *needs : str
+        Quantities that the estimator must have.
+    quantity : str, optional
+        The one quantity that the figure is of.
+    first : sequence of str
+        What a figure of one quantity is of by default, the first that is there.
+    ax, estimator, group, layers, style, size
+        See `Options` and `EstimatorOptions`.
+
+    Raises
+    ------
+    InputError
+        If there is no such quantity.
+    NotFoundError
+        If there is no such group, or no estimator with these quantities.
+    """
+    with look.context(style):
+        view = View.of(results)
+        group = view.group(group)
+        if first:
+            needs = (view.main_quantity(quantity, first, group, estimator),)
+        if needs:
+            estimator = view.estimator(estimator, *needs, group=group)
+        yield Drawing(view, group, estimator or "", (*needs, "")[0], layers, ax, size)
+
+
+def left_out(shown: Sequence[object], have: Sequence[object], tail: str = ".") -> list[str]:
+    """Return the note that some layers are not drawn."""
+    if len(shown) == len(have):
+        return []
+    return [f"{len(shown)} of {len(have)} layers shown{tail}"]
