@@ -33,21 +33,16 @@ def test_commands_and_sample_runs_are_installed_as_sub_packages():
         assert importlib.import_module(name)
 
 
-def test_names_for_type_checkers_are_those_that_load():
-    tree = ast.parse(Path(infoplane.__file__).read_text())
-    [block] = [
-        node
-        for node in tree.body
-        if isinstance(node, ast.If) and getattr(node.test, "id", None) == "TYPE_CHECKING"
-    ]
+def test_names_that_load_are_those_for_type_checkers():
+    tree = ast.parse(Path(infoplane.__file__).with_suffix(".pyi").read_text())
     typed = {
         alias.asname: node.module
-        for node in block.body
+        for node in tree.body
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
         if alias.name == alias.asname
     }
-    assert typed == {name: f"infoplane.{module}" for name, module in infoplane._MODULES.items()}
+    assert typed == infoplane._HOMES
     assert dir(infoplane) == sorted(["__version__", *typed])
 
 
