@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -78,12 +77,7 @@ class Progress:
             left = (now - self._start) / self.done * (self.total - self.done)
             self._say(f"{100 * self.done // self.total} %, about {_clock(left)} left")
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object = None, *raised: object) -> None:
         if self._bar is not None:
             self._bar.stop()
         if kind is None:
@@ -140,16 +134,11 @@ class Stages:
             self._shown.advance(failed=now.failed > self._shown.failed)
             self.done[now.stage] = now.done
         if now.done == now.total:
-            self.__exit__(None, None, None)
+            self.__exit__()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         if self._shown is not None:
-            self._shown.__exit__(kind, error, trace)
+            self._shown.__exit__(*raised)
             self._shown = None
 
 

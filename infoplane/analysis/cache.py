@@ -11,7 +11,6 @@ import json
 import logging
 import sqlite3
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 log = logging.getLogger("infoplane")
@@ -86,12 +85,7 @@ class CellCache:
     def __enter__(self) -> CellCache:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self.close()
 
     def _give_up(self, error: Exception) -> None:
