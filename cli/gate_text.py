@@ -9,7 +9,7 @@ from infoplane.cli.output import painted, plain, width
 from infoplane.cli.table import Column, render
 from infoplane.gate.checks import Outcome, Report
 from infoplane.gate.comparison import Comparison, Difference
-from infoplane.text import counted, decimal, printable, shortened
+from infoplane.text import change_between, counted, decimal, printable, shortened
 
 _WORDS = {"failed": ("FAIL", "red"), "warning": ("WARN", "yellow"), "passed": ("pass", "green")}
 _MANY = 5  # places of a failed rule to list
@@ -17,7 +17,7 @@ _MANY = 5  # places of a failed rule to list
 
 def check_lines(report: Report) -> Iterator[str]:
     """Yield what a reader needs: every check, the number that decided, a line of totals."""
-    names = [_title(outcome) for outcome in report.outcomes]
+    names = [printable(outcome.check.name) for outcome in report.outcomes]
     wide = min(max(map(len, names)), 40)
     for outcome, name in zip(report.outcomes, names, strict=True):
         result = report.result(outcome)
@@ -40,10 +40,6 @@ def check_lines(report: Report) -> Iterator[str]:
     yield report.verdict
 
 
-def _title(outcome: Outcome) -> str:
-    return printable(outcome.check.name)
-
-
 def _passing(outcome: Outcome) -> str:
     """Return the observations of a check that passed, shortened."""
     if outcome.status == "unknown":
@@ -58,10 +54,10 @@ def comparison_lines(comparison: Comparison, *, wide: bool) -> Iterator[str]:
         Column("layer", [printable(d.layer) for d in rows]),
         Column("quantity", [_quantity(d) for d in rows]),
         Column("estimator", [printable(d.label) for d in rows]),
-        Column("baseline", [_bits(d.baseline) for d in rows], right=True, drop=1),
-        Column("candidate", [_bits(d.candidate) for d in rows], right=True, drop=1),
-        Column("difference", [_bits(d.difference, sign=True) for d in rows], right=True),
-        Column("95% CI", [_interval(d) for d in rows], drop=2),
+        Column("baseline", [decimal(d.baseline) for d in rows], right=True, drop=1),
+        Column("candidate", [decimal(d.candidate) for d in rows], right=True, drop=1),
+        Column("difference", [decimal(d.difference, sign=True) for d in rows], right=True),
+        Column("95% CI", [change_between(d.low, d.high) for d in rows], drop=2),
         Column("tolerance", [f"{d.tolerance:.2f}" for d in rows], right=True, drop=3),
         Column("result", [d.result for d in rows]),
     ]
@@ -85,15 +81,3 @@ def comparison_lines(comparison: Comparison, *, wide: bool) -> Iterator[str]:
 def _quantity(d: Difference) -> str:
     unit = "" if d.declared.unit == "bits" else f", {d.declared.unit}"
     return printable(d.declared.symbol + unit)
-
-
-def _bits(value: float | None, *, sign: bool = False) -> str:
-    if value is None:
-        return ""
-    return decimal(value, sign=sign)
-
-
-def _interval(d: Difference) -> str:
-    if d.low is None:
-        return ""
-    return f"{_bits(d.low, sign=True)} .. {_bits(d.high, sign=True)}"

@@ -12,8 +12,8 @@ import numpy as np
 from infoplane.cli.output import bars, plain, printable, width
 from infoplane.data import FloatArray
 from infoplane.estimators.quantities import QUANTITIES, Quantity
-from infoplane.results.curves import CurveKey, Curves, curves
-from infoplane.text import decimal, spark
+from infoplane.results.curves import CurveKey, Curves, curves, group_of, groups_of
+from infoplane.text import change_between, decimal, spark
 
 
 @dataclass
@@ -76,7 +76,7 @@ def summary(
     limit = None if wide else width()
     drawn = curves(results) if known is None else known
     lines = [part for line in _header(results) for part in textwrap.wrap(line, limit or 200)]
-    groups = list(dict.fromkeys(_group(recording) for recording in results["recordings"]))
+    groups = groups_of(results)
     for group in groups:
         for estimator, *quantities in _tables(results, group):
             lines += ["", *([printable(group)] if len(groups) > 1 else [])]
@@ -102,7 +102,7 @@ def _header(results: Mapping[str, Any]) -> list[str]:
     lines = []
     by_group: dict[str, list[Mapping[str, Any]]] = {}
     for recording in results["recordings"]:
-        by_group.setdefault(_group(recording), []).append(recording)
+        by_group.setdefault(group_of(recording), []).append(recording)
     for group, recordings in by_group.items():
         first = recordings[0]
         steps = first["steps"]
@@ -128,7 +128,7 @@ def _caption(
     quantities: Sequence[str],
 ) -> str:
     entry = next(e for e in results["estimators"] if e["id"] == estimator)
-    runs = sum(_group(recording) == group for recording in results["recordings"])
+    runs = sum(group_of(recording) == group for recording in results["recordings"])
     over = f"mean of {runs} runs" if runs > 1 else "one run: the interval is not about other seeds"
     units = {
         curve.declared.unit
@@ -177,15 +177,11 @@ def _group_table(
     estimator: str,
     quantity: str,
 ) -> list[Column]:
-    phases = {
-        phase["layer"]: phase
-        for phase in results["phases"]
-        if (phase["group"], phase["estimator"], phase["quantity"]) == (group, estimator, quantity)
-    }
+    phases = _phases(results, group, estimator, quantity)
     units = {
         layer["name"]: _units(layer)
         for recording in results["recordings"]
-        if _group(recording) == group
+        if group_of(recording) == group
         for layer in recording["layers"]
     }
     layers = [name for name in units if name in phases]
@@ -207,19 +203,19 @@ def _group_table(
     ]
     chosen = [phases[layer] for layer in layers]
     for key in ("first", "peak", "last"):
-        cells = [_bits(phase[key]) for phase in chosen]
+        cells = [decimal(phase[key]) for phase in chosen]
         columns.append(Column(key, cells, right=True, drop=3 if key == "first" else 0))
-    columns.append(Column("change", [_bits(p["change"], sign=True) for p in chosen], right=True))
-    columns.append(Column("95% CI", [_interval(phase) for phase in chosen], drop=2))
+    columns.append(Column("change", [decimal(p["change"], sign=True) for p in chosen], right=True))
+    columns.append(
+        Column(
+            "95% CI", [change_between(p["change_low"], p["change_high"]) for p in chosen], drop=2
+        )
+    )
     onsets = ["" if phase["onset_step"] is None else f"{phase['onset_step']:,}" for phase in chosen]
     columns.append(Column("onset", onsets, right=True, drop=1))
-    label = {
-        phase["layer"]: phase
-        for phase in results["phases"]
-        if (phase["group"], phase["estimator"], phase["quantity"]) == (group, estimator, "ity")
-    }
+    label = _phases(results, group, estimator, "ity")
     if label and quantity in ("ixt", "dse"):
-        last = [_bits(label[layer]["last"]) if layer in label else "" for layer in layers]
+        last = [decimal(label[layer]["last"]) if layer in label else "" for layer in layers]
         columns.append(Column(QUANTITIES["ity"].symbol, last, right=True))
     columns.append(Column("verdict", [_verdict(phase, about) for phase in chosen]))
     return columns
@@ -243,11 +239,23 @@ def _last_values(
     for number, quantity in enumerate(quantities):
         symbol = next(c.declared.symbol for key, c in drawn.items() if key[3] == quantity)
         found = [phases.get((layer, quantity)) for layer in layers]
-        last = [_bits(phase["last"]) if phase else "" for phase in found]
-        change = [_bits(phase["change"], sign=True) if phase else "" for phase in found]
+        last = [decimal(phase["last"]) if phase else "" for phase in found]
+        change = [decimal(phase["change"], sign=True) if phase else "" for phase in found]
         columns.append(Column(printable(symbol), last, right=True, drop=2 * number))
         columns.append(Column("change", change, right=True, drop=2 * number + 1))
     return columns
+
+
+def _phases(
+    results: Mapping[str, Any], group: str, estimator: str, quantity: str
+) -> dict[str, Mapping[str, Any]]:
+    """Return the phases of a quantity by layer."""
+    key = group, estimator, quantity
+    return {
+        phase["layer"]: phase
+        for phase in results["phases"]
+        if (phase["group"], phase["estimator"], phase["quantity"]) == key
+    }
 
 
 def _units(layer: Mapping[str, Any]) -> str:
@@ -261,18 +269,6 @@ def _spark(mean: FloatArray, top: float) -> str:
     return spark(mean[np.isfinite(mean)].tolist(), top, bars())
 
 
-def _bits(value: float | None, *, sign: bool = False) -> str:
-    if value is None:
-        return ""
-    return decimal(value, sign=sign)
-
-
-def _interval(phase: Mapping[str, Any]) -> str:
-    if phase["change_low"] is None:
-        return ""
-    return f"{_bits(phase['change_low'], sign=True)} .. {_bits(phase['change_high'], sign=True)}"
-
-
 def _verdict(phase: Mapping[str, Any], about: Quantity) -> str:
     if phase["last"] is None and phase["peak"] is None:
         return "no value"
@@ -280,7 +276,3 @@ def _verdict(phase: Mapping[str, Any], about: Quantity) -> str:
     if phase["verdict"] == "saturated" or phase.get("agree") is None:
         return text
     return f"{text} {phase['agree']}/{phase['of']}"
-
-
-def _group(recording: Mapping[str, Any]) -> str:
-    return str(recording.get("group") or recording["run"])

@@ -45,10 +45,17 @@ def spark(values: Sequence[float], top: float, levels: str = BARS) -> str:
     )
 
 
-def decimal(value: float, places: int = 2, *, sign: bool = False) -> str:
-    """Return a number as text; one that rounds to zero has no sign."""
+def decimal(value: float | None, places: int = 2, *, sign: bool = False) -> str:
+    """Return a number as text; one that rounds to zero has no sign, None is an empty text."""
+    if value is None:
+        return ""
     text = f"{value:+.{places}f}" if sign else f"{value:.{places}f}"
     return text.lstrip("+-") if float(text) == 0 else text
+
+
+def change_between(low: float | None, high: float | None) -> str:
+    """Return the interval of a change as text, empty where there is none."""
+    return "" if low is None else f"{decimal(low, sign=True)} .. {decimal(high, sign=True)}"
 
 
 def one_line(error: BaseException | str, most: int = 240) -> str:

@@ -7,6 +7,7 @@ are not compared at all.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -18,7 +19,7 @@ from infoplane.errors import DataError
 from infoplane.estimators.quantities import Quantity
 from infoplane.gate.evidence import Evidence
 from infoplane.gate.statistics import Statistic
-from infoplane.results.curves import Curves
+from infoplane.results.curves import Curves, group_of, groups_of
 from infoplane.results.merging import without_seed
 from infoplane.results.phases import smallest_change
 from infoplane.results.vocabulary import contradictory
@@ -78,20 +79,10 @@ class Comparison:
     @property
     def verdict(self) -> str:
         """One line: how many values differ."""
-        words = {
-            "different": "differ",
-            "unknown": "unknown",
-            "saturated": "saturated",
-            "same": "same",
-        }
-        counts: list[tuple[Result, int]] = [
-            ("different", len(self.of("different"))),
-            ("unknown", len(self.of("unknown"))),
-            ("saturated", len(self.of("saturated"))),
-            ("same", len(self.of("same"))),
-        ]
-        head = f"{counts[0][1]} of {len(self.differences)} differ"
-        return ", ".join([head, *(f"{n} {words[r]}" for r, n in counts[1:] if n)])
+        counts = Counter(d.result for d in self.differences)
+        head = f"{counts['different']} of {len(self.differences)} differ"
+        others = [f"{counts[r]} {r}" for r in ("unknown", "saturated", "same") if counts[r]]
+        return ", ".join([head, *others])
 
 
 def compare(
@@ -165,10 +156,7 @@ def _paired(
     baseline: Mapping[str, Any], candidate: Mapping[str, Any]
 ) -> dict[str, tuple[str | None, str | None]]:
     """Return the groups to compare: in the baseline, in the candidate; None where it has none."""
-    old, new = (
-        list(dict.fromkeys(r.get("group") or r["run"] for r in side["recordings"]))
-        for side in (baseline, candidate)
-    )
+    old, new = groups_of(baseline), groups_of(candidate)
     if len(old) == len(new) == 1:
         return {new[0]: (old[0], new[0])}
     names = dict.fromkeys([*new, *old])
@@ -209,7 +197,7 @@ def _mismatches(
 
 
 def _settings(results: Mapping[str, Any], group: str | None) -> dict[str, list[Any]]:
-    chosen = [r for r in results["recordings"] if (r.get("group") or r["run"]) == group]
+    chosen = [r for r in results["recordings"] if group_of(r) == group]
     found: dict[str, list[Any]] = {}
     for key in _SETTINGS:
         values = [

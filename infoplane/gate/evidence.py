@@ -9,7 +9,7 @@ from typing import Any
 
 from infoplane.estimators.measure_id import MeasureId
 from infoplane.gate.statistics import Cell, Statistic, cell, curve_statistic
-from infoplane.results.curves import CurveKey, curves, group_of_runs
+from infoplane.results.curves import CurveKey, curves, group_of_runs, groups_of
 from infoplane.results.phases import find_phases
 from infoplane.results.vocabulary import Vocabulary
 
@@ -20,7 +20,7 @@ class Evidence:
     def __init__(self, results: Mapping[str, Any]) -> None:
         self.results = results
         self.group_of_run = group_of_runs(results)
-        self.groups = list(dict.fromkeys(self.group_of_run.values()))
+        self.groups = groups_of(results)
         self.vocabulary = Vocabulary.of(results)
         self.curves = curves(results)
         self.rows: dict[CurveKey, list[Mapping[str, Any]]] = defaultdict(list)

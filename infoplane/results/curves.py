@@ -93,9 +93,19 @@ class Curves:
         return bool(at_last.mean() > 0.5 or self.saturated[present].mean() > 0.5)
 
 
+def group_of(recording: Mapping[str, Any]) -> str:
+    """Return the group of a recording; one without a group is a group of its own."""
+    return str(recording.get("group") or recording["run"])
+
+
 def group_of_runs(results: Mapping[str, Any]) -> dict[str, str]:
-    """Return the group of each run; a run without a group is a group of its own."""
-    return {r["run"]: r.get("group") or r["run"] for r in results["recordings"]}
+    """Return the group of each run."""
+    return {recording["run"]: group_of(recording) for recording in results["recordings"]}
+
+
+def groups_of(results: Mapping[str, Any]) -> list[str]:
+    """Return the groups of runs, in the order of the document."""
+    return list(dict.fromkeys(map(group_of, results["recordings"])))
 
 
 def curves(results: Mapping[str, Any]) -> dict[CurveKey, Curves]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from infoplane.errors import DataError
 from infoplane.numerics.gradients import transition_if_any
+from infoplane.results.curves import group_of
 from infoplane.results.phases import find_phases
 from infoplane.results.vocabulary import contradictory
 from infoplane.text import printable
@@ -150,19 +151,15 @@ def separate_unlike(recordings: Sequence[dict[str, Any]]) -> None:
     shapes: dict[str, set[tuple[Any, ...]]] = {}
     for recording in recordings:
         layers = tuple((layer["name"], layer["units"]) for layer in recording["layers"])
-        shapes.setdefault(_group(recording), set()).add((recording["n"], layers))
+        shapes.setdefault(group_of(recording), set()).add((recording["n"], layers))
     for recording in recordings:
-        if len(shapes[_group(recording)]) > 1:
+        if len(shapes[group_of(recording)]) > 1:
             log.warning(
                 "%s: not averaged with the other runs of group %s: their layers or samples differ",
                 recording["run"],
-                _group(recording),
+                group_of(recording),
             )
             recording["group"] = recording["run"]
-
-
-def _group(recording: Mapping[str, Any]) -> str:
-    return str(recording.get("group") or recording["run"])
 
 
 def _timing(documents: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

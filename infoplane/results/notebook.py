@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from infoplane.calls import path_of
 from infoplane.errors import InputError
+from infoplane.results.curves import group_of_runs, groups_of
 from infoplane.results.file import read_results, write_results
 from infoplane.results.merging import merged
 from infoplane.results.vocabulary import Vocabulary
@@ -57,7 +58,7 @@ class Results(Mapping[str, Any]):
     @property
     def groups(self) -> list[str]:
         """Groups of runs, in the order of the document."""
-        return list(dict.fromkeys(r.get("group") or r["run"] for r in self["recordings"]))
+        return groups_of(self)
 
     def to_rows(self) -> list[dict[str, Any]]:
         """Return the estimates, long and tidy: one per run, step, layer, estimator and quantity.
@@ -65,7 +66,7 @@ class Results(Mapping[str, Any]):
         ``value`` is in bits, None where there is no number; ``group`` is added to what the document
         holds of a row, and ``flags`` is a tuple.
         """
-        groups = {r["run"]: r.get("group") or r["run"] for r in self["recordings"]}
+        groups = group_of_runs(self)
         return [
             {"group": groups[row["run"]], **row, "flags": tuple(row["flags"])}
             for row in self["rows"]
@@ -143,9 +144,9 @@ class Results(Mapping[str, Any]):
         vocabulary = Vocabulary.of(self)
         body = []
         for p in self["phases"]:
-            numbers = [_bits(p.get(key)) for key in ("first", "peak", "last", "change")]
+            numbers = [decimal(p.get(key)) for key in ("first", "peak", "last", "change")]
             low, high = p.get("change_low"), p.get("change_high")
-            interval = "" if low is None else f"{_bits(low)} … {_bits(high)}"
+            interval = "" if low is None else f"{decimal(low)} … {decimal(high)}"
             about = vocabulary.quantity(p["quantity"])
             texts = [p["group"], p["layer"], p["estimator"], about.symbol, about.unit, *numbers,
                      interval, about.word(p["verdict"])]  # fmt: skip
@@ -187,7 +188,3 @@ def _null(diag: Mapping[str, Any]) -> float | None:
     """Return what shuffled labels give, by the diagnostics of a row."""
     found = diag.get("null", diag.get("null_mean"))
     return float(found) if isinstance(found, (int, float)) else None
-
-
-def _bits(value: float | None) -> str:
-    return "" if value is None else decimal(value)

@@ -54,8 +54,8 @@ def _table(differences: Sequence[Difference]) -> str:
         (
             markdown.code(d.layer),
             f"{markdown.quantity(d.declared)}, {markdown.code(d.label)}",
-            _bits(d.baseline),
-            _bits(d.candidate),
+            decimal(d.baseline),
+            decimal(d.candidate),
             _change(d),
             markdown.curve(d.curve, d.bound),
             f"{d.result}{': ' + markdown.code(d.reason) if d.reason else ''}",
@@ -63,10 +63,6 @@ def _table(differences: Sequence[Difference]) -> str:
         for d in differences
     ]
     return markdown.table(titles, rows, right=(2, 3))
-
-
-def _bits(value: float | None) -> str:
-    return "" if value is None else decimal(value)
 
 
 def _change(d: Difference) -> str:

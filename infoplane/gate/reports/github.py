@@ -73,7 +73,7 @@ def _layers(results: Mapping[str, Any]) -> str:
             markdown.code(phase["layer"]),
             markdown.quantity(evidence.vocabulary.quantity(phase["quantity"])),
             markdown.code(evidence.labels[phase["estimator"]]),
-            *(_bits(phase[name]) for name in ("first", "peak", "last", "change")),
+            *(decimal(phase[name]) for name in ("first", "peak", "last", "change")),
             _curve(evidence.curves[key]),
             evidence.vocabulary.quantity(phase["quantity"]).word(phase["verdict"]),
         )
@@ -91,10 +91,6 @@ def _curve(curve: Curves) -> str:
     """Return the mean over runs as bars from 0 to the bound: rows of one bound compare."""
     mean = curve.mean()
     return markdown.curve(mean[np.isfinite(mean)].tolist(), curve.bound)
-
-
-def _bits(value: float | None) -> str:
-    return "" if value is None else decimal(value)
 
 
 def _annotation(kind: str, outcome: Outcome) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 from infoplane.gate.checks import Outcome, Report
-from infoplane.results.curves import group_of_runs
+from infoplane.results.curves import groups_of
 from infoplane.text import printable
 
 
@@ -29,10 +29,9 @@ def junit(report: Report, results: Mapping[str, Any], sources: str, seconds: flo
     seconds : float
         Time the checks took.
     """
-    groups = list(dict.fromkeys(group_of_runs(results).values()))
     suites = {
         group: [found for outcome in report.outcomes if (found := outcome.within(group))]
-        for group in groups
+        for group in groups_of(results)
     }
     cases = sum(map(len, suites.values()))
     everything = [outcome for outcomes in suites.values() for outcome in outcomes]
