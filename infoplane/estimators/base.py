@@ -95,6 +95,17 @@ class Estimator(ABC):
             cls.quantities = tuple(map(declared, found))
         cls.flags = tuple(map(declared_flag, cls.flags))
 
+    def _expect(self, holds: bool, what: str, found: object) -> None:
+        """Refuse a parameter for which what is expected does not hold.
+
+        Raises
+        ------
+        InputError
+            IP104, if it does not.
+        """
+        if not holds:
+            raise InputError(f"{self.name}: expected {what}, got {found}", code="IP104")
+
     @property
     def reads_inputs(self) -> bool:
         """Whether I(X;T) is measured between inputs and activations.

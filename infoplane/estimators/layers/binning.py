@@ -130,25 +130,14 @@ class Binning(Estimator):
     quantities: ClassVar[tuple[Quantity, ...]] = (IXT, ITY, HT)
 
     def __post_init__(self) -> None:
-        if not self.bins or min(self.bins) < 2:
-            raise InputError(f"binning: expected bins of at least 2, got {self.bins}", code="IP104")
-        if len(set(self.bins)) < len(self.bins):
-            raise InputError(f"binning: expected different bins, got {self.bins}", code="IP104")
-        if not 0 < self.width < np.inf:
-            raise InputError(
-                f"binning: expected width > 0, and finite, got {self.width}", code="IP104"
-            )
+        self._expect(min(self.bins, default=0) >= 2, "bins of at least 2", self.bins)
+        self._expect(len(set(self.bins)) == len(self.bins), "different bins", self.bins)
+        self._expect(0 < self.width < np.inf, "width > 0, and finite", self.width)
         given = [edge for edge in (self.low, self.high) if edge is not None]
-        if not np.isfinite(given).all() or not (np.diff(given) > 0).all():
-            raise InputError(
-                f"binning: expected low < high, both finite, got low={self.low}, high={self.high}",
-                code="IP104",
-            )
-        if self.permutations < 0:
-            raise InputError(
-                f"binning: expected permutations of at least 0, got {self.permutations}",
-                code="IP104",
-            )
+        ordered = bool(np.isfinite(given).all() and (np.diff(given) > 0).all())
+        found = f"low={self.low}, high={self.high}"
+        self._expect(ordered, "low < high, both finite", found)
+        self._expect(self.permutations >= 0, "permutations of at least 0", self.permutations)
         if self.mode == "global" and (self.low is not None or self.high is not None):
             raise InputError(
                 "binning: mode=global takes its range from the run, got low or high",
@@ -256,10 +245,7 @@ class Exact(Estimator):
     quantities: ClassVar[tuple[Quantity, ...]] = (IXT, ITY, HT)
 
     def __post_init__(self) -> None:
-        if self.permutations < 0:
-            raise InputError(
-                f"exact: expected permutations of at least 0, got {self.permutations}", code="IP104"
-            )
+        self._expect(self.permutations >= 0, "permutations of at least 0", self.permutations)
 
     @property
     def pools(self) -> Literal["nothing"]:

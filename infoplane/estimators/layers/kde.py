@@ -10,7 +10,6 @@ import numpy as np
 
 from infoplane.arrays import LARGE
 from infoplane.data import Array, IntArray, LayerInfo, RunData
-from infoplane.errors import InputError
 from infoplane.estimators.base import Cost, Estimator
 from infoplane.estimators.estimate import Estimate
 from infoplane.estimators.layers.kde_information import kde_information
@@ -82,15 +81,9 @@ class KernelDensity(Estimator):
     accelerated: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        for name in ("variance", "std"):
-            if not 0 < getattr(self, name) < np.inf:
-                raise InputError(
-                    f"kde: expected {name} > 0, and finite, got {getattr(self, name)}", code="IP104"
-                )
-        if self.max_samples < 2:
-            raise InputError(
-                f"kde: expected max_samples of at least 2, got {self.max_samples}", code="IP104"
-            )
+        self._expect(0 < self.variance < np.inf, "variance > 0, and finite", self.variance)
+        self._expect(0 < self.std < np.inf, "std > 0, and finite", self.std)
+        self._expect(self.max_samples >= 2, "max_samples of at least 2", self.max_samples)
 
     @property
     def pools(self) -> Literal["nothing"]:

@@ -86,26 +86,13 @@ class MatrixRenyi(Estimator):
     shannon: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        if not 0 < self.alpha < np.inf:
-            raise InputError(
-                f"renyi: expected alpha > 0, and finite, got {self.alpha}", code="IP104"
-            )
-        named = isinstance(self.width, str)
-        known = ("silverman", "alignment")
-        if self.width not in known if named else not 0 < float(self.width) < np.inf:
-            raise InputError(
-                f"renyi: expected width above 0, silverman or alignment, got {self.width!r}",
-                code="IP104",
-            )
-        if not 2 <= self.max_samples <= MOST_SAMPLES:
-            raise InputError(
-                f"renyi: expected max_samples from 2 to {MOST_SAMPLES}, got {self.max_samples}",
-                code="IP104",
-            )
-        if self.shuffles < 0:
-            raise InputError(
-                f"renyi: expected shuffles of at least 0, got {self.shuffles}", code="IP104"
-            )
+        self._expect(0 < self.alpha < np.inf, "alpha > 0, and finite", self.alpha)
+        named = self.width in ("silverman", "alignment")
+        fits = named or (not isinstance(self.width, str) and 0 < self.width < np.inf)
+        self._expect(fits, "width above 0, silverman or alignment", repr(self.width))
+        size = f"max_samples from 2 to {MOST_SAMPLES}"
+        self._expect(2 <= self.max_samples <= MOST_SAMPLES, size, self.max_samples)
+        self._expect(self.shuffles >= 0, "shuffles of at least 0", self.shuffles)
 
     @property
     def pools(self) -> Literal["nothing"]:
