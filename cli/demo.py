@@ -11,7 +11,7 @@ from infoplane.analysis.executors import Processes
 from infoplane.cli.analyze import analyze
 from infoplane.cli.options import Location, shared_options
 from infoplane.cli.plot import plot
-from infoplane.errors import RunFileError
+from infoplane.errors import RunFileError, unwritable
 
 _LAYERS = ("tanh*", "output")
 _ESTIMATORS = ("binning", "compressed:population=recorded,max_samples=1000", "dse:max_samples=400")
@@ -126,6 +126,4 @@ def _make_room(folder: Path, overwrite: bool) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         marker.touch()
     except OSError as error:
-        raise RunFileError(
-            f"{folder}: cannot be written ({error.strerror or error})", code="IP305"
-        ) from error
+        raise unwritable(folder, error) from error

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from infoplane.errors import NotFoundError, RunFileError
+from infoplane.errors import NotFoundError, RunFileError, unwritable
 from infoplane.text import BARS, printable
 
 if TYPE_CHECKING:
@@ -96,9 +96,7 @@ def write_text(path: str, text: str, *, inputs: Iterable[str], append: bool = Fa
         with target.open("a" if append else "w", encoding="utf-8") as file:
             file.write(text)
     except OSError as error:
-        raise RunFileError(
-            f"{path}: cannot be written ({error.strerror or error})", code="IP305"
-        ) from error
+        raise unwritable(path, error) from error
 
 
 def painted(text: str, color: str) -> str:

@@ -86,6 +86,11 @@ class RunFileError(InfoplaneError, OSError):
     code = "IP301"
 
 
+def unwritable(path: object, error: OSError) -> RunFileError:
+    """Return the error of a file or folder that cannot be written."""
+    return RunFileError(f"{path}: cannot be written ({error.strerror or error})", code="IP305")
+
+
 class NotFoundError(InfoplaneError, LookupError):
     """No checkpoint, layer or row matches."""
 

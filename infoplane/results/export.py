@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from infoplane.errors import DataError, InputError, RunFileError
+from infoplane.errors import DataError, InputError, RunFileError, unwritable
 from infoplane.results.notebook import Results
 from infoplane.runs.atomic import replace_file
 
@@ -158,9 +158,7 @@ def write_tensorboard(results: Results, folder: Path, *, overwrite: bool = False
                 for row in sorted(rows, key=lambda row: int(row["step"])):
                     writer.write(_event(row, at).SerializeToString())
     except OSError as error:
-        raise RunFileError(
-            f"{folder}: cannot be written ({error.strerror or error})", code="IP305"
-        ) from error
+        raise unwritable(folder, error) from error
     return sum(map(len, by_run.values()))
 
 

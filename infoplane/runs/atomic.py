@@ -8,7 +8,7 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from infoplane.errors import RunFileError
+from infoplane.errors import RunFileError, unwritable
 
 
 def check_regular(path: Path, hint: str | None = None) -> os.stat_result:
@@ -45,9 +45,7 @@ def replace_file(path: Path, data: bytes) -> None:
     except OSError as error:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
-        raise RunFileError(
-            f"{path}: cannot be written ({error.strerror or error})", code="IP305"
-        ) from error
+        raise unwritable(path, error) from error
 
 
 def check_writable(path: Path) -> None:
@@ -65,6 +63,4 @@ def check_writable(path: Path) -> None:
         with tempfile.TemporaryFile(dir=path.parent):
             pass
     except OSError as error:
-        raise RunFileError(
-            f"{path}: cannot be written ({error.strerror or error})", code="IP305"
-        ) from error
+        raise unwritable(path, error) from error

@@ -12,7 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from infoplane.errors import InputError, RunFileError
+from infoplane.errors import InputError, unwritable
 from infoplane.plots.canvas import style as look
 
 FORMATS = ("png", "svg", "pdf")
@@ -59,9 +59,7 @@ def save(figure: Figure, path: str | Path, *, dpi: float = 200) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
     except OSError as error:
-        raise RunFileError(
-            f"{path}: cannot be written ({error.strerror or error})", code="IP305"
-        ) from error
+        raise unwritable(path, error) from error
 
 
 def image(figure: Figure, kind: str, *, dpi: float = 200) -> bytes:

@@ -11,7 +11,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from infoplane.errors import RunFileError
+from infoplane.errors import unwritable
 from infoplane.plots.report import sections
 from infoplane.plots.report.groups import group_sections, overview
 from infoplane.plots.view import View
@@ -101,9 +101,7 @@ def write_report(
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(page, encoding="utf-8", newline="\n")
     except OSError as error:
-        raise RunFileError(
-            f"{path}: cannot be written ({error.strerror or error})", code="IP305"
-        ) from error
+        raise unwritable(path, error) from error
 
 
 def _asset(name: str) -> str:
