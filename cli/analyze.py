@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -110,26 +110,19 @@ if TYPE_CHECKING:
 @click.pass_obj
 def analyze(
     shared: SharedOptions,
+    /,
     runs: tuple[str, ...],
     estimators: tuple[str, ...],
     output: str,
-    layers: tuple[str, ...],
-    splits: tuple[str, ...],
-    steps: str | None,
-    jobs: int | None,
-    seed: int,
-    nan: Literal["fail", "drop"],
     cache_dir: str | None,
     no_cache: bool,
     sampling: bool,
     sampling_steps: str,
-    executor: str,
-    device: str,
-    max_memory: int | None,
     dry_run: bool,
     strict: bool,
     wide: bool,
     overwrite: bool,
+    **chosen: Any,  # as `Analysis` calls them
 ) -> int:
     """Estimate information quantities for every run, step and layer.
 
@@ -154,17 +147,9 @@ def analyze(
     analysis = Analysis(
         runs,
         estimator_specs(estimators or DEFAULT, shared.configuration),
-        layers=layers,
-        steps=steps,
-        splits=splits,
-        nan=nan,
         sampling=sampling and sampling_steps,
-        jobs=jobs,
-        executor=executor,
-        device=device,
-        max_memory=max_memory,
         cache=None if no_cache else cache,
-        seed=seed,
+        **chosen,
     )
     if dry_run:
         n_runs, works = len(analysis.cells), analysis.plan()

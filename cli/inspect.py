@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from infoplane.cli.options import SharedOptions, shared_options
+from infoplane.cli.options import SharedOptions, shared_options, text_or_json
 from infoplane.errors import ExitCode, InputError
 
 
@@ -18,14 +18,7 @@ from infoplane.errors import ExitCode, InputError
 @click.option("--rescue", metavar="OUT", help="Copy the intact steps of a damaged run to OUT.")
 @click.option("--stats", is_flag=True, help="The numbers of the layers at every step.")
 @click.option("--tree", is_flag=True, help="Every array that is stored, and its size.")
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="Of what goes to stdout.",
-)
+@text_or_json
 @click.option("--wide", is_flag=True, help="Show all columns of the tables.")
 @shared_options
 @click.pass_obj
@@ -217,10 +210,10 @@ def _results_text(found: Mapping[str, Any]) -> list[str]:
         f"{counted(found['rows'], 'row')}, {found['without_value']:,} without a value; "
         f"quantities: {printable(' '.join(found['quantities']))}"
     )
-    for title, key in (("flags", "flags"), ("verdicts", "verdicts")):
+    for key in ("flags", "verdicts"):
         if found[key]:
             counts = (f"{printable(str(name))} {count:,}" for name, count in found[key].items())
-            lines.append(f"{title}: " + ", ".join(counts))
+            lines.append(f"{key}: " + ", ".join(counts))
     return lines
 
 

@@ -17,9 +17,19 @@ import click
 from infoplane.cli.settings import Location, configure
 from infoplane.cli.shared_options import SharedOptions
 
-__all__ = ["Location", "SharedOptions", "shared_options"]
+__all__ = ["Location", "SharedOptions", "shared_options", "text_or_json"]
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+
+text_or_json = click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="Of what goes to stdout.",
+)
 
 
 def shared_options(command: Decorated, *, told: bool = False) -> Decorated:

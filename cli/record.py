@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -161,30 +161,17 @@ _OF_DATA = ("labels", "label_bins", "x", "samples", "seed")
 @click.pass_obj
 def record(
     shared: SharedOptions,
+    /,
     model_reference: str | None,
     checkpoints: tuple[str, ...],
-    weights: str | None,
-    strict: bool,
-    trust_model: bool,
     probe_choice: ProbeChoice,
     output: str,
-    layers: tuple[str, ...],
-    at: Literal["output", "input"],
     batch_dims: tuple[str, ...],
     reductions: tuple[str, ...],
-    max_size: int | None,
-    step_pattern: str | None,
-    device: str,
-    batch_size: int,
-    gradients: bool,
-    gradient_batch_size: int,
-    name: str | None,
-    group: str | None,
-    overwrite: bool,
-    resume: bool,
     dry_run: bool,
     schedule: str | None,
     script: tuple[str, ...],
+    **chosen: Any,  # as `Recording` calls them
 ) -> None:
     """Record the activations of a probe set at every checkpoint of a training.
 
@@ -203,19 +190,11 @@ def record(
     \b
     infoplane record --data probe.npz -o runs/s0 -- python train.py --lr 0.1
     """
-    options: dict[str, Any] = {
-        "layers": layers,
-        "at": at,
-        "batch_dims": dict(map(_axis, batch_dims)),
-        "reduce": dict(map(_reduction, reductions)),
-        "batch_size": batch_size,
-        "name": name,
-        "group": group,
-        "overwrite": overwrite,
-        "resume": resume,
-    }
+    chosen["batch_dims"] = dict(map(_axis, batch_dims))
+    chosen["reduce"] = dict(map(_reduction, reductions))
     if script:
         _refuse_for_script(script, checkpoints, probe_choice)
+        options = {name: value for name, value in chosen.items() if name not in _OF_CHECKPOINTS}
         _record_script(script, probe_choice, output, {**options, "schedule": schedule or "log:10"})
         return
     for option, given in zip(
@@ -230,25 +209,12 @@ def record(
     from infoplane.recording.session import Recording
 
     recording = Recording(
-        model_reference,
-        checkpoints,
-        probe_choice.told,
-        output,
-        weights=weights,
-        strict=strict,
-        trust_model=trust_model,
-        max_size=max_size,
-        step_pattern=step_pattern,
-        device=device,
-        gradients=gradients,
-        gradient_batch_size=gradient_batch_size,
-        **options,
-        **probe_choice.parts,
+        model_reference, checkpoints, probe_choice.told, output, **chosen, **probe_choice.parts
     )
     if dry_run:
-        _tell_plan(recording, output, kept=resume or overwrite)
+        _tell_plan(recording, output, kept=chosen["resume"] or chosen["overwrite"])
     else:
-        _record(recording, output, shared, resumed=resume)
+        _record(recording, output, shared, resumed=chosen["resume"])
 
 
 def _refuse_for_script(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from infoplane.cli.options import SharedOptions, shared_options
+from infoplane.cli.options import SharedOptions, shared_options, text_or_json
 from infoplane.errors import ExitCode, InputError, NotFoundError
 
 if TYPE_CHECKING:
@@ -44,14 +44,7 @@ if TYPE_CHECKING:
 @click.option(
     "-j", "--jobs", type=int, default=1, show_default=True, metavar="N", help="Worker processes."
 )
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="Of what goes to stdout.",
-)
+@text_or_json
 @click.option("--wide", is_flag=True, help="Show all columns of the tables.")
 @shared_options
 @click.pass_obj
