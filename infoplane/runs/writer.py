@@ -81,9 +81,7 @@ class RunWriter:
             self._lock = self._locked()
             self._clean()
             try:
-                check_folder(
-                    path, replace=overwrite or resume
-                )  # another writer may have been faster
+                check_folder(path, replace=overwrite or resume)  # another writer may be faster
                 self._write_probe(probe)
                 if resume and (path / "manifest.json").exists():
                     self._go_on(json.loads(self._manifest))

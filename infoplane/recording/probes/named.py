@@ -82,15 +82,7 @@ def load_probe(
     InputError
         If the callable cannot be resolved or fails, or ``samples`` is below 2.
     """
-    return _loaded(
-        _source(reference, seed),
-        reference,
-        samples,
-        seed,
-        labels=labels,
-        x=x,
-        label_bins=label_bins,
-    )
+    return _loaded(_source(reference, seed), reference, samples, seed, labels, x, label_bins)
 
 
 def _loaded(
@@ -98,7 +90,6 @@ def _loaded(
     reference: str,
     samples: int | None,
     seed: int,
-    *,
     labels: str | None,
     x: str | None,
     label_bins: int | None,
@@ -188,15 +179,7 @@ def load_splits(
     try:
         return joined(
             {
-                name: _loaded(
-                    source,
-                    references[name],
-                    samples,
-                    seed,
-                    labels=labels,
-                    x=x,
-                    label_bins=label_bins,
-                )
+                name: _loaded(source, references[name], samples, seed, labels, x, label_bins)
                 for name, source in _numbered_alike(sources).items()
             }
         )
