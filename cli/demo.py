@@ -77,23 +77,16 @@ def demo(ctx: click.Context, output: str, seeds: int, epochs: int, overwrite: bo
 
 def _train_and_record(seed: int, folder: Path, epochs: int) -> float:
     """Train a seed, save its checkpoints, record them; return the test accuracy."""
-    from infoplane.recording.checkpoints.find import find_checkpoints
-    from infoplane.recording.checkpoints.replay import record_checkpoints
-    from infoplane.recording.recorder import Recorder
-    from infoplane.sample_runs.twelve_bit.model import build, probe
+    from infoplane.recording.session import record
     from infoplane.sample_runs.twelve_bit.train import train
 
     checkpoints = folder / "checkpoints" / f"tanh-s{seed}"
     metrics = train(seed, checkpoints, epochs)
-    run = folder / "runs" / f"tanh-s{seed}"
-    reference = "infoplane.sample_runs.twelve_bit.model"
-    provenance = {"model": f"{reference}:build", "data": f"{reference}:probe"}
-    with Recorder(
-        build(), probe(), run, layers=_LAYERS, batch_size=4096, provenance=provenance
-    ) as recorder:
-        found = find_checkpoints([str(checkpoints / "*.pt")])
-        for _ in record_checkpoints(recorder, found, gradients=True):
-            pass
+    network = "infoplane.sample_runs.twelve_bit.model"
+    record(
+        f"{network}:build", checkpoints / "*.pt", f"{network}:probe",
+        folder / "runs" / f"tanh-s{seed}", layers=_LAYERS, batch_size=4096, gradients=True,
+    )  # fmt: skip
     return metrics["test_accuracy"]
 
 
