@@ -13,15 +13,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from infoplane.errors import NotFoundError, RunFileError, unwritable
-from infoplane.text import BARS, printable
+from infoplane.text import BARS
+from infoplane.text import printable as printable
 
 if TYPE_CHECKING:
     from infoplane.results.notebook import Results
-
-__all__ = [
-    "bars", "new_file", "painted", "plain", "print_json", "printable", "some_results", "width",
-    "write_text",
-]  # fmt: skip
 
 _ASCII = {
     "─": "-",

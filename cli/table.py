@@ -13,7 +13,7 @@ from infoplane.cli.output import bars, plain, printable, width
 from infoplane.data import FloatArray
 from infoplane.estimators.quantities import QUANTITIES, Quantity
 from infoplane.results.curves import CurveKey, Curves, curves, group_of, groups_of
-from infoplane.text import change_between, decimal, spark
+from infoplane.text import change_between, counted, decimal, spark
 
 
 @dataclass
@@ -107,17 +107,13 @@ def _header(results: Mapping[str, Any]) -> list[str]:
         first = recordings[0]
         steps = first["steps"]
         entropy = f", H(Y) = {first['h_y']:.2f} bits" if first["h_y"] is not None else ""
-        runs = _counted(len(recordings), "run")
+        runs = counted(len(recordings), "run")
         span = f"{len(steps)} steps {steps[0]:,}..{steps[-1]:,}" if len(steps) > 1 else "1 step"
         lines.append(
-            f"{printable(group)}: {runs}, {span}, {_counted(len(first['layers']), 'layer')}, "
+            f"{printable(group)}: {runs}, {span}, {counted(len(first['layers']), 'layer')}, "
             f"N = {first['n']:,}{entropy}, log₂ N = {first['log2_n']:.2f} bits"
         )
     return lines
-
-
-def _counted(number: int, word: str) -> str:
-    return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
 def _caption(

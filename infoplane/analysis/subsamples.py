@@ -61,7 +61,7 @@ class Sampling:
     def n_cells(self) -> int:
         """Number of estimates to come."""
         return sum(
-            len(sizes_of_parts(_n_kept(run))) * PARTS * count_cells({run: chosen}, self.estimators)
+            len(sizes_of_parts(len(run.kept))) * PARTS * count_cells({run: chosen}, self.estimators)
             for run, chosen in self.cells.items()
         )
 
@@ -73,10 +73,10 @@ class Sampling:
             for part in range(PARTS):
                 parts = {}
                 for run, chosen in self.cells.items():
-                    sizes = sizes_of_parts(_n_kept(run))
+                    sizes = sizes_of_parts(len(run.kept))
                     if halving < len(sizes):
                         parts[_part(run, sizes[halving], part, self.seed)] = chosen
-                n_by_run = {run.name: _n_kept(run) for run in parts}
+                n_by_run = {run.name: len(run.kept) for run in parts}
                 found = analyze(
                     parts, self.estimators, workers.executor,
                     seed=self.seed, cache=cache, renew=workers.renew, device=device,
@@ -143,10 +143,6 @@ def sizes_of_parts(n_samples: int) -> list[int]:
     """Return the sizes of the parts of ``n_samples``: halves of halves, at least `FEWEST`."""
     sizes = [n_samples >> k for k in range(1, HALVINGS + 1)]
     return [size for size in sizes if size >= FEWEST]
-
-
-def _n_kept(run: Run) -> int:
-    return len(run.kept)
 
 
 def _part(run: Run, size: int, number: int, seed: int) -> Run:

@@ -318,7 +318,8 @@ class Recorder:
             return
         with writer, evaluation_mode(self.model):
             self._passes.record(writer)
-            shapes = _shapes(writer)
+            written = writer.layers.values()
+            shapes = {layer.name: (layer.shape[1:], layer.dtype_name) for layer in written}
             self._check_layers(step, shapes)
             if gradients is not None and self._index == 0:
                 writer.gradients = gradient_statistics(
@@ -379,8 +380,3 @@ class Recorder:
         if new := [name for name in names if name not in self._nonfinite]:
             self._nonfinite.update(new)
             log.warning("NaN or inf in the outputs at step %d: %s", writer.step, ", ".join(new))
-
-
-def _shapes(writer: StepWriter) -> dict[str, SampleKind]:
-    """Return shape of a sample and dtype of every layer of a step."""
-    return {layer.name: (layer.shape[1:], layer.dtype_name) for layer in writer.layers.values()}

@@ -82,7 +82,8 @@ class RunWriter:
             self._clean()
             try:
                 check_folder(path, replace=overwrite or resume)  # another writer may be faster
-                self._write_probe(probe)
+                arrays = probe_parts(probe)
+                write_arrays(self._new_probe, specs_of(arrays), arrays.values())
                 if resume and (path / "manifest.json").exists():
                     self._go_on(json.loads(self._manifest))
             except BaseException:
@@ -233,10 +234,6 @@ class RunWriter:
     @property
     def _new_probe(self) -> Path:
         return self.path / "probe.h5.tmp"
-
-    def _write_probe(self, probe: ProbeSet) -> None:
-        arrays = probe_parts(probe)
-        write_arrays(self._new_probe, specs_of(arrays), arrays.values())
 
 
 def check_folder(path: Path, *, replace: bool) -> None:
