@@ -18,19 +18,17 @@ if TYPE_CHECKING:
 class Progress:
     """Counts pieces of work and says so.
 
-    On a terminal a bar of rich; in a pipe a line per 10 % or 30 s. ``style`` chooses: ``bar`` or
-    ``plain`` wherever it is, ``none`` or ``quiet`` for silence. Colours are no matter here: a bar
-    is drawn by the stream being a terminal, not by FORCE_COLOR.
+    On a terminal a bar of rich; in a pipe a line per 10 % or 30 s. ``--progress`` chooses: ``bar``
+    or ``plain`` wherever it is, ``none``, as ``--quiet``, for silence. Colours are no matter here:
+    a bar is drawn by the stream being a terminal, not by FORCE_COLOR.
     """
 
-    def __init__(
-        self, title: str, total: int, unit: str, *, quiet: int = 0, style: str = "auto"
-    ) -> None:
+    def __init__(self, title: str, total: int, unit: str, shared: SharedOptions) -> None:
         self.title, self.total, self.unit = title, total, unit
         self.done = 0
         self.failed = 0
-        self._quiet = bool(quiet) or style == "none"
-        self._style = style
+        self._quiet = bool(shared.quiet) or shared.progress == "none"
+        self._style = shared.progress
         self._bar: Any = None
 
     def __enter__(self) -> Progress:
@@ -124,9 +122,7 @@ class Stages:
     def __call__(self, now: Told) -> None:
         """Begin a stage, or count a piece of its work; end it after the last one."""
         if self._shown is None:
-            quiet, style = self._shared.quiet, self._shared.progress
-            self._shown = Progress(now.stage, now.total, self._unit, quiet=quiet, style=style)
-            self._shown.__enter__()
+            self._shown = Progress(now.stage, now.total, self._unit, self._shared).__enter__()
             if self._begin is not None and not self.done:
                 self._shown.begin(self._begin)
             self.done[now.stage] = 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,7 +95,6 @@ def validate(
     from infoplane.validation.trials import (
         SAMPLES,
         SMALLEST,
-        all_repeated,
         all_trials,
         chosen_estimators,
         names_of_trials,
@@ -112,18 +111,11 @@ def validate(
     ]
     found: dict[tuple[str, str], list[Any]] = {}
     with (
-        Progress(
-            "validate", len(work), "trials", quiet=shared.quiet, style=shared.progress
-        ) as progress,
+        Progress("validate", len(work), "trials", shared) as progress,
         Processes(jobs) as workers,
     ):
         progress.begin(f"{n:,} samples, {jobs} processes")
-        trials: Iterator[tuple[tuple[str, str], list[Any]]]
-        if draws is None:
-            trials = all_trials(work, workers.executor, n, seed)
-        else:
-            trials = all_repeated(work, workers.executor, n, seed, draws)
-        for key, new in trials:
+        for key, new in all_trials(work, workers.executor, n, seed, draws):
             found[key] = new
             progress.advance()
     rows = [row for e, name in work for row in found[estimator_id(e), name]]
@@ -170,9 +162,7 @@ def _like(
     labelled = run.probe.labels is not None
     by_name: dict[str, list[Expectation]] = {}
     with (
-        Progress(
-            "validate", len(chosen), "estimators", quiet=shared.quiet, style=shared.progress
-        ) as progress,
+        Progress("validate", len(chosen), "estimators", shared) as progress,
         Processes(jobs) as workers,
     ):
         progress.begin(f"{draws} draws, {jobs} processes")

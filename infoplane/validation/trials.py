@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
+from typing import Any
 
 from infoplane.errors import EstimationError, InfoplaneError, InputError
 from infoplane.estimators.base import Estimator
@@ -68,35 +69,24 @@ def names_of_trials(
 
 
 def all_trials(
-    work: Iterable[tuple[Estimator, str]], executor: Executor, n: int, seed: int
-) -> Iterator[tuple[tuple[str, str], list[Finding]]]:
+    work: Iterable[tuple[Estimator, str]],
+    executor: Executor,
+    n: int,
+    seed: int,
+    draws: int | None = None,
+) -> Iterator[tuple[tuple[str, str], list[Any]]]:
     """Yield the findings of each pair of estimator and name of a trial, as they finish.
 
-    Raises
-    ------
-    WorkerError
-        If a worker process died.
-    """
-    yield from in_any_order(
-        executor,
-        {(estimator_id(e), name): (trial, e, name, n, seed) for e, name in work},
-    )
-
-
-def all_repeated(
-    work: Iterable[tuple[Estimator, str]], executor: Executor, n: int, seed: int, draws: int
-) -> Iterator[tuple[tuple[str, str], list[Expectation]]]:
-    """Yield what to expect of each pair of estimator and name of a case, as they finish.
+    With a number of ``draws``, yield what to expect of the estimator instead.
 
     Raises
     ------
     WorkerError
         If a worker process died.
     """
-    yield from in_any_order(
-        executor,
-        {(estimator_id(e), name): (repeated, e, name, n, seed, draws) for e, name in work},
-    )
+    call, more = (trial, ()) if draws is None else (repeated, (draws,))
+    calls = {(estimator_id(e), name): (call, e, name, n, seed, *more) for e, name in work}
+    yield from in_any_order(executor, calls)
 
 
 def repeated(estimator: Estimator, name: str, n: int, seed: int, draws: int) -> list[Expectation]:
