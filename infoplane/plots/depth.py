@@ -14,7 +14,7 @@ from infoplane.data import FloatArray, IntArray
 from infoplane.errors import NotFoundError
 from infoplane.plots.canvas import page
 from infoplane.plots.canvas import style as look
-from infoplane.plots.drawing import Drawing, EstimatorOptions, drawing, figure
+from infoplane.plots.drawing import Drawing, QuantityOptions, drawing, figure
 from infoplane.plots.view import SIZES, View, short_names
 from infoplane.results.curves import Curves
 
@@ -28,23 +28,14 @@ _MARKED = 24
 """Layers; of more, only lines are drawn."""
 
 
-@figure(EstimatorOptions)
-def depth(
-    results: Mapping[str, Any] | View,
-    *,
-    quantity: str | None = None,
-    **options: Unpack[EstimatorOptions],
-) -> Axes:
+@figure(QuantityOptions)
+def depth(results: Mapping[str, Any] | View, **options: Unpack[QuantityOptions]) -> Axes:
     """Draw a quantity over the layers of a network, at the first, the last and three more steps.
 
     Parameters
     ----------
     results : mapping or View
         A results document.
-    quantity : str, optional
-        Name of a quantity; by default I(X;T), or DSE without it, or what there is.
-    **options
-        See `infoplane.plots.drawing.EstimatorOptions`.
 
     Returns
     -------
@@ -58,7 +49,7 @@ def depth(
     NotFoundError
         If no estimator has it for two layers, or a layer is not there.
     """
-    with drawing(results, quantity=quantity, first=SIZES, **options) as on:
+    with drawing(results, first=SIZES, **options) as on:
         found = [c for layer in on.layers(on.quantity) if (c := on.curve(layer)) is not None]
         if len(found) < 2:
             raise NotFoundError(

@@ -11,7 +11,15 @@ from matplotlib.axes import Axes
 from infoplane.plots.canvas import page
 from infoplane.plots.canvas import style as look
 from infoplane.plots.canvas.multiples import limit, outer_ticks
-from infoplane.plots.drawing import OTHERS, Drawing, EstimatorOptions, drawing, figure, left_out
+from infoplane.plots.drawing import (
+    OTHERS,
+    Drawing,
+    EstimatorOptions,
+    QuantityOptions,
+    drawing,
+    figure,
+    left_out,
+)
 from infoplane.plots.view import SPECTRAL, View, bound_label, broken, short_names
 from infoplane.results.curves import Curves
 from infoplane.results.phases import Phase
@@ -26,29 +34,16 @@ NARROW = 1.05
 _NARROWEST = 0.85
 
 
-@figure(EstimatorOptions)
-def steps(
-    results: Mapping[str, Any] | View,
-    *,
-    quantity: str | None = None,
-    **options: Unpack[EstimatorOptions],
-) -> Axes:
+@figure(QuantityOptions)
+def steps(results: Mapping[str, Any] | View, **options: Unpack[QuantityOptions]) -> Axes:
     """Draw a quantity of at most 8 layers over the training step, in its unit.
+
+    By default I(X;T), and I(T;Y) where there are labels; without I(X;T) what no other figure shows.
 
     Parameters
     ----------
     results : mapping or View
         A results document.
-    quantity : str, optional
-        Name of a quantity. By default I(X;T), and I(T;Y) where there are labels; without I(X;T)
-        the first that no other figure shows.
-    **options
-        See `infoplane.plots.drawing.EstimatorOptions`.
-
-    Returns
-    -------
-    Axes
-        The first panel; all of them are ``.figure.axes``.
 
     Raises
     ------
@@ -57,8 +52,8 @@ def steps(
     NotFoundError
         If no estimator has it, or a layer is not there.
     """
-    with drawing(results, quantity=quantity, first=("ixt",), **options) as on:
-        if quantity is None and on.quantity == "ixt":
+    with drawing(results, first=("ixt",), **options) as on:
+        if options.get("quantity") is None and on.quantity == "ixt":
             return _panels(on, "Mutual information per layer", ("ixt", "ity"))
         return _panels(on, f"{on.about.symbol} per layer", (on.quantity,))
 

@@ -52,8 +52,6 @@ def plane(
         Leave saturated layers and the bounds out of the limits.
     legend : bool, default True
         Explain the marks below the axes, and colours at the right of axes that are given.
-    **options
-        See `infoplane.plots.drawing.EstimatorOptions`.
 
     Returns
     -------
