@@ -114,9 +114,9 @@ class View:
     def estimators(self, *quantities: str, group: str | None = None) -> list[str]:
         """Return the ids of the estimators that have numbers for all these quantities."""
         have: dict[str, set[str]] = {}
-        for (of, _, estimator, quantity), curve in self.curves.items():
-            if (group is None or of == group) and np.isfinite(curve.values).any():
-                have.setdefault(estimator, set()).add(quantity)
+        for curve in self.curves.values() if group is None else self.of_group(group):
+            if np.isfinite(curve.values).any():
+                have.setdefault(curve.estimator, set()).add(curve.quantity)
         order = {e["id"]: i for i, e in enumerate(self.results["estimators"])}
         found = [e for e, present in have.items() if present.issuperset(quantities)]
         return sorted(found, key=lambda e: (order.get(e, len(order)), e))

@@ -14,7 +14,8 @@ import pytest
 from infoplane.errors import InputError
 from infoplane.plots.canvas import style as look
 from infoplane.plots.compression import compression
-from infoplane.plots.figures import default_figures, draw, options_of
+from infoplane.plots.drawing import EstimatorOptions, drawing, figure
+from infoplane.plots.figures import FIGURES, default_figures, draw, options_of
 from infoplane.plots.heat import heat
 from infoplane.plots.report.page import render_report
 from infoplane.plots.steps import steps
@@ -160,6 +161,37 @@ def test_colours_of_plugins_stand_out_from_the_ground(style: str, ground: float)
         assert (max(own, ground) + 0.05) / (min(own, ground) + 0.05) >= 2.99  # WCAG: 3 to 1
     with look.context("paper"):
         assert look.readable("#0072B2") == "#0072b2"
+
+
+@figure(EstimatorOptions)
+def last_values(results: Any, **options: Any) -> Any:
+    """Draw the last value of each layer.
+
+    Parameters
+    ----------
+    results : mapping or View
+        A results document.
+    """
+    with drawing(results, "ixt", **options) as on:
+        area = on.area(2.0)
+        ax = area.add_subplot()
+        ax.plot([on.phase(layer).last for layer in on.layers()])
+        on.finish(area, "Last values")
+        return ax
+
+
+def test_a_figure_is_a_function_and_a_line_in_the_register(
+    five: View, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(FIGURES, "last", "tests.plots.test_quantities:last_values")
+    drawn = draw(five, "last", layers=["fc2", "fc3"], size="single")
+    phases = [five.phases["tanh", layer, "binning", "ixt"] for layer in ("fc2", "fc3")]
+    np.testing.assert_array_equal(drawn.axes[0].lines[0].get_ydata(), [p.last for p in phases])
+    assert "Last values — tanh" in " ".join(words(drawn))
+    assert options_of("last") == {"estimator", "group", "layers", "style", "size"}
+    assert "last" in [name for _, name, _ in default_figures(five, {}, every=False)]
+    assert "infoplane.plots.drawing.EstimatorOptions" in str(last_values.__doc__)
+    assert "The first panel" in str(last_values.__doc__)
 
 
 def test_options_are_told_and_others_refused(five: View) -> None:
