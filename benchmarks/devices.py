@@ -5,7 +5,7 @@
 
 The processor computes with NumPy on one thread, in the precision that the estimator chooses; the
 device with torch. From the samples at which the device is faster follows what
-``infoplane.analysis.devices.FASTER_FROM`` should say. With ``--device cpu`` the table shows what
+``infoplane.numerics.devices.FASTER_FROM`` should say. With ``--device cpu`` the table shows what
 the path through torch costs without a GPU; it says nothing about one. ``--quick`` takes 300 and
 1,000 samples of 64 units, on a GPU if there is one.
 """
@@ -24,11 +24,11 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
-from infoplane.analysis.devices import device_name, on_device  # noqa: E402
 from infoplane.data import Array, LayerInfo, ProbeSet  # noqa: E402
 from infoplane.estimators.base import Estimator  # noqa: E402
 from infoplane.estimators.estimate import Estimate  # noqa: E402
 from infoplane.estimators.registry import estimator_names, parse_estimator  # noqa: E402
+from infoplane.numerics.devices import device_name, on_device  # noqa: E402
 
 SPECS = {name: f"{name}:max_samples=50000" for name in ("dse", "compressed", "kde")}
 

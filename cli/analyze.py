@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-import logging
-import os
-import platform
-from collections.abc import Mapping
-from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 from infoplane.cli.options import Location, SharedOptions, shared_options
-from infoplane.cli.progress import Progress
+from infoplane.cli.progress import Stages
 from infoplane.cli.settings import estimator_specs
 from infoplane.cli.sizes import byte_size
-from infoplane.errors import (
-    ExitCode,
-    InfoplaneError,
-    InputError,
-    TerminatedError,
-)
+from infoplane.errors import ExitCode, InfoplaneError, TerminatedError
 
 if TYPE_CHECKING:
-    from infoplane.runs.run import Run
-
-log = logging.getLogger("infoplane")
+    from infoplane.analysis.session import Analysis
+    from infoplane.results.notebook import Results
 
 
 @click.command()
@@ -129,7 +118,7 @@ def analyze(
     steps: str | None,
     jobs: int | None,
     seed: int,
-    nan: str,
+    nan: Literal["fail", "drop"],
     cache_dir: str | None,
     no_cache: bool,
     sampling: bool,
@@ -155,128 +144,65 @@ def analyze(
     infoplane analyze runs/s0 --sampling -o results.json
     infoplane analyze runs/* --dry-run
     """
-    if seed < 0:
-        raise InputError(f"--seed: expected a number of at least 0, got {seed}")
-    if jobs is not None and jobs < 1:
-        raise InputError(f"--jobs: expected a number of at least 1, got {jobs}")
-    from infoplane.analysis.cache import CellCache
-    from infoplane.analysis.devices import check_device, own_gpu
-    from infoplane.analysis.engine import analyze as estimate_cells
-    from infoplane.analysis.executors import workers
-    from infoplane.analysis.plan import INTERPRETER_BYTES, TORCH_BYTES, CostModel, plan, scales_of
-    from infoplane.analysis.selection import count_cells, select_cells
-    from infoplane.analysis.subsamples import Sampling, steps_of_cells
+    from infoplane.analysis.session import Analysis
     from infoplane.cli.dry_run import described
     from infoplane.cli.output import print_json
     from infoplane.cli.table import summary
-    from infoplane.estimators.registry import DEFAULT, estimator_id, parse_estimator
-    from infoplane.results.document import Document
-    from infoplane.results.file import write_results
-    from infoplane.results.recordings import describe_recordings
+    from infoplane.estimators.registry import DEFAULT
 
-    check_device(device)
-    specs = estimator_specs(estimators or DEFAULT, shared.configuration)
-    chosen = [parse_estimator(text) for text in specs]
-    cells = select_cells(
-        _runs(runs), layers, _steps(steps), drop_nonfinite=nan == "drop", splits=splits
+    cache = cache_dir or Path(output).parent / ".infoplane_cache"
+    analysis = Analysis(
+        runs,
+        estimator_specs(estimators or DEFAULT, shared.configuration),
+        layers=layers,
+        steps=steps,
+        splits=splits,
+        nan=nan,
+        sampling=sampling and sampling_steps,
+        jobs=jobs,
+        executor=executor,
+        device=device,
+        max_memory=max_memory,
+        cache=None if no_cache else cache,
+        seed=seed,
     )
-    total = count_cells(cells, chosen)
-    jobs = jobs or len(os.sched_getaffinity(0))
-    settings = {
-        "estimators": specs,
-        "layers": list(layers),
-        **({"split": list(splits)} if splits else {}),
-        "steps": steps,
-        "seed": seed,
-        "nan": nan,
-        "sampling": sampling_steps if sampling else None,
-        **({"device": device} if device != "auto" else {}),
-    }
-    if device.startswith("cuda") and executor == "processes" and not dry_run:
-        own_gpu(device)  # said now rather than by a worker
-    if not overwrite and not no_cache:
-        overwrite = _is_unfinished(output, settings, {run.name for run in cells})
-    target = None if dry_run else _target(output, overwrite)
-    folder = Path(cache_dir or Path(output).parent / ".infoplane_cache")
-    keeps = not no_cache and (folder.exists() or not dry_run)
-    machine = f"costs on {platform.node()}"
-    with CellCache(folder) if keeps else nullcontext() as cache:
-        known = (cache.get(machine) if cache else None) or {}
-        model = CostModel(scales_of(known))
-        if dry_run:
-            works = plan(cells, chosen, seed=seed, model=model, cache=cache, device=device)
-            click.echo(described(works, runs=len(cells), jobs=jobs, output=output))
-            return ExitCode.OK
-    recordings = describe_recordings(cells)
-    document = Document(recordings, chosen, {"analyze": settings}, jobs, seed)
-    by_id = {estimator_id(estimator): estimator for estimator in chosen}
-    n_samples = {recording["run"]: recording["n"] for recording in recordings}
-    room = None
-    if max_memory is not None:
-        room = max_memory - jobs * (INTERPRETER_BYTES + TORCH_BYTES)
-        if room <= 0:
-            raise InputError(
-                f"--max-memory: expected more than {jobs * (INTERPRETER_BYTES + TORCH_BYTES):,} "
-                f"bytes for {jobs} processes alone, got {max_memory:,}",
-                hint="use fewer processes (-j 1)",
-            )
-    parts = None
-    if sampling:
-        parts = Sampling(steps_of_cells(cells, _steps(sampling_steps)), chosen, seed)
-    try:
-        with (
-            CellCache(folder) if keeps else nullcontext() as cache,
-            workers(
-                executor, min(jobs, total), Path(output).parent if no_cache else folder
-            ) as pool,
-        ):
-            with Progress(
-                "analyze", total, "cells", quiet=shared.quiet, style=shared.progress
-            ) as progress:
-                progress.begin(f"{len(cells)} runs, {jobs} processes")
-                for measured in estimate_cells(
-                    cells,
-                    chosen,
-                    pool.executor,
-                    seed=seed,
-                    keep=document.artifacts.update,
-                    cache=cache,
-                    renew=pool.renew,
-                    max_bytes=room,
-                    device=device,
-                    exchange=pool.exchange,
-                ):
-                    model.observe(by_id[measured.estimator], n_samples[measured.run], measured)
-                    progress.advance(failed=document.add(measured))
-            document.costs = known | model.fitted()
-            if cache is not None:
-                cache.put(machine, document.costs)
-            if parts is not None:
-                with Progress(
-                    "sampling", parts.n_cells, "cells", quiet=shared.quiet, style=shared.progress
-                ) as on_parts:
-                    for _ in parts.measure(pool, cache, device):
-                        on_parts.advance()
-                document.sampling = parts.entries()
-    except (KeyboardInterrupt, InfoplaneError) as stop:
-        if not document.rows or target is None:
-            raise
-        write_results(target, document.results("interrupted"))
-        kept = f"{progress.done:,} of {total:,} cells are in {output}"
-        if isinstance(stop, KeyboardInterrupt):
-            word = "terminated" if isinstance(stop, TerminatedError) else "interrupted"
-            raise type(stop)(f"{word}: {kept}") from None
-        click.echo(f"stopped by an error: {kept}", err=True)
-        raise
-    results = document.results("partial" if progress.failed else "complete")
+    if dry_run:
+        n_runs, works = len(analysis.cells), analysis.plan()
+        click.echo(described(works, runs=n_runs, jobs=analysis.jobs, output=output))
+        return ExitCode.OK
+    target = _target(output, overwrite or (not no_cache and _is_unfinished(output, analysis)))
+    results = _run(analysis, target, output, shared)
     if target is None:
-        print_json(results)
+        print_json(results.document)
     else:
-        write_results(target, results)
+        results.save(target)
         click.echo(summary(results, wide=wide))
         if not shared.quiet:
             click.echo(f"wrote {output} ({len(results['rows']):,} rows)", err=True)
-    return ExitCode.PARTIAL if strict and progress.failed else ExitCode.OK
+    return ExitCode.PARTIAL if strict and results["status"] == "partial" else ExitCode.OK
+
+
+def _run(analysis: Analysis, target: Path | None, output: str, shared: SharedOptions) -> Results:
+    """Return the results; stopped, keep in ``target`` what was finished."""
+    begin = f"{len(analysis.cells)} runs, {analysis.jobs} processes"
+    stages = Stages("cells", shared, begin=begin)
+    try:
+        with stages:
+            return analysis.run(stages, exchange=Path(output).parent)
+    except (KeyboardInterrupt, InfoplaneError) as stop:
+        if target is not None and (finished := getattr(stop, "results", None)) is not None:
+            finished.save(target)
+            kept = f"{stages.done['analyze']:,} of {analysis.n_cells:,} cells are in {output}"
+            _tell_of_stop(stop, kept)
+        raise
+
+
+def _tell_of_stop(stop: BaseException, kept: str) -> None:
+    """Say what was kept when an analysis was stopped: with the interrupt, or before the error."""
+    if isinstance(stop, KeyboardInterrupt):
+        word = "terminated" if isinstance(stop, TerminatedError) else "interrupted"
+        raise type(stop)(f"{word}: {kept}") from None
+    click.echo(f"stopped by an error: {kept}", err=True)
 
 
 def _target(output: str, overwrite: bool) -> Path | None:
@@ -288,7 +214,7 @@ def _target(output: str, overwrite: bool) -> Path | None:
     return new_file(output, overwrite=overwrite)
 
 
-def _is_unfinished(output: str, settings: Mapping[str, Any], runs: set[str]) -> bool:
+def _is_unfinished(output: str, analysis: Analysis) -> bool:
     """Tell whether a file is what this very analysis left when it was interrupted."""
     from infoplane.results.file import read_results
 
@@ -296,38 +222,9 @@ def _is_unfinished(output: str, settings: Mapping[str, Any], runs: set[str]) -> 
         found = read_results(Path(output))
     except InfoplaneError:
         return False
+    runs = {run.name for run in analysis.cells}
     return (
         found.get("status") == "interrupted"
-        and found["config"].get("analyze") == settings
+        and found["config"].get("analyze") == analysis.settings
         and {recording["run"] for recording in found["recordings"]} == runs
     )
-
-
-def _runs(paths: tuple[str, ...]) -> list[Run]:
-    """Return the runs, each once and by different names; those without a step are left out."""
-    from infoplane.runs.run import Run
-
-    opened = [Run(Path(path)) for path in {Path(path).resolve(): path for path in paths}.values()]
-    if any(run.steps for run in opened):
-        for run in opened:
-            if not run.steps:
-                log.warning("%s: left out: it holds no complete step", run.path)
-        opened = [run for run in opened if run.steps]
-    by_name: dict[str, Run] = {}
-    for run in opened:
-        if run.name in by_name:
-            raise InputError(
-                f"two runs are called {run.name!r}: {by_name[run.name].path} and {run.path}",
-                hint="record with --name to tell them apart",
-            )
-        by_name[run.name] = run
-    return opened
-
-
-def _steps(text: str | None) -> list[int] | None:
-    if text is None:
-        return None
-    parts = [part.strip() for part in text.split(",")]
-    if any(part != "last" and not part.isdecimal() for part in parts):
-        raise InputError(f"--steps: expected numbers and 'last', e.g. 0,100,last, got {text!r}")
-    return [-1 if part == "last" else int(part) for part in parts]

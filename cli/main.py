@@ -163,7 +163,8 @@ def run(arguments: list[str]) -> int:
     except BrokenPipeError:
         return ExitCode.OK
     except InfoplaneError as error:
-        _tell(_red(f"error[{error.code}]") + f": {printable(str(error))}", shared)
+        text = printable(_with_option(error, arguments))
+        _tell(_red(f"error[{error.code}]") + f": {text}", shared)
         if error.hint:
             _tell(f"  hint: {printable(error.hint)}")
         if shared.verbose > 1:
@@ -190,6 +191,20 @@ def _variable(error: click.ClickException) -> str | None:
     names = error.param.envvar or ()
     return next((name for name in ([names] if isinstance(names, str) else names)
                  if name in os.environ), None)  # fmt: skip
+
+
+def _with_option(error: InfoplaneError, arguments: list[str]) -> str:
+    """Return the message of an error; what begins with an argument, begins with its option."""
+    text, argument, context = str(error), error.argument, click.Context(cli)
+    used = [name for name in arguments if name in cli.list_commands(context)]
+    command = cli.get_command(context, used[0]) if used else None
+    if argument is None or command is None:
+        return text
+    for option in command.params:
+        written = f"--{argument.replace('_', '-')}"
+        if isinstance(option, click.Option) and (option.name == argument or written in option.opts):
+            return max(option.opts, key=len) + text.removeprefix(argument)
+    return text
 
 
 def _exit_code(error: InfoplaneError) -> ExitCode:

@@ -114,20 +114,24 @@ class ProbeChoice:
         found = self._references
         return found[_PROBE] if list(found) == [_PROBE] else found
 
-    def load(self) -> ProbeSet:
-        """Load the probe set, or the splits of it."""
-        from infoplane.recording.probes.named import load_probe, load_splits
-
-        choice: dict[str, Any] = {
+    @property
+    def parts(self) -> dict[str, Any]:
+        """What is taken of it."""
+        return {
             "samples": self.samples,
             "seed": self.seed,
             "labels": self.labels,
             "x": self.x,
             "label_bins": self.label_bins,
         }
+
+    def load(self) -> ProbeSet:
+        """Load the probe set, or the splits of it."""
+        from infoplane.recording.probes.named import load_probe, load_splits
+
         if isinstance(self.told, str):
-            return load_probe(self.told, **choice)
-        return load_splits(self.told, **choice)
+            return load_probe(self.told, **self.parts)
+        return load_splits(self.told, **self.parts)
 
 
 def probe_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import sys
 import time
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from infoplane.cli import signals
+
+if TYPE_CHECKING:
+    from infoplane.calls import Progress as Told
+    from infoplane.cli.shared_options import SharedOptions
 
 
 class Progress:
@@ -95,6 +99,58 @@ class Progress:
             click.echo(line, err=True)
         except BrokenPipeError:  # nobody listens; the work goes on
             self._quiet = True
+
+
+class Stages:
+    """Shows every stage of a call of the library as a `Progress`; it is what the call tells.
+
+    Parameters
+    ----------
+    unit : str
+        Of which the stages count pieces of work.
+    shared : SharedOptions
+        How, and whether, progress is shown.
+    begin : str, optional
+        What is said before the first stage, off a terminal.
+
+    Attributes
+    ----------
+    done : mapping of str to int
+        Pieces of work that were finished, by stage.
+    """
+
+    def __init__(self, unit: str, shared: SharedOptions, *, begin: str | None = None) -> None:
+        self._unit, self._shared, self._begin = unit, shared, begin
+        self._shown: Progress | None = None
+        self.done: dict[str, int] = {}
+
+    def __enter__(self) -> Stages:
+        return self
+
+    def __call__(self, now: Told) -> None:
+        """Begin a stage, or count a piece of its work; end it after the last one."""
+        if self._shown is None:
+            quiet, style = self._shared.quiet, self._shared.progress
+            self._shown = Progress(now.stage, now.total, self._unit, quiet=quiet, style=style)
+            self._shown.__enter__()
+            if self._begin is not None and not self.done:
+                self._shown.begin(self._begin)
+            self.done[now.stage] = 0
+        if now.done:
+            self._shown.advance(failed=now.failed > self._shown.failed)
+            self.done[now.stage] = now.done
+        if now.done == now.total:
+            self.__exit__(None, None, None)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._shown is not None:
+            self._shown.__exit__(kind, error, trace)
+            self._shown = None
 
 
 def _clock(seconds: float) -> str:

@@ -11,12 +11,13 @@ import click
 
 from infoplane.cli.options import Location, SharedOptions, shared_options
 from infoplane.cli.probe_options import ProbeChoice, probe_options
-from infoplane.cli.progress import Progress
+from infoplane.cli.progress import Stages
 from infoplane.cli.sizes import byte_size
 from infoplane.errors import InfoplaneError, InputError, TerminatedError
 
 if TYPE_CHECKING:
     from infoplane.recording.recorder import Recorder
+    from infoplane.recording.session import Recording
 
 _OF_CHECKPOINTS = (
     "model_reference",
@@ -202,100 +203,96 @@ def record(
     \b
     infoplane record --data probe.npz -o runs/s0 -- python train.py --lr 0.1
     """
-    passes: dict[str, Any] = {
+    options: dict[str, Any] = {
         "layers": layers,
         "at": at,
         "batch_dims": dict(map(_axis, batch_dims)),
         "reduce": dict(map(_reduction, reductions)),
         "batch_size": batch_size,
-    }
-    options: dict[str, Any] = {
-        **passes,
         "name": name,
         "group": group,
         "overwrite": overwrite,
         "resume": resume,
     }
-    from infoplane.analysis.devices import check_device, own_gpu
-
-    check_device(device)
     if script:
-        if checkpoints and Path(script[0]).suffix != ".py" and Path(script[0]).exists():
-            raise click.UsageError(
-                f"expected one pattern after --checkpoints, got {script[0]!r} as well: write the "
-                "pattern in quotes, lest the shell replaces it"
-            )
-        _refuse(_OF_CHECKPOINTS, "is for --checkpoints; a script is recorded as it runs")
-        if not probe_choice:
-            _refuse(_OF_DATA, "is for --data, without which the first batch is the probe set")
-        options["schedule"] = schedule or "log:10"
-        _record_script(script, probe_choice, output, options)
+        _refuse_for_script(script, checkpoints, probe_choice)
+        _record_script(script, probe_choice, output, {**options, "schedule": schedule or "log:10"})
         return
-    for option, given in (
-        ("--model", model_reference),
-        ("--checkpoints", checkpoints),
-        ("--data", probe_choice),
+    for option, given in zip(
+        ("--model", "--checkpoints", "--data"),
+        (model_reference, checkpoints, probe_choice),
+        strict=True,
     ):
         if not given:
             raise click.UsageError(f"Missing option '{option}'.")
     _refuse(("schedule",), "is for a script: ... -- python SCRIPT")
     assert model_reference is not None
-    from infoplane.recording.checkpoints.find import find_checkpoints
-    from infoplane.recording.checkpoints.models import load_model
-    from infoplane.recording.checkpoints.replay import record_checkpoints
-    from infoplane.recording.recorder import Recorder
+    from infoplane.recording.session import Recording
 
-    found = find_checkpoints(checkpoints, step_pattern)
-    place = own_gpu(device) if device.startswith("cuda") else device
-    model = load_model(model_reference, found[0].path, trust_model=trust_model)
-    if place != "auto":
-        model.to(place)
-    probe = probe_choice.load()
-    weights_of: dict[str, Any] = {"key": weights, "strict": strict, "trust_model": trust_model}
-    if dry_run:
-        from infoplane.cli.dry_run import recording_described
-        from infoplane.recording.hooks.passes import probe_passes
-        from infoplane.recording.plan import plan_checkpoints
-
-        plan = plan_checkpoints(probe_passes(model, probe, **passes), found, **weights_of)
-        click.echo(recording_described(plan, [one.step for one in found], output))
-        if max_size is not None:
-            plan.check(max_size, "bytes of --max-size")
-        if (Path(output) / "manifest.json").exists() and not (resume or overwrite):
-            click.echo(f"{output} holds a run already: go on with --resume, or use --overwrite")
-        return
-    provenance = {"model": model_reference, "data": probe_choice.told, "device": place}
-    progress = Progress(
-        "record", len(found), "checkpoints", quiet=shared.quiet, style=shared.progress
+    recording = Recording(
+        model_reference,
+        checkpoints,
+        probe_choice.told,
+        output,
+        weights=weights,
+        strict=strict,
+        trust_model=trust_model,
+        max_size=max_size,
+        step_pattern=step_pattern,
+        device=device,
+        gradients=gradients,
+        gradient_batch_size=gradient_batch_size,
+        **options,
+        **probe_choice.parts,
     )
+    if dry_run:
+        _tell_plan(recording, output, kept=resume or overwrite)
+    else:
+        _record(recording, output, shared, resumed=resume)
+
+
+def _refuse_for_script(
+    script: tuple[str, ...], checkpoints: tuple[str, ...], probe_choice: ProbeChoice
+) -> None:
+    """Refuse options that say nothing of a script that is recorded."""
+    if checkpoints and Path(script[0]).suffix != ".py" and Path(script[0]).exists():
+        raise click.UsageError(
+            f"expected one pattern after --checkpoints, got {script[0]!r} as well: write the "
+            "pattern in quotes, lest the shell replaces it"
+        )
+    _refuse(_OF_CHECKPOINTS, "is for --checkpoints; a script is recorded as it runs")
+    if not probe_choice:
+        _refuse(_OF_DATA, "is for --data, without which the first batch is the probe set")
+
+
+def _tell_plan(recording: Recording, output: str, *, kept: bool) -> None:
+    """Say what would be recorded, and what is in its way."""
+    from infoplane.cli.dry_run import recording_described
+
+    plan = recording.plan()
+    click.echo(recording_described(plan, recording.steps, output))
+    if recording.max_size is not None:
+        plan.check(recording.max_size, "bytes of --max-size")
+    if (recording.output / "manifest.json").exists() and not kept:
+        click.echo(f"{output} holds a run already: go on with --resume, or use --overwrite")
+
+
+def _record(recording: Recording, output: str, shared: SharedOptions, *, resumed: bool) -> None:
+    """Record, and say what was recorded or what a stop leaves."""
+    n_steps = len(recording.steps)
+    stages = Stages("checkpoints", shared)
     try:
-        with (
-            Recorder(
-                model,
-                probe,
-                output,
-                provenance=provenance,
-                **options,
-            ) as recorder,
-            progress,
-        ):
-            for _ in record_checkpoints(
-                recorder,
-                found,
-                gradients=gradients,
-                gradient_batch_size=gradient_batch_size,
-                **weights_of,
-                max_size=max_size,
-            ):
-                progress.advance()
+        with stages:
+            recording.run(stages)
     except KeyboardInterrupt as stop:
         word = "terminated" if isinstance(stop, TerminatedError) else "interrupted"
-        raise type(stop)(f"{word}: {_kept(progress, output)}") from None
+        kept = _kept(stages.done.get("record", 0), n_steps, output)
+        raise type(stop)(f"{word}: {kept}") from None
     except InfoplaneError:
-        if progress.done:
-            click.echo(_kept(progress, output), err=True)
+        if done := stages.done.get("record"):
+            click.echo(_kept(done, n_steps, output), err=True)
         raise
-    _tell(recorder, len(found), output, resumed=resume)
+    _tell(recording.recorder, n_steps, output, resumed=resumed)
 
 
 def _record_script(
@@ -375,13 +372,13 @@ def _reduction(text: str) -> tuple[str, str]:
     return glob, kind
 
 
-def _kept(progress: Progress, output: str) -> str:
+def _kept(done: int, n_steps: int, output: str) -> str:
     """Say what a stop leaves."""
-    if not progress.done:
+    if not done:
         return "no step was recorded"
     if not Path(output).is_dir():
-        return f"{output} is gone, and with it the {progress.done} steps that were recorded"
+        return f"{output} is gone, and with it the {done} steps that were recorded"
     return (
-        f"{progress.done} of {progress.total} steps are recorded in {output} and can be analyzed; "
+        f"{done} of {n_steps} steps are recorded in {output} and can be analyzed; "
         "--resume records the rest"
     )

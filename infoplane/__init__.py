@@ -3,75 +3,192 @@
 How much does each layer keep of the input, how much does it tell about the label, how do both move
 during training, and can the number be trusted? All information is in bits.
 
-Public names load on first use, so that importing the package stays quick.
+Public names load on first use, so that importing the package stays quick; they stand here once for
+type checkers and once, by module, for that first use.
 """
 
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 
-_MODULES = {
-    "BottleneckCurve": "infoplane.numerics.discrete.bottleneck",
-    "NoisyInformation": "infoplane.numerics.kernels.noisy",
-    "RenyiInformation": "infoplane.numerics.kernels.renyi",
-    "GradientAccumulator": "infoplane.numerics.gradients",
-    "GradientStatistics": "infoplane.numerics.gradients",
-    "gradient_transition": "infoplane.numerics.gradients",
-    "adjacency_spectral_entropy": "infoplane.numerics.diffusion.variants",
-    "matrix_entry_entropy": "infoplane.numerics.diffusion.variants",
-    "coordinate_binned_entropy": "infoplane.numerics.diffusion.variants",
-    "subset_mutual_information": "infoplane.numerics.diffusion.variants",
-    "Estimate": "infoplane.estimators.estimate",
-    "Estimator": "infoplane.estimators.base",
-    "LayerInfo": "infoplane.data",
-    "ProbeSet": "infoplane.data",
-    "DataError": "infoplane.errors",
-    "ExitCode": "infoplane.errors",
-    "EstimationError": "infoplane.errors",
-    "InfoplaneError": "infoplane.errors",
-    "InfoplaneWarning": "infoplane.errors",
-    "InputError": "infoplane.errors",
-    "NotFoundError": "infoplane.errors",
-    "RunFileError": "infoplane.errors",
-    "toy12": "infoplane.sample_runs.twelve_bit.task",
-    "BinnedInformation": "infoplane.estimators.layers.binned_information",
-    "binned_information": "infoplane.estimators.layers.binned_information",
-    "KdeInformation": "infoplane.estimators.layers.kde_information",
-    "kde_information": "infoplane.estimators.layers.kde_information",
-    "noisy_network_information": "infoplane.numerics.kernels.noisy",
-    "renyi_information": "infoplane.numerics.kernels.renyi",
-    "information_bottleneck_curve": "infoplane.numerics.discrete.bottleneck",
-    "DiffusionEntropy": "infoplane.estimators.layers.diffusion_entropy",
-    "diffusion_spectral_entropy": "infoplane.estimators.layers.diffusion_entropy",
-    "DiffusionInformation": "infoplane.estimators.layers.diffusion_information",
-    "diffusion_spectral_mutual_information": "infoplane.estimators.layers.diffusion_information",
-    "intrinsic_dimension": "infoplane.numerics.neighbors.estimates",
-    "kozachenko_leonenko_entropy": "infoplane.numerics.neighbors.estimates",
-    "ksg_mutual_information": "infoplane.numerics.neighbors.estimates",
-    "mixed_mutual_information": "infoplane.numerics.neighbors.estimates",
-    "shuffle_difference": "infoplane.numerics.neighbors.estimates",
-    "CompressedInformation": "infoplane.estimators.layers.compressed.information",
-    "compressed_information": "infoplane.estimators.layers.compressed.information",
-    "Recorder": "infoplane.recording.recorder",
-    "Run": "infoplane.runs.run",
-    "Results": "infoplane.results.notebook",
-    "load": "infoplane.results.notebook",
-    "find_phases": "infoplane.results.phases",
-    "write_csv": "infoplane.results.export",
-    "write_parquet": "infoplane.results.export",
-    "write_tensorboard": "infoplane.results.export",
+if TYPE_CHECKING:
+    # record: model and probe set -> run
+    from infoplane.calls import Progress as Progress
+    from infoplane.data import LayerInfo as LayerInfo
+    from infoplane.data import ProbeSet as ProbeSet
+    from infoplane.data import Slot as Slot
+    from infoplane.data import Subject as Subject
+    from infoplane.recording.recorder import Recorder as Recorder
+    from infoplane.recording.session import Recording as Recording
+    from infoplane.recording.session import record as record
+    from infoplane.runs.run import Run as Run
+    from infoplane.sample_runs.twelve_bit.task import toy12 as toy12
+
+    # isort: split
+    # analyze: runs -> results
+    from infoplane.analysis.session import Analysis as Analysis
+    from infoplane.analysis.session import analyze as analyze
+    from infoplane.estimators.base import Estimator as Estimator
+    from infoplane.estimators.estimate import Estimate as Estimate
+    from infoplane.estimators.flags import Flag as Flag
+    from infoplane.estimators.quantities import Quantity as Quantity
+    from infoplane.estimators.registry import estimator_class as estimator_class
+    from infoplane.estimators.registry import estimator_id as estimator_id
+    from infoplane.estimators.registry import estimator_names as estimator_names
+    from infoplane.estimators.registry import parse_estimator as parse_estimator
+
+    # isort: split
+    # estimate from arrays
+    from infoplane.estimators.layers.binned_information import (
+        BinnedInformation as BinnedInformation,
+    )
+    from infoplane.estimators.layers.binned_information import (
+        binned_information as binned_information,
+    )
+    from infoplane.estimators.layers.compressed.information import (
+        CompressedInformation as CompressedInformation,
+    )
+    from infoplane.estimators.layers.compressed.information import (
+        compressed_information as compressed_information,
+    )
+    from infoplane.estimators.layers.diffusion_entropy import DiffusionEntropy as DiffusionEntropy
+    from infoplane.estimators.layers.diffusion_entropy import (
+        diffusion_spectral_entropy as diffusion_spectral_entropy,
+    )
+    from infoplane.estimators.layers.diffusion_information import (
+        DiffusionInformation as DiffusionInformation,
+    )
+    from infoplane.estimators.layers.diffusion_information import (
+        diffusion_spectral_mutual_information as diffusion_spectral_mutual_information,
+    )
+    from infoplane.estimators.layers.kde_information import KdeInformation as KdeInformation
+    from infoplane.estimators.layers.kde_information import kde_information as kde_information
+    from infoplane.numerics.diffusion.variants import (
+        adjacency_spectral_entropy as adjacency_spectral_entropy,
+    )
+    from infoplane.numerics.diffusion.variants import (
+        coordinate_binned_entropy as coordinate_binned_entropy,
+    )
+    from infoplane.numerics.diffusion.variants import matrix_entry_entropy as matrix_entry_entropy
+    from infoplane.numerics.diffusion.variants import (
+        subset_mutual_information as subset_mutual_information,
+    )
+    from infoplane.numerics.discrete.bottleneck import BottleneckCurve as BottleneckCurve
+    from infoplane.numerics.discrete.bottleneck import (
+        information_bottleneck_curve as information_bottleneck_curve,
+    )
+    from infoplane.numerics.gradients import GradientAccumulator as GradientAccumulator
+    from infoplane.numerics.gradients import GradientStatistics as GradientStatistics
+    from infoplane.numerics.gradients import gradient_transition as gradient_transition
+    from infoplane.numerics.kernels.noisy import NoisyInformation as NoisyInformation
+    from infoplane.numerics.kernels.noisy import (
+        noisy_network_information as noisy_network_information,
+    )
+    from infoplane.numerics.kernels.renyi import RenyiInformation as RenyiInformation
+    from infoplane.numerics.kernels.renyi import renyi_information as renyi_information
+    from infoplane.numerics.neighbors.estimates import intrinsic_dimension as intrinsic_dimension
+    from infoplane.numerics.neighbors.estimates import (
+        kozachenko_leonenko_entropy as kozachenko_leonenko_entropy,
+    )
+    from infoplane.numerics.neighbors.estimates import (
+        ksg_mutual_information as ksg_mutual_information,
+    )
+    from infoplane.numerics.neighbors.estimates import (
+        mixed_mutual_information as mixed_mutual_information,
+    )
+    from infoplane.numerics.neighbors.estimates import shuffle_difference as shuffle_difference
+
+    # isort: split
+    # results: open, read, write
+    from infoplane.results.export import write_csv as write_csv
+    from infoplane.results.export import write_parquet as write_parquet
+    from infoplane.results.export import write_tensorboard as write_tensorboard
+    from infoplane.results.notebook import Results as Results
+    from infoplane.results.notebook import load as load
+    from infoplane.results.phases import find_phases as find_phases
+
+    # isort: split
+    # gate: rules and baselines
+    from infoplane.gate.checks import Report as Report
+    from infoplane.gate.checks import check as check
+    from infoplane.gate.comparison import Comparison as Comparison
+    from infoplane.gate.comparison import compare as compare
+
+    # isort: split
+    # errors
+    from infoplane.errors import DataError as DataError
+    from infoplane.errors import EstimationError as EstimationError
+    from infoplane.errors import ExitCode as ExitCode
+    from infoplane.errors import InfoplaneError as InfoplaneError
+    from infoplane.errors import InfoplaneWarning as InfoplaneWarning
+    from infoplane.errors import InputError as InputError
+    from infoplane.errors import NotFoundError as NotFoundError
+    from infoplane.errors import RunFileError as RunFileError
+    from infoplane.errors import WorkerError as WorkerError
+
+_NAMES = {
+    # record: model and probe set -> run
+    "calls": "Progress",
+    "data": "LayerInfo ProbeSet Slot Subject",
+    "recording.recorder": "Recorder",
+    "recording.session": "Recording record",
+    "runs.run": "Run",
+    "sample_runs.twelve_bit.task": "toy12",
+    # analyze: runs -> results
+    "analysis.session": "Analysis analyze",
+    "estimators.base": "Estimator",
+    "estimators.estimate": "Estimate",
+    "estimators.flags": "Flag",
+    "estimators.quantities": "Quantity",
+    "estimators.registry": "estimator_class estimator_id estimator_names parse_estimator",
+    # estimate from arrays
+    "estimators.layers.compressed.information": "CompressedInformation compressed_information",
+    "estimators.layers.diffusion_entropy": "DiffusionEntropy diffusion_spectral_entropy",
+    "estimators.layers.diffusion_information": (
+        "DiffusionInformation diffusion_spectral_mutual_information"
+    ),
+    "numerics.diffusion.variants": (
+        "adjacency_spectral_entropy coordinate_binned_entropy matrix_entry_entropy "
+        "subset_mutual_information"
+    ),
+    "estimators.layers.binned_information": "BinnedInformation binned_information",
+    "numerics.discrete.bottleneck": "BottleneckCurve information_bottleneck_curve",
+    "numerics.gradients": "GradientAccumulator GradientStatistics gradient_transition",
+    "estimators.layers.kde_information": "KdeInformation kde_information",
+    "numerics.kernels.noisy": "NoisyInformation noisy_network_information",
+    "numerics.kernels.renyi": "RenyiInformation renyi_information",
+    "numerics.neighbors.estimates": (
+        "intrinsic_dimension kozachenko_leonenko_entropy ksg_mutual_information "
+        "mixed_mutual_information shuffle_difference"
+    ),
+    # results: open, read, write
+    "results.export": "write_csv write_parquet write_tensorboard",
+    "results.notebook": "Results load",
+    "results.phases": "find_phases",
+    # gate: rules and baselines
+    "gate.checks": "Report check",
+    "gate.comparison": "Comparison compare",
+    # errors
+    "errors": (
+        "DataError EstimationError ExitCode InfoplaneError InfoplaneWarning InputError "
+        "NotFoundError RunFileError WorkerError"
+    ),
 }
+_MODULES = {name: module for module, names in _NAMES.items() for name in names.split()}
 
 __all__ = ["__version__", *_MODULES]
 
+if not TYPE_CHECKING:  # which would take every name for one of these
 
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return getattr(importlib.import_module(_MODULES[name]), name)
-    raise AttributeError(f"module 'infoplane' has no attribute {name!r}")
+    def __getattr__(name):
+        if name in _MODULES:
+            found = getattr(importlib.import_module(f"infoplane.{_MODULES[name]}"), name)
+            globals()[name] = found
+            return found
+        raise AttributeError(f"module 'infoplane' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

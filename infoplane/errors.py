@@ -20,6 +20,7 @@ Every error carries a one-line message (what was expected, what was found, where
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import Any
 
 
 class InfoplaneError(Exception):
@@ -33,13 +34,30 @@ class InfoplaneError(Exception):
         What to do next, if possible with a command to copy.
     code : str, optional
         Catalogue number; each class has a default.
+    argument : str, optional
+        The argument of a call that is wrong. The message begins with its name, in place of which
+        the command line names the option.
+
+    Attributes
+    ----------
+    results : Results or None
+        What an analysis had finished before the error.
     """
 
     code = "IP100"
+    results: Any = None
 
-    def __init__(self, message: str, *, hint: str | None = None, code: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        code: str | None = None,
+        argument: str | None = None,
+    ) -> None:
         super().__init__(message)
         self.hint = hint
+        self.argument = argument
         if code is not None:
             self.code = code
 

@@ -57,10 +57,12 @@ def bash(commands, folder):
     return done.stdout
 
 
-def test_quick_start_runs_as_printed(tmp_path):
-    [(_, program), (_, commands)] = blocks("quick-start.md")
+def test_quick_start_runs_as_printed(tmp_path, monkeypatch):
+    [(_, program), (_, commands), (_, notebook)] = blocks("quick-start.md")
     (tmp_path / "train.py").write_text(program)
     bash(commands, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    exec(notebook, {})
     assert len((tmp_path / "results.csv").read_text().splitlines()) == 1 + 5 * 2 * 3
 
 

@@ -14,8 +14,12 @@ PAGE = (Path(__file__).parents[1] / "docs" / "plugins.md").read_text(encoding="u
 
 @pytest.fixture
 def installed(tmp_path, monkeypatch):
-    blocks = dict(re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL))
-    (tmp_path / "argmax_information.py").write_text(blocks["python"])
+    found = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    plugin, *further = [text for kind, text in found if kind == "python"]
+    for text in further:
+        exec(text, {})
+    blocks = dict(found)
+    (tmp_path / "argmax_information.py").write_text(plugin)
     about = tmp_path / "argmax_information-1.dist-info"
     about.mkdir()
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: argmax-information\nVersion: 1\n")

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from infoplane.analysis import worker
-from infoplane.analysis.devices import device_for
 from infoplane.analysis.handover import Handover, OutOfReachError, taken
 from infoplane.analysis.keys import CellKeys
 from infoplane.analysis.selection import Cells, Group, Part, groups_of, parts_of
@@ -29,6 +28,7 @@ from infoplane.errors import InfoplaneError, InputError, WorkerError
 from infoplane.estimators.base import Estimator
 from infoplane.estimators.estimate import Measurement
 from infoplane.estimators.registry import estimator_id, sweep_points
+from infoplane.numerics.devices import device_for
 from infoplane.runs.run import Run
 
 log = logging.getLogger("infoplane")
@@ -148,7 +148,7 @@ def analyze(
         one cell at a time is always begun.
     device : str, default "cpu"
         ``cpu``, ``cuda`` (workers take the GPUs of their machine in turn), ``cuda:K``, or ``auto``,
-        see ``infoplane.analysis.devices``. Estimators that use no GPU compute on the processor.
+        see ``infoplane.numerics.devices``. Estimators that use no GPU compute on the processor.
     exchange : Path, optional
         Folder that all workers see, for what their cells share (``infoplane.analysis.handover``);
         that for temporary files of this machine unless given.

@@ -10,42 +10,68 @@ import logging
 import multiprocessing
 import multiprocessing.connection
 import os
+import re
 import signal
+import sys
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from types import TracebackType
+from types import ModuleType, TracebackType
 from typing import Any
 
+from infoplane.calls import unfit
 from infoplane.errors import InputError, WorkerError
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 _CONNECT_SECONDS = 15
 
 
-def workers(text: str, jobs: int, exchange: Path) -> Processes | Dask | Mpi:
-    """Return the workers written as ``processes``, ``dask``, ``dask=ADDRESS`` or ``mpi``.
-
-    Those that may be on other machines see the folder ``exchange``.
+def check_executor(executor: str | Executor) -> str | Executor:
+    """Return an executor, or the text ``processes``, ``dask``, ``dask=ADDRESS`` or ``mpi``.
 
     Raises
     ------
     InputError
-        If the text is none of these.
+        If it is none of these.
     """
-    kind, equals, address = text.partition("=")
-    if kind == "dask" and (address or not equals):
+    if isinstance(executor, Executor) or executor in ("processes", "dask", "mpi"):
+        return executor
+    if isinstance(executor, str) and re.fullmatch("dask=.+", executor):
+        return executor
+    raise unfit("executor", "processes, dask, dask=ADDRESS or mpi", executor, code="IP104")
+
+
+def workers(
+    text: str, jobs: int, exchange: Path, *, program: bool = False
+) -> Processes | Dask | Mpi:
+    """Return the workers that a text names, see ``check_executor``.
+
+    Those that may be on other machines see the folder ``exchange``; processes import the
+    ``program`` where it defines what they work with.
+    """
+    kind, _, address = text.partition("=")
+    if kind == "dask":
         return Dask(jobs, address or None, exchange)
-    if text == "mpi":
-        return Mpi(exchange)
-    if text != "processes":
-        raise InputError(
-            f"--executor: expected processes, dask, dask=ADDRESS or mpi, got {text!r}", code="IP104"
-        )
-    return Processes(jobs)
+    return Mpi(exchange) if kind == "mpi" else Processes(jobs, program=program)
+
+
+class Given:
+    """An executor of the caller's, which is left open."""
+
+    renew: Callable[[], Executor] | None = None
+    exchange: Path | None = None
+
+    def __init__(self, executor: Executor) -> None:
+        self.executor = executor
+
+    def __enter__(self) -> Given:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        """Leave the executor to the caller."""
 
 
 class Processes(Executor):
@@ -54,12 +80,20 @@ class Processes(Executor):
     They are started for the first piece of work. One job is a worker process too: sums then run
     over the same threads, and the numbers are the same for any number of jobs. On an error or an
     interrupt, work that has not begun is dropped.
+
+    Parameters
+    ----------
+    jobs : int
+        Number of processes.
+    program : bool, default False
+        Whether they import the program that started them, for classes that it defines. It must
+        then keep its own work under ``if __name__ == "__main__":``.
     """
 
     exchange: Path | None = None
 
-    def __init__(self, jobs: int) -> None:
-        self.jobs = jobs
+    def __init__(self, jobs: int, *, program: bool = False) -> None:
+        self.jobs, self._program = jobs, program
         self._pool: ProcessPoolExecutor | None = None
 
     @property
@@ -69,15 +103,16 @@ class Processes(Executor):
 
     def submit(self, work: Callable[..., Any], /, *args: Any, **options: Any) -> Future[Any]:
         """Hand a call to a worker."""
-        if self._pool is None:
-            self._pool = ProcessPoolExecutor(
-                self.jobs,
-                mp_context=multiprocessing.get_context("spawn"),
-                initializer=_follow_the_parent,
-            )
-            for _ in range(self.jobs):  # else the second one starts when the first has finished
-                self._pool.submit(_nothing)
-        return self._pool.submit(work, *args, **options)
+        with nullcontext() if self._program else _without_program():
+            if self._pool is None:
+                self._pool = ProcessPoolExecutor(
+                    self.jobs,
+                    mp_context=multiprocessing.get_context("spawn"),
+                    initializer=_follow_the_parent,
+                )
+                for _ in range(self.jobs):  # else the second one starts after the first's work
+                    self._pool.submit(_nothing)
+            return self._pool.submit(work, *args, **options)
 
     def renew(self) -> Executor:
         """End the workers; others are started for the next piece of work."""
@@ -134,7 +169,8 @@ class Dask:
             from distributed import Client, LocalCluster
         except ImportError as error:
             raise InputError(
-                "--executor dask: expected dask.distributed to be installed, found none",
+                "executor dask: expected dask.distributed to be installed, found none",
+                argument="executor",
                 hint="python3 -m pip install 'dask[distributed]', or the extra 'dask'",
                 code="IP109",
             ) from error
@@ -151,7 +187,8 @@ class Dask:
             self._client = Client(self._cluster or self.address, timeout=_CONNECT_SECONDS)
         except (OSError, ValueError) as error:
             raise WorkerError(
-                f"--executor dask={self.address}: no scheduler answers there ({error})",
+                f"executor dask={self.address}: no scheduler answers there ({error})",
+                argument="executor",
                 hint="start one with 'dask scheduler' and 'dask worker ADDRESS'",
             ) from error
         if self._cluster is not None:  # workers of the same terminal
@@ -189,13 +226,15 @@ class Mpi:
             from mpi4py.futures import MPIPoolExecutor
         except ImportError as error:
             raise InputError(
-                "--executor mpi: expected mpi4py and an MPI library to be installed, found none",
+                "executor mpi: expected mpi4py and an MPI library to be installed, found none",
+                argument="executor",
                 hint="python3 -m pip install mpi4py, or the extra 'mpi', on a machine with MPI",
                 code="IP109",
             ) from error
         if MPI.COMM_WORLD.Get_size() < 2:
             raise InputError(
-                "--executor mpi: expected an MPI job of at least 2 ranks, found 1",
+                "executor mpi: expected an MPI job of at least 2 ranks, found 1",
+                argument="executor",
                 hint="mpiexec -n 5 python3 -m mpi4py.futures -m infoplane analyze ...",
                 code="IP109",
             )
@@ -204,6 +243,17 @@ class Mpi:
 
     def __exit__(self, *raised: object) -> None:
         self.executor.shutdown(wait=raised[0] is None, cancel_futures=True)
+
+
+@contextmanager
+def _without_program() -> Iterator[None]:
+    """Let processes start that do not import the program, which may begin an analysis itself."""
+    program = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = program
 
 
 def _one_thread() -> None:

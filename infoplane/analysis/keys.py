@@ -57,7 +57,7 @@ class CellKeys:
             metadata.version("infoplane"),
             f"{cls.name}:{cls.__qualname__}",  # not its module: code may move
             estimator.version,
-            plain(estimator.parameters()),
+            plain(estimator.seeded(seed).parameters()),
             seed,
             run.name,
             run.probe_hash,

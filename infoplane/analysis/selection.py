@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import itertools
+import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple, TypeAlias
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias, cast
 
+from infoplane.calls import is_path, unfit
 from infoplane.data import Slot, Subject
-from infoplane.errors import DataError, NotFoundError
+from infoplane.errors import DataError, InputError, NotFoundError
 from infoplane.estimators.base import Estimator
 from infoplane.patterns import matches
 from infoplane.runs.run import Run
+
+log = logging.getLogger("infoplane")
 
 Cells: TypeAlias = Mapping[Run, tuple[Sequence[Slot], Sequence[int]]]
 """Layers and steps of each run."""
@@ -91,6 +97,48 @@ def groups_of(cells: Cells) -> dict[Run, Group]:
     return {run: found[run] for run in cells}
 
 
+def open_runs(runs: object) -> list[Run]:
+    """Return runs, each once and by different names; those without a step are left out.
+
+    Parameters
+    ----------
+    runs : path, Run or sequence of these
+        At least one.
+
+    Raises
+    ------
+    InputError
+        If it is anything else, or two runs have one name.
+    RunFileError
+        If there is no run at a path.
+    """
+    several = isinstance(runs, Iterable) and not isinstance(runs, (str, bytes, Mapping))
+    listed: list[Any] = list(cast("Iterable[Any]", runs)) if several else [runs]
+    if not listed:
+        raise unfit("runs", "a path, a Run or a list of these", runs)
+    once: dict[tuple[object, ...], Run] = {}
+    for one in listed:
+        if not is_path(one) and not isinstance(one, Run):
+            raise unfit("runs", "a path, a Run or a list of these", one)
+        run = one if isinstance(one, Run) else Run(Path(one))
+        once.setdefault((run.path.resolve(), run.dropped, run.split), run)
+    opened = list(once.values())
+    if any(run.steps for run in opened):
+        for run in opened:
+            if not run.steps:
+                log.warning("%s: left out: it holds no complete step", run.path)
+        opened = [run for run in opened if run.steps]
+    by_name: dict[str, Run] = {}
+    for run in opened:
+        if run.name in by_name:
+            raise InputError(
+                f"two runs are called {run.name!r}: {by_name[run.name].path} and {run.path}",
+                hint="record with --name to tell them apart",
+            )
+        by_name[run.name] = run
+    return opened
+
+
 def select_cells(
     runs: Sequence[Run],
     layers: Sequence[str] = (),
@@ -124,17 +172,13 @@ def select_cells(
     RunFileError
         If a run is damaged.
     """
-    runs = [part for run in runs for part in run.by_split(splits)]
+    runs = [
+        part
+        for run in runs
+        for part in ([run] if run.split is not None and not splits else run.by_split(splits))
+    ]
     chosen: dict[Run, tuple[list[Slot], list[int]]] = {}
-    include = [pattern for pattern in layers if not pattern.startswith("!")]
-    exclude = [pattern[1:] for pattern in layers if pattern.startswith("!")]
-    names = [layer.name for run in runs for layer in run.layers]
-    for pattern in [*include, *exclude]:
-        if not any(matches(name, pattern) for name in names):
-            raise NotFoundError(
-                f"no layer matches {pattern!r}",
-                hint=f"{runs[0].path} has {' '.join(layer.name for layer in runs[0].layers)}",
-            )
+    include, exclude = _globs(layers, runs)
     for run in runs:
         run.check()
         kept = [
@@ -157,13 +201,29 @@ def select_cells(
                 hint=f"it has layers {' '.join(layer.name for layer in run.layers)}",
             )
         if drop_nonfinite:
+            left_out = run.dropped
             run = run.without_nonfinite([layer.name for layer in kept], kept_steps)
+            run = replace(run, dropped=tuple(sorted({*left_out, *run.dropped})))
             if (n_kept := len(run.kept)) < 2:
                 raise DataError(
                     f"{run.path}: only {n_kept} of {n_kept + len(run.dropped)} samples "
                     " are finite in all layers and steps",
-                    hint="leave layers or steps out with --layers and --steps",
+                    hint="analyze fewer layers or steps",
                     code="IP316",
                 )
         chosen[run] = (kept, kept_steps)
     return chosen
+
+
+def _globs(layers: Sequence[str], runs: Sequence[Run]) -> tuple[list[str], list[str]]:
+    """Return the globs that include and that exclude; each matches a layer of one of the runs."""
+    include = [pattern for pattern in layers if not pattern.startswith("!")]
+    exclude = [pattern[1:] for pattern in layers if pattern.startswith("!")]
+    names = [layer.name for run in runs for layer in run.layers]
+    for pattern in [*include, *exclude]:
+        if not any(matches(name, pattern) for name in names):
+            raise NotFoundError(
+                f"no layer matches {pattern!r}",
+                hint=f"{runs[0].path} has {' '.join(layer.name for layer in runs[0].layers)}",
+            )
+    return include, exclude

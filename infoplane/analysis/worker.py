@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any, cast
 
-from infoplane.analysis import devices
 from infoplane.analysis.handover import taken
 from infoplane.analysis.limit import OutOfTime, at_most
 from infoplane.analysis.selection import Part
@@ -24,6 +23,7 @@ from infoplane.estimators.base import Estimator
 from infoplane.estimators.estimate import Estimate, Measurement
 from infoplane.estimators.measure_id import MeasureId
 from infoplane.estimators.registry import estimator_id
+from infoplane.numerics import devices
 from infoplane.runs.run import Run
 from infoplane.seeding import generator
 
@@ -88,7 +88,8 @@ def prepare_group(parts: Sequence[FinitePart], estimator: Estimator, seed: int, 
     """Return what all cells of a group of runs and an estimator share."""
     parts = sorted((part for part in parts if part.steps), key=lambda part: part.run.name)
     rng = generator(seed, "group", group, estimator_id(estimator))
-    return _prepared(bool(parts), lambda: estimator.prepare_group(parts, rng))
+    ready = estimator.seeded(seed)
+    return _prepared(bool(parts), lambda: ready.prepare_group(parts, rng))
 
 
 def prepare_run(part: FinitePart, estimator: Estimator, seed: int, shared: Any = None) -> Any:
@@ -97,7 +98,8 @@ def prepare_run(part: FinitePart, estimator: Estimator, seed: int, shared: Any =
     if isinstance(shared, Undefined):
         return shared
     rng = generator(seed, part.run.name, estimator_id(estimator))
-    return _prepared(bool(part.steps), lambda: estimator.prepare_member(shared, part, rng))
+    ready = estimator.seeded(seed)
+    return _prepared(bool(part.steps), lambda: ready.prepare_member(shared, part, rng))
 
 
 def prepare_layer(
@@ -108,7 +110,8 @@ def prepare_layer(
     if isinstance(shared, Undefined):
         return shared
     rng = generator(seed, part.run.name, estimator_id(estimator), layer.name)
-    return _prepared(bool(part.steps), lambda: estimator.prepare_layer(shared, part, layer, rng))
+    ready = estimator.seeded(seed)
+    return _prepared(bool(part.steps), lambda: ready.prepare_layer(shared, part, layer, rng))
 
 
 def measure(
@@ -171,6 +174,7 @@ def _measure(
 ) -> Measurement:
     name = estimator_id(estimator)
     rng = generator(seed, run.name, name, part.label, step)
+    estimator = estimator.seeded(seed)
     start = time.process_time()
     estimates: Mapping[str, Estimate] = {}
     error = None

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -106,6 +106,16 @@ class Estimator(ABC):
     def parameters(self) -> dict[str, Any]:
         """Return the parameters as they are written to the results."""
         return asdict(self)
+
+    def seeded(self, seed: int) -> Estimator:
+        """Return the estimator as an analysis of this seed uses it.
+
+        A parameter ``seed`` of None, for draws that are the same in all cells, becomes that of the
+        analysis; other draws are made with the ``rng`` of each method, which derives from it.
+        """
+        if getattr(self, "seed", seed) is not None:
+            return self
+        return replace(self, seed=seed)  # type: ignore[call-arg]  # a field of the sub-class
 
     @property
     def pools(self) -> Literal["nothing", "layer", "run", "group"]:

@@ -16,10 +16,11 @@ from typing import Any, Literal
 
 import numpy as np
 
+from infoplane.calls import one_of, texts, unfit
 from infoplane.errors import InputError, NotFoundError
 from infoplane.estimators.measure_id import MeasureId
 from infoplane.gate.evidence import Evidence
-from infoplane.gate.rules import OPERATORS, Check, Rule, check_names
+from infoplane.gate.rules import OPERATORS, Check, Rule, check_names, forbid, parse_rule
 from infoplane.gate.statistics import Cell, Statistic, cell
 from infoplane.patterns import matches
 from infoplane.results.curves import CurveKey
@@ -131,6 +132,46 @@ class Report:
         parts += [counted(warned, "warning")] if warned else []
         parts += [f"{self.count('passed'):,} passed"]
         return f"{counted(len(self.outcomes), 'check')}: {', '.join(parts)}"
+
+
+def check(
+    results: Mapping[str, Any],
+    rules: str | Sequence[str] = (),
+    *,
+    fail_on: str | Sequence[str] = (),
+    on_unknown: OnUnknown = "fail",
+) -> Report:
+    """Test results against rules, as ``infoplane check``.
+
+    Parameters
+    ----------
+    results : mapping
+        A results document.
+    rules : str or sequence of str
+        What must hold, e.g. ``last(ity, fc5) >= 2.8``; see `infoplane.gate.rules`.
+    fail_on : str or sequence of str
+        Flags that no cell may have, e.g. ``failed``.
+    on_unknown : {"fail", "warn", "pass"}
+        What a rule that cannot be evaluated means.
+
+    Raises
+    ------
+    InputError
+        If an argument is of the wrong type, or a rule cannot be read.
+    NotFoundError
+        If there are no rules.
+
+    Examples
+    --------
+    >>> infoplane.check(results, "last(ity, 3) > 0.1").passes     # doctest: +SKIP
+    True
+    """
+    if not isinstance(results, Mapping):
+        raise unfit("results", "a Results or a results document", results)
+    checks = [Check(text, parse_rule(text)) for text in texts(rules, "rules")]
+    checks += [forbid(flag) for flag in texts(fail_on, "fail_on")]
+    one_of(on_unknown, "on_unknown", "fail", "warn", "pass")
+    return run_checks(results, checks, on_unknown=on_unknown)
 
 
 def run_checks(

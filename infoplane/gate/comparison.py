@@ -19,6 +19,7 @@ from infoplane.estimators.quantities import Quantity
 from infoplane.gate.evidence import Evidence
 from infoplane.gate.statistics import Statistic
 from infoplane.results.curves import Curves
+from infoplane.results.merging import without_seed
 from infoplane.results.phases import smallest_change
 from infoplane.results.vocabulary import contradictory
 from infoplane.text import printable, shortened
@@ -194,10 +195,10 @@ def _mismatches(
         if other is None:
             continue
         for key in ("version", "params"):
-            if other[key] != entry[key]:
+            if without_seed(other[key]) != without_seed(entry[key]):
                 yield (
                     f"{key} of estimator {printable(entry['id'])}: "
-                    f"{_changed(other[key], entry[key])}"
+                    f"{_changed(without_seed(other[key]), without_seed(entry[key]))}"
                 )
     both = [e for e in candidate["estimators"] if e["id"] in known]
     if not both and candidate["estimators"] and known:

@@ -26,7 +26,7 @@ def write_results(path: Path, results: Mapping[str, Any]) -> None:
     RunFileError
         If the file cannot be written.
     """
-    text = json.dumps(results, allow_nan=False, separators=(",", ":"))
+    text = json.dumps(dict(results), allow_nan=False, separators=(",", ":"))
     data = (text.replace('{"run":', '\n{"run":') + "\n").encode()
     replace_file(path, gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
 

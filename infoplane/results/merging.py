@@ -52,7 +52,7 @@ def merged(documents: Sequence[Mapping[str, Any]], *, names: Sequence[str]) -> d
         for entry in document["estimators"]:
             known, where = estimators.setdefault(entry["id"], (entry, name))
             for key in ("version", "params"):
-                if known[key] != entry[key]:
+                if without_seed(known[key]) != without_seed(entry[key]):
                     raise DataError(
                         f"{name}: {key} of estimator {printable(entry['id'])!r} differs from that "
                         f"in {where}: {printable(str(entry[key]))}, {printable(str(known[key]))}",
@@ -131,6 +131,15 @@ def _along(steps: Sequence[int], parts: Iterable[tuple[Sequence[int], Sequence[A
     """Return the values at steps, out of parts that know some: their steps, and their values."""
     found = {step: value for at, values in parts for step, value in zip(at, values, strict=False)}
     return [found.get(step) for step in steps]
+
+
+def without_seed(told: Any) -> Any:
+    """Return the parameters of an estimator, or its version, without a seed.
+
+    A seed of its own is part of the id; the default was written as 0, and is null since it follows
+    that of the analysis.
+    """
+    return {k: v for k, v in told.items() if k != "seed"} if isinstance(told, Mapping) else told
 
 
 def separate_unlike(recordings: Sequence[dict[str, Any]]) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from infoplane.calls import path_of
 from infoplane.errors import InputError
-from infoplane.results.file import read_results
+from infoplane.results.file import read_results, write_results
 from infoplane.results.merging import merged
 from infoplane.results.vocabulary import Vocabulary
 from infoplane.text import decimal
@@ -71,7 +72,10 @@ class Results(Mapping[str, Any]):
         ]
 
     def to_pandas(self) -> Any:
-        """Return `to_rows` as a pandas data frame, without ``diag``; missing values are NaN.
+        """Return `to_rows` as a pandas data frame; missing values are NaN.
+
+        ``null``, of information on labels, is what shuffled labels give, where an estimator says so
+        in its diagnostics; ``diag`` holds all of these, a mapping a row.
 
         Raises
         ------
@@ -85,12 +89,32 @@ class Results(Mapping[str, Any]):
                 "to_pandas() needs pandas, which is not installed",
                 hint="python3 -m pip install pandas, or use to_rows()",
             ) from error
-        rows = [{k: v for k, v in row.items() if k != "diag"} for row in self.to_rows()]
-        frame = pandas.DataFrame(rows)
-        numbers = ("value", "ci_low", "ci_high", "ci_level", "bound_low", "bound_high", "epoch")
+        frame = pandas.DataFrame(
+            [
+                {**row, "null": _null(row.get("diag") or {}), "diag": row.pop("diag", None)}
+                for row in self.to_rows()
+            ]
+        )
+        numbers = (
+            "value", "ci_low", "ci_high", "ci_level", "bound_low", "bound_high", "epoch", "null",
+        )  # fmt: skip
         for name in [name for name in numbers if name in frame]:
             frame[name] = frame[name].astype(float)
         return frame
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the document, as ``infoplane analyze -o``; a name in ``.json.gz`` compresses it.
+
+        The file appears only when it is complete, and replaces an earlier one.
+
+        Raises
+        ------
+        InputError
+            If ``path`` is none.
+        RunFileError
+            If it cannot be written.
+        """
+        write_results(path_of(path, "path"), self)
 
     def draw(self, name: str, **options: Any) -> Figure:
         """Draw a figure by name, see `infoplane.plots.draw`; a notebook shows what is returned."""
@@ -111,6 +135,8 @@ class Results(Mapping[str, Any]):
         write_report(self, path)
 
     def _repr_html_(self) -> str:
+        from html import escape
+
         runs, rows = len(self["recordings"]), len(self["rows"])
         head = ("group", "layer", "estimator", "quantity", "unit", "first", "peak", "last",
                 "change", "95 % interval", "verdict")  # fmt: skip
@@ -155,6 +181,12 @@ def load(path: str | Path, *more: str | Path) -> Results:
     if len(documents) == 1:
         return Results(documents[0])
     return Results(merged(documents, names=[str(one) for one in paths]))
+
+
+def _null(diag: Mapping[str, Any]) -> float | None:
+    """Return what shuffled labels give, by the diagnostics of a row."""
+    found = diag.get("null", diag.get("null_mean"))
+    return float(found) if isinstance(found, (int, float)) else None
 
 
 def _bits(value: float | None) -> str:

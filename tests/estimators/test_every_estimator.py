@@ -7,11 +7,16 @@ import pickle
 import numpy as np
 import pytest
 
+from infoplane.analysis import worker
+from infoplane.analysis.keys import CellKeys
+from infoplane.analysis.worker import FinitePart
 from infoplane.data import LayerInfo, ProbeSet
 from infoplane.estimators.registry import BUILT_IN, estimator_class, parse_estimator
 from infoplane.results.document import result_rows
 from infoplane.results.vocabulary import Vocabulary
+from infoplane.runs.run import Run
 from infoplane.testing import CONTRACT
+from tests.cli.analyses import write_run
 
 N = 300
 NAMES = list(BUILT_IN)
@@ -134,3 +139,66 @@ def test_pools_names_all_activations_that_preparing_reads(spec, data):
         assert not of_layer
     if estimator.pools != "nothing":
         assert read
+
+
+DRAWING = {
+    "binning": "binning",  # labels are permuted for its null
+    "compressed": "compressed:max_samples=100",
+    "dse": "dse:max_samples=100",
+    "exact": "exact",
+    "kde": "kde:max_samples=100",
+    "renyi": "renyi:max_samples=100",
+}
+"""An estimator of every kind with parameters at which it draws."""
+
+
+def test_all_built_in_estimators_are_asked_for_their_draws():
+    assert DRAWING.keys() == BUILT_IN.keys()
+
+
+def measured(spec, seed, path):
+    """What a worker finds in the cells of a run, the time that it took left out."""
+    run, estimator = Run(path), parse_estimator(spec)
+    found = []
+    shared = worker.prepare_run(FinitePart.of_run(run), estimator, seed)
+    for layer in run.layers:
+        part = FinitePart.of_layer(run, layer)
+        prepared = worker.prepare_layer(part, estimator, seed, layer, shared)
+        cells = worker.measure(run, estimator, seed, layer, prepared, run.steps)
+        found += [cell.content()["estimates"] for cell in cells]
+    return found
+
+
+@pytest.mark.parametrize("name", DRAWING)
+def test_the_seed_of_an_analysis_reaches_every_draw(name, tmp_path):
+    # Of few states, where chance tells permutations of the labels apart.
+    sharper = 1e6 if name in ("binning", "exact") else 1
+    write_run(tmp_path / "run", n=N, steps=(0, 5), layers=("fc",), units=4, sharper=sharper)
+    spec = DRAWING[name]
+    first = measured(spec, 0, tmp_path / "run")
+    assert measured(spec, 0, tmp_path / "run") == first
+    other = measured(spec, 1, tmp_path / "run")
+    assert all(a != b for a, b in zip(first, other, strict=True))
+
+
+def test_a_seed_of_its_own_comes_before_that_of_the_analysis(tmp_path):
+    path = tmp_path / "run"
+    write_run(path, n=N, steps=(0,), layers=("fc",), units=4)
+    spec = DRAWING["dse"]
+    of_three = measured(f"{spec},seed=3", 0, path)
+    assert measured(f"{spec},seed=3", 1, path) == of_three == measured(spec, 3, path)
+    assert measured(f"{spec},seed=0", 7, path) == measured(spec, 0, path)
+
+
+def test_the_cache_tells_seeds_apart(tmp_path):
+    path = tmp_path / "run"
+    write_run(path, n=N, steps=(0,), layers=("fc",), units=4)
+    run = Run(path)
+    key = {
+        (spec, seed): CellKeys(run, parse_estimator(spec), seed).cell(run.layers[0], 0)
+        for spec in ("dse", "dse:seed=0", "dse:seed=3")
+        for seed in (0, 3)
+    }
+    assert key["dse", 0] == key["dse:seed=0", 0] != key["dse", 3] == key["dse:seed=3", 3]
+    assert key["dse:seed=3", 0] != key["dse", 0]
+    assert len(set(key.values())) == 4

@@ -84,9 +84,9 @@ class DiffusionSpectral(Estimator):
         Smaller classes are left out.
     permutations : int, default 0
         Permutations of the labels for the null distribution of DSMI.
-    seed : int, default 0
+    seed : int, optional
         Draws samples, subsets and permutations: the same for every cell, so that differences
-        between checkpoints are not those of the draws.
+        between checkpoints are not those of the draws. That of the analysis unless given.
 
     Raises
     ------
@@ -116,7 +116,7 @@ class DiffusionSpectral(Estimator):
     n_clusters: int | tuple[int, ...] = (10,)
     min_class_size: int = 10
     permutations: int = 0
-    seed: int = 0
+    seed: int | None = None
 
     name: ClassVar[str] = "dse"
     title: ClassVar[str] = "diffusion spectral entropy"
@@ -150,7 +150,14 @@ class DiffusionSpectral(Estimator):
     def options(self) -> DiffusionOptions:
         """How spectra are computed."""
         times = tuple(float(t) for t in self.t)
-        return DiffusionOptions(times, self.normalization, self.alpha, self.method, None, self.seed)
+        return DiffusionOptions(
+            times, self.normalization, self.alpha, self.method, None, self._draws
+        )
+
+    @property
+    def _draws(self) -> int:
+        """The seed in force."""
+        return 0 if self.seed is None else self.seed
 
     @property
     def pools(self) -> Literal["nothing"]:
@@ -191,7 +198,7 @@ class DiffusionSpectral(Estimator):
         n = probe.n_samples
         rows = None
         if n > self.max_samples:
-            rows = np.sort(np.array(subset(n, self.max_samples, self.seed), dtype=np.int64))
+            rows = np.sort(np.array(subset(n, self.max_samples, self._draws), dtype=np.int64))
         inputs = probe.inputs if rows is None else probe.inputs[rows]
         labels = None
         if probe.labels is not None:
@@ -202,7 +209,7 @@ class DiffusionSpectral(Estimator):
         projected_from = None
         if float(len(inputs)) ** 2 * inputs.shape[1] > _LARGEST_GRAPH:
             projected_from = int(inputs.shape[1])
-            inputs = _projected(inputs, self.seed)
+            inputs = _projected(inputs, self._draws)
         clusters = tuple(_clustered(inputs, number) for number in self.numbers_of_clusters)
         return DiffusionSamples(n, rows, labels, clusters, projected_from)
 
@@ -259,7 +266,7 @@ class DiffusionSpectral(Estimator):
     def _entropy(self, space: DiffusionSpace, flags: tuple[str, ...]) -> list[Estimate]:
         found = space.entropy()
         half_n = found.n // 2
-        half = space.entropy(np.sort(subset(found.n, half_n, self.seed))) if half_n > 1 else None
+        half = space.entropy(np.sort(subset(found.n, half_n, self._draws))) if half_n > 1 else None
         estimates = []
         for which, t in enumerate(self.t):
             bits = float(found.bits[which])

@@ -138,10 +138,13 @@ def _compiled(step_pattern: str | None) -> re.Pattern[str] | None:
     try:
         expression = re.compile(step_pattern)
     except re.error as error:
-        raise InputError(f"--step-pattern: {step_pattern!r}: {error}") from error
+        raise InputError(
+            f"step_pattern: {step_pattern!r}: {error}", argument="step_pattern"
+        ) from error
     if expression.groups < 1:
         raise InputError(
-            f"--step-pattern: expected a group around the step, got {step_pattern!r}",
+            f"step_pattern: expected a group around the step, got {step_pattern!r}",
+            argument="step_pattern",
             hint="for example 'epoch_([0-9]+)'",
         )
     return expression

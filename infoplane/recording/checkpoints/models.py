@@ -43,10 +43,11 @@ def load_model(
         return _hugging_face(reference, checkpoint)
     if reference.endswith(".pt2"):
         return _unflattened(load_exported(Path(reference), trust_model=trust_model), reference)
-    made = called(reference, "--model")
+    made = called(reference, "model")
     if not isinstance(made, nn.Module):
         raise InputError(
-            f"--model {reference}: expected a torch.nn.Module, got {type(made).__name__}"
+            f"model {reference}: expected a torch.nn.Module, got {type(made).__name__}",
+            argument="model",
         )
     return made
 
@@ -57,21 +58,24 @@ def _hugging_face(reference: str, checkpoint: Path | None) -> nn.Module:
         import transformers
     except ImportError as error:
         raise InputError(
-            f"--model {reference}: needs the package transformers",
+            f"model {reference}: needs the package transformers",
+            argument="model",
             hint="python3 -m pip install transformers",
         ) from error
     folder = checkpoint if checkpoint is None or checkpoint.is_dir() else checkpoint.parent
     if folder is None or not (folder / "config.json").is_file():
         raise RunFileError(
-            f"--model {reference}: expected config.json beside the checkpoint, found none in "
+            f"model {reference}: expected config.json beside the checkpoint, found none in "
             f"{folder}",
+            argument="model",
             hint="save it with model.config.save_pretrained(FOLDER)",
             code="IP303",
         )
     kind: Any = getattr(transformers, reference.removeprefix("hf:"), None)
     if not hasattr(kind, "from_config") and not hasattr(kind, "_from_config"):
         raise InputError(
-            f"--model {reference}: transformers {transformers.__version__} has no such model class",
+            f"model {reference}: transformers {transformers.__version__} has no such model class",
+            argument="model",
             hint="for example hf:AutoModel, hf:AutoModelForSequenceClassification",
         )
     try:
@@ -88,7 +92,9 @@ def _hugging_face(reference: str, checkpoint: Path | None) -> nn.Module:
             "--model MODULE:CALLABLE",
         ) from error
     if not isinstance(made, nn.Module):
-        raise InputError(f"--model {reference}: expected a model, got {type(made).__name__}")
+        raise InputError(
+            f"model {reference}: expected a model, got {type(made).__name__}", argument="model"
+        )
     return made
 
 

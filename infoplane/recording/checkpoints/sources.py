@@ -17,14 +17,15 @@ from infoplane.errors import InfoplaneError, InputError
 from infoplane.text import one_line
 
 
-def called(reference: str, option: str) -> Any:
+def called(reference: str, argument: str) -> Any:
     """Resolve a reference and call it, unless it names an object that is no callable."""
     module_name, colon, attribute = reference.rpartition(":")
     if not colon or not attribute:
         raise InputError(
-            f"{option}: expected MODULE:CALLABLE or path/to/file.py:callable, got {reference!r}"
+            f"{argument}: expected MODULE:CALLABLE or path/to/file.py:callable, got {reference!r}",
+            argument=argument,
         )
-    with user_code(f"{option} {reference}"):
+    with user_code(f"{argument} {reference}", argument):
         found: Any = _module(module_name)
         for part in attribute.split("."):
             found = getattr(found, part)
@@ -33,7 +34,7 @@ def called(reference: str, option: str) -> Any:
 
 
 @contextmanager
-def user_code(what: str) -> Iterator[None]:
+def user_code(what: str, argument: str | None = None) -> Iterator[None]:
     """Turn whatever the user's code raises, sys.exit included, into one line."""
     try:
         yield
@@ -48,7 +49,7 @@ def user_code(what: str) -> Iterator[None]:
         ]
         where = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}: " if frames else ""
         text = f"{type(error).__name__}: {one_line(error)}"
-        raise InputError(f"{what}: {where}{text}") from error
+        raise InputError(f"{what}: {where}{text}", argument=argument) from error
 
 
 def _module(name: str) -> Any:

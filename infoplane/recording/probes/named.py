@@ -262,7 +262,7 @@ def _source(reference: str, seed: int) -> Source | ProbeSet:
         return _of_arrays(read_arrays(path), reference)
     if colon and is_array_file(Path(head)):
         return _named(read_arrays(Path(head), names.split(",")), names, reference)
-    found = called(reference, "--data")
+    found = called(reference, "data")
     if isinstance(found, ProbeSet):
         return found
     returned = returned_by(found, f"--data {reference}", LABELS, seed=seed)

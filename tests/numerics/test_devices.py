@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from infoplane.analysis import devices
 from infoplane.analysis.engine import analyze
 from infoplane.analysis.selection import select_cells
 from infoplane.errors import InputError
@@ -16,6 +15,7 @@ from infoplane.estimators.layers import diffusion_entropy, diffusion_information
 from infoplane.estimators.layers.diffusion_entropy import diffusion_spectral_entropy
 from infoplane.estimators.layers.diffusion_information import diffusion_spectral_mutual_information
 from infoplane.estimators.registry import parse_estimator
+from infoplane.numerics import devices
 from infoplane.numerics.neighbors.search import neighbor_distances
 from infoplane.numerics.projection import principal_basis
 from infoplane.runs.run import Run
@@ -36,7 +36,7 @@ def test_workers_take_the_gpus_in_turn_and_a_named_one_is_kept():
     [("cuda", 0, "no GPU"), ("cuda:0", 0, "no GPU"), ("cuda:2", 2, "cuda:0, cuda:1")],
 )
 def test_gpu_that_is_not_there_is_an_error_that_names_what_is(wanted, count, found):
-    with pytest.raises(InputError, match=f"--device {wanted}: .*found {found}$"):
+    with pytest.raises(InputError, match=f"device {wanted}: .*found {found}$"):
         devices.assigned(wanted, count, 0)
 
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from infoplane.calls import unfit
 from infoplane.errors import InputError
 
 if TYPE_CHECKING:
@@ -29,10 +30,8 @@ def check_device(text: str) -> str:
     InputError
         If it is none of these.
     """
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", text):
-        raise InputError(
-            f"--device: expected auto, cpu, cuda or cuda:K, got {text!r}", code="IP104"
-        )
+    if not isinstance(text, str) or not re.fullmatch(r"auto|cpu|cuda(:\d+)?", text):
+        raise unfit("device", "auto, cpu, cuda or cuda:K", text, code="IP104")
     return text
 
 
@@ -87,8 +86,9 @@ def assigned(wanted: str, count: int, worker: int) -> str:
     if number >= count:
         there = ", ".join(f"cuda:{k}" for k in range(count)) or "no GPU"
         raise InputError(
-            f"--device {wanted}: expected a GPU that torch can use, found {there}",
-            hint="use --device cpu, or install a build of torch for your GPU",
+            f"device {wanted}: expected a GPU that torch can use, found {there}",
+            argument="device",
+            hint="compute on the device cpu, or install a build of torch for your GPU",
             code="IP111",
         )
     return f"cuda:{number}"

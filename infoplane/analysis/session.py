@@ -1,0 +1,382 @@
+"""An analysis of recorded runs as one call, from its arguments to the results.
+
+``infoplane analyze`` parses its options, makes the same call and prints.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from infoplane.analysis.cache import CellCache
+from infoplane.analysis.engine import Workers, check_different
+from infoplane.analysis.engine import analyze as estimate_cells
+from infoplane.analysis.executors import Given, check_executor, workers
+from infoplane.analysis.plan import (
+    INTERPRETER_BYTES,
+    TORCH_BYTES,
+    CostModel,
+    PlannedWork,
+    plan,
+    scales_of,
+)
+from infoplane.analysis.selection import count_cells, open_runs, select_cells
+from infoplane.analysis.subsamples import Sampling, steps_of_cells
+from infoplane.calls import Listener, PathLike, Progress, listener, one_of, path_of, texts, unfit
+from infoplane.calls import whole as whole_number
+from infoplane.errors import InputError
+from infoplane.estimators.base import Estimator
+from infoplane.estimators.registry import DEFAULT, estimator_id, parse_estimator
+from infoplane.numerics.devices import check_device, own_gpu
+from infoplane.results.document import Document
+from infoplane.results.notebook import Results
+from infoplane.results.recordings import describe_recordings
+from infoplane.runs.run import Run
+
+Runs: TypeAlias = "PathLike | Run | Iterable[PathLike | Run]"
+Estimators: TypeAlias = "str | Estimator | Sequence[str | Estimator]"
+Steps: TypeAlias = "int | str | Sequence[int | str]"
+Texts: TypeAlias = "str | Sequence[str]"
+
+
+class Analysis:
+    """An analysis whose arguments are checked and whose runs are open, before it computes anything.
+
+    Parameters are those of `analyze`.
+
+    Attributes
+    ----------
+    cells : mapping of Run to (layers, steps)
+        What is analyzed.
+    settings : mapping
+        What the results say of the arguments.
+
+    Examples
+    --------
+    >>> analysis = infoplane.Analysis("runs/s0", "dse", steps="last")    # doctest: +SKIP
+    >>> sum(work.seconds for work in analysis.plan())                    # doctest: +SKIP
+    >>> results = analysis.run()                                         # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        runs: Runs,
+        estimators: Estimators = DEFAULT,
+        *,
+        layers: Texts = (),
+        steps: Steps | None = None,
+        splits: Texts = (),
+        nan: Literal["fail", "drop"] = "fail",
+        sampling: bool | Steps = False,
+        jobs: int | None = None,
+        executor: str | Executor = "processes",
+        device: str = "auto",
+        max_memory: int | None = None,
+        cache: PathLike | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.seed = whole_number(seed, "seed", 0)
+        self.jobs = len(os.sched_getaffinity(0)) if jobs is None else whole_number(jobs, "jobs", 1)
+        self.device = check_device(device)
+        self.executor = check_executor(executor)
+        self.max_memory = self._enough(max_memory)
+        self.cache = None if cache is None else path_of(cache, "cache")
+        self.estimators, specs = _estimators(estimators)
+        drop = one_of(nan, "nan", "fail", "drop") == "drop"
+        patterns, only = texts(layers, "layers"), texts(splits, "splits")
+        at = None if steps is None else _steps(steps, "steps")
+        parts = _sampled(sampling)
+        self.cells = select_cells(open_runs(runs), patterns, at, drop_nonfinite=drop, splits=only)
+        self._sampled = None if parts is None else steps_of_cells(self.cells, parts)
+        self.settings: Mapping[str, Any] = {
+            "estimators": specs,
+            "layers": list(patterns),
+            **({"split": list(only)} if only else {}),
+            "steps": _written(at),
+            "seed": self.seed,
+            "nan": nan,
+            "sampling": _written(parts),
+            **({"device": device} if device != "auto" else {}),
+        }
+
+    @property
+    def n_cells(self) -> int:
+        """Cells of all runs and estimators, those in the cache included."""
+        return count_cells(self.cells, self.estimators)
+
+    def plan(self) -> list[PlannedWork]:
+        """Return cells, seconds and bytes by estimator; nothing is computed or written.
+
+        Seconds are those of earlier cells on this machine, where the cache knows some.
+        """
+        known = self.cache is not None and self.cache.exists()
+        with CellCache(self.cache) if known and self.cache else nullcontext() as cache:
+            model = CostModel(scales_of(_costs(cache)))
+            return plan(
+                self.cells, self.estimators,
+                seed=self.seed, model=model, cache=cache, device=self.device,
+            )  # fmt: skip
+
+    def run(
+        self, progress: bool | Listener = False, *, exchange: PathLike | None = None
+    ) -> Results:
+        """Estimate all cells.
+
+        Parameters
+        ----------
+        progress : bool or callable, default False
+            As of `analyze`.
+        exchange : path, optional
+            Folder that workers on other machines see too, without a cache; the working directory
+            unless given.
+
+        Raises
+        ------
+        InfoplaneError, KeyboardInterrupt
+            As `analyze`.
+        """
+        tell = listener(progress)
+        if self.executor == "processes":
+            self._check_workers()
+        document = Document(
+            describe_recordings(self.cells),
+            self.estimators,
+            {"analyze": self.settings},
+            self.jobs,
+            self.seed,
+        )
+        shared = self.cache or path_of(exchange or ".", "exchange")
+        try:
+            with self._open_cache() as cache, self._workers(shared) as pool:
+                failed = self._estimate(document, pool, cache, tell)
+                self._sample(document, pool, cache, tell)
+        except BaseException as stop:
+            if document.rows:
+                stop.results = Results(document.results("interrupted"))  # type: ignore[attr-defined]  # found by getattr
+            raise
+        return Results(document.results("partial" if failed else "complete"))
+
+    def _estimate(
+        self, document: Document, pool: Workers, cache: CellCache | None, tell: Listener
+    ) -> int:
+        """Take all cells into the document; return how many have no number."""
+        known = _costs(cache)
+        model = CostModel(scales_of(known))
+        by_id = {estimator_id(estimator): estimator for estimator in self.estimators}
+        n_samples = {recording["run"]: recording["n"] for recording in document.recordings}
+        now = Progress("analyze", 0, self.n_cells)
+        tell(now)
+        for measured in estimate_cells(
+            self.cells,
+            self.estimators,
+            pool.executor,
+            seed=self.seed,
+            keep=document.artifacts.update,
+            cache=cache,
+            renew=pool.renew,
+            max_bytes=self.max_memory,
+            device=self.device,
+            exchange=pool.exchange,
+        ):
+            model.observe(by_id[measured.estimator], n_samples[measured.run], measured)
+            failed = document.add(measured)
+            now = now._replace(done=now.done + 1, failed=now.failed + failed)
+            tell(now)
+        document.costs = known | model.fitted()
+        if cache is not None:
+            cache.put(_machine(), document.costs)
+        return now.failed
+
+    def _sample(
+        self, document: Document, pool: Workers, cache: CellCache | None, tell: Listener
+    ) -> None:
+        """Estimate some cells on parts of the samples as well, where that was asked for."""
+        if self._sampled is None:
+            return
+        parts = Sampling(self._sampled, self.estimators, self.seed)
+        tell(Progress("sampling", 0, parts.n_cells))
+        for done, _ in enumerate(parts.measure(pool, cache, self.device), 1):
+            tell(Progress("sampling", done, parts.n_cells))
+        document.sampling = parts.entries()
+
+    def _open_cache(self) -> AbstractContextManager[CellCache | None]:
+        return nullcontext() if self.cache is None else CellCache(self.cache)
+
+    def _workers(self, exchange: Path) -> AbstractContextManager[Workers]:
+        if isinstance(self.executor, Executor):
+            return Given(self.executor)
+        ours = [type(one).__module__ == "__main__" for one in self.estimators]
+        return workers(self.executor, min(self.jobs, self.n_cells), exchange, program=any(ours))
+
+    def _check_workers(self) -> None:
+        """Say now what worker processes would say later."""
+        if self.device.startswith("cuda"):
+            own_gpu(self.device)
+        interactive = not hasattr(sys.modules["__main__"], "__file__")
+        for one in self.estimators:
+            if interactive and type(one).__module__ == "__main__":
+                raise InputError(
+                    f"estimators: expected {one.name!r} in a module that worker processes can "
+                    "import, found it in the session itself",
+                    argument="estimators",
+                    hint="write it to a file; or give executor=ThreadPoolExecutor(1)",
+                )
+
+    def _enough(self, max_memory: int | None) -> int | None:
+        """Return the bytes that cells may take beside the workers themselves."""
+        if max_memory is None:
+            return None
+        least = self.jobs * (INTERPRETER_BYTES + TORCH_BYTES)
+        if whole_number(max_memory, "max_memory", 1) <= least:
+            raise InputError(
+                f"max_memory: expected more than {least:,} bytes for {self.jobs} processes alone, "
+                f"got {max_memory:,}",
+                argument="max_memory",
+                hint="use fewer jobs",
+            )
+        return max_memory - least
+
+
+def analyze(
+    runs: Runs,
+    estimators: Estimators = DEFAULT,
+    *,
+    layers: Texts = (),
+    steps: Steps | None = None,
+    splits: Texts = (),
+    nan: Literal["fail", "drop"] = "fail",
+    sampling: bool | Steps = False,
+    jobs: int | None = None,
+    executor: str | Executor = "processes",
+    device: str = "auto",
+    max_memory: int | None = None,
+    cache: PathLike | None = None,
+    seed: int = 0,
+    progress: bool | Callable[[Progress], object] = False,
+) -> Results:
+    """Estimate information quantities for every run, step and layer.
+
+    Parameters
+    ----------
+    runs : path, Run or sequence of these
+        Recorded runs.
+    estimators : str, Estimator or sequence of these, default ("binning", "compressed", "dse")
+        Names with their parameters, as ``"binning:bins=30"``, or estimators.
+    layers : str or sequence of str
+        Globs over layer names, ``!GLOB`` excludes; all layers if empty.
+    steps : int, "last" or sequence of these, optional
+        Training steps; a text may list several, ``"0,100,last"``. All steps unless given.
+    splits : str or sequence of str
+        Splits of the probe set, which are analyzed apart; all if empty.
+    nan : {"fail", "drop"}, default "fail"
+        Cells with NaN or inf fail, or samples that hold some are left out of all cells.
+    sampling : bool or steps, default False
+        Estimate on parts of the samples as well, at the last step or at these: what follows the
+        number of samples measures it.
+    jobs : int, optional
+        Worker processes; one per core unless given. The numbers do not depend on it.
+    executor : str or concurrent.futures.Executor, default "processes"
+        ``processes`` here, ``dask``, ``dask=ADDRESS``, ``mpi``; or an executor, which is left open.
+    device : str, default "auto"
+        ``cpu``, ``cuda`` (workers take the GPUs in turn), ``cuda:K``, or ``auto``.
+    max_memory : int, optional
+        Run fewer cells at once if all together would need more bytes.
+    cache : path, optional
+        Folder in which finished cells are kept and looked up, as ``.infoplane_cache`` of the
+        command line; none unless given.
+    seed : int, default 0
+        Of all random draws.
+    progress : bool or callable, default False
+        True writes lines to stderr; a callable is given a `Progress` after every cell.
+
+    Returns
+    -------
+    Results
+        Its ``status`` is ``partial`` if a cell has no number.
+
+    Raises
+    ------
+    InputError
+        If an argument is of the wrong type or unfit; the message names it.
+    NotFoundError
+        If a layer, step or split is not there.
+    RunFileError
+        If a run is missing or damaged.
+    WorkerError
+        If worker processes die again and again.
+    KeyboardInterrupt
+        Ctrl-C. This and every other error has an attribute ``results`` with what was finished, if
+        anything was; ``stop.results.save(path)`` keeps it.
+
+    Examples
+    --------
+    >>> results = infoplane.analyze("runs/s0", "binning:bins=30", jobs=2)     # doctest: +SKIP
+    >>> results.draw("plane")                                                # doctest: +SKIP
+    """
+    return Analysis(
+        runs, estimators, layers=layers, steps=steps, splits=splits, nan=nan, sampling=sampling,
+        jobs=jobs, executor=executor, device=device, max_memory=max_memory, cache=cache, seed=seed,
+    ).run(progress)  # fmt: skip
+
+
+def _estimators(given: object) -> tuple[list[Estimator], list[str]]:
+    """Return the estimators, and how the results write them."""
+    expected = "names such as 'binning:bins=30', or Estimator objects"
+    listed = [given] if isinstance(given, (str, Estimator)) else given
+    if not isinstance(listed, (list, tuple)):
+        raise unfit("estimators", expected, given)
+    if not listed:
+        raise unfit("estimators", expected, listed)
+    found: list[Estimator] = []
+    for one in listed:
+        if not isinstance(one, (str, Estimator)):
+            raise unfit("estimators", expected, one)
+        found.append(parse_estimator(one) if isinstance(one, str) else one)
+    check_different(found)
+    return found, [one if isinstance(one, str) else estimator_id(one) for one in listed]
+
+
+def _steps(given: object, argument: str) -> list[int]:
+    """Return steps, -1 for the last one."""
+    expected = "numbers and 'last', e.g. 0,100,last"
+    if isinstance(given, str):
+        listed: Any = [part.strip() for part in given.split(",")]
+    else:
+        listed = given if isinstance(given, (list, tuple, range)) else [given]
+    found = []
+    for one in listed:
+        if isinstance(one, str) and (one == "last" or one.isdecimal()):
+            found.append(-1 if one == "last" else int(one))
+        elif isinstance(one, str):
+            raise unfit(argument, expected, given)
+        else:
+            found.append(whole_number(one, argument, 0))
+    if not found:
+        raise unfit(argument, expected, listed)
+    return found
+
+
+def _sampled(given: object) -> list[int] | None:
+    """Return the steps at which parts of the samples are estimated."""
+    if given is False or given is None:
+        return None
+    return [-1] if given is True else _steps(given, "sampling")
+
+
+def _written(steps: Sequence[int] | None) -> str | None:
+    return None if steps is None else ",".join("last" if s < 0 else str(s) for s in steps)
+
+
+def _machine() -> str:
+    return f"costs on {platform.node()}"
+
+
+def _costs(cache: CellCache | None) -> dict[str, Any]:
+    """Return what cells cost on this machine, as far as the cache knows."""
+    return (cache.get(_machine()) if cache else None) or {}
