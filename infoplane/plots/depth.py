@@ -15,7 +15,7 @@ from infoplane.errors import NotFoundError
 from infoplane.plots.canvas import page
 from infoplane.plots.canvas import style as look
 from infoplane.plots.drawing import Drawing, QuantityOptions, drawing, figure
-from infoplane.plots.view import SIZES, View, short_names
+from infoplane.plots.view import SIZES, View, short_names, subject
 from infoplane.results.curves import Curves
 
 if TYPE_CHECKING:
@@ -50,7 +50,8 @@ def depth(results: Mapping[str, Any] | View, **options: Unpack[QuantityOptions])
         If no estimator has it for two layers, or a layer is not there.
     """
     with drawing(results, first=SIZES, **options) as on:
-        found = [c for layer in on.layers(on.quantity) if (c := on.curve(layer)) is not None]
+        deep = [m for m in on.layers(on.quantity) if m in on.units or subject([m]) != "pair"]
+        found = [c for layer in deep if (c := on.curve(layer)) is not None]
         if len(found) < 2:
             raise NotFoundError(
                 f"this figure needs {on.about.symbol} of two layers; {on.group!r} has {len(found)}"
@@ -70,7 +71,7 @@ def depth(results: Mapping[str, Any] | View, **options: Unpack[QuantityOptions])
             label.set_parse_math(False)
         ax.grid(visible=False, axis="x")
         ax.set_ylabel(on.about.axis)
-        notes = ["Across: layers, in the order of the forward pass."]
+        notes = [f"Across: {subject(deep)}s, in the order of the forward pass."]
         if words := on.bounds(found):
             drawn = _bounds(ax, found)
             handles += [Line2D([], [], **drawn, label=words)] if drawn else []

@@ -18,7 +18,7 @@ from infoplane.estimators.quantities import QUANTITIES
 from infoplane.plots.canvas import page
 from infoplane.plots.canvas import style as look
 from infoplane.plots.drawing import Drawing, QuantityOptions, drawing, figure
-from infoplane.plots.view import SIZES, View, short_names
+from infoplane.plots.view import SIZES, View, short_names, subject
 from infoplane.results.curves import Curves
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def heat(results: Mapping[str, Any] | View, **options: Unpack[QuantityOptions]) 
         bar.outline.set_linewidth(0.5)
         if on.quantity not in QUANTITIES:  # long units: with ticks that move they leave the figure
             look.few_ticks(bar.ax.yaxis, 5)
-        words = f"{on.about.symbol} by layer and step"
+        words = f"{on.about.symbol} by {subject(names)} and step"
         text = on.bounds(found)
         on.finish(area, words, [f"Ceiling: {text}."] if text else [], _legend(found, on))
         return ax

@@ -20,7 +20,7 @@ from infoplane.plots.drawing import (
     figure,
     left_out,
 )
-from infoplane.plots.view import SPECTRAL, View, bound_label, broken, short_names
+from infoplane.plots.view import SPECTRAL, View, bound_label, broken, short_names, subject
 from infoplane.results.curves import Curves
 from infoplane.results.phases import Phase
 
@@ -55,7 +55,8 @@ def steps(results: Mapping[str, Any] | View, **options: Unpack[QuantityOptions])
     with drawing(results, first=("ixt",), **options) as on:
         if options.get("quantity") is None and on.quantity == "ixt":
             return _panels(on, "Mutual information per layer", ("ixt", "ity"))
-        return _panels(on, f"{on.about.symbol} per layer", (on.quantity,))
+        words = f"{on.about.symbol} per {subject(on.layers(on.quantity))}"
+        return _panels(on, words, (on.quantity,))
 
 
 @figure(EstimatorOptions)
@@ -75,7 +76,7 @@ def spectral(results: Mapping[str, Any] | View, **options: Unpack[EstimatorOptio
 
 def _panels(on: Drawing, title: str, wanted: Sequence[str]) -> Axes:
     """Draw a row per quantity that the layers have; the first leads, the others follow it."""
-    have = on.layers()
+    have = on.layers(on.quantity)
     names = on.few(have, min(MAX_COLUMNS, max(2, on.abreast(_NARROWEST))))
     view, key = on.view, (on.group, on.estimator)
     rows = [q for q in wanted if any((key[0], m, key[1], q) in view.curves for m in names)]

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 import numpy as np
 import pytest
 
-from infoplane.errors import InputError
+from infoplane.errors import InputError, NotFoundError
 from infoplane.plots.canvas import style as look
 from infoplane.plots.compression import compression
 from infoplane.plots.drawing import EstimatorOptions, drawing, figure
@@ -102,6 +102,25 @@ def test_the_report_tells_a_quantity_in_its_own_unit(alone: View, beside: View) 
     assert headings[:4] == [
         "Information plane", "Compression by layer", "Over training", "Participation ratio (PR)",
     ]  # fmt: skip
+
+
+def test_pairs_of_layers_have_no_depth() -> None:
+    document = synthetic.of_a_plugin(n_layers=3, n_seeds=2, n_steps=6)
+    pairs = {"fc1": "pair fc1 ~ fc2", "fc2": "pair fc1 ~ fc3", "fc3": "pair fc2 ~ fc3"}
+    for entry in (*document["rows"], *document["phases"]):
+        entry["layer"] = pairs[entry["layer"]]
+    view = View.of(document)
+    figure = steps(view).figure
+    assert figure.get_suptitle().startswith("PR per pair")
+    assert [ax.get_title(loc="left") for ax in figure.axes] == [
+        "fc1 ~ fc2",
+        "fc1 ~ fc3",
+        "fc2 ~ fc3",
+    ]
+    assert "PR by pair and step — tanh" in " ".join(words(heat(view).figure))
+    with pytest.raises(NotFoundError, match="needs PR of two layers; 'tanh' has 0"):
+        draw(view, "depth")
+    assert "fc1 ~ fc3" in render_report(view)
 
 
 def test_groups_of_another_quantity_stand_side_by_side(alone: View) -> None:
