@@ -69,7 +69,7 @@ _BUILT_IN = (
          "nothing is left", "`-e dse:sigma=median`, `-e compressed:noise=0.01`"),
     Flag("upper_bound", "IP212", "noise of the layer that counts as information: the value is an "
          "upper bound", "`compressed` takes declared noise off"),
-    Flag("failed", "IP204", "cells without a number", "the reason stands in `diag` of each row"),
+    Flag("failed", "IP204", "cells without a number", "the reason is in `diag` of each row"),
     Flag("nonfinite", "IP205", "layers with NaN or inf",
          "the training diverged there; `infoplane analyze --nan drop`"),
     Flag("timeout", None, "no number within the time allowed", "allow more, or fewer samples"),
