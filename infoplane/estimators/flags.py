@@ -63,7 +63,8 @@ _BUILT_IN = (
          f"{_DIAG}; for bins `-e binning:mode=ebab`, or give the range"),
     Flag("large_compression_loss", "IP207", "compression may have lost much of the information",
          "`-e compressed:dim=8`, or read the value as a lower bound"),
-    Flag("finite_population", "IP208", "more bits than N samples can hold: the density is extrapolated",
+    Flag("finite_population", "IP208", "more bits than N samples can hold: the density is "
+         "extrapolated",
          "read it as a property of the input distribution, or raise the noise"),
     Flag("degenerate", "IP209", "bandwidth or added noise far above the spread of the layer: "
          "nothing is left", "`-e dse:sigma=median`, `-e compressed:noise=0.01`"),
@@ -72,7 +73,8 @@ _BUILT_IN = (
     Flag("failed", "IP204", "cells without a number", "the reason is in `diag` of each row"),
     Flag("nonfinite", "IP205", "layers with NaN or inf",
          "the training diverged there; `infoplane analyze --nan drop`"),
-    Flag("timeout", None, "no number within the time allowed", "raise the limit, or record fewer samples"),
+    Flag("timeout", None, "no number within the time allowed",
+         "raise the limit, or record fewer samples"),
     Flag("negative", None, "below 0, shown as it is", "read it as 0, within its interval"),
     Flag("constant", None, "the layer does not vary", "nothing to measure"),
     Flag("small_n", None, "too few samples, or classes, for this estimator", _MORE),
