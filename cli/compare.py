@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 @click.option(
     "--tolerance",
     type=float,
-    metavar="BITS",
-    help="Differences up to this are none. Default: 0.25, or 5 % of the bound if that is less.",
+    metavar="VALUE",
+    help="Largest difference that does not count, in the unit of each quantity. Default: the "
+    "smallest change that counts (0.25 bits), or 5 % of the bound if that is less.",
 )
 @click.option(
     "--test",
