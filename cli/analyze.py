@@ -1,4 +1,4 @@
-"""``infoplane analyze``."""
+"""``infoplane analyze``: estimate quantities of recorded runs, and print the table of layers."""
 
 from __future__ import annotations
 

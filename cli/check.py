@@ -1,4 +1,4 @@
-"""``infoplane check``."""
+"""``infoplane check``: test results against rules."""
 
 from __future__ import annotations
 

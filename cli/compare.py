@@ -1,4 +1,4 @@
-"""``infoplane compare``."""
+"""``infoplane compare``: compare results with a baseline."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``infoplane config``."""
+"""``infoplane config``: show the settings in use, or check the configuration file."""
 
 from __future__ import annotations
 

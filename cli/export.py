@@ -1,4 +1,4 @@
-"""``infoplane export``."""
+"""``infoplane export``: write results as CSV, Parquet or for TensorBoard."""
 
 from __future__ import annotations
 

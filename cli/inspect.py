@@ -1,4 +1,4 @@
-"""``infoplane inspect``."""
+"""``infoplane inspect``: show what runs and results contain, and rescue damaged runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``infoplane merge``."""
+"""``infoplane merge``: join results documents into one."""
 
 from __future__ import annotations
 

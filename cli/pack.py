@@ -1,4 +1,4 @@
-"""``infoplane pack``."""
+"""``infoplane pack``: copy a run into one HDF5 file."""
 
 from __future__ import annotations
 

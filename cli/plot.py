@@ -1,4 +1,4 @@
-"""``infoplane plot``."""
+"""``infoplane plot``: draw the figures and the HTML report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``infoplane record``."""
+"""``infoplane record``: record layers from checkpoints, or of a training script."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``infoplane schema``."""
+"""``infoplane schema``: print the JSON Schema of a document."""
 
 from __future__ import annotations
 

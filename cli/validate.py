@@ -1,4 +1,4 @@
-"""``infoplane validate``."""
+"""``infoplane validate``: run estimators on data whose answer is known."""
 
 from __future__ import annotations
 

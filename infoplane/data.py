@@ -1,4 +1,4 @@
-"""What the parts of infoplane hand to each other: probe set, slot, run; and entry checks."""
+"""Data types that all parts share: probe set, slot, subject, run; and checks of arrays."""
 
 from __future__ import annotations
 
