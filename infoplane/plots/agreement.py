@@ -39,13 +39,6 @@ def agreement(results: Mapping[str, Any] | View, **options: Unpack[Options]) -> 
     ----------
     results : mapping or View
         A results document; its ``phases`` are drawn.
-    **options
-        See `infoplane.plots.drawing.Options`.
-
-    Returns
-    -------
-    Axes
-        The first panel; all of them are ``.figure.axes``.
 
     Raises
     ------
@@ -79,8 +72,8 @@ def agreement(results: Mapping[str, Any] | View, **options: Unpack[Options]) -> 
             points = np.array([[p.change, q.change] for p, q in found])
             _panel(panel, found, [order.index(layer) for layer in common])
             names = [look.drawable(middle_cut(titles[e], 30)) for e in (a, b)]
-            panel.set_xlabel(f"{names[0]}  [bits]")
-            panel.set_ylabel(f"{names[1]}  [bits]")
+            panel.set_xlabel(f"{names[0]}  [{on.unit}]")
+            panel.set_ylabel(f"{names[1]}  [{on.unit}]")
             panel.set_title(_spearman_text(points), loc="left", fontweight="normal",
                             fontsize=look.font_size("font.size"))  # fmt: skip
             pending.append((panel, common, points))

@@ -90,7 +90,7 @@ def compare(
         after = [p for p in after if p.layer in shown]
         before = [p for p in before if p.layer in shown]
         _plane(plane, on, before, after)
-        _forest(forest, found, shown)
+        _forest(forest, on, found, shown)
         notes = [*_notes(on, base, found), *left_out(shown, common, OTHERS)]
         on.finish(area, "Comparison with a baseline", notes, _handles(on), most=44)
         place(
@@ -115,7 +115,7 @@ def _notes(on: Drawing, base: Drawing, found: Sequence[Difference]) -> list[str]
     runs = [len(side.view.recordings(side.group)) for side in (on, base)]
     return [
         "Difference of the last checkpoint, candidate less baseline.",
-        f"Grey: the smallest change that counts ({written} bits).",
+        f"Grey: the smallest change that counts ({written} {on.unit}).",
         f"Interval: 95 %, over {runs[0]} and {runs[1]} runs."
         if min(runs) > 2
         else "Interval: 95 %, of the estimates, not of other seeds.",
@@ -185,7 +185,7 @@ def _plane(ax: Axes, on: Drawing, before: Sequence[Path], after: Sequence[Path])
     name_axes(ax, on)
 
 
-def _forest(ax: Axes, found: Sequence[Difference], layers: Sequence[str]) -> None:
+def _forest(ax: Axes, on: Drawing, found: Sequence[Difference], layers: Sequence[str]) -> None:
     small = look.font_size("xtick.labelsize")
     widest = max(d.tolerance for d in found)
     ends = [
@@ -227,4 +227,4 @@ def _forest(ax: Axes, found: Sequence[Difference], layers: Sequence[str]) -> Non
     ax.grid(visible=False, axis="y")
     for y in np.arange(len(layers) - 1) + 0.5:
         ax.axhline(y, color=look.hair(), linewidth=0.6, zorder=0.4)
-    ax.set_xlabel("difference  [bits]")
+    ax.set_xlabel(f"difference  [{on.unit}]")

@@ -69,12 +69,12 @@ def compression(results: Mapping[str, Any] | View, **options: Unpack[Options]) -
             placed = [(row_of[p.layer] + offset, p) for p in of_pair]
             _estimator(ranges, forest, placed, *marks[pair])
         _frame_ranges(ranges, on, names)
-        _frame_forest(forest, phases)
+        _frame_forest(forest, on, phases)
         verdicts = layer_verdicts(phases)
         for i, layer in enumerate(names):
             two_lines = row >= 0.34 and _wide(forest)
             _verdict(forest, i, verdicts[on.group, layer], two_lines=two_lines)
-        on.finish(area, "Compression by layer", _notes(phases), _handles(on, marks))
+        on.finish(area, "Compression by layer", _notes(on, phases), _handles(on, marks))
         peaks: Axes = ranges
         return peaks
 
@@ -146,7 +146,7 @@ def _frame_ranges(ax: Axes, on: Drawing, names: Sequence[str]) -> None:
         fontsize=look.font_size("axes.labelsize"),
         pad=5 + 1.4 * small,  # above the name of the bound
     )  # fmt: skip
-    ax.set_xlabel("I(X;T) or DSE  [bits]" if _wide(ax) else "size  [bits]")
+    ax.set_xlabel(f"{'I(X;T) or DSE' if _wide(ax) else 'size'}  [{on.unit}]")
     ceiling = on.ceiling
     if ceiling is not None:
         low = min(ax.dataLim.x0, ceiling)
@@ -165,7 +165,7 @@ def _wide(ax: Axes) -> bool:
     return page.abreast("double", ax.figure, 2.9) > 1
 
 
-def _frame_forest(ax: Axes, phases: Sequence[Phase]) -> None:
+def _frame_forest(ax: Axes, on: Drawing, phases: Sequence[Phase]) -> None:
     tolerance = max((p.tolerance for p in phases), default=0.25)
     low = min(min(ax.dataLim.x0, -tolerance) * 1.08, -3 * tolerance)
     high = max(max(ax.dataLim.x1, tolerance) * 1.15, 2 * tolerance)
@@ -184,7 +184,7 @@ def _frame_forest(ax: Axes, phases: Sequence[Phase]) -> None:
         fontsize=look.font_size("axes.labelsize"),
         pad=5 + 1.4 * look.font_size("xtick.labelsize"),
     )  # fmt: skip
-    ax.set_xlabel("peak to last  [bits]" if _wide(ax) else "change  [bits]")
+    ax.set_xlabel(f"{'peak to last' if _wide(ax) else 'change'}  [{on.unit}]")
     _between_rows(ax, round(abs(np.diff(ax.get_ylim())[0])))
 
 
@@ -211,11 +211,11 @@ def _verdict(ax: Axes, y: int, verdict: LayerVerdict, *, two_lines: bool) -> Non
     )  # fmt: skip
 
 
-def _notes(phases: Sequence[Phase]) -> list[str]:
+def _notes(on: Drawing, phases: Sequence[Phase]) -> list[str]:
     runs = {p.n_runs for p in phases}
     origins = {p.interval for p in phases if p.change_low is not None}
     tolerance = max((p.tolerance for p in phases), default=0.25)
-    notes = [f"Grey: ±{tolerance:.2f} bits, the smallest change that counts."]
+    notes = [f"Grey: ±{tolerance:.2f} {on.unit}, the smallest change that counts."]
     if not origins:
         notes.append("No intervals: too few checkpoints.")
     elif "runs" in origins:

@@ -14,8 +14,8 @@ from infoplane.data import FloatArray, IntArray
 from infoplane.errors import NotFoundError
 from infoplane.plots.canvas import page
 from infoplane.plots.canvas import style as look
-from infoplane.plots.drawing import Drawing, EstimatorOptions, drawing, figure
-from infoplane.plots.view import SIZES, View, short_names
+from infoplane.plots.drawing import Drawing, QuantityOptions, drawing, figure
+from infoplane.plots.view import SIZES, View, short_names, subject
 from infoplane.results.curves import Curves
 
 if TYPE_CHECKING:
@@ -28,23 +28,14 @@ _MARKED = 24
 """Layers; of more, only lines are drawn."""
 
 
-@figure(EstimatorOptions)
-def depth(
-    results: Mapping[str, Any] | View,
-    *,
-    quantity: str | None = None,
-    **options: Unpack[EstimatorOptions],
-) -> Axes:
+@figure(QuantityOptions)
+def depth(results: Mapping[str, Any] | View, **options: Unpack[QuantityOptions]) -> Axes:
     """Draw a quantity over the layers of a network, at the first, the last and three more steps.
 
     Parameters
     ----------
     results : mapping or View
         A results document.
-    quantity : str, optional
-        Name of a quantity; by default I(X;T), or DSE without it, or what there is.
-    **options
-        See `infoplane.plots.drawing.EstimatorOptions`.
 
     Returns
     -------
@@ -58,8 +49,9 @@ def depth(
     NotFoundError
         If no estimator has it for two layers, or a layer is not there.
     """
-    with drawing(results, quantity=quantity, first=SIZES, **options) as on:
-        found = [c for layer in on.layers(on.quantity) if (c := on.curve(layer)) is not None]
+    with drawing(results, first=SIZES, **options) as on:
+        deep = [m for m in on.layers(on.quantity) if m in on.units or subject([m]) != "pair"]
+        found = [c for layer in deep if (c := on.curve(layer)) is not None]
         if len(found) < 2:
             raise NotFoundError(
                 f"this figure needs {on.about.symbol} of two layers; {on.group!r} has {len(found)}"
@@ -79,7 +71,7 @@ def depth(
             label.set_parse_math(False)
         ax.grid(visible=False, axis="x")
         ax.set_ylabel(on.about.axis)
-        notes = ["Across: layers, in the order of the forward pass."]
+        notes = [f"Across: {subject(deep)}s, in the order of the forward pass."]
         if words := on.bounds(found):
             drawn = _bounds(ax, found)
             handles += [Line2D([], [], **drawn, label=words)] if drawn else []

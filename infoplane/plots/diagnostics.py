@@ -41,13 +41,6 @@ def diagnostics(results: Mapping[str, Any] | View, **options: Unpack[EstimatorOp
     ----------
     results : mapping or View
         A results document whose rows have ``diag``.
-    **options
-        See `infoplane.plots.drawing.EstimatorOptions`.
-
-    Returns
-    -------
-    Axes
-        The first panel; all of them are ``.figure.axes``.
 
     Raises
     ------

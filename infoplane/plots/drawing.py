@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -59,29 +60,67 @@ class EstimatorOptions(Options, total=False):
     estimator: str | None
 
 
+_RETURNS = """
+    Returns
+    -------
+    Axes
+        The first panel; all of them are ``.figure.axes``.
+"""
+
 OTHERS = "; --layers chooses others."
+
+
+class QuantityOptions(EstimatorOptions, total=False):
+    """The options of figures of one quantity: those of one estimator and its ``quantity``.
+
+    Parameters
+    ----------
+    quantity : str, optional
+        Its name. By default I(X;T), or DSE without it, or the first that there is.
+    """
+
+    quantity: str | None
+
 
 F = TypeVar("F", bound=Callable[..., Axes])
 
 
 def figure(options: type) -> Callable[[F], F]:
-    """Write the options that figures share into the signature of one, for help and `options_of`."""
+    """Write the options that figures share into signature and docstring of one.
+
+    Parameters
+    ----------
+    options : type
+        `Options` or what it is extended to; the figure takes them as ``**options``.
+    """
     defaults = {"style": "paper", "size": "double"}
+    kinds = {
+        name: getattr(kind, "__forward_arg__", kind)
+        for name, kind in options.__annotations__.items()
+    }
+    told = f"    **options\n        See `infoplane.plots.drawing.{options.__name__}`.\n"
 
     def decorate(function: F) -> F:
-        signature = inspect.signature(function)
+        signature, keyword = inspect.signature(function), inspect.Parameter.KEYWORD_ONLY
         own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
         shared = [
-            inspect.Parameter(
-                name, inspect.Parameter.KEYWORD_ONLY, default=defaults.get(name), annotation=kind
-            )
-            for name, kind in inspect.get_annotations(options).items()
+            inspect.Parameter(name, keyword, default=defaults.get(name), annotation=kind)
+            for name, kind in kinds.items()
         ]
         parameters = signature.replace(parameters=[*own, *shared])
         function.__signature__ = parameters  # type: ignore[attr-defined]  # read by inspect
+        function.__doc__ = function.__doc__ and _completed(function.__doc__, told)
         return function
 
     return decorate
+
+
+def _completed(docstring: str, told: str) -> str:
+    """Return a docstring with the shared options after its parameters, and what is returned."""
+    head, *rest = re.split(r"(?=\n    (?:Returns|Raises)\n)", docstring, maxsplit=1)
+    more = told if "Parameters" in head and "**options" not in head else ""
+    returns = "" if "    Returns\n" in docstring else _RETURNS
+    return "".join([head, more, returns, *rest])
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,6 +154,11 @@ class Drawing:
     def about(self) -> Quantity:
         """What the figure is of."""
         return self.view.quantity(self.quantity)
+
+    @property
+    def unit(self) -> str:
+        """The unit of the information in the document: bits."""
+        return self.view.quantity("ixt").unit
 
     def curve(self, layer: str, quantity: str = "") -> Curves | None:
         """Return the curve of a layer, None where there is no number."""

@@ -32,13 +32,6 @@ def gap(
         A results document with metrics of at least 5 runs of the group.
     seed : int, default 0
         Seed of intervals and permutations.
-    **options
-        See `infoplane.plots.drawing.EstimatorOptions`.
-
-    Returns
-    -------
-    Axes
-        The first panel; all of them are ``.figure.axes``.
 
     Raises
     ------

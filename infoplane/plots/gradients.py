@@ -35,13 +35,6 @@ def gradients(results: Mapping[str, Any] | View, **options: Unpack[Options]) -> 
     ----------
     results : mapping or View
         A results document of runs that were recorded with gradients.
-    **options
-        See `infoplane.plots.drawing.Options`.
-
-    Returns
-    -------
-    Axes
-        The first panel; all of them are ``.figure.axes``.
 
     Raises
     ------

@@ -17,8 +17,8 @@ from infoplane.data import FloatArray
 from infoplane.estimators.quantities import QUANTITIES
 from infoplane.plots.canvas import page
 from infoplane.plots.canvas import style as look
-from infoplane.plots.drawing import Drawing, EstimatorOptions, drawing, figure
-from infoplane.plots.view import SIZES, View, short_names
+from infoplane.plots.drawing import Drawing, QuantityOptions, drawing, figure
+from infoplane.plots.view import SIZES, View, short_names, subject
 from infoplane.results.curves import Curves
 
 if TYPE_CHECKING:
@@ -27,23 +27,14 @@ if TYPE_CHECKING:
 _MISSING, _DOTS = "#E6EAEE", "#59636E"
 
 
-@figure(EstimatorOptions)
-def heat(
-    results: Mapping[str, Any] | View,
-    *,
-    quantity: str | None = None,
-    **options: Unpack[EstimatorOptions],
-) -> Axes:
+@figure(QuantityOptions)
+def heat(results: Mapping[str, Any] | View, **options: Unpack[QuantityOptions]) -> Axes:
     """Draw the mean over runs of one quantity as colour, layers downwards, steps to the right.
 
     Parameters
     ----------
     results : mapping or View
         A results document.
-    quantity : str, optional
-        Name of a quantity; by default I(X;T), or DSE without it, or what there is.
-    **options
-        See `infoplane.plots.drawing.EstimatorOptions`.
 
     Returns
     -------
@@ -57,7 +48,7 @@ def heat(
     NotFoundError
         If no estimator has it, or a layer is not there.
     """
-    with drawing(results, quantity=quantity, first=SIZES, **options) as on:
+    with drawing(results, first=SIZES, **options) as on:
         names = on.layers(on.quantity)
         found = [on.view.curves[on.group, m, on.estimator, on.quantity] for m in names]
         every = np.unique(np.concatenate([c.steps for c in found]))
@@ -80,7 +71,7 @@ def heat(
         bar.outline.set_linewidth(0.5)
         if on.quantity not in QUANTITIES:  # long units: with ticks that move they leave the figure
             look.few_ticks(bar.ax.yaxis, 5)
-        words = f"{on.about.symbol} by layer and step"
+        words = f"{on.about.symbol} by {subject(names)} and step"
         text = on.bounds(found)
         on.finish(area, words, [f"Ceiling: {text}."] if text else [], _legend(found, on))
         return ax

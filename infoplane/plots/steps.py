@@ -11,8 +11,16 @@ from matplotlib.axes import Axes
 from infoplane.plots.canvas import page
 from infoplane.plots.canvas import style as look
 from infoplane.plots.canvas.multiples import limit, outer_ticks
-from infoplane.plots.drawing import OTHERS, Drawing, EstimatorOptions, drawing, figure, left_out
-from infoplane.plots.view import SPECTRAL, View, bound_label, broken, short_names
+from infoplane.plots.drawing import (
+    OTHERS,
+    Drawing,
+    EstimatorOptions,
+    QuantityOptions,
+    drawing,
+    figure,
+    left_out,
+)
+from infoplane.plots.view import SPECTRAL, View, bound_label, broken, short_names, subject
 from infoplane.results.curves import Curves
 from infoplane.results.phases import Phase
 
@@ -26,29 +34,16 @@ NARROW = 1.05
 _NARROWEST = 0.85
 
 
-@figure(EstimatorOptions)
-def steps(
-    results: Mapping[str, Any] | View,
-    *,
-    quantity: str | None = None,
-    **options: Unpack[EstimatorOptions],
-) -> Axes:
+@figure(QuantityOptions)
+def steps(results: Mapping[str, Any] | View, **options: Unpack[QuantityOptions]) -> Axes:
     """Draw a quantity of at most 8 layers over the training step, in its unit.
+
+    By default I(X;T), and I(T;Y) where there are labels; without I(X;T) what no other figure shows.
 
     Parameters
     ----------
     results : mapping or View
         A results document.
-    quantity : str, optional
-        Name of a quantity. By default I(X;T), and I(T;Y) where there are labels; without I(X;T)
-        the first that no other figure shows.
-    **options
-        See `infoplane.plots.drawing.EstimatorOptions`.
-
-    Returns
-    -------
-    Axes
-        The first panel; all of them are ``.figure.axes``.
 
     Raises
     ------
@@ -57,10 +52,11 @@ def steps(
     NotFoundError
         If no estimator has it, or a layer is not there.
     """
-    with drawing(results, quantity=quantity, first=("ixt",), **options) as on:
-        if quantity is None and on.quantity == "ixt":
+    with drawing(results, first=("ixt",), **options) as on:
+        if options.get("quantity") is None and on.quantity == "ixt":
             return _panels(on, "Mutual information per layer", ("ixt", "ity"))
-        return _panels(on, f"{on.about.symbol} per layer", (on.quantity,))
+        words = f"{on.about.symbol} per {subject(on.layers(on.quantity))}"
+        return _panels(on, words, (on.quantity,))
 
 
 @figure(EstimatorOptions)
@@ -80,7 +76,7 @@ def spectral(results: Mapping[str, Any] | View, **options: Unpack[EstimatorOptio
 
 def _panels(on: Drawing, title: str, wanted: Sequence[str]) -> Axes:
     """Draw a row per quantity that the layers have; the first leads, the others follow it."""
-    have = on.layers()
+    have = on.layers(on.quantity)
     names = on.few(have, min(MAX_COLUMNS, max(2, on.abreast(_NARROWEST))))
     view, key = on.view, (on.group, on.estimator)
     rows = [q for q in wanted if any((key[0], m, key[1], q) in view.curves for m in names)]

@@ -114,9 +114,9 @@ class View:
     def estimators(self, *quantities: str, group: str | None = None) -> list[str]:
         """Return the ids of the estimators that have numbers for all these quantities."""
         have: dict[str, set[str]] = {}
-        for (of, _, estimator, quantity), curve in self.curves.items():
-            if (group is None or of == group) and np.isfinite(curve.values).any():
-                have.setdefault(estimator, set()).add(quantity)
+        for curve in self.curves.values() if group is None else self.of_group(group):
+            if np.isfinite(curve.values).any():
+                have.setdefault(curve.estimator, set()).add(curve.quantity)
         order = {e["id"]: i for i, e in enumerate(self.results["estimators"])}
         found = [e for e, present in have.items() if present.issuperset(quantities)]
         return sorted(found, key=lambda e: (order.get(e, len(order)), e))
@@ -359,12 +359,16 @@ def short_names(layers: Sequence[str], most: int = _MAX_NAME) -> dict[str, str]:
     A dotted beginning that all share is dropped; what is longer than ``most`` characters loses its
     middle.
     """
-    cut = 0
+    cut, full = 0, layers
+    if (kind := subject(layers)) != "layer":
+        layers = [layer.removeprefix("weights " if kind == "weight" else "pair ") for layer in full]
     if len(layers) > 1:
         parts = [layer.split(".") for layer in layers]
         while all(len(p) > cut + 1 for p in parts) and len({p[cut] for p in parts}) == 1:
             cut += 1
-    short = {layer: ".".join(layer.split(".")[cut:]) for layer in layers}
+    short = {
+        name: ".".join(layer.split(".")[cut:]) for name, layer in zip(full, layers, strict=True)
+    }
     tail = 0
     if len(layers) > 1:
         parts = [name.split(".") for name in short.values()]
@@ -380,6 +384,14 @@ def short_names(layers: Sequence[str], most: int = _MAX_NAME) -> dict[str, str]:
     return clipped if len(set(clipped.values())) == len(clipped) else short
 
 
+def subject(layers: Sequence[str]) -> str:
+    """Return what values that stand under these names are about: a layer, a pair or a weight."""
+    for beginning, word in (("pair ", "pair"), ("weights ", "weight")):
+        if layers and all(layer.startswith(beginning) for layer in layers):
+            return word
+    return "run" if list(layers) == ["run"] else "layer"
+
+
 def middle_cut(text: str, length: int) -> str:
     """Return ``text`` of at most ``length`` characters, its middle replaced by an ellipsis."""
     if len(text) <= length:
@@ -389,9 +401,9 @@ def middle_cut(text: str, length: int) -> str:
 
 
 def broken(text: str, width: int) -> str:
-    """Return a dotted name broken into lines of about ``width`` characters, after dots."""
+    """Return a name broken into lines of about ``width`` characters, after dots and in pairs."""
     lines = [""]
-    for part in re.findall(r"[^.]*\.|[^.]+", text):
+    for part in re.findall(r"[^.~]*(?:\.|~ ?)|[^.~]+", text):
         if lines[-1] and len(lines[-1]) + len(part) > width:
             lines.append("")
         lines[-1] += part

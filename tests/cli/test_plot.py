@@ -8,6 +8,7 @@ import pytest
 
 from tests.cli.test_analyze import write_run
 from tests.conftest import infoplane
+from tests.plots.synthetic import of_a_plugin
 
 
 @pytest.fixture(scope="module")
@@ -252,3 +253,24 @@ def test_estimates_on_parts_of_the_samples_reach_document_and_figure(tmp_path, m
     assert {entry["step"] for entry in document["sampling"]} == {10}
     assert infoplane("plot", "r.json", "-f", "sampling", "-o", "f").code == 0
     assert Path("f/sampling.png").exists()
+
+
+def test_a_quantity_of_a_plugin_is_drawn_by_default_and_by_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shape = {"n_layers": 3, "n_seeds": 3, "n_steps": 6}
+    for name, alone in {"alone": True, "beside": False}.items():
+        Path(f"{name}.json").write_text(json.dumps(of_a_plugin(alone=alone, **shape)))
+    done = infoplane("plot", "alone.json", "-o", "a", "--report", "a.html", "--no-table")
+    assert done.code == 0, done.err
+    assert {path.stem for path in Path("a").iterdir()} == {"steps", "heat", "depth"}
+    assert "dimensions" in Path("a.html").read_text()
+    assert infoplane("plot", "beside.json", "-o", "b").code == 0
+    own = {f"{name}-participation_ratio" for name in ("steps", "heat", "depth")}
+    assert own == {path.stem for path in Path("b").iterdir() if "-" in path.stem}
+    chosen = ["--quantity", "participation_ratio", "-o", "c", "-q"]
+    done = infoplane("plot", "beside.json", "-f", "steps", "-f", "depth", *chosen)
+    assert (done.code, done.err) == (0, "")
+    assert Path("c/steps.png").read_bytes() == Path("b/steps-participation_ratio.png").read_bytes()
+    done = infoplane("plot", "beside.json", "-f", "steps", "--quantity", "size")
+    assert done.code == 2
+    assert "expected a quantity of ixt" in done.err

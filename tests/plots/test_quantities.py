@@ -11,10 +11,11 @@ from urllib.parse import unquote
 import numpy as np
 import pytest
 
-from infoplane.errors import InputError
+from infoplane.errors import InputError, NotFoundError
 from infoplane.plots.canvas import style as look
 from infoplane.plots.compression import compression
-from infoplane.plots.figures import default_figures, draw, options_of
+from infoplane.plots.drawing import EstimatorOptions, drawing, figure
+from infoplane.plots.figures import FIGURES, default_figures, draw, options_of
 from infoplane.plots.heat import heat
 from infoplane.plots.report.page import render_report
 from infoplane.plots.steps import steps
@@ -103,6 +104,25 @@ def test_the_report_tells_a_quantity_in_its_own_unit(alone: View, beside: View) 
     ]  # fmt: skip
 
 
+def test_pairs_of_layers_have_no_depth() -> None:
+    document = synthetic.of_a_plugin(n_layers=3, n_seeds=2, n_steps=6)
+    pairs = {"fc1": "pair fc1 ~ fc2", "fc2": "pair fc1 ~ fc3", "fc3": "pair fc2 ~ fc3"}
+    for entry in (*document["rows"], *document["phases"]):
+        entry["layer"] = pairs[entry["layer"]]
+    view = View.of(document)
+    figure = steps(view).figure
+    assert figure.get_suptitle().startswith("PR per pair")
+    assert [ax.get_title(loc="left") for ax in figure.axes] == [
+        "fc1 ~ fc2",
+        "fc1 ~ fc3",
+        "fc2 ~ fc3",
+    ]
+    assert "PR by pair and step — tanh" in " ".join(words(heat(view).figure))
+    with pytest.raises(NotFoundError, match="needs PR of two layers; 'tanh' has 0"):
+        draw(view, "depth")
+    assert "fc1 ~ fc3" in render_report(view)
+
+
 def test_groups_of_another_quantity_stand_side_by_side(alone: View) -> None:
     other = synthetic.of_a_plugin(n_layers=3, n_seeds=3, n_steps=10, group="relu")
     both = {
@@ -160,6 +180,37 @@ def test_colours_of_plugins_stand_out_from_the_ground(style: str, ground: float)
         assert (max(own, ground) + 0.05) / (min(own, ground) + 0.05) >= 2.99  # WCAG: 3 to 1
     with look.context("paper"):
         assert look.readable("#0072B2") == "#0072b2"
+
+
+@figure(EstimatorOptions)
+def last_values(results: Any, **options: Any) -> Any:
+    """Draw the last value of each layer.
+
+    Parameters
+    ----------
+    results : mapping or View
+        A results document.
+    """
+    with drawing(results, "ixt", **options) as on:
+        area = on.area(2.0)
+        ax = area.add_subplot()
+        ax.plot([on.phase(layer).last for layer in on.layers()])
+        on.finish(area, "Last values")
+        return ax
+
+
+def test_a_figure_is_a_function_and_a_line_in_the_register(
+    five: View, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(FIGURES, "last", "tests.plots.test_quantities:last_values")
+    drawn = draw(five, "last", layers=["fc2", "fc3"], size="single")
+    phases = [five.phases["tanh", layer, "binning", "ixt"] for layer in ("fc2", "fc3")]
+    np.testing.assert_array_equal(drawn.axes[0].lines[0].get_ydata(), [p.last for p in phases])
+    assert "Last values — tanh" in " ".join(words(drawn))
+    assert options_of("last") == {"estimator", "group", "layers", "style", "size"}
+    assert "last" in [name for _, name, _ in default_figures(five, {}, every=False)]
+    assert "infoplane.plots.drawing.EstimatorOptions" in str(last_values.__doc__)
+    assert "The first panel" in str(last_values.__doc__)
 
 
 def test_options_are_told_and_others_refused(five: View) -> None:

@@ -52,8 +52,6 @@ def plane(
         Leave saturated layers and the bounds out of the limits.
     legend : bool, default True
         Explain the marks below the axes, and colours at the right of axes that are given.
-    **options
-        See `infoplane.plots.drawing.EstimatorOptions`.
 
     Returns
     -------
@@ -73,7 +71,7 @@ def plane(
     with drawing(results, *needs, **options) as on:
         if facet in ("estimator", "group"):
             return planes_beside(on, facet, seeds=seeds, bounds=bounds, zoom=zoom, legend=legend)
-        many = len(on.wanted or on.view.layers(on.group)) > MAX_LAYERS
+        many = len(on.wanted or on.layers()) > MAX_LAYERS
         if facet == "layer" or (facet is None and on.ax is None and many):
             return plane_by_layer(on, seeds=seeds, bounds=bounds, legend=legend)
         paths = find_paths(on)

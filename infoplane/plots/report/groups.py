@@ -131,7 +131,7 @@ def group_sections(
         ("plane", heading, of.series("plane", heading, planes, "ixt", caption)),
         ("compression", "Compression by layer", _compression(of)),
     ]
-    if len(view.layers(group)) > MAX_LAYERS and (sizes or spectra):
+    if (sizes or spectra) and len(view.layers(group, (sizes or spectra)[0])) > MAX_LAYERS:
         title = f"{view.quantity('ixt' if sizes else 'dse').symbol} by layer and step"
         text = "The values of all layers and steps are in the download of the curves."
         heat = of.embed(of.drawn("heat"), "heat", title, text)
