@@ -1,1 +1,1 @@
-"""The commands."""
+"""The sub-commands of the ``infoplane`` command line, one module each."""

@@ -1,4 +1,4 @@
-"""``infoplane analyze``."""
+"""``infoplane analyze``: estimate quantities of recorded runs, and print the table of layers."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     "splits",
     multiple=True,
     metavar="NAME",
-    help="Splits to analyze of runs that have several; repeatable. Default: each, apart.",
+    help="Split to analyze, of runs that have several; repeatable. Default: each on its own.",
 )
 @click.option("--steps", metavar="LIST", help="Steps to analyze, e.g. 0,100,last. Default: all.")
 @click.option(
@@ -57,52 +57,57 @@ if TYPE_CHECKING:
     "--jobs",
     type=int,
     metavar="N",
-    help="Worker processes. Default: one per core. The numbers do not depend on it.",
+    help="Worker processes. Default: one per core. The numbers do not depend on this.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Of all random draws.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of all random draws.")
 @click.option(
     "--nan",
     type=click.Choice(["fail", "drop"]),
     default="fail",
     show_default=True,
-    help="Cells with NaN or inf fail, or samples that hold some are left out of all cells.",
+    help="fail: a cell with NaN or inf fails. drop: samples with NaN or inf are left out of all "
+    "cells.",
 )
 @click.option(
     "--cache-dir",
     metavar="DIR",
-    help="Where finished cells are kept. Default: .infoplane_cache beside FILE.",
+    help="Folder for finished cells. Default: .infoplane_cache beside FILE.",
 )
-@click.option("--no-cache", is_flag=True, help="Neither read nor keep finished cells.")
+@click.option("--no-cache", is_flag=True, help="Do not read or keep finished cells.")
 @click.option(
     "--sampling",
     is_flag=True,
-    help="Estimate on parts of the samples as well: does a number follow N? (plot -f sampling)",
+    help="Also estimate on parts of the samples, to see which numbers follow N (plot -f sampling).",
 )
 @click.option(
-    "--sampling-steps", default="last", show_default=True, metavar="LIST", help="Steps for that."
+    "--sampling-steps",
+    default="last",
+    show_default=True,
+    metavar="LIST",
+    help="Steps for --sampling.",
 )
 @click.option(
     "--executor",
     default="processes",
     show_default=True,
     metavar="KIND",
-    help="processes here, dask[=ADDRESS], or mpi.",
+    help="processes (on this machine), dask[=ADDRESS], or mpi.",
 )
 @click.option(
     "--device",
     default="auto",
     show_default=True,
     metavar="WHERE",
-    help="cpu, cuda (workers take the GPUs in turn), cuda:K, or auto: a GPU where it was measured "
-    "to be faster, so far nowhere. For compressed, dse.",
+    help="cpu, cuda (workers take the GPUs in turn), cuda:K, or auto, which so far is always cpu. "
+    "Used by compressed, dse and kde.",
 )
 @click.option(
     "--max-memory",
     callback=byte_size,
     metavar="SIZE",
-    help="Run fewer cells at once if all together would need more, e.g. 8GiB.",
+    help="Run fewer cells at once if together they would need more, e.g. 8GiB.",
 )
-@click.option("-n", "--dry-run", is_flag=True, help="Show cells, time and memory; do nothing.")
+@click.option("-n", "--dry-run", is_flag=True, help="Show cells, time and memory; compute nothing.")
 @click.option("--strict", is_flag=True, help="Exit with 5 if a cell failed.")
 @click.option("--wide", is_flag=True, help="Show all columns of the table.")
 @click.option("--overwrite", is_flag=True, help="Replace FILE if it exists.")
@@ -126,9 +131,9 @@ def analyze(
 ) -> int:
     """Estimate information quantities for every run, step and layer.
 
-    Runs of one group (seeds of one network) are averaged in the table. All values are in bits.
-    Interrupted, the finished cells are written; the same command goes on from there, and computes
-    only what is new in a run that has grown.
+    Runs of one group (seeds of one network) are averaged in the table. Values are in bits unless
+    the estimator declares another unit. If you interrupt it, the finished cells are written. The
+    same command then continues, and computes only what is new if a run has grown.
 
     \b
     infoplane analyze runs/s0 -o results.json

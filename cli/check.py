@@ -1,4 +1,4 @@
-"""``infoplane check``."""
+"""``infoplane check``: test results against rules."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     "rules",
     multiple=True,
     metavar="RULE",
-    help="What must hold, e.g. 'last(ity, fc5) >= 2.8'; repeatable.",
+    help="Rule that must hold, e.g. 'last(ity, fc5) >= 2.8'; repeatable.",
 )
 @click.option(
     "--fail-on",
@@ -36,13 +36,13 @@ if TYPE_CHECKING:
     type=click.Choice(["fail", "warn", "pass"]),
     default="fail",
     show_default=True,
-    help="What a rule that cannot be evaluated means.",
+    help="How to treat a rule that cannot be evaluated.",
 )
 @click.option("--junit", type=Location(), metavar="FILE", help="Write JUnit XML.")
 @click.option(
     "--github/--no-github",
     default=None,
-    help="Annotate the rules' lines. Default: where GITHUB_ACTIONS is true.",
+    help="Annotate the lines of the rules. Default: if GITHUB_ACTIONS is true.",
 )
 @click.option(
     "--summary",
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     type=click.Choice(["text", "json"]),
     default="text",
     show_default=True,
-    help="Of stdout.",
+    help="Format of stdout.",
 )
 @shared_options
 @click.pass_obj
@@ -74,8 +74,8 @@ def check(
     """Test RESULTS against rules; exit with 1 if one fails.
 
     Rules are read from [[check]] in infoplane.toml and from --require. A rule that names several
-    layers must hold for each; one that cannot be evaluated is unknown, and fails. Several RESULTS
-    are taken together.
+    layers must hold for each of them. A rule that cannot be evaluated is unknown, and fails.
+    Several RESULTS are joined first.
 
     \b
     infoplane check results.json

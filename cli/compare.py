@@ -1,4 +1,4 @@
-"""``infoplane compare``."""
+"""``infoplane compare``: compare results with a baseline."""
 
 from __future__ import annotations
 
@@ -20,24 +20,25 @@ if TYPE_CHECKING:
 @click.option(
     "--tolerance",
     type=float,
-    metavar="BITS",
-    help="Differences up to this are none. Default: 0.25, or 5 % of the bound if that is less.",
+    metavar="VALUE",
+    help="Largest difference that does not count, in the unit of each quantity. Default: the "
+    "smallest change that counts (0.25 bits), or 5 % of the bound if that is less.",
 )
 @click.option(
     "--test",
     type=click.Choice(["ci", "tolerance"]),
     default="ci",
     show_default=True,
-    help="ci: the interval of the difference must leave out 0 as well.",
+    help="ci: the interval of the difference must also exclude 0.",
 )
 @click.option(
     "--missing-baseline",
     type=click.Choice(["error", "ok"]),
     default="error",
     show_default=True,
-    help="What to do where BASELINE does not exist, as on a first pull request.",
+    help="What to do if BASELINE does not exist, as in a first pull request.",
 )
-@click.option("--allow-mismatch", is_flag=True, help="Compare in spite of different settings.")
+@click.option("--allow-mismatch", is_flag=True, help="Compare despite different settings.")
 @click.option(
     "--markdown", type=Location(), metavar="FILE", help="Write the comment for a pull request."
 )
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
     type=click.Choice(["text", "json", "markdown"]),
     default="text",
     show_default=True,
-    help="Of stdout.",
+    help="Format of stdout.",
 )
 @click.option("--wide", is_flag=True, help="Show all columns of the table.")
 @shared_options
@@ -66,7 +67,7 @@ def compare(
 ) -> int:
     """Compare each CANDIDATE with BASELINE, per layer and quantity; exit with 1 if one differs.
 
-    Compared are the values at the last step. What is only in one of the files is unknown, and
+    The values at the last step are compared. A value that only one of the files has is unknown, and
     counts as different. Files made with different settings are refused.
 
     \b

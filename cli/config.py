@@ -1,4 +1,4 @@
-"""``infoplane config``."""
+"""``infoplane config``: show the settings in use, or check the configuration file."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Setting(NamedTuple):
 
 @click.group()
 def config() -> None:
-    """Show the settings in force and their origin, or check the file.
+    """Show the settings in use and where they come from, or check the file.
 
     \b
     infoplane config show --origin
@@ -41,9 +41,9 @@ def config() -> None:
 @shared_options
 @click.pass_context
 def show(ctx: click.Context, command: str | None, arguments: tuple[str, ...], origin: bool) -> None:
-    """Show the options of COMMAND, or of all commands what is not a default.
+    """Show the options of COMMAND, or the options of all commands that are not defaults.
 
-    Options after COMMAND are taken as if it were run with them.
+    Options after COMMAND count as if it were run with them.
 
     \b
     infoplane config show --origin analyze

@@ -25,7 +25,7 @@ _ESTIMATORS = ("binning", "compressed:population=recorded,max_samples=1000", "ds
     default="infoplane-demo",
     show_default=True,
     metavar="DIR",
-    help="Folder.",
+    help="Folder for everything the demo writes.",
 )
 @click.option("--seeds", type=click.IntRange(1, 64), default=4, show_default=True, metavar="N")
 @click.option("--epochs", type=click.IntRange(1), default=600, show_default=True, metavar="N")
@@ -36,7 +36,7 @@ def demo(ctx: click.Context, output: str, seeds: int, epochs: int, overwrite: bo
     """Train, record, analyze and plot the classic 12-bit network, offline.
 
     The network 12-10-7-5-4-3-2 with tanh is trained with several seeds on a rule over 12 bits. The
-    code is in infoplane.sample_runs.twelve_bit: a folder to copy for runs of your own.
+    code is in infoplane.sample_runs.twelve_bit. Copy this folder to start your own runs.
 
     \b
     infoplane demo

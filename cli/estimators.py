@@ -1,4 +1,4 @@
-"""``infoplane estimators``."""
+"""``infoplane estimators``: list the estimators, or describe one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``infoplane export``."""
+"""``infoplane export``: write results as CSV, Parquet or for TensorBoard."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from infoplane.errors import InputError
     required=True,
     metavar="PATH",
     type=Location(),
-    help="The file; for TensorBoard the folder. For CSV, - is stdout.",
+    help="File to write; a folder for TensorBoard. For CSV, - is stdout.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace an earlier export.")
 @shared_options
@@ -33,8 +33,8 @@ def export(
 ) -> None:
     """Write results for other tools: a long table, or curves for TensorBoard.
 
-    CSV needs nothing more; the others the extras infoplane[parquet] and infoplane[tensorboard].
-    Values are in bits, in full precision.
+    CSV needs no further package. The others need the extras infoplane[parquet] and
+    infoplane[tensorboard]. Values are written in full precision, each with its unit.
 
     \b
     infoplane export results.json --to csv -o results.csv

@@ -13,15 +13,15 @@ _WORKFLOWS = ("infoplane.yml", "infoplane-comment.yml")
 
 
 @click.command()
-@click.option("--github", is_flag=True, help="Also the workflows for GitHub Actions.")
+@click.option("--github", is_flag=True, help="Also write workflows for GitHub Actions.")
 @click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 @shared_options
 @click.pass_obj
 def init(shared: SharedOptions, github: bool, overwrite: bool) -> None:
-    """Write a commented infoplane.toml in this folder, to change.
+    """Write a commented infoplane.toml in this folder, for you to edit.
 
-    With --github also .github/workflows/infoplane.yml, which analyses, draws, checks and compares
-    what a training job has uploaded, and infoplane-comment.yml, which comments on pull requests.
+    --github also writes two workflows to .github/workflows. infoplane.yml analyses, draws, checks
+    and compares what a training job has uploaded; infoplane-comment.yml comments on pull requests.
 
     \b
     infoplane init --github

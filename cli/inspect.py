@@ -1,4 +1,4 @@
-"""``infoplane inspect``."""
+"""``infoplane inspect``: show what runs and results contain, and rescue damaged runs."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from infoplane.errors import ExitCode, InputError
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option("--verify", "check", is_flag=True, help="Compare every byte with its checksum.")
 @click.option("--rescue", metavar="OUT", help="Copy the intact steps of a damaged run to OUT.")
-@click.option("--stats", is_flag=True, help="The numbers of the layers at every step.")
-@click.option("--tree", is_flag=True, help="Every array that is stored, and its size.")
+@click.option("--stats", is_flag=True, help="Show statistics of each layer at every step.")
+@click.option("--tree", is_flag=True, help="Show every stored array and its size.")
 @text_or_json
 @click.option("--wide", is_flag=True, help="Show all columns of the tables.")
 @shared_options
@@ -34,7 +34,7 @@ def inspect(
 ) -> int:
     """Show what is in recorded runs, packed runs and results.
 
-    Nothing of a model is run or unpickled, and no link out of a file is followed.
+    No code of a model is run or unpickled, and no link out of a file is followed.
 
     \b
     infoplane inspect runs/s0

@@ -1,4 +1,4 @@
-"""``infoplane merge``."""
+"""``infoplane merge``: join results documents into one."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from infoplane.cli.options import Location, SharedOptions, shared_options
     required=True,
     type=Location(),
     metavar="FILE",
-    help="The document of all; .json.gz is compressed, - is stdout.",
+    help="Merged document; .json.gz is compressed, - is stdout.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace FILE if it exists.")
 @shared_options
 @click.pass_obj
 def merge(shared: SharedOptions, results: tuple[str, ...], output: str, overwrite: bool) -> None:
-    """Make one results document of several, of different runs or estimators.
+    """Join results documents of different runs or estimators into one.
 
-    Parts of a lab's work, analyzed on different machines, become one document: seeds of one network
-    are averaged, and verdicts are found anew. Documents that contradict one another are refused.
+    Use it for parts that were analyzed on different machines. Seeds of one network are averaged,
+    and verdicts are computed again. Documents that contradict each other are refused.
 
     \b
     infoplane merge s0.json s1.json -o all.json

@@ -59,9 +59,9 @@ def shared_options(command: Decorated, *, told: bool = False) -> Decorated:
 
     for decorate in (
         option("--progress", type=click.Choice(["auto", "bar", "plain", "none"]), default="auto",
-               callback=take, help="Form of the progress on stderr."),
+               callback=take, help="How progress is shown on stderr."),
         option("--color", type=click.Choice(["auto", "always", "never"]), default="auto",
-               callback=take, help="Colours; auto: on a terminal, by NO_COLOR and FORCE_COLOR."),
+               callback=take, help="Colours; auto follows NO_COLOR, FORCE_COLOR and the terminal."),
         option("-v", "--verbose", count=True, callback=take,
                help="More detail (-v), tracebacks (-vv)."),
         option("-q", "--quiet", count=True, callback=take,

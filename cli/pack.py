@@ -1,4 +1,4 @@
-"""``infoplane pack``."""
+"""``infoplane pack``: copy a run into one HDF5 file."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from infoplane.text import printable
 @shared_options
 @click.pass_obj
 def pack(shared: SharedOptions, run: str, output: str, overwrite: bool) -> None:
-    """Make one HDF5 file of RUN, to be copied or archived.
+    """Copy RUN into one HDF5 file, easy to move or archive.
 
-    Every command takes the file in place of the folder, with the same numbers. Checksums are
-    verified on the way; RUN stays as it is.
+    Every command accepts the file in place of the folder and gives the same numbers. Checksums are
+    verified during packing. RUN itself does not change.
 
     \b
     infoplane pack runs/s0 s0.h5

@@ -1,4 +1,4 @@
-"""``infoplane plot``."""
+"""``infoplane plot``: draw the figures and the HTML report."""
 
 from __future__ import annotations
 
@@ -20,26 +20,33 @@ from infoplane.errors import InputError, NotFoundError
     "figures",
     multiple=True,
     metavar="NAME",
-    help="Figure to draw; repeatable, 'all' for every one. Default: all that the results hold.",
+    help="Figure to draw, or 'all'; repeatable. Default: those that the results have data for.",
 )
 @click.option(
-    "-e", "--estimator", metavar="ID", help="Estimator to draw: its id in the results, or its name."
+    "-e",
+    "--estimator",
+    metavar="ID",
+    help="Estimator to draw, by its id in the results or its name.",
 )
 @click.option("--group", metavar="NAME", help="Group of runs to draw. Default: the first.")
 @click.option("-l", "--layers", multiple=True, metavar="NAME", help="Layers to draw; repeatable.")
 @click.option(
     "--facet",
     type=click.Choice(["none", "layer", "estimator", "group"]),
-    help="Small multiples of the plane. Default: by layer above 8 layers.",
+    help="Split the plane into panels. Default: by layer if there are more than 8 layers.",
 )
 @click.option(
     "--baseline", metavar="FILE", help="Results to compare with, for the figure 'compare'."
 )
 @click.option(
-    "--quantity", metavar="NAME", help="Of steps, heat, depth and sampling: ixt, dse, ..."
+    "--quantity",
+    metavar="NAME",
+    help="Quantity that steps, heat, depth and sampling draw: ixt, dse, ...",
 )
 @click.option(
-    "--seeds", type=click.Choice(["both", "mean", "all"]), help="Of the plane: runs, mean or both."
+    "--seeds",
+    type=click.Choice(["both", "mean", "all"]),
+    help="In the plane, draw all runs, their mean, or both.",
 )
 @click.option("--zoom", is_flag=True, help="Fit the plane to the layers that are not saturated.")
 @click.option("--style", type=click.Choice(["paper", "talk", "dark"]), help="Look of the figures.")
@@ -51,10 +58,10 @@ from infoplane.errors import InputError, NotFoundError
     default="figures",
     show_default=True,
     metavar="DIR",
-    help="Folder of figures.",
+    help="Folder for the figures.",
 )
 @click.option(
-    "--report", type=Location(), metavar="FILE", help="Write a self-contained HTML report as well."
+    "--report", type=Location(), metavar="FILE", help="Also write a self-contained HTML report."
 )
 @click.option(
     "--format",
@@ -85,7 +92,7 @@ def plot(
 ) -> None:
     """Draw the information plane, the curves and the compression report of RESULTS.
 
-    Several RESULTS are drawn as one: runs of one group are averaged, groups stand side by side.
+    Several RESULTS are drawn as one. Runs of one group are averaged; groups are side by side.
 
     \b
     infoplane plot results.json

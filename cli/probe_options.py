@@ -22,7 +22,7 @@ _OPTIONS = (
         type=Location(reference=True),
         metavar="FILE|FOLDER|MODULE:CALLABLE",
         help="Probe set: arrays inputs and labels (.npz, .npy, .h5, .safetensors, idx), FILE:x,y, "
-        "a folder of images, or what returns them.",
+        "a folder of images, or a function that returns them.",
     ),
     click.option(
         "--split",
@@ -30,29 +30,31 @@ _OPTIONS = (
         multiple=True,
         type=Location(reference=True, named=True),
         metavar="NAME=FILE",
-        help="A further probe set, e.g. test=test.npz, recorded with the others and analyzed "
-        "apart; repeatable. That of --data is named probe.",
+        help="Another probe set, e.g. test=test.npz, recorded with the others but analyzed "
+        "separately; repeatable. The one of --data is named probe.",
     ),
     click.option(
         "--labels",
         type=Location(),
         metavar="FILE",
-        help="Labels, where they are in a file of their own.",
+        help="Labels, if they are in a separate file.",
     ),
     click.option(
         "--label-bins",
         type=click.IntRange(2),
         metavar="K",
-        help="Make K classes of scalar targets, of as many samples each.",
+        help="Turn scalar targets into K classes with equally many samples.",
     ),
     click.option(
-        "--x", metavar="NAME", help="Which of several inputs is X. Default: all, side by side."
+        "--x",
+        metavar="NAME",
+        help="Input that is X, if there are several. Default: all, side by side.",
     ),
     click.option(
         "--samples",
         type=click.IntRange(2),
         metavar="N",
-        help="Keep N probe rows, classes in proportion.",
+        help="Keep N rows of the probe set, with classes in proportion.",
     ),
     click.option(
         "--seed",
@@ -60,7 +62,7 @@ _OPTIONS = (
         default=0,
         show_default=True,
         metavar="N",
-        help="Chooses the --samples rows.",
+        help="Seed that chooses the rows of --samples.",
     ),
 )
 

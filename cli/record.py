@@ -1,4 +1,4 @@
-"""``infoplane record``."""
+"""``infoplane record``: record layers from checkpoints, or of a training script."""
 
 from __future__ import annotations
 
@@ -86,14 +86,14 @@ _OF_DATA = ("labels", "label_bins", "x", "samples", "seed")
     type=click.Choice(["output", "input"]),
     default="output",
     show_default=True,
-    help="Record what layers return, or what they are given.",
+    help="Record the outputs of the layers, or their inputs.",
 )
 @click.option(
     "--batch-dim",
     "batch_dims",
     multiple=True,
     metavar="GLOB=AXIS",
-    help="Axis of the samples in these layers, where it is not the first; repeatable.",
+    help="Axis of the samples in these layers, if it is not the first; repeatable.",
 )
 @click.option(
     "--reduce",
@@ -101,18 +101,18 @@ _OF_DATA = ("labels", "label_bins", "x", "samples", "seed")
     multiple=True,
     metavar="GLOB=KIND",
     help="Make large layers small: flatten (all units), gap, grid:K, last, mean, tokens:K, "
-    "sketch:K; repeatable, the last that matches holds. Needed above 16,384 units.",
+    "sketch:K; repeatable, the last match counts. Required above 16,384 units.",
 )
 @click.option(
     "--max-size",
     callback=byte_size,
     metavar="SIZE",
-    help="Refuse to record more, e.g. 500M or 20G, before the first step.",
+    help="Refuse, before the first step, a run that would be larger, e.g. 500M or 20G.",
 )
 @click.option(
     "--step-pattern",
     metavar="REGEX",
-    help="Finds the step in a checkpoint's path; its first group. "
+    help="The first group of this pattern is the step in the path of a checkpoint. "
     "Default: the number after step, iter, epoch, ..., or inside the file.",
 )
 @click.option(
@@ -123,11 +123,19 @@ _OF_DATA = ("labels", "label_bins", "x", "samples", "seed")
     help="Where the model computes: cpu, cuda, cuda:K, or auto, which leaves it where MODEL put "
     "it.",
 )
-@click.option("--batch-size", type=click.IntRange(1), default=512, show_default=True, metavar="N")
+@click.option(
+    "--batch-size",
+    type=click.IntRange(1),
+    default=512,
+    show_default=True,
+    metavar="N",
+    help="Samples per forward pass.",
+)
 @click.option(
     "--gradients",
     is_flag=True,
-    help="Keep mean and spread of the cross-entropy gradient over mini-batches of the probe set.",
+    help="Also record mean and spread of the cross-entropy gradient over mini-batches of the probe "
+    "set.",
 )
 @click.option(
     "--gradient-batch-size",
@@ -135,15 +143,15 @@ _OF_DATA = ("labels", "label_bins", "x", "samples", "seed")
     default=256,
     show_default=True,
     metavar="N",
-    help="Samples of a mini-batch for --gradients.",
+    help="Samples per mini-batch for --gradients.",
 )
-@click.option("--name", metavar="TEXT", help="Name of the run. Default: that of the folder.")
-@click.option("--group", metavar="TEXT", help="Group of runs that differ in their seed alone.")
+@click.option("--name", metavar="TEXT", help="Name of the run. Default: the name of the folder.")
+@click.option("--group", metavar="TEXT", help="Group of runs that differ only in their seed.")
 @click.option("--overwrite", is_flag=True, help="Replace an earlier run in RUN.")
 @click.option(
     "--resume",
     is_flag=True,
-    help="Go on with the run in RUN: record only steps that are missing, damaged or changed.",
+    help="Continue the run in RUN: record only steps that are missing, damaged or changed.",
 )
 @click.option(
     "-n",
@@ -154,7 +162,7 @@ _OF_DATA = ("labels", "label_bins", "x", "samples", "seed")
 @click.option(
     "--schedule",
     metavar="every:N|log:K|N,N,...",
-    help="With a script: which optimizer steps. Default: log:10, ten in each decade.",
+    help="With a script: optimizer steps to record. Default: log:10, ten in each decade.",
 )
 @click.argument("script", nargs=-1, type=click.UNPROCESSED, metavar="[-- python SCRIPT ...]")
 @shared_options
@@ -176,16 +184,17 @@ def record(
     """Record the activations of a probe set at every checkpoint of a training.
 
     State dicts are loaded with weights_only=True: no code in a checkpoint is run. A step appears in
-    RUN only when it is complete; after an interruption or an error the finished steps are kept. An
-    earlier run is replaced when the first new step is complete, not before.
+    RUN only when it is complete. After an interruption or an error the finished steps are kept.
+    With --overwrite, an earlier run is replaced only when the first new step is complete.
 
     \b
     infoplane record --model net.py:build --checkpoints 'ckpt/*.pt' --data probe.npz -o runs/s0
     infoplane record --model my.models:mlp --checkpoints 'run/*.pt' --data my.data:val \\
         --layers 'fc*' --layers '!fc1' --samples 4096 -o runs/s0
 
-    Experimental: a training script is recorded as it runs, without a change to it or to what it
-    computes. Its steps are counted from 0; the probe set is --data, or the first training batch.
+    Experimental: a training script can be recorded as it runs. Neither the script nor what it
+    computes changes. Steps are counted from 0. The probe set is --data, or the first training
+    batch.
 
     \b
     infoplane record --data probe.npz -o runs/s0 -- python train.py --lr 0.1

@@ -1,4 +1,4 @@
-"""``infoplane schema``."""
+"""``infoplane schema``: print the JSON Schema of a document."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from infoplane.cli.options import shared_options
 def schema(ctx: click.Context, name: str) -> None:
     """Print the JSON Schema of a document that infoplane reads or writes.
 
-    That of a run is about its manifest.json and, under $defs/step, the metadata of its steps; that
-    of config is about infoplane.toml.
+    The schema of a run describes its manifest.json and, under $defs/step, the metadata of its
+    steps. The schema of config describes infoplane.toml.
 
     \b
     infoplane schema results > results.schema.json

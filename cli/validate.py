@@ -1,4 +1,4 @@
-"""``infoplane validate``."""
+"""``infoplane validate``: run estimators on data whose answer is known."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 @click.option(
     "--like",
     metavar="RUN",
-    help="On layers of the shape and spectrum of those of a recorded run.",
+    help="Use synthetic layers with the shape and spectrum of those of a recorded run.",
 )
 @click.option("--step", type=int, metavar="STEP", help="Step of RUN. Default: the last one.")
 @click.option(
@@ -38,9 +38,9 @@ if TYPE_CHECKING:
     metavar="N",
     help="Draw each problem N times: bias, spread, coverage. Default: 5 with --like, else once.",
 )
-@click.option("--full", is_flag=True, help="All tasks, 5,000 samples; takes many minutes.")
-@click.option("-n", "--samples", type=int, metavar="N", help="Samples. Default: 1,000.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of all random draws.")
+@click.option("--full", is_flag=True, help="All tasks, with 5,000 samples; takes many minutes.")
+@click.option("-n", "--samples", type=int, metavar="N", help="Number of samples. Default: 1,000.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of all random draws.")
 @click.option(
     "-j", "--jobs", type=int, default=1, show_default=True, metavar="N", help="Worker processes."
 )
@@ -63,14 +63,14 @@ def validate(
 ) -> int:
     """Run estimators on data whose answer is known.
 
-    Each estimate stands beside the truth: PASS; KNOWN-LIMIT, wrong with a flag that says so;
-    SILENT-FAIL, wrong without one; ERROR. Exit code 1 if there is any of the last two. Takes about
-    half a minute.
+    Each estimate is compared with the truth: PASS; KNOWN-LIMIT, wrong with a flag that says so;
+    SILENT-FAIL, wrong without a flag; ERROR. The exit code is 1 if there is a SILENT-FAIL or an
+    ERROR. Takes about half a minute.
 
-    With --like, synthetic layers take the place of those of RUN: as many samples and units, the
-    same class means and spectrum. Bias and spread of each estimator are what to expect of it there.
-    With --draws alone, the known answers are drawn that often, and the table tells how many
-    intervals hold the truth.
+    --like uses synthetic layers with the number of samples and units, the class means and the
+    spectrum of the layers of RUN. The bias and spread of an estimator on them are what to expect on
+    RUN. --draws without --like draws the known answers that many times and shows how many
+    intervals contain the truth.
 
     \b
     infoplane validate

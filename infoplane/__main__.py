@@ -1,4 +1,4 @@
-"""``python -m infoplane``."""
+"""``python -m infoplane``: the same as the command ``infoplane``."""
 
 from infoplane.cli.main import main
 

@@ -1,4 +1,4 @@
-"""What the calls of the pipeline share: checks of their arguments, and how far they are."""
+"""Argument checks and progress that ``analyze`` and ``record`` share."""
 
 from __future__ import annotations
 

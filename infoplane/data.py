@@ -1,4 +1,4 @@
-"""What the parts of infoplane hand to each other: probe set, slot, run; and entry checks."""
+"""Data types that all parts share: probe set, slot, subject, run; and checks of arrays."""
 
 from __future__ import annotations
 
@@ -49,6 +49,12 @@ class ProbeSet:
     InputError
         If there are fewer than 2 samples, arrays of other lengths, or values that are not finite
         or no numbers; or if splits have fewer than 2 samples or other lengths than the whole.
+
+    Examples
+    --------
+    >>> probe = ProbeSet(np.zeros((4, 2)), labels=np.array([0, 1, 0, 1]))
+    >>> probe.n_samples
+    4
     """
 
     inputs: Array  # (n_samples, ...)
@@ -181,6 +187,12 @@ class Slot:
     ------
     InputError
         If there are not as many names of axes as axes.
+
+    Examples
+    --------
+    >>> slot = Slot("conv1", index=0, type="Conv2d", shape=(8, 6, 6), dtype="float32")
+    >>> slot.axes, slot.n_units
+    (('channel', 'height', 'width'), 288)
     """
 
     name: str

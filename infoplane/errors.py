@@ -42,6 +42,14 @@ class InfoplaneError(Exception):
     ----------
     results : Results or None
         What an analysis had finished before the error.
+
+    Examples
+    --------
+    >>> try:
+    ...     infoplane.load("nothing.json")
+    ... except infoplane.InfoplaneError as error:
+    ...     print(error.code, error)
+    IP303 nothing.json: no such file
     """
 
     code = "IP100"

@@ -1,4 +1,4 @@
-"""What every estimator should pass: for the tests of plug-ins, and for those of this package."""
+"""Checks that every estimator should pass, for the tests of plug-ins and of this package."""
 
 from __future__ import annotations
 

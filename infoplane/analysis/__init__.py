@@ -1,1 +1,1 @@
-"""From recorded runs to measurements: planned, done in parallel, kept."""
+"""The analysis of recorded runs: selected, planned, run in parallel, cached."""

@@ -1,4 +1,4 @@
-"""What cells share, handed to the workers through files that each of them reads once.
+"""Handover of shared data to workers, through files that each of them reads once.
 
 The parent keeps every prepared state in a file named by its hash, and sends the address with the
 work. A worker remembers what it read last; one that does not see the folder says so, and gets the

@@ -1,4 +1,4 @@
-"""Give a cell up that takes longer than its estimator allows."""
+"""Time limit of a cell: give it up when it takes longer than its estimator allows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an analysis will cost, before it begins: cells, seconds, memory.
+"""Cost of an analysis before it begins: cells, seconds, memory.
 
 Every estimator has a rough law of its cost (``Estimator.cost``). A machine follows it up to a
 factor, which is fitted from the cells that were measured on it: the median over the costlier half

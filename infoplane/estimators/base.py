@@ -64,6 +64,22 @@ class Estimator(ABC):
         only for what is known of the estimator's own measure.
     accelerated : bool
         Whether cells can be computed on a GPU.
+
+    Examples
+    --------
+    >>> @dataclass(frozen=True)
+    ... class Dimensions(Estimator):
+    ...     name: ClassVar[str] = "dimensions"
+    ...     title: ClassVar[str] = "participation ratio"
+    ...     quantities = (Quantity(name="dimensions", symbol="PR", unit="dimensions"),)
+    ...
+    ...     def estimate(self, prepared, activations, rng):
+    ...         variances = np.linalg.eigvalsh(np.cov(activations, rowvar=False))
+    ...         return {"dimensions": Estimate(float(variances.sum() ** 2 / (variances**2).sum()))}
+    >>> rng = np.random.default_rng(0)
+    >>> found = Dimensions().estimate(None, rng.normal(size=(5000, 3)), rng)
+    >>> round(found["dimensions"].bits, 1)
+    3.0
     """
 
     name: ClassVar[str]

@@ -1,4 +1,4 @@
-"""What an estimator says of itself: parameters, quantities, cost, limits and source.
+"""Description of an estimator: parameters, quantities, cost, limits and source.
 
 The words are those of its docstring (numpydoc: Parameters, Warnings, Notes, References), so that
 help and reference cannot differ.

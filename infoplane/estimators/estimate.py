@@ -19,6 +19,14 @@ class Estimate:
     ``bits`` is never clipped or rounded; ``None`` means that no number can be given, and a flag
     says why. ``low`` and ``high`` are an interval of kind ``method``: sampling uncertainty at
     ``level``, or for ``bracket`` bounds between which the quantity lies.
+
+    Examples
+    --------
+    >>> estimate = Estimate(2.9, low=2.7, high=3.1, method="jackknife", level=0.95, bound_high=12.0)
+    >>> estimate.bits
+    2.9
+    >>> Estimate(None, flags=("failed",), diagnostics={"reason": "one class"}).bits is None
+    True
     """
 
     bits: float | None

@@ -1,8 +1,8 @@
-"""What can be wrong with an estimate: the register of flags.
+"""The register of flags: what can be wrong with an estimate.
 
 A flag is declared once, with its meaning and its remedy. Warnings of results, the catalogue of
-codes and ``docs/flags.md`` are made of it: ``python -m infoplane.estimators.flags > docs/flags.md``
-writes the page anew.
+codes and ``docs/flags.md`` are made from it. ``python -m infoplane.estimators.flags >
+docs/flags.md`` writes the page again.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ class Flag:
     name : str
         Name in results and rules: lower-case letters, digits and underscores.
     code : str or None
-        Code of the warning that counts the flag, ``IP2..``; None for what is no warning.
+        Code of the warning that counts the flag, ``IP2..``; None if it is not a warning.
     meaning : str
-        What it says of the estimate, in one sentence.
+        What it says about the estimate, in one sentence.
     remedy : str
-        What to do about it; for flags without a code, how to read the estimate.
+        What to do about it, or how to read the estimate.
 
     Examples
     --------
@@ -52,10 +52,10 @@ _BUILT_IN = (
          "record more samples, or lower the resolution: `-e binning:bins=10`"),
     Flag("sparse", "IP202", "most samples have a state of their own: I(T;Y) near H(Y) is trivial",
          "record more samples, or lower the resolution"),
-    Flag("null_dominates", "IP206", "shuffled labels give more than half of I(T;Y) too",
-         "read it against its null, in `diag` of each row"),
-    Flag("order", "IP213", "deeper layers above earlier ones: estimates, not information",
-         "no rise of information where each layer is made of the one before"),
+    Flag("null_dominates", "IP206", "shuffled labels already give more than half of I(T;Y)",
+         "compare it with its null, in `diag` of each row"),
+    Flag("order", "IP213", "a deeper layer above an earlier one: estimates, not information",
+         "do not read it as a gain: each layer is computed from the one before"),
     Flag("biased", "IP211", "values that still move with N, by more than 5 % and 0.05 bits or by "
          "their standard error",
          f"{_MORE}; see drift, bias or null in `diag` of each row"),
@@ -63,17 +63,19 @@ _BUILT_IN = (
          f"{_DIAG}; for bins `-e binning:mode=ebab`, or give the range"),
     Flag("large_compression_loss", "IP207", "compression may have lost much of the information",
          "`-e compressed:dim=8`, or read the value as a lower bound"),
-    Flag("finite_population", "IP208", "more bits than N samples can hold: a density extrapolated",
+    Flag("finite_population", "IP208", "more bits than N samples can hold: the density is "
+         "extrapolated",
          "read it as a property of the input distribution, or raise the noise"),
     Flag("degenerate", "IP209", "bandwidth or added noise far above the spread of the layer: "
          "nothing is left", "`-e dse:sigma=median`, `-e compressed:noise=0.01`"),
-    Flag("upper_bound", "IP212", "noise of the layer that counts as information: the value is an "
-         "upper bound", "`compressed` takes declared noise off"),
-    Flag("failed", "IP204", "cells without a number", "the reason stands in `diag` of each row"),
+    Flag("upper_bound", "IP212", "noise of the layer is counted as information: the value is an "
+         "upper bound", "use `compressed`, which subtracts declared noise"),
+    Flag("failed", "IP204", "cells without a number", "the reason is in `diag` of each row"),
     Flag("nonfinite", "IP205", "layers with NaN or inf",
          "the training diverged there; `infoplane analyze --nan drop`"),
-    Flag("timeout", None, "no number within the time allowed", "allow more, or fewer samples"),
-    Flag("negative", None, "below 0, shown as it is", "as good as 0, within its interval"),
+    Flag("timeout", None, "no number within the time allowed",
+         "raise the limit, or record fewer samples"),
+    Flag("negative", None, "below 0, shown as it is", "read it as 0, within its interval"),
     Flag("constant", None, "the layer does not vary", "nothing to measure"),
     Flag("small_n", None, "too few samples, or classes, for this estimator", _MORE),
     Flag("subsampled", None, "not all samples were used", "`n` of the row says how many"),
@@ -124,7 +126,7 @@ def page() -> str:
     lines = [
         "# Flags",
         "",
-        "An estimate that needs a word of caution carries a flag. `infoplane analyze` counts those",
+        "An estimate that must be read with caution has a flag. `infoplane analyze` counts those",
         "with a code as warnings; `infoplane check --fail-on FLAG` refuses them. This page is made",
         "from the register in `infoplane/estimators/flags.py`.",
         "",

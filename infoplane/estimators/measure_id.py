@@ -1,4 +1,4 @@
-"""How estimators and what they return are named: ``name:key=value,...@key=value,...``.
+"""Ids of estimators and of what they return: ``name:key=value,...@key=value,...``.
 
 An estimator is its name and the settings that are not at their default, ``binning:bins=15``. What
 it returns is a quantity, and of a sweep the point that it belongs to, ``ixt@bins=15``.

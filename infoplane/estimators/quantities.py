@@ -1,4 +1,4 @@
-"""What estimators measure: the register of quantities.
+"""The register of quantities: what estimators measure.
 
 A quantity is declared once, by the estimator that returns it. Results carry its declaration, and
 tables, figures, rules and exports read that.

@@ -36,7 +36,13 @@ DEFAULT = ("binning", "compressed", "dse")
 
 
 def estimator_names() -> list[str]:
-    """Return the names of all estimators, built-in names first."""
+    """Return the names of all estimators, built-in names first.
+
+    Examples
+    --------
+    >>> estimator_names()[:3]
+    ['binning', 'compressed', 'dse']
+    """
     return [*BUILT_IN, *sorted(_plugins())]
 
 
@@ -48,6 +54,11 @@ def estimator_class(name: str) -> type[Estimator]:
     InputError
         If no estimator has this name (the message names the nearest one), two plug-ins have it, or
         the plug-in cannot be loaded.
+
+    Examples
+    --------
+    >>> estimator_class("kde").title
+    'kernel density'
     """
     if name in BUILT_IN:
         return typing.cast("type[Estimator]", resolve_name(BUILT_IN[name]))
@@ -123,6 +134,11 @@ def parse_estimator(spec: str) -> Estimator:
     ------
     InputError
         If the name or a parameter is unknown (the nearest one is named), or a value is unfit.
+
+    Examples
+    --------
+    >>> parse_estimator("binning:bins=15+30").bins
+    (15, 30)
     """
     written = MeasureId.read(spec)
     name, cls = written.name, estimator_class(written.name)
@@ -150,7 +166,13 @@ def parse_estimator(spec: str) -> Estimator:
 
 
 def estimator_id(estimator: Estimator) -> str:
-    """Return how results name an estimator: its name and the parameters not at their default."""
+    """Return how results name an estimator: its name and the parameters not at their default.
+
+    Examples
+    --------
+    >>> estimator_id(parse_estimator("binning:mode=fixed,low=-1,high=1"))
+    'binning:mode=fixed,low=-1,high=1'
+    """
     changed = []
     for field in fields(estimator):
         value = getattr(estimator, field.name)

@@ -163,7 +163,9 @@ def check(
 
     Examples
     --------
-    >>> infoplane.check(results, "last(ity, 3) > 0.1").passes     # doctest: +SKIP
+    >>> results = infoplane.load("results.json")
+    >>> report = infoplane.check(results, "last(ity, 3) > 0.1", on_unknown="warn")
+    >>> report.passes
     True
     """
     if not isinstance(results, Mapping):

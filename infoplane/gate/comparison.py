@@ -112,6 +112,13 @@ def compare(
     ------
     DataError
         IP318, if the settings differ; the message names the first difference.
+
+    Examples
+    --------
+    >>> results = infoplane.load("results.json")
+    >>> comparison = infoplane.compare(results, results)
+    >>> comparison.of("different")
+    []
     """
     if difference := contradictory({"baseline": baseline, "candidate": candidate}):
         raise DataError(f"not comparable: {difference}", code="IP318")

@@ -1,4 +1,4 @@
-"""Do the estimators agree? The change of each layer, one estimator against another."""
+"""The figure ``agreement``: the change of each layer by one estimator against another."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why to trust or doubt the estimates: states of their own, values out of range, by layer."""
+"""The figure ``diagnostics``: samples alone in their state and values out of range, by layer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a figure is drawn of, and where: resolved once, the same way for all figures."""
+"""The context of a figure: group, estimators, layers, style and size, resolved once for all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What figures read of a results document: selections, titles and names."""
+"""The view of a results document that figures read: selections, titles and names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tells models apart: hashes of structure and weights, and what else numbers depend on."""
+"""Hashes that tell models apart: structure, weights, and what else numbers depend on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run says of itself: its name, what was recorded, with what, and the numbers of a step."""
+"""The manifest of a run: its name, what was recorded, with what, and the numbers of a step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a recording takes, before it begins: layers, bytes, seconds."""
+"""Cost of a recording before it begins: layers, bytes, seconds."""
 
 from __future__ import annotations
 

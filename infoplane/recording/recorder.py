@@ -39,11 +39,6 @@ _Probe: TypeAlias = ProbeSet | tuple[Any, Any]
 class Recorder:
     """Records layers of a model on a fixed probe set, one snapshot per checkpoint.
 
-    >>> with Recorder(model, (x, y), "runs/s0", layers=["fc*"]) as rec:   # doctest: +SKIP
-    ...     for step, batch in enumerate(loader):
-    ...         rec.step(step)
-    ...         train_on(batch)
-
     Training is not disturbed: the training flags, the random state and the parameters are as before
     after each snapshot, and hooks exist only during one. Batches are written as they are computed,
     so memory does not grow with samples or checkpoints.
@@ -104,6 +99,18 @@ class Recorder:
     RunFileError
         If the folder holds a run already, one to resume that was recorded otherwise, or cannot be
         written.
+
+    Examples
+    --------
+    >>> import torch
+    >>> model = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Tanh(), torch.nn.Linear(3, 2))
+    >>> x = torch.rand(50, 2)
+    >>> y = (x[:, 0] > 0.5).long()
+    >>> with Recorder(model, (x, y), "runs/loop", layers=["1"], schedule="every:10") as recorder:
+    ...     for step in range(21):
+    ...         recorded = recorder.step(step)  # then train on a batch
+    >>> infoplane.Run("runs/loop").steps
+    (0, 10, 20)
     """
 
     def __init__(

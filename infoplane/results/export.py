@@ -74,6 +74,11 @@ def write_csv(results: Results, path: Path) -> int:
     ------
     RunFileError
         If the file cannot be written.
+
+    Examples
+    --------
+    >>> infoplane.write_csv(infoplane.load("results.json"), Path("results.csv"))
+    12
     """
     replace_file(path, csv_text(results).encode())
     return len(results["rows"])
@@ -91,6 +96,12 @@ def write_parquet(results: Results, path: Path) -> int:
         IP110 if pyarrow is not installed.
     RunFileError
         If the file cannot be written.
+
+    Examples
+    --------
+    >>> results = infoplane.load("results.json")
+    >>> infoplane.write_parquet(results, Path("results.parquet"))  # doctest: +SKIP
+    12
     """
     arrow = _needed("pyarrow", "parquet")
     parquet = _needed("pyarrow.parquet", "parquet")
@@ -131,6 +142,12 @@ def write_tensorboard(results: Results, folder: Path, *, overwrite: bool = False
     RunFileError
         IP302 if the folder is not empty and ``overwrite`` is not given, IP305 if it cannot be
         written. Only files that an export has written are replaced.
+
+    Examples
+    --------
+    >>> results = infoplane.load("results.json")
+    >>> infoplane.write_tensorboard(results, Path("board"))  # doctest: +SKIP
+    12
     """
     event_pb2 = _needed("tensorboard.compat.proto.event_pb2", "tensorboard")
     records = _needed("tensorboard.summary.writer.record_writer", "tensorboard")

@@ -1,4 +1,4 @@
-"""What is in a recorded run or a results document, as plain values."""
+"""Inspection of a recorded run or a results document, as plain values."""
 
 from __future__ import annotations
 

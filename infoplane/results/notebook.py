@@ -34,9 +34,10 @@ class Results(Mapping[str, Any]):
 
     Examples
     --------
-    >>> results = infoplane.load("results.json")            # doctest: +SKIP
-    >>> results.draw("plane", facet="layer")                # doctest: +SKIP
-    >>> results.to_pandas().query("quantity == 'ixt'")      # doctest: +SKIP
+    >>> results = infoplane.load("results.json")
+    >>> results.draw("plane", facet="layer").savefig("plane.png")
+    >>> len(results.to_pandas().query("quantity == 'ixt'"))
+    4
     """
 
     document: Mapping[str, Any]
@@ -176,6 +177,14 @@ def load(path: str | Path, *more: str | Path) -> Results:
     DataError
         If a part that every document has is missing or of the wrong kind, or the files contradict
         one another, see `infoplane.results.merging.merged`.
+
+    Examples
+    --------
+    >>> results = infoplane.load("results.json")
+    >>> results["status"]
+    'complete'
+    >>> results.phases[0]["layer"]
+    '1'
     """
     paths = list(dict.fromkeys(map(Path, (path, *more))))
     documents = [read_results(one) for one in paths]

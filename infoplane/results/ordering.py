@@ -1,4 +1,4 @@
-"""Estimates that no chain of layers could have: deeper layers that know more than earlier ones.
+"""Order of layers: find estimates in which a deeper layer has more than an earlier one.
 
 A layer computed from another one cannot tell more than that one about the input or the label (the
 data-processing inequality, Cover and Thomas, Elements of Information Theory, 2.8). Estimates may:

@@ -125,6 +125,12 @@ def find_phases(results: Mapping[str, Any], *, seed: int = 0) -> list[dict[str, 
         The ``phases`` of the results document, each with the members of a `Phase`. ``agree`` of
         ``of`` estimators that are not saturated share the verdict; settings of one estimator
         count as one, and only if they all share it.
+
+    Examples
+    --------
+    >>> phases = infoplane.find_phases(infoplane.load("results.json"))
+    >>> [phase["layer"] for phase in phases if phase["quantity"] == "ixt"]
+    ['1', '3']
     """
     phases = [_phase(curve, seed) for curve in curves(results).values() if curve.declared.verdict]
     cells: dict[tuple[str, str, str], list[Phase]] = defaultdict(list)

@@ -1,4 +1,4 @@
-"""What results say of the runs that were analyzed: samples, layers, metrics, gradients, bound."""
+"""Entries of the analyzed runs in results: samples, layers, metrics, gradients, bound."""
 
 from __future__ import annotations
 

@@ -44,6 +44,18 @@ class Run(RunFiles):
     RunFileError
         From every member, if there is no run, or a file of it is damaged, foreign or of another
         format version. The message names the file.
+
+    Examples
+    --------
+    >>> run = infoplane.Run("runs/s0")
+    >>> run.steps
+    (0, 20)
+    >>> [layer.name for layer in run.layers]
+    ['1', '3']
+    >>> run.activations(20, "1").shape
+    (100, 8)
+    >>> run.probe.labels.shape
+    (100,)
     """
 
     dropped: tuple[int, ...] = ()

@@ -1,4 +1,4 @@
-"""What a step says of itself: its layers and weights, metrics and provenance."""
+"""Metadata of a step: its layers and weights, metrics and provenance."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What many draws of one problem say of an estimator: bias, spread, and what intervals cover."""
+"""Bias, spread and coverage of an estimator, from many draws of one problem."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an estimator says beside what is true: right, wrong and said so, or wrong in silence."""
+"""Findings: an estimate compared with the truth; right, wrong with a flag, or wrong without."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Data sets whose information is known exactly."""
+"""The 12-bit task: all inputs, and labels whose information is known exactly."""
 
 from __future__ import annotations
 
@@ -42,6 +42,14 @@ def toy12() -> tuple[FloatArray, IntArray]:
     ----------
     Task: Shwartz-Ziv, Tishby: "Opening the black box of deep neural networks via information",
     arXiv 1703.00810, section 3. The integer rule reproduces all 4096 published labels.
+
+    Examples
+    --------
+    >>> inputs, labels = toy12()
+    >>> inputs.shape, labels.shape
+    ((4096, 12), (4096,))
+    >>> float(labels.mean().round(4))
+    0.5171
     """
     bits = (np.arange(4096)[:, None] >> np.arange(11, -1, -1)) & 1
     adjacent = np.zeros((12, 12), dtype=np.int64)

@@ -22,7 +22,7 @@ class Here:
 
     renew = exchange = None
 
-    def __init__(self, jobs: int, *rest: object) -> None:
+    def __init__(self, jobs: int, *rest: object, **options: object) -> None:
         self.jobs, self.executor = jobs, Serial()
 
     def __enter__(self) -> Here:

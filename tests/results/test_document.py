@@ -56,7 +56,7 @@ def test_cells_without_a_number_are_told_with_their_reason(reasons):
     assert (warning["code"], warning["count"]) == ("IP204", len(reasons))
     rest = "in diag of each row"
     expected = {1: "too few", 3: f"too few; others {rest}"}[len(reasons)]
-    assert warning["hint"] == (expected if reasons[0] else f"the reason stands {rest}")
+    assert warning["hint"] == (expected if reasons[0] else f"the reason is {rest}")
 
 
 def test_label_entropy():

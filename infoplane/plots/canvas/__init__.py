@@ -1,1 +1,1 @@
-"""What figures are drawn on: pages, styles, titles and labels."""
+"""The canvas of figures: pages, styles, titles and labels."""

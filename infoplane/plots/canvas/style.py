@@ -1,4 +1,4 @@
-"""How figures look: settings, colours and the formats of numbers.
+"""Styles of figures: settings, colours and number formats.
 
 Everything is applied inside `context` and never globally. Text is drawn as it stands (no mathtext),
 so that a layer called ``$x_1$`` is written like that.

@@ -1,4 +1,4 @@
-"""What the callbacks of all training loops share."""
+"""Base of the callbacks for training loops."""
 
 from __future__ import annotations
 
