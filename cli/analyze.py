@@ -133,7 +133,7 @@ def analyze(
 ) -> int:
     """Estimate information quantities for every run, step and layer.
 
-    Runs of one group (seeds of one network) are averaged in the table. All values are in bits.
+    Runs of one group (seeds of one network) are averaged in the table. Information is in bits.
     Interrupted, the finished cells are written; the same command goes on from there, and computes
     only what is new in a run that has grown.
 

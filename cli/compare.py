@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 @click.option(
     "--tolerance",
     type=float,
-    metavar="BITS",
-    help="Differences up to this are none. Default: 0.25, or 5 % of the bound if that is less.",
+    metavar="NUMBER",
+    help="Differences up to this, in the unit of each quantity, are none. Default: 0.25 bits, or "
+    "5 % of the bound if that is less.",
 )
 @click.option(
     "--test",
@@ -74,7 +75,7 @@ def compare(
     infoplane compare main.json results.json --missing-baseline ok --markdown comment.md
     """
     if tolerance is not None and not 0 <= tolerance < float("inf"):
-        raise InputError(f"--tolerance: expected bits of at least 0, got {tolerance}")
+        raise InputError(f"--tolerance: expected a number of at least 0, got {tolerance}")
     from infoplane.cli.gate_text import comparison_lines
     from infoplane.cli.output import print_json, printable, some_results, write_text
     from infoplane.gate.comparison import compare as compare_results

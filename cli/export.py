@@ -34,7 +34,7 @@ def export(
     """Write results for other tools: a long table, or curves for TensorBoard.
 
     CSV needs nothing more; the others the extras infoplane[parquet] and infoplane[tensorboard].
-    Values are in bits, in full precision.
+    Values are in full precision, each row with its unit.
 
     \b
     infoplane export results.json --to csv -o results.csv

@@ -218,7 +218,8 @@ class Analysis:
         """Say now what worker processes would say later."""
         if self.device.startswith("cuda"):
             own_gpu(self.device)
-        interactive = not hasattr(sys.modules["__main__"], "__file__")
+        program = getattr(sys.modules["__main__"], "__file__", None)  # "<stdin>" is no file
+        interactive = program is None or not Path(program).is_file()
         for one in self.estimators:
             if interactive and type(one).__module__ == "__main__":
                 raise InputError(

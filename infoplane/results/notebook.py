@@ -62,8 +62,8 @@ class Results(Mapping[str, Any]):
     def to_rows(self) -> list[dict[str, Any]]:
         """Return the estimates, long and tidy: one per run, step, layer, estimator and quantity.
 
-        ``value`` is in bits, None where there is no number; ``group`` is added to what the document
-        holds of a row, and ``flags`` is a tuple.
+        ``value`` is in the ``unit`` of its row, None where there is no number; ``group`` is added
+        to what the document holds of a row, and ``flags`` is a tuple.
         """
         groups = {r["run"]: r.get("group") or r["run"] for r in self["recordings"]}
         return [
@@ -132,7 +132,7 @@ class Results(Mapping[str, Any]):
         """Write the HTML report, see `infoplane.plots.report.page.write_report`."""
         from infoplane.plots.report.page import write_report
 
-        write_report(self, path)
+        write_report(self, path_of(path, "path"))
 
     def _repr_html_(self) -> str:
         from html import escape
@@ -176,7 +176,7 @@ def load(path: str | Path, *more: str | Path) -> Results:
         If a part that every document has is missing or of the wrong kind, or the files contradict
         one another, see `infoplane.results.merging.merged`.
     """
-    paths = list(dict.fromkeys(map(Path, (path, *more))))
+    paths = list(dict.fromkeys(path_of(one, "path") for one in (path, *more)))
     documents = [read_results(one) for one in paths]
     if len(documents) == 1:
         return Results(documents[0])

@@ -83,13 +83,16 @@ class Vocabulary:
         return names.index(name) if name in self.quantities else len(names)
 
     def written(self, rows: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-        """Return the ``quantities`` and ``flags`` of a document that holds these rows."""
+        """Return the ``quantities`` and ``flags`` of a document that holds these rows.
+
+        Flags of plug-ins are told even if none was raised: rules name them where all is well.
+        """
         rows = list(rows)
         used = {row["quantity"] for row in rows}
         raised = {flag for row in rows for flag in row["flags"]}
         return {
             "quantities": {k: _entry(v) for k, v in self.quantities.items() if k in used},
-            "flags": {k: _entry(v) for k, v in self.flags.items() if k in raised},
+            "flags": {k: _entry(v) for k, v in self.flags.items() if k in raised or k not in FLAGS},
         }
 
 
