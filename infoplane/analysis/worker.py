@@ -275,9 +275,10 @@ def _checked(estimator: Estimator, found: object) -> Mapping[str, Estimate]:
                     f"{estimator.name} returned {type(number).__name__} as {what} of {key}, "
                     "expected a number or None"
                 )
-        if isinstance(estimate.flags, str):
+        flags: object = estimate.flags
+        if isinstance(flags, str):
             raise EstimationError(
-                f"{estimator.name} returned {estimate.flags!r} as flags of {key}, expected a tuple"
+                f"{estimator.name} returned {flags!r} as flags of {key}, expected a tuple"
             )
     return found
 
