@@ -248,3 +248,15 @@ def test_rule_on_a_flag_of_a_plug_in_holds_where_none_was_raised(tmp_path, monke
     assert infoplane("analyze", "run", "-e", "bad", "-o", "r.json", **environment).code == 0
     assert infoplane("check", "r.json", "--fail-on", "mine").code == 0
     assert infoplane("check", "r.json", "--fail-on", "mime").code == 2
+
+
+def test_configuration_is_checked_beside_plug_ins_that_contradict_each_other(tmp_path):
+    code = plugin() + CLASS.replace("Bad", "Two").replace('"bad"', '"two"').format(
+        quantity="Quantity('own', 'O', 'other units')", returned="{}"
+    )
+    environment = installed(tmp_path / "site", code)
+    points = tmp_path / "site" / "bad_plugin-1.dist-info" / "entry_points.txt"
+    points.write_text(points.read_text() + "two = bad_plugin:Two\n")
+    (tmp_path / "infoplane.toml").write_text('[[check]]\nrule = "last(own) >= 0"\n')
+    done = infoplane("-c", str(tmp_path / "infoplane.toml"), "config", "check", **environment)
+    assert (done.code, done.err) == (0, "")

@@ -97,12 +97,17 @@ class Vocabulary:
 
 
 def installed_vocabulary() -> Vocabulary:
-    """Return the register with what the plug-ins declare that can be loaded here."""
-    classes = []
+    """Return the register with what the plug-ins declare that can be loaded here.
+
+    Of two that contradict each other the first is taken: each can be used without the other.
+    """
+    classes: list[type[Estimator]] = []
+    known = Vocabulary.declared(classes)
     for name in estimator_names():
-        with contextlib.suppress(InputError):
-            classes.append(estimator_class(name))
-    return Vocabulary.declared(classes)
+        with contextlib.suppress(InputError, DataError):
+            known = Vocabulary.declared([*classes, found := estimator_class(name)])
+            classes.append(found)
+    return known
 
 
 def contradictory(documents: Mapping[str, Mapping[str, Any]]) -> str | None:
