@@ -75,7 +75,7 @@ def compare(
     infoplane compare main.json results.json --missing-baseline ok --markdown comment.md
     """
     if tolerance is not None and not 0 <= tolerance < float("inf"):
-        raise InputError(f"--tolerance: expected bits of at least 0, got {tolerance}")
+        raise InputError(f"--tolerance: expected a number of at least 0, got {tolerance}")
     from infoplane.cli.gate_text import comparison_lines
     from infoplane.cli.output import print_json, printable, some_results, write_text
     from infoplane.gate.comparison import compare as compare_results

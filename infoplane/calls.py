@@ -28,7 +28,7 @@ Listener: TypeAlias = Callable[[Progress], object]
 
 def unfit(argument: str, expected: str, found: object, **more: Any) -> InputError:
     """Return the error of an argument that is not what was expected."""
-    text = found if isinstance(found, type) else " ".join(f"{found!r:.200}".split())
+    text = str(found) if isinstance(found, type) else " ".join(f"{found!r:.200}".split())
     return InputError(f"{argument}: expected {expected}, got {text:.60}", argument=argument, **more)
 
 

@@ -160,6 +160,15 @@ def installed(folder, code, names=("bad",)):
     ("code", "message"),
     [
         ("raise RuntimeError('no GPU\\nhere')", "cannot be loaded: RuntimeError: no GPU here"),
+        ("raise SystemExit(3)", "cannot be loaded: SystemExit: 3"),
+        (plugin().replace("def estimate", "def other"), "defines no estimate"),
+        (plugin(quantity="Quantity('own', 'O', 'u', verdict='no')"), "expected True or False as"),
+        (
+            plugin().replace(
+                "    title", "    flags = (Flag('mine', 'IP201', 'm', 'r'),)\n    title"
+            ),
+            "flag mine: the code IP201 is that of saturated",
+        ),
         ("import nothing_of_this_name", "cannot be loaded: ModuleNotFoundError: No module named"),
         ("Bad = 3", "expected a sub-class of Estimator, got 3"),
         (plugin(quantity="'own'"), "expected a Quantity or the name of one, got 'own'"),
@@ -195,6 +204,9 @@ def test_plug_in_that_cannot_be_used_is_one_line(tmp_path, monkeypatch, code, me
         ("{'other': Estimate(1.0)}", "bad returned 'other', which it does not declare"),
         ("{'own': 1.0}", "bad returned float for own, expected an Estimate"),
         ("3", "bad returned int, expected estimates by quantity"),
+        ("{'own': Estimate('1')}", "bad returned str as bits of own, expected a number or None"),
+        ("{'own': Estimate(1.0, high=[2, 3])}", "bad returned list as high of own, expected a num"),
+        ("{'own': Estimate(1.0, flags='failed')}", "bad returned 'failed' as flags of own"),
     ],
 )
 def test_estimate_that_was_not_declared_fails_its_cells(tmp_path, monkeypatch, returned, reason):
@@ -216,3 +228,35 @@ def test_name_of_a_built_in_estimator_is_taken(tmp_path, monkeypatch):
     assert (
         "plug-in bad_plugin:Bad is left out: the name 'binning' is that of a built-in" in listed.err
     )
+
+
+def test_plug_in_that_cannot_be_made_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code = plugin().replace("    name =", "    must: int\n    name =")
+    environment = installed(tmp_path / "site", code)
+    write_run("run")
+    done = infoplane("analyze", "run", "-e", "bad", "-o", "r.json", **environment)
+    assert done.code == 2
+    assert "bad: cannot be made: TypeError" in done.err
+
+
+def test_rule_on_a_flag_of_a_plug_in_holds_where_none_was_raised(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code = plugin().replace("    title", "    flags = (Flag('mine', None, 'm', 'r'),)\n    title")
+    environment = installed(tmp_path / "site", code)
+    write_run("run")
+    assert infoplane("analyze", "run", "-e", "bad", "-o", "r.json", **environment).code == 0
+    assert infoplane("check", "r.json", "--fail-on", "mine").code == 0
+    assert infoplane("check", "r.json", "--fail-on", "mime").code == 2
+
+
+def test_configuration_is_checked_beside_plug_ins_that_contradict_each_other(tmp_path):
+    code = plugin() + CLASS.replace("Bad", "Two").replace('"bad"', '"two"').format(
+        quantity="Quantity('own', 'O', 'other units')", returned="{}"
+    )
+    environment = installed(tmp_path / "site", code)
+    points = tmp_path / "site" / "bad_plugin-1.dist-info" / "entry_points.txt"
+    points.write_text(points.read_text() + "two = bad_plugin:Two\n")
+    (tmp_path / "infoplane.toml").write_text('[[check]]\nrule = "last(own) >= 0"\n')
+    done = infoplane("-c", str(tmp_path / "infoplane.toml"), "config", "check", **environment)
+    assert (done.code, done.err) == (0, "")

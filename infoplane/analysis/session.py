@@ -30,7 +30,7 @@ from infoplane.analysis.selection import count_cells, open_runs, select_cells
 from infoplane.analysis.subsamples import Sampling, steps_of_cells
 from infoplane.calls import Listener, PathLike, Progress, listener, one_of, path_of, texts, unfit
 from infoplane.calls import whole as whole_number
-from infoplane.errors import InputError
+from infoplane.errors import InputError, WorkerError
 from infoplane.estimators.base import Estimator
 from infoplane.estimators.registry import DEFAULT, estimator_id, parse_estimator
 from infoplane.numerics.devices import check_device, own_gpu
@@ -43,6 +43,9 @@ Runs: TypeAlias = "PathLike | Run | Iterable[PathLike | Run]"
 Estimators: TypeAlias = "str | Estimator | Sequence[str | Estimator]"
 Steps: TypeAlias = "int | str | Sequence[int | str]"
 Texts: TypeAlias = "str | Sequence[str]"
+
+
+_GUARD = "workers import the program for its estimators: call under if __name__ == '__main__':"
 
 
 class Analysis:
@@ -159,6 +162,8 @@ class Analysis:
                 failed = self._estimate(document, pool, cache, tell)
                 self._sample(document, pool, cache, tell)
         except BaseException as stop:
+            if isinstance(stop, WorkerError) and any(map(_of_program, self.estimators)):
+                stop.hint = f"{_GUARD}; {stop.hint}"
             if document.rows:
                 stop.results = Results(document.results("interrupted"))  # type: ignore[attr-defined]  # found by getattr
             raise
@@ -213,16 +218,17 @@ class Analysis:
     def _workers(self, exchange: Path) -> AbstractContextManager[Workers]:
         if isinstance(self.executor, Executor):
             return Given(self.executor)
-        ours = [type(one).__module__ == "__main__" for one in self.estimators]
-        return workers(self.executor, min(self.jobs, self.n_cells), exchange, program=any(ours))
+        ours = any(map(_of_program, self.estimators))
+        return workers(self.executor, min(self.jobs, self.n_cells), exchange, program=ours)
 
     def _check_workers(self) -> None:
         """Say now what worker processes would say later."""
         if self.device.startswith("cuda"):
             own_gpu(self.device)
-        interactive = not hasattr(sys.modules["__main__"], "__file__")
+        program = getattr(sys.modules["__main__"], "__file__", None)  # "<stdin>" is no file
+        interactive = program is None or not Path(program).is_file()
         for one in self.estimators:
-            if interactive and type(one).__module__ == "__main__":
+            if interactive and _of_program(one):
                 raise InputError(
                     f"estimators: expected {one.name!r} in a module that worker processes can "
                     "import, found it in the session itself",
@@ -327,6 +333,11 @@ def analyze(
         runs, estimators, layers=layers, steps=steps, splits=splits, nan=nan, sampling=sampling,
         jobs=jobs, executor=executor, device=device, max_memory=max_memory, cache=cache, seed=seed,
     ).run(progress)  # fmt: skip
+
+
+def _of_program(estimator: Estimator) -> bool:
+    """Tell whether the program that was started defines an estimator."""
+    return type(estimator).__module__ == "__main__"
 
 
 def _estimators(given: object) -> tuple[list[Estimator], list[str]]:

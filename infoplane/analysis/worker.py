@@ -234,6 +234,17 @@ def _given(estimator: Estimator, part: Part, values: Sequence[Any], device: str 
     return tuple(values) if estimator.subject == "pair" else values[0]
 
 
+def _is_number(found: Any) -> bool:
+    """Tell whether something is None or a number, be it of numpy or torch."""
+    if found is None:
+        return True
+    try:
+        float(found)
+    except (TypeError, ValueError):
+        return False
+    return not isinstance(found, (str, bytes))
+
+
 def _checked(estimator: Estimator, found: object) -> Mapping[str, Estimate]:
     """Return what an estimator returned, if it is what it declares.
 
@@ -257,6 +268,17 @@ def _checked(estimator: Estimator, found: object) -> Mapping[str, Estimate]:
             raise EstimationError(
                 f"{estimator.name} returned {type(estimate).__name__} for {key}, "
                 "expected an Estimate"
+            )
+        for what in ("bits", "low", "high", "bound_low", "bound_high"):
+            if not _is_number(number := getattr(estimate, what)):
+                raise EstimationError(
+                    f"{estimator.name} returned {type(number).__name__} as {what} of {key}, "
+                    "expected a number or None"
+                )
+        flags: object = estimate.flags
+        if isinstance(flags, str):
+            raise EstimationError(
+                f"{estimator.name} returned {flags!r} as flags of {key}, expected a tuple"
             )
     return found
 

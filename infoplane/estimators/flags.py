@@ -113,6 +113,12 @@ def declared(flag: Flag) -> Flag:
         raise InputError(f"flag {flag.name!r}: expected a name of lower-case letters")
     if flag.code is not None and not _CODE.fullmatch(str(flag.code)):
         raise InputError(f"flag {flag.name}: expected a code IP2.. or None, got {flag.code!r}")
+    for taken in FLAGS.values():
+        if flag.code is not None and flag.code == taken.code and flag.name != taken.name:
+            raise InputError(
+                f"flag {flag.name}: the code {flag.code} is that of {taken.name}",
+                hint="give it a code of its own, or None",
+            )
     if FLAGS.get(flag.name, flag) != flag:
         raise InputError(
             f"flag {flag.name}: the register has another one of this name",

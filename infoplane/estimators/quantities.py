@@ -80,10 +80,10 @@ ITY = Quantity("ity", "I(T;Y)", "bits", "labels", 0.25, colour=_RED)
 DSE = Quantity("dse", "DSE", "bits", "size", 0.25, "compresses", _GREEN)
 DSMI_Y = Quantity("dsmi_y", "DSMI(T;Y)", "bits", "labels", 0.25, colour=_PURPLE)
 DSMI_X = Quantity("dsmi_x", "DSMI(T;X)", "bits", "inputs", 0.25, colour=_PURPLE)
-IXT_GIVEN_Y = Quantity("ixt_given_y", "I(X;T|Y)", "bits", verdict=False)
-HT = Quantity("ht", "H(T)", "bits", verdict=False)
-HT_X = Quantity("ht_x", "H(T|X)", "bits", verdict=False)
-HT_Y = Quantity("ht_y", "H(T|Y)", "bits", verdict=False)
+IXT_GIVEN_Y = Quantity("ixt_given_y", "I(X;T|Y)", "bits", None, 0.25, verdict=False)
+HT = Quantity("ht", "H(T)", "bits", None, 0.25, verdict=False)
+HT_X = Quantity("ht_x", "H(T|X)", "bits", None, 0.25, verdict=False)
+HT_Y = Quantity("ht_y", "H(T|Y)", "bits", None, 0.25, verdict=False)
 
 QUANTITIES: dict[str, Quantity] = {
     quantity.name: quantity
@@ -141,6 +141,8 @@ def _mistake(quantity: Any) -> str | None:
             return f"a {member} in words, got {text!r}"
     if quantity.family is not None and not isinstance(quantity.family, str):
         return f"a family in a word or None, got {quantity.family!r}"
+    if not isinstance(quantity.verdict, bool):
+        return f"True or False as verdict, got {quantity.verdict!r}"
     if not isinstance(quantity.colour, str) or not COLOUR.fullmatch(quantity.colour):
         return f"a colour as '#RRGGBB', got {quantity.colour!r}"
     change = quantity.smallest_change

@@ -17,7 +17,7 @@ from importlib import metadata
 from pkgutil import resolve_name
 from typing import Any
 
-from infoplane.errors import InputError
+from infoplane.errors import InfoplaneError, InputError
 from infoplane.estimators.base import Estimator
 from infoplane.estimators.measure_id import MeasureId
 from infoplane.text import shortened
@@ -103,13 +103,15 @@ def _loaded(point: metadata.EntryPoint) -> type[Estimator]:
         cls = point.load()
     except InputError as error:
         raise refused(str(error), error.hint or "correct the plug-in") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise refused(
             f"cannot be loaded: {type(error).__name__}: {_one_line(error)}",
             "install what it needs, correct it, or uninstall it",
         ) from error
     if not (isinstance(cls, type) and issubclass(cls, Estimator)):
         raise refused(f"expected a sub-class of Estimator, got {cls!r:.80}", "see docs/plugins.md")
+    if missing := sorted(cls.__abstractmethods__):
+        raise refused(f"defines no {', '.join(missing)}", "see docs/plugins.md")
     for member in ("name", "title", "quantities"):
         if not hasattr(cls, member):
             raise refused(f"declares no {member}", f"add {member} to the class: docs/plugins.md")
@@ -120,7 +122,7 @@ def _loaded(point: metadata.EntryPoint) -> type[Estimator]:
     return cls
 
 
-def _one_line(error: Exception) -> str:
+def _one_line(error: BaseException) -> str:
     return shortened(" ".join(str(error).split()))
 
 
@@ -162,7 +164,16 @@ def parse_estimator(spec: str) -> Estimator:
         if key in values:
             raise InputError(f"{name}: {key} is given twice", code="IP103")
         values[key] = _convert(value.strip(), known[key], where=f"{name}: {key}")
-    return cls(**values)
+    try:
+        return cls(**values)
+    except InfoplaneError:
+        raise
+    except Exception as error:  # of a plug-in
+        raise InputError(
+            f"{name}: cannot be made: {type(error).__name__}: {_one_line(error)}",
+            hint="parameters of " + name + ": " + (", ".join(known) or "none"),
+            code="IP103",
+        ) from error
 
 
 def estimator_id(estimator: Estimator) -> str:

@@ -275,7 +275,7 @@ def _observation(check: Check, place: Place, found: Statistic) -> Observation:
     if isinstance(found.value, str):
         same = found.value == rule.expected
         relation = "is" if same else "is not"
-        text = f"{prefix}{found.value} {relation} {rule.expected}"
+        text = f"{prefix}{found.value} {relation} {rule.expected_text}"
         return Observation(place, found, "pass" if same else "fail", text)
     assert isinstance(rule.expected, float)
     value, note = found.value, ""

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 import scipy
 
+from infoplane.calls import one_of, unfit
 from infoplane.errors import DataError
 from infoplane.estimators.quantities import Quantity
 from infoplane.gate.evidence import Evidence
@@ -110,6 +111,8 @@ def compare(
 
     Raises
     ------
+    InputError
+        If an argument is of the wrong type.
     DataError
         IP318, if the settings differ; the message names the first difference.
 
@@ -120,6 +123,12 @@ def compare(
     >>> comparison.of("different")
     []
     """
+    for argument, given in (("baseline", baseline), ("candidate", candidate)):
+        if not isinstance(given, Mapping):
+            raise unfit(argument, "a Results or a results document", given)
+    if tolerance is not None and not (isinstance(tolerance, (int, float)) and tolerance >= 0):
+        raise unfit("tolerance", "a number of at least 0, or None", tolerance)
+    one_of(test, "test", "ci", "tolerance")
     if difference := contradictory({"baseline": baseline, "candidate": candidate}):
         raise DataError(f"not comparable: {difference}", code="IP318")
     pairs = _paired(baseline, candidate)

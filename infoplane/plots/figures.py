@@ -61,8 +61,8 @@ def draw(results: Mapping[str, Any] | View, name: str, **options: Any) -> Figure
     NotFoundError
         If the results do not hold what the figure needs; the message says what.
     """
-    if name not in FIGURES:
-        near = difflib.get_close_matches(name, FIGURES, n=1)
+    if not isinstance(name, str) or name not in FIGURES:
+        near = difflib.get_close_matches(str(name), FIGURES, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise InputError(f"expected a figure of {', '.join(FIGURES)}, got {name!r}{hint}")
     taken = options_of(name)

@@ -14,10 +14,10 @@ import struct
 from collections import defaultdict
 from collections.abc import Iterator
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from infoplane.calls import PathLike, path_of
 from infoplane.errors import DataError, InputError, RunFileError, unwritable
 from infoplane.results.notebook import Results
 from infoplane.runs.atomic import replace_file
@@ -67,7 +67,7 @@ def csv_text(results: Results) -> str:
     return text.getvalue()
 
 
-def write_csv(results: Results, path: Path) -> int:
+def write_csv(results: Results, path: PathLike) -> int:
     """Write the rows as CSV, see `csv_text`; return how many there are.
 
     Raises
@@ -80,11 +80,11 @@ def write_csv(results: Results, path: Path) -> int:
     >>> infoplane.write_csv(infoplane.load("results.json"), Path("results.csv"))
     12
     """
-    replace_file(path, csv_text(results).encode())
+    replace_file(path_of(path, "path"), csv_text(results).encode())
     return len(results["rows"])
 
 
-def write_parquet(results: Results, path: Path) -> int:
+def write_parquet(results: Results, path: PathLike) -> int:
     """Write the rows as Parquet; return how many there are.
 
     Columns have the same types in every file, also where all values are missing. ``flags`` is a
@@ -123,11 +123,11 @@ def write_parquet(results: Results, path: Path) -> int:
     table = arrow.Table.from_pylist(rows, schema=arrow.schema(columns, metadata=about))
     buffer = io.BytesIO()
     parquet.write_table(table, buffer)
-    replace_file(path, buffer.getvalue())
+    replace_file(path_of(path, "path"), buffer.getvalue())
     return len(rows)
 
 
-def write_tensorboard(results: Results, folder: Path, *, overwrite: bool = False) -> int:
+def write_tensorboard(results: Results, folder: PathLike, *, overwrite: bool = False) -> int:
     """Write every curve as scalars for TensorBoard; return how many points there are.
 
     Each run is a folder below ``folder``, each curve a tag ``quantity/layer/estimator``. Points are
@@ -151,6 +151,7 @@ def write_tensorboard(results: Results, folder: Path, *, overwrite: bool = False
     """
     event_pb2 = _needed("tensorboard.compat.proto.event_pb2", "tensorboard")
     records = _needed("tensorboard.summary.writer.record_writer", "tensorboard")
+    folder = path_of(folder, "folder")
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not overwrite):
         raise RunFileError(
             f"{folder}: expected a new or empty folder",

@@ -64,8 +64,8 @@ class Results(Mapping[str, Any]):
     def to_rows(self) -> list[dict[str, Any]]:
         """Return the estimates, long and tidy: one per run, step, layer, estimator and quantity.
 
-        ``value`` is in bits, None where there is no number; ``group`` is added to what the document
-        holds of a row, and ``flags`` is a tuple.
+        ``value`` is in the ``unit`` of its row, None where there is no number; ``group`` is added
+        to what the document holds of a row, and ``flags`` is a tuple.
         """
         groups = group_of_runs(self)
         return [
@@ -134,7 +134,7 @@ class Results(Mapping[str, Any]):
         """Write the HTML report, see `infoplane.plots.report.page.write_report`."""
         from infoplane.plots.report.page import write_report
 
-        write_report(self, path)
+        write_report(self, path_of(path, "path"))
 
     def _repr_html_(self) -> str:
         from html import escape
@@ -186,7 +186,7 @@ def load(path: str | Path, *more: str | Path) -> Results:
     >>> results.phases[0]["layer"]
     '1'
     """
-    paths = list(dict.fromkeys(map(Path, (path, *more))))
+    paths = list(dict.fromkeys(path_of(one, "path") for one in (path, *more)))
     documents = [read_results(one) for one in paths]
     if len(documents) == 1:
         return Results(documents[0])

@@ -83,23 +83,31 @@ class Vocabulary:
         return names.index(name) if name in self.quantities else len(names)
 
     def written(self, rows: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-        """Return the ``quantities`` and ``flags`` of a document that holds these rows."""
+        """Return the ``quantities`` and ``flags`` of a document that holds these rows.
+
+        Flags of plug-ins are told even if none was raised: rules name them where all is well.
+        """
         rows = list(rows)
         used = {row["quantity"] for row in rows}
         raised = {flag for row in rows for flag in row["flags"]}
         return {
             "quantities": {k: _entry(v) for k, v in self.quantities.items() if k in used},
-            "flags": {k: _entry(v) for k, v in self.flags.items() if k in raised},
+            "flags": {k: _entry(v) for k, v in self.flags.items() if k in raised or k not in FLAGS},
         }
 
 
 def installed_vocabulary() -> Vocabulary:
-    """Return the register with what the plug-ins declare that can be loaded here."""
-    classes = []
+    """Return the register with what the plug-ins declare that can be loaded here.
+
+    Of two that contradict each other the first is taken: each can be used without the other.
+    """
+    classes: list[type[Estimator]] = []
+    known = Vocabulary.declared(classes)
     for name in estimator_names():
-        with contextlib.suppress(InputError):
-            classes.append(estimator_class(name))
-    return Vocabulary.declared(classes)
+        with contextlib.suppress(InputError, DataError):
+            known = Vocabulary.declared([*classes, found := estimator_class(name)])
+            classes.append(found)
+    return known
 
 
 def contradictory(documents: Mapping[str, Mapping[str, Any]]) -> str | None:

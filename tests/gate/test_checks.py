@@ -221,3 +221,9 @@ def test_groups_are_named_where_there_are_several():
     found = outcome(results, "last(ixt) >= 1.5")
     assert found.worst.where == "a, fc1, binning"
     assert status(results, "runs() == 1") == "pass"
+
+
+def test_message_says_the_verdict_in_the_words_of_the_rule():
+    rule = Check("falls", parse_rule("verdict(ixt) == rises"))
+    [outcome] = run_checks(compressing(), [rule]).outcomes
+    assert outcome.observations[0].message.endswith(" is not rises")

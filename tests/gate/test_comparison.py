@@ -1,10 +1,11 @@
 import copy
+import re
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from infoplane.errors import DataError
+from infoplane.errors import DataError, InputError
 from infoplane.gate.comparison import compare
 from infoplane.gate.reports.comment import COMMENT_CHARACTERS, comment
 from tests.gate.made import compressing, document, row
@@ -159,3 +160,22 @@ def test_comment_is_short_and_only_text():
         assert "<img" not in "".join(spans[0::2])  # nothing of a name outside its code span
     whole = comment([("pr.json", compare(compressing(), compressing()))], "main.json")
     assert whole.count("<details>") == whole.count("</details>") == 1
+
+
+def test_entropies_differ_from_a_quarter_bit_on_whatever_their_bound():
+    for name in ("ixt", "ht", "ht_x", "ht_y", "ixt_given_y"):
+        found = only(compare(one(6.0, quantity=name), one(5.6, quantity=name)))
+        assert (found.tolerance, found.result) == (0.25, "different"), name
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"candidate": 3}, "candidate: expected a Results or a results document, got 3"),
+        ({"tolerance": "a"}, "tolerance: expected a number of at least 0, or None, got 'a'"),
+        ({"test": "t"}, "test: expected 'ci' or 'tolerance', got 't'"),
+    ],
+)
+def test_arguments_of_the_wrong_type_are_named(change, message):
+    with pytest.raises(InputError, match=re.escape(message)):
+        compare(**{"baseline": one(1.0), "candidate": one(1.0), **change})

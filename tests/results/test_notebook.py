@@ -8,6 +8,8 @@ import pytest
 import infoplane
 from infoplane.errors import DataError, InputError, RunFileError
 from infoplane.plots.plane.figure import plane
+from infoplane.results.notebook import Results
+from tests.gate.made import compressing
 from tests.plots import synthetic
 
 
@@ -140,3 +142,16 @@ def test_files_that_contradict_one_another_are_refused(document, tmp_path, chang
     (tmp_path / "b.json").write_text(json.dumps(change(document)))
     with pytest.raises(DataError, match=message):
         infoplane.load(tmp_path / "a.json", tmp_path / "b.json")
+
+
+@pytest.mark.parametrize("given", [3, None, dict])
+def test_calls_name_an_argument_of_the_wrong_type(given):
+    results = Results(compressing())
+    for call in (infoplane.load, results.save, results.report, results.draw):
+        with pytest.raises(InputError, match="expected a"):
+            call(given)
+    for write in (infoplane.write_csv, infoplane.write_parquet):
+        with pytest.raises(InputError, match="path: expected a path, got"):
+            write(results, given)
+    with pytest.raises(InputError, match="estimators: expected names such as"):
+        infoplane.analyze("run", [given])
