@@ -78,9 +78,10 @@ def summary(
     lines = [part for line in _header(results) for part in textwrap.wrap(line, limit or 200)]
     groups = groups_of(results)
     for group in groups:
-        for estimator, *quantities in _tables(results, group):
+        for estimator, *quantities in _tables(results, drawn, group):
             lines += ["", *([printable(group)] if len(groups) > 1 else [])]
-            table = _group_table if len(quantities) == 1 else _last_values
+            followed = len(quantities) == 1 and _phases(results, group, estimator, quantities[0])
+            table = _group_table if followed else _last_values
             lines += render(table(results, drawn, group, estimator, *quantities), limit=limit)
             caption = _caption(results, drawn, group, estimator, quantities)
             lines += textwrap.wrap(caption, limit or 100, break_on_hyphens=False)
@@ -138,11 +139,13 @@ def _caption(
     )
 
 
-def _tables(results: Mapping[str, Any], group: str) -> list[tuple[str, ...]]:
+def _tables(
+    results: Mapping[str, Any], drawn: Mapping[CurveKey, Curves], group: str
+) -> list[tuple[str, ...]]:
     """Return what to tabulate: each an estimator id, and its quantities.
 
     I(X;T) before DSE, the least saturated first, or whatever else was measured; then, apart, what
-    estimators measure beyond the register.
+    estimators measure beyond the register, and what gets no verdict of estimators without any.
     """
     found: dict[tuple[str, str], int] = {}
     own: dict[str, dict[str, None]] = {}
@@ -154,6 +157,10 @@ def _tables(results: Mapping[str, Any], group: str) -> list[tuple[str, ...]]:
             key = estimator, quantity
             found[key] = found.get(key, 0) + (phase["verdict"] == "saturated")
         else:
+            own.setdefault(estimator, {})[quantity] = None
+    judged = {estimator for estimator, _ in found} | own.keys()
+    for of, _, estimator, quantity in drawn:
+        if of == group and estimator not in judged:
             own.setdefault(estimator, {})[quantity] = None
     layers = len({phase["layer"] for phase in results["phases"] if phase["group"] == group})
     order = list(QUANTITIES)
@@ -230,16 +237,30 @@ def _last_values(
         for phase in results["phases"]
         if (phase["group"], phase["estimator"]) == (group, estimator)
     }
-    layers = list(dict.fromkeys(layer for layer, _ in phases))
+    curves_of = {
+        (key[1], key[3]): curve
+        for key, curve in drawn.items()
+        if (key[0], key[2]) == (group, estimator) and key[3] in quantities
+    }
+    layers = list(dict.fromkeys(layer for layer, _ in curves_of))
     columns = [Column("layer", [printable(layer) for layer in layers])]
     for number, quantity in enumerate(quantities):
-        symbol = next(c.declared.symbol for key, c in drawn.items() if key[3] == quantity)
+        about = next(c.declared for (_, name), c in curves_of.items() if name == quantity)
+        last = [_last(curves_of.get((layer, quantity))) for layer in layers]
+        title = about.symbol if about.unit == "bits" else f"{about.symbol}, {about.unit}"
+        columns.append(Column(printable(title), last, right=True, drop=2 * number))
         found = [phases.get((layer, quantity)) for layer in layers]
-        last = [decimal(phase["last"]) if phase else "" for phase in found]
-        change = [decimal(phase["change"], sign=True) if phase else "" for phase in found]
-        columns.append(Column(printable(symbol), last, right=True, drop=2 * number))
-        columns.append(Column("change", change, right=True, drop=2 * number + 1))
+        if any(found):
+            change = [decimal(phase["change"], sign=True) if phase else "" for phase in found]
+            columns.append(Column("change", change, right=True, drop=2 * number + 1))
     return columns
+
+
+def _last(curve: Curves | None) -> str:
+    """Return the mean over runs at the last step that has one."""
+    mean = np.empty(0) if curve is None else curve.mean()
+    finite = mean[np.isfinite(mean)]
+    return decimal(float(finite[-1])) if finite.size else ""
 
 
 def _phases(

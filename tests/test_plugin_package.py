@@ -220,6 +220,28 @@ def test_estimate_that_was_not_declared_fails_its_cells(tmp_path, monkeypatch, r
     assert reason in rows[0]["diag"]["reason"]
 
 
+def test_estimator_that_returns_nothing_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    environment = installed(tmp_path / "site", plugin(returned="{}"))
+    write_run("run")
+    done = infoplane("analyze", "run", "-e", "bad", "-o", "r.json", **environment)
+    assert done.code == 0
+    assert "bad: returned no estimate of any cell" in done.err
+
+
+def test_quantities_without_a_verdict_are_tabulated(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    quiet = plugin(quantity="Quantity('own', 'O', 'units', verdict=False)")
+    environment = installed(tmp_path / "site", quiet)
+    write_run("run")
+    done = infoplane("analyze", "run", "-e", "bad", "-o", "r.json", **environment)
+    assert done.code == 0
+    lines = done.out.splitlines()
+    head, _, *rows = lines[lines.index("") + 1 :][:4]
+    assert head.split() == ["layer", "O,", "units"]
+    assert [row.split() for row in rows] == [["fc1", "1.00"], ["fc2", "1.00"]]
+
+
 def test_name_of_a_built_in_estimator_is_taken(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     environment = installed(tmp_path / "site", plugin(), names=("binning",))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import platform
 import time
@@ -30,6 +31,8 @@ from infoplane.results.file import SCHEMA
 from infoplane.results.ordering import flag_rises
 from infoplane.results.phases import find_phases
 from infoplane.results.vocabulary import Vocabulary
+
+log = logging.getLogger("infoplane")
 
 
 def result_rows(
@@ -129,6 +132,8 @@ class Document:
     def results(self, status: str) -> dict[str, Any]:
         """Return the document, its phases found."""
         flag_rises(self.rows)
+        if status != "interrupted":
+            self._tell_of_silence()
         results = build_results(
             self.rows,
             self.recordings,
@@ -143,6 +148,14 @@ class Document:
         results["timing"]["costs"] = self.costs
         results["phases"] = find_phases(results, seed=self.seed)
         return results
+
+    def _tell_of_silence(self) -> None:
+        """Warn of estimators that returned nothing at all: no row says so."""
+        heard = {MeasureId.read(row["estimator"]).name for row in self.rows}
+        for estimator in self.estimators:
+            if estimator.name not in heard:
+                hint = " (there are no labels)" if self.recordings[0]["h_y"] is None else ""
+                log.warning("%s: returned no estimate of any cell%s", estimator.name, hint)
 
 
 def build_results(
