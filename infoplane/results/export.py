@@ -77,7 +77,7 @@ def write_csv(results: Results, path: PathLike) -> int:
 
     Examples
     --------
-    >>> infoplane.write_csv(infoplane.load("results.json"), Path("results.csv"))
+    >>> infoplane.write_csv(infoplane.load("results.json"), "results.csv")
     12
     """
     replace_file(path_of(path, "path"), csv_text(results).encode())

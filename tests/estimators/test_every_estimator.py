@@ -9,6 +9,7 @@ import pytest
 
 from infoplane.analysis import worker
 from infoplane.analysis.keys import CellKeys
+from infoplane.analysis.selection import Part
 from infoplane.analysis.worker import FinitePart
 from infoplane.data import LayerInfo, ProbeSet
 from infoplane.estimators.registry import BUILT_IN, estimator_class, parse_estimator
@@ -24,6 +25,8 @@ NAMES = list(BUILT_IN)
 
 class Memory:
     """A run in memory."""
+
+    device = None
 
     def __init__(self, activations, labels, inputs=None):
         rng = np.random.default_rng(5)
@@ -164,7 +167,7 @@ def measured(spec, seed, path):
     for layer in run.layers:
         part = FinitePart.of_layer(run, layer)
         prepared = worker.prepare_layer(part, estimator, seed, layer, shared)
-        cells = worker.measure(run, estimator, seed, layer, prepared, run.steps)
+        cells = worker.measure(run, estimator, seed, Part(None, (layer,)), prepared, run.steps)
         found += [cell.content()["estimates"] for cell in cells]
     return found
 
@@ -195,7 +198,7 @@ def test_the_cache_tells_seeds_apart(tmp_path):
     write_run(path, n=N, steps=(0,), layers=("fc",), units=4)
     run = Run(path)
     key = {
-        (spec, seed): CellKeys(run, parse_estimator(spec), seed).cell(run.layers[0], 0)
+        (spec, seed): CellKeys(run, parse_estimator(spec), seed).cell(run.layers[:1], 0)
         for spec in ("dse", "dse:seed=0", "dse:seed=3")
         for seed in (0, 3)
     }

@@ -106,7 +106,7 @@ def test_step_pattern():
         find_checkpoints(["*.ckpt"], r"b(\d+)")
     with pytest.raises(InputError, match="expected a group"):
         find_checkpoints(["*.pt"], r"b\d+")
-    with pytest.raises(InputError, match="--step-pattern"):
+    with pytest.raises(InputError, match="step_pattern"):
         find_checkpoints(["*.pt"], r"b(\d+")
 
 

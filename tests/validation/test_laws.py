@@ -23,7 +23,7 @@ class Fixed(Estimator):
     ixt: float = 1.0
     ity: float = 0.5
     given: float = 0.5
-    flags: tuple[str, ...] = ()
+    raised: tuple[str, ...] = ()
     null: float = 0.5
     direct: float | None = None
 
@@ -33,10 +33,10 @@ class Fixed(Estimator):
 
     def estimate(self, prepared, activations, rng):
         return {
-            "ixt": Estimate(self.ixt, flags=self.flags),
-            "ity": Estimate(self.ity, flags=self.flags, diagnostics={"null": self.null}),
+            "ixt": Estimate(self.ixt, flags=self.raised),
+            "ity": Estimate(self.ity, flags=self.raised, diagnostics={"null": self.null}),
             "ixt_given_y": Estimate(
-                self.given, flags=self.flags, diagnostics={"direct": self.direct}
+                self.given, flags=self.raised, diagnostics={"direct": self.direct}
             ),
         }
 
@@ -56,7 +56,7 @@ def test_entropies_are_bounds():
     above = statuses(Fixed(h_x + 1e-6, h_y, h_x - h_y), name)
     assert above == {"ixt": "SILENT-FAIL", "ity": "PASS", "ixt_given_y": "PASS"}
     assert statuses(Fixed(1.0, h_y + 1e-6, 1.0), name)["ity"] == "SILENT-FAIL"
-    assert statuses(Fixed(1.0, 9.0, flags=("saturated",)), name)["ity"] == "KNOWN-LIMIT"
+    assert statuses(Fixed(1.0, 9.0, raised=("saturated",)), name)["ity"] == "KNOWN-LIMIT"
 
 
 @pytest.mark.parametrize("units", [2, 20])
@@ -64,14 +64,14 @@ def test_values_near_log2_n_need_a_flag(units):
     name = f"ceiling is told, {units} units"
     near = 0.9 * math.log2(400)
     assert statuses(Fixed(near), name)["ixt"] == "SILENT-FAIL"
-    assert statuses(Fixed(near, flags=("saturated",)), name)["ixt"] == "KNOWN-LIMIT"
-    assert statuses(Fixed(near, flags=("subsampled",)), name)["ixt"] == "SILENT-FAIL"
+    assert statuses(Fixed(near, raised=("saturated",)), name)["ixt"] == "KNOWN-LIMIT"
+    assert statuses(Fixed(near, raised=("subsampled",)), name)["ixt"] == "SILENT-FAIL"
     assert statuses(Fixed(0.8 * math.log2(400)), name)["ixt"] == "PASS"
 
 
 def test_chain_rule_of_a_cell_is_an_identity_no_flag_excuses():
     assert statuses(Fixed(2.0, 1.2, 0.8), "chain rule") == {"ixt_given_y": "PASS"}
-    broken = Fixed(2.0, 1.2, 0.81, flags=("biased",))
+    broken = Fixed(2.0, 1.2, 0.81, raised=("biased",))
     assert statuses(broken, "chain rule") == {"ixt_given_y": "SILENT-FAIL"}
     second = statuses(Fixed(2.0, 1.2, 0.8, direct=1.5), "chain rule")
     assert second == {"ixt_given_y": "PASS", "ixt_given_y, by class": "SILENT-FAIL"}
@@ -80,7 +80,7 @@ def test_chain_rule_of_a_cell_is_an_identity_no_flag_excuses():
 def test_null_is_what_shuffled_labels_give():
     name = "null is that of shuffled labels"
     assert statuses(Fixed(ity=0.5, null=0.49), name) == {"ity": "PASS"}
-    wrong = Fixed(ity=0.5, null=0.2, flags=("null_dominates",))
+    wrong = Fixed(ity=0.5, null=0.2, raised=("null_dominates",))
     assert statuses(wrong, name) == {"ity": "SILENT-FAIL"}
 
 
