@@ -233,7 +233,7 @@ class Mpi:
                 hint="mpiexec -n 5 python3 -m mpi4py.futures -m infoplane analyze ...",
                 code="IP109",
             )
-        self.executor = MPIPoolExecutor(initializer=_one_thread)
+        self.executor = MPIPoolExecutor(initializer=_begin_rank)
         return self
 
     def __exit__(self, *raised: object) -> None:
@@ -251,9 +251,14 @@ def _without_program() -> Iterator[None]:
         sys.modules["__main__"] = program
 
 
-def _one_thread() -> None:
-    """Let a rank compute with one thread; called before it loads any numerical library."""
+def _begin_rank() -> None:
+    """Let a rank compute with one thread, before it loads any numerical library.
+
+    An interrupt of the job reaches every rank. It is left to the first one: one that waits for work
+    would end in a traceback.
+    """
     os.environ.update(dict.fromkeys(_THREADS, "1"))
+    _leave_interrupts()
 
 
 def _leave_interrupts() -> None:

@@ -109,9 +109,7 @@ def test_interrupt_of_an_mpi_job_keeps_the_finished_cells(runs):
     os.killpg(process.pid, signal.SIGINT)
     _, err = process.communicate(timeout=LONG)
     assert process.returncode == 130
-    # A rank that was still starting has no handler yet: Python tells of the interrupt itself.
-    assert "Traceback" not in err or "KeyboardInterrupt" in err
-    assert "IP900" not in err
+    assert "Traceback" not in err
     assert json.loads(Path("r.json").read_text())["status"] == "interrupted"
     assert not list(Path(".infoplane_cache").glob("infoplane-*"))  # what was handed to workers
 
