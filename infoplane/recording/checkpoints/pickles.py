@@ -23,7 +23,12 @@ import numpy as np
 import torch
 
 from infoplane.errors import DataError, InfoplaneError, RunFileError
-from infoplane.recording.checkpoints.archives import archive_members, check_sums, unreadable
+from infoplane.recording.checkpoints.archives import (
+    Earlier,
+    archive_members,
+    check_sums,
+    unreadable,
+)
 
 _HOSTILE = re.compile(
     r"(?:os|posix|nt|sys|subprocess|commands|shutil|socket|pty|importlib|runpy|ctypes|pickle"
@@ -66,13 +71,17 @@ class _InertList:
         return []
 
 
-def read_pickle(path: Path, members: Sequence[zipfile.ZipInfo] | None = None) -> Any:
+def read_pickle(
+    path: Path, members: Sequence[zipfile.ZipInfo] | None = None, earlier: Earlier | None = None
+) -> Any:
     """Return the content of a file of ``torch.save``; unknown objects become ``Inert``.
 
     Parameters
     ----------
     members : sequence of ZipInfo, optional
         Those of the archive, where they are known.
+    earlier : Earlier, optional
+        What was read before: files like it are read faster.
 
     Raises
     ------
@@ -84,12 +93,17 @@ def read_pickle(path: Path, members: Sequence[zipfile.ZipInfo] | None = None) ->
     members = archive_members(path) if members is None else members
     _check_members(path, members)
     check_sums(path, members)
+    if earlier is not None and (content := earlier.read_alike(path, members)) is not None:
+        return content
     try:
-        return _loaded(path)
+        content = _loaded(path)
     except InfoplaneError:
         raise
     except Exception as error:  # damage surfaces in many ways
         raise unreadable(path, error) from error
+    if earlier is not None:
+        earlier.accept(path, members)
+    return content
 
 
 def _check_members(path: Path, members: Sequence[zipfile.ZipInfo]) -> None:

@@ -19,7 +19,7 @@ import torch
 from torch.nn.parameter import is_lazy
 
 from infoplane.errors import DataError, RunFileError
-from infoplane.recording.checkpoints.archives import archive_members
+from infoplane.recording.checkpoints.archives import Earlier, archive_members
 from infoplane.recording.checkpoints.models import is_exported, load_exported
 from infoplane.recording.checkpoints.pickles import Inert, read_pickle
 from infoplane.recording.checkpoints.safetensors import is_safetensors, read_safetensors
@@ -53,7 +53,13 @@ class Weights:
     metrics: dict[str, float]
 
 
-def load_weights(path: Path, key: str | None = None, *, trust_model: bool = False) -> Weights:
+def load_weights(
+    path: Path,
+    key: str | None = None,
+    *,
+    trust_model: bool = False,
+    earlier: Earlier | None = None,
+) -> Weights:
     """Read a checkpoint; only tensors and plain values, never code.
 
     Parameters
@@ -65,6 +71,8 @@ def load_weights(path: Path, key: str | None = None, *, trust_model: bool = Fals
         Dotted path to the state dict, or a prefix of the names in it, where there are several.
     trust_model : bool, default False
         Load ``.pt2`` files, which run code.
+    earlier : Earlier, optional
+        What was read before: checkpoints like it are read faster.
 
     Raises
     ------
@@ -75,13 +83,15 @@ def load_weights(path: Path, key: str | None = None, *, trust_model: bool = Fals
     """
     try:
         if path.is_dir():
-            return _folder(path, key)
-        return _file(path, key, trust_model)
+            return _folder(path, key, earlier)
+        return _file(path, key, earlier, trust_model)
     except FileNotFoundError as error:
         raise RunFileError(f"{error.filename or path}: no such file", code="IP303") from error
 
 
-def _file(path: Path, key: str | None, trust_model: bool = False) -> Weights:
+def _file(
+    path: Path, key: str | None, earlier: Earlier | None, trust_model: bool = False
+) -> Weights:
     if not path.is_file():
         if not path.exists():
             raise RunFileError(f"{path}: no such file", code="IP303")
@@ -112,10 +122,10 @@ def _file(path: Path, key: str | None, trust_model: bool = False) -> Weights:
             + (what or f"{path.stat().st_size:,} bytes that are neither a zip archive nor a pickle")
             + ")"
         )
-    return _weights(read_pickle(path, members), key, path)
+    return _weights(read_pickle(path, members, earlier), key, path)
 
 
-def _folder(path: Path, key: str | None) -> Weights:
+def _folder(path: Path, key: str | None, earlier: Earlier | None) -> Weights:
     """Read a Hugging Face folder; its ``trainer_state.json`` knows step, epoch and metrics."""
     name = weight_file(path)
     if name is None:
@@ -123,7 +133,7 @@ def _folder(path: Path, key: str | None) -> Weights:
             f"{path}: expected one of {', '.join((*INDEXES, *WEIGHT_FILES))} in the folder",
             code="IP303",
         )
-    weights = _file(path / name, key)
+    weights = _file(path / name, key, earlier)
     if not (path / "trainer_state.json").is_file():
         return weights
     state = read_json(path / "trainer_state.json")

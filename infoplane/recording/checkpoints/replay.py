@@ -12,6 +12,7 @@ from torch.nn.functional import cross_entropy
 from torch.nn.parameter import is_lazy
 
 from infoplane.errors import DataError
+from infoplane.recording.checkpoints.archives import Earlier
 from infoplane.recording.checkpoints.find import Checkpoint
 from infoplane.recording.checkpoints.load import Unmatched, load_into
 from infoplane.recording.checkpoints.read import load_weights
@@ -50,9 +51,10 @@ def record_checkpoints(
     """
     seen: dict[int, Checkpoint] = {}
     told = Unmatched()
+    earlier = Earlier()
     initial: dict[str, Any] = {}
     for checkpoint in checkpoints:
-        weights = load_weights(checkpoint.path, key, trust_model=trust_model)
+        weights = load_weights(checkpoint.path, key, trust_model=trust_model, earlier=earlier)
         step = checkpoint.step if checkpoint.step is not None else weights.step
         if step is None:
             raise DataError(
