@@ -147,9 +147,7 @@ def test_rules_for_the_bandwidth(rule, expected, n):
     )
 
 
-# A squared distance is a difference of squares up to 200 times as large, each rounded by 1e-16 in
-# the order of the processor's matrix product; above 4096 points they are of float32.
-@pytest.mark.parametrize(("n", "accuracy"), [(1500, 1e-11), (2500, 1e-11), (4500, 1e-6)])
+@pytest.mark.parametrize(("n", "accuracy"), [(1500, 1e-12), (2500, 1e-12), (4500, 1e-6)])
 def test_median_distance_of_many_points_is_not_sampled(n, accuracy):
     x = points(3, n=n, n_units=3) ** 3
     cloud = point_cloud(x)
