@@ -86,7 +86,6 @@ def check(shared: SharedOptions) -> None:
     from infoplane.cli.configured_checks import configured_checks
     from infoplane.cli.output import printable
     from infoplane.cli.settings import estimator_specs
-    from infoplane.gate.rules import check_names
     from infoplane.results.vocabulary import installed_vocabulary
     from infoplane.text import counted
 
@@ -100,10 +99,7 @@ def check(shared: SharedOptions) -> None:
     rules = configured_checks(configuration)
     known = installed_vocabulary()
     for rule in rules:
-        try:
-            check_names(rule.rule, known)
-        except InputError as error:
-            raise InputError(f"{rule.source}: {error}", hint=error.hint, code=error.code) from error
+        rule.resolved(known)
     estimator_specs([], configuration)
     click.echo(f"{printable(configuration.file)}: ok, {counted(len(rules), 'rule')}")
 

@@ -89,6 +89,20 @@ class Check:
     use: Use = "value"
     source: str | None = None  # file:line
 
+    def resolved(self, known: Vocabulary) -> Check:
+        """Return the check with its rule `resolved`; an error names where it was written.
+
+        Raises
+        ------
+        InputError
+            IP503 for a name that is not known.
+        """
+        try:
+            return replace(self, rule=resolved(self.rule, known))
+        except InputError as error:
+            where = f"{self.source}: " if self.source else ""
+            raise InputError(f"{where}{error}", hint=error.hint, code=error.code) from error
+
 
 def forbid(flag: str) -> Check:
     """Return the check that no cell has a flag.
@@ -107,9 +121,8 @@ def parse_rule(text: str) -> Rule:
     Raises
     ------
     InputError
-        IP501 if it does not follow the grammar, IP502 for an unknown statistic, IP503 for an
-        unknown verdict, each with the nearest name. Quantities and flags are those of the results:
-        see `check_names`.
+        IP501 if it does not follow the grammar, IP502 for an unknown statistic, with the nearest
+        name. Quantities, flags and verdicts are those of the results: see `resolved`.
     """
     if len(text) > _LONGEST:
         raise InputError(
@@ -227,20 +240,21 @@ def _number(text: str) -> float | str:
     return text
 
 
-def check_names(rule: Rule, known: Vocabulary) -> None:
-    """Refuse a rule about a quantity or flag that is not known.
+def resolved(rule: Rule, known: Vocabulary) -> Rule:
+    """Return a rule whose names are known, its verdict by the word that results hold.
 
     Parameters
     ----------
     rule : Rule
         The rule.
     known : Vocabulary
-        The quantities and flags of the results, or of the estimators that are installed.
+        The quantities and flags of the results, or of the estimators that are installed. A
+        quantity brings its own words for a fall and a rise.
 
     Raises
     ------
     InputError
-        IP503, with the nearest name.
+        IP503 for a quantity, flag or verdict that is not known, with the nearest name.
     """
     where = f"rule {rule.text!r}"
     if rule.statistic in ("share", "count"):
@@ -250,19 +264,27 @@ def check_names(rule: Rule, known: Vocabulary) -> None:
         _member(rule.subject, names, "quantity of phases", where, "IP503")
     elif rule.statistic != "runs":
         _member(rule.subject, tuple(known.quantities), "quantity", where, "IP503")
+    if rule.statistic not in ("agree", "verdict"):
+        return rule
+    about = known.quantity(rule.subject)
+    words = {word: word for word in VERDICTS} | SYNONYMS
+    words |= {about.falls: "compresses", about.rises: "expands"}
+    word = rule.verdict if rule.statistic == "agree" else rule.expected_text
+    _member(word, tuple(words), "verdict", where, "IP503")
+    if rule.statistic == "agree":
+        return replace(rule, verdict=words[word])
+    return replace(rule, expected=words[word])
 
 
 def _checked(rule: Rule) -> Rule:
-    """Return the rule if statistic and verdict are known and the relation makes sense."""
+    """Return the rule if its statistic is known and the relation makes sense."""
     where = f"rule {rule.text!r}"
     if rule.statistic != "at":
         _member(rule.statistic, _STATISTICS, "statistic", where, "IP502")
-    if rule.statistic == "agree":
-        rule = replace(rule, verdict=_verdict(rule.verdict, where))
     if rule.statistic == "verdict":
         if rule.operator != "==":
             raise InputError(f"{where}: verdicts are compared with == only", code="IP501")
-        return replace(rule, expected=_verdict(rule.expected_text, where))
+        return replace(rule, expected=rule.expected_text)
     if isinstance(rule.expected, str):
         raise InputError(
             f"{where}: expected a finite number after {rule.operator}, "
@@ -270,12 +292,6 @@ def _checked(rule: Rule) -> Rule:
             code="IP501",
         )
     return rule
-
-
-def _verdict(word: str, where: str) -> str:
-    """Return a verdict by the word that results hold."""
-    _member(word, (*VERDICTS, *SYNONYMS), "verdict", where, "IP503")
-    return SYNONYMS.get(word, word)
 
 
 def _member(name: str, known: Sequence[str], what: str, where: str, code: str) -> None:

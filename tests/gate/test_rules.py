@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infoplane.errors import InputError
-from infoplane.gate.rules import check_names, forbid, parse_rule
+from infoplane.estimators.quantities import Quantity
+from infoplane.gate.rules import forbid, parse_rule, resolved
 from infoplane.results.phases import VERDICTS
 from infoplane.results.vocabulary import Vocabulary
 
@@ -35,10 +36,19 @@ def test_no_layer_means_every_layer_and_quotes_hold_what_bare_text_cannot():
 def test_verdict_and_agree():
     rule = parse_rule("verdict(ixt, fc5) == compresses")
     assert rule.expected == "compresses"
-    assert parse_rule("verdict(ity, fc5) == falls").expected == "compresses"
-    assert parse_rule("agree(ity, fc5, rises) >= 2").verdict == "expands"
+    assert resolved(parse_rule("verdict(ity, fc5) == falls"), REGISTER).expected == "compresses"
+    assert resolved(parse_rule("agree(ity, fc5, rises) >= 2"), REGISTER).verdict == "expands"
     assert parse_rule("agree(ixt, fc5) >= 2").verdict == "compresses"
     assert parse_rule("agree(ixt, fc5, no_change) >= 2").verdict == "no_change"
+
+
+def test_a_quantity_brings_its_own_word_for_a_fall():
+    own = Quantity("width", "W", "units", falls="narrows")
+    known = Vocabulary({**REGISTER.quantities, "width": own}, REGISTER.flags)
+    rule = parse_rule("verdict(width) == narrows")
+    assert resolved(rule, known).expected == "compresses"
+    with pytest.raises(InputError, match="unknown verdict 'narrows'"):
+        resolved(parse_rule("verdict(ixt) == narrows"), known)
 
 
 @pytest.mark.parametrize(
@@ -74,14 +84,14 @@ def test_verdict_and_agree():
 )
 def test_what_cannot_be_read_is_named_with_its_place(text, code, message):
     with pytest.raises(InputError) as raised:
-        check_names(parse_rule(text), REGISTER)
+        resolved(parse_rule(text), REGISTER)
     assert raised.value.code == code
     assert message in str(raised.value)
 
 
 def test_unknown_flag_is_named():
     with pytest.raises(InputError, match="did you mean 'failed'"):
-        check_names(forbid("faild").rule, REGISTER)
+        resolved(forbid("faild").rule, REGISTER)
 
 
 def test_verdicts_are_those_of_the_results_schema():
