@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from numbers import Integral
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
@@ -90,6 +90,13 @@ def path_of(value: object, argument: str) -> Path:
     if not is_path(value):
         raise unfit(argument, "a path", value)
     return Path(value)  # type: ignore[arg-type]  # is_path has told
+
+
+def document_of(value: object, argument: str) -> Mapping[str, Any]:
+    """Return a results document."""
+    if not isinstance(value, Mapping):
+        raise unfit(argument, "a Results or a results document", value)
+    return value
 
 
 def listener(progress: object) -> Listener:

@@ -12,6 +12,9 @@ from infoplane.numerics.intervals import ROUNDING
 LEVEL = 0.95
 """Nominal coverage of every interval."""
 
+UPPER = 0.975
+"""Where the upper end of such an interval lies: half of the rest is above it."""
+
 NORMAL_QUANTILE = 1.96
 """Standard errors to either side that cover 95 % of a normal distribution."""
 

@@ -16,11 +16,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from infoplane.calls import one_of, texts, unfit
-from infoplane.errors import InputError, NotFoundError
+from infoplane.calls import document_of, one_of, texts
+from infoplane.errors import NotFoundError
 from infoplane.estimators.measure_id import MeasureId
 from infoplane.gate.evidence import Evidence
-from infoplane.gate.rules import OPERATORS, Check, Rule, check_names, forbid, parse_rule
+from infoplane.gate.rules import OPERATORS, Check, Rule, forbid, parse_rule
 from infoplane.gate.statistics import Cell, Statistic, cell
 from infoplane.patterns import matches
 from infoplane.results.curves import CurveKey
@@ -168,8 +168,7 @@ def check(
     >>> report.passes
     True
     """
-    if not isinstance(results, Mapping):
-        raise unfit("results", "a Results or a results document", results)
+    document_of(results, "results")
     checks = [Check(text, parse_rule(text)) for text in texts(rules, "rules")]
     checks += [forbid(flag) for flag in texts(fail_on, "fail_on")]
     one_of(on_unknown, "on_unknown", "fail", "warn", "pass")
@@ -195,7 +194,7 @@ def run_checks(
     NotFoundError
         If there are no checks: a gate does not pass on nothing.
     InputError
-        If a rule is about a quantity or flag that the results do not know.
+        If a rule is about a quantity, flag or verdict that the results do not know.
     """
     if not checks:
         raise NotFoundError(
@@ -204,13 +203,8 @@ def run_checks(
             code="IP405",
         )
     evidence = Evidence(results)
-    for check in checks:
-        try:
-            check_names(check.rule, evidence.vocabulary)
-        except InputError as error:
-            where = f"{check.source}: " if check.source else ""
-            raise InputError(f"{where}{error}", hint=error.hint, code=error.code) from error
-    return Report(tuple(_outcome(check, evidence) for check in checks), on_unknown)
+    known = [check.resolved(evidence.vocabulary) for check in checks]
+    return Report(tuple(_outcome(check, evidence) for check in known), on_unknown)
 
 
 def shown(value: float, expected: float | None = None) -> str:

@@ -15,9 +15,10 @@ from typing import Any, Literal
 import numpy as np
 import scipy
 
-from infoplane.calls import one_of, unfit
+from infoplane.calls import document_of, one_of, unfit
 from infoplane.errors import DataError
 from infoplane.estimators.quantities import Quantity
+from infoplane.estimators.trust import UPPER
 from infoplane.gate.evidence import Evidence
 from infoplane.gate.statistics import Statistic
 from infoplane.results.curves import Curves, group_of, groups_of
@@ -29,7 +30,6 @@ from infoplane.text import printable, shortened
 Result = Literal["different", "same", "saturated", "unknown"]
 Test = Literal["ci", "tolerance"]
 
-_LEVEL = 0.95
 _SETTINGS = {
     "n": "samples",
     "split": "split",
@@ -124,8 +124,7 @@ def compare(
     []
     """
     for argument, given in (("baseline", baseline), ("candidate", candidate)):
-        if not isinstance(given, Mapping):
-            raise unfit(argument, "a Results or a results document", given)
+        document_of(given, argument)
     if tolerance is not None and not (isinstance(tolerance, (int, float)) and tolerance >= 0):
         raise unfit("tolerance", "a number of at least 0, or None", tolerance)
     one_of(test, "test", "ci", "tolerance")
@@ -339,5 +338,5 @@ def _interval(
 
 def _quantile(freedom: float) -> float:
     """Return Student's quantile at half the level; the normal one for infinite freedom."""
-    special, at = scipy.special, 0.5 + _LEVEL / 2
+    special, at = scipy.special, UPPER
     return float(special.stdtrit(freedom, at) if np.isfinite(freedom) else special.ndtri(at))

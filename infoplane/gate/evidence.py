@@ -44,7 +44,7 @@ class Evidence:
         analyze = self.results["config"].get("analyze")
         seed = analyze.get("seed", 0) if isinstance(analyze, Mapping) else 0
         usable = isinstance(seed, int) and seed >= 0  # the document may be of another's making
-        found = find_phases(self.results, seed=seed if usable else 0)
+        found = find_phases(self.results, seed=seed if usable else 0, drawn=self.curves)
         return {(p["group"], p["layer"], p["estimator"], p["quantity"]): p for p in found}
 
     def statistic(self, name: str, key: CurveKey, step: int | None = None) -> Statistic:

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infoplane.data import Array, FloatArray
+from infoplane.estimators.trust import UPPER
 from infoplane.numerics.quantiles import student_quantile
 from infoplane.results.curves import Curves
 
 Cell: TypeAlias = tuple[str, int, str, str]
 """Run, step, layer, estimator id."""
 
-_LEVEL = 0.95
 _OF_PHASE = {
     "peak": ("peak", None, None),
     "change": ("change", "change_low", "change_high"),
@@ -107,7 +107,7 @@ def interval_of_mean(
     """
     mean, n = float(values.mean()), len(values)
     if n > 2:
-        half = float(student_quantile(n - 1, 0.5 + _LEVEL / 2) * values.std(ddof=1) / np.sqrt(n))
+        half = float(student_quantile(n - 1, UPPER) * values.std(ddof=1) / np.sqrt(n))
         return mean - half, mean + half
     if not (np.isfinite(low).all() and np.isfinite(high).all()):
         return None

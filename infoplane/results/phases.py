@@ -41,18 +41,17 @@ from typing import Any
 
 import numpy as np
 
+from infoplane.calls import document_of
 from infoplane.data import FloatArray, IntArray
 from infoplane.estimators.measure_id import MeasureId
 from infoplane.estimators.quantities import QUANTITIES, Quantity
+from infoplane.estimators.trust import SMALLEST_ERROR, SMALLEST_SHARE, UPPER
 from infoplane.numerics.quantiles import normal_quantile, student_quantile
 from infoplane.results.curves import CurveKey, Curves, curves
 from infoplane.seeding import generator
 
 VERDICTS = ("compresses", "no_change", "expands", "inconclusive", "saturated")
 """The verdicts on a curve, by the words for I(X;T)."""
-
-SHARE_OF_BOUND = 0.05
-"""Changes below this share of the bound are no change."""
 
 _RESAMPLES = 400
 
@@ -109,7 +108,9 @@ class Phase:
         return str(self.family or (known and known.family) or f"{self.quantity} alone")
 
 
-def find_phases(results: Mapping[str, Any], *, seed: int = 0) -> list[dict[str, Any]]:
+def find_phases(
+    results: Mapping[str, Any], *, seed: int = 0, drawn: Mapping[CurveKey, Curves] | None = None
+) -> list[dict[str, Any]]:
     """Return one verdict per group, layer, estimator and quantity.
 
     Parameters
@@ -118,6 +119,8 @@ def find_phases(results: Mapping[str, Any], *, seed: int = 0) -> list[dict[str, 
         A results document; ``recordings``, ``estimators`` and ``rows`` are read.
     seed : int, default 0
         Seed of the resampling that gives the interval of the onset.
+    drawn : mapping, optional
+        The curves of the document, if they are made already.
 
     Returns
     -------
@@ -132,7 +135,8 @@ def find_phases(results: Mapping[str, Any], *, seed: int = 0) -> list[dict[str, 
     >>> [phase["layer"] for phase in phases if phase["quantity"] == "ixt"]
     ['1', '3']
     """
-    phases = [_phase(curve, seed) for curve in curves(results).values() if curve.declared.verdict]
+    made = curves(document_of(results, "results")) if drawn is None else drawn
+    phases = [_phase(curve, seed) for curve in made.values() if curve.declared.verdict]
     cells: dict[tuple[str, str, str], list[Phase]] = defaultdict(list)
     for phase in phases:
         cells[phase.group, phase.layer, phase.voters].append(phase)
@@ -216,11 +220,11 @@ def smallest_change(
     """
     own = math.inf if quantity.smallest_change is None else quantity.smallest_change
     if bound is not None and bound > 0:
-        return min(own, SHARE_OF_BOUND * bound)
+        return min(own, SMALLEST_SHARE * bound)
     if quantity.smallest_change is not None:
         return own
     finite = np.abs(np.asarray(values, dtype=float))
-    return SHARE_OF_BOUND * float(finite[np.isfinite(finite)].max(initial=0.0))
+    return SMALLEST_SHARE * float(finite[np.isfinite(finite)].max(initial=0.0))
 
 
 def jitter(values: FloatArray) -> float:
@@ -341,7 +345,7 @@ def _held_out_peaks(
     if n_runs > 1:
         others = (values.sum(axis=0) - values) / (n_runs - 1)
         at = _median3(others).argmax(axis=1)
-        half = float(normal_quantile(0.975) * max(noise, cell) * np.sqrt(1.5 / n_runs))
+        half = float(normal_quantile(UPPER) * max(noise, cell) * np.sqrt(1.5 / n_runs))
         return values[np.arange(n_runs), at], half, "runs" if n_runs > 2 else "jitter"
     if n_steps >= 6:
         halves = [np.arange(start, n_steps, 2) for start in (0, 1)]
@@ -349,7 +353,7 @@ def _held_out_peaks(
         for chosen, measured in (halves, halves[::-1]):
             at = chosen[_median3(values[0, chosen]).argmax()]
             found.append(np.interp(time[at], time[measured], values[0, measured]))
-        half = float(student_quantile(n_steps - 2, 0.975) * max(noise, cell) * np.sqrt(1.5))
+        half = float(student_quantile(n_steps - 2, UPPER) * max(noise, cell) * np.sqrt(1.5))
         return np.array([np.mean(found)]), half, "cells" if cell > noise else "jitter"
     half = float(normal_quantile(1 - 0.025 / n_steps) * cell * np.sqrt(2.0))
     return values.max(axis=1), half, "cells" if cell > 0 and n_steps > 1 else "none"
@@ -359,7 +363,7 @@ def _cell_noise(curve: Curves, steps: IntArray) -> float:
     """Standard error of a cell, from the median of the 95 % intervals of the cells; 0 without."""
     width = (curve.high - curve.low)[:, np.isin(curve.steps, steps)]
     width = width[np.isfinite(width)]
-    return float(np.median(width) / (2 * normal_quantile(0.975))) if width.size else 0.0
+    return float(np.median(width) / (2 * normal_quantile(UPPER))) if width.size else 0.0
 
 
 def _interval(values: FloatArray, half: float) -> tuple[float, float]:
@@ -367,7 +371,7 @@ def _interval(values: FloatArray, half: float) -> tuple[float, float]:
     mean = float(values.mean())
     if len(values) > 2:
         error = values.std(ddof=1) / np.sqrt(len(values))
-        half = float(student_quantile(len(values) - 1, 0.975) * error)
+        half = float(student_quantile(len(values) - 1, UPPER) * error)
         return mean - half, mean + half
     return min(mean - half, float(values.min())), max(mean + half, float(values.max()))
 
@@ -399,12 +403,16 @@ def _onset(
 ) -> tuple[int, int, int]:
     """Return the last step of the plateau around the peak of the mean curve, and its interval.
 
-    The plateau is what lies within two jitters (of the mean), or 0.02 bits, of the peak. The
+    The plateau is what lies within two jitters (of the mean), or 0.02 bits, of the peak; in another
+    unit, within 8 % of the smallest change, which is as much. The
     interval resamples the runs, or adds the jitter to a single run.
     """
     rng = generator(seed, "onset", curve.group, curve.layer, curve.estimator, curve.quantity)
     n_runs = len(values)
-    slack = max(2 * noise / np.sqrt(n_runs), 0.02)
+    about, least = curve.declared, SMALLEST_ERROR
+    if about.unit != "bits":
+        least = 0.08 * smallest_change(about, curve.bound, curve.values)
+    slack = max(2 * noise / np.sqrt(n_runs), least)
     if n_runs > 1:
         weights = rng.multinomial(n_runs, np.full(n_runs, 1 / n_runs), size=_RESAMPLES) / n_runs
         again = weights @ values

@@ -114,11 +114,19 @@ def contradictory(documents: Mapping[str, Mapping[str, Any]]) -> str | None:
     """Return how documents, by name, contradict one another about a quantity, or None."""
     known: dict[str, tuple[Quantity, str]] = {}
     for where, document in documents.items():
+        told = document.get("quantities")
+        own = {*(told if isinstance(told, Mapping) else ()), *_names(document)}
         for name, quantity in Vocabulary.of(document).quantities.items():
+            if name not in own:
+                continue  # the register knows it, the document does not speak of it
             other, first = known.setdefault(name, (quantity, where))
             if difference := contradiction(quantity, other):
                 return f"{where}: quantity {printable(name)}: {difference} in {first}"
     return None
+
+
+def _names(document: Mapping[str, Any]) -> set[str]:
+    return {row["quantity"] for row in document["rows"]}
 
 
 def _entry(declared: Quantity | Flag) -> dict[str, Any]:
