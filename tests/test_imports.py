@@ -25,10 +25,10 @@ MAY_IMPORT = {
     "templates": set(),
     "data": {"arrays", "errors"},
     "numerics": {"numerics", "calls", *_BASE},
-    "estimators": {"estimators", "numerics", *_BASE},
+    "estimators": {"estimators", "calls", "numerics", *_BASE},
     "records": {"estimators"},
     "exporting": {"results"},
-    "runs": {"runs", "schemas", *_BASE},
+    "runs": {"runs", "calls", "schemas", *_BASE},
     "recording": {"recording", "calls", "runs", "numerics", "patterns", "text", *_BASE},
     "analysis": {
         "analysis",
@@ -52,7 +52,7 @@ MAY_IMPORT = {
         *_BASE,
     },
     "gate": {"gate", "calls", "results", "estimators", "numerics", "patterns", "text", *_BASE},
-    "plots": {"plots", "gate", "results", "estimators", "schemas", *_BASE},
+    "plots": {"plots", "calls", "gate", "results", "estimators", "schemas", *_BASE},
     "testing": {"validation", "estimators"},
     "validation": {"validation", "estimators", "numerics", *_BASE},
 }

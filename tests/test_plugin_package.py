@@ -220,6 +220,34 @@ def test_estimate_that_was_not_declared_fails_its_cells(tmp_path, monkeypatch, r
     assert reason in rows[0]["diag"]["reason"]
 
 
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        ("def cost(self, n, d): return 1 / 0", "cost(150, 3) failed: ZeroDivisionError: division"),
+        ("def cost(self, n, d): return 3", "cost(150, 3): expected a Cost, got 3"),
+    ],
+)
+def test_cost_that_is_none_is_one_line(tmp_path, monkeypatch, method, message):
+    monkeypatch.chdir(tmp_path)
+    environment = installed(tmp_path / "site", f"{plugin()}    {method}\n")
+    write_run("run")
+    for further in ([], ["--dry-run"]):
+        done = infoplane("analyze", "run", "-e", "bad", "-o", "r.json", *further, **environment)
+        assert done.code == 2
+        assert f"error[IP112]: estimator bad: {message}" in done.err
+
+
+def test_state_that_does_not_pickle_is_said_to_be_so(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    method = "def prepare_run(self, run, rng): return lambda: 0"
+    environment = installed(tmp_path / "site", f"{plugin()}    {method}\n")
+    write_run("run")
+    done = infoplane("analyze", "run", "-e", "bad", "-o", "r.json", "--strict", **environment)
+    assert done.code == 5
+    reason = json.loads(Path("r.json").read_text())["rows"][0]["diag"]["reason"]
+    assert "a prepared state that does not pickle" in reason
+
+
 def test_estimator_that_returns_nothing_is_named(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     environment = installed(tmp_path / "site", plugin(returned="{}"))

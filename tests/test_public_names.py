@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 import infoplane
+from infoplane.plots import figures
+from infoplane.plots.canvas import page
 
 
 @pytest.mark.parametrize("name", infoplane.__all__)
@@ -159,3 +161,31 @@ def test_a_type_checker_knows_right_calls_from_wrong_ones(tmp_path):
     found = {int(line.split(":")[1]) for line in done.stdout.splitlines() if "error:" in line}
     calls = [n for n, line in enumerate(WRONG.splitlines(), 1) if line.startswith("infoplane.")]
     assert found == set(calls), done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: infoplane.Run(3), "path: expected a path, got 3"),
+        (lambda: infoplane.Run(""), "path: expected a path, got ''"),
+        (lambda: infoplane.parse_estimator(3), "spec: expected a text NAME"),
+        (lambda: infoplane.estimator_class(None), "name: expected the name of an estimator"),
+        (lambda: infoplane.estimator_id("binning"), "estimator: expected an Estimator"),
+        (lambda: infoplane.find_phases(3), "results: expected a Results or a results document"),
+        (lambda: infoplane.compare({}, 3), "candidate: expected a Results or"),
+        (
+            lambda: infoplane.write_csv({}, "a.csv"),
+            "results: expected a Results, as infoplane.load",
+        ),
+        (lambda: figures.draw(3, "steps"), "results: expected a Results or a results document"),
+        (lambda: figures.draw({}, "steps", layers=3), "layers: expected a text or a list of them"),
+        (lambda: figures.draw({}, "steps", quantity=["ixt"]), "quantity: expected a text or None"),
+        (lambda: figures.draw({}, "steps", group=3), "group: expected a text or None, got 3"),
+        (lambda: page.inches([3]), "or a width in inches, got [3]"),
+        (lambda: page.inches(0), "or a width in inches, got 0"),
+    ],
+)
+def test_wrong_type_is_named_with_what_was_expected(call, message):
+    with pytest.raises(infoplane.InputError) as raised:
+        call()
+    assert message in str(raised.value)

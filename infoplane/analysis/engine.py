@@ -30,6 +30,7 @@ from infoplane.estimators.estimate import Measurement
 from infoplane.estimators.registry import estimator_id, sweep_points
 from infoplane.numerics.devices import device_for
 from infoplane.runs.run import Run
+from infoplane.text import one_line
 
 log = logging.getLogger("infoplane")
 
@@ -234,7 +235,7 @@ def _analyze(
                     cache.put(key.artifacts, artifacts)
             shared = handover.give(result)
             for part, todo in missing.items():
-                cost = work.estimator.cost(len(work.run.kept), part.n_units)
+                cost = work.estimator.needs(len(work.run.kept), part.n_units)
                 rank = (-cost.seconds, *work.rank[1:], part.slots[0].index)
                 one = replace(
                     work, part=part, prepared=shared, rank=rank, bytes=cost.bytes, tries=0
@@ -381,8 +382,9 @@ class _Schedule:
         elif work.tries + 1 < _TRIES:
             self.suspects.append(replace(work, tries=work.tries + 1))
         else:
-            kind = type(error).__name__
-            yield (
-                work,
-                work.given_up(f"its worker died {_TRIES} times ({kind}): too little memory?"),
+            told = f"{type(error).__name__}: {one_line(error)}"
+            reason = (
+                f"no result came from its worker in {_TRIES} tries ({told}): too little memory, "
+                "or a prepared state that does not pickle"
             )
+            yield work, work.given_up(reason)

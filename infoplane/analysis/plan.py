@@ -72,7 +72,7 @@ class CostModel:
 
 def _law(estimator: Estimator, n_samples: int, n_units: int) -> Cost:
     """Return the unscaled cost of a cell: of the estimator, of opening and of checking its data."""
-    cost = estimator.cost(n_samples, n_units)
+    cost = estimator.needs(n_samples, n_units)
     return cost._replace(seconds=cost.seconds + 1.5e-3 + 4e-9 * n_samples * n_units)
 
 

@@ -189,7 +189,7 @@ def _measure(
             error, repeatable = prepared.reason, prepared.repeatable
             estimates = estimator.failed(error)
         else:
-            cost = estimator.cost(len(run.kept), part.n_units)
+            cost = estimator.needs(len(run.kept), part.n_units)
             given = _given(estimator, part, values, device)
             with at_most(cost):
                 estimates = _checked(estimator, estimator.estimate(prepared, given, rng))

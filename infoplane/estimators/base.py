@@ -29,6 +29,7 @@ from infoplane.estimators.estimate import Estimate
 from infoplane.estimators.flags import Flag
 from infoplane.estimators.flags import declared as declared_flag
 from infoplane.estimators.quantities import Quantity, declared
+from infoplane.text import one_line
 
 
 class Cost(NamedTuple):
@@ -188,6 +189,24 @@ class Estimator(ABC):
         ``shared`` is what ``prepare_group`` returned.
         """
         return self.prepare_run(run, rng)
+
+    def needs(self, n_samples: int, n_units: int) -> Cost:
+        """Return `cost`, if it is one.
+
+        Raises
+        ------
+        InputError
+            IP112 if a plug-in's ``cost`` fails, or returns anything else.
+        """
+        where = f"estimator {self.name}: cost({n_samples}, {n_units})"
+        try:
+            found: object = self.cost(n_samples, n_units)
+        except Exception as error:
+            told = f"{where} failed: {type(error).__name__}: {one_line(error)}"
+            raise InputError(told, code="IP112") from error
+        if not isinstance(found, Cost):
+            raise InputError(f"{where}: expected a Cost, got {found!r:.60}", code="IP112")
+        return found
 
     def prepare_run(self, run: RunData, rng: np.random.Generator) -> Any:
         """Return what all cells of a run share; the labels unless overridden."""

@@ -17,6 +17,7 @@ from importlib import metadata
 from pkgutil import resolve_name
 from typing import Any
 
+from infoplane.calls import unfit
 from infoplane.errors import InfoplaneError, InputError
 from infoplane.estimators.base import Estimator
 from infoplane.estimators.measure_id import MeasureId
@@ -60,6 +61,8 @@ def estimator_class(name: str) -> type[Estimator]:
     >>> estimator_class("kde").title
     'kernel density'
     """
+    if not isinstance(name, str):
+        raise unfit("name", "the name of an estimator", name)
     if name in BUILT_IN:
         return typing.cast("type[Estimator]", resolve_name(BUILT_IN[name]))
     points = _plugins().get(name, [])
@@ -142,6 +145,8 @@ def parse_estimator(spec: str) -> Estimator:
     >>> parse_estimator("binning:bins=15+30").bins
     (15, 30)
     """
+    if not isinstance(spec, str):
+        raise unfit("spec", "a text NAME[:parameter=value,...]", spec)
     written = MeasureId.read(spec)
     name, cls = written.name, estimator_class(written.name)
     types_ = typing.get_type_hints(cls)
@@ -184,6 +189,8 @@ def estimator_id(estimator: Estimator) -> str:
     >>> estimator_id(parse_estimator("binning:mode=fixed,low=-1,high=1"))
     'binning:mode=fixed,low=-1,high=1'
     """
+    if not isinstance(estimator, Estimator):
+        raise unfit("estimator", "an Estimator", estimator)
     changed = []
     for field in fields(estimator):
         value = getattr(estimator, field.name)

@@ -14,6 +14,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
+from infoplane.calls import text_or_none, texts
 from infoplane.estimators.quantities import Quantity
 from infoplane.plots.canvas import page
 from infoplane.plots.canvas import style as look
@@ -268,6 +269,9 @@ def drawing(
     NotFoundError
         If there is no such group, or no estimator with these quantities.
     """
+    layers = None if layers is None else texts(layers, "layers")
+    for argument, value in (("quantity", quantity), ("estimator", estimator), ("group", group)):
+        text_or_none(value, argument)
     with look.context(style):
         view = View.of(results)
         group = view.group(group)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from infoplane.calls import document_of
 from infoplane.data import IntArray
 from infoplane.errors import InputError, NotFoundError
 from infoplane.estimators.measure_id import MeasureId
@@ -50,7 +51,7 @@ class View:
         """
         if isinstance(results, View):
             return results
-        if not results["rows"]:
+        if not document_of(results, "results")["rows"]:
             raise NotFoundError("the results hold no rows: there is nothing to draw")
         phases = [Phase.of_entry(entry) for entry in results["phases"]]
         return cls(results, Vocabulary.of(results), curves(results), {p.key: p for p in phases})

@@ -17,7 +17,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
-from infoplane.calls import PathLike, path_of
+from infoplane.calls import PathLike, path_of, unfit
 from infoplane.errors import DataError, InputError, RunFileError, unwritable
 from infoplane.results.notebook import Results
 from infoplane.runs.atomic import replace_file
@@ -212,6 +212,8 @@ def _event(row: dict[str, Any], at: float) -> Any:
 
 def _rows(results: Results) -> Iterator[dict[str, Any]]:
     """Yield the rows with all columns, in order; what a row does not have is None."""
+    if not isinstance(results, Results):
+        raise unfit("results", "a Results, as infoplane.load returns it", results)
     for row in results.to_rows():
         if abs(row["step"]) >= 2**63 or abs(row["n"]) >= 2**63:
             raise DataError(f"step {row['step']}: does not fit in 64 bits", code="IP315")

@@ -32,6 +32,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from infoplane.calls import path_of
 from infoplane.data import Array, ProbeSet, Slot, SlotKind
 from infoplane.errors import DataError, InputError, NotFoundError, RunFileError
 from infoplane.runs.atomic import check_regular
@@ -69,6 +70,8 @@ class RunFiles:
 
     Raises
     ------
+    InputError
+        If ``path`` is none.
     RunFileError
         From every member, if there is no run, or a file of it is damaged, foreign or of another
         format version. The message names the file.
@@ -77,7 +80,7 @@ class RunFiles:
     path: Path
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "path", Path(self.path))
+        object.__setattr__(self, "path", path_of(self.path, "path"))
 
     @cached_property
     def packed(self) -> bool:

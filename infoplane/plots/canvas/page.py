@@ -69,11 +69,12 @@ def inches(size: str | float) -> float:
     InputError
         If there is no such size.
     """
-    if not isinstance(size, str):
-        return float(size)
-    if size not in SIZES:
-        raise InputError(f"expected a size of {', '.join(SIZES)}, got {size!r}")
-    return SIZES[size]
+    if isinstance(size, str) and size in SIZES:
+        return SIZES[size]
+    if isinstance(size, bool) or not isinstance(size, (int, float)) or not 0 < size < np.inf:
+        expected = f"a size of {', '.join(SIZES)}, or a width in inches"
+        raise InputError(f"expected {expected}, got {size!r:.60}")
+    return float(size)
 
 
 def width(where: Axes | Figure | SubFigure) -> float:

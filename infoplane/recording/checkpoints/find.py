@@ -105,7 +105,7 @@ def _matching(pattern: str) -> list[Path]:
         f"{pattern}: the folder {what}" if what else f"no checkpoint file matches {pattern!r}",
         hint=f"checkpoints end in {', '.join(_SUFFIXES)}, or are folders of Hugging Face libraries"
         if what
-        else "write the pattern in quotes; it holds from the folder you are in",
+        else "write the pattern in quotes; it is relative to the current folder",
         code="IP403",
     )
 
