@@ -50,7 +50,7 @@ def _is_above(row: dict[str, Any], earlier: dict[str, Any]) -> bool:
     if rise <= SMALLEST_BITS:
         return False
     if row.get("bound_name") == "bracket":
-        return rise > _LARGE_RISE and row["bound_low"] > earlier["bound_high"]
+        return bool(rise > _LARGE_RISE and row["bound_low"] > earlier["bound_high"])
     ends = [row["ci_low"], row["ci_high"], earlier["ci_low"], earlier["ci_high"]]
     if None in ends:
         return True
