@@ -1,12 +1,12 @@
-"""How often the pair functions are right, flagged or silently wrong on samples of known information.
+"""How often the pair functions are right, flagged or silently wrong where the truth is known.
 
 Usage: python benchmarks/pairs.py [--quick] [--seeds N] [--samples N]... [-f FUNCTION]... [--all]
 
 Every situation of ``pairs_tasks.py`` is drawn afresh. "right" is within 15 % or 0.1 bits of the
-truth, and "unflagged" the share of the right ones without a flag. "flagged" is wrong with a flag, or
-refused with a reason. "silent" is wrong without a flag; of these "held" have the truth in their 95 %
-interval. The flag ``negative`` says nothing of the value and counts as none. Below the table stand
-the silent ones, with ``--all`` every line.
+truth, and "unflagged" the share of the right ones without a flag. "flagged" is wrong with a flag,
+or refused with a reason. "silent" is wrong without a flag; of these "held" have the truth in their
+95 % interval. The flag ``negative`` says nothing of the value and counts as none. Below the table
+stand the silent ones, with ``--all`` every line.
 """
 
 from __future__ import annotations
@@ -96,17 +96,21 @@ def main() -> None:
     given = parser.parse_args()
     sizes = given.samples or ([200, 1000] if given.quick else [200, 1000, 5000])
     seeds = range(given.first_seed, given.first_seed + (1 if given.quick else given.seeds))
-    print(f"{'function':<8} {'n':>5} {'all':>5} {'right':>6} {'unflagged':>9} {'flagged':>8} "
-          f"{'silent':>7} {'held':>5}")  # fmt: skip
+    heads = ("function", "n", "all", "right", "unflagged", "flagged", "silent", "held")
+    print("{:<8} {:>5} {:>5} {:>6} {:>9} {:>8} {:>7} {:>5}".format(*heads))
     shown = []
     for function in given.functions or FUNCTIONS:
         for n in sizes:
             found = [line for seed in seeds for line in lines(function, n, seed, given.quick)]
             count = Counter(line.status for line in found)
             right = count["right"] + count["right, flagged"]
-            print(f"{function:<8} {n:5d} {len(found):5d} {right:6d} "
-                  f"{count['right'] / max(right, 1):9.0%} {count['flagged']:8d} "
-                  f"{count['silent'] + count['held']:7d} {count['held']:5d}", flush=True)  # fmt: skip
+            silent = count["silent"] + count["held"]
+            print(
+                f"{function:<8} {n:5d} {len(found):5d} {right:6d} "
+                f"{count['right'] / max(right, 1):9.0%} {count['flagged']:8d} {silent:7d} "
+                f"{count['held']:5d}",
+                flush=True,
+            )
             shown += [x for x in found if given.all or x.status in ("silent", "held")]
     print(*shown, sep="\n")
 

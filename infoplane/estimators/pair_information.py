@@ -28,7 +28,7 @@ from infoplane.numerics.neighbors.estimates import (
     paired_samples,
     shuffle_difference,
 )
-from infoplane.numerics.neighbors.label_information import label_entropy
+from infoplane.numerics.neighbors.label_information import RATE, label_entropy
 from infoplane.numerics.neighbors.noise_channel import SMALLEST_SAMPLE
 from infoplane.numerics.neighbors.pair_checks import Measure, PairChecks, pair_checks
 from infoplane.numerics.neighbors.terms import ATOM_FRACTION, LOG2_E, duplicate_fraction
@@ -39,6 +39,7 @@ _ERROR_BITS = 0.1  # an error below this one, or below that share, goes without 
 _ERROR_SHARE = 0.15
 _FEW_SAMPLES = 300  # below, an interval of one bit is some 0.15 bits to either side, or wider
 _WIDE = 1.5  # times such an error: the half-width of an interval that says little
+_SUSPECT = 0.5  # share of such an error by which ranks of the same samples may show more
 _LEAST_FOUND = 0.02  # share of a planted dependence below which none was found
 _CEILING = 0.85  # share of the largest value that neighbour counts can give
 _COUNTED_DIMS = 6  # up to which neighbour counts are near enough to tell that a value is wrong
@@ -74,7 +75,7 @@ def ksg_information(
         - ``biased``: halves of the sample say that the value still moves so much with their number,
           or it is below 0 by more than chance;
         - ``estimators_disagree``: the ranks of each column, which hold the same information, show
-          so much more;
+          noticeably more;
         - ``saturated``: near the largest value that counts can give;
         - ``atoms``: at least 1 % of the rows of a side occur again;
         - ``small_n``: below 300 samples, or the interval reaches 22 % and 0.15 bits to either side;
@@ -124,6 +125,7 @@ def ksg_information(
         (first, second, k),
         (5, 10, 20),
         null_permutations,
+        2.0 / min(max(2, first.shape[1] + second.shape[1]), 4),
         rng,
         own_flags,
         {"ceiling": ceiling},
@@ -203,7 +205,10 @@ def shuffle_information(
         bits = checks.bits
         others = [other for other in (checks.ranks, counts) if other is not None]
         apart = max((abs(other - bits) for other in others), default=math.inf)
+        tried = checks.by_k.values()
+        error = checks.some_error
         return {
+            "biased": max(tried) - min(tried) > _error(bits) + 2.0 * error,
             "estimators_disagree": apart > _error(bits) + 2.0 * checks.interval.standard_error,
             "insensitive": _insensitive(checks),
         }
@@ -213,6 +218,7 @@ def shuffle_information(
         (first, second, k),
         (5, 10, 40),
         null_permutations,
+        0.5,
         rng,
         own_flags,
         {"ksg": counts, "id_ratio": ratio},
@@ -294,6 +300,7 @@ def mixed_information(
         (points, classes, k),
         (5, 10, 20),
         null_permutations,
+        RATE,
         generator(whole_number(seed, "seed", 0), "mixed_information"),
         own_flags,
         {"h_y": h_y},
@@ -306,11 +313,15 @@ def _estimated(
     sample: tuple[FloatArray, Array, int],
     other_k: tuple[int, ...],
     null_permutations: int,
+    rate: float,
     rng: np.random.Generator,
     own_flags: Callable[[PairChecks], Mapping[str, bool]],
     told: dict[str, Any],
 ) -> Estimate:
-    """Return the estimate of x, y and k with the flags that all have and those of its own."""
+    """Return the estimate of x, y and k with the flags that all have and those of its own.
+
+    Its bias falls like n^(-rate).
+    """
     x, y, k = sample
     whole_number(null_permutations, "null_permutations", 1)
     told = {"n": len(x), "k": k, **told}
@@ -338,10 +349,11 @@ def _estimated(
     interval, null = checks.interval, float(checks.null.mean())
     error = interval.standard_error
     half = 0.5 * (interval.high - interval.low)
-    moves = abs(interval.drift) > error and abs(interval.bias()) > _error(bits)
+    moves = abs(interval.drift) > error and abs(interval.bias(rate)) > _error(bits)
+    own = dict(own_flags(checks))
+    moves = moves or own.pop("biased", False)
     raised["biased"] = moves or bits < -max(CHANCE * error, noticeable(bits))
     raised["null_dominates"] = null > noticeable(bits) and null_dominates(abs(bits), null)
-    own = dict(own_flags(checks))
     few = len(x) < _FEW_SAMPLES or half > _WIDE * _error(bits)
     own["small_n"] = few or own.get("small_n", False)
     told |= {
@@ -384,7 +396,8 @@ def _rises_by_ranks(checks: PairChecks) -> bool:
     """Whether ranks show more; less does not matter, they can hide what neighbours see."""
     if checks.ranks is None:
         return False
-    return checks.ranks - checks.bits > _error(checks.bits) + checks.interval.standard_error
+    rise = checks.ranks - checks.bits
+    return rise > _SUSPECT * _error(checks.bits) + checks.interval.standard_error
 
 
 def _insensitive(checks: PairChecks, largest: float = math.inf) -> bool:

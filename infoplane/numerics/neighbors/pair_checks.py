@@ -17,6 +17,7 @@ import numpy as np
 from infoplane.data import Array, FloatArray, IntArray
 from infoplane.errors import EstimationError
 from infoplane.numerics.intervals import Interval, half_sampling_interval
+from infoplane.numerics.neighbors.label_information import label_entropy
 from infoplane.numerics.neighbors.planted import (
     HOLDS,
     normal_scores,
@@ -34,7 +35,7 @@ _PLANTED_SAMPLES = 2000  # each planted dependence costs an estimate
 _NULL_SAMPLES = 1000  # and so does each permutation
 _PLANTINGS = 2  # of each kind, either way round
 _SMALLEST_PLANTED = 1.0  # bits
-_REDRAWN = 0.1  # share of planted labels that are shuffled
+_LARGEST_SHARE = 0.9  # of H(Y) that is planted
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +46,8 @@ class PairChecks:
     ----------
     bits : float
         The value.
+    n, n_some : int
+        Samples, and how many of them some are.
     interval : Interval
         From halves of the sample, with their drift.
     by_k : dict of int to float
@@ -63,6 +66,8 @@ class PairChecks:
     """
 
     bits: float
+    n: int
+    n_some: int
     interval: Interval
     by_k: dict[int, float]
     some: float
@@ -70,6 +75,11 @@ class PairChecks:
     linear: float
     planted: dict[str, float]
     null: FloatArray
+
+    @property
+    def some_error(self) -> float:
+        """Standard error of the values of some of the samples."""
+        return self.interval.standard_error * math.sqrt(self.n / self.n_some)
 
     @property
     def p_value(self) -> float:
@@ -137,10 +147,12 @@ def pair_checks(
     except EstimationError:
         ranks = None
     rows = rng.permutation(n)[:_PLANTED_SAMPLES]
-    planted = _planted(measure, x[rows], y[rows], k, max(bits, _SMALLEST_PLANTED), rng)
+    planted = _planted(measure, x[rows], y[rows], k, bits, rng)
     x, y = x[rows[:_NULL_SAMPLES]], y[rows[:_NULL_SAMPLES]]
     return PairChecks(
         bits=bits,
+        n=n,
+        n_some=len(x),
         interval=interval,
         by_k={j: measure(x, y, j) for j in other_k if j < len(x)},
         some=measure(x, y, min(k, len(x) - 1)),
@@ -160,15 +172,15 @@ def _planted(
     scores, k = normal_scores(x), min(k, len(x) - 1)
     shares: dict[str, float] = {}
     if y.ndim == 1:
+        h_y = label_entropy(y)
+        bits = min(max(bits, 0.5 * h_y), _LARGEST_SHARE * h_y)
         for hold in HOLDS:
-            found, known = 0.0, 0.0
+            found = 0.0
             for _ in range(2 * _PLANTINGS):
-                labels, planted = planted_labels(scores, y, hold, _REDRAWN, rng)
-                found += measure(x, labels, k)
-                known += planted
-            shares[hold] = found / known
+                found += measure(x, planted_labels(scores, y, hold, bits, rng), k)
+            shares[hold] = found / (2 * _PLANTINGS * bits)
         return shares
-    others = normal_scores(y)
+    others, bits = normal_scores(y), max(bits, _SMALLEST_PLANTED)
     for hold in HOLDS:
         found = 0.0
         for holds in ((hold, HOLDS[0]), (HOLDS[0], hold)) * _PLANTINGS:

@@ -18,6 +18,9 @@ Hold: TypeAlias = Literal["side", "product", "radius"]
 HOLDS: tuple[Hold, ...] = get_args(Hold)
 """What a planted dependence hangs on: a column, a product of two columns, the distance from 0."""
 
+_GRID = 400  # scores, of equal probability, that an expectation is taken of
+_HALVINGS = 20  # of the interval that holds a correlation
+
 
 def normal_scores(x: FloatArray) -> FloatArray:
     """Return the sample with each column made standard normal by the ranks of its values.
@@ -85,9 +88,11 @@ def _ascending(values: FloatArray, rng: np.random.Generator) -> IntArray:
 
 
 def planted_labels(
-    x: FloatArray, labels: IntArray, hold: Hold, redrawn: float, rng: np.random.Generator
-) -> tuple[IntArray, float]:
-    """Return labels of the same counts that hang on the score of ``x``, and I(X;labels) in bits.
+    x: FloatArray, labels: IntArray, hold: Hold, bits: float, rng: np.random.Generator
+) -> IntArray:
+    """Return labels of the same counts that share ``bits`` with the score of ``x``.
+
+    The score plus normal noise is cut into classes; the noise is what leaves so much information.
 
     Parameters
     ----------
@@ -97,20 +102,37 @@ def planted_labels(
         Class ids, of which the counts are taken.
     hold : str
         See `HOLDS`.
-    redrawn : float
-        Share of the labels that are then shuffled among one another.
+    bits : float
+        I(X;labels) of the result; below their entropy.
     rng : numpy.random.Generator
-        Draws columns, order of the classes and those shuffled.
+        Draws columns, order of the classes and noise.
     """
     classes, counts = np.unique(labels, return_counts=True)
     order = rng.permutation(len(classes))
-    ranked = np.repeat(classes[order], counts[order])
+    score = normal_scores(score_of(x, hold, rng)[:, None])[:, 0]
+    correlation = _correlation(counts[order] / counts.sum(), bits)
+    noise = math.sqrt(1.0 - correlation**2) * rng.standard_normal(len(x))
     planted = np.empty_like(labels)
-    planted[_ascending(score_of(x, hold, rng), rng)] = ranked
-    some = np.flatnonzero(rng.uniform(size=len(x)) < redrawn)
-    planted[some] = planted[rng.permutation(some)]
-    shares = counts / counts.sum()
-    kept = redrawn * shares + (1.0 - redrawn)  # P(label | class by score), for the same class
-    same = kept * np.log2(kept / shares)
-    others = (1.0 - shares) * redrawn * math.log2(redrawn) if redrawn else 0.0
-    return planted, float((shares * (same + others)).sum())
+    planted[np.argsort(correlation * score + noise)] = np.repeat(classes[order], counts[order])
+    return planted
+
+
+def _correlation(shares: FloatArray, bits: float) -> float:
+    """Return the correlation at which a standard normal score tells so much about the classes.
+
+    Classes are consecutive ranges, of these shares, of another standard normal number.
+    """
+    from scipy.special import entr, ndtr, ndtri
+
+    scores = ndtri((np.arange(_GRID) + 0.5) / _GRID)[:, None]
+    edges = ndtri(np.clip(np.cumsum(shares), 0.0, 1.0))
+    edges[-1] = math.inf
+    whole = float(entr(shares).sum())
+    low, high = 0.0, 1.0
+    for _ in range(_HALVINGS):
+        middle = 0.5 * (low + high)
+        below = ndtr((edges - middle * scores) / math.sqrt(1.0 - middle**2))
+        given = np.diff(below, axis=1, prepend=0.0)
+        told = (whole - float(entr(np.maximum(given, 0.0)).sum(axis=1).mean())) / math.log(2.0)
+        low, high = (middle, high) if told < bits else (low, middle)
+    return low
