@@ -209,7 +209,7 @@ def shuffle_information(
         error = checks.some_error
         return {
             "biased": max(tried) - min(tried) > _error(bits) + 2.0 * error,
-            "estimators_disagree": apart > _error(bits) + 2.0 * checks.interval.standard_error,
+            "estimators_disagree": apart > _error(bits) + checks.interval.standard_error,
             "insensitive": _insensitive(checks),
         }
 
@@ -347,17 +347,17 @@ def _estimated(
         raised["small_n"] = True
         return Estimate(bits, flags=_named(raised), bound_low=0.0, diagnostics=told)
     interval, null = checks.interval, float(checks.null.mean())
-    error = interval.standard_error
+    se = interval.standard_error
     half = 0.5 * (interval.high - interval.low)
-    moves = abs(interval.drift) > error and abs(interval.bias(rate)) > _error(bits)
+    moves = abs(interval.drift) > se and abs(interval.bias(rate)) > _error(bits)
     own = dict(own_flags(checks))
     moves = moves or own.pop("biased", False)
-    raised["biased"] = moves or bits < -max(CHANCE * error, noticeable(bits))
+    raised["biased"] = moves or bits < -max(CHANCE * se, noticeable(bits))
     raised["null_dominates"] = null > noticeable(bits) and null_dominates(abs(bits), null)
     few = len(x) < _FEW_SAMPLES or half > _WIDE * _error(bits)
     own["small_n"] = few or own.get("small_n", False)
     told |= {
-        "se": error,
+        "se": se,
         "drift": interval.drift,
         "by_k": {str(j): value for j, value in checks.by_k.items()},
         "ranks": checks.ranks,

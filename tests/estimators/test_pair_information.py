@@ -89,11 +89,12 @@ def test_planted_pair_shares_what_it_says(holds):
     assert ksg_mutual_information(x, y[order]) == pytest.approx(1.0, abs=0.1)
 
 
+@pytest.mark.parametrize("sharp", [False, True])
 @pytest.mark.parametrize("hold", HOLDS)
-def test_planted_labels_share_what_they_say_and_keep_their_counts(hold):
+def test_planted_labels_share_what_they_say_and_keep_their_counts(hold, sharp):
     rng = np.random.default_rng(0)
     x, labels = rng.standard_normal((8000, 2)), np.repeat([3, 5, 9], [4000, 3000, 1000])
-    planted = planted_labels(normal_scores(x), labels, hold, 0.8, rng)
+    planted = planted_labels(normal_scores(x), labels, hold, 0.8, rng, sharp=sharp)
     assert np.array_equal(np.unique(planted, return_counts=True)[1], [4000, 3000, 1000])
     assert mixed_mutual_information(x, planted) == pytest.approx(0.8, abs=0.08)
 
@@ -112,6 +113,15 @@ def test_planted_sides_follow_the_law_of_the_arc_sine():
         agree.append(abs(2 * np.mean((x[:, 0] > 0) == planted) - 1))
     expected = [2 / math.pi * math.asin(r) for r in (0.6158, 0.9221)]
     assert agree == pytest.approx(expected, abs=0.03)  # 4 standard errors of 20,000 draws
+
+
+def test_planted_sides_with_sharp_borders_are_a_binary_channel():
+    """Its capacity 1 - H(e) is 1/2 bit at an error probability e of 0.110."""
+    rng = np.random.default_rng(0)
+    x, labels = rng.standard_normal((20_000, 1)), np.arange(20_000) % 2
+    planted = planted_labels(normal_scores(x), labels, "side", 0.5, rng, sharp=True)
+    agree = np.mean((x[:, 0] > 0) == planted)
+    assert min(agree, 1 - agree) == pytest.approx(0.110, abs=0.01)  # 4 standard errors
 
 
 def test_linear_information_of_normal_samples_and_of_classes():

@@ -30,7 +30,7 @@ Measure: TypeAlias = Callable[[FloatArray, Array, int], float]
 """Estimates the information of two samples, or of a sample and labels, in bits, with k neighbours.
 """
 
-_HALVES = 10
+_HALVES = 20
 _PLANTED_SAMPLES = 2000  # each planted dependence costs an estimate
 _NULL_SAMPLES = 1000  # and so does each permutation
 _PLANTINGS = 2  # of each kind, either way round
@@ -176,8 +176,8 @@ def _planted(
         bits = min(max(bits, 0.5 * h_y), _LARGEST_SHARE * h_y)
         for hold in HOLDS:
             found = 0.0
-            for _ in range(2 * _PLANTINGS):
-                found += measure(x, planted_labels(scores, y, hold, bits, rng), k)
+            for sharp in (False, True) * _PLANTINGS:
+                found += measure(x, planted_labels(scores, y, hold, bits, rng, sharp=sharp), k)
             shares[hold] = found / (2 * _PLANTINGS * bits)
         return shares
     others, bits = normal_scores(y), max(bits, _SMALLEST_PLANTED)

@@ -8,6 +8,7 @@ would miss of a dependence that is there.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np
@@ -19,7 +20,7 @@ HOLDS: tuple[Hold, ...] = get_args(Hold)
 """What a planted dependence hangs on: a column, a product of two columns, the distance from 0."""
 
 _GRID = 400  # scores, of equal probability, that an expectation is taken of
-_HALVINGS = 20  # of the interval that holds a correlation
+_HALVINGS = 20  # of the interval that holds a strength
 
 
 def normal_scores(x: FloatArray) -> FloatArray:
@@ -51,7 +52,7 @@ def score_of(x: FloatArray, hold: Hold, rng: np.random.Generator) -> FloatArray:
 def _wave(x: FloatArray) -> FloatArray:
     from scipy.special import ndtr
 
-    return np.abs((2.0 * ndtr(x)) % 1.0 - 0.5)
+    return np.asarray(np.abs((2.0 * ndtr(x)) % 1.0 - 0.5))
 
 
 def planted_order(
@@ -88,11 +89,18 @@ def _ascending(values: FloatArray, rng: np.random.Generator) -> IntArray:
 
 
 def planted_labels(
-    x: FloatArray, labels: IntArray, hold: Hold, bits: float, rng: np.random.Generator
+    x: FloatArray,
+    labels: IntArray,
+    hold: Hold,
+    bits: float,
+    rng: np.random.Generator,
+    *,
+    sharp: bool = False,
 ) -> IntArray:
     """Return labels of the same counts that share ``bits`` with the score of ``x``.
 
-    The score plus normal noise is cut into classes; the noise is what leaves so much information.
+    The score plus normal noise is cut into classes, which leaves so much information. Classes with
+    sharp borders are cut without noise, and some of the labels shuffled instead.
 
     Parameters
     ----------
@@ -106,33 +114,54 @@ def planted_labels(
         I(X;labels) of the result; below their entropy.
     rng : numpy.random.Generator
         Draws columns, order of the classes and noise.
+    sharp : bool, default False
+        Whether the borders of the classes are sharp.
     """
     classes, counts = np.unique(labels, return_counts=True)
     order = rng.permutation(len(classes))
+    shares = counts[order] / counts.sum()
     score = normal_scores(score_of(x, hold, rng)[:, None])[:, 0]
-    correlation = _correlation(counts[order] / counts.sum(), bits)
-    noise = math.sqrt(1.0 - correlation**2) * rng.standard_normal(len(x))
+    strength = _strength(_sharp_information if sharp else _soft_information, shares, bits)
+    if not sharp:
+        noise = math.sqrt(1.0 - strength**2) * rng.standard_normal(len(x))
+        score = strength * score + noise
     planted = np.empty_like(labels)
-    planted[np.argsort(correlation * score + noise)] = np.repeat(classes[order], counts[order])
+    planted[_ascending(score, rng)] = np.repeat(classes[order], counts[order])
+    if sharp:
+        some = np.flatnonzero(rng.uniform(size=len(x)) >= strength)
+        planted[some] = planted[rng.permutation(some)]
     return planted
 
 
-def _correlation(shares: FloatArray, bits: float) -> float:
-    """Return the correlation at which a standard normal score tells so much about the classes.
+def _strength(
+    information: Callable[[FloatArray, float], float], shares: FloatArray, bits: float
+) -> float:
+    """Return where in [0, 1] an information of classes of these shares is so large."""
+    low, high = 0.0, 1.0
+    for _ in range(_HALVINGS):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if information(shares, middle) < bits else (low, middle)
+    return low
 
-    Classes are consecutive ranges, of these shares, of another standard normal number.
+
+def _sharp_information(shares: FloatArray, kept: float) -> float:
+    """Return the information of classes with labels of which so many are not shuffled."""
+    same = kept + (1.0 - kept) * shares
+    others = (1.0 - shares) * (1.0 - kept) * math.log2(1.0 - kept)
+    return float((shares * (same * np.log2(same / shares) + others)).sum())
+
+
+def _soft_information(shares: FloatArray, correlation: float) -> float:
+    """Return the information of a standard normal score with classes, in bits.
+
+    They are consecutive ranges, of these shares, of another standard normal number.
     """
     from scipy.special import entr, ndtr, ndtri
 
     scores = ndtri((np.arange(_GRID) + 0.5) / _GRID)[:, None]
     edges = ndtri(np.clip(np.cumsum(shares), 0.0, 1.0))
     edges[-1] = math.inf
-    whole = float(entr(shares).sum())
-    low, high = 0.0, 1.0
-    for _ in range(_HALVINGS):
-        middle = 0.5 * (low + high)
-        below = ndtr((edges - middle * scores) / math.sqrt(1.0 - middle**2))
-        given = np.diff(below, axis=1, prepend=0.0)
-        told = (whole - float(entr(np.maximum(given, 0.0)).sum(axis=1).mean())) / math.log(2.0)
-        low, high = (middle, high) if told < bits else (low, middle)
-    return low
+    below = ndtr((edges - correlation * scores) / math.sqrt(1.0 - correlation**2))
+    given = np.maximum(np.diff(below, axis=1, prepend=0.0), 0.0)
+    nats = float(entr(shares).sum() - entr(given).sum(axis=1).mean())
+    return nats / math.log(2.0)
