@@ -92,8 +92,8 @@ class DiffusionSpectral(Estimator):
     repetitions : int, default 2
         Random subsets of the size of each class.
     subsets : {"disjoint", "official"}
-        ``disjoint`` shares all samples out among subsets of the sizes of the classes, with a tenth
-        of the spread of the subsets that the reference implementation draws, ``official``.
+        ``disjoint`` shares all samples out among subsets of the sizes of the classes, with a
+        fraction of the spread of those that the reference implementation draws, ``official``.
     n_clusters : int or tuple of int, default (10,)
         Clusters of the inputs, made once per run; several give one DSMI(T;X) each.
     min_class_size : int, default 10

@@ -125,7 +125,7 @@ def diffusion_spectral_mutual_information(
     subsets : {"official", "disjoint"}
         ``official`` draws each subset on its own, as the reference implementation does;
         ``disjoint`` shares all points out among subsets of the sizes of the classes, which has the
-        same mean and about a tenth of the spread.
+        same mean and a fraction of the spread (a third to a twentieth).
     sigma, t, normalization, alpha, method, dtype
         As for :func:`~infoplane.diffusion_spectral_entropy`; one
         bandwidth, that of the whole set.

@@ -48,7 +48,7 @@ class SubsetInformation:
     spread, standard_error : array (n_times,) or None
         Standard deviation over repetitions of the subset draws, and the standard error that comes
         of it and of the method; None for one repetition. Of ``disjoint`` subsets it is that of
-        independent ones, some five times too large: a spread of few repetitions is too uncertain.
+        independent ones, which is too large: the spread of few repetitions would be too uncertain.
     """
 
     bits: FloatArray
@@ -90,8 +90,8 @@ def subset_information(
     subsets : {"official", "disjoint"}
         How the random subsets are drawn. ``official`` is each on its own, from one seed, as in the
         reference implementation. ``disjoint`` gives all points to subsets of the sizes of the
-        classes, by permuted labels: the same mean at a tenth of the spread, for what one subset has
-        another has not.
+        classes, by permuted labels: the same mean at a fraction of the spread, for what one subset
+        has another has not.
 
     Raises
     ------
