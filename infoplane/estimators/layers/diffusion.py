@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -184,19 +184,23 @@ class DiffusionSpectral(Estimator):
     def cost(self, n_samples: int, n_units: int) -> Cost:
         """Return what a cell costs; eigenvalues, or quadrature for many samples."""
         m = min(n_samples, self.max_samples)
+        distances = 6e-11 * m**2 * n_units
         solve, pair = 9e-11 * m**3, 10 if self.method == "auto" and m > 2000 else 26
-        if self._by_quadrature(m):
+        if self.method == "quick" and m <= _SHARED_SINGLE_ROWS:
+            solve, pair, distances = 6e-8 * m**2, 26 if m <= 512 else 18, distances / 3
+        elif self._by_quadrature(m):
             half = m // 2  # whose entropy is a diagnostic
             solve, pair = 5e-8 * m**2, 6
             solve += 5e-8 * half**2 if self._by_quadrature(half) else 9e-11 * half**3
         memory = pair * m**2 + 24 * min(m * n_units, LARGE // 8) + 2**27 * (m >= 1000)
         several = len(self.bandwidths)
         memory += 8 * m**2 * (several > 1)
-        seconds = 2e-2 + several * solve + 6e-11 * m**2 * n_units
+        seconds = 2e-2 + several * solve + distances
         return Cost(seconds, memory, torch=True)
 
     def _by_quadrature(self, n: int) -> bool:
-        return self.method == "slq" or (self.method == "auto" and n > 4000)
+        exact = {"auto": 4000, "quick": 1000, "slq": 0}
+        return n > exact.get(self.method, n)
 
     @property
     def bandwidths(self) -> tuple[Sigma, ...]:
@@ -283,11 +287,9 @@ class DiffusionSpectral(Estimator):
     def _entropy(self, space: DiffusionSpace, flags: tuple[str, ...]) -> list[Estimate]:
         found = space.entropy()
         half, half_n = None, found.n // 2
-        if half_n > 1:  # near enough by quadrature, as it is only a hint
-            quick = self.method == "quick" and found.n_points > 1000
-            options = replace(self.options, method="slq") if quick else self.options
+        if half_n > 1:
             rows = np.sort(subset(found.n, half_n, self._draws))
-            half = replace(space, options=options).entropy(rows)
+            half = space.entropy(rows, rough=self.method == "quick" and found.method == "slq")
         estimates = []
         for which, t in enumerate(self.t):
             bits = float(found.bits[which])

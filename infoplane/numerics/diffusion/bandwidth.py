@@ -125,12 +125,7 @@ def median_of_squares(squares: Tensor, cloud: PointCloud) -> float | None:
     """
     if not isinstance(squares, np.ndarray) or not 1 < cloud.n <= _MEDIAN_ROWS:
         return None
-    values = squares.reshape(-1).copy()
-    pairs = cloud.n * (cloud.n - 1) // 2
-    high = pairs // 2 * 2  # each pair is there twice, and the zeros of the diagonal come last
-    values.partition(high)
-    low = values[high] if pairs % 2 else values[:high].max()
-    middle = (float(low) + float(values[high])) / 2
+    middle = _median(np.concatenate([row[:i] for i, row in enumerate(squares)]))
     if not (_is_compact(cloud) and -middle > _SHORT * float(cloud.square_norms.mean())):
         return None
     return cloud.unit * float(np.sqrt(-2.0 * middle))

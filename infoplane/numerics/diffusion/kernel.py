@@ -74,10 +74,10 @@ def half_squares(cloud: PointCloud) -> Tensor:
     return matrix
 
 
-def kernel_of_squares(squares: Tensor, unit: float) -> Tensor:
+def kernel_of_squares(squares: Tensor, unit: float, *, overwrite: bool = False) -> Tensor:
     """Return the Gaussian kernel of :func:`half_squares`, the bandwidth 1 / ``unit`` of theirs."""
     xp = array_module(squares)
-    kernel = squares * unit**2
+    kernel = xp.multiply(squares, unit**2, out=squares if overwrite else None)
     floor = _FLOOR[str(kernel.dtype).removeprefix("torch.")]
     if float(kernel.min()) < floor:
         kernel[kernel < floor] = -np.inf

@@ -137,13 +137,17 @@ class DiffusionSpace:
         dtype = self.options.dtype_of_kernel(self.cloud.n)
         return replace(self, gaussian=gaussian_kernel(self.cloud, dtype))
 
-    def entropy(self, rows: Any = None) -> SpectrumOfSet:
-        """Return the entropies of the samples ``rows`` (ascending index), or of all."""
+    def entropy(self, rows: Any = None, *, rough: bool = False) -> SpectrumOfSet:
+        """Return the entropies of the samples ``rows`` (ascending index), or of all.
+
+        ``rough`` is the ``slq`` of fewer probes, within about 0.01 bit.
+        """
         n = self.n if rows is None else len(rows)
         options = self.options
         points, weights = self._points(rows)
         n_points = self.cloud.n if points is None else len(points)
         method, dtype = _method_for(n_points, options, self.cloud.n)
+        method = "slq" if rough else method
         if n_points == 1 or self.width.rms_distance == 0:  # one eigenvalue 1, exactly
             none = np.zeros(len(options.times))
             single = SpectralEntropies(none, none, (1.0,), 1.0, 1)
@@ -161,7 +165,8 @@ class DiffusionSpace:
             dtype = "float64"
             kernel, top, degree = normalized(dtype)
         if method == "slq":
-            spectral = stochastic_entropies(kernel, top, options.times, seed=options.seed)
+            effort = {"n_probes": 12, "n_leading": 16, "tolerance": np.inf} if rough else {}
+            spectral = stochastic_entropies(kernel, top, options.times, seed=options.seed, **effort)
         else:
             spectral = exact_entropies(kernel, options.times, by_torch=self.n >= TORCH_FROM)
         return SpectrumOfSet(spectral, degree, method, dtype, n, n_points)
@@ -191,7 +196,7 @@ class DiffusionSpace:
                     return factors[0], factors[1] if weights is None else factors[1] * weights
             return gaussian_kernel(cloud, dtype, lower=lower), weights
         if points is not None:
-            return self.gaussian[points[:, None], points], weights
+            return self.gaussian[points][:, points], weights
         on_cpu = isinstance(self.gaussian, np.ndarray)
         return self.gaussian.copy() if on_cpu else self.gaussian.clone(), weights
 
@@ -274,7 +279,8 @@ def diffusion_spaces(
         held, squares = cloud.n <= kernel_rows, None
         single = held and options.dtype_of_kernel(cloud.n) == "float32"
         if single and cloud.rms_distance:
-            cloud.rescale(cloud.rms_distance)  # so that float32 holds the squares
+            if not 1e-9 < cloud.rms_distance / cloud.unit < 1e9:  # float32 must hold the squares
+                cloud.rescale(cloud.rms_distance)
             squares = half_squares(cloud.in_single_precision())
         elif held and len(alike) > 1:
             squares = half_squares(cloud)
@@ -287,7 +293,8 @@ def diffusion_spaces(
             space = DiffusionSpace(cloud, width, options, repeats)
             near = not single or float(cloud.square_norms.max()) < NEAR_ENOUGH
             if squares is not None and near:
-                kernel = kernel_of_squares(squares, unit / width.sigma)
+                last = len(alike) == 1
+                kernel = kernel_of_squares(squares, unit / width.sigma, overwrite=last)
                 space = replace(space, gaussian=kernel)
             yield sigma, space if space.gaussian is not None or not held else space.with_kernel()
 
