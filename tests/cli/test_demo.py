@@ -1,24 +1,37 @@
 import json
-from importlib import resources
+from importlib import import_module, resources
 from pathlib import Path
 
 import jsonschema
 import pytest
 
+from infoplane.cli.demo import _NETWORKS
+from infoplane.estimators.registry import DEFAULT
 from tests.conftest import infoplane
 
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
+    """The classic network alone: its folder, and the command."""
     folder = tmp_path_factory.mktemp("demo")
-    done = infoplane("demo", "--seeds", "2", "--epochs", "150", cwd=folder)
+    options = ("--network", "twelve-bit", "--seeds", "2", "--epochs", "150")
+    done = infoplane("demo", *options, cwd=folder)
     assert done.code == 0, done.err
-    return folder / "infoplane-demo", done
+    return folder / "infoplane-demo" / "twelve-bit", done
 
 
 @pytest.fixture(scope="module")
 def document(demo):
     return json.loads((demo[0] / "results.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory):
+    """Both networks, a seed and an epoch each: the folder of the demo, and the command."""
+    folder = tmp_path_factory.mktemp("both")
+    done = infoplane("demo", "--seeds", "1", "--epochs", "1", "-o", "both", cwd=folder)
+    assert done.code == 0, done.err
+    return folder / "both", done
 
 
 def test_leaves_report_figures_and_a_valid_document(demo, document):
@@ -27,8 +40,82 @@ def test_leaves_report_figures_and_a_valid_document(demo, document):
     assert len(list((folder / "figures").glob("*.png"))) >= 3
     schema = resources.files("infoplane.schemas").joinpath("results.schema.json").read_text()
     jsonschema.Draft202012Validator(json.loads(schema)).validate(document)
-    assert "open infoplane-demo/report.html" in done.out
-    assert len(list((folder / "checkpoints" / "tanh-s0").glob("epoch_*.pt"))) > 20
+    assert "open infoplane-demo/twelve-bit/report.html\n" in done.out
+    names = [path.name for path in sorted((folder / "checkpoints" / "tanh-s0").iterdir())]
+    steps = (0, 1, 2, 3, 5, 8, 12, 20, 35, 60, 110, 150)
+    assert names == [f"epoch_{step:04d}.pt" for step in steps]
+    assert not (folder.parent / "digits").exists()
+
+
+def test_both_networks_have_a_complete_folder_each(both):
+    folder, done = both
+    assert "open both/twelve-bit/report.html and both/digits/report.html\n" in done.out
+    schema = json.loads(
+        resources.files("infoplane.schemas").joinpath("results.schema.json").read_text()
+    )
+    for name, layers in (
+        ("twelve-bit", ["tanh1", "tanh2", "tanh3", "tanh4", "tanh5", "output"]),
+        ("digits", ["relu1", "relu2", "relu3", "output"]),
+    ):
+        document = json.loads((folder / name / "results.json").read_text())
+        jsonschema.Draft202012Validator(schema).validate(document)
+        assert list(dict.fromkeys(row["layer"] for row in document["rows"])) == layers
+        assert {row["step"] for row in document["rows"]} == {0, 1}
+        assert {row["estimator"].partition(":")[0] for row in document["rows"]} == set(DEFAULT)
+        assert not any("failed" in row["flags"] for row in document["rows"])
+        assert (folder / name / "report.html").stat().st_size > 50_000
+        assert (folder / name / "figures" / "plane.png").exists()
+        for stage in ("analyze", "plot"):
+            assert f"] {stage} {name}\n" in done.err
+    assert {path.name for path in folder.iterdir()} == {
+        *_NETWORKS,
+        "made-by-infoplane-demo",
+    }
+
+
+def test_digits_are_analyzed_with_the_defaults_on_all_images(both):
+    document = json.loads((both[0] / "digits" / "results.json").read_text())
+    assert {entry["id"] for entry in document["estimators"]} == set(DEFAULT)
+    (recording,) = document["recordings"]
+    assert recording["n"] == 1797
+    assert recording["n_classes"] == 10
+
+
+def test_epochs_in_the_help_are_those_of_the_sample_runs():
+    for one in _NETWORKS.values():
+        train = import_module(f"{one.package}.train")
+        assert train.EPOCHS == one.epochs == train.CHECKPOINTS[-1]
+        assert train.CHECKPOINTS[0] == 0
+
+
+def test_unknown_network_is_named_with_those_there_are(tmp_path):
+    done = infoplane("demo", "--network", "resnet", cwd=tmp_path)
+    assert done.code == 2
+    assert "'resnet' is not one of 'twelve-bit', 'digits'" in done.err
+    assert infoplane("demo", "--epochs", "0", cwd=tmp_path).code == 2
+    assert not (tmp_path / "infoplane-demo").exists()
+
+
+def test_network_is_added_to_a_demo_and_replaced_alone(both):
+    folder = both[0].parent
+    options = ("--seeds", "1", "--epochs", "1", "--network", "digits", "-o", "parts")
+    assert infoplane("demo", *options, cwd=folder).code == 0
+    before = (folder / "parts" / "digits" / "results.json").read_bytes()
+    done = infoplane("demo", *options, cwd=folder)
+    assert done.code == 3
+    assert "parts/digits: the folder is not empty: it holds an earlier demo" in done.err
+    assert (folder / "parts" / "digits" / "results.json").read_bytes() == before
+    (folder / "parts" / "results.json").write_text("of the first releases")
+    (folder / "parts" / "twelve-bit").mkdir()
+    (folder / "parts" / "twelve-bit" / "results.json").write_text("stays")
+    (folder / "parts" / "digits" / "notes.txt").write_text("mine")
+    assert infoplane("demo", *options, "--overwrite", cwd=folder).code == 0
+    assert not (folder / "parts" / "results.json").exists()
+    assert (folder / "parts" / "twelve-bit" / "results.json").read_text() == "stays"
+    assert (folder / "parts" / "digits" / "notes.txt").read_text() == "mine"
+    again = json.loads((folder / "parts" / "digits" / "results.json").read_text())
+    values = [[row["value"] for row in one["rows"]] for one in (json.loads(before), again)]
+    assert values[0] == values[1]  # the same numbers on repeated runs
 
 
 def test_its_inputs_are_all_there_are_so_the_bound_is_known(demo, document):
@@ -36,16 +123,12 @@ def test_its_inputs_are_all_there_are_so_the_bound_is_known(demo, document):
     assert (demo[0] / "figures" / "bound.png").exists()
 
 
-def test_all_three_families_are_in_it(document):
+def test_all_families_are_in_it(document):
     assert {entry["name"] for entry in document["estimators"]} >= {
         "diffusion spectral entropy",
         "lossy compression",
     }
-    assert {r["estimator"].partition(":")[0] for r in document["rows"]} == {
-        "binning",
-        "compressed",
-        "dse",
-    }
+    assert {r["estimator"].partition(":")[0] for r in document["rows"]} == set(DEFAULT)
     assert not any("failed" in row["flags"] for row in document["rows"])
 
 
@@ -86,28 +169,42 @@ def test_gradients_are_recorded_with_their_drop(document):
 
 
 def test_folder_is_not_overwritten_unless_told(demo):
-    folder = demo[0].parent
-    before = (folder / "infoplane-demo" / "results.json").read_bytes()
+    folder = demo[0].parent.parent
+    before = (demo[0] / "results.json").read_bytes()
     done = infoplane("demo", "--seeds", "1", "--epochs", "5", cwd=folder)
     assert done.code == 3
     assert "the folder is not empty" in done.err
-    assert (folder / "infoplane-demo" / "results.json").read_bytes() == before
+    assert (demo[0] / "results.json").read_bytes() == before
+    assert not (demo[0].parent / "digits").exists()
 
 
-def test_sample_run_trains_by_hand(tmp_path):
+@pytest.mark.parametrize("sample", ["twelve_bit", "digits"])
+def test_sample_run_works_as_its_readme_prints(sample, tmp_path):
+    import os
+    import re
+    import shutil
     import subprocess
     import sys
 
-    from infoplane.sample_runs.twelve_bit import train
-
-    command = [sys.executable, train.__file__, "--epochs", "2", "--out", "c"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    arguments = ["--model", f"{Path(train.__file__).parent}/model.py:build"]
-    arguments += ["--data", f"{Path(train.__file__).parent}/model.py:probe"]
-    done = infoplane("record", *arguments, "--checkpoints", "c/*.pt", "-o", "run", cwd=tmp_path)
-    assert done.code == 0, done.err
-    assert "recorded 3 steps x 11 layers x 4,096 samples" in done.out
+    there = Path(import_module(f"infoplane.sample_runs.{sample}.train").__file__).parent
+    [commands] = re.findall(
+        r"^```sh\n(.*?)^```$", (there / "README.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+    short = commands.replace("train.py --seed 0", "train.py --seed 0 --epochs 2")
+    assert short != commands
+    shutil.copytree(there, tmp_path / "copy")
+    done = subprocess.run(
+        ["bash", "-e", "-c", short],
+        cwd=tmp_path / "copy",
+        env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    said = {"twelve_bit": "3 steps x 6 layers x 4,096 samples", "digits": "3 steps x 4 layers"}
+    assert f"recorded {said[sample]}" in done.stdout + done.stderr
+    assert (tmp_path / "copy" / "report.html").stat().st_size > 50_000
 
 
 def test_folders_of_others_are_never_touched(tmp_path):
