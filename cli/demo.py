@@ -34,7 +34,11 @@ _NETWORKS = {
         "tanh",
         ("tanh*", "output"),
         600,
-        {"compressed": "population=recorded,max_samples=2000", "dse": "max_samples=400"},
+        {
+            "compressed": "population=recorded,max_samples=2000",
+            "dse": "max_samples=400",
+            "probe": "max_samples=1000",
+        },
     ),
     "digits": _Network(
         "a small CNN with ReLU, images of digits",
@@ -42,7 +46,7 @@ _NETWORKS = {
         "cnn",
         ("relu*", "output"),
         40,
-        {},
+        {"dse": "max_samples=1000"},
     ),
 }
 

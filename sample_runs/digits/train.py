@@ -14,7 +14,7 @@ from torch import nn
 from infoplane.sample_runs.digits.model import build, probe
 
 EPOCHS = 40
-CHECKPOINTS = (0, 1, 2, 3, 5, 9, 15, 25, 40)
+CHECKPOINTS = (0, 1, 2, 3, 5, 10, 20, 40)
 
 
 def train(seed: int, out: Path, epochs: int = EPOCHS) -> dict[str, float]:
