@@ -256,6 +256,10 @@ class Compressed(Estimator):
         """Whether I(X;T) is measured between inputs and activations."""
         return self.mode in ("joint", "ksg")
 
+    def samples_used(self, n_samples: int) -> int:
+        """Return how many of the samples a cell uses."""
+        return min(n_samples, self._most_samples)
+
     def cost(self, n_samples: int, n_units: int) -> Cost:
         """Return what a cell costs: all distances, or a projection and neighbours of the code."""
         m = min(n_samples, self._most_samples)
