@@ -46,7 +46,7 @@ _NETWORKS = {
         "cnn",
         ("relu*", "output"),
         40,
-        {"dse": "max_samples=1000"},
+        {"dse": "max_samples=1000", "probe": "max_samples=1000"},
     ),
 }
 
