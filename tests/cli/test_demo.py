@@ -82,6 +82,20 @@ def test_digits_are_analyzed_with_the_defaults_on_all_images(both):
     assert recording["n_classes"] == 10
 
 
+def test_plane_of_the_digits_is_ordered_and_far_from_its_ceiling(both):
+    document = json.loads((both[0] / "digits" / "results.json").read_text())
+    for step in (0, 1):
+        column = [
+            row
+            for row in document["rows"]
+            if (row["estimator"], row["quantity"], row["step"]) == ("compressed", "ixt", step)
+        ]
+        assert [row["layer"] for row in column] == ["relu1", "relu2", "relu3", "output"]
+        assert not any("saturated" in row["flags"] for row in column)
+        # A layer is computed from the one before. Noise relative to each allows 0.25 bits.
+        assert all(b["value"] < a["value"] + 0.25 for a, b in itertools.pairwise(column))
+
+
 def test_epochs_in_the_help_are_those_of_the_sample_runs():
     for one in _NETWORKS.values():
         train = import_module(f"{one.package}.train")
