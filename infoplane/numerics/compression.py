@@ -15,25 +15,29 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
 from infoplane.arrays import taken
 from infoplane.data import FloatArray, IntArray
-from infoplane.numerics.tensors import Tensor, array_module, beside, double, fetched
+from infoplane.numerics.kernels.bracket import Support
+from infoplane.numerics.tensors import Tensor, array_module, beside, double, fetched, place_of
 
 MOST_LOSS = 0.05
 """Bits that compression may lose."""
 
-_ITERATIONS = 2  # of the search for directions
 _ALL_UNITS = 96  # up to this width compression is not worth while
 _WORTH = 0.6  # nor is it for more than this share of the directions
-_PAIR_ROWS = 1024  # rows whose distances give the median
-_SPECTRUM_ROWS = 512  # and those that tell how many directions to look for
+_SEARCH = (1.2, 16)  # directions that are looked for, by those that are expected to be needed
+_UNSEEN = 0.9  # share of the loss that may be in directions that were not looked at
+_PAIR_ROWS = 1024  # samples whose distances give the median
+_SPECTRUM_ROWS = 512  # and those that tell where to look
+_CHOSEN_VALUES = 1 << 26
 _HELD_VALUES = 1 << 28  # values of a layer that are held in memory
 _CHUNK_VALUES = 1 << 24
-_FAR = 300.0  # largest squared distance from the centre, in median distances, for float32
+_CACHED_VALUES = 1 << 16  # that a processor converts at a time
+_SINGLE = 8000.0  # largest squared distance from the centre, in variances of noise, for float32
+_CANCELLED = 1e-4  # of the norms: a median squared distance that float32 would lose digits of
 _JITTER = 1e-12  # of the largest squared distance, so that rounding leaves a Gram matrix positive
 
 
@@ -70,29 +74,28 @@ class Layer:
     ----------
     activations : array or tensor (n_samples, n_units)
         Of any real dtype; it may be mapped from a file.
-    rows : array (n,)
-        The rows that are wanted, in their order: at least 2.
-    counts : array (n,), optional
-        Samples that each row stands for; one unless given.
+    found : Support
+        Its distinct rows, at least 2.
 
     Attributes
     ----------
     median : float
-        Median distance between two samples, from at most 1024 of them at equal intervals. If most
-        samples are equal it is that of those which differ; 0 if the numbers cannot tell them apart.
+        Median distance between two samples that differ, from at most 1024 samples, the same ones
+        in all layers of as many; 0 if the numbers cannot tell them apart.
     spacing : float
         Rounding step of the largest number; 0 of whole numbers.
     dominance : float
         Share of the variance that is in one unit.
     """
 
-    def __init__(self, activations: Tensor, rows: IntArray, counts: IntArray | None = None) -> None:
-        self._activations, self._rows = activations, rows
-        self.n, self.n_units = len(rows), int(activations.shape[1])
-        samples = rows if counts is None else np.repeat(rows, counts)
-        at = np.linspace(0, len(samples) - 1, min(len(samples), _PAIR_ROWS)).astype(np.int64)
-        some = samples[at]
-        chosen = _taken(activations, some)
+    def __init__(self, activations: Tensor, found: Support) -> None:
+        self._activations, self._found = activations, found
+        self.n, self.n_units = len(found.rows), int(activations.shape[1])
+        count = min(_PAIR_ROWS, max(64, _CHOSEN_VALUES // self.n_units))
+        # At random, so that no period in the order of the samples is met.
+        some = np.random.default_rng(0).permutation(found.n_samples)[:count]
+        some = found.entries[np.sort(some)]
+        chosen = _taken(activations, found.rows[some])
         self.spacing = _spacing(chosen)
         chosen = double(chosen)
         # A few rows far away would move the mean away from all others.
@@ -104,134 +107,160 @@ class Layer:
         self._centre = fetched(first + second)
         variances = fetched((chosen * chosen).mean(0))
         norms = fetched((chosen * chosen).sum(1))
-        self._gram, self.median, self.dominance = np.zeros((1, 1)), 0.0, 0.0
+        self.median, self.dominance = 0.0, 0.0
         if not norms.max() > 0.0:
             return
         self.dominance = float(variances.max() / variances.sum())
         unit = math.sqrt(float(np.median(norms[norms > 0.0])))
         chosen /= unit
         norms /= unit**2
-        if norms.max() <= _FAR and isinstance(chosen, np.ndarray):
-            chosen = chosen.astype(np.float32)
-        gram = fetched(chosen @ chosen.T).astype(np.float64)
-        squares = np.add.outer(norms, norms) - 2.0 * gram
-        i, j = np.triu_indices(len(norms), k=1)
-        pairs = squares[i, j]
-        pairs[some[i] == some[j]] = 0.0
-        median = float(np.median(pairs))
-        if not median > 0.0 and (pairs > 0.0).any():
-            median = float(np.median(pairs[pairs > 0.0]))
+        states = found.states[some]
+        differ = states[:, None] != states
+        single = _as(chosen, np.float32)
+        for array in (single, chosen):
+            gram = fetched(array @ array.T).astype(np.float64)
+            squares = (np.add.outer(norms, norms) - 2.0 * gram)[differ]
+            median = float(np.median(squares)) if len(squares) else 0.0
+            if median > _CANCELLED * norms.max():
+                break
         if median > 0.0:
             self.median = unit * math.sqrt(median)
-            self._gram = gram / median
+            step = -(-len(single) // _SPECTRUM_ROWS)
+            self._some = single[::step] / np.float32(math.sqrt(median))
+            self._gram = gram[::step, ::step] / median
 
-    @cached_property
-    def _rows_and_norms(self) -> tuple[Tensor | None, FloatArray, type[np.floating]]:
-        """All rows in memory unless they are too many, their norms, and the precision for them."""
-        small = self.n * self.n_units <= _HELD_VALUES
-        for dtype in (np.float32, np.float64):
-            norms, blocks = [], []
-            for block in self._blocks(dtype):
-                norms.append(fetched((block * block).sum(1)).astype(np.float64))
-                blocks += [block] if small else []
-            squares = np.concatenate(norms)
-            if squares.max() <= _FAR:
-                break
-        return (_joined(blocks) if small else None), squares, dtype
-
-    @property
-    def norms(self) -> FloatArray:
-        """Squared distances from the centre (n,)."""
-        return self._rows_and_norms[1]
-
-    def _chunks(self) -> Iterator[tuple[slice, Tensor]]:
-        """Yield the rows in blocks, with their places."""
-        if self._rows_and_norms[0] is not None:
-            yield slice(0, self.n), self._rows_and_norms[0]
-            return
-        start = 0
-        for block in self._blocks(self._rows_and_norms[2]):
-            yield slice(start, start + len(block)), block
-            start += len(block)
-
-    def _blocks(self, dtype: type[np.floating]) -> Iterator[Tensor]:
-        step = max(1, _CHUNK_VALUES // self.n_units)
+    def _blocks(self, dtype: type[np.floating], values: int) -> Iterator[tuple[slice, Tensor]]:
+        """Yield about so many values at a time, with their places."""
+        step = max(1, values // self.n_units)
         for start in range(0, self.n, step):
-            block = double(_taken(self._activations, self._rows[start : start + step]))
+            place = slice(start, min(start + step, self.n))
+            block = double(_taken(self._activations, self._found.rows[place]))
             block -= beside(self._centre, block)
-            block /= self.median
-            yield _as(block, dtype)
+            block *= 1.0 / self.median
+            yield place, _as(block, dtype)
 
-    def points(self, sigma: float, weights: FloatArray, rng: np.random.Generator) -> Points:
+    def _rows(self, sigma: float) -> _Rows:
+        """Return all rows, in a precision that is enough for this size of noise."""
+        values = _CACHED_VALUES if isinstance(self._activations, np.ndarray) else _CHUNK_VALUES
+        held, squares = None, np.empty(self.n)
+        for dtype in (np.float32, np.float64):
+            if self.n * self.n_units <= _HELD_VALUES:
+                held = _empty((self.n, self.n_units), dtype, self._activations)
+            for place, block in self._blocks(dtype, values):
+                squares[place] = fetched((block * block).sum(1))
+                if held is not None:
+                    held[place] = block
+            if squares.max() <= _SINGLE * sigma**2:
+                break
+        return _Rows(self, held, squares, dtype)
+
+    def points(
+        self, sigma: float, rng: np.random.Generator, *, finest: float | None = None
+    ) -> Points:
         """Return the layer projected so that at most 0.05 bits are lost at this size of noise.
 
         Parameters
         ----------
         sigma : float
             Standard deviation of the noise, in median distances.
-        weights : array (n,)
-            Share of the samples that each row stands for.
         rng : numpy.random.Generator
-            Starts the search for directions.
+            Draws directions where those of some rows are too few.
+        finest : float, optional
+            The smallest noise that the points will have; ``sigma`` unless given.
         """
+        rows = self._rows(sigma if finest is None else min(finest, sigma))
         nothing = np.empty(0)
-        if self.n_units <= _ALL_UNITS and self._rows_and_norms[0] is not None:
-            return Points(self._rows_and_norms[0], nothing, 0.0, 0)
-        most = _WORTH * min(self.n, self.n_units)
+        if self.n_units <= _ALL_UNITS and rows.held is not None:
+            return Points(rows.held, nothing, 0.0, 0)
         wanted = self._directions_needed(sigma)
-        for more in (1.0, 1.5):
-            if more * wanted <= most:
-                found = self._projected(int(more * wanted), sigma, weights, rng)
+        for more in (1.0, 1.4):
+            if more * wanted <= _WORTH * min(self.n, self.n_units):
+                found = self._projected(rows, int(more * wanted), sigma, rng)
                 if found is not None:
                     return found
-        if self._rows_and_norms[0] is not None and self.n_units <= 2 * self.n:
-            return Points(self._rows_and_norms[0], nothing, 0.0, 0)
-        return Points(self._gram_root(), nothing, 0.0, 0)
+        if rows.held is not None and self.n_units <= 2 * self.n:
+            return Points(rows.held, nothing, 0.0, 0)
+        return Points(rows.gram_root(), nothing, 0.0, 0)
 
-    def _directions_needed(self, sigma: float) -> int:
-        """Return how many directions to look for, by the spectrum of some rows."""
-        step = -(-len(self._gram) // _SPECTRUM_ROWS)
-        gram = self._gram[::step, ::step]
-        variances = np.linalg.eigvalsh(gram)[::-1] / len(gram)
-        tail = np.cumsum(np.maximum(variances[::-1], 0.0))[::-1]
-        needed = int(np.searchsorted(-tail, -MOST_LOSS * 2.0 * math.log(2.0) * sigma**2))
-        return max(_ALL_UNITS, int(1.45 * needed) + 32)
+    def _directions_needed(self, sigma: float) -> float:
+        """Return how many directions to look for, by the spectra of some rows and of half of them.
+
+        With twice the rows about as many are added as from half of them to all.
+        """
+        counts = []
+        for gram in (self._gram, self._gram[::2, ::2]):
+            variances = np.linalg.eigvalsh(gram) / len(gram)  # ascending
+            left = np.cumsum(np.maximum(variances, 0.0))
+            small = int(np.searchsorted(left, MOST_LOSS * 2.0 * math.log(2.0) * sigma**2))
+            counts.append(len(gram) - small)
+        share, more = _SEARCH
+        return max(_ALL_UNITS, share * (2 * counts[0] - counts[1]) + more)
 
     def _projected(
-        self, wanted: int, sigma: float, weights: FloatArray, rng: np.random.Generator
+        self, rows: _Rows, wanted: int, sigma: float, rng: np.random.Generator
     ) -> Points | None:
         """Return the layer on ``wanted`` directions or fewer, None if they lose too much."""
-        dtype = self._rows_and_norms[2]
-        frame = rng.standard_normal((self.n_units, wanted), dtype=np.float32).astype(dtype)
-        for _ in range(_ITERATIONS):
-            image: Tensor = 0.0
-            for _, block in self._chunks():
-                image = image + block.T @ (block @ beside(frame, block))
-            frame = array_module(image).linalg.qr(image)[0]
-        scores = _joined([block @ frame for _, block in self._chunks()])
+        frame = self._first_frame(wanted, rows.dtype, rng)
+        image: Tensor = 0.0
+        for _, block in rows.chunks():
+            image = image + block.T @ (block @ beside(frame, block))
+        frame = array_module(image).linalg.qr(image)[0]
+        scores = _joined([block @ frame for _, block in rows.chunks()])
+        weights = self._found.weights
         kept = fetched((scores * scores).sum(1)).astype(np.float64)
-        missed = max(float(weights @ (self.norms - kept)), 0.0)
+        missed = max(float(weights @ (rows.norms - kept)), 0.0)
         outside = self.n_units - wanted
-        if _spread_loss(missed, outside, sigma) > 0.6 * MOST_LOSS:
+        unseen = _spread_loss(missed, outside, sigma)
+        if unseen > _UNSEEN * MOST_LOSS:
             return None
-        moments = fetched(scores.T @ (scores * beside(_as(weights, dtype), scores)[:, None]))
+        shares = beside(weights.astype(rows.dtype), scores)
+        moments = fetched(scores.T @ (scores * shares[:, None]))
         values, vectors = np.linalg.eigh(moments.astype(np.float64))
-        room = MOST_LOSS - _spread_loss(missed, outside, sigma)
         losses = np.cumsum(0.5 * np.log2(1.0 + np.maximum(values, 0.0) / sigma**2))
-        cut = min(int(np.searchsorted(losses, room)), len(values) - 1)
-        turned = beside(_as(vectors[:, : cut - 1 if cut else None : -1], dtype), scores)
+        cut = min(int(np.searchsorted(losses, MOST_LOSS - unseen)), wanted - 1)
+        turned = beside(vectors[:, cut:].astype(rows.dtype), scores)
         return Points(scores @ turned, np.maximum(values[:cut], 0.0), missed, outside)
 
-    def _gram_root(self) -> Tensor:
+    def _first_frame(
+        self, wanted: int, dtype: type[np.floating], rng: np.random.Generator
+    ) -> FloatArray:
+        """Return directions (n_units, wanted) to start from: the principal ones of some rows."""
+        vectors = np.linalg.eigh(self._gram)[1][:, ::-1][:, :wanted].astype(np.float32)
+        frame = fetched(self._some).T @ vectors
+        missing = wanted - frame.shape[1]
+        if missing > 0:
+            drawn = rng.standard_normal((self.n_units, missing), dtype=np.float32)
+            frame = np.concatenate([frame, drawn], axis=1)
+        return frame.astype(dtype, copy=False)
+
+
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """All rows of a layer, in memory unless they are too many, and their squared norms."""
+
+    layer: Layer
+    held: Tensor | None
+    norms: FloatArray
+    dtype: type[np.floating]
+
+    def chunks(self) -> Iterator[tuple[slice, Tensor]]:
+        """Yield the rows in blocks, with their places."""
+        if self.held is not None:
+            yield slice(0, self.layer.n), self.held
+        else:
+            yield from self.layer._blocks(self.dtype, _CHUNK_VALUES)
+
+    def gram_root(self) -> Tensor:
         """Return coordinates (n, n) with the distances of the rows, of a layer of more units."""
-        gram = np.empty((self.n, self.n))
-        for place, block in self._chunks():
-            for other, second in self._chunks():
+        n = self.layer.n
+        gram = np.empty((n, n))
+        for place, block in self.chunks():
+            for other, second in self.chunks():
                 if other.start <= place.start:
-                    gram[place, other] = fetched(block @ second.T)
+                    gram[place, other] = fetched(double(block) @ double(second).T)
                     gram[other, place] = gram[place, other].T
-        gram[np.diag_indices(self.n)] += _JITTER * self.n * self.norms.max()
-        return _as(np.linalg.cholesky(gram), self._rows_and_norms[2])
+        gram[np.diag_indices(n)] += _JITTER * n * self.norms.max()
+        return beside(np.linalg.cholesky(gram).astype(self.dtype), block)
 
 
 def _spacing(array: Tensor) -> float:
@@ -265,3 +294,9 @@ def _as(array: Tensor, dtype: type[np.floating]) -> Tensor:
     if isinstance(array, np.ndarray):
         return array.astype(dtype, copy=False)
     return array.float() if dtype is np.float32 else array.double()
+
+
+def _empty(shape: tuple[int, int], dtype: type[np.floating], other: Tensor) -> Tensor:
+    """Return room for an array or tensor beside another one."""
+    module = array_module(other)
+    return module.empty(shape, dtype=getattr(module, np.dtype(dtype).name), **place_of(other))

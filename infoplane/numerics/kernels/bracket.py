@@ -8,11 +8,17 @@ For samples t_i of a layer T and standard normal Z, with a draw z_i for each, us
 
 L holds because entropy is concave in the distribution of T, U because it is a cross-entropy with
 an independent mixture. Both hold for every distribution of T. To first order the biases are
--+ chi^2 / 2n, and cancel in the midpoint. The sums by class bound I(T;Y) and I(X;T|Y) too.
+-+ chi^2 / 2n, and cancel in the midpoint.
+
+With the same sums within class y, of p_y n samples, I(T;Y) is at least the mean of
+log2 q(y_i | x_i) - log2 p_y, for the posterior q of the mixture without t_i, and at most
+L - sum_y p_y L_y. That is the information of the recorded samples as if there were no others, and
+information is convex in the distributions of the classes. I(X;T|Y) lies between the differences.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -32,6 +38,7 @@ _BLOCK_VALUES = 150_000  # distances at a time: what a processor's cache holds
 _GPU_BLOCK_VALUES = 30_000_000
 _SMALLEST_SUM = 1e-25  # below, a float32 sum of exponentials may have lost terms
 _LARGEST_SUM = 1e25
+_LARGEST = 1e300
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,12 +55,15 @@ class Support:
         Number of its class, 0 .. n_classes - 1, ascending.
     states : array (n_entries,)
         Number of its row: entries of equal rows and different labels share one.
+    entries : array (n_samples,)
+        The entry that stands for a sample.
     """
 
     rows: IntArray
     counts: IntArray
     classes: IntArray
     states: IntArray
+    entries: IntArray
 
     @property
     def n_samples(self) -> int:
@@ -88,13 +98,17 @@ def support(activations: Array, labels: IntArray | None = None) -> Support:
     classes = np.zeros(len(activations), dtype=np.int64)
     if labels is not None:
         classes = np.unique(labels, return_inverse=True)[1].reshape(-1)
-    pairs, rows, counts = np.unique(
-        classes * np.int64(states.n_states) + states.ids, return_index=True, return_counts=True
+    pairs, rows, places, counts = np.unique(
+        classes * np.int64(states.n_states) + states.ids,
+        return_index=True,
+        return_inverse=True,
+        return_counts=True,
     )
-    # Equal rows keep the order of the samples, so that draws of noise go with samples.
+    # Within a class in the order of the samples, so that draws of noise go with samples.
     order = np.lexsort((rows, pairs // states.n_states))
     rows, counts = rows[order], counts[order]
-    return Support(rows, counts, classes[rows], states.ids[rows])
+    entries = np.argsort(order)[places.reshape(-1)]
+    return Support(rows, counts, classes[rows], states.ids[rows], entries)
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,27 +246,26 @@ class _Sums:
                 sums += self.copies[rows]
                 with np.errstate(divide="ignore", invalid="ignore"):
                     found[i, at] = np.log(sums)
-                for row in np.flatnonzero(~_held(sums).all(axis=0)):
-                    hidden = twins[1][twins[0] == row]
-                    direction = (1.0 - 2.0 * at) * drawn[row].astype(np.float64)
-                    found[i, at, :, row] = self._precisely(
-                        rows.start + row, direction, sigma, hidden
-                    )
+                lost = np.flatnonzero(~_held(sums).all(axis=0))
+                if len(lost):
+                    join(near, moved, out=terms)
+                    terms[places] = -math.inf
+                    chosen = fetched(terms[beside(lost, terms)]).astype(np.float64)
+                    found[i, at][:, lost] = self._precisely(rows.start + lost, chosen)
         return found
 
-    def _precisely(
-        self, row: int, direction: FloatArray, sigma: float, hidden: IntArray
-    ) -> FloatArray:
-        """Return both logarithms of an entry, whose sums are beyond what a float32 can hold."""
-        offsets = fetched(self.points).astype(np.float64)
-        offsets -= offsets[row]
-        exponents = (offsets @ direction) / sigma - (offsets**2).sum(axis=1) / (2.0 * sigma**2)
+    def _precisely(self, rows: IntArray, exponents: FloatArray) -> FloatArray:
+        """Return both logarithms of entries, whose sums are beyond what a float32 can hold."""
         exponents += np.log(self.weights)
-        exponents[hidden] = -np.inf
-        if self.copies[row] > 0.0:
-            exponents[row] = np.log(self.copies[row])
-        own = self.found.classes == self.found.classes[row]
-        return np.array([_log_sum(exponents), _log_sum(exponents[own])])
+        with np.errstate(divide="ignore"):
+            copies = np.log(self.copies[rows])
+        own = self.found.classes == self.found.classes[rows][:, None]
+        return np.array(
+            [
+                np.logaddexp(_log_sums(terms), copies)
+                for terms in (exponents, np.where(own, exponents, -math.inf))
+            ]
+        )
 
     def _segments(self, rows: slice) -> list[tuple[slice, slice]]:
         """Return the rows of a block by class, counted within it, each with all of its class."""
@@ -270,11 +283,12 @@ def _held(sums: FloatArray) -> NDArray[np.bool_]:
     return np.asarray((sums > _SMALLEST_SUM) & (sums < _LARGEST_SUM))
 
 
-def _log_sum(exponents: FloatArray) -> float:
-    largest = float(exponents.max())
-    if largest == -np.inf:
-        return largest
-    return largest + float(np.log(np.exp(exponents - largest).sum()))
+def _log_sums(exponents: FloatArray) -> FloatArray:
+    """Return the logarithm of the sum of exponentials of each row, -inf for none."""
+    largest = np.maximum(exponents.max(axis=1), -_LARGEST)
+    with np.errstate(divide="ignore", under="ignore"):
+        sums = np.log(np.exp(exponents - largest[:, None]).sum(axis=1))
+    return np.asarray(largest + sums)
 
 
 def _twins(found: Support) -> tuple[IntArray, IntArray]:
@@ -309,14 +323,12 @@ def _bracket(sigma: float, logs: FloatArray, found: Support) -> Bracket:
     upper = np.log1p(-left_out) - others
     within = np.log(of_class) - np.logaddexp(own, np.log(left_out_own))
     posterior = (1.0 - 1.0 / n) * np.exp(own - others) + of_class / n
-    rest = of_class - left_out_own
-    alone = rest <= 1e-9 * of_class  # in its class: what the class says of it is no bound
-    inside = np.where(alone, upper, np.log(np.where(alone, 1.0, rest)) - own)
+    told = np.log(posterior) - np.log(of_class)
     return Bracket(
         sigma,
         _bounds(lower, upper, found),
-        _bounds(np.log(posterior) - np.log(of_class), lower - within, found),
-        _bounds(within, inside, found),
+        _bounds(told, lower - within, found),
+        _bounds(within, upper - told, found),  # the differences of the others
     )
 
 

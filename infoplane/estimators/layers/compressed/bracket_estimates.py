@@ -76,7 +76,8 @@ class BracketOptions:
     Parameters
     ----------
     whole : bool, default False
-        Whether the samples are all inputs there are. The lower bound is then I(X;T) itself.
+        Whether the samples are all inputs there are. The lower bound is then I(X;T) itself, and
+        the upper one I(T;Y).
     draws : int, default 1
         Draws of noise a sample.
     upstream_noise : bool, default False
@@ -130,10 +131,16 @@ class Cell:
         sigma = noise.sigma(self.layer.median)
         loss = self.points.loss(sigma / self.layer.median)
         loss += 0.5 * LOG2_E * self.options.left_out / sigma**2  # the most, in many directions
-        low, high = sorted((bounds.lower, bounds.upper + loss))
-        bits, error = (
-            (bounds.lower, bounds.lower_error) if whole else (0.5 * (low + high), bounds.error)
-        )
+        # Of a difference either part may have lost: its midpoint stays that of theirs.
+        below = loss if name == "ixt_given_y" else 0.0
+        low, high = sorted((bounds.lower - below, bounds.upper + loss))
+        bits, error = 0.5 * (low + high), bounds.error
+        if whole:
+            bits, error = (
+                (bounds.upper, bounds.upper_error)
+                if name == "ity"
+                else (bounds.lower, bounds.lower_error)
+            )
         gap = loss if whole else high - low
         diagnostics: dict[str, Any] = {
             "mode": "bracket",
@@ -192,6 +199,13 @@ class Cell:
         return float(-(shares * np.log2(shares)).sum())
 
 
+def seen(activations: Tensor, labels: IntArray | None) -> tuple[Layer | None, Support]:
+    """Return a layer with its distinct rows; None in place of a constant one."""
+    found = support(fetched(activations), labels)
+    constant_layer = int(found.states.max()) == 0
+    return (None if constant_layer else Layer(activations, found)), found
+
+
 def bracket_cell(
     activations: Tensor,
     labels: IntArray | None,
@@ -222,10 +236,9 @@ def bracket_cell(
     n = len(activations)
     if n < SMALLEST_SAMPLE:
         return refused(labels, f"expected at least {SMALLEST_SAMPLE} samples, got {n}", "small_n")
-    found = support(fetched(activations), labels)
-    if len(np.unique(found.states)) == 1:
+    layer, found = seen(activations, labels)
+    if layer is None:
         return constant(labels)
-    layer = Layer(activations, found.rows, found.counts)
     if layer.median <= _RESOLVED * layer.spacing:
         return refused(
             labels,
@@ -234,7 +247,7 @@ def bracket_cell(
             "below_resolution",
         )
     sigmas = [noise.sigma(layer.median) / layer.median for noise in noises]
-    points = layer.points(sigmas[0], found.weights, rng)
+    points = layer.points(sigmas[0], rng, finest=min(sigmas))
     measured = brackets(points.scores, found, sigmas, rng, draws=options.draws)
     by_noise = dict(zip(noises, measured, strict=True))
     return Cell(layer, found, points, by_noise, labels is not None, options)

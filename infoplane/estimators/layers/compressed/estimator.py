@@ -22,6 +22,7 @@ from infoplane.estimators.layers.compressed.bracket_estimates import (
     bracket_cell,
     fixed_noise,
     resolution,
+    seen,
 )
 from infoplane.estimators.layers.compressed.estimates import CellOptions
 from infoplane.estimators.layers.compressed.information import (
@@ -50,7 +51,6 @@ from infoplane.numerics.codes import (
     root_mean_square,
     stability,
 )
-from infoplane.numerics.compression import Layer
 from infoplane.numerics.neighbors.noise_channel import SMALLEST_SAMPLE
 from infoplane.numerics.networks.view_codes import InputCode, compressed_inputs, view_dim
 from infoplane.numerics.projection import (
@@ -281,8 +281,9 @@ class Compressed(Estimator):
         medians: dict[str, list[float]] = defaultdict(list)
         if not isinstance(self.noise, int | float):
             for run in runs:
+                rows = self._rows(run.probe.n_samples)
                 for layer in run.layers:
-                    if found := _last_median(run, layer):
+                    if found := _last_median(run, layer, rows):
                         medians[layer.name].append(found)
         return SharedByGroup(c, {name: fixed_noise(found, c[0]) for name, found in medians.items()})
 
@@ -305,9 +306,7 @@ class Compressed(Estimator):
             noise = RELATIVE_NOISE * float(np.median(sizes)) or 1.0
         n, labels, rows = run.probe.n_samples, run.probe.labels, None
         if n > self._most_samples:
-            # The same for all runs and commits of one probe set: they are compared.
-            drawn = rng if self._mode != "bracket" else generator(self.seed or 0, "rows", n)
-            rows = np.sort(drawn.permutation(n)[: self._most_samples])
+            rows = self._rows(n, rng if self._mode != "bracket" else None)
             labels = None if labels is None else labels[rows]
         code = None
         if self.reads_inputs:
@@ -315,6 +314,11 @@ class Compressed(Estimator):
             if rows is not None:
                 code = replace(code, values=code.values[rows])
         return SharedByRun(shared, rows, labels, noise, declared, code)
+
+    def _rows(self, n: int, rng: np.random.Generator | None = None) -> IntArray:
+        """Return the samples that are used, the same for all runs of one probe set without rng."""
+        drawn = generator(self.seed or 0, "rows", n) if rng is None else rng
+        return np.sort(drawn.permutation(n)[: self._most_samples])
 
     def prepare_layer(
         self, shared: SharedByRun, run: RunData, layer: LayerInfo, rng: np.random.Generator
@@ -473,14 +477,13 @@ def _point(name: str, values: tuple[float, ...], at: int) -> str:
     return f"@{name}={values[at]:g}" if len(values) > 1 else ""
 
 
-def _last_median(run: RunData, layer: LayerInfo) -> float | None:
+def _last_median(run: RunData, layer: LayerInfo, rows: IntArray) -> float | None:
     """Return the median distance of a layer at the last step, None if it does not vary."""
-    activations = run.activations(run.steps[-1], layer.name)
-    n = len(activations)
-    if n < SMALLEST_SAMPLE:
+    if len(rows) < SMALLEST_SAMPLE:
         return None
-    found = Layer(activations, np.arange(n))
-    return found.median if found.median > found.spacing else None
+    labels = None if run.probe.labels is None else run.probe.labels[rows]
+    found, _ = seen(rows_of(run.activations(run.steps[-1], layer.name), rows), labels)
+    return found.median if found is not None and found.median > found.spacing else None
 
 
 def _scale_part(shape: Estimate, fixed: Estimate) -> Estimate:
