@@ -72,22 +72,26 @@ class Layer:
         Of any real dtype; it may be mapped from a file.
     rows : array (n,)
         The rows that are wanted, in their order: at least 2.
+    counts : array (n,), optional
+        Samples that each row stands for; one unless given.
 
     Attributes
     ----------
     median : float
-        Median distance between two rows, from at most 1024 of them at equal intervals; 0 if the
-        numbers cannot tell them apart.
+        Median distance between two samples, from at most 1024 of them at equal intervals. If most
+        samples are equal it is that of those which differ; 0 if the numbers cannot tell them apart.
     spacing : float
         Rounding step of the largest number; 0 of whole numbers.
     dominance : float
         Share of the variance that is in one unit.
     """
 
-    def __init__(self, activations: Tensor, rows: IntArray) -> None:
+    def __init__(self, activations: Tensor, rows: IntArray, counts: IntArray | None = None) -> None:
         self._activations, self._rows = activations, rows
         self.n, self.n_units = len(rows), int(activations.shape[1])
-        some = rows[np.linspace(0, self.n - 1, min(self.n, _PAIR_ROWS)).astype(np.int64)]
+        samples = rows if counts is None else np.repeat(rows, counts)
+        at = np.linspace(0, len(samples) - 1, min(len(samples), _PAIR_ROWS)).astype(np.int64)
+        some = samples[at]
         chosen = _taken(activations, some)
         self.spacing = _spacing(chosen)
         chosen = double(chosen)
@@ -111,7 +115,12 @@ class Layer:
             chosen = chosen.astype(np.float32)
         gram = fetched(chosen @ chosen.T).astype(np.float64)
         squares = np.add.outer(norms, norms) - 2.0 * gram
-        median = float(np.median(squares[np.triu_indices(len(norms), k=1)]))
+        i, j = np.triu_indices(len(norms), k=1)
+        pairs = squares[i, j]
+        pairs[some[i] == some[j]] = 0.0
+        median = float(np.median(pairs))
+        if not median > 0.0 and (pairs > 0.0).any():
+            median = float(np.median(pairs[pairs > 0.0]))
         if median > 0.0:
             self.median = unit * math.sqrt(median)
             self._gram = gram / median

@@ -225,7 +225,7 @@ def bracket_cell(
     found = support(fetched(activations), labels)
     if len(np.unique(found.states)) == 1:
         return constant(labels)
-    layer = Layer(activations, found.rows)
+    layer = Layer(activations, found.rows, found.counts)
     if layer.median <= _RESOLVED * layer.spacing:
         return refused(
             labels,
