@@ -55,7 +55,8 @@ class EstimatorOptions(Options, total=False):
     Parameters
     ----------
     estimator : str, optional
-        Its id in the results; the first that has what the figure needs by default.
+        Its id in the results. By default the one that says most of those that have what the figure
+        needs, see `infoplane.results.choice`.
     """
 
     estimator: str | None
@@ -135,10 +136,11 @@ class Drawing:
     wanted: Sequence[str] | None  # layers
     ax: Axes | None
     size: str | float
+    aside: tuple[str, ...] = ()  # what is said of estimators that are not drawn
 
     @cached_property
     def ceiling(self) -> float | None:
-        """log2 N in bits, if all runs share it."""
+        """log2 N in bits, if all runs share it and it bounds what is drawn."""
         return self.view.ceiling(self.group, self.estimator or None)
 
     @cached_property
@@ -162,9 +164,9 @@ class Drawing:
         return self.view.quantity("ixt").unit
 
     def curve(self, layer: str, quantity: str = "") -> Curves | None:
-        """Return the curve of a layer, None where there is no number."""
+        """Return the curve of a layer, None where there is neither a number nor a bracket."""
         found = self.view.curves.get(self._key(layer, quantity))
-        return found if found is not None and look.finite(found.values).size else None
+        return found if found is not None and found.says_something else None
 
     def phase(self, layer: str, quantity: str = "") -> Phase:
         """Return the phase of a layer, one that says nothing where there is none."""
@@ -231,7 +233,8 @@ class Drawing:
         return f"{words} — {middle_cut(look.drawable(self.group), most)}"
 
     def _subtitle(self) -> str:
-        return self.view.subtitle(self.group, self.estimator or None)
+        told = self.view.subtitle(self.group, self.estimator or None)
+        return " · ".join([told, *map(look.drawable, self.aside)])
 
 
 @contextmanager
@@ -277,9 +280,12 @@ def drawing(
         group = view.group(group)
         if first:
             needs = (view.main_quantity(quantity, first, group, estimator),)
+        aside: tuple[str, ...] = ()
         if needs:
-            estimator = view.estimator(estimator, *needs, group=group)
-        yield Drawing(view, group, estimator or "", (*needs, "")[0], layers, ax, size)
+            chosen = view.estimator(estimator, *needs, group=group)
+            aside = () if estimator else tuple(view.choice(group, *needs).folded.values())
+            estimator = chosen
+        yield Drawing(view, group, estimator or "", (*needs, "")[0], layers, ax, size, aside)
 
 
 def left_out(shown: Sequence[object], have: Sequence[object], tail: str = ".") -> list[str]:
