@@ -19,7 +19,7 @@ from infoplane.estimators.quantities import Quantity
 from infoplane.plots.canvas import page
 from infoplane.plots.canvas import style as look
 from infoplane.plots.canvas.titles import figure_titled, titled
-from infoplane.plots.view import View, bound_label, evenly, middle_cut
+from infoplane.plots.view import SIZES, View, bound_label, evenly, middle_cut
 from infoplane.results.curves import Curves
 from infoplane.results.phases import Phase
 
@@ -68,6 +68,9 @@ _RETURNS = """
     Axes
         The first panel; all of them are ``.figure.axes``.
 """
+
+FAR = 1.6
+"""Times the highest value: bounds beyond that would press what is drawn together."""
 
 OTHERS = "; --layers chooses others."
 
@@ -140,8 +143,12 @@ class Drawing:
 
     @cached_property
     def ceiling(self) -> float | None:
-        """log2 N in bits, if all runs share it and it bounds what is drawn."""
-        return self.view.ceiling(self.group, self.estimator or None)
+        """log2 N in bits, if all runs share it, it bounds what is drawn, and it is near."""
+        ceiling = self.view.ceiling(self.group, self.estimator or None)
+        sizes = [c.values for c in self.view.of_group(self.group, self.estimator or None)
+                 if c.quantity in SIZES]  # fmt: skip
+        highest = max((float(look.finite(size).max(initial=0.0)) for size in sizes), default=0.0)
+        return None if ceiling is None or ceiling > FAR * highest else ceiling
 
     @cached_property
     def label_entropy(self) -> float | None:

@@ -22,6 +22,7 @@ from infoplane.results.choice import Choice, best_estimator, silent_estimators
 from infoplane.results.curves import CurveKey, Curves, curves, group_of_runs
 from infoplane.results.names import names_of_estimators, title_of_estimator
 from infoplane.results.phases import Phase
+from infoplane.results.shape_and_scale import NEEDS
 from infoplane.results.vocabulary import Vocabulary
 
 SPECTRAL = ("dse", "dsmi_y", "dsmi_x")
@@ -174,6 +175,7 @@ class View:
         """
         shown = {"ixt", "ity"} if self.estimators("ixt", group=group) else set()
         shown |= set(SPECTRAL) if self.estimators("dse", group=group) else set()
+        shown |= set(NEEDS) if self.estimators(*NEEDS, group=group) else set()
         return [
             quantity
             for quantity in self.quantities(group)
@@ -265,6 +267,16 @@ class View:
         return found
 
     @cached_property
+    def _settings(self) -> Mapping[tuple[str, str], set[str]]:
+        """What must be equal for values to be drawn together, by group and estimator."""
+        groups = group_of_runs(self.results)
+        found: dict[tuple[str, str], set[str]] = defaultdict(set)
+        for row in self.results["rows"]:
+            if row["quantity"] in SIZES and (setting := row.get("setting")):
+                found[groups.get(row["run"], row["run"]), row["estimator"]].add(str(setting))
+        return found
+
+    @cached_property
     def _by_estimator(self) -> dict[tuple[str, str | None], list[Curves]]:
         """The curves by group and estimator, and all of a group under None."""
         found: dict[tuple[str, str | None], list[Curves]] = defaultdict(list)
@@ -326,7 +338,11 @@ class View:
     def subtitle(self, group: str, estimator: str | None = None) -> str:
         """Return the second line of a title: estimator, runs, checkpoints, N and split."""
         recordings = self.recordings(group)
-        parts = [drawable(self.estimator_title(estimator))] if estimator is not None else []
+        parts = []
+        if estimator is not None:
+            settings = sorted(self._settings.get((group, estimator), ()))
+            at = f" at {settings[0].replace('=', ' = ')}" if len(settings) == 1 else ""
+            parts = [drawable(self.estimator_title(estimator) + at)]
         n_runs = self.n_runs(group)
         parts.append("1 run" if n_runs == 1 else f"{n_runs} runs")
         n_steps = len(self.steps(group))

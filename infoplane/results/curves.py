@@ -61,8 +61,8 @@ class Curves:
         return filled
 
     def mean(self) -> FloatArray:
-        """Return the mean over runs (n_steps,), NaN where no run has a number."""
-        return mean_over_runs(self.filled())
+        """Return the mean over runs (n_steps,), gaps filled; NaN where there are bounds alone."""
+        return np.where(self.bounds_alone, np.nan, mean_over_runs(self.filled()))
 
     def spread(self, level: float = 0.95) -> tuple[FloatArray, FloatArray] | None:
         """Return the interval of the mean over runs, each (n_steps,); None below 3 runs."""
