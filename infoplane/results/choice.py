@@ -39,6 +39,8 @@ class Choice:
     folded: Mapping[str, str]
     """Those that are not drawn, by id, each with what is said of it."""
     names: Mapping[str, str]
+    says_nothing: bool = False
+    """Whether all its layers are at a ceiling, as nothing says more."""
 
     @property
     def sentence(self) -> str:
@@ -129,7 +131,7 @@ def best_estimator(
     folded = {}
     if not told[chosen].everywhere:
         folded = {e: f"{names[e]}: {_at_ceiling(told[e])}, not drawn" for e in aside}
-    return Choice(chosen, _status(told[chosen]), folded, names)
+    return Choice(chosen, _status(told[chosen]), folded, names, told[chosen].everywhere)
 
 
 def silent_estimators(

@@ -96,8 +96,8 @@ class Curves:
     @property
     def bounds_alone(self) -> NDArray[np.bool_]:
         """Steps (n_steps,) at which there are bounds, but no run has a value."""
-        alone: NDArray[np.bool_] = np.isfinite(self.bracket_low).any(axis=0)
-        return alone & ~np.isfinite(self.values).any(axis=0)
+        bounds, values = np.isfinite(self.bracket_low), np.isfinite(self.values)
+        return np.logical_and(bounds.any(axis=0), ~values.any(axis=0))
 
     @property
     def says_something(self) -> bool:
