@@ -290,7 +290,9 @@ def drawing(
         aside: tuple[str, ...] = ()
         if needs:
             chosen = view.estimator(estimator, *needs, group=group)
-            aside = () if estimator else tuple(view.choice(group, *needs).folded.values())
+            if estimator is None:
+                able, choice = view.estimators(*needs, group=group), view.choice(group, *needs)
+                aside = tuple(text for e, text in choice.folded.items() if e in able)
             estimator = chosen
         yield Drawing(view, group, estimator or "", (*needs, "")[0], layers, ax, size, aside)
 

@@ -27,6 +27,9 @@ from infoplane.results.shape_and_scale import NEEDS, splits
 _LONGEST_TABLE, _LONGEST_CURVES = 200, 20_000
 """Rows; longer tables are in the download alone, longer downloads are to 0.01 bits."""
 
+_MANY_ROWS = 24
+"""Rows of a table beside a figure; longer ones are folded away."""
+
 _VECTOR_LAYERS = 12
 """Figures of more layers are embedded as PNG."""
 
@@ -367,11 +370,11 @@ def _shape_and_scale(of: _Group) -> list[str]:
     )
     if not rows:
         return []
-    return [
-        f"<p>{text}</p>",
-        of.embed(of.drawn("scale"), "scale", "Shape and scale per layer", text),
-        table("Changes of I(X;T) at one noise for all checkpoints, in bits", heads, rows),
-    ]
+    whole = table("Changes of I(X;T) at one noise for all checkpoints, in bits", heads, rows)
+    if len(rows) > _MANY_ROWS:
+        whole = f"<details><summary>The changes of all layers</summary>{whole}</details>"
+    figure = of.embed(of.drawn("scale"), "scale", "Shape and scale per layer", text)
+    return [f"<p>{text}</p>", figure, whole]
 
 
 def _verdicts(of: _Group) -> str:
