@@ -126,7 +126,7 @@ def test_distinct_points_far_apart_reach_the_logarithm_of_their_number():
     noisy = clean + 0.1 * np.random.default_rng(1).normal(size=clean.shape)
     low, high = noise_information(noisy, 0.1, clean=clean).bounds
     assert low == pytest.approx(8.0, abs=0.5)
-    assert high == math.inf
+    assert 1e6 < high < math.inf  # exact even where every single-precision term is 0
 
 
 @pytest.mark.parametrize("gain", [4.0, 16.0])
@@ -382,7 +382,7 @@ def test_extrapolation_beyond_the_samples_is_flagged():
     found = by_neighbors(layer, noise=1e-3, noisy=False)
     assert "finite_population" in found.ixt.flags
     assert found.diagnostics["mixture_low"] == pytest.approx(math.log2(1000), abs=0.5)
-    assert found.diagnostics["mixture_high"] is None
+    assert found.diagnostics["mixture_high"] > 1000.0  # no bound worth the name
 
 
 def test_large_losses_are_flagged():

@@ -152,7 +152,7 @@ class Cell:
         raised = {
             "wide_bracket": gap > WIDE_BRACKET,
             "degenerate": name == "ixt" and not noise.relative and high < SMALLEST_BITS,
-            "upper_bound": name == "ixt" and self.options.upstream_noise,
+            "upper_bound": name != "ity" and self.options.upstream_noise,
             "below_resolution": sigma < self.layer.spacing,
             "dominant_unit": self.layer.n_units >= _SEVERAL and self.layer.dominance > _DOMINANT,
             "small_n": n < 200,
