@@ -15,7 +15,7 @@ from infoplane.data import FloatArray
 from infoplane.errors import NotFoundError
 from infoplane.plots.canvas import page
 from infoplane.plots.canvas import style as look
-from infoplane.plots.drawing import Drawing, Options, drawing, figure
+from infoplane.plots.drawing import FAR, Drawing, Options, drawing, figure
 from infoplane.plots.steps import BRACKET, bracket_notes
 from infoplane.plots.view import SIZES, View, short_names
 from infoplane.results.curves import Curves
@@ -159,7 +159,7 @@ def _brackets(
 
 
 def _frame_ranges(ax: Axes, on: Drawing, names: Sequence[str], drawn: Sequence[Curves]) -> None:
-    """Name the layers, mark log2 N where it bounds all that is drawn."""
+    """Name the layers, mark log2 N where it bounds all that is drawn, and is near."""
     width = page.width(ax.figure)
     small = look.font_size("xtick.labelsize")
     units, short = on.units, short_names(names, min(32, look.letters(0.24 * width, small)))
@@ -178,7 +178,8 @@ def _frame_ranges(ax: Axes, on: Drawing, names: Sequence[str], drawn: Sequence[C
     ax.set_xlabel(f"{'I(X;T) or DSE' if _wide(ax) else 'size'}  [{on.unit}]")
     bounds = {(c.bound_name, c.bound) for c in drawn}
     ceiling = max((bound for _, bound in bounds if bound is not None), default=None)
-    if ceiling is not None and {name for name, _ in bounds} == {"log2_n"}:
+    near = ceiling is not None and ceiling <= FAR * ax.dataLim.x1
+    if ceiling is not None and near and {name for name, _ in bounds} == {"log2_n"}:
         low = min(ax.dataLim.x0, ceiling)
         ax.set_xlim(*look.padded(min(low, ceiling - 1), max(ax.dataLim.x1, ceiling)))
         ax.axvline(ceiling, color=look.ink(), linewidth=0.8, linestyle=(0, (4, 2)), zorder=1.5)

@@ -20,10 +20,11 @@ from infoplane.estimators.measure_id import MeasureId
 from infoplane.plots.canvas import page
 from infoplane.plots.canvas import style as look
 from infoplane.plots.canvas.labels import Label, place
+from infoplane.plots.canvas.titles import titled
 from infoplane.plots.drawing import Drawing, EstimatorOptions, drawing, figure, left_out
 from infoplane.plots.sampling import together
 from infoplane.plots.steps import BRACKET
-from infoplane.plots.view import View, short_names
+from infoplane.plots.view import View, middle_cut, short_names
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -68,7 +69,7 @@ def resolution(
         If no layer has I(X;T) at three resolutions at this step.
     """
     with drawing(results, **options) as on:
-        lines, step = _lines(on, step)
+        lines, ids, step = _lines(on, step)
         have = [m for m in on.layers() if m in lines]
         if not have:
             raise NotFoundError(
@@ -76,13 +77,15 @@ def resolution(
                 hint="analyze with -e compressed:c=0.1+0.15+0.2+0.3+0.5",
             )
         shown = on.few(have, MAX_LAYERS)
-        on = replace(on, quantity="ixt")
+        on = replace(on, quantity="ixt", estimator=ids[0] if len(ids) == 1 else "")
         ax = on.axes(3.4)
         labels, drawn = _draw(ax, lines, shown)
         _frame(ax, [lines[m] for m in shown])
         ax.set_ylabel(on.about.axis)
         ax.set_xlabel("noise c, in median distances of the layer (log scale)")
-        on.title(ax, "I(X;T) by resolution", more=f" · step {step:,}")
+        told = on.view.subtitle(on.group, on.estimator or None, setting=False)
+        name = middle_cut(look.drawable(on.group), 48)
+        titled(ax, f"I(X;T) by resolution — {name}", f"{told} · step {step:,}")
         handles: list[Artist] = [
             Patch(color=look.muted(), alpha=2 * BRACKET, lw=0, label="lower to upper bound")
         ]
@@ -95,8 +98,8 @@ def resolution(
         return ax
 
 
-def _lines(on: Drawing, step: int | None) -> tuple[dict[str, FloatArray], int]:
-    """Return per layer c, mean, lower and upper bound (n, 4), c ascending; and the step.
+def _lines(on: Drawing, step: int | None) -> tuple[dict[str, FloatArray], list[str], int]:
+    """Return per layer c, mean, lower and upper bound (n, 4), c ascending; estimators and step.
 
     Means over runs; NaN where there is no value. What stands in a row of its own counts before
     what stands beside another.
@@ -131,7 +134,8 @@ def _lines(on: Drawing, step: int | None) -> tuple[dict[str, FloatArray], int]:
         )
         for layer, sizes in found.items()
     }
-    return {layer: line for layer, line in lines.items() if len(line) >= FEWEST}, step
+    ids = list(dict.fromkeys(row["estimator"] for row in rows))
+    return {layer: line for layer, line in lines.items() if len(line) >= FEWEST}, ids, step
 
 
 def _own(row: Mapping[str, Any]) -> float | None:

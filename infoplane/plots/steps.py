@@ -139,6 +139,8 @@ def _row(axes: Sequence[Axes], on: Drawing, quantity: str, names: Sequence[str])
     leads, bound = quantity == on.quantity, shared_bound(present)
     beyond = bound is not None and _far(present, bound[1])
     low, high = _limits(present, None if bound is None or beyond else bound[1], leads)
+    if beyond and quantity == "ixt":
+        high += 0.12 * (high - low)  # for the text at the top
     look.few_ticks(axes[0].yaxis, 5)
     for ax, curve, layer in zip(axes, found, names, strict=True):
         ax.set_ylim(low, high)

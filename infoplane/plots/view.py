@@ -335,13 +335,13 @@ class View:
         """Return short names of estimators, as long as they differ; else their titles."""
         return names_of_estimators(self.results, estimators)
 
-    def subtitle(self, group: str, estimator: str | None = None) -> str:
-        """Return the second line of a title: estimator, runs, checkpoints, N and split."""
+    def subtitle(self, group: str, estimator: str | None = None, *, setting: bool = True) -> str:
+        """Return the second line of a title: estimator, setting, runs, checkpoints, N and split."""
         recordings = self.recordings(group)
         parts = []
         if estimator is not None:
             settings = sorted(self._settings.get((group, estimator), ()))
-            at = f" at {settings[0].replace('=', ' = ')}" if len(settings) == 1 else ""
+            at = f" at {settings[0].replace('=', ' = ')}" if setting and len(settings) == 1 else ""
             parts = [drawable(self.estimator_title(estimator) + at)]
         n_runs = self.n_runs(group)
         parts.append("1 run" if n_runs == 1 else f"{n_runs} runs")

@@ -251,7 +251,7 @@ def bracketed(
 
 
 def _told(row: dict[str, Any], value: float, gap: float | None) -> dict[str, Any]:
-    """Return a row of a value, between two bounds if there is a gap; of a wide one, bounds alone."""
+    """Return a row of a value, between two bounds if there is a gap; if it is wide, those alone."""
     around, alone = 0.5 * (gap or 0.0), gap is not None and gap > 1
     told = {
         **row, "setting": "c=0.25", "value": None if alone else value,
