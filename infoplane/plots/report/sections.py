@@ -129,7 +129,7 @@ def notes(view: View) -> list[str]:
             (
                 "Added noise.",
                 "I(X;T) of compressed is I(X; T + noise): Gaussian noise of standard deviation "
-                f"{sizes} is added. Other noise, other bits.",
+                f"{sizes} is added to every unit as recorded. Other noise, other bits.",
             )
         )
     single = [group for group in view.groups if view.n_runs(group) == 1]
@@ -160,7 +160,7 @@ def _added_noise(view: View) -> str:
     parts = []
     for sizes, symbol, unit in (
         (relative, "c", " median distances of the layer at that checkpoint"),
-        (absolute, "σ", " for every unit as recorded"),
+        (absolute, "σ", ""),
     ):
         texts = [f"{symbol} = {size:.3g}" for size in sorted(sizes)]
         few = texts if len(texts) <= 4 else [texts[0], "…", texts[-1]]
