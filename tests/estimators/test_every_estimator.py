@@ -44,7 +44,7 @@ class Memory:
 
 def estimates(name, activations, labels, inputs=None, seed=0):
     run = Memory(activations, labels, inputs)
-    estimator = estimator_class(name)()
+    estimator = parse_estimator(name)
     rng = lambda: np.random.default_rng(seed)  # noqa: E731
     shared = estimator.prepare_run(run, rng())
     prepared = estimator.prepare_layer(shared, run, run.layers[0], rng())
