@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from infoplane.data import FloatArray
+from infoplane.data import Array, FloatArray
 from infoplane.errors import InputError
 from infoplane.numerics.tensors import Tensor, array_module, beside, double, fetched
 
@@ -21,6 +21,9 @@ _LANCZOS_UNITS = 200  # a full decomposition is quicker below
 _SHIFT_ROWS = 100  # of the first chunk; their mean is near enough to that of all
 _OVERSAMPLING = 8
 _POWER_ITERATIONS = 4
+_QUICK_UNITS = 256  # up to here the covariance is as quick as a few power iterations
+_QUICK_ITERATIONS = 2
+_ROUNDED = 0.3  # standard deviation of rounding, in relative steps between numbers
 
 Chunks = Callable[[], Iterable[Tensor]]
 """Starts a new pass over the samples, chunk by chunk, each (n_rows, n_units)."""
@@ -94,6 +97,44 @@ def principal_basis(
 ) -> PrincipalBasis:
     """Return the principal directions of an array (n_samples, n_units), read in chunks."""
     return streaming_basis(lambda: row_chunks(activations), activations.shape[1], n_components, rng)
+
+
+def principal_scores(activations: Array, n_components: int, rng: np.random.Generator) -> FloatArray:
+    """Return samples along the principal directions that rounding does not hide.
+
+    Directions along which the samples vary no more than the rounding of their numbers lets them
+    are left out. Of layers of more than 256 units the directions are those of a few power
+    iterations: leading ones are exact, further ones mix with those that are left out.
+
+    Parameters
+    ----------
+    activations : array (n_samples, n_units)
+        Finite, two samples at least.
+    n_components : int
+        Directions wanted.
+    rng : numpy.random.Generator
+        For the random start.
+
+    Returns
+    -------
+    array (n_samples, n_kept)
+        In the order of falling variance, uncorrelated.
+    """
+    n, n_units = activations.shape
+    if n_units <= _QUICK_UNITS:
+        basis = principal_basis(activations, n_components, rng)
+    else:
+        basis = _from_random_start(
+            lambda: row_chunks(activations), n_units, n_components, rng, _QUICK_ITERATIONS
+        )
+    scores, _ = basis.project(activations)
+    squares = np.zeros(n_units)
+    for chunk in row_chunks(activations):
+        squares += np.einsum("ij,ij->j", chunk, chunk, dtype=np.float64)
+    kind = activations.dtype if activations.dtype.kind == "f" else np.dtype(np.float64)
+    steps = np.finfo(kind).eps * np.sqrt(np.square(basis.components).T @ squares / n)
+    spread = scores.std(axis=0)
+    return scores[:, spread > _ROUNDED * steps]
 
 
 def streaming_basis(
@@ -207,7 +248,11 @@ def _leading(covariance: FloatArray, kept: int) -> tuple[FloatArray, FloatArray]
 
 
 def _from_random_start(
-    chunks: Chunks, n_units: int, kept: int, rng: np.random.Generator
+    chunks: Chunks,
+    n_units: int,
+    kept: int,
+    rng: np.random.Generator,
+    iterations: int = _POWER_ITERATIONS,
 ) -> PrincipalBasis:
     mean = np.zeros(n_units)
     n = 0
@@ -219,7 +264,7 @@ def _from_random_start(
     mean /= n
     frame = np.linalg.qr(rng.standard_normal((n_units, kept + _OVERSAMPLING)))[0]
     total = 0.0
-    for _ in range(_POWER_ITERATIONS):
+    for _ in range(iterations):
         image = np.zeros_like(frame)
         for chunk in chunks():
             centred = _centred(chunk, beside(mean, chunk))
