@@ -21,9 +21,10 @@ _LANCZOS_UNITS = 200  # a full decomposition is quicker below
 _SHIFT_ROWS = 100  # of the first chunk; their mean is near enough to that of all
 _OVERSAMPLING = 8
 _POWER_ITERATIONS = 4
-_QUICK_UNITS = 256  # up to here the covariance is as quick as a few power iterations
-_QUICK_ITERATIONS = 2
-_ROUNDED = 0.3  # standard deviation of rounding, in relative steps between numbers
+_QUICK_UNITS = 256  # up to here the covariance is as quick as power iterations
+_SAFE = 1e-100  # smaller numbers, and larger than its inverse, have squares beyond all numbers
+_ROUNDED = 0.25  # standard deviation of rounding, in relative steps between numbers, and more
+_COMPUTED = 100  # of what double precision makes of them
 
 Chunks = Callable[[], Iterable[Tensor]]
 """Starts a new pass over the samples, chunk by chunk, each (n_rows, n_units)."""
@@ -103,8 +104,8 @@ def principal_scores(activations: Array, n_components: int, rng: np.random.Gener
     """Return samples along the principal directions that rounding does not hide.
 
     Directions along which the samples vary no more than the rounding of their numbers lets them
-    are left out. Of layers of more than 256 units the directions are those of a few power
-    iterations: leading ones are exact, further ones mix with those that are left out.
+    are left out. Of layers of more than 256 units the directions are those of power iterations:
+    where variances fall slowly, the last ones mix with those that are left out.
 
     Parameters
     ----------
@@ -121,20 +122,22 @@ def principal_scores(activations: Array, n_components: int, rng: np.random.Gener
         In the order of falling variance, uncorrelated.
     """
     n, n_units = activations.shape
+    largest = max(float(activations.max()), -float(activations.min()))
+    if largest > 0 and not _SAFE < largest < 1 / _SAFE:
+        activations = activations / largest
     if n_units <= _QUICK_UNITS:
         basis = principal_basis(activations, n_components, rng)
     else:
-        basis = _from_random_start(
-            lambda: row_chunks(activations), n_units, n_components, rng, _QUICK_ITERATIONS
-        )
+        basis = _from_random_start(lambda: row_chunks(activations), n_units, n_components, rng)
     scores, _ = basis.project(activations)
     squares = np.zeros(n_units)
     for chunk in row_chunks(activations):
         squares += np.einsum("ij,ij->j", chunk, chunk, dtype=np.float64)
     kind = activations.dtype if activations.dtype.kind == "f" else np.dtype(np.float64)
-    steps = np.finfo(kind).eps * np.sqrt(np.square(basis.components).T @ squares / n)
-    spread = scores.std(axis=0)
-    return scores[:, spread > _ROUNDED * steps]
+    highest = 1 + np.sqrt(n_units / n)  # of the directions of noise: Marchenko and Pastur
+    least = highest * _ROUNDED * np.finfo(kind).eps + _COMPUTED * np.finfo(np.float64).eps
+    sizes = np.sqrt(np.square(basis.components).T @ squares / n)
+    return scores[:, scores.std(axis=0) > least * sizes]
 
 
 def streaming_basis(
@@ -248,11 +251,7 @@ def _leading(covariance: FloatArray, kept: int) -> tuple[FloatArray, FloatArray]
 
 
 def _from_random_start(
-    chunks: Chunks,
-    n_units: int,
-    kept: int,
-    rng: np.random.Generator,
-    iterations: int = _POWER_ITERATIONS,
+    chunks: Chunks, n_units: int, kept: int, rng: np.random.Generator
 ) -> PrincipalBasis:
     mean = np.zeros(n_units)
     n = 0
@@ -264,7 +263,7 @@ def _from_random_start(
     mean /= n
     frame = np.linalg.qr(rng.standard_normal((n_units, kept + _OVERSAMPLING)))[0]
     total = 0.0
-    for _ in range(iterations):
+    for _ in range(_POWER_ITERATIONS):
         image = np.zeros_like(frame)
         for chunk in chunks():
             centred = _centred(chunk, beside(mean, chunk))

@@ -135,6 +135,7 @@ class Drawing:
     wanted: Sequence[str] | None  # layers
     ax: Axes | None
     size: str | float
+    ity: str = ""  # estimator of I(T;Y) in the plane, where that is another one
 
     @cached_property
     def ceiling(self) -> float | None:
@@ -163,7 +164,10 @@ class Drawing:
 
     def curve(self, layer: str, quantity: str = "") -> Curves | None:
         """Return the curve of a layer, None where there is no number."""
-        found = self.view.curves.get(self._key(layer, quantity))
+        key = self._key(layer, quantity)
+        if self.ity and quantity == "ity":
+            key = (self.group, layer, self.ity, quantity)
+        found = self.view.curves.get(key)
         return found if found is not None and look.finite(found.values).size else None
 
     def phase(self, layer: str, quantity: str = "") -> Phase:

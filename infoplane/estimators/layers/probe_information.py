@@ -19,7 +19,7 @@ from infoplane.numerics.held_out import (
     stratified_folds,
 )
 
-PERMUTATIONS = 2
+PERMUTATIONS = 3
 """Permutations of the labels behind the null."""
 
 FEWEST_FOLDS = 3
@@ -28,7 +28,7 @@ FEWEST_FOLDS = 3
 SMALL = 50
 """Samples below which the value says little."""
 
-SMALL_CLASSES = 10
+SMALL_CLASSES = 30
 """Samples of a class, on average, below which the value says little."""
 
 MANY_TWINS = 0.5
@@ -84,9 +84,9 @@ class ProbeInformation:
     n_samples, n_classes, n_folds : int
         Samples, classes and folds.
     flags : tuple of str
-        ``constant``: all rows are equal; ``small_n``: below 50 samples, below ten in a class on
-        average, or one class; ``atoms``: more than half of the samples have twins, which are kept
-        in one fold; ``negative``; ``null_dominates``.
+        ``constant``: all rows are equal, but for rounding; ``small_n``: below 50 samples, below 30
+        in a class on average, or one class; ``atoms``: more than half of the samples have twins,
+        which are kept in one fold; ``negative``; ``null_dominates``.
     """
 
     bits: float
@@ -125,7 +125,7 @@ def probe_information(
         At least 3. Equal rows are in one fold, unless 25 samples and more are equal.
     seed : int, default 0
         Draws folds and permutations.
-    permutations : int, default 2
+    permutations : int, default 3
         Permutations of the labels behind ``null``; 0 leaves it out.
 
     Returns
@@ -183,7 +183,6 @@ def read_labels(
     if n < 2 * folds:
         raise EstimationError(f"expected at least {2 * folds} samples for {folds} folds, got {n}")
     groups = sample_groups(row_symbols(values), inputs, folds)
-    fold = stratified_folds(labels.ids, groups, folds, rng)
     features = Features.of(values, groups, rng)
     raised = {
         "constant": features is None,
@@ -194,14 +193,15 @@ def read_labels(
     linear = nonlinear = null = None
     nonlinear_folds = 0
     if features is not None and n_classes > 1:
-        found = readings(features, labels.ids, fold)
+        found, *nulls = (
+            readings(features, classes, stratified_folds(classes, groups, folds, rng))
+            for classes in (labels.ids, *(rng.permutation(labels.ids) for _ in range(permutations)))
+        )
         best, linear, nonlinear = (
             _told(one, groups) for one in (found.best, found.linear, found.nonlinear)
         )
         nonlinear_folds = found.n_nonlinear
-        permuted = (rng.permutation(labels.ids) for _ in range(permutations))
-        nulls = [readings(features, classes, fold).best.bits for classes in permuted]
-        null = float(np.mean(nulls)) if nulls else None
+        null = float(np.mean([one.best.bits for one in nulls])) if nulls else None
         raised["negative"] = is_negative(best.bits)
         raised["null_dominates"] = null_dominates(best.bits, null)
     reach = NORMAL_QUANTILE * best.standard_error
