@@ -62,7 +62,9 @@ def described(works: Sequence[PlannedWork], *, runs: int, jobs: int, output: str
     width = max(len(work.estimator) for work in works)
     for work in works:
         todo = work.cells - work.cached
+        used, recorded = work.samples
         each = f"{_clock(work.seconds_each):>8} each  {_clock(work.seconds):>12}"
+        each += f"  {used:,} of {recorded:,} samples" if used < recorded else ""
         lines.append(
             f"  {work.estimator:<{width}}  {todo:>9,} cells  " + (each if todo else "all cached")
         )

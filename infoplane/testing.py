@@ -110,7 +110,8 @@ def _layer() -> Problem:
 def _cell(estimator: Estimator, problem: Problem) -> Mapping[str, Estimate]:
     """Return the estimates of one cell; what is prepared travels to another process."""
     run = ProblemRun(problem)
-    shared = estimator.prepare_run(run, np.random.default_rng(1))
+    of_group = estimator.prepare_group([run], np.random.default_rng(1))
+    shared = estimator.prepare_member(of_group, run, np.random.default_rng(1))
     prepared = estimator.prepare_layer(shared, run, run.layers[0], np.random.default_rng(2))
     prepared = pickle.loads(pickle.dumps(prepared))  # noqa: S301  - our own
     return estimator.estimate(prepared, run.activations(0, "layer"), np.random.default_rng(3))

@@ -86,6 +86,7 @@ class PlannedWork:
     seconds: float  # of all cells that are not cached, on one core
     bytes: int  # the most that a worker needs
     torch: bool
+    samples: tuple[int, int] = (0, 0)  # that a cell of the largest run uses, of those recorded
 
     @property
     def seconds_each(self) -> float:
@@ -113,6 +114,8 @@ def plan(
     found, groups = [], groups_of(cells)
     for estimator in estimators:
         total, cached, seconds, most, torch = 0, 0, 0.0, 0, False
+        recorded = max((len(run.kept) for run in cells), default=0)
+        samples = estimator.samples_used(recorded), recorded
         for run, (layers, steps) in cells.items():
             gpu = gpu_for(estimator, len(run.kept), device)
             key = CellKeys(run, estimator, seed, gpu, groups[run])
@@ -129,7 +132,9 @@ def plan(
                 if known < len(steps):
                     most = max(most, cost.bytes)
         most += INTERPRETER_BYTES + TORCH_BYTES * torch
-        found.append(PlannedWork(estimator_id(estimator), total, cached, seconds, most, torch))
+        found.append(
+            PlannedWork(estimator_id(estimator), total, cached, seconds, most, torch, samples)
+        )
     return found
 
 

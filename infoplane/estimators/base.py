@@ -164,6 +164,11 @@ class Estimator(ABC):
         own = any(getattr(cls, name) is not getattr(Estimator, name) for name in names)
         return "run" if own else "nothing"
 
+    def samples_used(self, n_samples: int) -> int:
+        """Return how many of the samples a cell uses: at most ``max_samples``, if there is one."""
+        most = getattr(self, "max_samples", None)
+        return n_samples if most is None else min(n_samples, most)
+
     def cost(self, n_samples: int, n_units: int) -> Cost:
         """Return roughly what a cell costs on one core.
 

@@ -9,7 +9,9 @@ from typing import Any, Literal, TypeAlias
 from infoplane.data import Slot, Subject, plain
 from infoplane.numerics.intervals import IntervalMethod
 
-BoundName: TypeAlias = Literal["log2_n", "h_y", "log2_k", "log2_n_c", "capacity", "none"]
+BoundName: TypeAlias = Literal[
+    "log2_n", "log2_bins", "h_y", "log2_k", "log2_n_c", "capacity", "bracket", "none"
+]
 
 
 @dataclass(frozen=True)
@@ -18,7 +20,8 @@ class Estimate:
 
     ``bits`` is never clipped or rounded; ``None`` means that no number can be given, and a flag
     says why. ``low`` and ``high`` are an interval of kind ``method``: sampling uncertainty at
-    ``level``, or for ``bracket`` bounds between which the quantity lies.
+    ``level``, or for ``bracket`` bounds between which the quantity lies. Two values are only
+    averaged, drawn as one curve or compared if their ``setting`` is the same.
 
     Examples
     --------
@@ -40,6 +43,12 @@ class Estimate:
     n: int | None = None  # samples used, if not all of them
     flags: tuple[str, ...] = ()
     diagnostics: Mapping[str, Any] = field(default_factory=dict)
+    setting: str | None = None  # what it depends on beyond the estimator's id, e.g. "c=0.25"
+
+    @property
+    def bounds_alone(self) -> bool:
+        """Whether two bounds stand for a value that the sample cannot give."""
+        return self.bits is None and self.bound_name == "bracket"
 
 
 @dataclass(frozen=True)

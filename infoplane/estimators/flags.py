@@ -88,10 +88,16 @@ _BUILT_IN = (
          "a smaller `-e compressed:dim=`"),
     Flag("thin_manifold", None, "the code may have fewer dimensions than its coordinates",
          "compare with a smaller `-e compressed:dim=`"),
+    Flag("insensitive", None, "of a planted dependence, only a part was found: the value may be as "
+         "far from the truth", "fewer dimensions, or more samples; compare with a held-out bound"),
     Flag("chain_rule_gap", None, "two ways to I(X;T|Y) disagree", _DIAG),
     Flag("estimators_disagree", None, "two ways to I(X;T) disagree", _DIAG),
-    Flag("wide_bracket", None, "the bounds are more than 2 bits apart", "read the bounds, not the "
-         "value"),
+    Flag("wide_bracket", None, "the two bounds are far apart", "read the bounds, or take more "
+         "samples or more noise: `-e compressed:c=0.35`"),
+    Flag("inputs_unused", None, "the inputs that were given have no part in the value: the layer "
+         "is taken for a function of them", "`mode=\"joint\"` measures between layer and inputs"),
+    Flag("dominant_unit", None, "one unit holds nearly all of the layer's variance, and the noise "
+         "drowns the others", "read I(T;Y) by `-e probe`, which scales the units"),
     Flag("below_resolution", None, "the noise is below the spacing of the activations' numbers",
          "record in a wider dtype, or add more noise"),
     Flag("not_converged", None, "an iteration, or the clustering of the inputs, did not converge",

@@ -65,7 +65,7 @@ class Quantity:
     @property
     def rises(self) -> str:
         """What a verdict calls a rise; it goes with the word for a fall."""
-        return "expands" if self.falls == "compresses" else "rises"
+        return {"compresses": "expands", "shrinks": "grows"}.get(self.falls, "rises")
 
     def word(self, verdict: str) -> str:
         """Return how a verdict of `infoplane.results.phases` is written for this quantity."""
@@ -73,13 +73,16 @@ class Quantity:
         return own.get(verdict, verdict.replace("_", " "))
 
 
-_BLUE, _RED, _GREEN, _PURPLE = "#0072B2", "#D55E00", "#007A59", "#8F4E8B"
+_BLUE, _RED, _GREEN, _PURPLE, _GREY = "#0072B2", "#D55E00", "#007A59", "#8F4E8B", "#5A5A5A"
 
 IXT = Quantity("ixt", "I(X;T)", "bits", "size", 0.25, "compresses", _BLUE)
 ITY = Quantity("ity", "I(T;Y)", "bits", "labels", 0.25, colour=_RED)
 DSE = Quantity("dse", "DSE", "bits", "size", 0.25, "compresses", _GREEN)
 DSMI_Y = Quantity("dsmi_y", "DSMI(T;Y)", "bits", "labels", 0.25, colour=_PURPLE)
 DSMI_X = Quantity("dsmi_x", "DSMI(T;X)", "bits", "inputs", 0.25, colour=_PURPLE)
+SIZE = Quantity("size", "log₂ D", "octaves", None, 0.25, "shrinks", _GREY)
+IXT_FIXED = Quantity("ixt_fixed", "I(X;T) fixed σ", "bits", None, 0.25, "compresses", _BLUE)
+IXT_SCALE = Quantity("ixt_scale", "scale part", "bits", None, 0.25, verdict=False)
 IXT_GIVEN_Y = Quantity("ixt_given_y", "I(X;T|Y)", "bits", None, 0.25, verdict=False)
 HT = Quantity("ht", "H(T)", "bits", None, 0.25, verdict=False)
 HT_X = Quantity("ht_x", "H(T|X)", "bits", None, 0.25, verdict=False)
@@ -87,7 +90,20 @@ HT_Y = Quantity("ht_y", "H(T|Y)", "bits", None, 0.25, verdict=False)
 
 QUANTITIES: dict[str, Quantity] = {
     quantity.name: quantity
-    for quantity in (IXT, ITY, DSE, DSMI_Y, DSMI_X, IXT_GIVEN_Y, HT, HT_X, HT_Y)
+    for quantity in (
+        IXT,
+        ITY,
+        DSE,
+        DSMI_Y,
+        DSMI_X,
+        IXT_GIVEN_Y,
+        IXT_FIXED,
+        IXT_SCALE,
+        SIZE,
+        HT,
+        HT_X,
+        HT_Y,
+    )
 }
 """The quantities of the built-in estimators by name, in the order of tables and figures."""
 

@@ -230,12 +230,12 @@ def _nearest(name: str, names: list[str]) -> str:
 def _convert(text: str, hint: Any, *, where: str) -> Any:
     """Return ``text`` as a value of the annotated type: a scalar, a union or tuple of scalars."""
     options = typing.get_args(hint) if _is_union(hint) else (hint,)
+    if type(None) in options and text.lower() in ("none", "null"):
+        return None
     for option in options:
         if typing.get_origin(option) is tuple:
             inner = typing.get_args(option)[0]
             return tuple(_convert(part, inner, where=where) for part in text.split("+"))
-    if type(None) in options and text.lower() in ("none", "null"):
-        return None
     if bool in options and text.lower() in ("true", "false"):
         return text.lower() == "true"
     for scalar in (int, float):

@@ -36,6 +36,12 @@ SMALLEST_ERROR = 0.02
 LARGE_LOSS = 0.1
 """Share of a value that a compression may lose."""
 
+WIDE_BRACKET = 0.5
+"""Bits between two bounds from which their midpoint is to be read with caution."""
+
+WIDEST_BRACKET = 1.0
+"""Bits between two bounds from which the bounds are given alone."""
+
 
 def is_saturated(bits: float, bound: float) -> bool:
     """Return whether a value is within 2 % of its upper bound; never where that is 0."""

@@ -422,7 +422,10 @@ def evenly(items: Sequence[str], most: int) -> list[str]:
 
 def bound_label(name: str, value: str, unit: str = "bits") -> str:
     """Return the text beside a bound; one that has no name here is a bound."""
-    written = {"log2_n": "log₂ N", "h_y": "H(Y)", "log2_k": "log₂ k", "capacity": "capacity"}
+    written = {
+        "log2_n": "log₂ N", "log2_bins": "d log₂ bins", "h_y": "H(Y)", "log2_k": "log₂ k",
+        "capacity": "capacity",
+    }  # fmt: skip
     return f"{written.get(name, 'bound')} = {value} {unit}".rstrip()
 
 

@@ -60,7 +60,7 @@ def result_rows(
         quantity = measured.name
         bits = _number(estimate.bits)
         flags = list(dict.fromkeys(estimate.flags))
-        if bits is None and "failed" not in flags:
+        if bits is None and "failed" not in flags and not estimate.bounds_alone:
             flags.append("failed")
         rows.append(
             {
@@ -85,6 +85,7 @@ def result_rows(
                 "flags": flags,
                 "seconds": seconds,
                 "cached": cached,
+                **({} if estimate.setting is None else {"setting": estimate.setting}),
                 "diag": estimate.diagnostics if cached else plain(estimate.diagnostics),
             }
         )

@@ -23,6 +23,7 @@ from infoplane.estimators.trust import NORMAL_QUANTILE, SMALLEST_BITS
 from infoplane.numerics.intervals import CHANCE
 
 FLAG = "order"
+_LARGE_RISE = 0.25  # bits between layers that are measured at noise of their own
 
 BELOW = "below_probe"
 
@@ -31,15 +32,16 @@ def flag_rises(rows: Iterable[dict[str, Any]], estimators: Sequence[Estimator] =
     """Flag the rows whose I(X;T) or I(T;Y) is above that of an earlier layer.
 
     Compared are rows of one run, step, estimator and quantity, but of the ``estimators`` that give
-    lower bounds. A difference counts from 0.05 bits
-    on, and from three standard errors on where both rows have an interval; between bounds, where
-    the two brackets are apart.
+    lower bounds. A difference counts from 0.05 bits on, and from three standard errors on where both rows have an interval; between bounds, where
+    the two brackets are apart. Noise relative to each layer is another noise in each: the
+    inequality then says nothing, and only I(X;T) is looked at, from 0.25 bits on.
     """
     columns: dict[tuple[Any, ...], list[dict[str, Any]]] = defaultdict(list)
     bounds = {estimator.name for estimator in estimators if estimator.lower_bound}
     for row in rows:
         told = row["value"] is not None and "subject" not in row and _name(row) not in bounds
-        if row["quantity"] in ("ixt", "ity") and told:
+        relative = row.get("bound_name") == "bracket"
+        if row["quantity"] in (("ixt",) if relative else ("ixt", "ity")) and told:
             key = (row["run"], row["step"], row["estimator"], row["quantity"])
             columns[key].append(row)
     for column in columns.values():
@@ -83,6 +85,8 @@ def _is_above(row: dict[str, Any], earlier: dict[str, Any]) -> bool:
     rise = row["value"] - earlier["value"]
     if rise <= SMALLEST_BITS:
         return False
+    if row.get("bound_name") == "bracket":
+        return bool(rise > _LARGE_RISE and row["bound_low"] > earlier["bound_high"])
     ends = [row["ci_low"], row["ci_high"], earlier["ci_low"], earlier["ci_high"]]
     if None in ends:
         return True

@@ -74,6 +74,9 @@ def main() -> None:
     parser.add_argument("--model", choices=("mlp", "cnn"), default="cnn")
     parser.add_argument("--epochs", type=int, default=9)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--shuffled-labels", action="store_true", help="train on labels that belong to no image"
+    )
     parser.add_argument("--out", type=Path, default=Path("mnist"))
     arguments = parser.parse_args()
     images, labels = read_idx(arguments.images), read_idx(arguments.labels)
@@ -82,6 +85,8 @@ def main() -> None:
             f"expected images (n, rows, columns) and as many labels, got {images.shape} and "
             f"{labels.shape}"
         )
+    if arguments.shuffled_labels:
+        labels = np.random.default_rng(arguments.seed).permutation(labels)
     arguments.out.mkdir(parents=True, exist_ok=True)
     inputs: NDArray[Any] = images[:, None].astype(np.float32) / 255
     np.savez(arguments.out / "probe.npz", inputs=inputs, labels=labels)

@@ -143,7 +143,9 @@ def test_reason_why_a_group_cannot_be_prepared(tmp_path):
 
 def test_only_who_prepares_for_the_group_pools_it():
     assert Deviation().pools == "group"
-    assert {parse_estimator(name).pools for name in ("binning", "compressed", "dse")} <= {
+    assert parse_estimator("compressed").pools == "group"
+    others = ("binning", "compressed:mode=neighbors", "dse")
+    assert {parse_estimator(name).pools for name in others} <= {
         "nothing", "layer", "run"
     }  # fmt: skip
 

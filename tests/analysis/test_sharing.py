@@ -56,7 +56,7 @@ def test_inputs_are_clustered_once_for_a_run(cells, counted):
 
 def test_basis_is_fitted_once_for_a_layer(cells, counted):
     calls = counted(compressed, "streaming_basis")
-    estimated(cells, "compressed")
+    estimated(cells, "compressed:mode=neighbors")
     assert calls == {"streaming_basis": len(LAYERS)}
 
 

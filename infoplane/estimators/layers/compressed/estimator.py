@@ -1,9 +1,10 @@
-"""Compressed estimator: project a layer, add or use its noise, measure by neighbour distances."""
+"""Compressed estimator: project a layer, add or use its noise, bracket what is left."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
@@ -14,15 +15,32 @@ from infoplane.data import Array, IntArray, LayerInfo, RunData
 from infoplane.errors import InputError
 from infoplane.estimators.base import Cost, Estimator
 from infoplane.estimators.estimate import Estimate
+from infoplane.estimators.layers.compressed.bracket_estimates import (
+    SWEEP,
+    BracketOptions,
+    Noise,
+    bracket_cell,
+    fixed_noise,
+    resolution,
+)
 from infoplane.estimators.layers.compressed.estimates import CellOptions
 from infoplane.estimators.layers.compressed.information import (
     RELATIVE_NOISE,
     basis_hash,
     check_options,
+    mode_of,
 )
 from infoplane.estimators.layers.compressed.noise_estimates import noise_estimates
 from infoplane.estimators.layers.compressed.two_views import view_estimates
-from infoplane.estimators.quantities import ITY, IXT, IXT_GIVEN_Y, Quantity
+from infoplane.estimators.quantities import (
+    ITY,
+    IXT,
+    IXT_FIXED,
+    IXT_GIVEN_Y,
+    IXT_SCALE,
+    SIZE,
+    Quantity,
+)
 from infoplane.estimators.trust import LARGE_LOSS
 from infoplane.numerics.codes import (
     KEPT_COMPONENTS,
@@ -32,6 +50,7 @@ from infoplane.numerics.codes import (
     root_mean_square,
     stability,
 )
+from infoplane.numerics.compression import Layer
 from infoplane.numerics.neighbors.noise_channel import SMALLEST_SAMPLE
 from infoplane.numerics.networks.view_codes import InputCode, compressed_inputs, view_dim
 from infoplane.numerics.projection import (
@@ -43,18 +62,38 @@ from infoplane.numerics.projection import (
 from infoplane.seeding import generator
 
 _BASIS_SAMPLES = 20_000  # rows over all checkpoints that the basis of a layer is fitted on
+_BRACKET_SAMPLES = 3_000
+_MOST_SAMPLES = 20_000
 _TRIAL_CHECKPOINTS = 4  # checkpoints at which a dimension is tried
+
+
+@dataclass(frozen=True)
+class SharedByGroup:
+    """What all runs of a group share: what makes their numbers comparable."""
+
+    c: tuple[float, ...]  # noise in median distances
+    fixed: Mapping[str, float]  # standard deviation of the noise of each layer, for all its cells
 
 
 @dataclass(frozen=True, eq=False)
 class SharedByRun:
     """What all cells of a run share."""
 
+    group: SharedByGroup
     rows: IntArray | None  # samples that are used, if not all
     labels: IntArray | None  # of those samples
-    noise: float  # standard deviation of the noise that is added where none is declared
+    noise: float | None  # that is added in the mode neighbors where none is declared
     declared: tuple[str, ...]  # layers with noise of their own
     inputs: InputCode | None  # in the modes that compress the inputs
+
+
+@dataclass(frozen=True)
+class BracketOfLayer:
+    """What all checkpoints of a layer share that is bracketed."""
+
+    run: SharedByRun
+    fixed: float | None  # standard deviation of its noise in all runs and steps of the group
+    upstream_noise: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,40 +111,54 @@ class SharedByLayer:
 
 @dataclass(frozen=True)
 class Compressed(Estimator):
-    """Information of wide layers with Gaussian noise, through a low-dimensional code.
+    """Information of a layer with Gaussian noise, between two bounds.
 
-    A layer of a deterministic network holds infinitely many bits of a continuous input. The
-    estimate is I(X; T + noise): noise of one absolute size for all layers and checkpoints of a run
-    is added to the recorded activations, never fed forward. Layers with declared noise use theirs.
+    A layer of a deterministic network holds infinitely many bits of a continuous input. What is
+    estimated is I(X; T + noise): noise is added to the recorded activations, never fed forward. By
+    default its standard deviation is c times the median distance between two samples of the layer
+    at that checkpoint. Multiplying a layer by a number then changes nothing; its size is a quantity
+    of its own, and ``ixt_fixed`` holds one noise for each layer over all runs and steps of a group.
 
     Parameters
     ----------
-    mode : {"auto", "noise", "joint", "ksg"}
-        How I(X;T) is estimated.
-    noise : float, "relative" or None
-        Standard deviation of the added noise. None: 0.1 times the median over layers of the root
-        mean square of the activations at the last checkpoint. ``relative``: 0.1 times that of each
-        cell; changes of scale are then invisible.
+    mode : {"auto", "bracket", "neighbors", "joint", "ksg"}
+        How I(X;T) is estimated: by two bounds from all distances (``bracket``); by distances to
+        neighbours in a low-dimensional code; or from the codes of layer and inputs. ``auto`` is
+        ``bracket``, but ``neighbors`` for layers with declared noise, and where an option of it
+        is given: ``dim``, ``k``, ``basis`` or ``cross_check``. ``noise`` is an older name of
+        ``neighbors``.
+    noise : float, "relative", "fixed" or None
+        Standard deviation of the added noise: c median distances of the cell (None, "relative"),
+        c median distances of the layer at the last checkpoint, one for all runs of the group
+        ("fixed"), or a number. In the mode ``neighbors`` None is 0.1 times the median over layers
+        of the root mean square of the activations at the last checkpoint, and "relative" 0.1
+        times that of each cell.
+    c : tuple of float or None
+        Noise in median distances; with several, each is reported on its own. None: by the samples,
+        0.25 from 2000 on, 0.3 from 1000, 0.35 from 250, 0.4 below.
     dim : int or "auto"
-        Dimension of the code.
+        Dimension of the code, of the modes that have one.
     k : int or None
         Neighbours; None for 20, or 40 from 8 dimensions on.
     folds : int
-        Disjoint folds of the interval.
+        Disjoint folds of the interval, where it comes from folds.
     draws : int
         Draws of added noise to average over; a cell takes that many times as long.
     noise_scale : tuple of float
         Factors on the noise; with several, each is reported on its own.
     basis : {"pooled", "checkpoint"}
-        Whether a layer has one basis for all checkpoints or each its own.
-    max_samples : int
-        Samples used at most; above, a random subset.
+        Whether the code of a layer has one basis for all checkpoints or each its own.
+    max_samples : int or None
+        Samples used at most; above, a random subset. None: 3000 for brackets, 20,000 otherwise.
     population : {"sampled", "recorded"}
-        Whether the recorded inputs are a sample, or all there are. A sample lets I(X;T) exceed
-        log2(n_samples), which is flagged; with all inputs recorded it cannot.
+        Whether the recorded inputs are a sample, or all there are. With all of them the lower
+        bound is I(X;T) itself, and no more than log2(n_samples).
     cross_check : bool
-        Whether to give second values: I(X;T) by neighbour counts from at most 1000 samples, and
-        I(X;T|Y) class by class.
+        Whether to give second values in the mode ``neighbors``: I(X;T) by neighbour counts from
+        at most 1000 samples, and I(X;T|Y) class by class.
+    seed : int or None
+        Seed of the subset of samples of a bracket, the same for all runs of one probe set. None is
+        that of the analysis.
 
     Raises
     ------
@@ -114,15 +167,17 @@ class Compressed(Estimator):
 
     Warnings
     --------
-    What the projection leaves out is lost: the value is a lower bound where the bound on the loss
-    is large (``large_compression_loss``). Above log2 N a density is extrapolated
-    (``finite_population``). The noise is that of the analysis, not of the network.
+    The noise is that of the analysis, not of the network: c says how finely a layer is looked at.
+    Bounds more than 0.5 bit apart are flagged (``wide_bracket``), above 1 bit there is no value.
+    In the mode ``neighbors`` what the projection leaves out is lost (``large_compression_loss``),
+    and above log2 N a density is extrapolated (``finite_population``).
 
     References
     ----------
-    Butakov et al., "Information bottleneck analysis of deep neural networks via lossy
-    compression", ICLR 2024; Goldfeld et al., "Estimating information flow in deep neural
-    networks", ICML 2019; Ross, PLoS ONE 9 (2014).
+    The idea of compression: Butakov et al., "Information bottleneck analysis of deep neural
+    networks via lossy compression", ICLR 2024. Added noise: Goldfeld et al., "Estimating
+    information flow in deep neural networks", ICML 2019. The lower bound: Kolchinsky, Tracey,
+    Entropy 19 (2017), with draws in place of distances alone. Neighbours: Ross, PLoS ONE 9 (2014).
     """
 
     mode: str = "auto"
@@ -133,35 +188,69 @@ class Compressed(Estimator):
     draws: int = 1
     noise_scale: tuple[float, ...] = (1.0,)
     basis: str = "pooled"
-    max_samples: int = 20_000
+    max_samples: int | None = None
     population: str = "sampled"
     cross_check: bool = False
+    c: tuple[float, ...] | None = None
+    seed: int | None = None
 
     name: ClassVar[str] = "compressed"
     title: ClassVar[str] = "lossy compression"
-    version: ClassVar[str] = "9"
-    quantities: ClassVar[tuple[Quantity, ...]] = (IXT, ITY, IXT_GIVEN_Y)
+    version: ClassVar[str] = "10"
+    quantities: ClassVar[tuple[Quantity, ...]] = (
+        IXT,
+        ITY,
+        IXT_GIVEN_Y,
+        IXT_FIXED,
+        IXT_SCALE,
+        SIZE,
+    )
     accelerated: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_options(self.mode, self.noise, self.dim, self.k, self.folds, self.draws)
-        for scale in self.noise_scale or (0.0,):
-            if not (math.isfinite(scale) and scale > 0.0):
-                raise InputError(f"expected noise_scale above 0, got {scale:g}")
+        for name in ("noise_scale", "c"):
+            given = getattr(self, name)
+            for scale in (1.0,) if given is None else given or (0.0,):
+                if not (math.isfinite(scale) and scale > 0.0):
+                    raise InputError(f"expected {name} above 0, got {scale:g}")
+        if self.c is not None:
+            given_noise = isinstance(self.noise, int | float)
+            if given_noise or self._mode != "bracket":
+                other = f"noise={self.noise}" if given_noise else f"mode={self._mode}"
+                raise InputError(f"expected c or {other}, got both: c is for relative noise")
+            if len(self.c) > 1 and len(self.noise_scale) > 1:
+                raise InputError("expected several values of c or of noise_scale, got both")
+        if self.noise == "fixed" and self._mode != "bracket":
+            raise InputError(f"expected mode=bracket with noise=fixed, got mode={self._mode}")
         if self.basis not in ("pooled", "checkpoint"):
             raise InputError(f"expected basis 'pooled' or 'checkpoint', got {self.basis!r}")
         if self.population not in ("sampled", "recorded"):
             raise InputError(
                 f"expected population 'sampled' or 'recorded', got {self.population!r}"
             )
-        if self.max_samples < SMALLEST_SAMPLE:
+        if self.max_samples is not None and self.max_samples < SMALLEST_SAMPLE:
             raise InputError(
                 f"expected max_samples of at least {SMALLEST_SAMPLE}, got {self.max_samples}"
             )
 
     @property
-    def pools(self) -> Literal["layer", "run"]:
-        """All checkpoints of a layer for its basis; of the run for a noise that is not given."""
+    def _mode(self) -> str:
+        asked = self.dim != "auto" or self.basis != "pooled" or self.cross_check
+        return "neighbors" if self.mode == "auto" and asked else mode_of(self.mode, self.k)
+
+    @property
+    def _most_samples(self) -> int:
+        if self.max_samples is not None:
+            return self.max_samples
+        sampled = self._mode == "bracket" and self.population == "sampled"
+        return _BRACKET_SAMPLES if sampled else _MOST_SAMPLES
+
+    @property
+    def pools(self) -> Literal["nothing", "layer", "run", "group"]:
+        """What the noise and the basis of a layer are made of."""
+        if self._mode == "bracket":
+            return "nothing" if isinstance(self.noise, int | float) else "group"
         return "layer" if isinstance(self.noise, int | float) else "run"
 
     @property
@@ -169,36 +258,72 @@ class Compressed(Estimator):
         """Whether I(X;T) is measured between inputs and activations."""
         return self.mode in ("joint", "ksg")
 
+    def samples_used(self, n_samples: int) -> int:
+        """Return how many of the samples a cell uses."""
+        return min(n_samples, self._most_samples)
+
     def cost(self, n_samples: int, n_units: int) -> Cost:
-        """Return what a cell costs; a projection and neighbours of the code."""
-        m = min(n_samples, self.max_samples)
+        """Return what a cell costs: all distances, or a projection and neighbours of the code."""
+        m = min(n_samples, self._most_samples)
+        if self._mode == "bracket":
+            seconds = 0.02 + 1.6e-8 * m**2 * self.draws + 8e-8 * m * n_units
+            return Cost(seconds, 2**25 + 12 * m * n_units + 600 * m)
         seconds = 8e-3 + 1.1e-5 * m + 1.2e-8 * m**2 + 5e-9 * m * n_units
         memory = 2**25 + 4000 * m + 2000 * n_units
         return Cost(seconds, memory + 2**26 * (m >= 1000), torch=m >= 1000)
 
+    def prepare_group(self, runs: Sequence[RunData], rng: np.random.Generator) -> SharedByGroup:
+        """Return the one resolution of the group, and the fixed noise of each of its layers."""
+        if self._mode != "bracket":
+            return SharedByGroup((), {})
+        fewest = min(min(run.probe.n_samples, self._most_samples) for run in runs)
+        c = self.c or (resolution(fewest),)
+        medians: dict[str, list[float]] = defaultdict(list)
+        if not isinstance(self.noise, int | float):
+            for run in runs:
+                for layer in run.layers:
+                    if found := _last_median(run, layer):
+                        medians[layer.name].append(found)
+        return SharedByGroup(c, {name: fixed_noise(found, c[0]) for name, found in medians.items()})
+
     def prepare_run(self, run: RunData, rng: np.random.Generator) -> SharedByRun:
-        """Return labels and the one size of noise of the run."""
+        """Return what the cells of a run share that is a group of its own."""
+        return self.prepare_member(None, run, rng)
+
+    def prepare_member(
+        self, shared: SharedByGroup | None, run: RunData, rng: np.random.Generator
+    ) -> SharedByRun:
+        """Return labels, rows and, for neighbours, the one size of noise of the run."""
+        if shared is None:  # a group of its own
+            shared = self.prepare_group([run], rng)
+        declared = tuple(layer.name for layer in run.layers if layer.noise is not None)
+        noise = None
         if isinstance(self.noise, int | float):
             noise = float(self.noise)
-        else:
+        elif self._mode != "bracket":
             sizes = [root_mean_square(run.activations(run.steps[-1], x.name)) for x in run.layers]
             noise = RELATIVE_NOISE * float(np.median(sizes)) or 1.0
-        declared = tuple(layer.name for layer in run.layers if layer.noise is not None)
         n, labels, rows = run.probe.n_samples, run.probe.labels, None
-        if n > self.max_samples:
-            rows = np.sort(rng.permutation(n)[: self.max_samples])
+        if n > self._most_samples:
+            # The same for all runs and commits of one probe set: they are compared.
+            drawn = rng if self._mode != "bracket" else generator(self.seed or 0, "rows", n)
+            rows = np.sort(drawn.permutation(n)[: self._most_samples])
             labels = None if labels is None else labels[rows]
         code = None
         if self.reads_inputs:
             code = compressed_inputs(run.probe.inputs, int(rng.integers(2**31)), run.device)
             if rows is not None:
                 code = replace(code, values=code.values[rows])
-        return SharedByRun(rows, labels, noise, declared, code)
+        return SharedByRun(shared, rows, labels, noise, declared, code)
 
     def prepare_layer(
         self, shared: SharedByRun, run: RunData, layer: LayerInfo, rng: np.random.Generator
-    ) -> SharedByLayer:
-        """Return the basis fitted on all checkpoints of a layer, and the dimension of its code."""
+    ) -> SharedByLayer | BracketOfLayer:
+        """Return the noise of a layer; for neighbours the basis and the dimension of its code."""
+        before = {other.name for other in run.layers if other.index < layer.index}
+        upstream = bool(before & set(shared.declared))
+        if self._mode == "bracket" and layer.noise is None:
+            return BracketOfLayer(shared, shared.group.fixed.get(layer.name), upstream)
         rows = np.arange(run.probe.n_samples) if shared.rows is None else shared.rows
         each = max(2, _BASIS_SAMPLES // len(run.steps))
         fitted = rows if len(rows) <= each else rows[:: -(-len(rows) // each)]
@@ -210,6 +335,7 @@ class Compressed(Estimator):
         kept = min(KEPT_COMPONENTS, layer.n_units, len(fitted) * len(run.steps))
         basis = streaming_basis(chunks, layer.n_units, kept, rng)
         noise = shared.noise if layer.noise is None else layer.noise
+        assert noise is not None
         count = min(_TRIAL_CHECKPOINTS, len(run.steps))
         chosen = np.unique(np.linspace(0, len(run.steps) - 1, count).round().astype(int))
         trials = []
@@ -224,14 +350,13 @@ class Compressed(Estimator):
         else:
             dim = choose_dim(trials, noise, len(rows), contained, share=LARGE_LOSS)
         dim = min(dim, basis.n_components)
-        before = {other.name for other in run.layers if other.index < layer.index}
         return SharedByLayer(
             run=shared,
             basis=basis,
             dim=dim,
             noise=noise,
             noisy=None if layer.noise is not None else False,
-            upstream_noise=bool(before & set(shared.declared)),
+            upstream_noise=upstream,
             diagnostics={
                 "basis": basis_hash(basis),
                 "basis_steps": len(run.steps),
@@ -241,9 +366,18 @@ class Compressed(Estimator):
         )
 
     def estimate(
-        self, prepared: SharedByLayer, activations: Array, rng: np.random.Generator
+        self,
+        prepared: SharedByLayer | BracketOfLayer,
+        activations: Array,
+        rng: np.random.Generator,
     ) -> Mapping[str, Estimate]:
-        """Return I(X;T), I(T;Y) and I(X;T|Y) of one cell in bits, without labels I(X;T) alone."""
+        """Return I(X;T), I(T;Y) and I(X;T|Y) of one cell in bits, without labels I(X;T) alone.
+
+        With relative noise also I(X;T) at fixed noise, what of it is scale, and the size.
+        """
+        if isinstance(prepared, BracketOfLayer):
+            bracketed = self._bracketed(prepared, rows_of(activations, prepared.run.rows), rng)
+            return _subsampled(bracketed, prepared.run.rows)
         run, basis, noise = prepared.run, prepared.basis, prepared.noise
         activations = rows_of(activations, run.rows)
         if self.basis == "checkpoint":
@@ -278,9 +412,91 @@ class Compressed(Estimator):
             found.update({name + suffix: value for name, value in cell.items()})
         return _subsampled(found, run.rows)
 
+    def _bracketed(
+        self, prepared: BracketOfLayer, activations: Array, rng: np.random.Generator
+    ) -> dict[str, Estimate]:
+        run = prepared.run
+        sizes = run.group.c
+        relative = not isinstance(self.noise, int | float)
+        swept = len(sizes) > 1
+        if self.noise == "fixed":
+            # One standard deviation for each c, all in proportion to the first.
+            sizes = tuple((prepared.fixed or 0.0) * c / sizes[0] for c in sizes)
+        elif run.noise is not None:
+            sizes = (run.noise,)
+        relative = relative and self.noise != "fixed"
+        main = {
+            _point("c", self.c or (), i)
+            if swept
+            else _point("noise_scale", self.noise_scale, j): Noise(size * scale, relative)
+            for i, size in enumerate(sizes)
+            for j, scale in enumerate(self.noise_scale)
+        }
+        near = (
+            ()
+            if len(main) > 1 or not relative
+            else tuple(
+                Noise(share * noise.size, True) for share in SWEEP for noise in main.values()
+            )
+        )
+        first = next(iter(main.values()))
+        fixed = Noise(prepared.fixed, False) if relative and prepared.fixed else None
+        noises = dict.fromkeys([*main.values(), *near, *([fixed] if fixed else [])])
+        whole = self.population == "recorded" and run.rows is None
+        options = BracketOptions(whole, self.draws, prepared.upstream_noise)
+        cell = bracket_cell(activations, run.labels, list(noises), options, rng)
+        if isinstance(cell, dict):
+            return cell | ({"ixt_fixed": cell["ixt"]} if relative else {})
+        found: dict[str, Estimate] = {}
+        for point, noise in main.items():
+            for name, told in cell.estimates(noise).items():
+                by_c = {"by_c": cell.swept(name, near)} if near else {}
+                diagnostics = {**told.diagnostics, **by_c}
+                found[name + point] = replace(told, diagnostics=diagnostics)
+        if relative:
+            found["size"] = cell.size
+        if fixed is not None and len(main) == 1:
+            at_fixed = cell.estimates(fixed)["ixt"]
+            # That little of a small layer is left is what this view shows.
+            flags = tuple(flag for flag in at_fixed.flags if flag != "degenerate")
+            found["ixt_fixed"] = replace(at_fixed, flags=flags)
+            found["ixt_scale"] = _scale_part(cell.estimates(first)["ixt"], at_fixed)
+        return found
+
     def _code(self, basis: PrincipalBasis, activations: Array, dim: int) -> Code:
         scores, residual = basis.project(activations)
         return Code(scores, dim, basis.n_units, residual)
+
+
+def _point(name: str, values: tuple[float, ...], at: int) -> str:
+    """Return what marks the point of a sweep, nothing where there is none."""
+    return f"@{name}={values[at]:g}" if len(values) > 1 else ""
+
+
+def _last_median(run: RunData, layer: LayerInfo) -> float | None:
+    """Return the median distance of a layer at the last step, None if it does not vary."""
+    activations = run.activations(run.steps[-1], layer.name)
+    n = len(activations)
+    if n < SMALLEST_SAMPLE:
+        return None
+    found = Layer(activations, np.arange(n))
+    return found.median if found.median > found.spacing else None
+
+
+def _scale_part(shape: Estimate, fixed: Estimate) -> Estimate:
+    """Return what the size of the layer adds to I(X;T) at fixed noise."""
+    if shape.bits is None or fixed.bits is None:
+        missing = shape if shape.bits is None else fixed
+        reason = missing.diagnostics.get("reason", "one of both values is missing")
+        return Estimate(
+            None,
+            flags=("wide_bracket",),
+            diagnostics={"reason": reason},
+            bound_name="bracket",
+            setting=fixed.setting,
+        )
+    flags = tuple(flag for flag in fixed.flags if flag == "wide_bracket")
+    return Estimate(fixed.bits - shape.bits, flags=flags, setting=fixed.setting)
 
 
 def _with_diagnostics(
