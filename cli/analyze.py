@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     "estimators",
     multiple=True,
     metavar="NAME[:K=V,...]",
-    help="Estimator and its parameters; repeatable. Default: binning, compressed, dse.",
+    help="Estimator and its parameters; repeatable. Default: binning, compressed, dse, probe.",
 )
 @click.option(
     "-o",

@@ -28,6 +28,9 @@ from infoplane.errors import InputError, NotFoundError
     metavar="ID",
     help="Estimator to draw, by its id in the results or its name.",
 )
+@click.option(
+    "--ity", metavar="ID", help="In the plane, take I(T;Y) of this estimator instead, e.g. probe."
+)
 @click.option("--group", metavar="NAME", help="Group of runs to draw. Default: the first.")
 @click.option("-l", "--layers", multiple=True, metavar="NAME", help="Layers to draw; repeatable.")
 @click.option(
@@ -97,6 +100,7 @@ def plot(
     \b
     infoplane plot results.json
     infoplane plot results.json -f plane -e compressed --format png,svg -o figures
+    infoplane plot results.json -f plane -e compressed --ity probe
     infoplane plot seeds-*.json --report report.html
     infoplane plot pr.json --baseline main.json -f compare
     """
@@ -130,9 +134,10 @@ def plot(
         outcomes = checks_document(run_checks(document, checks), results)["checks"]
         document = Results({**document, "checks": outcomes})
     view = View.of(document)
-    if "estimator" in wanted:
-        wanted["estimator"] = _estimator(wanted["estimator"], document["estimators"])
-    named = ("group", "layers", "estimator")
+    for key in ("estimator", "ity"):
+        if key in wanted:
+            wanted[key] = _estimator(wanted[key], document["estimators"])
+    named = ("group", "layers", "estimator", "ity")
     view.check_names(**{key: value for key, value in wanted.items() if key in named})
     if baseline is not None:
         wanted["baseline"] = View.of(load(baseline))

@@ -140,6 +140,7 @@ class Drawing:
     ax: Axes | None
     size: str | float
     aside: tuple[str, ...] = ()  # what is said of estimators that are not drawn
+    ity: str = ""  # estimator of I(T;Y) in the plane, where that is another one
 
     @cached_property
     def ceiling(self) -> float | None:
@@ -172,7 +173,10 @@ class Drawing:
 
     def curve(self, layer: str, quantity: str = "") -> Curves | None:
         """Return the curve of a layer, None where there is neither a number nor a bracket."""
-        found = self.view.curves.get(self._key(layer, quantity))
+        key = self._key(layer, quantity)
+        if self.ity and quantity == "ity":
+            key = (self.group, layer, self.ity, quantity)
+        found = self.view.curves.get(key)
         return found if found is not None and found.says_something else None
 
     def phase(self, layer: str, quantity: str = "") -> Phase:

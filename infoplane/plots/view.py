@@ -234,7 +234,7 @@ class View:
         return [layer for layer in have if among is None or layer in among]
 
     def check_names(self, **wanted: str | Sequence[str]) -> None:
-        """Refuse ``group``, ``layers`` or ``estimator`` that stand nowhere in the results.
+        """Refuse ``group``, ``layers``, ``estimator`` or ``ity`` that stand nowhere in the results.
 
         Raises
         ------
@@ -245,6 +245,7 @@ class View:
             "group": self.groups,
             "layers": list(dict.fromkeys(layer for _, layer, *_ in self.curves)),
             "estimator": self.estimators(),
+            "ity": self.estimators("ity"),
         }
         for option, names in wanted.items():
             for name in [names] if isinstance(names, str) else names:

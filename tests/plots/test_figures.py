@@ -24,6 +24,7 @@ from infoplane.plots.figures import FIGURES, draw, options_of
 from infoplane.plots.plane.figure import plane
 from infoplane.plots.steps import steps
 from infoplane.plots.view import View
+from tests.plots.synthetic import results
 
 
 def texts(figure: Figure) -> list[Text]:
@@ -432,3 +433,42 @@ def test_figures_that_cannot_be_drawn_say_why(views: dict[str, View], tmp_path: 
     with pytest.raises(RunFileError, match="cannot be written"):
         (tmp_path / "file").touch()
         save(figure, tmp_path / "file" / "x.png")
+
+
+def of_a_probe(document: dict[str, Any]) -> View:
+    """Return the document with the rows of ``ity`` by compressed as those of a probe."""
+    entry = {**document["estimators"][1], "id": "probe", "name": "held-out probe", "params": {}}
+    rows = [row for row in document["rows"] if row["estimator"] != "compressed"]
+    labels = (row for row in document["rows"] if row["quantity"] == "ity")
+    rows += [{**row, "estimator": "probe"} for row in labels if row["estimator"] == "compressed"]
+    entries = [document["estimators"][0], entry]
+    return View.of({**document, "estimators": entries, "rows": rows, "phases": []})
+
+
+def test_the_plane_takes_the_information_on_labels_of_another_estimator() -> None:
+    view = of_a_probe(results(n_layers=4, n_seeds=3, n_steps=12))
+    for options in ({"ity": "probe"}, {"ity": "probe", "estimator": "binning"}):
+        ax = plane(view, **options)
+        for layer in ("fc1", "fc4"):
+            (path,) = (line for line in ax.lines if line.get_label() == f"_path {layer}")
+            x = view.curves["tanh", layer, "binning", "ixt"].mean()
+            y = view.curves["tanh", layer, "probe", "ity"].mean()
+            np.testing.assert_array_equal(path.get_xydata(), np.column_stack([x, y]))
+        assert ax.get_xlabel() == "I(X;T)  [bits]"
+        assert ax.get_ylabel() == "I(T;Y)  [bits],  held-out probe"
+    assert plane(view).get_ylabel() == "I(T;Y)  [bits]"
+
+
+@pytest.mark.parametrize("facet", ["layer", "estimator", "group"])
+def test_facets_of_the_plane_take_it_as_well(facet: str) -> None:
+    view = of_a_probe(results(n_layers=3, n_seeds=3, n_steps=6))
+    ax = plane(view, ity="probe", facet=facet)
+    assert {a.get_ylabel() for a in ax.figure.axes} >= {"I(T;Y)  [bits],  held-out probe"}
+
+
+def test_an_estimator_without_the_information_is_named() -> None:
+    view = of_a_probe(results(n_layers=3, n_seeds=3, n_steps=6))
+    with pytest.raises(NotFoundError, match="estimator 'dse' has no numbers for I"):
+        plane(view, ity="dse")
+    with pytest.raises(InputError, match="ity: expected a text or None"):
+        plane(view, ity=3)

@@ -43,7 +43,7 @@ def planes_beside(
 
     The parameters are those of `infoplane.plots.plane.figure.plane`.
     """
-    view, needs = on.view, ("ixt", "ity")
+    view, needs = on.view, ("ixt",) if on.ity else ("ixt", "ity")
     if facet == "estimator":
         silent = view.silent(on.group)
         having = view.estimators(*needs, group=on.group)

@@ -186,11 +186,12 @@ def _range(parts: Sequence[FloatArray]) -> tuple[float, float]:
 
 
 def name_axes(ax: Axes, on: Drawing, *, x: bool = True, y: bool = True) -> None:
-    """Name I(X;T) below the axes and I(T;Y) beside them."""
+    """Name I(X;T) below the axes and I(T;Y) beside them, with its estimator if it has its own."""
     if x:
         ax.set_xlabel(on.view.quantity("ixt").axis)
     if y:
-        ax.set_ylabel(on.view.quantity("ity").axis)
+        title = look.drawable(on.view.estimator_title(on.ity)) if on.ity else ""
+        ax.set_ylabel(on.view.quantity("ity").axis + (f",  {title}" if title else ""))
 
 
 def _chains(ax: Axes, paths: Sequence[Path]) -> list[FloatArray]:

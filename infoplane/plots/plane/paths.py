@@ -59,7 +59,8 @@ def find_paths(on: Drawing, layers: Sequence[str] | None = None) -> list[Path]:
             paths.append(path)
     if not paths:
         raise NotFoundError(
-            f"no layer of {on.group!r} has both I(X;T) and I(T;Y) by {on.estimator}"
+            f"no layer of {on.group!r} has both I(X;T) by {on.estimator} and I(T;Y) by "
+            f"{on.ity or on.estimator}"
         )
     return paths
 
