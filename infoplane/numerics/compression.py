@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -38,7 +38,7 @@ _CHUNK_VALUES = 1 << 24
 _CACHED_VALUES = 1 << 16  # that a processor converts at a time
 _SINGLE = 8000.0  # largest squared distance from the centre, in variances of noise, for float32
 _CANCELLED = 1e-4  # of the norms: a median squared distance that float32 would lose digits of
-_JITTER = 1e-12  # of the largest squared distance, so that rounding leaves a Gram matrix positive
+_JITTER = 1e-14  # of the largest square, a row: rounding then leaves a Gram matrix positive
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +49,8 @@ class Points:
     ----------
     scores : array or tensor (n, n_dims)
         Coordinates of the rows, float32 or float64.
+    directions : array or tensor (n_units, n_dims) or None
+        What the rows are projected on; None if these are all units, or turned.
     dropped : array (n_dropped,)
         Variances along directions that were found and left out.
     missed : float
@@ -58,9 +60,10 @@ class Points:
     """
 
     scores: Tensor
-    dropped: FloatArray
-    missed: float
-    outside: int
+    directions: Tensor | None = None
+    dropped: FloatArray = field(default_factory=lambda: np.empty(0))
+    missed: float = 0.0
+    outside: int = 0
 
     def loss(self, sigma: float) -> float:
         """Return how many bits the projection loses at most at this size of noise."""
@@ -169,9 +172,8 @@ class Layer:
             The smallest noise that the points will have; ``sigma`` unless given.
         """
         rows = self._rows(sigma if finest is None else min(finest, sigma))
-        nothing = np.empty(0)
         if self.n_units <= _ALL_UNITS and rows.held is not None:
-            return Points(rows.held, nothing, 0.0, 0)
+            return Points(rows.held)
         wanted = self._directions_needed(sigma)
         for more in (1.0, 1.4):
             if more * wanted <= _WORTH * min(self.n, self.n_units):
@@ -179,8 +181,8 @@ class Layer:
                 if found is not None:
                     return found
         if rows.held is not None and self.n_units <= 2 * self.n:
-            return Points(rows.held, nothing, 0.0, 0)
-        return Points(rows.gram_root(), nothing, 0.0, 0)
+            return Points(rows.held)
+        return Points(rows.gram_root())
 
     def _directions_needed(self, sigma: float) -> float:
         """Return how many directions to look for, by the spectra of some rows and of half of them.
@@ -219,7 +221,8 @@ class Layer:
         losses = np.cumsum(0.5 * np.log2(1.0 + np.maximum(values, 0.0) / sigma**2))
         cut = min(int(np.searchsorted(losses, MOST_LOSS - unseen)), wanted - 1)
         turned = beside(vectors[:, cut:].astype(rows.dtype), scores)
-        return Points(scores @ turned, np.maximum(values[:cut], 0.0), missed, outside)
+        dropped = np.maximum(values[:cut], 0.0)
+        return Points(scores @ turned, frame @ turned, dropped, missed, outside)
 
     def _first_frame(
         self, wanted: int, dtype: type[np.floating], rng: np.random.Generator

@@ -36,6 +36,7 @@ sample that was recorded several times, and are left out together where one is."
 
 _BLOCK_VALUES = 150_000  # distances at a time: what a processor's cache holds
 _GPU_BLOCK_VALUES = 30_000_000
+_DRAWN_VALUES = 1 << 20  # normal numbers at a time
 _SMALLEST_SUM = 1e-25  # below, a float32 sum of exponentials may have lost terms
 _LARGEST_SUM = 1e25
 _LARGEST = 1e300
@@ -149,6 +150,7 @@ def brackets(
     rng: np.random.Generator,
     *,
     draws: int = 1,
+    directions: Tensor | None = None,
 ) -> list[Bracket]:
     """Return the bounds at several sizes of noise, from the same distances and draws.
 
@@ -165,6 +167,9 @@ def brackets(
         Draws the noise.
     draws : int, default 1
         Draws of noise a sample, each used with both signs.
+    directions : array or tensor (n_units, n_dims), optional
+        Orthonormal directions that the points are projected on. The noise is drawn for units and
+        projected alike: it does not hang on how the directions are turned.
 
     Returns
     -------
@@ -186,8 +191,8 @@ def brackets(
     (True, 0.0)
     """
     n, n_dims = points.shape
-    # In float32 always, so that both precisions see the same draws.
-    noise = rng.standard_normal((draws, n, n_dims), dtype=np.float32)
+    noise = np.empty((draws, n, n_dims), np.float32)
+    _draw(noise.reshape(-1, n_dims), rng, directions)
     step = max(1, (_BLOCK_VALUES if isinstance(points, np.ndarray) else _GPU_BLOCK_VALUES) // n)
     sums = _Sums(points, found, min(step, n))
     logs = np.empty((len(sigmas), 2 * draws, 2, n))
@@ -197,6 +202,20 @@ def brackets(
             both = slice(2 * draw, 2 * draw + 2)
             logs[:, both, :, rows] = sums.of_rows(rows, noise[draw, rows], sigmas)
     return [_bracket(sigma, logs[i], found) for i, sigma in enumerate(sigmas)]
+
+
+def _draw(noise: Array, rng: np.random.Generator, directions: Tensor | None) -> None:
+    """Fill an array (n_draws, n_dims) with normal numbers, or with projections of such numbers."""
+    if directions is None:
+        # In float32 always, so that both precisions see the same draws.
+        rng.standard_normal(out=noise, dtype=np.float32)
+        return
+    step = max(1, _DRAWN_VALUES // len(directions))
+    for start in range(0, len(noise), step):
+        part = noise[start : start + step]
+        drawn = rng.standard_normal((len(part), len(directions)), dtype=np.float32)
+        drawn = drawn.astype(fetched(directions[:0]).dtype, copy=False)
+        part[:] = fetched(beside(drawn, directions) @ directions)
 
 
 class _Sums:
