@@ -98,6 +98,9 @@ _BUILT_IN = (
          "is taken for a function of them", "`mode=\"joint\"` measures between layer and inputs"),
     Flag("dominant_unit", None, "one unit holds nearly all of the layer's variance, and the noise "
          "drowns the others", "read I(T;Y) by `-e probe`, which scales the units"),
+    Flag("two_scales", None, "about half of all distances are within clusters: their median, and "
+         "with it the noise, jumps between two sizes", "read I(X;T) at fixed noise: `ixt_fixed`, "
+         "or `-e compressed:noise=fixed`"),
     Flag("below_resolution", None, "the noise is below the spacing of the activations' numbers",
          "record in a wider dtype, or add more noise"),
     Flag("not_converged", None, "an iteration, or the clustering of the inputs, did not converge",

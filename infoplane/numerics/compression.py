@@ -38,6 +38,7 @@ _CHUNK_VALUES = 1 << 24
 _CACHED_VALUES = 1 << 16  # that a processor converts at a time
 _SINGLE = 8000.0  # largest squared distance from the centre, in variances of noise, for float32
 _CANCELLED = 1e-4  # of the norms: a median squared distance that float32 would lose digits of
+_TINY = 1e-300
 _JITTER = 1e-14  # of the largest square, a row: rounding then leaves a Gram matrix positive
 
 
@@ -87,6 +88,9 @@ class Layer:
         in all layers of as many; 0 if the numbers cannot tell them apart.
     spacing : float
         Rounding step of the largest number; 0 of whole numbers.
+    jump : float
+        By what factor distances grow from their 45 % to their 55 % quantile: a large one if about
+        half of them are within clusters, and the median is at the edge of those.
     dominance : float
         Share of the variance that is in one unit.
     """
@@ -110,7 +114,7 @@ class Layer:
         self._centre = fetched(first + second)
         variances = fetched((chosen * chosen).mean(0))
         norms = fetched((chosen * chosen).sum(1))
-        self.median, self.dominance = 0.0, 0.0
+        self.median, self.jump, self.dominance = 0.0, 1.0, 0.0
         if not norms.max() > 0.0:
             return
         self.dominance = float(variances.max() / variances.sum())
@@ -123,11 +127,12 @@ class Layer:
         for array in (single, chosen):
             gram = fetched(array @ array.T).astype(np.float64)
             squares = (np.add.outer(norms, norms) - 2.0 * gram)[differ]
-            median = float(np.median(squares)) if len(squares) else 0.0
-            if median > _CANCELLED * norms.max():
+            below, median, above = _middle(squares)
+            if below > _CANCELLED * norms.max():
                 break
         if median > 0.0:
             self.median = unit * math.sqrt(median)
+            self.jump = math.sqrt(above / max(below, _TINY))
             step = -(-len(single) // _SPECTRUM_ROWS)
             self._some = single[::step] / np.float32(math.sqrt(median))
             self._gram = gram[::step, ::step] / median
@@ -264,6 +269,15 @@ class _Rows:
                     gram[other, place] = gram[place, other].T
         gram[np.diag_indices(n)] += _JITTER * n * self.norms.max()
         return beside(np.linalg.cholesky(gram).astype(self.dtype), block)
+
+
+def _middle(values: FloatArray) -> tuple[float, float, float]:
+    """Return median and the quantiles of 45 % and 55 % beside it, 0 of no values."""
+    if not len(values):
+        return 0.0, 0.0, 0.0
+    places = [int(share * (len(values) - 1)) for share in (0.45, 0.5, 0.55)]
+    below, median, above = np.partition(values, places)[places]
+    return float(below), float(median), float(above)
 
 
 def _spacing(array: Tensor) -> float:

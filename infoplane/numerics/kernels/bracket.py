@@ -34,6 +34,7 @@ ATOM = 10
 """Copies of a row from which it is a value that the layer takes again and again. Fewer may be one
 sample that was recorded several times, and are left out together where one is."""
 
+_MANY = 50  # rows that do not occur equally often by chance
 _BLOCK_VALUES = 150_000  # distances at a time: what a processor's cache holds
 _GPU_BLOCK_VALUES = 30_000_000
 _DRAWN_VALUES = 1 << 20  # normal numbers at a time
@@ -83,9 +84,13 @@ class Support:
 
     @property
     def is_atom(self) -> NDArray[np.bool_]:
-        """Whether the row of an entry occurs too often for a chance (n_entries,)."""
+        """Whether the row of an entry occurs too often for a chance (n_entries,).
+
+        Many rows that all occur equally often were repeated, however often.
+        """
         copies = np.bincount(self.states, weights=self.counts)
-        return np.asarray(copies >= ATOM)[self.states]
+        repeated = len(copies) >= _MANY and copies.min() == copies.max()
+        return np.asarray((copies >= ATOM) & (not repeated))[self.states]
 
     @property
     def independent(self) -> int:

@@ -32,6 +32,7 @@ SWEEP = (0.8, 1.0, 1.4)
 _RESOLUTIONS = ((2000, 0.25), (1000, 0.3), (250, 0.35))
 _COARSEST = 0.4
 _RESOLVED = 4.0  # rounding steps that a layer must vary by
+_JUMP = 2.0  # factor between the quantiles beside the median from which it is no size
 _DOMINANT = 0.9  # share of the variance in one unit
 _SEVERAL = 5  # units from which that is worth a word
 
@@ -167,6 +168,7 @@ class Cell:
             "degenerate": name == "ixt" and not noise.relative and high < SMALLEST_BITS,
             "upper_bound": name != "ity" and self.options.upstream_noise,
             "below_resolution": sigma < self.layer.spacing,
+            "two_scales": noise.relative and self.layer.jump > _JUMP,
             "dominant_unit": self.layer.n_units >= _SEVERAL and self.layer.dominance > _DOMINANT,
             "small_n": n < 200 or (name != "ixt" and self._few_of_a_class),
             "negative": is_negative(bits) and gap <= WIDEST_BRACKET,
