@@ -234,3 +234,141 @@ def test_parameters_out_of_range_are_refused(parameter, value):
 def test_noise_relative_is_no_option_of_views(mode):
     with pytest.raises(InputError, match="expected mode=bracket with noise='relative'"):
         Compressed(mode=mode, noise="relative")
+
+
+# The bracket, which is the default.
+
+
+def of_group(estimator, runs, seed=0):
+    """Cells of runs that are analysed together."""
+    rng = lambda: np.random.default_rng(seed)  # noqa: E731
+    shared = estimator.prepare_group(runs, rng())
+    found = []
+    for run in runs:
+        member = estimator.prepare_member(shared, run, rng())
+        found.append(
+            {
+                (step, layer.name): estimator.estimate(
+                    estimator.prepare_layer(member, run, layer, rng()),
+                    run.activations(step, layer.name),
+                    rng(),
+                )
+                for layer in run.layers
+                for step in run.steps
+            }
+        )
+    return found
+
+
+@pytest.fixture(scope="module")
+def bracketed(run):
+    return cells(Compressed(), run)
+
+
+def test_every_cell_has_bounds_a_resolution_and_a_size(bracketed):
+    for cell in bracketed.values():
+        assert set(cell) == {"ixt", "ity", "ixt_given_y", "ixt_fixed", "ixt_scale", "size"}
+        for name in ("ixt", "ity", "ixt_given_y"):
+            estimate = cell[name]
+            assert estimate.bound_name == "bracket"
+            assert estimate.bound_low < estimate.bits < estimate.bound_high
+            assert estimate.low < estimate.bits < estimate.high
+            assert estimate.setting == "c=0.35"  # of 800 samples
+            told = estimate.diagnostics
+            assert told["c"] == pytest.approx(0.35)
+            assert told["noise"] == pytest.approx(0.35 * told["median_distance"])
+            assert list(told["by_c"]) == ["0.28", "0.35", "0.49"]
+            assert told["by_c"]["0.35"] == [
+                estimate.bits, estimate.bound_low, estimate.bound_high
+            ]  # fmt: skip
+            json.dumps(dict(told), allow_nan=False)
+        swept = [value for value, _, _ in cell["ixt"].diagnostics["by_c"].values()]
+        assert swept == sorted(swept, reverse=True)
+        both = cell["ity"].bits + cell["ixt_given_y"].bits
+        assert cell["ixt"].bits == pytest.approx(both, abs=1e-9)
+        expected = math.log2(cell["ixt"].diagnostics["median_distance"])
+        assert cell["size"].bits == pytest.approx(expected)
+        assert cell["ixt_fixed"].setting.startswith("σ=")
+
+
+def test_fixed_noise_is_that_of_the_last_step(run, bracketed):
+    for layer in run.layers:
+        first, last = (bracketed[step, layer.name] for step in run.steps)
+        assert last["ixt_scale"].bits == pytest.approx(0.0, abs=1e-9)
+        assert last["ixt_fixed"].bits == pytest.approx(last["ixt"].bits, abs=1e-9)
+        for cell in (first, last):
+            split = cell["ixt"].bits + cell["ixt_scale"].bits
+            assert cell["ixt_fixed"].bits == pytest.approx(split, abs=1e-12)
+            told = cell["ixt_fixed"].diagnostics["noise"]
+            assert told == pytest.approx(last["ixt"].diagnostics["noise"])
+
+
+def test_a_larger_layer_is_larger_and_nothing_else():
+    activations, labels, inputs = network(gains=(1.0,), widths=(6,))
+    larger = {**activations, (1, "fc0"): activations[0, "fc0"] * np.float32(10)}
+    found = cells(Compressed(), Memory(larger, labels, inputs))
+    small, large = (found[step, "fc0"] for step in (0, 1))
+    for name in ("ixt", "ity", "ixt_given_y"):
+        assert large[name].bits == pytest.approx(small[name].bits, abs=1e-6)
+        assert large[name].bound_low == pytest.approx(small[name].bound_low, abs=1e-6)
+    assert large["size"].bits - small["size"].bits == pytest.approx(math.log2(10), abs=1e-6)
+    grown = large["ixt_fixed"].bits - small["ixt_fixed"].bits
+    scale = large["ixt_scale"].bits - small["ixt_scale"].bits
+    assert grown > 1.0
+    assert scale == pytest.approx(grown, abs=1e-6)
+
+
+def test_runs_of_a_group_share_resolution_and_fixed_noise():
+    runs = [Memory(*network(seed)) for seed in (0, 1)]
+    found = of_group(Compressed(), runs)
+    alone = [cells(Compressed(), run) for run in runs]
+    for layer in runs[0].layers:
+        key = (1, layer.name)
+        medians = [cell[key]["ixt"].diagnostics["median_distance"] for cell in alone]
+        for cell in found:
+            noise = cell[key]["ixt_fixed"].diagnostics["noise"]
+            assert noise == pytest.approx(0.35 * math.sqrt(medians[0] * medians[1]))
+    for together, apart in zip(found, alone, strict=True):
+        for key, cell in together.items():
+            assert cell["ixt"].bits == apart[key]["ixt"].bits
+
+
+def test_one_noise_for_all_steps_on_request(run, bracketed):
+    found = cells(Compressed(noise="fixed"), run)
+    for key, cell in found.items():
+        assert set(cell) == {"ixt", "ity", "ixt_given_y"}
+        assert cell["ixt"].bits == pytest.approx(bracketed[key]["ixt_fixed"].bits, abs=1e-9)
+        assert cell["ixt"].setting == bracketed[key]["ixt_fixed"].setting
+    number = cells(Compressed(mode="bracket", noise=0.3), run)
+    assert {cell["ixt"].diagnostics["noise"] for cell in number.values()} == {0.3}
+    assert {cell["ixt"].setting for cell in number.values()} == {"σ=0.3"}
+
+
+def test_a_sweep_of_c_reports_each_on_its_own(run, bracketed):
+    swept = cells(Compressed(c=(0.3, 0.35, 0.5)), run)[1, "fc0"]
+    keys = [f"ixt@c={c}" for c in ("0.3", "0.35", "0.5")]
+    assert set(keys) < set(swept)
+    values = [swept[key].bits for key in keys]
+    assert values == sorted(values, reverse=True)
+    assert values[1] == pytest.approx(bracketed[1, "fc0"]["ixt"].bits, abs=1e-9)
+
+
+def test_all_runs_of_a_probe_set_are_measured_on_the_same_samples():
+    runs = [Memory(*network(seed)) for seed in (0, 1)]
+    estimator = Compressed(max_samples=300)
+    rows = [
+        estimator.prepare_run(run, np.random.default_rng(seed)).rows
+        for seed, run in enumerate(runs)
+    ]
+    np.testing.assert_array_equal(rows[0], rows[1])
+    other = Compressed(max_samples=300, seed=1).prepare_run(runs[0], np.random.default_rng(0))
+    assert (other.rows != rows[0]).any()
+
+
+def test_bracket_of_all_inputs_is_exact(run):
+    found = cells(Compressed(population="recorded"), run)[1, "fc0"]
+    assert found["ixt"].bound_name == "log2_n"
+    assert found["ixt"].bound_high == math.log2(N)
+    assert found["ity"].bound_name == "h_y"
+    both = found["ity"].bits + found["ixt_given_y"].bits
+    assert found["ixt"].bits == pytest.approx(both, abs=1e-12)
