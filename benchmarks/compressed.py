@@ -259,7 +259,7 @@ def layers(quick: bool, folder: Path | None) -> None:
         def activations(self, step: int, layer: str) -> ARRAY:
             return recorded[step, layer]
 
-    estimator, run, last = Compressed(), Memory(), Memory.steps[-1]
+    estimator, run, last = Compressed(mode="neighbors"), Memory(), Memory.steps[-1]
     shared = estimator.prepare_run(run, np.random.default_rng(0))
     for layer in run.layers:
         start = time.process_time()
