@@ -44,7 +44,7 @@ class Memory:
 
 def estimates(name, activations, labels, inputs=None, seed=0):
     run = Memory(activations, labels, inputs)
-    estimator = estimator_class(name)()
+    estimator = parse_estimator(name)
     rng = lambda: np.random.default_rng(seed)  # noqa: E731
     shared = estimator.prepare_run(run, rng())
     prepared = estimator.prepare_layer(shared, run, run.layers[0], rng())
@@ -152,6 +152,7 @@ DRAWING = {
     "dse": "dse:max_samples=100",
     "exact": "exact",
     "kde": "kde:max_samples=100",
+    "probe": "probe:max_samples=100",
     "renyi": "renyi:max_samples=100",
 }
 """An estimator of every kind with parameters at which it draws."""

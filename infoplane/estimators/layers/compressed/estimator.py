@@ -250,7 +250,7 @@ class Compressed(Estimator):
     def pools(self) -> Literal["nothing", "layer", "run", "group"]:
         """What the noise and the basis of a layer are made of."""
         if self._mode == "bracket":
-            return "group"
+            return "nothing" if isinstance(self.noise, int | float) else "group"
         return "layer" if isinstance(self.noise, int | float) else "run"
 
     @property
