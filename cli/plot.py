@@ -75,7 +75,7 @@ from infoplane.errors import InputError, NotFoundError
     help="Of the figures: png, svg, pdf, joined by commas.",
 )
 @click.option("--dpi", type=click.IntRange(50, 1200), default=200, show_default=True)
-@click.option("--wide", is_flag=True, help="Show all columns of the table.")
+@click.option("--wide", is_flag=True, help="Show all columns of the table, and all warnings.")
 @click.option("--table/--no-table", default=True, help="Print the table of layers.")
 @shared_options
 @click.pass_obj
@@ -171,7 +171,9 @@ def plot(
         where = ", ".join(results)
         raise NotFoundError(f"{where}: the results hold nothing to draw", code="IP404")
     if table:
-        click.echo(summary(document, wide=wide, known=view.curves))
+        click.echo(
+            summary(document, wide=wide, known=view.curves, estimator=wanted.get("estimator"))
+        )
     if not shared.quiet:
         for path_text in written:
             click.echo(f"wrote {path_text}", err=True)

@@ -34,8 +34,8 @@ def flag_rises(rows: Iterable[dict[str, Any]], estimators: Sequence[Estimator] =
     Compared are rows of one run, step, estimator and quantity, but of the ``estimators`` that give
     lower bounds. A difference counts from 0.05 bits on, and from three standard errors on where
     both rows have an interval; between bounds, where the two brackets are apart. Noise relative to
-    each layer is another noise in each: the inequality then says nothing, and only I(X;T) is looked
-    at, from 0.25 bits on.
+    each layer is another noise in each: the inequality then says nothing, and only I(X;T) is
+    looked at, from 0.25 bits on.
     """
     columns: dict[tuple[Any, ...], list[dict[str, Any]]] = defaultdict(list)
     bounds = {estimator.name for estimator in estimators if estimator.lower_bound}

@@ -41,6 +41,10 @@ def texts(figure: Figure) -> list[Text]:
     ]
 
 
+NEW = ("scale", "resolution")
+"""Figures of the estimator ``compressed`` alone."""
+
+
 def words(figure: Figure) -> list[str]:
     return [t.get_text() for t in texts(figure)]
 
@@ -65,7 +69,7 @@ def is_spacer(text: Text) -> bool:
 def without_unit(figure: Figure) -> set[str]:
     """Return labels of axes that name no unit."""
     labels = {label for ax in figure.axes for label in (ax.get_xlabel(), ax.get_ylabel())}
-    units = ("[bits]", "[ratio]", "[0 to 1]", "(log scale)", "loss")
+    units = ("[bits]", "[ratio]", "[0 to 1]", "(log scale)", "loss", "[octaves]")
     return {label for label in labels - {""} if not any(unit in label for unit in units)}
 
 
@@ -86,7 +90,7 @@ def test_no_text_is_cut_or_covers_another(name: str, view: View) -> None:
     try:
         figure = draw(view, name, **({"baseline": view} if name == "compare" else {}))
     except NotFoundError:
-        assert name in ("spectral", "agreement", "gap")
+        assert name in ("spectral", "agreement", "gap", *NEW)
         return
     assert without_unit(figure) == set()
     assert outside(figure) == []
@@ -102,14 +106,14 @@ def test_nor_at_other_widths(
     try:
         figure = draw(views[shape], name, size=size, **more)
     except NotFoundError:
-        assert name == "gap"
+        assert name in ("gap", *NEW)
         return
     assert outside(figure) == []
     assert overlapping(figure) == []
 
 
 def test_the_plane_holds_data_and_bounds(view: View) -> None:
-    ax = plane(view)
+    ax = plane(view, estimator="binning")
     (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
     group = view.groups[0]
     assert left < view.ceiling(group) < right
@@ -122,7 +126,7 @@ def test_the_plane_holds_data_and_bounds(view: View) -> None:
 
 
 def test_the_plane_draws_one_path_and_all_runs_per_layer(five: View) -> None:
-    ax = plane(five)
+    ax = plane(five, estimator="binning")
     paths = [line for line in ax.lines if str(line.get_label()).startswith("_path")]
     assert len(paths) == 5
     curve = five.curves["tanh", "fc3", "binning", "ixt"]
@@ -130,7 +134,7 @@ def test_the_plane_draws_one_path_and_all_runs_per_layer(five: View) -> None:
     np.testing.assert_array_equal(drawn.get_xdata(), curve.mean())
     runs = {c.get_label(): len(c.get_segments()) for c in runs_of(ax)}
     assert runs == {f"_runs fc{i}": 8 for i in range(1, 6)}
-    assert runs_of(plane(five, seeds="mean")) == []
+    assert runs_of(plane(five, seeds="mean", estimator="binning")) == []
 
 
 def runs_of(ax: Axes) -> list[LineCollection]:
@@ -139,7 +143,7 @@ def runs_of(ax: Axes) -> list[LineCollection]:
 
 
 def test_the_plane_names_every_layer_once(five: View) -> None:
-    written = words(plane(five).figure)
+    written = words(plane(five, estimator="binning").figure)
     assert "fc1: saturated" in written
     for name in ("fc2 (512)", "fc3 (256)", "fc4 (128)", "fc5 (64)"):
         assert written.count(name) == 1
@@ -152,18 +156,21 @@ def test_layers_on_one_point_share_a_label(views: dict[str, View]) -> None:
 
 
 def test_all_layers_saturated_is_one_label(views: dict[str, View]) -> None:
-    assert "fc1, fc2, fc3, fc4: saturated" in words(plane(views["saturated"]).figure)
+    assert "fc1, fc2, fc3, fc4: saturated" in words(
+        plane(views["saturated"], estimator="binning").figure
+    )
 
 
 def test_zoom_leaves_saturated_layers_out(views: dict[str, View]) -> None:
-    ax = plane(views["five"], zoom=True)
+    ax = plane(views["five"], zoom=True, estimator="binning")
     assert ax.get_xlim()[1] < 12
     assert "fc1: saturated" not in words(ax.figure)
-    assert plane(views["saturated"], zoom=True).get_xlim()[1] > 11  # nothing else to show
+    nothing_else = plane(views["saturated"], zoom=True, estimator="binning")
+    assert nothing_else.get_xlim()[1] > 11
 
 
 def test_names_are_written_as_they_are(views: dict[str, View]) -> None:
-    ax = plane(views["odd_names"])
+    ax = plane(views["odd_names"], estimator="binning")
     written = words(ax.figure)
     assert "$x_1$: saturated" in written
     assert "a_b^c (512)" in written
@@ -208,7 +215,7 @@ def test_panels_inside_have_the_grid_lines_of_the_outer_ones(
 
 
 def test_steps_are_labelled_with_steps_in_log_scale(five: View) -> None:
-    first = steps(five)
+    first = steps(five, estimator="binning")
     figure = first.figure
     assert len(figure.axes) == 10
     assert figure.axes[0] is first
@@ -227,7 +234,7 @@ def test_steps_are_labelled_with_steps_in_log_scale(five: View) -> None:
 
 
 def test_steps_show_change_onset_and_saturation(five: View) -> None:
-    written = words(steps(five).figure)
+    written = words(steps(five, estimator="binning").figure)
     phase = five.phases["tanh", "fc5", "binning", "ixt"]
     assert f"{phase.change:+.2f} bits".replace("-", "−") in written
     assert f"onset {phase.onset_step:,}" in written
@@ -258,7 +265,11 @@ def test_compression_shows_every_verdict(view: View) -> None:
     for (_, _, _, quantity), p in view.phases.items():
         if quantity in ("ixt", "dse") and not p.saturated and p.change is not None:
             assert low <= p.change <= high
-    assert ranges.get_xlim()[0] < view.ceiling(group) < ranges.get_xlim()[1]
+    bracketed = any(c.bracket() is not None for c in view.curves.values())
+    named = any("log₂ N" in text.get_text() for text in ranges.texts)
+    assert named != bracketed  # nothing is drawn that log2 N does not bound
+    if not bracketed:
+        assert ranges.get_xlim()[0] < view.ceiling(group) < ranges.get_xlim()[1]
     assert len(forest.texts) >= len(view.layers(group))
 
 
@@ -306,13 +317,13 @@ def test_negative_information_is_drawn_below_zero(views: dict[str, View]) -> Non
 
 
 def test_missing_cells_differ_from_high_ones_without_colour(views: dict[str, View]) -> None:
-    figure = draw(views["missing"], "heat")
+    figure = draw(views["missing"], "heat", estimator="binning")
     assert figure.axes[0].patch.get_hatch() == "...."
     assert any(p.get_hatch() == "///" for p in figure.axes[0].patches)
 
 
 def test_heat_covers_layers_and_bound(views: dict[str, View]) -> None:
-    figure = draw(views["missing"], "heat")
+    figure = draw(views["missing"], "heat", estimator="binning")
     mesh = next(c for c in figure.axes[0].collections if c.get_array() is not None)
     assert mesh.get_clim() == (0.0, 12.0)
     assert np.ma.getmaskarray(mesh.get_array()).any()
@@ -354,7 +365,8 @@ def test_every_figure_is_drawn_into_given_axes(
     figure = Figure(figsize=(16, 9), layout=layout)
     left, right = figure.subplots(1, 2)
     left.plot([0, 1], [0, 1])
-    given = {"ax": right, "results": five} | ({"baseline": five} if name == "compare" else {})
+    shown = views["bracketed"] if name in NEW else five
+    given = {"ax": right, "results": shown} | ({"baseline": five} if name == "compare" else {})
     drawn = resolve_name(FIGURES[name])(**given)
     assert drawn.get_figure(root=True) is figure
     assert drawn.get_ylabel() or drawn.get_yticklabels()
