@@ -488,7 +488,7 @@ def _contradicted(read: _Read, found: Course, tolerance: float) -> str | None:
             continue
         for segment, _ in found.movements():
             ends = np.searchsorted(curve.steps, [segment.from_step, segment.to_step])
-            change = np.subtract(*values[np.ix_(runs, ends)].T[::-1])
+            change = np.subtract(*values[np.ix_(np.array(runs), ends)].T[::-1])
             known = change[np.isfinite(change)]
             if (
                 abs(segment.change) >= tolerance
@@ -523,7 +523,7 @@ def _split(found: Course, at: int, parts: Sequence[_Read | None]) -> Segment:
 
 def _parts(
     found: Course, first: int, last: int, parts: Sequence[_Read | None]
-) -> dict[str, float | None]:
+) -> dict[str, Any]:
     """Return shape and scale of the way from the start of one segment to the end of another."""
     changes = []
     runs = np.arange(found.samples.n_runs)

@@ -205,7 +205,7 @@ def course(samples: Samples) -> Course:
     values, m = samples.values, samples.values.shape[1]
     mean = values.mean(axis=0)
     noise = samples.noise / math.sqrt(samples.n_runs)
-    sure = hysteresis(m, noise) if samples.n_runs == 1 else 3 * noise
+    sure = hysteresis(m, noise) if samples.n_runs < 3 else 3 * noise
     threshold = max(samples.tolerance, sure)
     turns, falls_first = turning_points(mean[1:], threshold)
     count = len(turns)
