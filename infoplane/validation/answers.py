@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from functools import lru_cache, partial
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
 from infoplane.data import FloatArray
-from infoplane.validation.known_mi import MI_TASKS, Draw, structure
-from infoplane.validation.problems import Case, Problem, Resolution, Truth
+from infoplane.validation.known_mi import MI_TASKS, Draw
+from infoplane.validation.problems import Case, Problem, Resolution
+from infoplane.validation.traps import TRAPS, labelled_layer
 from infoplane.validation.truths import (
     channel_information,
     drawn_labels,
     entropy_of,
-    label_information,
     rectified_label_information,
-    table_information,
+    state_truths,
 )
 
 
@@ -40,7 +40,7 @@ def _states_of_table(joint: FloatArray, n: int, rng: np.random.Generator) -> Pro
         np.column_stack([cells + rng.uniform(-0.3, 0.3, n), rng.standard_normal(n)]),
         np.eye(joint.shape[1])[states],
         labels,
-        truths={"ixt": entropy_of(joint.sum(axis=0)), "ity": table_information(joint)},
+        truths=state_truths(np.eye(joint.shape[1]), joint),
     )
 
 
@@ -49,11 +49,12 @@ def function_of_input(n: int, rng: np.random.Generator) -> Problem:
     patterns = rng.standard_normal((40, 3))
     which = drawn_labels(np.full(40, 1 / 40), n, rng)
     states = which % 8
+    joint = np.kron(np.eye(2), np.full((1, 4), 1 / 8))
     return Problem(
         patterns[which],
         np.eye(8)[states],
         (states >= 4).astype(np.int64),
-        truths={"ixt": 3.0, "ht": 3.0, "ity": 1.0},
+        truths={**state_truths(np.eye(8), joint), "ht": 3.0},
     )
 
 
@@ -96,10 +97,9 @@ def separated_clusters(n: int, rng: np.random.Generator, k: int = 8, scale: floa
         scale * np.eye(k)[labels],
         labels,
         truths={
-            "ixt": math.log2(k),
+            **state_truths(scale * np.eye(k), np.eye(k) / k),
             "ht": math.log2(k),
-            "ity": math.log2(k),
-            "ixt_given_y": 0.0,
+            "size": math.log2(scale * math.sqrt(2.0)),
             "dse": partial(_clusters_dse, k=k, scale=scale),
             "ity[renyi]": partial(_clusters_renyi, k=k, scale=scale),
         },
@@ -145,55 +145,6 @@ def normal_layer(n: int, rng: np.random.Generator, units: int, scale: float = 1.
         return channel_information(np.diag(spread**2), at.noise) if at.noise else None
 
     return Problem(rng.standard_normal((n, 3)), layer, truths={"ixt": with_noise})
-
-
-def labelled_layer(
-    n: int, rng: np.random.Generator, classes: int, units: int, distance: float, scale: float = 1.0
-) -> Problem:
-    """Draw classes that are normal around their means, at ``distance`` from 0."""
-    means = structure(classes, units).standard_normal((classes, units))
-    means *= distance / np.linalg.norm(means, axis=1, keepdims=True)
-    shares = np.full(classes, 1 / classes)
-    labels = drawn_labels(shares, n, rng)
-    layer = scale * (means[labels] + rng.standard_normal((n, units)))
-    truths = mixture_truths(means, np.ones(units), shares, scale=scale)
-    return Problem(rng.standard_normal((n, 3)), layer, labels, truths=truths)
-
-
-def mixture_truths(
-    means: FloatArray, variances: FloatArray, shares: FloatArray, *, scale: float = 1.0
-) -> Mapping[str, Truth]:
-    """Return the truths about a layer whose classes are normal around their means.
-
-    Parameters
-    ----------
-    means : array (n_classes, n_units)
-        Class means along the principal directions within the classes.
-    variances : array (n_units,)
-        Variances within the classes along those directions.
-    shares : array (n_classes,)
-        Of the classes.
-    scale : float, default 1
-        Factor on the layer.
-    """
-
-    @lru_cache
-    def of_labels(noise: float) -> float:
-        spread = np.sqrt(variances + (noise / scale) ** 2)
-        return label_information(means / spread, shares)
-
-    def given_labels(noise: float) -> float | None:
-        return channel_information(np.diag(variances) * scale**2, noise) if noise else None
-
-    def of_inputs(at: Resolution) -> float | None:
-        within = given_labels(at.noise)
-        return None if within is None else within + of_labels(at.noise)
-
-    return {
-        "ity": lambda at: of_labels(at.noise),
-        "ixt": of_inputs,
-        "ixt_given_y": lambda at: given_labels(at.noise),
-    }
 
 
 def rectified_layer(n: int, rng: np.random.Generator) -> Problem:
@@ -258,6 +209,7 @@ ANSWERS: tuple[Case, ...] = (
         partial(labelled_layer, classes=3, units=2, distance=1.5, scale=1000.0),
     ),
     Case("3 classes behind ReLU", rectified_layer),
+    *TRAPS,
     Case("T = X", copied_input, pairs=True),
     *(
         Case(

@@ -10,9 +10,10 @@ from typing import TypeAlias
 import numpy as np
 
 from infoplane.data import Array, IntArray
-from infoplane.validation.answers import labelled_layer
 from infoplane.validation.known_mi import normal_pair
-from infoplane.validation.problems import Problem, Trial
+from infoplane.validation.problems import Problem, Resolution, Trial
+from infoplane.validation.traps import labelled_layer
+from infoplane.validation.truths import label_information
 
 _OF_LABELS = ("ity",)
 _EVERY = ("ity", "dse", "dsmi_y")
@@ -42,6 +43,8 @@ class Relation(Trial):
     at_noise : bool
         Whether the truths of the problem hold after the change as well, so that an estimator that
         chooses its noise by the layer is asked for the difference that another noise makes.
+    fine : bool
+        Whether it is about the shape of the layer, and not asked where noise hides that.
     """
 
     quantities: tuple[str, ...] = _OF_LABELS
@@ -49,6 +52,7 @@ class Relation(Trial):
     least: float = 0.05
     at_most: bool = False
     at_noise: bool = False
+    fine: bool = False
 
     def allowed(self, expected: float, spread: float) -> float:
         """Return the difference that passes between estimates of this joint half-width."""
@@ -119,8 +123,14 @@ def _two_copies(n: int, rng: np.random.Generator) -> tuple[Parts, Problem]:
     labels = rng.integers(0, 2, size=(n, 2))
     layer = 2.0 * labels + rng.standard_normal((n, 2))
     inputs = rng.standard_normal((n, 3))
+
+    def twice(at: Resolution) -> float:
+        spread = np.hypot(1.0, at.noise)
+        return 2.0 * label_information(np.array([[0.0], [2.0]]) / spread, np.full(2, 0.5))
+
     one = Problem(inputs, layer[:, :1], labels[:, 0])
-    return ((2.0, one),), Problem(inputs, layer, 2 * labels[:, 0] + labels[:, 1])
+    both = 2 * labels[:, 0] + labels[:, 1]
+    return ((2.0, one),), Problem(inputs, layer, both, truths={"ity": twice})
 
 
 def _chain(n: int, rng: np.random.Generator) -> tuple[Parts, Problem]:
@@ -161,15 +171,15 @@ RELATIONS: tuple[Relation, ...] = (
     Relation("units shifted", _by(lambda t, _: t + 3.0), share=0.02, at_noise=True),
     Relation("layer x1000", _by(lambda t, _: 1000.0 * t), _EVERY, shannon=False),
     Relation("layer rotated", _by(_turned)),
-    Relation("units bent monotonously", _by(lambda t, _: np.sinh(t))),
-    Relation("units repeated, squared", _by(lambda t, _: np.hstack([t, t**2]))),
-    Relation("10 units of noise added", _by(_padded)),
+    Relation("units bent monotonously", _by(lambda t, _: np.sinh(t)), fine=True),
+    Relation("units repeated, squared", _by(lambda t, _: np.hstack([t, t**2])), fine=True),
+    Relation("10 units of noise added", _by(_padded), at_noise=True),
     Relation("layer rounded to 16 bits", _by(lambda t, _: t.astype(np.float16))),
     Relation("layer rounded to whole numbers", _by(lambda t, _: np.round(t)), at_most=True),
     Relation("classes merged", _merged_classes, at_most=True),
-    Relation("half of the samples", _half),
+    Relation("half of the samples", _half, at_noise=True),
     Relation("every sample twice", _repeated),
-    Relation("two independent copies", _two_copies),
+    Relation("two independent copies", _two_copies, at_noise=True),
     Relation("classes group by group", _chain),
     Relation("noise doubled", partial(_noisier, noise=0.5), ("ixt",), at_most=True),
     Relation("inputs and layer swapped", _swapped, ("ixt",), pairs=True),

@@ -22,11 +22,11 @@ from infoplane.estimators.base import Estimator
 from infoplane.estimators.measure_id import MeasureId
 from infoplane.estimators.registry import estimator_id
 from infoplane.seeding import generator
-from infoplane.validation.answers import mixture_truths
 from infoplane.validation.expectations import Expectation, pooled
 from infoplane.validation.findings import Finding, judged, refused
 from infoplane.validation.pool import in_any_order
 from infoplane.validation.problems import Resolution, Truth
+from infoplane.validation.truths import mixture_truths
 
 
 @dataclass(frozen=True, eq=False)

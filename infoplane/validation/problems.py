@@ -42,7 +42,7 @@ class Resolution:
         the noise was in the layer already.
         """
         noise = 0.0
-        for estimate in found.values():
+        for estimate in (*found.values(), found[key]):
             said = estimate.diagnostics
             if said.get("noise_source") == "recorded":
                 continue

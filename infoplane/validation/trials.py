@@ -36,6 +36,7 @@ FURTHER = {
     "full": ("compressed:mode=ksg", "compressed:mode=joint", "compressed:cross_check=true"),
 }
 """What is tried beside every estimator at its defaults."""
+_COARSE = 0.3  # standard deviations of a unit: noise that is more than a detail
 _ITEMS: tuple[Case | Relation | Law, ...] = (*ANSWERS, *RELATIONS, *LAWS)
 
 
@@ -214,6 +215,8 @@ def _related(estimator: Estimator, relation: Relation, n: int, seed: int) -> Ite
         flags = tuple(
             dict.fromkeys(f for one in (*(one for _, one in ones), two) for f in one.flags)
         )
+        if relation.fine and _hidden(estimator, key, after, changed):
+            continue
         expected = math.fsum(weight * (one.bits or 0.0) for weight, one in ones)
         if relation.at_noise:
             expected += _of_noise(estimator, key, after, cells[0][1], changed)
@@ -225,6 +228,14 @@ def _related(estimator: Estimator, relation: Relation, n: int, seed: int) -> Ite
             allowed=relation.allowed(expected, spread),
             one_sided=relation.at_most,
         )
+
+
+def _hidden(
+    estimator: Estimator, key: str, problem: Problem, found: Mapping[str, Estimate]
+) -> bool:
+    """Tell whether the noise that an estimator added hides the shape of a layer."""
+    noise = Resolution.of_cell(estimator, found, key).noise
+    return noise > _COARSE * float(problem.activations.std(axis=0).mean())
 
 
 def _of_noise(

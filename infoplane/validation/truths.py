@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 
 import numpy as np
-from scipy.integrate import quad
+from scipy.integrate import quad, trapezoid
 from scipy.special import gammaln, log_ndtr, logsumexp, ndtr, psi
 
 from infoplane.data import FloatArray, IntArray
+from infoplane.validation.problems import Resolution, Truth
 
 LOG2_E = math.log2(math.e)
 _DRAWS = 100_000  # of Monte Carlo; the error is some 0.003 bits
@@ -169,3 +172,112 @@ def rectified_label_information(means: FloatArray, noise: float) -> float:
     for a, b in itertools.pairwise(ends):
         total += float(quad(integrand, a, b, limit=200)[0])
     return total
+
+
+def scalar_channel_information(
+    density: Callable[[FloatArray], FloatArray], noise: float, reach: float
+) -> float:
+    """Return I(S; S + noise) of a number S with a smooth density, by quadrature.
+
+    Parameters
+    ----------
+    density : callable
+        Of S.
+    noise : float
+        Standard deviation of the normal noise.
+    reach : float
+        Beyond it to either side is next to nothing of S.
+    """
+    nodes, weights = np.polynomial.hermite_e.hermegauss(64)
+    # Evenly within a few noises, then ever more widely.
+    places = noise * np.sinh(np.linspace(-1.0, 1.0, 8001) * math.asinh(reach / noise))
+    values = density(places[:, None] - noise * nodes) @ weights / math.sqrt(2.0 * math.pi)
+    return _channel_entropy(places, values) - 0.5 * math.log2(2.0 * math.pi * math.e * noise**2)
+
+
+def spread_channel_information(values: FloatArray, noise: float) -> float:
+    """Return I(S; S + noise) of a number that takes these values (n,) equally often."""
+    low, high = values.min() - 9.0 * noise, values.max() + 9.0 * noise
+    places = np.linspace(low, high, 2001)
+    densities = np.zeros(len(places))
+    for part in np.array_split(values, max(1, len(values) // 500)):
+        densities += np.exp(-0.5 * ((places[:, None] - part) / noise) ** 2).sum(axis=1)
+    densities /= len(values) * noise * math.sqrt(2.0 * math.pi)
+    return _channel_entropy(places, densities) - 0.5 * math.log2(2.0 * math.pi * math.e * noise**2)
+
+
+def _channel_entropy(places: FloatArray, densities: FloatArray) -> float:
+    terms = np.where(densities > 0.0, -densities * np.log2(np.maximum(densities, 1e-300)), 0.0)
+    return float(trapezoid(terms, places))
+
+
+def state_truths(places: FloatArray, joint: FloatArray) -> Mapping[str, Truth]:
+    """Return the truths about a layer of a few states that labels are read from.
+
+    Parameters
+    ----------
+    places : array (n_states, n_units)
+        The layer in each state.
+    joint : array (n_classes, n_states)
+        Joint distribution of label and state.
+    """
+    shares, of_labels = joint.sum(axis=0), joint.sum(axis=1)
+
+    @lru_cache
+    def of_states(noise: float) -> float:
+        return label_information(places / noise, shares) if noise else entropy_of(shares)
+
+    @lru_cache
+    def given_labels(noise: float) -> float:
+        within = [
+            (weight, own[own > 0.0] / weight, places[own > 0.0])
+            for weight, own in zip(of_labels, joint, strict=True)
+        ]
+        return float(
+            sum(
+                weight * (label_information(at / noise, own) if noise else entropy_of(own))
+                for weight, own, at in within
+            )
+        )
+
+    return {
+        "ixt": lambda at: of_states(at.noise),
+        "ity": lambda at: of_states(at.noise) - given_labels(at.noise),
+        "ixt_given_y": lambda at: given_labels(at.noise),
+    }
+
+
+def mixture_truths(
+    means: FloatArray, variances: FloatArray, shares: FloatArray, *, scale: float = 1.0
+) -> Mapping[str, Truth]:
+    """Return the truths about a layer whose classes are normal around their means.
+
+    Parameters
+    ----------
+    means : array (n_classes, n_units)
+        Class means along the principal directions within the classes.
+    variances : array (n_units,)
+        Variances within the classes along those directions.
+    shares : array (n_classes,)
+        Of the classes.
+    scale : float, default 1
+        Factor on the layer.
+    """
+
+    @lru_cache
+    def of_labels(noise: float) -> float:
+        spread = np.sqrt(variances + (noise / scale) ** 2)
+        return label_information(means / spread, shares)
+
+    def given_labels(noise: float) -> float | None:
+        return channel_information(np.diag(variances) * scale**2, noise) if noise else None
+
+    def of_inputs(at: Resolution) -> float | None:
+        within = given_labels(at.noise)
+        return None if within is None else within + of_labels(at.noise)
+
+    return {
+        "ity": lambda at: of_labels(at.noise),
+        "ixt": of_inputs,
+        "ixt_given_y": lambda at: given_labels(at.noise),
+    }

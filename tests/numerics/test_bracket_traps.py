@@ -15,6 +15,7 @@ from infoplane.estimators.layers.compressed.bracket_estimates import (
 )
 from infoplane.numerics.compression import MOST_LOSS, Layer
 from infoplane.numerics.kernels.bracket import brackets, support
+from infoplane.validation.truths import label_information
 
 
 def normal(n, d, seed=0):
@@ -345,3 +346,14 @@ def test_a_layer_without_labels_has_no_label_rows():
     cell = bracket_cell(layer, None, [noise], BracketOptions(), np.random.default_rng(0))
     assert set(cell.estimates(noise)) == {"ixt"}
     assert "label_entropy" not in cell.estimates(noise)["ixt"].diagnostics
+
+
+@pytest.mark.parametrize("states", [2, 8])
+def test_values_that_come_again_are_drawn_as_often(states):
+    # With one draw for each of eight points the value would be off by tenths of a bit.
+    layer = np.eye(states)[np.arange(2000) % states]
+    found = measured(layer, np.arange(2000) % states, sigma=0.4)
+    truth = label_information(np.eye(states) / 0.4, np.full(states, 1.0 / states))
+    assert found.ixt.middle == pytest.approx(truth, abs=4 * found.ixt.error + 0.01)
+    assert found.ixt.error < 0.03
+    assert found.ity.middle == pytest.approx(found.ixt.middle, abs=0.02)

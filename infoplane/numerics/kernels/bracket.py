@@ -93,9 +93,9 @@ class Support:
         return np.asarray((copies >= ATOM) & (not repeated))[self.states]
 
     @property
-    def independent(self) -> int:
-        """Samples that count for errors: copies count once, but for those of an atom."""
-        return int(np.where(self.is_atom, self.counts, 1).sum())
+    def drawn(self) -> IntArray:
+        """The entries that noise is drawn for, ascending: of atoms every copy, of others one."""
+        return np.repeat(np.arange(len(self.rows)), np.where(self.is_atom, self.counts, 1))
 
 
 def support(activations: Array, labels: IntArray | None = None) -> Support:
@@ -171,7 +171,8 @@ def brackets(
     rng : numpy.random.Generator
         Draws the noise.
     draws : int, default 1
-        Draws of noise a sample, each used with both signs.
+        Draws of noise for a sample, each used with both signs. Copies of a sample share them,
+        unless it is a value that the layer takes again and again.
     directions : array or tensor (n_units, n_dims), optional
         Orthonormal directions that the points are projected on. The noise is drawn for units and
         projected alike: it does not hang on how the directions are turned.
@@ -195,11 +196,12 @@ def brackets(
     >>> found.ixt.lower < truth < found.ixt.upper, round(found.ixt.middle - truth, 1)
     (True, 0.0)
     """
-    n, n_dims = points.shape
+    n, n_dims = len(found.drawn), points.shape[1]
     noise = np.empty((draws, n, n_dims), np.float32)
     _draw(noise.reshape(-1, n_dims), rng, directions)
-    step = max(1, (_BLOCK_VALUES if isinstance(points, np.ndarray) else _GPU_BLOCK_VALUES) // n)
-    sums = _Sums(points, found, min(step, n))
+    values = _BLOCK_VALUES if isinstance(points, np.ndarray) else _GPU_BLOCK_VALUES
+    step = min(max(1, values // len(points)), n)
+    sums = _Sums(points, found, step)
     logs = np.empty((len(sigmas), 2 * draws, 2, n))
     for start in range(0, n, step):
         rows = slice(start, min(start + step, n))
@@ -224,30 +226,38 @@ def _draw(noise: Array, rng: np.random.Generator, directions: Tensor | None) -> 
 
 
 class _Sums:
-    """Sums of exponentials over the other entries, of all classes and of the own one."""
+    """Sums of exponentials over the other entries, of all classes and of the own one.
+
+    Rows are the entries that noise is drawn for, columns all entries.
+    """
 
     def __init__(self, points: Tensor, found: Support, n_rows: int) -> None:
-        self.points, self.found = points, found
+        self.points, self.drawn = points, found.drawn
         # Room for blocks of pairs: fresh memory would cost more than what is computed in it.
-        block = points[:n_rows] @ points.T
+        block = points[beside(self.drawn[:n_rows], points)] @ points.T
         self.rooms = [block, *(array_module(block).empty_like(block) for _ in range(4))]
         self.norms = (points * points).sum(1)
         self.weights = found.weights
         self.shares = beside(self.weights.astype(fetched(points[:0]).dtype), points)
         # Of an atom one copy is left out, the others count.
-        self.copies = np.where(found.is_atom, self.weights - 1.0 / found.n_samples, 0.0)
-        self.starts = np.searchsorted(found.classes, np.arange(found.classes[-1] + 2))
+        copies = np.where(found.is_atom, self.weights - 1.0 / found.n_samples, 0.0)
+        self.copies = copies[self.drawn]
+        self.classes, self.of_drawn = found.classes, found.classes[self.drawn]
+        of_classes = np.arange(found.classes[-1] + 2)
+        self.starts = np.searchsorted(self.classes, of_classes)
+        self.starts_drawn = np.searchsorted(self.of_drawn, of_classes)
         self.first, self.second = _twins(found)
 
     def of_rows(self, rows: slice, drawn: Array, sigmas: Sequence[float]) -> FloatArray:
         """Return logarithms (n_sigmas, 2, 2, n_rows) in nats: by sign, of all and of the class."""
-        block, module = self.points[rows], array_module(self.points)
+        entries = beside(self.drawn[rows], self.points)
+        block, module = self.points[entries], array_module(self.points)
         z = beside(drawn.astype(fetched(block[:0]).dtype), block)
         squares, shifts, near, moved, terms = (room[: len(block)] for room in self.rooms)
         module.matmul(block, self.points.T, out=squares)
         squares *= -2.0
         squares += self.norms
-        squares += self.norms[rows][:, None]
+        squares += self.norms[entries][:, None]
         module.matmul(z, self.points.T, out=shifts)
         shifts -= (z * block).sum(1)[:, None]
         inside = slice(*np.searchsorted(self.first, [rows.start, rows.stop]))
@@ -283,7 +293,7 @@ class _Sums:
         exponents += np.log(self.weights)
         with np.errstate(divide="ignore"):
             copies = np.log(self.copies[rows])
-        own = self.found.classes == self.found.classes[rows][:, None]
+        own = self.classes == self.of_drawn[rows][:, None]
         return np.array(
             [
                 np.logaddexp(_log_sums(terms), copies)
@@ -293,11 +303,11 @@ class _Sums:
 
     def _segments(self, rows: slice) -> list[tuple[slice, slice]]:
         """Return the rows of a block by class, counted within it, each with all of its class."""
-        classes = self.found.classes
         parts = []
-        for label in range(classes[rows.start], classes[rows.stop - 1] + 1):
+        for label in range(self.of_drawn[rows.start], self.of_drawn[rows.stop - 1] + 1):
             own = slice(int(self.starts[label]), int(self.starts[label + 1]))
-            first, last = max(own.start, rows.start), min(own.stop, rows.stop)
+            first = max(int(self.starts_drawn[label]), rows.start)
+            last = min(int(self.starts_drawn[label + 1]), rows.stop)
             parts.append((slice(first - rows.start, last - rows.start), own))
         return parts
 
@@ -316,18 +326,18 @@ def _log_sums(exponents: FloatArray) -> FloatArray:
 
 
 def _twins(found: Support) -> tuple[IntArray, IntArray]:
-    """Return pairs of entries, by the first one, of which the second is left out for the first.
+    """Return which entry is left out for which drawn one, by the number of the latter.
 
-    An entry itself, and those of the same row with other labels unless the row is an atom.
+    It itself, and those of the same row with other labels unless the row is an atom.
     """
-    n = len(found.rows)
-    first, second = [np.arange(n)], [np.arange(n)]
+    places = np.searchsorted(found.drawn, np.arange(len(found.rows)))
+    first, second = [np.arange(len(found.drawn))], [found.drawn]
     several = np.flatnonzero(np.bincount(found.states)[found.states] > 1)
     several = several[~found.is_atom[several]]
     for state in np.unique(found.states[several]):
         same = several[found.states[several] == state]
         one, other = (ids.ravel() for ids in np.meshgrid(same, same))
-        first.append(one[one != other])
+        first.append(places[one[one != other]])
         second.append(other[one != other])
     ones, others = np.concatenate(first), np.concatenate(second)
     order = np.argsort(ones, kind="stable")
@@ -335,13 +345,13 @@ def _twins(found: Support) -> tuple[IntArray, IntArray]:
 
 
 def _bracket(sigma: float, logs: FloatArray, found: Support) -> Bracket:
-    """Return the bounds from the sums over others, ``logs`` (n_repeats, 2, n_entries)."""
-    p, n = found.weights, found.n_samples
-    of_class = found.class_weights[found.classes]
-    atom = found.is_atom
-    states = np.bincount(found.states, weights=p)[found.states]
+    """Return the bounds from the sums over others, ``logs`` (n_repeats, 2, n_drawn)."""
+    p, n, drawn = found.weights, found.n_samples, found.drawn
+    of_class = found.class_weights[found.classes][drawn]
+    atom = found.is_atom[drawn]
+    states = np.bincount(found.states, weights=p)[found.states][drawn]
     left_out = np.where(atom, 1.0 / n, states)
-    left_out_own = np.where(atom, 1.0 / n, p)
+    left_out_own = np.where(atom, 1.0 / n, p[drawn])
     others, own = logs[:, 0], logs[:, 1]
     lower = -np.logaddexp(others, np.log(left_out))
     upper = np.log1p(-left_out) - others
@@ -350,19 +360,18 @@ def _bracket(sigma: float, logs: FloatArray, found: Support) -> Bracket:
     told = np.log(posterior) - np.log(of_class)
     return Bracket(
         sigma,
-        _bounds(lower, upper, found),
-        _bounds(told, lower - within, found),
-        _bounds(within, upper - told, found),  # the differences of the others
+        _bounds(lower, upper, left_out_own),
+        _bounds(told, lower - within, left_out_own),
+        _bounds(within, upper - told, left_out_own),  # the differences of the others
     )
 
 
-def _bounds(lower: FloatArray, upper: FloatArray, found: Support) -> Bounds:
-    """Return the means over draws and entries of contributions (n_repeats, n_entries) in nats."""
-    weights, n = found.weights, found.independent
+def _bounds(lower: FloatArray, upper: FloatArray, weights: FloatArray) -> Bounds:
+    """Return the means over draws and samples of contributions (n_repeats, n_drawn) in nats."""
     low, high = LOG2_E * lower.mean(axis=0), LOG2_E * upper.mean(axis=0)
 
     def error(terms: FloatArray) -> float:
-        return float(np.sqrt(weights @ (terms - weights @ terms) ** 2 / n))
+        return float(np.sqrt(weights @ (terms - weights @ terms) ** 2 / len(weights)))
 
     return Bounds(
         float(weights @ low),
