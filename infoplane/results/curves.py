@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from infoplane.data import FloatArray, IntArray
 from infoplane.estimators.quantities import Quantity
 from infoplane.numerics.quantiles import student_quantile
+from infoplane.results.settings import difference
 from infoplane.results.vocabulary import Vocabulary
 
 _SAMPLING = {"bootstrap", "subsample", "jackknife", "analytic"}
@@ -40,6 +41,7 @@ class Curves:
     bound_name: str
     n: int  # samples of the largest cell
     declared: Quantity  # what the quantity is
+    settings_differ: str = ""  # what keeps the runs from being averaged, "" if nothing does
 
     @property
     def time(self) -> FloatArray:
@@ -59,11 +61,21 @@ class Curves:
         return filled
 
     def mean(self) -> FloatArray:
-        """Return the mean over runs (n_steps,), NaN where no run has a number."""
+        """Return the mean over runs (n_steps,), NaN where no run has a number.
+
+        There is none of runs whose settings differ.
+        """
+        if self.settings_differ:
+            return np.full(len(self.steps), np.nan)
         return mean_over_runs(self.filled())
 
     def spread(self, level: float = 0.95) -> tuple[FloatArray, FloatArray] | None:
-        """Return the interval of the mean over runs, each (n_steps,); None below 3 runs."""
+        """Return the interval of the mean over runs, each (n_steps,); None below 3 runs.
+
+        There is none either of runs whose settings differ.
+        """
+        if self.settings_differ:
+            return None
         values = self.filled()
         n = np.isfinite(values).sum(axis=0)
         if n.max(initial=0) < 3:
@@ -159,6 +171,9 @@ def _curves_of_cells(key: CurveKey, rows: list[Mapping[str, Any]], declared: Qua
             bounds.append((row["bound_high"], row.get("bound_name", "none")))
     bound, bound_name = max(bounds, default=(None, "none"))
     group, layer, estimator, quantity = key
+    by_run: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for row in rows:
+        by_run[row["run"]].append(row)
     return Curves(
         group=group,
         layer=layer,
@@ -175,6 +190,7 @@ def _curves_of_cells(key: CurveKey, rows: list[Mapping[str, Any]], declared: Qua
         bound_name=bound_name,
         n=max(row["n"] for row in rows),
         declared=declared,
+        settings_differ=difference(by_run) if len(runs) > 1 else "",
     )
 
 
