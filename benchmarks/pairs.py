@@ -27,7 +27,7 @@ from infoplane import ksg_information, mixed_information, shuffle_information  #
 from infoplane.estimators.estimate import Estimate  # noqa: E402
 
 FUNCTIONS = {"ksg": ksg_information, "shuffle": shuffle_information, "mixed": mixed_information}
-WIDE = 100  # dimensions, from which on only up to 1000 samples are taken
+WIDE = 20  # joint dimensions; in more a call on 5000 samples takes up to minutes: 1000 are taken
 QUICK = {
     "1v1-normal-0.75", "independent 1+1", "fifth power 1+1", "sparse 10+10", "all rows twice",
     "3 classes in 2", "noise in 1", "parity of 2 in 10", "small unit",
@@ -77,10 +77,11 @@ def lines(function: str, n: int, seed: int, quick: bool = False) -> list[Line]:
     for name, draw in (LABELLED if function == "mixed" else PAIRS).items():
         if quick and name not in QUICK:
             continue
-        pair = draw(min(n, 1000) if "500" in name else n, np.random.default_rng([seed, n]))
-        other = pair.labels if function == "mixed" else pair.y
-        estimate = FUNCTIONS[function](pair.x, other, seed=seed)
-        found.append(Line(function, name, len(pair.x), pair.bits, estimate))
+        pair = draw(n, np.random.default_rng([seed, n]))
+        kept = slice(1000 if pair.x.shape[1] + pair.y.shape[1] > WIDE else n)
+        x, other = pair.x[kept], (pair.labels if function == "mixed" else pair.y)[kept]
+        estimate = FUNCTIONS[function](x, other, seed=seed)
+        found.append(Line(function, name, len(x), pair.bits, estimate))
     return found
 
 

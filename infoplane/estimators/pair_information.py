@@ -401,8 +401,8 @@ def _rises_by_ranks(checks: PairChecks) -> bool:
 
 
 def _insensitive(checks: PairChecks, largest: float = math.inf) -> bool:
-    """Whether a dependence of which the value is the share found would be noticeably another."""
-    value = max(checks.bits, 0.0) + checks.interval.standard_error
+    """Whether the upper end of the interval may be just the share found of a dependence."""
+    value = max(checks.interval.high, 0.0)
     behind = min(value / max(checks.found, _LEAST_FOUND), max(largest, value))
     return abs(behind - value) > _error(behind)
 

@@ -36,8 +36,10 @@ class Curves:
     values: FloatArray  # (n_runs, n_steps), NaN where there is no number
     low: FloatArray  # (n_runs, n_steps) sampling interval of the cell, NaN where there is none
     high: FloatArray  # (n_runs, n_steps)
+    bracket_low: FloatArray  # (n_runs, n_steps) bounds on the value, NaN where there are none
+    bracket_high: FloatArray  # (n_runs, n_steps)
     saturated: NDArray[np.bool_]  # (n_runs, n_steps)
-    bound: float | None  # highest upper bound of any cell
+    bound: float | None  # highest upper bound of any cell, but for brackets
     bound_name: str
     n: int  # samples of the largest cell
     declared: Quantity  # what the quantity is
@@ -61,13 +63,12 @@ class Curves:
         return filled
 
     def mean(self) -> FloatArray:
-        """Return the mean over runs (n_steps,), NaN where no run has a number.
+        """Return the mean over runs (n_steps,), gaps filled; NaN where there are bounds alone.
 
         There is none of runs whose settings differ.
         """
-        if self.settings_differ:
-            return np.full(len(self.steps), np.nan)
-        return mean_over_runs(self.filled())
+        none = self.bounds_alone | bool(self.settings_differ)
+        return np.where(none, np.nan, mean_over_runs(self.filled()))
 
     def spread(self, level: float = 0.95) -> tuple[FloatArray, FloatArray] | None:
         """Return the interval of the mean over runs, each (n_steps,); None below 3 runs.
@@ -93,6 +94,26 @@ class Curves:
         if found is None and len(self.runs) == 1:
             found = self.low[0], self.high[0]
         return found if found is not None and np.isfinite(found[0]).any() else None
+
+    def bracket(self) -> tuple[FloatArray, FloatArray] | None:
+        """Return the mean over runs of both bounds, each (n_steps,); None where there are none.
+
+        The mean of the values lies between them.
+        """
+        if not np.isfinite(self.bracket_low).any():
+            return None
+        return mean_over_runs(self.bracket_low), mean_over_runs(self.bracket_high)
+
+    @property
+    def bounds_alone(self) -> NDArray[np.bool_]:
+        """Steps (n_steps,) at which there are bounds, but no run has a value."""
+        bounds, values = np.isfinite(self.bracket_low), np.isfinite(self.values)
+        return np.logical_and(bounds.any(axis=0), ~values.any(axis=0))
+
+    @property
+    def says_something(self) -> bool:
+        """Whether any cell has a value or a bracket."""
+        return bool(np.isfinite(self.values).any() or np.isfinite(self.bracket_low).any())
 
     @property
     def is_saturated(self) -> bool:
@@ -157,7 +178,7 @@ def _curves_of_cells(key: CurveKey, rows: list[Mapping[str, Any]], declared: Qua
     steps = np.unique(np.array([row["step"] for row in rows], dtype=np.int64))
     run_at = {run: i for i, run in enumerate(runs)}
     step_at = {int(step): i for i, step in enumerate(steps)}
-    values, low, high = np.full((3, len(runs), len(steps)), np.nan)
+    values, low, high, bracket_low, bracket_high = np.full((5, len(runs), len(steps)), np.nan)
     saturated = np.zeros(values.shape, dtype=bool)
     bounds: list[tuple[float, str]] = []
     for row in rows:
@@ -167,7 +188,10 @@ def _curves_of_cells(key: CurveKey, rows: list[Mapping[str, Any]], declared: Qua
             saturated[at] = "saturated" in row["flags"]
             if row.get("ci_method") in _SAMPLING and None not in (row["ci_low"], row["ci_high"]):
                 low[at], high[at] = row["ci_low"], row["ci_high"]
-        if row["bound_high"] is not None:
+        if row.get("bound_name") == "bracket":
+            if None not in (row["bound_low"], row["bound_high"]):
+                bracket_low[at], bracket_high[at] = row["bound_low"], row["bound_high"]
+        elif row["bound_high"] is not None:
             bounds.append((row["bound_high"], row.get("bound_name", "none")))
     bound, bound_name = max(bounds, default=(None, "none"))
     group, layer, estimator, quantity = key
@@ -185,6 +209,8 @@ def _curves_of_cells(key: CurveKey, rows: list[Mapping[str, Any]], declared: Qua
         values=values,
         low=low,
         high=high,
+        bracket_low=bracket_low,
+        bracket_high=bracket_high,
         saturated=saturated,
         bound=bound,
         bound_name=bound_name,

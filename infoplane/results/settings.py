@@ -83,7 +83,8 @@ def apart(unlike: Unlike, measured: Mapping[Key, Quantity]) -> tuple[Unlike, Unl
     measured : mapping
         All that could differ, by the same keys, with what the quantity is.
     """
-    whole, beside = {}, {}
+    whole: dict[Key, str] = {}
+    beside: dict[Key, str] = {}
     for estimator in dict.fromkeys(key[1] for key in unlike):
         declared = {key[2]: about for key, about in measured.items() if key[1] == estimator}
         found = {key: said for key, said in unlike.items() if key[1] == estimator}

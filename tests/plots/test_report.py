@@ -116,7 +116,7 @@ def test_the_table_holds_the_numbers_of_the_phases(
     phase = next(
         p
         for p in shapes["five"]["phases"]
-        if (p["layer"], p["estimator"], p["quantity"]) == ("fc5", "binning", "ixt")
+        if (p["layer"], p["estimator"], p["quantity"]) == ("fc5", "compressed", "ixt")
     )
     row = re.search(r'<tr><th scope="row" title="fc5">fc5 \(64\)</th>.*?</tr>', pages["five"])
     assert row is not None
