@@ -142,7 +142,7 @@ def compare(
         more = f" (and {len(mismatches) - 1} more)" if mismatches[1:] else ""
         raise DataError(
             f"not comparable: {mismatches[0]}{more}",
-            hint="repeat the settings of the baseline: analyze --settings-from BASELINE; or "
+            hint="analyze both with the same settings (analyze --settings-from BASELINE), or "
             "compare anyway with --allow-mismatch",
             code="IP318",
         )
