@@ -99,7 +99,7 @@ class Analysis:
                     f"estimators: expected none, since {baseline.name} says which, got "
                     f"{' '.join(str(estimators).split())[:60]}",
                     argument="estimators",
-                    hint="give estimators, or settings_from",
+                    hint="choose estimators, or repeat settings, not both",
                 )
             seed = whole_number(baseline.setting("seed", seed, 0), "seed", 0)
             nan = baseline.setting("nan", nan, "fail")

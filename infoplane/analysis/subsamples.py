@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from infoplane.analysis.engine import Cache, Workers, analyze
-from infoplane.analysis.repeating import Baseline
+from infoplane.analysis.repeating import Baseline, Shared
 from infoplane.analysis.selection import count_cells
 from infoplane.data import Slot
 from infoplane.errors import NotFoundError
@@ -81,7 +81,9 @@ class Sampling:
                     if halving < len(sizes):
                         parts[_part(run, sizes[halving], part, self.seed)] = chosen
                 n_by_run = {run.name: len(run.kept) for run in parts}
-                shared = self.baseline and self.baseline.shared(parts, self.estimators, warn=False)
+                shared: Shared = {}
+                if self.baseline is not None:
+                    shared = self.baseline.shared(parts, self.estimators, warn=False)
                 found = analyze(
                     parts, self.estimators, workers.executor,
                     seed=self.seed, cache=cache, renew=workers.renew, device=device,
