@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -106,11 +106,11 @@ class Baseline:
         InputError
             IP103 or IP112 if one is not installed, IP104 if it lacks a parameter.
         """
-        entries = {entry["id"]: entry for entry in self.document["estimators"]}
+        entries = {_canonical(entry["id"]): entry for entry in self.document["estimators"]}
         told = self.settings.get("estimators")
         specs = [s for s in told if isinstance(s, str)] if isinstance(told, list) else []
         found = [self._parsed(spec) for spec in specs]
-        known = {estimator_id(point) for one in found for point in (one, *sweep_points(one))}
+        known = {identifier for one in found for identifier in _ids(one)}
         for identifier in entries:  # those of merged documents
             if identifier not in known:
                 specs.append(identifier)
@@ -133,8 +133,8 @@ class Baseline:
 
     def _exact(self, parsed: Estimator, entries: Mapping[str, Mapping[str, Any]]) -> Estimator:
         """Return an estimator with the parameters in full, of which an id has six digits."""
-        points = [estimator_id(point) for point in (parsed, *sweep_points(parsed))]
-        entry = next((entries[point] for point in points if point in entries), None)
+        own = estimator_id(parsed)
+        entry = next((entries[point] for point in _ids(parsed) if point in entries), None)
         if entry is None:
             return parsed
         if entry["version"] != parsed.version:
@@ -143,7 +143,7 @@ class Baseline:
                 self.name, printable(parsed.name), printable(str(entry["version"])), parsed.version,
             )  # fmt: skip
             return parsed
-        if entry["id"] != points[0]:  # of a sweep: several values, as they are written
+        if own not in entries:  # a sweep: several values, as they are written
             return parsed
         names = {field.name for field in fields(parsed)}
         if unknown := [key for key in entry["params"] if key not in names]:
@@ -157,36 +157,41 @@ class Baseline:
             for key, value in entry["params"].items()
         }
         exact = estimator_class(parsed.name)(**given)
-        return exact if estimator_id(exact) == points[0] else parsed
+        return exact if estimator_id(exact) == own else parsed
 
     def cells(self, cells: Cells, *, narrowed: bool) -> dict[Run, tuple[list[Slot], list[int]]]:
         """Return the cells on as many samples as the baseline has.
 
-        Fewer are not made more; a warning names them. So it is with layers that are missing,
-        unless the choice of them was ``narrowed``.
+        Fewer are not made more; a warning names them. So it is with layers that only one side has,
+        but for those of the baseline if the choice of layers was ``narrowed``.
 
         Raises
         ------
         DataError
-            IP318 if the baseline does not know a layer.
+            IP318 if the baseline knows no layer of a run.
         """
         found: dict[Run, tuple[list[Slot], list[int]]] = {}
         for run, (layers, steps) in cells.items():
             recordings = self._like(run)
             known = dict.fromkeys(x["name"] for r in recordings for x in r["layers"])
             have = [layer.name for layer in layers]
-            if extra := [name for name in have if name not in known]:
+            if known and known.keys().isdisjoint(have):
                 raise DataError(
-                    f"{run.path}: layer {printable(extra[0])!r} is not in {self.name}: its "
-                    "settings cannot be repeated",
-                    hint="choose layers with --layers; it has "
-                    + printable(shortened(" ".join(known))),
+                    f"{run.path}: none of its layers is in {self.name}: settings cannot be "
+                    f"repeated for {printable(shortened(' '.join(have), 60))}",
+                    hint=f"choose layers of {printable(shortened(' '.join(known)))}",
                     code="IP318",
                 )
-            if not narrowed and (missing := [name for name in known if name not in have]):
-                log.warning(
-                    "%s: no layer %s, which is in %s", run.path, printable(missing[0]), self.name
-                )
+            missing = [] if narrowed else [name for name in known if name not in have]
+            extra = [name for name in have if name not in known]
+            for names, here, there in (
+                (extra, run.path, self.name),
+                (missing, self.name, run.path),
+            ):
+                if names:
+                    layer = printable(names[0])
+                    more = f" (and {len(names) - 1} more)" if names[1:] else ""
+                    log.warning("layer %s%s of %s is not in %s", layer, more, here, there)
             found[self._as_many(run, recordings)] = (list(layers), list(steps))
         return found
 
@@ -241,9 +246,9 @@ class Baseline:
 
     def _kept(self, estimator: Estimator, group: Group) -> list[Mapping[str, Any]]:
         """Return the different states that rows of the estimator refer to, of the nearest runs."""
-        by_run = self._referred.get(estimator_id(estimator), {})
-        for point in sweep_points(estimator):
-            by_run = by_run | self._referred.get(estimator_id(point), {})
+        by_run: dict[str, set[str]] = {}
+        for identifier in _ids(estimator):
+            by_run |= self._referred.get(identifier, {})
         names = {run.name for run in group.runs}
         named = {run: keys for run, keys in by_run.items() if run in names}
         groups = group_of_runs(self.document)
@@ -259,9 +264,24 @@ class Baseline:
         for row in self.document["rows"]:
             key = (row.get("diag") or {}).get("shared_sha256")
             if isinstance(key, str) and key in artifacts:
-                by_run = found.setdefault(row["estimator"], {})
+                by_run = found.setdefault(_canonical(row["estimator"]), {})
                 by_run.setdefault(row["run"], set()).add(key)
         return found
+
+
+def _ids(estimator: Estimator) -> list[str]:
+    """Return the ids that rows of an estimator can have: its own, and those of its sweep."""
+    points = (estimator, *sweep_points(estimator))
+    return list(dict.fromkeys(estimator_id(point) for point in points))
+
+
+@lru_cache(maxsize=256)
+def _canonical(identifier: str) -> str:
+    """Return an id with its settings in order and without defaults; a sweep writes them else."""
+    try:
+        return estimator_id(parse_estimator(identifier))
+    except InputError:
+        return identifier
 
 
 def _share(labels: IntArray | None, have: int, n: int) -> IntArray:
