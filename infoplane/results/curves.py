@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -43,7 +44,9 @@ class Curves:
     bound_name: str
     n: int  # samples of the largest cell
     declared: Quantity  # what the quantity is
-    settings_differ: str = ""  # what keeps the runs from being averaged, "" if nothing does
+    flags: Mapping[str, NDArray[np.bool_]]  # (n_runs, n_steps) of each that was raised
+    by_c: Mapping[str, FloatArray]  # (3, n_runs, n_steps) value and bracket at other noise levels
+    settings_differ: str  # what keeps the runs from being averaged, "" if nothing does
 
     @property
     def time(self) -> FloatArray:
@@ -181,8 +184,14 @@ def _curves_of_cells(key: CurveKey, rows: list[Mapping[str, Any]], declared: Qua
     values, low, high, bracket_low, bracket_high = np.full((5, len(runs), len(steps)), np.nan)
     saturated = np.zeros(values.shape, dtype=bool)
     bounds: list[tuple[float, str]] = []
+    flags: dict[str, NDArray[np.bool_]] = {}
+    by_c: dict[str, FloatArray] = {}
     for row in rows:
         at = run_at[row["run"]], step_at[row["step"]]
+        for flag in row["flags"]:
+            flags.setdefault(flag, np.zeros(values.shape, dtype=bool))[at] = True
+        for level, three in _levels(row):
+            by_c.setdefault(level, np.full((3, *values.shape), np.nan))[(slice(None), *at)] = three
         if row["value"] is not None:
             values[at] = row["value"]
             saturated[at] = "saturated" in row["flags"]
@@ -195,9 +204,6 @@ def _curves_of_cells(key: CurveKey, rows: list[Mapping[str, Any]], declared: Qua
             bounds.append((row["bound_high"], row.get("bound_name", "none")))
     bound, bound_name = max(bounds, default=(None, "none"))
     group, layer, estimator, quantity = key
-    by_run: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
-    for row in rows:
-        by_run[row["run"]].append(row)
     return Curves(
         group=group,
         layer=layer,
@@ -216,8 +222,29 @@ def _curves_of_cells(key: CurveKey, rows: list[Mapping[str, Any]], declared: Qua
         bound_name=bound_name,
         n=max(row["n"] for row in rows),
         declared=declared,
-        settings_differ=difference(by_run) if len(runs) > 1 else "",
+        flags=flags,
+        by_c=by_c,
+        settings_differ=_differing(rows),
     )
+
+
+def _differing(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return what differs between the settings of the runs, or the steps, of a curve."""
+    by_run: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    by_step: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for row in rows:
+        by_run[row["run"]].append(row)
+        by_step[f"step {row['step']}"].append(row)
+    several = len({setting for row in rows if (setting := row.get("setting"))}) > 1
+    return difference(by_run) or (difference(by_step) if several else "")
+
+
+def _levels(row: Mapping[str, Any]) -> Iterator[tuple[str, list[float]]]:
+    """Yield the noise levels of a row with value, low and high there; NaN where there is none."""
+    told = (row.get("diag") or {}).get("by_c")
+    for level, three in told.items() if isinstance(told, Mapping) else ():
+        if isinstance(three, Sequence) and len(three) == 3:
+            yield str(level), [x if isinstance(x, (int, float)) else math.nan for x in three]
 
 
 def mean_over_runs(values: FloatArray) -> FloatArray:

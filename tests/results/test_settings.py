@@ -101,6 +101,13 @@ def test_runs_of_unequal_settings_have_no_mean():
     assert unlike.interval() is None
 
 
+def test_steps_of_one_run_at_other_noise_are_no_curve():
+    mixed = runs("c=0.25")
+    mixed["rows"][1]["setting"] = "c=0.3"
+    (curve,) = curves(mixed).values()
+    assert curve.settings_differ == "c=0.25 in step 0, c=0.3 in step 1"
+
+
 def test_table_and_figures_name_what_they_do_not_average():
     results = runs("σ=0.1", "σ=0.2", quantity="ixt_fixed", beside=("ixt", "ity"))
     told = "not averaged: ixt_fixed of compressed: σ=0.1 in s0, σ=0.2 in s1"
