@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -14,6 +15,7 @@ from infoplane.data import FloatArray, IntArray
 from infoplane.estimators.quantities import Quantity
 from infoplane.numerics.quantiles import student_quantile
 from infoplane.results.vocabulary import Vocabulary
+from infoplane.text import printable
 
 _SAMPLING = {"bootstrap", "subsample", "jackknife", "analytic"}
 
@@ -42,6 +44,9 @@ class Curves:
     bound_name: str
     n: int  # samples of the largest cell
     declared: Quantity  # what the quantity is
+    flags: Mapping[str, NDArray[np.bool_]]  # (n_runs, n_steps) of each that was raised
+    by_c: Mapping[str, FloatArray]  # (3, n_runs, n_steps) value and bracket at other noise levels
+    settings_differ: str  # what keeps the runs from being averaged, "" if nothing does
 
     @property
     def time(self) -> FloatArray:
@@ -170,8 +175,14 @@ def _curves_of_cells(key: CurveKey, rows: list[Mapping[str, Any]], declared: Qua
     values, low, high, bracket_low, bracket_high = np.full((5, len(runs), len(steps)), np.nan)
     saturated = np.zeros(values.shape, dtype=bool)
     bounds: list[tuple[float, str]] = []
+    flags: dict[str, NDArray[np.bool_]] = {}
+    by_c: dict[str, FloatArray] = {}
     for row in rows:
         at = run_at[row["run"]], step_at[row["step"]]
+        for flag in row["flags"]:
+            flags.setdefault(flag, np.zeros(values.shape, dtype=bool))[at] = True
+        for level, three in _levels(row):
+            by_c.setdefault(level, np.full((3, *values.shape), np.nan))[(slice(None), *at)] = three
         if row["value"] is not None:
             values[at] = row["value"]
             saturated[at] = "saturated" in row["flags"]
@@ -202,7 +213,32 @@ def _curves_of_cells(key: CurveKey, rows: list[Mapping[str, Any]], declared: Qua
         bound_name=bound_name,
         n=max(row["n"] for row in rows),
         declared=declared,
+        flags=flags,
+        by_c=by_c,
+        settings_differ=_differing(rows),
     )
+
+
+def _levels(row: Mapping[str, Any]) -> Iterator[tuple[str, list[float]]]:
+    """Yield the noise levels of a row with value, low and high there; NaN where there is none."""
+    told = (row.get("diag") or {}).get("by_c")
+    for level, three in told.items() if isinstance(told, Mapping) else ():
+        if isinstance(three, Sequence) and len(three) == 3:
+            yield str(level), [x if isinstance(x, (int, float)) else math.nan for x in three]
+
+
+def _differing(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return what differs between the settings of the runs of a curve, "" if nothing does."""
+    settings: dict[str, set[str]] = defaultdict(set)
+    samples: dict[str, int] = defaultdict(int)
+    for row in rows:
+        settings[row["run"]].add(str(row.get("setting") or "no setting"))
+        samples[row["run"]] = max(samples[row["run"]], row["n"])
+    found = sorted(set().union(*settings.values()))
+    if len(found) > 1:
+        return f"measured at {printable(' and '.join(found[:3]))}"
+    counts = sorted(set(samples.values()))
+    return f"measured on {counts[0]:,} and {counts[-1]:,} samples" if len(counts) > 1 else ""
 
 
 def mean_over_runs(values: FloatArray) -> FloatArray:

@@ -105,7 +105,8 @@ def test_what_does_not_fall_is_not_said_to_compress(
     verdicts = Counter(
         find_phases(document(noisy(shape, n_runs, seed=seed)))[0]["verdict"] for seed in range(20)
     )
-    verdicts.subtract({"compresses": 1})  # 5 % of 20 are allowed; the benchmark finds 0 to 2 %
+    # 5 % of 20 are allowed of each; benchmarks/phases.py finds 0 to 3 %.
+    verdicts.subtract({"compresses": 1, "first_step": 1, "mixed": 1})
     assert {verdict for verdict, n in verdicts.items() if n > 0} <= allowed
 
 
