@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -14,6 +15,7 @@ from infoplane.data import FloatArray, IntArray
 from infoplane.estimators.quantities import Quantity
 from infoplane.numerics.quantiles import student_quantile
 from infoplane.results.vocabulary import Vocabulary
+from infoplane.text import printable
 
 _SAMPLING = {"bootstrap", "subsample", "jackknife", "analytic"}
 
@@ -35,11 +37,16 @@ class Curves:
     values: FloatArray  # (n_runs, n_steps), NaN where there is no number
     low: FloatArray  # (n_runs, n_steps) sampling interval of the cell, NaN where there is none
     high: FloatArray  # (n_runs, n_steps)
+    bracket_low: FloatArray  # (n_runs, n_steps) bounds on the value, NaN where there are none
+    bracket_high: FloatArray  # (n_runs, n_steps)
     saturated: NDArray[np.bool_]  # (n_runs, n_steps)
-    bound: float | None  # highest upper bound of any cell
+    bound: float | None  # highest upper bound of any cell, but for brackets
     bound_name: str
     n: int  # samples of the largest cell
     declared: Quantity  # what the quantity is
+    flags: Mapping[str, NDArray[np.bool_]]  # (n_runs, n_steps) of each that was raised
+    by_c: Mapping[str, FloatArray]  # (3, n_runs, n_steps) value and bracket at other noise levels
+    settings_differ: str  # what keeps the runs from being averaged, "" if nothing does
 
     @property
     def time(self) -> FloatArray:
@@ -81,6 +88,26 @@ class Curves:
         if found is None and len(self.runs) == 1:
             found = self.low[0], self.high[0]
         return found if found is not None and np.isfinite(found[0]).any() else None
+
+    def bracket(self) -> tuple[FloatArray, FloatArray] | None:
+        """Return the mean over runs of both bounds, each (n_steps,); None where there are none.
+
+        The mean of the values lies between them.
+        """
+        if not np.isfinite(self.bracket_low).any():
+            return None
+        return mean_over_runs(self.bracket_low), mean_over_runs(self.bracket_high)
+
+    @property
+    def bounds_alone(self) -> NDArray[np.bool_]:
+        """Steps (n_steps,) at which there are bounds, but no run has a value."""
+        alone: NDArray[np.bool_] = np.isfinite(self.bracket_low).any(axis=0)
+        return alone & ~np.isfinite(self.values).any(axis=0)
+
+    @property
+    def says_something(self) -> bool:
+        """Whether any cell has a value or a bracket."""
+        return bool(np.isfinite(self.values).any() or np.isfinite(self.bracket_low).any())
 
     @property
     def is_saturated(self) -> bool:
@@ -145,17 +172,26 @@ def _curves_of_cells(key: CurveKey, rows: list[Mapping[str, Any]], declared: Qua
     steps = np.unique(np.array([row["step"] for row in rows], dtype=np.int64))
     run_at = {run: i for i, run in enumerate(runs)}
     step_at = {int(step): i for i, step in enumerate(steps)}
-    values, low, high = np.full((3, len(runs), len(steps)), np.nan)
+    values, low, high, bracket_low, bracket_high = np.full((5, len(runs), len(steps)), np.nan)
     saturated = np.zeros(values.shape, dtype=bool)
     bounds: list[tuple[float, str]] = []
+    flags: dict[str, NDArray[np.bool_]] = {}
+    by_c: dict[str, FloatArray] = {}
     for row in rows:
         at = run_at[row["run"]], step_at[row["step"]]
+        for flag in row["flags"]:
+            flags.setdefault(flag, np.zeros(values.shape, dtype=bool))[at] = True
+        for level, three in _levels(row):
+            by_c.setdefault(level, np.full((3, *values.shape), np.nan))[(slice(None), *at)] = three
         if row["value"] is not None:
             values[at] = row["value"]
             saturated[at] = "saturated" in row["flags"]
             if row.get("ci_method") in _SAMPLING and None not in (row["ci_low"], row["ci_high"]):
                 low[at], high[at] = row["ci_low"], row["ci_high"]
-        if row["bound_high"] is not None:
+        if row.get("bound_name") == "bracket":
+            if None not in (row["bound_low"], row["bound_high"]):
+                bracket_low[at], bracket_high[at] = row["bound_low"], row["bound_high"]
+        elif row["bound_high"] is not None:
             bounds.append((row["bound_high"], row.get("bound_name", "none")))
     bound, bound_name = max(bounds, default=(None, "none"))
     group, layer, estimator, quantity = key
@@ -170,12 +206,39 @@ def _curves_of_cells(key: CurveKey, rows: list[Mapping[str, Any]], declared: Qua
         values=values,
         low=low,
         high=high,
+        bracket_low=bracket_low,
+        bracket_high=bracket_high,
         saturated=saturated,
         bound=bound,
         bound_name=bound_name,
         n=max(row["n"] for row in rows),
         declared=declared,
+        flags=flags,
+        by_c=by_c,
+        settings_differ=_differing(rows),
     )
+
+
+def _levels(row: Mapping[str, Any]) -> Iterator[tuple[str, list[float]]]:
+    """Yield the noise levels of a row with value, low and high there; NaN where there is none."""
+    told = (row.get("diag") or {}).get("by_c")
+    for level, three in told.items() if isinstance(told, Mapping) else ():
+        if isinstance(three, Sequence) and len(three) == 3:
+            yield str(level), [x if isinstance(x, (int, float)) else math.nan for x in three]
+
+
+def _differing(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return what differs between the settings of the runs of a curve, "" if nothing does."""
+    settings: dict[str, set[str]] = defaultdict(set)
+    samples: dict[str, int] = defaultdict(int)
+    for row in rows:
+        settings[row["run"]].add(str(row.get("setting") or "no setting"))
+        samples[row["run"]] = max(samples[row["run"]], row["n"])
+    found = sorted(set().union(*settings.values()))
+    if len(found) > 1:
+        return f"measured at {printable(' and '.join(found[:3]))}"
+    counts = sorted(set(samples.values()))
+    return f"measured on {counts[0]:,} and {counts[-1]:,} samples" if len(counts) > 1 else ""
 
 
 def mean_over_runs(values: FloatArray) -> FloatArray:
