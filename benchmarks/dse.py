@@ -17,12 +17,15 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
+from types import SimpleNamespace
 
 import numpy as np
 import torch
 from sklearn.metrics import pairwise_distances
 
 from infoplane import diffusion_spectral_entropy, diffusion_spectral_mutual_information
+from infoplane.data import ProbeSet
+from infoplane.estimators.layers.diffusion import DiffusionSpectral
 
 N_UNITS = 256
 TIMES = (1, 2, 5)
@@ -132,6 +135,35 @@ def speed_of_information(n: int, rounds: int) -> None:
         ratio = spent["textbook"] / spent["here"]
         more = spent["four"] / spent["here"]
         print(f"{title:20} {spent['here']:7.3f} s   ratio {ratio:5.1f}   4 times t: x {more:.2f}")
+
+
+def speed_of_cells(n: int, rounds: int) -> None:
+    """Print what a cell of an analysis costs, and how far it is from all eigenvalues."""
+    print(f"\ncells of an analysis, n = {n}, 10 unequal classes, 10 clusters of the inputs")
+    print(
+        f"{'units':>6} {'quick':>8} {'plain':>8} {'ratio':>6}   difference of DSE, DSMI_Y, DSMI_X"
+    )
+    rng = np.random.default_rng(4)
+    labels = np.sort(rng.choice(10, n, p=np.arange(6, 16) / 105))
+    inputs = rng.normal(size=(10, 20))[labels] + rng.normal(size=(n, 20))
+    run = SimpleNamespace(probe=ProbeSet(inputs, labels))
+    plain = DiffusionSpectral(method="exact", subsets="official", repetitions=5)
+    quick = DiffusionSpectral()
+    prepared = quick.prepare_run(run, rng)
+    for n_units in (10, 128, 1568):
+        layer = np.maximum(inputs @ rng.normal(size=(20, n_units)), 0).astype(np.float32)
+        found: dict[str, object] = {}
+
+        def work(name: str, estimator: DiffusionSpectral, layer=layer, found=found) -> None:
+            found[name] = estimator.estimate(prepared, layer, rng)
+
+        spent = compared(
+            {"quick": lambda: work("quick", quick), "plain": lambda: work("plain", plain)}, rounds
+        )
+        differences = [found["quick"][q].bits - found["plain"][q].bits for q in found["quick"]]
+        told = " ".join(f"{one:+.4f}" for one in differences)
+        ratio = spent["plain"] / spent["quick"]
+        print(f"{n_units:6} {spent['quick']:8.3f} {spent['plain']:8.3f} {ratio:6.1f}   {told}")
 
 
 def kernels(n: int) -> dict[str, tuple[np.ndarray, float]]:
@@ -249,6 +281,7 @@ def main() -> None:
     diffusion_spectral_entropy(clusters(1500)[0])  # loads the solvers
     speed_of_entropy([300, 800] if quick else [500, 1000, 2000, 4000, 8000], 1 if quick else 3)
     speed_of_information(300 if quick else 2000, 1 if quick else 3)
+    speed_of_cells(300 if quick else 2000, 1 if quick else 3)
     accuracy(300 if quick else 2000, 1 if quick else 4)
     memory(1200 if quick else 4000)
     speed_on_cuda([1000] if quick else [2000, 4000, 8000, 20_000, 50_000])

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     "estimators",
     multiple=True,
     metavar="NAME[:K=V,...]",
-    help="Estimator and its parameters; repeatable. Default: binning, compressed, dse.",
+    help="Estimator and its parameters; repeatable. Default: binning, compressed, dse, probe.",
 )
 @click.option(
     "-o",
@@ -109,7 +109,7 @@ if TYPE_CHECKING:
 )
 @click.option("-n", "--dry-run", is_flag=True, help="Show cells, time and memory; compute nothing.")
 @click.option("--strict", is_flag=True, help="Exit with 5 if a cell failed.")
-@click.option("--wide", is_flag=True, help="Show all columns of the table.")
+@click.option("--wide", is_flag=True, help="Show all columns of the table, and all warnings.")
 @click.option("--overwrite", is_flag=True, help="Replace FILE if it exists.")
 @shared_options
 @click.pass_obj

@@ -51,7 +51,7 @@ _COMMANDS = {
     },
     "Start": {
         "init": "Write a commented infoplane.toml and CI workflows.",
-        "demo": "Train, record, analyze and plot, offline, in 1-2 minutes.",
+        "demo": "Train, record, analyze and plot two networks, offline, in 1-2 minutes.",
     },
     "Other": {
         "schema": "Print the JSON Schema of a document.",

@@ -274,8 +274,9 @@ def analyze(
     ----------
     runs : path, Run or sequence of these
         Recorded runs.
-    estimators : str, Estimator or sequence of these, default ("binning", "compressed", "dse")
-        Names with their parameters, as ``"binning:bins=30"``, or estimators.
+    estimators : str, Estimator or sequence of these
+        Names with their parameters, as ``"binning:bins=30"``, or estimators; by default
+        ``binning``, ``compressed``, ``dse`` and ``probe``.
     layers : str or sequence of str
         Globs over layer names, ``!GLOB`` excludes; all layers if empty.
     steps : int, "last" or sequence of these, optional

@@ -63,6 +63,9 @@ class Estimator(ABC):
     shannon : bool
         Whether ``ixt`` and ``ity`` are Shannon information; if not, ``infoplane validate`` asks
         only for what is known of the estimator's own measure.
+    lower_bound : bool
+        Whether values are lower bounds of a quantity, which may lie far below it: a deeper layer
+        may then have a higher one, and other estimates may not lie below.
     accelerated : bool
         Whether cells can be computed on a GPU.
 
@@ -90,6 +93,7 @@ class Estimator(ABC):
     flags: ClassVar[tuple[Flag, ...]] = ()
     subject: ClassVar[SubjectKind] = "layer"
     shannon: ClassVar[bool] = True
+    lower_bound: ClassVar[bool] = False
     accelerated: ClassVar[bool] = False
 
     def __init_subclass__(cls) -> None:

@@ -9,7 +9,9 @@ from typing import Any, Literal, TypeAlias
 from infoplane.data import Slot, Subject, plain
 from infoplane.numerics.intervals import IntervalMethod
 
-BoundName: TypeAlias = Literal["log2_n", "h_y", "log2_k", "log2_n_c", "capacity", "bracket", "none"]
+BoundName: TypeAlias = Literal[
+    "log2_n", "log2_bins", "h_y", "log2_k", "log2_n_c", "capacity", "bracket", "none"
+]
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,9 @@
 
 What cannot be evaluated does not pass. A rule is *unknown* where nothing matches, where a value it
 reads is missing, at a ceiling set by the number of samples, or dominated by its null, and where it
-asks for an interval and there is none. At the ceiling H(Y) a layer knows the label: that counts.
+asks for an interval and there is none. A rule that names no estimator is about all of them, but for
+those of which every layer is at a ceiling while another says more. At the ceiling H(Y) a layer
+knows the label: that counts.
 
 The decision compares raw numbers; `shown` writes as many digits as the relation needs.
 """
@@ -313,14 +315,19 @@ def _found(rule: Rule, evidence: Evidence) -> Iterable[tuple[Place, Statistic]]:
     elif rule.statistic == "agree":
         yield from _agreeing(rule, evidence)
     else:
-        for key in evidence.curves:
-            _, layer, estimator, quantity = key
-            if (
-                quantity == rule.subject
-                and matches(layer, rule.layer)
-                and _is_estimator(estimator, rule.estimator)
-            ):
-                place = _place(evidence, *key[:2], evidence.labels[estimator])
+        keys = [
+            key
+            for key in evidence.curves
+            if key[3] == rule.subject
+            and matches(key[1], rule.layer)
+            and _is_estimator(key[2], rule.estimator)
+        ]
+        silent = set() if rule.estimator else evidence.silent
+        telling = {group for group, _, estimator, _ in keys if (group, estimator) not in silent}
+        for key in keys:
+            group, layer, estimator, _ = key
+            if group not in telling or (group, estimator) not in silent:
+                place = _place(evidence, group, layer, evidence.labels[estimator])
                 yield place, _of_curve(rule, key, evidence)
 
 

@@ -66,8 +66,8 @@ class Curves:
         return filled
 
     def mean(self) -> FloatArray:
-        """Return the mean over runs (n_steps,), NaN where no run has a number."""
-        return mean_over_runs(self.filled())
+        """Return the mean over runs (n_steps,), gaps filled; NaN where there are bounds alone."""
+        return np.where(self.bounds_alone, np.nan, mean_over_runs(self.filled()))
 
     def spread(self, level: float = 0.95) -> tuple[FloatArray, FloatArray] | None:
         """Return the interval of the mean over runs, each (n_steps,); None below 3 runs."""
@@ -101,8 +101,8 @@ class Curves:
     @property
     def bounds_alone(self) -> NDArray[np.bool_]:
         """Steps (n_steps,) at which there are bounds, but no run has a value."""
-        alone: NDArray[np.bool_] = np.isfinite(self.bracket_low).any(axis=0)
-        return alone & ~np.isfinite(self.values).any(axis=0)
+        bounds, values = np.isfinite(self.bracket_low), np.isfinite(self.values)
+        return np.logical_and(bounds.any(axis=0), ~values.any(axis=0))
 
     @property
     def says_something(self) -> bool:

@@ -8,18 +8,17 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import nn
 
 from infoplane.sample_runs.twelve_bit.model import build, probe
 
 EPOCHS = 600
-CHECKPOINTS = 41
+CHECKPOINTS = (0, 1, 2, 3, 5, 8, 12, 20, 45, 110, 260, 600)
 
 
 def train(seed: int, out: Path, epochs: int = EPOCHS) -> dict[str, float]:
-    """Train one network; save log-spaced checkpoints ``epoch_*.pt`` in ``out``.
+    """Train one network; save its checkpoints ``epoch_*.pt`` in ``out``.
 
     A checkpoint is a dictionary with the state dict under ``model``, and ``epoch`` and ``metrics``.
     Returns the metrics of the last one.
@@ -36,10 +35,9 @@ def train(seed: int, out: Path, epochs: int = EPOCHS) -> dict[str, float]:
     parts = {"train": order[: int(0.8 * len(inputs))], "test": order[int(0.8 * len(inputs)) :]}
     optimizer = torch.optim.Adam(network.parameters(), lr=2e-3, fused=True)
     loss_of = nn.CrossEntropyLoss()
-    saved = set(np.unique(np.round(np.geomspace(1, epochs + 1, CHECKPOINTS)).astype(int) - 1))
     metrics: dict[str, float] = {}
     for epoch in range(epochs + 1):
-        if epoch in saved:
+        if epoch in CHECKPOINTS or epoch == epochs:
             metrics = _metrics(network, inputs, labels, parts)
             content = {"model": network.state_dict(), "epoch": epoch, "metrics": metrics}
             torch.save(content, out / f"epoch_{epoch:04d}.pt")

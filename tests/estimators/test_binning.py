@@ -61,6 +61,18 @@ def test_numbers_are_those_of_the_function(run):
     assert found["ixt"].diagnostics["edges"]["n"] == 31
 
 
+def test_bound_is_that_of_the_bins_where_it_is_lower_than_that_of_the_inputs(run):
+    one = run.activations(0, "Tanh1")[None, :, :1]
+    unit = Memory(run.probe.inputs, run.probe.labels, Tanh1=one)
+    found = estimate("binning:bins=8", unit)
+    for name in ("ixt", "ht"):
+        assert found[name].bound_high == pytest.approx(3.0, abs=0.01)  # and the maximum
+        assert found[name].bound_name == "log2_bins"
+        assert "saturated" in found[name].flags
+    assert (found["ity"].bound_name, "saturated" in found["ity"].flags) == ("h_y", False)
+    assert estimate("exact", unit)["ixt"].bound_name == "log2_n"
+
+
 def test_adaptive_is_another_name_of_ebab(run):
     one, two = estimate("binning:mode=adaptive", run), estimate("binning:mode=ebab", run)
     assert one["ixt"].bits == two["ixt"].bits

@@ -81,10 +81,10 @@ def run():
 
 @pytest.fixture(scope="module")
 def found(run):
-    return cells(Compressed(), run)
+    return cells(Compressed(mode="neighbors"), run)
 
 
-def test_every_cell_has_three_quantities_with_intervals(found):
+def test_every_cell_of_neighbors_has_three_quantities_with_intervals(found):
     for cell in found.values():
         assert set(cell) == {"ixt", "ity", "ixt_given_y"}
         for estimate in cell.values():
@@ -145,7 +145,9 @@ def test_declared_noise_wins_and_marks_later_layers():
 
 
 def test_sweep_returns_one_entry_per_noise(run):
-    swept = cells(Compressed(noise=0.2, dim=3, noise_scale=(0.5, 1.0, 2.0)), run)[1, "fc0"]
+    swept = cells(Compressed(noise=0.2, mode="neighbors", dim=3, noise_scale=(0.5, 1.0, 2.0)), run)[
+        1, "fc0"
+    ]
     keys = [f"ixt@noise_scale={s}" for s in ("0.5", "1", "2")]
     assert set(keys) < set(swept)
     assert len(swept) == 9
@@ -230,5 +232,5 @@ def test_parameters_out_of_range_are_refused(parameter, value):
 
 @pytest.mark.parametrize("mode", ["joint", "ksg"])
 def test_noise_relative_is_no_option_of_views(mode):
-    with pytest.raises(InputError, match="expected mode=noise with noise='relative'"):
+    with pytest.raises(InputError, match="expected mode=bracket with noise='relative'"):
         Compressed(mode=mode, noise="relative")

@@ -7,6 +7,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import scipy.stats
+from sklearn.datasets import load_digits
 
 from infoplane import (
     diffusion_spectral_entropy,
@@ -72,9 +74,11 @@ def test_preset_changes_only_what_is_at_its_default():
     assert DiffusionSpectral().sigma == "median"
 
 
-def test_equals_the_functions_on_the_samples_it_chose(cell):
+@pytest.mark.parametrize(("subsets", "repetitions"), [("official", 5), ("disjoint", 2)])
+def test_equals_the_functions_on_the_samples_it_chose(cell, subsets, repetitions):
     inputs, labels, activations = cell
-    estimator = DiffusionSpectral(max_samples=300, seed=2)
+    draws = {"subsets": subsets, "repetitions": repetitions, "seed": 2}
+    estimator = DiffusionSpectral(max_samples=300, **draws)
     prepared = estimator.prepare_run(run_of(inputs, labels), RNG)
     found = estimator.estimate(prepared, activations, RNG)
     rows = prepared.rows
@@ -83,18 +87,67 @@ def test_equals_the_functions_on_the_samples_it_chose(cell):
     entropy = diffusion_spectral_entropy(x)
     assert found["dse"].bits == pytest.approx(entropy.bits, abs=1e-11)
     for quantity, reference in (("dsmi_y", labels[rows]), ("dsmi_x", inputs[rows])):
-        one = diffusion_spectral_mutual_information(x, reference, seed=2)
+        one = diffusion_spectral_mutual_information(x, reference, **draws)
         assert found[quantity].bits == pytest.approx(one.bits, abs=1e-11)
         assert found[quantity].bound_high == one.bound
         assert found[quantity].flags == (*one.flags, "subsampled")
         half = (found[quantity].high - found[quantity].low) / 2
-        # Student's t with 4 degrees of freedom, 97.5 %.
-        assert half == pytest.approx(2.776445 * one.standard_error, rel=1e-5)
+        # Student's t, 97.5 %; of disjoint subsets each class tells a spread.
+        freedom = {"official": 4, "disjoint": one.diagnostics["n_classes_used"]}[subsets]
+        reach = scipy.stats.t.ppf(0.975, freedom) * one.standard_error
+        assert half == pytest.approx(reach, rel=1e-9)
     assert found["dse"].flags == (*entropy.flags, "subsampled")
     assert found["dse"].bound_high == np.log2(300)
     half = diffusion_spectral_entropy(x, sigma=entropy.sigma, max_samples=150, seed=2)
     assert found["dse"].diagnostics["bits_of_half_the_samples"] == pytest.approx(half.bits)
     assert found["dse"].n == 300
+
+
+def layers_of_digits():
+    """Return activations (1500, n_units) of random networks on images of digits, and labels."""
+    images, labels = load_digits(return_X_y=True)
+    images, draw = images[:1500] / 16, np.random.default_rng(3)
+    wide = np.maximum(images @ draw.normal(size=(64, 300)) / 8, 0)
+    logits = np.tanh(wide @ draw.normal(size=(300, 10)) / 10)
+    far = np.concatenate([wide[:1498], 1e4 * wide[1498:]])
+    return {"images": images, "wide": wide, "logits": logits, "far": far}, images, labels[:1500]
+
+
+def test_quick_is_the_whole_computation_within_what_it_states():
+    layers, images, labels = layers_of_digits()
+    quick, whole = DiffusionSpectral(), DiffusionSpectral(method="exact")
+    for rows in (slice(900), slice(None)):
+        prepared = quick.prepare_run(run_of(images[rows], labels[rows]), RNG)
+        for activations in layers.values():
+            found = quick.estimate(prepared, activations[rows].astype(np.float32), RNG)
+            exact = whole.estimate(prepared, activations[rows].astype(np.float32), RNG)
+            assert found["dse"].flags == exact["dse"].flags
+            for name in ("dsmi_y", "dsmi_x"):
+                assert found[name].bits == pytest.approx(exact[name].bits, abs=1e-4)
+                assert found[name].flags == exact[name].flags
+            for name in ("sigma", "mean_degree", "trace"):
+                known = exact["dse"].diagnostics[name]
+                assert found["dse"].diagnostics[name] == pytest.approx(known, rel=1e-5)
+            if rows.stop:  # all eigenvalues
+                assert found["dse"].bits == pytest.approx(exact["dse"].bits, abs=1e-4)
+            else:
+                assert found["dse"].diagnostics["method"] == "slq"
+                assert found["dse"].low <= exact["dse"].bits <= found["dse"].high
+                assert found["dse"].bits == pytest.approx(exact["dse"].bits, abs=0.01)
+            half = found["dse"].diagnostics["bits_of_half_the_samples"]
+            known = exact["dse"].diagnostics["bits_of_half_the_samples"]
+            assert half == pytest.approx(known, abs=0.01)
+
+
+def test_quick_bandwidths_in_one_pass_are_those_alone():
+    layers, images, labels = layers_of_digits()
+    several = DiffusionSpectral(sigma=("median", 0.5, "rms"))
+    prepared = several.prepare_run(run_of(images, labels), RNG)
+    found = several.estimate(prepared, layers["wide"], RNG)
+    for sigma in several.bandwidths:
+        alone = DiffusionSpectral(sigma=sigma).estimate(prepared, layers["wide"], RNG)
+        for key, one in alone.items():
+            assert found[f"{key}@sigma={sigma}"].bits == pytest.approx(one.bits, abs=1e-4)
 
 
 def test_several_times_give_one_estimate_each(cell):

@@ -44,7 +44,7 @@ class Memory:
 
 def estimates(name, activations, labels, inputs=None, seed=0):
     run = Memory(activations, labels, inputs)
-    estimator = estimator_class(name)()
+    estimator = parse_estimator(name)
     rng = lambda: np.random.default_rng(seed)  # noqa: E731
     shared = estimator.prepare_run(run, rng())
     prepared = estimator.prepare_layer(shared, run, run.layers[0], rng())
@@ -94,6 +94,8 @@ def test_label_information_of_a_copied_and_of_an_unrelated_label(name, key):
     rng = np.random.default_rng(1)
     labels = np.arange(N) % 3
     copied = labels[:, None] * np.ones((1, 2)) + 1e-3 * rng.normal(size=(N, 2))
+    # Beside the median distance noise of a quarter of it hides a good part of three labels.
+    name = {"compressed": "compressed:c=0.1"}.get(name, name)
     informed = estimates(name, copied, labels)[key]
     unrelated = estimates(name, copied, rng.permutation(labels))[key]
     if name == "exact" or {"sparse", "null_dominates"} & set(informed.flags):
@@ -135,7 +137,7 @@ def test_pools_names_all_activations_that_preparing_reads(spec, data):
     of_run = list(read)
     estimator.prepare_layer(shared, run, run.layers[1], np.random.default_rng(0))
     of_layer = read[len(of_run) :]
-    if estimator.pools != "run":
+    if estimator.pools not in ("run", "group"):
         assert not of_run
         assert {layer for _, layer in of_layer} <= {"b"}
     if estimator.pools == "nothing":
@@ -150,6 +152,7 @@ DRAWING = {
     "dse": "dse:max_samples=100",
     "exact": "exact",
     "kde": "kde:max_samples=100",
+    "probe": "probe:max_samples=100",
     "renyi": "renyi:max_samples=100",
 }
 """An estimator of every kind with parameters at which it draws."""

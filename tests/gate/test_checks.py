@@ -227,3 +227,18 @@ def test_message_says_the_verdict_in_the_words_of_the_rule():
     rule = Check("falls", parse_rule("verdict(ixt) == rises"))
     [outcome] = run_checks(compressing(), [rule]).outcomes
     assert outcome.observations[0].message.endswith(" is not rises")
+
+
+def test_without_an_estimator_those_that_say_nothing_are_left_out():
+    full = [row("s0", step, f"fc{i}", 12.0, flags=["saturated"]) for i in (1, 2) for step in (0, 1)]
+    told = [
+        row("s0", step, f"fc{i}", 4.0, estimator="compressed", bound_name="bracket",
+            bound_low=3.9, bound_high=4.1)
+        for i in (1, 2) for step in (0, 1)
+    ]  # fmt: skip
+    both = document([*full, *told])
+    assert status(both, "last(ixt) <= 5") == "pass"
+    assert status(both, "last(ixt, **, binning) <= 5") == "unknown"
+    assert status(document(full), "last(ixt) <= 5") == "unknown"
+    full[0]["flags"] = full[1]["flags"] = []  # a layer of it says something: it is asked as well
+    assert status(document([*full, *told]), "last(ixt) <= 5") == "fail"

@@ -110,6 +110,48 @@ def test_noisy_layer_matches_the_definition(layer, data):
     assert info.ixt == pytest.approx(entropy(counts) - within, abs=1e-12)
 
 
+@given(layers, st.sampled_from(MODES))
+def test_no_entropy_exceeds_the_number_of_rows_that_the_bins_can_make(layer, mode):
+    info = binned_information(layer, mode=mode, **RANGE)
+    assert info.ht <= info.capacity + 1e-12
+
+
+@pytest.mark.parametrize("bins", [4, 30])
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+def test_one_unit_in_adaptive_bins_is_at_their_ceiling_whatever_it_does(scale, bins):
+    layer = scale * np.random.default_rng(0).normal(size=(1300, 1))
+    for mode in ("ebab", "ebab-neuron"):
+        info = binned_information(layer, mode=mode, bins=bins)
+        # Equal bins, and one with nothing but the maximum: 1 of 1300 samples.
+        alone = entropy([1, 1299]) + 1299 / 1300 * np.log2(bins)
+        assert info.capacity == pytest.approx(alone, abs=1e-12)
+        assert "saturated" in info.flags
+    fixed = binned_information(layer, mode="fixed", bins=30, low=-5 * scale, high=5 * scale)
+    assert fixed.capacity == np.log2(30)
+    assert "saturated" not in fixed.flags
+
+
+def test_bins_that_part_all_values_set_no_ceiling():
+    signs = np.sign(np.random.default_rng(0).normal(size=(1000, 1)))
+    for mode in ("ebab", "ebab-neuron", "quantile", "exact"):
+        info = binned_information(signs, mode=mode)
+        assert info.ht == pytest.approx(1.0, abs=0.01)  # the bit itself, of no bins
+        assert info.capacity == np.inf
+        assert "saturated" not in info.flags
+
+
+def test_inputs_that_say_nothing_of_the_noise_are_flagged():
+    rng = np.random.default_rng(0)
+    layer, inputs = rng.normal(size=(400, 2)), rng.normal(size=(400, 2))
+    alone = binned_information(layer, inputs=inputs)
+    assert alone.ixt == alone.ht == binned_information(layer).ht  # of independent inputs: not 0
+    assert "upper_bound" in alone.flags
+    assert "upper_bound" not in binned_information(layer).flags
+    seen = binned_information(layer, inputs=inputs[np.arange(400) // 200])
+    assert seen.ixt < 1.01  # of two inputs
+    assert "upper_bound" not in seen.flags
+
+
 def test_layer_that_copies_the_label_holds_its_entropy():
     labels = np.repeat([0, 1, 2, 2], 25)
     info = binned_information(labels[:, None].astype(float), labels, mode="layer", bins=3)

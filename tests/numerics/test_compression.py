@@ -34,6 +34,11 @@ from infoplane.numerics.projection import principal_basis
 NATS = math.log(2.0)
 
 
+def by_neighbors(layer, labels=None, **options):
+    """Return what distances to neighbours say, not the bracket that is the default."""
+    return compressed_information(layer, labels, mode="neighbors", **options)
+
+
 def linear_layer(q, share, n=3000, seed=0):
     """Return inputs, clean and noisy layer, noise and covariance of the clean layer."""
     rng = np.random.default_rng(seed)
@@ -54,9 +59,7 @@ def linear_truth(covariance, noise):
 @pytest.mark.parametrize("added", [True, False])
 def test_linear_layer_with_noise(q, share, added):
     _, clean, noisy, noise, covariance = linear_layer(q, share)
-    found = compressed_information(
-        clean if added else noisy, noise=noise, dim=q, noisy=not added, seed=3
-    )
+    found = by_neighbors(clean if added else noisy, noise=noise, dim=q, noisy=not added, seed=3)
     # The sample's own fluctuation is sqrt(q / 2n) = 0.04 nats, the estimate adds as much.
     assert found.ixt.bits == pytest.approx(linear_truth(covariance, noise), abs=0.16 / NATS)
     assert found.dim == q
@@ -123,7 +126,7 @@ def test_distinct_points_far_apart_reach_the_logarithm_of_their_number():
     noisy = clean + 0.1 * np.random.default_rng(1).normal(size=clean.shape)
     low, high = noise_information(noisy, 0.1, clean=clean).bounds
     assert low == pytest.approx(8.0, abs=0.5)
-    assert high == math.inf
+    assert 1e6 < high < math.inf  # exact even where every single-precision term is 0
 
 
 @pytest.mark.parametrize("gain", [4.0, 16.0])
@@ -176,7 +179,7 @@ def test_loss_bound_does_not_count_the_noise_of_units(width, n, q):
 def test_dimension_of_a_layer_that_contains_its_noise():
     clean, noisy, exact = wide_layer(40, [3.0, 2.0, 1.5], 0.2, 3000)
     for layer, source in ((noisy, "recorded"), (clean, "added")):
-        found = compressed_information(layer, noise=0.2)
+        found = by_neighbors(layer, noise=0.2)
         assert found.dim == 3
         assert found.diagnostics["noise_source"] == source
         assert found.ixt.bits == pytest.approx(exact.sum(), abs=0.2)
@@ -238,7 +241,7 @@ def labelled(n=2000, seed=0, width=12):
 
 def test_chain_rule_and_bounds():
     activations, y = labelled()
-    found = compressed_information(activations, y)
+    found = by_neighbors(activations, y)
     assert isinstance(found, CompressedInformation)
     assert found.ixt_given_y.bits == pytest.approx(found.ixt.bits - found.ity.bits)
     assert found.ity.bound_high == pytest.approx(2.0, abs=0.01)
@@ -304,9 +307,7 @@ def test_units_of_measurement_and_precision_change_no_draw():
 def test_more_noise_less_information():
     activations, _ = labelled()
     sizes = (0.05, 0.1, 0.2, 0.5, 1.0)
-    values = [
-        compressed_information(activations, noise=s, dim=4, noisy=False).ixt.bits for s in sizes
-    ]
+    values = [by_neighbors(activations, noise=s, dim=4, noisy=False).ixt.bits for s in sizes]
     assert values == sorted(values, reverse=True)
 
 
@@ -378,15 +379,15 @@ def test_more_neighbors_than_a_fold_has_samples(mode):
 
 def test_extrapolation_beyond_the_samples_is_flagged():
     layer = np.random.default_rng(0).normal(size=(1000, 8))
-    found = compressed_information(layer, noise=1e-3, noisy=False)
+    found = by_neighbors(layer, noise=1e-3, noisy=False)
     assert "finite_population" in found.ixt.flags
     assert found.diagnostics["mixture_low"] == pytest.approx(math.log2(1000), abs=0.5)
-    assert found.diagnostics["mixture_high"] is None
+    assert found.diagnostics["mixture_high"] > 1000.0  # no bound worth the name
 
 
 def test_large_losses_are_flagged():
     wide = np.random.default_rng(0).normal(size=(1000, 100))
-    found = compressed_information(wide, noise=0.1, dim=2, noisy=False)
+    found = by_neighbors(wide, noise=0.1, dim=2, noisy=False)
     assert found.loss_bound_t > 98 * 3.0
     assert "large_compression_loss" in found.ixt.flags
 
@@ -395,7 +396,7 @@ def test_thin_codes_are_flagged():
     rng = np.random.default_rng(0)
     curve = rng.random((2000, 1)) * 6
     layer = np.hstack([np.sin((i + 1) * curve) for i in range(8)])
-    found = compressed_information(layer, noise=1e-4, dim=6, noisy=False)
+    found = by_neighbors(layer, noise=1e-4, dim=6, noisy=False)
     assert "degenerate_manifold" in found.ixt.flags
 
 
@@ -438,7 +439,7 @@ def test_label_information_that_is_right_is_not_called_biased():
 
 def test_heavy_tails_stay_finite():
     rng = np.random.default_rng(0)
-    found = compressed_information(rng.standard_cauchy(size=(1000, 5)), np.arange(1000) % 3)
+    found = by_neighbors(rng.standard_cauchy(size=(1000, 5)), np.arange(1000) % 3)
     assert math.isfinite(found.ixt.bits)
     assert abs(found.ity.bits) < 0.1
 
@@ -503,11 +504,11 @@ def test_thin_views_go_to_neighbor_counts():
 def test_given_basis_is_used():
     activations, _ = labelled(500)
     axes = np.eye(12)[:, :2]
-    found = compressed_information(activations, basis=axes, dim=2, noise=0.1, noisy=False)
-    alone = compressed_information(activations[:, :2], dim=2, noise=0.1, noisy=False)
+    found = by_neighbors(activations, basis=axes, dim=2, noise=0.1, noisy=False)
+    alone = by_neighbors(activations[:, :2], dim=2, noise=0.1, noisy=False)
     assert found.ixt.bits == pytest.approx(alone.ixt.bits, abs=0.1)
     pooled = principal_basis(activations, 4)
-    assert compressed_information(activations, basis=pooled).diagnostics["n_units"] == 12
+    assert by_neighbors(activations, basis=pooled).diagnostics["n_units"] == 12
 
 
 def test_supported_dimension_grows_with_the_samples():

@@ -15,8 +15,8 @@ from scipy.spatial.distance import pdist
 from infoplane import diffusion_spectral_entropy, diffusion_spectral_mutual_information
 from infoplane.errors import InputError
 from infoplane.numerics.diffusion import space as diffusion_space
-from infoplane.numerics.diffusion.bandwidth import bandwidth, median_distance
-from infoplane.numerics.diffusion.kernel import diffusion_kernel, gaussian_kernel
+from infoplane.numerics.diffusion.bandwidth import bandwidth, median_distance, median_of_squares
+from infoplane.numerics.diffusion.kernel import diffusion_kernel, gaussian_kernel, half_squares
 from infoplane.numerics.diffusion.points import mean_squared_cosine, point_cloud
 
 GOLDEN = Path(__file__).parent.parent / "golden"
@@ -152,6 +152,21 @@ def test_median_distance_of_many_points_is_not_sampled(n, accuracy):
     x = points(3, n=n, n_units=3) ** 3
     cloud = point_cloud(x)
     assert median_distance(cloud) == pytest.approx(np.median(pdist(x)), rel=accuracy)
+
+
+@pytest.mark.parametrize("n", [2, 3, 4, 5, 600, 601])
+def test_median_of_a_matrix_of_squares_is_that_of_the_pairs(n):
+    cloud = point_cloud(7 * points(3, n=n, n_units=3))
+    cloud.rescale(2.0)
+    found = median_of_squares(half_squares(cloud.in_single_precision()), cloud)
+    assert found == pytest.approx(median_distance(cloud), rel=1e-6)
+
+
+def test_median_of_a_float32_matrix_is_refused_where_it_blurs():
+    x = points(3, n=600)
+    x[:500] *= 1e-3  # their distances drown in those of the others
+    cloud = point_cloud(x)
+    assert median_of_squares(half_squares(cloud.in_single_precision()), cloud) is None
 
 
 def test_l2_is_bandwidth_1_on_rows_of_length_1():

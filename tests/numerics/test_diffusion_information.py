@@ -233,3 +233,32 @@ def test_rounding_below_zero_is_not_flagged():
     found = diffusion_spectral_mutual_information(x, [1, 2, 3] + 57 * [0])
     assert abs(found.bits) < 1e-9
     assert "negative" not in found.flags
+
+
+def test_disjoint_subsets_have_the_mean_of_independent_ones_and_less_spread():
+    rng = np.random.default_rng(5)
+    labels = np.repeat(np.arange(6), [20, 30, 40, 50, 60, 70])
+    x = rng.normal(size=(270, 4)) + labels[:, None] / 3
+
+    def told(subsets, repetitions):
+        return diffusion_spectral_mutual_information(
+            x, labels, subsets=subsets, repetitions=repetitions
+        )
+
+    disjoint, many, official = told("disjoint", 2), told("disjoint", 60), told("official", 400)
+    sd = {one.diagnostics["subsets"]: one.diagnostics["sd_over_repetitions"]
+          for one in (many, official)}  # fmt: skip
+    assert sd["disjoint"] < 0.5 * sd["official"]
+    error = sd["official"] / 400**0.5
+    assert many.bits == pytest.approx(official.bits, abs=4 * error)
+    assert disjoint.bits == pytest.approx(many.bits, abs=3 * disjoint.standard_error)
+    assert disjoint.standard_error > sd["disjoint"] / 2**0.5  # on the safe side
+    assert told("disjoint", 2).bits == disjoint.bits
+
+
+def test_disjoint_subsets_of_one_class_are_the_class():
+    x = np.random.default_rng(6).normal(size=(50, 3))
+    found = diffusion_spectral_mutual_information(x, np.zeros(50, dtype=int), subsets="disjoint")
+    assert found.bits == pytest.approx(0.0, abs=1e-12)
+    with pytest.raises(InputError, match="expected subsets official or disjoint, got 'nested'"):
+        diffusion_spectral_mutual_information(x, np.zeros(50, dtype=int), subsets="nested")

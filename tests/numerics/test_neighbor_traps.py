@@ -21,6 +21,11 @@ from infoplane.numerics.neighbors.estimates import (
 from infoplane.numerics.neighbors.noise_channel import mixture_bounds
 
 
+def by_neighbors(layer, labels=None, **options):
+    """Return what distances to neighbours say, not the bracket that is the default."""
+    return compressed_information(layer, labels, mode="neighbors", **options)
+
+
 def views(n=400, seed=0, d=2, rho=0.8):
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(n, d))
@@ -109,10 +114,10 @@ def test_classes_of_one_and_two_samples(mode):
 def test_a_layer_that_the_noise_drowns_is_told(offset):
     # The default noise is a tenth of the root mean square, and so of a common offset.
     x, _ = views(n=1000)
-    found = compressed_information(x + offset, np.arange(1000) % 4)
+    found = by_neighbors(x + offset, np.arange(1000) % 4)
     assert ("degenerate" in found.ixt.flags) == (offset > 0.0)
     assert ("degenerate" in found.ixt_given_y.flags) == (offset > 0.0)
-    assert "degenerate" not in compressed_information(x + offset, noise=0.3, noisy=False).ixt.flags
+    assert "degenerate" not in by_neighbors(x + offset, noise=0.3, noisy=False).ixt.flags
 
 
 def test_labels_that_belong_to_nothing_are_told_by_their_permutation():
@@ -120,7 +125,7 @@ def test_labels_that_belong_to_nothing_are_told_by_their_permutation():
     values, nulls = [], []
     for seed in range(6):
         labels = np.random.default_rng(seed).integers(0, 4, 1000)
-        found = compressed_information(x, labels, noise=0.3, noisy=False).ity
+        found = by_neighbors(x, labels, noise=0.3, noisy=False).ity
         values.append(found.bits)
         nulls.append(found.diagnostics["null"])
         assert ("null_dominates" in found.flags) == (abs(nulls[-1]) > 0.5 * abs(found.bits))
@@ -139,7 +144,7 @@ def test_label_information_lost_in_many_dimensions_is_told(d, told):
     # The label hangs on one of d columns. The truth is 0.702 bits; in 4 columns the estimate is
     # 0.01 bits off, within its interval of 0.04, in 8 columns 0.10.
     x = np.random.default_rng(7).normal(size=(2000, d))
-    found = compressed_information(x, (x[:, 0] > 0).astype(int), noise=0.3, noisy=False, dim=d).ity
+    found = by_neighbors(x, (x[:, 0] > 0).astype(int), noise=0.3, noisy=False, dim=d).ity
     assert (found.high < 0.702) == told
     assert ("biased" in found.flags) == told
 
@@ -150,7 +155,7 @@ def test_slow_biases_of_label_information_are_told():
         rng = np.random.default_rng(seed)
         x = rng.normal(size=(1000, 8))
         y = rng.random(1000) < 1 / (1 + np.exp(-6.0 * x[:, 0]))
-        found = compressed_information(x, y, noise=0.05, noisy=False, dim=8).ity
+        found = by_neighbors(x, y, noise=0.05, noisy=False, dim=8).ity
         assert found.bits < 0.65  # of 0.70
         told += "biased" in found.flags
     assert told >= 4  # the drift of folds tells of 1
@@ -193,7 +198,7 @@ def test_neighbour_counts_near_their_ceiling_are_flagged():
 
 def test_every_cell_says_how_it_was_measured():
     x, y = views(n=1000)
-    found = compressed_information(y, (x[:, 0] > 0).astype(int), noise=0.3, noisy=False)
+    found = by_neighbors(y, (x[:, 0] > 0).astype(int), noise=0.3, noisy=False)
     needed = {
         "se", "drift", "dim", "explained_variance", "loss_bound_t", "loss_bound_x", "capacity",
         "log2_n", "id_ratio", "duplicates", "weights_norm", "k", "n", "noise", "noise_relative",
@@ -232,7 +237,7 @@ def test_parameters_that_are_no_whole_numbers_are_refused():
 
 def test_an_offset_that_drowns_the_layer_in_noise_is_told():
     x, _ = views()
-    found = compressed_information(x + 1e9, (x[:, 0] > 0).astype(int))
+    found = by_neighbors(x + 1e9, (x[:, 0] > 0).astype(int))
     assert found.ixt.flags == ("constant",)
     assert "of the noise, 1e+08" in found.ixt.diagnostics["reason"]
 
@@ -264,12 +269,12 @@ def test_classes_of_one_sample_each_tell_nothing(mode):
 def test_many_samples_alone_in_their_classes_are_told():
     x, _ = views()
     labels = np.where(np.arange(len(x)) < 40, np.arange(len(x)), -1 - (x[:, 0] > 0))
-    assert "small_n" in compressed_information(x, labels).ity.flags
+    assert "small_n" in by_neighbors(x, labels).ity.flags
 
 
 def test_one_class_has_no_bias():
     x, _ = views()
-    assert compressed_information(x, np.zeros(len(x), dtype=int)).ity.flags == ("constant",)
+    assert by_neighbors(x, np.zeros(len(x), dtype=int)).ity.flags == ("constant",)
 
 
 def test_labels_of_a_layer_equal_to_the_inputs_have_an_interval():
@@ -327,7 +332,7 @@ def test_labels_are_found_whatever_the_size_of_the_unit_they_hang_on(size, scale
     labels = np.arange(2000) % 2
     unit = size * (2 * labels - 1 + 0.01 * rng.normal(size=2000))
     layer = np.column_stack([rng.normal(size=(2000, 5)), unit])
-    found = compressed_information(layer, labels, noise=1e-4, noisy=False, dim=6).ity
+    found = by_neighbors(layer, labels, noise=1e-4, noisy=False, dim=6).ity
     assert found.bits == pytest.approx(1.0, abs=0.05)
     assert found.diagnostics["scaled"] is scaled
 

@@ -35,12 +35,17 @@ class BinnedInformation(PartitionInformation):
         I(T;Y), and its mean over permuted labels; None without labels.
     ceiling, h_y : float, float or None
         Upper bounds log2 n_inputs of ``ixt`` and H(Y) of ``ity``.
+    capacity : float
+        Upper bound of ``ht`` and ``ixt`` that the bins set, n_units * log2 n_bins; infinite without
+        bins, or where no bin puts two values together.
     n_states, singleton_fraction, out_of_range, edges, symbols
         As in :class:`~infoplane.numerics.discrete.binned.PartitionInformation`.
     flags : tuple of str
-        ``saturated``: I(X;T) is within 2 % of its bound; ``sparse``: more than half of the samples
-        are alone in their state; ``null_dominates``: permuted labels reach half of I(T;Y);
-        ``out_of_range``: more than 0.1 % of the values are outside of the bins; ``constant``.
+        ``saturated``: I(X;T) is within 2 % of ``ceiling`` or ``capacity``; ``sparse``: more than
+        half of the samples are alone in their state; ``null_dominates``: permuted labels reach half
+        of I(T;Y); ``out_of_range``: more than 0.1 % of the values are outside of the bins;
+        ``constant``; ``upper_bound``: inputs were given but none occurs twice, so that I(X;T) is
+        H(T), which it is only if the layer is a function of them.
     """
 
     flags: tuple[str, ...] = ()
@@ -49,7 +54,7 @@ class BinnedInformation(PartitionInformation):
 def binned_flags(info: PartitionInformation) -> tuple[str, ...]:
     """Return what to know before trusting the information of a partition."""
     raised = {
-        "saturated": is_saturated(info.ixt, info.ceiling),
+        "saturated": is_saturated(info.ixt, min(info.ceiling, info.capacity)),
         "sparse": info.singleton_fraction > SPARSE,
         "null_dominates": info.ity is not None and null_dominates(info.ity, info.null_ity),
         "out_of_range": info.out_of_range > OUTSIDE,
@@ -78,6 +83,10 @@ def binned_information(
     I(X;T) = H(T); where the same input occurs with different activations (dropout, noise) it is
     H(T) + H(X) - H(X,T). I(T;Y) = H(T) + H(Y) - H(T,Y).
 
+    That the layer is a function of ``inputs`` is taken for granted: from inputs that occur once
+    each, nothing can be seen of H(T|X). I(X;T) is then H(T) even if the two have nothing to do with
+    each other: an upper bound, and flagged ``upper_bound``.
+
     Parameters
     ----------
     activations : array (n_samples, n_units)
@@ -85,7 +94,7 @@ def binned_information(
     labels : array (n_samples,), optional
         Class ids.
     inputs : array (n_samples, ...), optional
-        Inputs; needed only where some occur more than once.
+        Inputs; they matter only where some occur more than once, and are flagged otherwise.
     mode : str, default "ebab"
         ==============  ==========================================================================
         ``ebab``        edges at equal numbers of distinct values of the whole layer (adaptive)
@@ -144,4 +153,6 @@ def binned_information(
     probe = probe_symbols(len(values), labels, inputs, permutations=permutations, rng=rng)
     partitions = partitioned(values, mode, (bins,), low=low, high=high, width=width, explicit=edges)
     info = partition_information(next(iter(partitions)), probe)
-    return BinnedInformation(**vars(info), flags=binned_flags(info))
+    unseen = inputs is not None and probe.inputs is None
+    flags = (*binned_flags(info), *(("upper_bound",) if unseen else ()))
+    return BinnedInformation(**vars(info), flags=flags)

@@ -12,7 +12,7 @@ from infoplane.arrays import LARGE
 from infoplane.data import Array, LayerInfo, RunData
 from infoplane.errors import InputError
 from infoplane.estimators.base import Cost, Estimator
-from infoplane.estimators.estimate import Estimate
+from infoplane.estimators.estimate import BoundName, Estimate
 from infoplane.estimators.layers.binned_information import binned_flags
 from infoplane.estimators.quantities import HT, ITY, IXT, Quantity
 from infoplane.estimators.trust import LEVEL, NORMAL_QUANTILE, noticeable
@@ -89,8 +89,9 @@ class Binning(Estimator):
     --------
     Wide layers sit at log2 N for every kind of bins: each sample has a state of its own, and the
     value follows the sample (``saturated``, ``sparse``); I(T;Y) is then H(Y) for shuffled labels
-    too (``null_dominates``). The value depends on the bins: adaptive and fixed ones can disagree
-    about compression.
+    too (``null_dominates``). Narrow layers may sit at the ceiling of the bins, log2 of their number
+    for each unit: one unit in adaptive bins does, whatever the layer does. The value depends on the
+    bins: adaptive and fixed ones can disagree about compression.
 
     Notes
     -----
@@ -126,7 +127,7 @@ class Binning(Estimator):
 
     name: ClassVar[str] = "binning"
     title: ClassVar[str] = "binning"
-    version: ClassVar[str] = "3"
+    version: ClassVar[str] = "4"
     quantities: ClassVar[tuple[Quantity, ...]] = (IXT, ITY, HT)
 
     def __post_init__(self) -> None:
@@ -321,21 +322,22 @@ def _estimates(info: PartitionInformation, prepared: Prepared) -> dict[str, Esti
             return None, None
         return jackknife(info.symbols, other, bits)
 
+    def bound(bits: float) -> tuple[float, BoundName]:
+        return (info.capacity, "log2_bins") if info.capacity < bits else (bits, "log2_n")
+
     noisy = ("upper_bound",) if prepared.noisy else ()
     found = {
         "ixt": _estimate(
             info.ixt,
             errors(probe.inputs, info.ixt),
-            probe.ceiling,
-            "log2_n",
+            *bound(probe.ceiling),
             (*x_flags, *noisy),
             diagnostics,
         ),
         "ht": _estimate(
             info.ht,
             errors(None, info.ht),
-            float(np.log2(probe.n_samples)),
-            "log2_n",
+            *bound(float(np.log2(probe.n_samples))),
             x_flags,
             diagnostics,
         ),
@@ -358,7 +360,7 @@ def _estimate(
     bits: float,
     errors: tuple[float | None, float | None],
     bound: float,
-    bound_name: Literal["log2_n", "h_y"],
+    bound_name: BoundName,
     flags: tuple[str, ...],
     diagnostics: dict[str, Any],
 ) -> Estimate:

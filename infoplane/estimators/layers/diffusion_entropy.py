@@ -96,9 +96,9 @@ def diffusion_spectral_entropy(
         ``alpha`` 1/2 is the operator the paper defines.
     alpha : float
         Exponent of the density for ``rowstochastic``, in [0, 1].
-    method : {"auto", "exact", "slq"}
+    method : {"auto", "quick", "exact", "slq"}
         ``exact`` takes all eigenvalues, ``slq`` stochastic Lanczos quadrature (about 0.01 bit);
-        ``auto`` is exact up to 4000 samples, in float64 up to 2000.
+        ``auto`` is exact up to 4000 samples, in float64 up to 2000, ``quick`` up to 1000 and 512.
     dtype : {"float64", "float32"}, optional
         Of kernel and spectrum; None is float64 for ``exact`` and float32 for ``slq``, unless the
         kernel is so wide that float32 would not do.

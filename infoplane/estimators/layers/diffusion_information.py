@@ -13,7 +13,11 @@ from infoplane.estimators.layers.diffusion_entropy import SMALL_N
 from infoplane.estimators.trust import SMALLEST_BITS, is_negative, is_saturated
 from infoplane.numerics.diffusion.bandwidth import Sigma
 from infoplane.numerics.diffusion.clusters import Clusters, Kind, cluster_reference
-from infoplane.numerics.diffusion.information import SubsetInformation, subset_information
+from infoplane.numerics.diffusion.information import (
+    SubsetInformation,
+    Subsets,
+    subset_information,
+)
 from infoplane.numerics.diffusion.kernel import Normalization
 from infoplane.numerics.diffusion.points import checked_points
 from infoplane.numerics.diffusion.space import (
@@ -86,6 +90,7 @@ def diffusion_spectral_mutual_information(
     repetitions: int = 5,
     min_class_size: int = 10,
     permutations: int = 0,
+    subsets: Subsets = "official",
     sigma: Sigma = "median",
     t: float | Sequence[float] = 1,
     normalization: Normalization = "official",
@@ -117,11 +122,15 @@ def diffusion_spectral_mutual_information(
         class of one point would count as 0. 1 keeps all, as the paper does.
     permutations : int, default 0
         Permutations of the labels for the null distribution.
+    subsets : {"official", "disjoint"}
+        ``official`` draws each subset on its own, as the reference implementation does;
+        ``disjoint`` shares all points out among subsets of the sizes of the classes, which has the
+        same mean and a fraction of the spread (a third to a twentieth).
     sigma, t, normalization, alpha, method, dtype
         As for :func:`~infoplane.diffusion_spectral_entropy`; one
         bandwidth, that of the whole set.
     seed : int
-        Draws the subsets, as the reference implementation does, and the permutations.
+        Draws the subsets and the permutations.
 
     Returns
     -------
@@ -158,6 +167,7 @@ def diffusion_spectral_mutual_information(
         repetitions=repetitions,
         min_class_size=min_class_size,
         permutations=permutations,
+        subsets=subsets,
     )
     return _merged(found) if several else found[0]
 
@@ -186,6 +196,7 @@ def at_each_time(
     repetitions: int = 5,
     min_class_size: int = 10,
     permutations: int = 0,
+    subsets: Subsets = "official",
 ) -> list[DiffusionInformation]:
     """Return the information of a prepared space and clusters, one record per diffusion time.
 
@@ -202,6 +213,7 @@ def at_each_time(
         repetitions=repetitions,
         min_class_size=min_class_size,
         permutations=permutations,
+        subsets=subsets,
     )
     null = found.null
     shared = {
@@ -212,6 +224,7 @@ def at_each_time(
         "n_classes_used": int(found.used.sum()),
         "n_used": int(found.counts[found.used].sum()),
         "repetitions": repetitions,
+        "subsets": subsets,
         "seed": space.options.seed,
         "entropy_of_labels": found.entropy_of_labels,
     }

@@ -19,6 +19,7 @@ SIGMA_RULES = ("median", "rms", "sqrtd", "l2")
 _MEDIAN_ROWS = 10_000
 _MEDIAN_DOUBLE = 4096
 _MEDIAN_SAMPLE = 128  # rows of the median that is only reported
+_SHORT = 1e-3  # in mean squared norms: a median below takes more digits than float32 has
 _SMALLEST_SIGMA = 1e-6  # in typical distances: below, those of a matrix product are rounding
 
 
@@ -50,7 +51,9 @@ def check_sigma(sigma: Any) -> None:
         raise InputError(f"expected sigma above 0, got {sigma}")
 
 
-def bandwidth(cloud: PointCloud, sigma: Sigma, *, seed: int = 0) -> Bandwidth:
+def bandwidth(
+    cloud: PointCloud, sigma: Sigma, *, seed: int = 0, median: float | None = None
+) -> Bandwidth:
     """Return the bandwidth of a cloud.
 
     Parameters
@@ -63,6 +66,8 @@ def bandwidth(cloud: PointCloud, sigma: Sigma, *, seed: int = 0) -> Bandwidth:
         unit length.
     seed : int
         Draws the rows of the median above 10 000 rows.
+    median : float, optional
+        The median distance, if it is known.
 
     Raises
     ------
@@ -76,7 +81,7 @@ def bandwidth(cloud: PointCloud, sigma: Sigma, *, seed: int = 0) -> Bandwidth:
         if cloud.n > _MEDIAN_ROWS:
             drawn = random.Random(seed).sample(range(cloud.n), _MEDIAN_ROWS)  # noqa: S311
             sample = cloud.rows(sorted(drawn))
-        median = median_distance(sample)
+        median = median_distance(sample) if median is None else median
         rule, value = "median", median / 2**0.5
         if median == 0.0:
             rule, value = "rms (median distance is 0)", rms / 2**0.5
@@ -106,11 +111,29 @@ def median_distance(cloud: PointCloud) -> float:
     if cloud.n < 2:
         return 0.0
     typical = float(cloud.square_norms.mean())
-    if cloud.n > _MEDIAN_DOUBLE and float(cloud.square_norms.max()) < 1e3 * typical:
+    if cloud.n > _MEDIAN_DOUBLE and _is_compact(cloud):
         middle = _middle_of_pairs(cloud.in_single_precision())
-        if -middle > 1e-3 * typical:
+        if -middle > _SHORT * typical:
             return cloud.unit * float(np.sqrt(-2.0 * middle))
     return cloud.unit * float(np.sqrt(-2.0 * _middle_of_pairs(cloud))) + 0.0
+
+
+def median_of_squares(squares: Tensor, cloud: PointCloud) -> float | None:
+    """Return the median distance by the matrix -|x_i - x_j|²/2 (n, n) of a cloud.
+
+    None where it takes more digits than the float32 of the matrix has, and of tensors.
+    """
+    if not isinstance(squares, np.ndarray) or not 1 < cloud.n <= _MEDIAN_ROWS:
+        return None
+    middle = _median(np.concatenate([row[:i] for i, row in enumerate(squares)]))
+    if not (_is_compact(cloud) and -middle > _SHORT * float(cloud.square_norms.mean())):
+        return None
+    return cloud.unit * float(np.sqrt(-2.0 * middle))
+
+
+def _is_compact(cloud: PointCloud) -> bool:
+    """Return whether no point is so far out that float32 blurs the distances of the others."""
+    return float(cloud.square_norms.max()) < 1e3 * float(cloud.square_norms.mean())
 
 
 def _middle_of_pairs(cloud: PointCloud) -> float:

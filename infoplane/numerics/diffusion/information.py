@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,8 @@ from infoplane.errors import EstimationError, InputError
 from infoplane.numerics.diffusion.clusters import Clusters
 from infoplane.numerics.diffusion.space import DiffusionSpace
 from infoplane.seeding import generator
+
+Subsets: TypeAlias = Literal["official", "disjoint"]
 
 _SHARED_KERNEL_ROWS = 10_000  # 800 MB in float64
 
@@ -44,7 +47,8 @@ class SubsetInformation:
         ``bits`` with permuted labels.
     spread, standard_error : array (n_times,) or None
         Standard deviation over repetitions of the subset draws, and the standard error that comes
-        of it and of the method; None for one repetition.
+        of it and of the method; None for one repetition. Of ``disjoint`` subsets it is that of
+        independent ones, which is too large: the spread of few repetitions would be too uncertain.
     """
 
     bits: FloatArray
@@ -67,6 +71,7 @@ def subset_information(
     repetitions: int = 5,
     min_class_size: int = 10,
     permutations: int = 0,
+    subsets: Subsets = "official",
 ) -> SubsetInformation:
     """Return what the points of a space tell about clusters of them.
 
@@ -82,6 +87,11 @@ def subset_information(
         Smaller classes are left out.
     permutations : int, default 0
         Permutations of the labels behind ``null``.
+    subsets : {"official", "disjoint"}
+        How the random subsets are drawn. ``official`` is each on its own, from one seed, as in the
+        reference implementation. ``disjoint`` gives all points to subsets of the sizes of the
+        classes, by permuted labels: the same mean at a fraction of the spread, for what one subset
+        has another has not.
 
     Raises
     ------
@@ -102,6 +112,8 @@ def subset_information(
             "expected repetitions and min_class_size of at least 1 and permutations of at least 0, "
             f"got {repetitions}, {min_class_size}, {permutations}"
         )
+    if subsets not in get_args(Subsets):
+        raise InputError(f"expected subsets official or disjoint, got {subsets!r}")
     classes, counts = np.unique(labels, return_counts=True)
     used = counts >= min_class_size
     if not used.any():
@@ -112,16 +124,23 @@ def subset_information(
     sizes = counts[used]
     space = _with_kernel_if_cheaper(space, sizes, repetitions, permutations)
 
-    stars, star_errors = _subset_entropies(space, kept, sizes, repetitions)
     bits, errors = _class_entropies(space, kept, labels[kept], classes[used])
     weights = sizes / sizes.sum()
-    star = np.stack([stars[size] for size in sizes], axis=-1)  # (repetitions, n_times, n_used)
-    star_error = np.stack([star_errors[size] for size in sizes], axis=-1)
+    if subsets == "disjoint" and len(sizes) > 1:
+        shuffled = _shuffled(labels[kept], repetitions, space.options.seed, "subsets")
+        found = [_class_entropies(space, kept, one, classes[used]) for one in shuffled]
+        star = np.stack([one for one, _ in found])  # (repetitions, n_times, n_used)
+        star_error = (np.stack([error for _, error in found]) ** 2).sum(axis=0) ** 0.5
+        star_error /= repetitions
+    else:
+        stars, star_errors = _subset_entropies(space, kept, sizes, repetitions)
+        star = np.stack([stars[size] for size in sizes], axis=-1)
+        star_error = np.stack([star_errors[size] for size in sizes], axis=-1)
     per_class = np.full((len(bits), len(classes)), np.nan)
     per_class[:, used] = star.mean(axis=0) - bits
     null = None
     if permutations:
-        shuffled = _shuffled(labels[kept], permutations, space.options.seed)
+        shuffled = _shuffled(labels[kept], permutations, space.options.seed, "permutation")
         entropies = [_class_entropies(space, kept, one, classes[used])[0] for one in shuffled]
         null = np.array([(star.mean(axis=0) - one) @ weights for one in entropies])
     totals = star @ weights  # (repetitions, n_times)
@@ -129,7 +148,10 @@ def subset_information(
     if repetitions > 1:
         numerical = ((errors**2 + star_error**2) @ weights**2) ** 0.5
         spread = totals.std(axis=0, ddof=1)
-        standard_error = np.sqrt(spread**2 / repetitions + numerical**2)
+        drawn = spread**2
+        if subsets == "disjoint":  # few totals, but a spread for each class
+            drawn = star.var(axis=0, ddof=1) @ weights**2
+        standard_error = np.sqrt(drawn / repetitions + numerical**2)
     return SubsetInformation(
         bits=(star.mean(axis=0) - bits) @ weights,
         per_class=per_class,
@@ -145,9 +167,9 @@ def subset_information(
     )
 
 
-def _shuffled(labels: IntArray, permutations: int, seed: int) -> Iterator[IntArray]:
+def _shuffled(labels: IntArray, permutations: int, seed: int, use: str) -> Iterator[IntArray]:
     """Yield permutations of the labels, each of the one before it."""
-    draw = generator(seed, "dse", "permutation")
+    draw = generator(seed, "dse", use)
     shuffled = labels.copy()
     for _ in range(permutations):
         draw.shuffle(shuffled)

@@ -20,6 +20,7 @@ Normalization: TypeAlias = Literal["official", "rowstochastic"]
 BLOCK = 64  # rows scaled at a time, in cache; divides the strips of distances
 _FLOOR = {"float32": -60.0, "float64": -600.0}  # denormal numbers slow products down tenfold
 _MERGED = 4e-16  # share of the squared norms below which a squared distance is rounding
+NEAR_ENOUGH = 200.0  # squared norm, in bandwidths, from which float32 distances cost digits
 _NEAR = 50.0  # squared norm up to which products and distances are rounded alike
 
 
@@ -37,7 +38,7 @@ def gaussian_kernel(cloud: PointCloud, dtype: str = "float64", *, lower: bool = 
     """
     xp = array_module(cloud.points)
     largest = float(cloud.square_norms.max())
-    if dtype == "float32" and largest < 200:  # beyond, float32 distances cost digits
+    if dtype == "float32" and largest < NEAR_ENOUGH:
         cloud = cloud.in_single_precision()
     kind, place = getattr(xp, dtype), place_of(cloud.points)
     floor = _FLOOR[dtype]
@@ -57,22 +58,29 @@ def gaussian_kernel(cloud: PointCloud, dtype: str = "float64", *, lower: bool = 
 
 
 def half_squares(cloud: PointCloud) -> Tensor:
-    """Return the matrix -|x_i - x_j|² / 2 (n, n), in the unit of the cloud."""
-    xp = array_module(cloud.points)
-    matrix = xp.empty((cloud.n, cloud.n), dtype=xp.float64, **place_of(cloud.points))
-    for rows, strip in half_square_strips(cloud, merge=_MERGED, out=matrix):
-        matrix[: rows.start, rows] = strip[:, : rows.start].T
+    """Return the matrix -|x_i - x_j|² / 2 (n, n), in the unit and type of the cloud."""
+    xp, points = array_module(cloud.points), cloud.points
+    if points.dtype == xp.float32:
+        matrix = points @ points.T
+        for half in (0.5 * cloud.square_norms[:, None], 0.5 * cloud.square_norms):
+            matrix -= half
+        xp.clip(matrix, None, 0.0, out=matrix)
+    else:
+        matrix = xp.empty((cloud.n, cloud.n), dtype=xp.float64, **place_of(points))
+        for rows, strip in half_square_strips(cloud, merge=_MERGED, out=matrix):
+            matrix[: rows.start, rows] = strip[:, : rows.start].T
     diagonal = xp.arange(cloud.n, **place_of(cloud.points))
     matrix[diagonal, diagonal] = 0.0
     return matrix
 
 
-def kernel_of_squares(squares: Tensor, unit: float) -> Tensor:
+def kernel_of_squares(squares: Tensor, unit: float, *, overwrite: bool = False) -> Tensor:
     """Return the Gaussian kernel of :func:`half_squares`, the bandwidth 1 / ``unit`` of theirs."""
     xp = array_module(squares)
-    kernel = squares * unit**2
-    if float(kernel.min()) < _FLOOR["float64"]:
-        kernel[kernel < _FLOOR["float64"]] = -np.inf
+    kernel = xp.multiply(squares, unit**2, out=squares if overwrite else None)
+    floor = _FLOOR[str(kernel.dtype).removeprefix("torch.")]
+    if float(kernel.min()) < floor:
+        kernel[kernel < floor] = -np.inf
     return xp.exp(kernel, out=kernel)
 
 

@@ -125,7 +125,8 @@ def point_cloud(x: Tensor, *, unit_length: bool = False) -> PointCloud:
         points, zero_rows = _in_few_dimensions(x, unit, unit_length=unit_length)
         unit = 1.0 if unit_length else unit
         return PointCloud(points, _square_norms(points), unit, zero_rows, n_units)
-    points = x if x.dtype == array_module(x).float64 else double(x)
+    narrow = isinstance(x, np.ndarray) and x.dtype == np.float32 and not unit_length
+    points = x if narrow or x.dtype == array_module(x).float64 else double(x)
     if unit_length:
         points = points / _unit_of(x)
         length = _square_norms(points) ** 0.5
@@ -136,7 +137,7 @@ def point_cloud(x: Tensor, *, unit_length: bool = False) -> PointCloud:
     unit = 1.0
     if not _MODERATE[0] < float(squares.max()) < _MODERATE[1]:
         unit = _unit_of(x)
-        centred, squares = _centred(points / unit)
+        centred, squares = _centred(double(points) / unit)
     return PointCloud(centred, squares, unit, 0, n_units)
 
 
@@ -152,7 +153,10 @@ def _centred(points: Tensor) -> tuple[Tensor, Tensor]:
     """Return centred points (n, n_units) and the squares of their lengths, which may overflow."""
     with np.errstate(over="ignore", invalid="ignore"):
         # Subtracting the first row gives equal rows exact zeros, which subtracting a mean does not.
-        centred = points - points[:1]
+        narrow = isinstance(points, np.ndarray) and points.dtype == np.float32
+        centred = (
+            np.subtract(points, points[:1], dtype=np.float64) if narrow else points - points[:1]
+        )
         centred -= centred.mean(0)
         return centred, _square_norms(centred)
 

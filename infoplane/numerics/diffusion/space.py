@@ -6,14 +6,21 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
 from infoplane.data import FloatArray
 from infoplane.errors import InputError
-from infoplane.numerics.diffusion.bandwidth import Bandwidth, Sigma, bandwidth, check_sigma
+from infoplane.numerics.diffusion.bandwidth import (
+    Bandwidth,
+    Sigma,
+    bandwidth,
+    check_sigma,
+    median_of_squares,
+)
 from infoplane.numerics.diffusion.kernel import (
+    NEAR_ENOUGH,
     Normalization,
     check_normalization,
     diffusion_kernel,
@@ -32,10 +39,10 @@ from infoplane.numerics.diffusion.spectrum import (
 from infoplane.numerics.discrete.symbols import Symbols, row_symbols
 from infoplane.numerics.tensors import Tensor
 
-Method: TypeAlias = Literal["auto", "exact", "slq"]
+Method: TypeAlias = Literal["auto", "quick", "exact", "slq"]
 
-_EXACT_DOUBLE = 2000  # samples up to which "auto" is exact in float64
-_EXACT_SINGLE = 4000  # and in float32
+_EXACT_DOUBLE = {"auto": 2000, "quick": 512}  # samples up to which all is in float64
+_EXACT_SINGLE = {"auto": 4000, "quick": 1000}  # and exact
 _WIDE = 0.5  # mean entry from which small eigenvalues drown in the rounding of float32
 
 
@@ -60,13 +67,18 @@ class DiffusionOptions:
         check_normalization(self.normalization, self.alpha)
         if not self.times or not all(np.isfinite(t) and t > 0 for t in self.times):
             raise InputError(f"expected diffusion times t above 0, got {list(self.times)}")
-        if self.method not in ("auto", "exact", "slq"):
-            raise InputError(f"expected method auto, exact or slq, got {self.method!r}")
+        if self.method not in get_args(Method):
+            raise InputError(f"expected method auto, quick, exact or slq, got {self.method!r}")
         if self.dtype not in (None, "float32", "float64"):
             raise InputError(f"expected dtype float32 or float64, got {self.dtype!r}")
         seed: Any = self.seed
         if not isinstance(seed, Integral):
             raise InputError(f"expected a whole number as seed, got {seed!r}")
+
+    def dtype_of_kernel(self, n: int) -> str:
+        """Return the type of a kernel of ``n`` points that is held for all of their subsets."""
+        single = self.method == "quick" and n > _EXACT_DOUBLE["quick"]
+        return self.dtype or "float32" if single else "float64"
 
 
 def diffusion_times(t: float | Sequence[float]) -> tuple[tuple[float, ...], bool]:
@@ -121,16 +133,21 @@ class DiffusionSpace:
         return self.cloud.n if self.repeats is None else len(self.repeats.ids)
 
     def with_kernel(self) -> DiffusionSpace:
-        """Return this space holding the float64 kernel of the whole cloud."""
-        return replace(self, gaussian=gaussian_kernel(self.cloud))
+        """Return this space holding the kernel of the whole cloud."""
+        dtype = self.options.dtype_of_kernel(self.cloud.n)
+        return replace(self, gaussian=gaussian_kernel(self.cloud, dtype))
 
-    def entropy(self, rows: Any = None) -> SpectrumOfSet:
-        """Return the entropies of the samples ``rows`` (ascending index), or of all."""
+    def entropy(self, rows: Any = None, *, rough: bool = False) -> SpectrumOfSet:
+        """Return the entropies of the samples ``rows`` (ascending index), or of all.
+
+        ``rough`` is the ``slq`` of fewer probes, within about 0.01 bit.
+        """
         n = self.n if rows is None else len(rows)
         options = self.options
         points, weights = self._points(rows)
         n_points = self.cloud.n if points is None else len(points)
-        method, dtype = _method_for(n_points, options)
+        method, dtype = _method_for(n_points, options, self.cloud.n)
+        method = "slq" if rough else method
         if n_points == 1 or self.width.rms_distance == 0:  # one eigenvalue 1, exactly
             none = np.zeros(len(options.times))
             single = SpectralEntropies(none, none, (1.0,), 1.0, 1)
@@ -143,11 +160,15 @@ class DiffusionSpace:
             return diffusion_kernel(gaussian, *how, weights=weight, n=n, lower=lower)
 
         kernel, top, degree = normalized(dtype)
-        if dtype == "float32" and options.dtype is None and degree > _WIDE * n:
+        exact = method == "exact" and options.method == "quick"  # then off by less than 1e-4 bit
+        if dtype == "float32" and options.dtype is None and degree > _WIDE * n and not exact:
             dtype = "float64"
             kernel, top, degree = normalized(dtype)
         if method == "slq":
-            spectral = stochastic_entropies(kernel, top, options.times, seed=options.seed)
+            effort: dict[str, Any] = {}
+            if rough:
+                effort = {"n_probes": 12, "n_leading": 16, "tolerance": np.inf}
+            spectral = stochastic_entropies(kernel, top, options.times, seed=options.seed, **effort)
         else:
             spectral = exact_entropies(kernel, options.times, by_torch=self.n >= TORCH_FROM)
         return SpectrumOfSet(spectral, degree, method, dtype, n, n_points)
@@ -169,7 +190,7 @@ class DiffusionSpace:
 
         It is the Gaussian kernel, or has the same diffusion kernel with these weights.
         """
-        if self.gaussian is None or dtype != "float64":
+        if self.gaussian is None or not str(self.gaussian.dtype).endswith(dtype):
             cloud = self.cloud if points is None else self.cloud.rows(points)
             if lower and dtype == "float64" and self.options.normalization == "official":
                 factors = unweighted_kernel(cloud)
@@ -199,12 +220,15 @@ class SpectrumOfSet:
         return self.spectral.bits
 
 
-def _method_for(n: int, options: DiffusionOptions) -> tuple[str, str]:
-    method, dtype = options.method, options.dtype
-    if method == "auto":
-        method = "exact" if n <= _EXACT_SINGLE else "slq"
+def _method_for(n: int, options: DiffusionOptions, n_whole: int) -> tuple[str, str]:
+    """Return how the spectrum of ``n`` of ``n_whole`` points is computed, and in what type."""
+    method: str = options.method
+    dtype = options.dtype
+    if method in _EXACT_DOUBLE:
+        judged = n_whole if method == "quick" else n
         if dtype is None:
-            dtype = "float64" if n <= _EXACT_DOUBLE else "float32"
+            dtype = "float64" if judged <= _EXACT_DOUBLE[method] else "float32"
+        method = "exact" if n <= _EXACT_SINGLE[method] else "slq"
     if dtype is None:
         dtype = "float64" if method == "exact" else "float32"
     return method, dtype
@@ -254,17 +278,27 @@ def diffusion_spaces(
         repeats = _repeats(whole.points)
         if repeats is not None:
             cloud = whole.rows(repeats.examples)
-        held, squares, unit = cloud.n <= kernel_rows, None, cloud.unit
-        if held and len(alike) > 1:
+        held, squares = cloud.n <= kernel_rows, None
+        single = held and options.dtype_of_kernel(cloud.n) == "float32"
+        if single and cloud.rms_distance:
+            if not 1e-9 < cloud.rms_distance / cloud.unit < 1e9:  # float32 must hold the squares
+                cloud.rescale(cloud.rms_distance)
+            squares = half_squares(cloud.in_single_precision())
+        elif held and len(alike) > 1:
             squares = half_squares(cloud)
+        unit, median = cloud.unit, None
+        if squares is not None and repeats is None and "median" in alike:
+            median = median_of_squares(squares, cloud)
         for sigma in alike:
-            width = bandwidth(whole, sigma, seed=options.seed)
+            width = bandwidth(whole, sigma, seed=options.seed, median=median)
             cloud.rescale(width.sigma)
             space = DiffusionSpace(cloud, width, options, repeats)
-            if squares is not None:
-                kernel = kernel_of_squares(squares, unit / width.sigma)
+            near = not single or float(cloud.square_norms.max()) < NEAR_ENOUGH
+            if squares is not None and near:
+                last = len(alike) == 1
+                kernel = kernel_of_squares(squares, unit / width.sigma, overwrite=last)
                 space = replace(space, gaussian=kernel)
-            yield sigma, space.with_kernel() if held and squares is None else space
+            yield sigma, space if space.gaussian is not None or not held else space.with_kernel()
 
 
 def _repeats(points: Tensor) -> Symbols | None:

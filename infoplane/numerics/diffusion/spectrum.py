@@ -212,7 +212,8 @@ def stochastic_entropies(
         signs = torch.as_tensor(draw.choice([-1.0, 1.0], (n, n_probes))).to(**place)
         for part in (first, basis):
             signs -= part @ (part.T @ signs)
-        more = _lanczos(matrix, first, torch.cat([pending, signs], dim=1), n_steps)
+        block = torch.cat([pending, signs], dim=1)
+        more = _lanczos(matrix, first, block, n_steps, n_short=pending.shape[1])
         pending = signs[:, :0]
         norms = np.concatenate([norms, more[0]])
         tridiagonal = np.concatenate([tridiagonal, more[1]])
@@ -249,8 +250,12 @@ def _leading_subspace(matrix: Any, first: Any, start: Any) -> tuple[Any, Any, li
     return block, image, sorted(values[good].cpu().tolist(), reverse=True)
 
 
-def _lanczos(matrix: Any, basis: Any, block: Any, n_steps: int) -> tuple[FloatArray, FloatArray]:
+def _lanczos(
+    matrix: Any, basis: Any, block: Any, n_steps: int, *, n_short: int = 0
+) -> tuple[FloatArray, FloatArray]:
     """Run Lanczos from each column of ``block``, orthogonal to ``basis``.
+
+    The first ``n_short`` columns, which are close to eigenvectors, take half the steps.
 
     Returns
     -------
@@ -267,12 +272,16 @@ def _lanczos(matrix: Any, basis: Any, block: Any, n_steps: int) -> tuple[FloatAr
     previous = torch.empty((n_probes, n_steps, n), dtype=block.dtype, device=block.device)
     eps = torch.finfo(block.dtype).eps
     vector = block / length
+    done = 0  # columns
     for step in range(n_steps):
+        if step == n_steps // 2 and n_short and step:
+            tridiagonal[:n_short, step - 1, step] = tridiagonal[:n_short, step, step - 1] = 0.0
+            done, vector, previous = n_short, vector[:, n_short:], previous[n_short:]
         previous[:, step] = vector.T
         image = matrix @ vector
         image -= basis @ (basis.T @ image)
         diagonal = (vector * image).sum(0)
-        tridiagonal[:, step, step] = diagonal.double().cpu().numpy()
+        tridiagonal[done:, step, step] = diagonal.double().cpu().numpy()
         if step + 1 == n_steps:
             break
         if step == 0:  # relative to what is left of the matrix, which may be tiny
@@ -284,7 +293,7 @@ def _lanczos(matrix: Any, basis: Any, block: Any, n_steps: int) -> tuple[FloatAr
         alive = size > exhausted
         vector = torch.where(alive, rows[:, :, 0] / size.clamp(min=exhausted), 0.0).T.contiguous()
         off = (size * alive)[:, 0].double().cpu().numpy()
-        tridiagonal[:, step, step + 1] = tridiagonal[:, step + 1, step] = off
+        tridiagonal[done:, step, step + 1] = tridiagonal[done:, step + 1, step] = off
     return length.double().square().cpu().numpy(), tridiagonal
 
 

@@ -73,6 +73,9 @@ class PartitionInformation:
         Edges (n_edges,), or (n_edges, n_units) of the modes per unit; None without edges.
     symbols : Symbols
         The partition itself.
+    capacity : float
+        Upper bound of H(T) that the bins set, n_units * log2 n_bins; infinite without bins, or
+        where no bin puts two values together.
     """
 
     ht: float
@@ -86,6 +89,7 @@ class PartitionInformation:
     out_of_range: float
     edges: Array | None
     symbols: Symbols
+    capacity: float = np.inf
 
 
 def probe_symbols(
@@ -172,4 +176,5 @@ def partition_information(partition: Partition, probe: ProbeSymbols) -> Partitio
         out_of_range=partition.out_of_range,
         edges=partition.edges,
         symbols=t,
+        capacity=partition.capacity,
     )

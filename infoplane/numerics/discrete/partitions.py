@@ -32,12 +32,18 @@ ENOUGH = 16  # units that mostly tell apart what all would
 
 @dataclass(frozen=True, eq=False)
 class Partition:
-    """The samples told apart by their binned rows; the edges, and the share of values outside."""
+    """The samples told apart by their binned rows; the edges, and the share of values outside.
+
+    ``capacity`` is the largest entropy that its bins allow, in bits: n_units * log2 n_bins, less
+    where one of them is for the maximum alone; infinite without bins, or where no bin puts two
+    values together.
+    """
 
     bins: int
     symbols: Symbols
     edges: Array | None
     out_of_range: float = 0.0
+    capacity: float = np.inf
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,11 +53,32 @@ class _Bins:
     bins: int
     edges: Array
     inner: Array  # ascending and different
+    lossless: bool = False  # no bin puts two values together
+    top: float = 0.0  # share of the values that are the maximum, if it has a bin of its own
+
+    def capacity(self, n_units: int) -> float:
+        """Return the largest entropy that the bins allow ``n_units``."""
+        if self.lossless:
+            return np.inf
+        return n_units * _largest_entropy(len(self.inner) + 1, self.top)
 
     @classmethod
-    def above(cls, bins: int, edges: Array) -> _Bins:
-        """Return bins between ascending edges; the last one is [last edge, inf)."""
-        return cls(bins, edges, distinct_sorted(edges)[1:])
+    def above(cls, bins: int, edges: Array, *, n_values: float = np.inf, top: float = 0.0) -> _Bins:
+        """Return bins between ascending edges, the last [last edge, inf), of distinct values."""
+        inner = distinct_sorted(edges)[1:]
+        return cls(bins, edges, inner, len(inner) + 1 >= n_values, top)
+
+
+def _largest_entropy(n_bins: int, top: float) -> float:
+    """Return the largest entropy of ``n_bins`` if the last has the share ``top``; 0 is any share.
+
+    It is concave in the share, so that the mean share of several units bounds their mean.
+    """
+    if top == 0 or n_bins == 1:
+        return float(np.log2(n_bins))
+    rest = 1 - top
+    apart = -top * np.log2(top) - (rest * np.log2(rest) if rest else 0)
+    return float(apart + rest * np.log2(n_bins - 1))
 
 
 def partitioned(
@@ -116,7 +143,8 @@ def _labelled(
     """Yield the partition of left-closed bins, which all units share, for each number of bins."""
     told = _told_apart(values, [each.inner for each in found])
     for each, symbols in zip(found, told, strict=True):
-        yield Partition(each.bins, symbols, each.edges, out_of_range)
+        capacity = each.capacity(values.shape[1])
+        yield Partition(each.bins, symbols, each.edges, out_of_range, capacity)
 
 
 def _told_apart(values: Array, inner: Sequence[Array]) -> Iterator[Symbols]:
@@ -169,7 +197,11 @@ def _adaptive(
         raise InputError(f"expected a finite low, got {low}")
     ordered = sorted_values(values)
     if mode == "quantile":
-        found = [_Bins.above(count, equal_mass_edges(ordered, count)) for count in bins]
+        n_values = len(DistinctValues(ordered))
+        found = [
+            _Bins.above(count, equal_mass_edges(ordered, count), n_values=n_values)
+            for count in bins
+        ]
         yield from _labelled(values, found)
         return
     below = 0 if low is None else int(np.searchsorted(ordered, values.dtype.type(low)))
@@ -181,26 +213,32 @@ def _adaptive(
     distinct = DistinctValues(
         ordered[np.searchsorted(ordered, ordered[0], side="right") :] if own else ordered
     )
+    top = 1 - int(np.searchsorted(ordered, ordered[-1])) / len(ordered)
     found = []
     for count in bins:
         edges = equal_count_edges(distinct, count)
         if low is not None:
             edges = np.append(values.dtype.type(low), edges)
-        found.append(_Bins.above(count, edges))
+        n_values = len(distinct) + (low is not None)
+        found.append(_Bins.above(count, edges, n_values=n_values, top=top))
     yield from _labelled(values, found, below / values.size)
 
 
 def _per_unit(values: Array, mode: str, bins: Sequence[int]) -> Iterator[Partition]:
     n, n_units = values.shape
     edges: list[list[Array]] = []  # of each unit, for each number of bins
+    n_values: list[int] = []  # of each unit
+    top: list[float] = []
     step = max(1, LARGE // 8 // n)
     for start in range(0, n_units, step):
         for unit in np.sort(sortable(values[:, start : start + step].T), axis=1):
+            distinct = distinct_sorted(unit)
+            n_values.append(len(distinct))
+            top.append(0.0 if mode == "neuron" else (unit == unit[-1]).mean())
             if mode == "neuron":
                 low, high = float(unit[0]), float(unit[-1])
                 edges.append([uniform_edges(low, high, count + 1) for count in bins])
             else:
-                distinct = distinct_sorted(unit)
                 edges.append([equal_count_edges(distinct, count) for count in bins])
     for count, found in zip(bins, zip(*edges, strict=True), strict=True):
         inner = [e[1:-1] if mode == "neuron" else distinct_sorted(e)[1:] for e in found]
@@ -210,4 +248,9 @@ def _per_unit(values: Array, mode: str, bins: Sequence[int]) -> Iterator[Partiti
             labels = [bin_labels(v, e) for v, e in zip(columns, inner[units], strict=True)]
             return np.stack(labels, axis=1)
 
-        yield Partition(count, symbols_of(rows, n, n_units), np.stack(found, axis=1))
+        n_bins = np.minimum([len(e) + 1 for e in inner], n_values)
+        capacity = np.inf
+        if mode == "neuron" or (n_bins < n_values).any():
+            capacity = sum(map(_largest_entropy, n_bins, top))
+        symbols = symbols_of(rows, n, n_units)
+        yield Partition(count, symbols, np.stack(found, axis=1), capacity=capacity)

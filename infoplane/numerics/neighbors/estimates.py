@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 import scipy
 
-from infoplane.data import Array, FloatArray, checked_activations, class_ids, whole_number
+from infoplane.data import Array, FloatArray, IntArray, checked_activations, class_ids, whole_number
 from infoplane.errors import EstimationError, InputError
 from infoplane.numerics.neighbors.search import count_closer, joint_radius, neighbor_distances
 from infoplane.numerics.neighbors.terms import (
@@ -99,6 +99,9 @@ def shuffle_difference(
     I = mean over permutations of h(a, b permuted) - h(a, b). The marginal entropies and most of
     the bias cancel; at independence the bias is exactly 0.
 
+    The number does not tell how far off it is, which it is on thin or curved samples, with heavy
+    tails and, by chance, in many dimensions: `infoplane.shuffle_information` does.
+
     Parameters
     ----------
     a : array (n_samples, n_dims_a)
@@ -142,8 +145,8 @@ def shuffle_difference(
     _check_paired(first, second)
     whole_number(permutations, "permutations", 1)
     whole_number(seed, "seed", 0)
-    n, d = len(first), first.shape[1] + second.shape[1]
-    _check_neighbors(k, n)
+    d = first.shape[1] + second.shape[1]
+    _check_neighbors(k, len(first))
     w = np.array(minimum_norm_weights(k, d, largest_norm=largest_norm))
     return float(shuffle_differences(first, second, w[:, None], permutations, seed)[0] * LOG2_E)
 
@@ -177,6 +180,9 @@ def ksg_mutual_information(x: Array, y: Array, k: int = 3) -> float:
     The views are brought to one scale, to the nearest power of ten, before distances are compared:
     the joint norm would otherwise see one of them only. The estimate cannot exceed
     psi(n) - psi(k).
+
+    The number does not tell what it misses: nearly all of a dependence in many dimensions, part of
+    it with heavy tails or few samples, and ties add to it. `infoplane.ksg_information` tells.
 
     Parameters
     ----------
@@ -214,9 +220,7 @@ def ksg_mutual_information(x: Array, y: Array, k: int = 3) -> float:
     >>> abs(ksg_mutual_information(pair[:, :1], pair[:, 1:]) + 0.5 * math.log2(1 - 0.8**2)) < 0.05
     True
     """
-    first, second = _sample(x, "x"), _sample(y, "y")
-    _check_paired(first, second)
-    _check_neighbors(k, len(first))
+    first, second = paired_samples(x, y, k)
     return float(ksg_terms(first, second, k).mean() * LOG2_E)
 
 
@@ -246,6 +250,9 @@ def mixed_mutual_information(x: Array, labels: Array, k: int = 3) -> float:
     I = psi(n) + mean(psi(k_i) - psi(N_i) - psi(m_i)): N_i is the size of the class of sample i,
     k_i = min(k, N_i - 1), and m_i counts the samples, itself included, strictly closer than the
     k_i-th neighbour of its own class. A class of one sample contributes 0.
+
+    The number does not tell what it misses: labels that hang on a few of many columns, on small
+    ones, or on finer structure than the samples show. `infoplane.mixed_information` tells.
 
     Parameters
     ----------
@@ -280,9 +287,7 @@ def mixed_mutual_information(x: Array, labels: Array, k: int = 3) -> float:
     >>> abs(mixed_mutual_information(x, labels) - 1.0) < 0.01
     True
     """
-    points, classes = _sample(x, "x"), class_ids(labels)
-    _check_paired(points, classes)
-    _check_neighbors(k, len(points))
+    points, classes = labelled_samples(x, labels, k)
     return float(mixed_terms(points, classes, k).mean() * LOG2_E)
 
 
@@ -388,6 +393,22 @@ def _sample(x: Array, name: str) -> FloatArray:
     if array.ndim == 1:
         array = array[:, None]
     return np.asarray(checked_squares(checked_activations(array, name=name), name), np.float64)
+
+
+def paired_samples(x: Array, y: Array, k: int) -> tuple[FloatArray, FloatArray]:
+    """Return two samples as (n_samples, n_dims) of float64, or refuse them, or ``k``."""
+    first, second = _sample(x, "x"), _sample(y, "y")
+    _check_paired(first, second)
+    _check_neighbors(k, len(first))
+    return first, second
+
+
+def labelled_samples(x: Array, labels: Array, k: int) -> tuple[FloatArray, IntArray]:
+    """Return a sample as (n_samples, n_dims) of float64 and its class ids, or refuse them."""
+    points, classes = _sample(x, "x"), class_ids(labels)
+    _check_paired(points, classes)
+    _check_neighbors(k, len(points))
+    return points, classes
 
 
 def _check_paired(a: Array, b: Array) -> None:

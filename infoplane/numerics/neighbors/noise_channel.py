@@ -31,6 +31,7 @@ from infoplane.numerics.neighbors.terms import (
 )
 
 SMALLEST_SAMPLE = 50  # no estimate below
+_SMALLEST_SUM = 1e-25  # of single-precision terms that has not lost any
 _MIXTURE_VALUES = 2_000_000  # terms of the mixture's density that are evaluated for bounds
 _DENSITY_SAMPLES = 2000
 _BLOCK_VALUES = 100_000  # of them held in double precision
@@ -322,8 +323,12 @@ def mixture_bounds(
     others = np.maximum(total - kernel[np.arange(len(chosen)), chosen], 0.0)
     scale = 0.5 * q * math.log(2.0 * math.pi * noise**2) - noise_entropy(q, noise)
     shift = float(control.mean()) - control[chosen]
-    with np.errstate(divide="ignore"):  # a point far from all others: no upper bound
-        upper = scale + shift - np.log(others / (n - 1))
+    with np.errstate(divide="ignore"):
+        logs = np.log(others)
+    for at in np.flatnonzero(others < _SMALLEST_SUM):  # far from all others: beyond float32
+        exponents = -0.5 * ((noisy[chosen[at]] - clean) ** 2).sum(axis=1) / noise**2
+        logs[at] = np.logaddexp.reduce(np.delete(exponents, chosen[at]))
+    upper = scale + shift - logs + math.log(n - 1)
     lower = scale + shift - np.log(total / n)
     unseen = math.sqrt(1.0 - len(chosen) / n)
     return _mean_and_error(lower, unseen), _mean_and_error(upper, unseen)

@@ -124,8 +124,9 @@ class Compressed(Estimator):
     mode : {"auto", "bracket", "neighbors", "joint", "ksg"}
         How I(X;T) is estimated: by two bounds from all distances (``bracket``); by distances to
         neighbours in a low-dimensional code; or from the codes of layer and inputs. ``auto`` is
-        ``bracket``, but ``neighbors`` for layers with declared noise, or where ``k`` is given.
-        ``noise`` is an older name of ``neighbors``.
+        ``bracket``, but ``neighbors`` for layers with declared noise, and where an option of it
+        is given: ``dim``, ``k``, ``basis`` or ``cross_check``. ``noise`` is an older name of
+        ``neighbors``.
     noise : float, "relative", "fixed" or None
         Standard deviation of the added noise: c median distances of the cell (None, "relative"),
         c median distances of the layer at the last checkpoint, one for all runs of the group
@@ -235,7 +236,8 @@ class Compressed(Estimator):
 
     @property
     def _mode(self) -> str:
-        return mode_of(self.mode, self.k)
+        asked = self.dim != "auto" or self.basis != "pooled" or self.cross_check
+        return "neighbors" if self.mode == "auto" and asked else mode_of(self.mode, self.k)
 
     @property
     def _most_samples(self) -> int:
@@ -248,7 +250,7 @@ class Compressed(Estimator):
     def pools(self) -> Literal["nothing", "layer", "run", "group"]:
         """What the noise and the basis of a layer are made of."""
         if self._mode == "bracket":
-            return "group"
+            return "nothing" if isinstance(self.noise, int | float) else "group"
         return "layer" if isinstance(self.noise, int | float) else "run"
 
     @property
@@ -444,7 +446,7 @@ class Compressed(Estimator):
         options = BracketOptions(whole, self.draws, prepared.upstream_noise)
         cell = bracket_cell(activations, run.labels, list(noises), options, rng)
         if isinstance(cell, dict):
-            return cell
+            return cell | ({"ixt_fixed": cell["ixt"]} if relative else {})
         found: dict[str, Estimate] = {}
         for point, noise in main.items():
             for name, told in cell.estimates(noise).items():

@@ -326,6 +326,8 @@ def _finer(
 
 def _without_inputs(found: CompressedInformation) -> CompressedInformation:
     """Return what was found, flagged: the inputs that were given have no part in it."""
+    if found.ixt.bits is None or "constant" in found.ixt.flags:
+        return found
     flags = (*found.ixt.flags, "inputs_unused")
     return replace(found, ixt=replace(found.ixt, flags=flags))
 

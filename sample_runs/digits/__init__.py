@@ -1,0 +1,1 @@
+"""Sample runs: small, complete examples to copy."""
