@@ -45,12 +45,12 @@ from infoplane.estimators.quantities import QUANTITIES, Quantity
 from infoplane.estimators.trust import SMALLEST_ERROR, SMALLEST_SHARE, UPPER
 from infoplane.numerics.quantiles import normal_quantile
 from infoplane.results.curves import CurveKey, Curves, curves
-from infoplane.results.segments import Course, Samples, Segment, amount, course, named
+from infoplane.results.segments import Course, Samples, Segment, amount, course, jitter, named
 from infoplane.results.segments import parts as segment_parts
 from infoplane.seeding import generator
 
 VERDICTS = (
-    "compresses", "no_change", "expands", "first_step", "mixed", "inconclusive", "saturated",
+    "compresses", "no_change", "expands", "inconclusive", "saturated", "mixed", "first_step",
 )  # fmt: skip
 """The verdicts on a curve, by the words for I(X;T)."""
 
@@ -266,18 +266,6 @@ def smallest_change(
     return SMALLEST_SHARE * float(finite[np.isfinite(finite)].max(initial=0.0))
 
 
-def jitter(values: FloatArray) -> float:
-    """Return the noise of a curve (n_steps,), or of several (n_runs, n_steps), in its unit.
-
-    1.4826 times the median absolute value of the second differences over sqrt(6): the standard
-    deviation of independent noise on curves that bend little between checkpoints. 0 below 4
-    checkpoints.
-    """
-    found = [row[np.isfinite(row)] for row in np.atleast_2d(values)]
-    bends = [np.abs(np.diff(row, n=2)) for row in found if len(row) > 3]
-    return float(1.4826 * np.median(np.concatenate(bends)) / np.sqrt(6.0)) if bends else 0.0
-
-
 def _votes(phases: Iterable[Phase]) -> Counter[str]:
     """Count estimators per verdict; settings that disagree make their estimator inconclusive."""
     by_name: dict[str, set[str]] = defaultdict(set)
@@ -361,8 +349,8 @@ class _Read:
         return Samples(
             self.values,
             self.steps,
-            noise=cell if short else max(self.jitter, cell),
-            estimated=not cell > (0.0 if short else self.jitter),
+            cell=cell,
+            jitter=0.0 if short else self.jitter,
             peers=np.array(others).reshape(len(others), *self.values.shape),
             tolerance=smallest_change(self.curve.declared, self.curve.bound, self.curve.values),
         )

@@ -33,6 +33,8 @@ VERDICT_COLOURS = {
     "no_change": "#59636E",
     "inconclusive": "#8F4E8B",
     "saturated": SATURATED,
+    "mixed": "#007A59",
+    "first_step": "#007A59",
 }
 
 _INK = {
