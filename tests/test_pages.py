@@ -14,7 +14,7 @@ from tests.cli.analyses import rows_of, write_run
 from tests.cli.test_executors import mpiexec
 
 ROOT = Path(__file__).parent.parent
-ON_ARRAYS = {"python-api.md", "estimators/compressed.md", "estimators/dse.md"}
+ON_ARRAYS = {"python-api.md", *(f"estimators/{name}.md" for name in ("compressed", "dse", "probe"))}
 HERE = ON_ARRAYS | {"quick-start.md", "validate.md", "scaling.md", "figures-and-report.md"}
 ELSEWHERE = {
     "artifacts-and-probes.md": "test_artifacts_page.py",

@@ -19,7 +19,7 @@ from infoplane.data import Array, FloatArray, whole_number
 from infoplane.errors import EstimationError
 from infoplane.estimators.estimate import Estimate
 from infoplane.estimators.layers.compressed.estimates import dimension_flags
-from infoplane.estimators.trust import LEVEL, is_negative, noticeable, null_dominates
+from infoplane.estimators.trust import LEVEL, SMALLEST_BITS, is_negative, noticeable, null_dominates
 from infoplane.numerics.intervals import CHANCE
 from infoplane.numerics.neighbors.estimates import (
     ksg_mutual_information,
@@ -73,7 +73,7 @@ def ksg_information(
           what the estimate finds of it (``diagnostics["planted"]``) says that the truth may lie 15
           % and 0.1 bits away: in many dimensions, or with heavy tails, neighbours lose dependences;
         - ``biased``: halves of the sample say that the value still moves so much with their number,
-          or it is below 0 by more than chance;
+          or it falls by 15 % up to 20 neighbours, or is below 0 by more than chance;
         - ``estimators_disagree``: the ranks of each column, which hold the same information, show
           noticeably more;
         - ``saturated``: near the largest value that counts can give;
@@ -114,6 +114,7 @@ def ksg_information(
     def own_flags(checks: PairChecks) -> dict[str, bool]:
         near = min(_CEILING * ceiling, ceiling - noticeable(checks.bits))
         return {
+            "biased": _falls_with_k(checks, 0.75),
             "saturated": checks.bits > near,
             "estimators_disagree": _rises_by_ranks(checks),
             "insensitive": _insensitive(checks),
@@ -205,10 +206,8 @@ def shuffle_information(
         bits = checks.bits
         others = [other for other in (checks.ranks, counts) if other is not None]
         apart = max((abs(other - bits) for other in others), default=math.inf)
-        tried = checks.by_k.values()
-        error = checks.some_error
         return {
-            "biased": max(tried) - min(tried) > _error(bits) + 2.0 * error,
+            "biased": _falls_with_k(checks, 1.5),
             "estimators_disagree": apart > _error(bits) + checks.interval.standard_error,
             "insensitive": _insensitive(checks),
         }
@@ -289,6 +288,7 @@ def mixed_information(
 
     def own_flags(checks: PairChecks) -> dict[str, bool]:
         return {
+            "biased": _falls_with_k(checks, 0.75),
             "saturated": checks.bits > h_y + noticeable(checks.bits),
             "estimators_disagree": _rises_by_ranks(checks),
             "insensitive": _insensitive(checks, h_y),
@@ -351,8 +351,8 @@ def _estimated(
     half = 0.5 * (interval.high - interval.low)
     moves = abs(interval.drift) > se and abs(interval.bias(rate)) > _error(bits)
     own = dict(own_flags(checks))
-    moves = moves or own.pop("biased", False)
-    raised["biased"] = moves or bits < -max(CHANCE * se, noticeable(bits))
+    below = bits < -max(CHANCE * se, noticeable(bits))
+    own["biased"] = own["biased"] or moves or below
     raised["null_dominates"] = null > noticeable(bits) and null_dominates(abs(bits), null)
     few = len(x) < _FEW_SAMPLES or half > _WIDE * _error(bits)
     own["small_n"] = few or own.get("small_n", False)
@@ -398,6 +398,17 @@ def _rises_by_ranks(checks: PairChecks) -> bool:
         return False
     rise = checks.ranks - checks.bits
     return rise > _SUSPECT * _error(checks.bits) + checks.interval.standard_error
+
+
+def _falls_with_k(checks: PairChecks, errors: float) -> bool:
+    """Whether the value is gone where neighbours are further away, by more than so many errors.
+
+    What depends so much on the distance would be larger at smaller ones.
+    """
+    values = {**checks.by_k, checks.k: checks.bits}
+    fall = values[min(values)] - values[max(values)]
+    least = max(SMALLEST_BITS, _ERROR_SHARE * checks.bits)
+    return fall > max(least, errors * checks.interval.standard_error)
 
 
 def _insensitive(checks: PairChecks, largest: float = math.inf) -> bool:

@@ -22,7 +22,6 @@ from infoplane.estimators.layers.probe_information import (
 from infoplane.estimators.quantities import ITY, Quantity
 from infoplane.estimators.trust import LEVEL
 from infoplane.numerics.discrete.symbols import Symbols, row_symbols
-from infoplane.numerics.held_out import COMPONENTS
 from infoplane.numerics.kernels.mixtures import stratified
 
 
@@ -49,7 +48,7 @@ class Probe(Estimator):
     ----------
     folds : int, default 5
         Parts that are read in turn; at least 3. Equal inputs, and equal rows, are in one.
-    permutations : int, default 3
+    permutations : int, default 2
         Permutations of the labels for the null.
     max_samples : int, default 4000
         More samples are subsampled, once for the whole run, classes keeping their shares.
@@ -97,7 +96,7 @@ class Probe(Estimator):
         """Return what a cell of ten classes costs."""
         m = min(n_samples, self.max_samples)
         seconds = 1e-2 + 1e-4 * m + 1.5e-8 * m**2 + 4e-8 * m * n_units
-        memory = 5 * m**2 + 8 * m * (4 * COMPONENTS) + 24 * min(m * n_units, LARGE) + 2**24
+        memory = 2**24 + 2 * m**2 + 1500 * m + 4 * min(m * n_units, LARGE)
         return Cost(seconds, memory)
 
     def prepare_run(self, run: RunData, rng: np.random.Generator) -> ProbedSamples | None:

@@ -19,7 +19,7 @@ from infoplane.numerics.held_out import (
     stratified_folds,
 )
 
-PERMUTATIONS = 3
+PERMUTATIONS = 2
 """Permutations of the labels behind the null."""
 
 FEWEST_FOLDS = 3
@@ -125,7 +125,7 @@ def probe_information(
         At least 3. Equal rows are in one fold, unless 25 samples and more are equal.
     seed : int, default 0
         Draws folds and permutations.
-    permutations : int, default 3
+    permutations : int, default 2
         Permutations of the labels behind ``null``; 0 leaves it out.
 
     Returns

@@ -46,14 +46,14 @@ class PairChecks:
     ----------
     bits : float
         The value.
-    n, n_some : int
-        Samples, and how many of them some are.
+    k : int
+        Neighbours of it.
     interval : Interval
         From halves of the sample, with their drift.
     by_k : dict of int to float
-        Values with other numbers of neighbours, of some of the samples.
+        Values with other numbers of neighbours.
     some : float
-        The value of those samples.
+        The value of some of the samples.
     ranks : float or None
         The value of the normal scores of each column; None if the estimate refuses them.
     linear : float
@@ -62,12 +62,11 @@ class PairChecks:
     planted : dict of str to float
         Shares found of planted dependences.
     null : array (n_permutations,)
-        Values with shuffled rows, of some of the samples.
+        Values of those with shuffled rows.
     """
 
     bits: float
-    n: int
-    n_some: int
+    k: int
     interval: Interval
     by_k: dict[int, float]
     some: float
@@ -75,11 +74,6 @@ class PairChecks:
     linear: float
     planted: dict[str, float]
     null: FloatArray
-
-    @property
-    def some_error(self) -> float:
-        """Standard error of the values of some of the samples."""
-        return self.interval.standard_error * math.sqrt(self.n / self.n_some)
 
     @property
     def p_value(self) -> float:
@@ -146,15 +140,15 @@ def pair_checks(
         ranks = measure(scores, other_scores, k)
     except EstimationError:
         ranks = None
+    by_k = {j: measure(x, y, j) for j in other_k if j < n}
     rows = rng.permutation(n)[:_PLANTED_SAMPLES]
     planted = _planted(measure, x[rows], y[rows], k, bits, rng)
     x, y = x[rows[:_NULL_SAMPLES]], y[rows[:_NULL_SAMPLES]]
     return PairChecks(
         bits=bits,
-        n=n,
-        n_some=len(x),
+        k=k,
         interval=interval,
-        by_k={j: measure(x, y, j) for j in other_k if j < len(x)},
+        by_k=by_k,
         some=measure(x, y, min(k, len(x) - 1)),
         ranks=ranks,
         linear=linear_information(scores, other_scores),
