@@ -25,7 +25,12 @@ from infoplane.results.names import names_of_estimators
 SIZES = ("ixt", "dse")
 """What tells the size of a layer, the first that there is where one quantity is shown."""
 
-_CEILINGS = {"log2_n": "log₂ N", "log2_k": "log₂ k", "capacity": "the capacity of their bins"}
+_CEILINGS = {
+    "log2_n": "log₂ N",
+    "log2_bins": "log₂ of their bins",
+    "log2_k": "log₂ k",
+    "capacity": "their capacity",
+}
 _ALIKE = 0.25  # bits: narrower brackets say the same
 
 

@@ -283,6 +283,6 @@ def test_a_quantity_of_a_plugin_is_drawn_by_default_and_by_name(tmp_path, monkey
     done = infoplane("plot", "beside.json", "-f", "steps", "-f", "depth", *chosen)
     assert (done.code, done.err) == (0, "")
     assert Path("c/steps.png").read_bytes() == Path("b/steps-participation_ratio.png").read_bytes()
-    done = infoplane("plot", "beside.json", "-f", "steps", "--quantity", "size")
+    done = infoplane("plot", "beside.json", "-f", "steps", "--quantity", "volume")
     assert done.code == 2
     assert "expected a quantity of ixt" in done.err

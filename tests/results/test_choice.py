@@ -96,7 +96,7 @@ def test_where_nothing_says_more_the_saturated_one_is_shown_and_nothing_folded()
 
 
 @pytest.mark.parametrize(
-    ("bound", "words"), [("capacity", "the capacity of their bins"), ("other", "their ceiling")]
+    ("bound", "words"), [("log2_bins", "log₂ of their bins"), ("other", "their ceiling")]
 )
 def test_the_ceiling_is_named(bound, words):
     results = document([*rows("binning", saturated=3, bound=bound), *rows("b", width=0.1)])

@@ -242,7 +242,7 @@ def overview(view: View) -> Section:
         )
     fall, rise = ("Compress", "Expand") if about.falls == "compresses" else ("Fall", "Rise")
     heads = ["Group", "Runs#", "Layers#", f"{fall}#", "No change#", f"{rise}#", "Inconclusive#",
-             "Saturated#", f"Largest fall of {about.symbol}#"]  # fmt: skip
+             "Saturated#", "Mixed#", "First step#", f"Largest fall of {about.symbol}#"]  # fmt: skip
     joint = "joint verdict" if about == view.quantity("ixt") else "verdict"
     caption = f"Groups of runs, by the {joint} of their layers; {about.unit}"
     markup = table(caption, heads, rows)
