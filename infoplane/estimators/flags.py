@@ -88,8 +88,9 @@ _BUILT_IN = (
          "a smaller `-e compressed:dim=`"),
     Flag("thin_manifold", None, "the code may have fewer dimensions than its coordinates",
          "compare with a smaller `-e compressed:dim=`"),
-    Flag("insensitive", None, "of a planted dependence, only a part was found: the value may be as "
-         "far from the truth", "fewer dimensions, or more samples; compare with a held-out bound"),
+    Flag("insensitive", None, "a planted dependence is found in part only, or would be in so many "
+         "dimensions: the value may be as far from the truth",
+         "fewer dimensions, or more samples; compare with a held-out bound"),
     Flag("chain_rule_gap", None, "two ways to I(X;T|Y) disagree", _DIAG),
     Flag("estimators_disagree", None, "two ways to I(X;T) disagree", _DIAG),
     Flag("wide_bracket", None, "the two bounds are far apart", "read the bounds, or take more "

@@ -23,6 +23,8 @@ from infoplane.numerics.tensors import Tensor, fetched, is_tensor
 
 WIDE = 2.0
 """Bits between the bounds above which the estimate says little."""
+_MANY = 50  # samples that differ, of which the others may be copies
+_COPIES = 10
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,8 @@ class KdeInformation(MixtureInformation):
     ity_kl, ity_bd, variance, n_samples, precision, null_ity, ixt_drift, ity_drift, constant
         As in :class:`~infoplane.numerics.kernels.mixtures.MixtureInformation`.
     flags : tuple of str
-        ``saturated``: I(X;T) is within 2 % of log2 n_samples; ``constant``: all rows are equal;
+        ``saturated``: I(X;T) is within 2 % of log2 n_samples, or of that of the samples that
+        differ if others are copies of them; ``constant``: all rows are equal;
         ``subsampled``; ``wide_bracket``: the bounds are more than 2 bits apart;
         ``below_resolution``: the noise is smaller than the spacing of the activations' numbers.
     """
@@ -142,19 +145,27 @@ def kde_information(
     if s == 0 < largest:
         raise EstimationError(f"expected noise above 0, got {s} for activations up to {largest:g}")
     info = mixture_information(values, classes, s, precision, like=place)
-    flags = _flags(info, n_given, spacing=float(np.finfo(values.dtype).eps) * largest)
+    distinct = row_symbols(values).n_states
+    spacing = float(np.finfo(values.dtype).eps) * largest
+    flags = _flags(info, n_given, distinct, spacing)
     return KdeInformation(**vars(info), flags=flags)
 
 
-def _flags(info: MixtureInformation, n_given: int, spacing: float) -> tuple[str, ...]:
+def _flags(
+    info: MixtureInformation, n_given: int, distinct: int, spacing: float
+) -> tuple[str, ...]:
     """Return what to know before trusting an information of ``n_given`` samples.
 
-    ``spacing`` is the distance of the numbers that the largest activations can be.
+    ``distinct`` of those used differ; ``spacing`` is the distance of the numbers that the largest
+    activations can be.
     """
+    # Samples that were recorded several times, not values that a layer takes again and again.
+    repeated = distinct >= _MANY and distinct * _COPIES > info.n_samples
+    ceiling = float(np.log2(distinct if repeated else info.n_samples))
     raised = {
         "subsampled": info.n_samples < n_given,
         "constant": info.constant,
-        "saturated": is_saturated(info.ixt.lower, float(np.log2(info.n_samples))),
+        "saturated": is_saturated(info.ixt.lower, ceiling),
         "wide_bracket": info.ixt.upper - info.ixt.lower > WIDE,
         "below_resolution": not info.constant and np.sqrt(info.variance) < spacing,
     }

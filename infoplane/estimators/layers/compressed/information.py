@@ -20,6 +20,7 @@ from infoplane.estimators.layers.compressed.bracket_estimates import (
     resolution,
 )
 from infoplane.estimators.layers.compressed.estimates import CellOptions
+from infoplane.estimators.layers.compressed.label_estimates import FEW
 from infoplane.estimators.layers.compressed.noise_estimates import noise_estimates
 from infoplane.estimators.layers.compressed.two_views import view_estimates
 from infoplane.estimators.trust import LARGE_LOSS, WIDE_BRACKET
@@ -45,7 +46,6 @@ from infoplane.numerics.tensors import checked_squares
 from infoplane.seeding import generator
 
 MODES = ("auto", "bracket", "neighbors", "noise", "joint", "ksg")
-_FEW = 3  # dimensions up to which distances to neighbours are reliable at any noise
 RELATIVE_NOISE = 0.1  # standard deviation of added noise, as a share of the root mean square
 
 
@@ -299,7 +299,7 @@ def _bracketed(
     found = cell.estimates(at)
     lower, upper = found["ixt"].bound_low, found["ixt"].bound_high
     told = found["ixt"].diagnostics
-    few = kept.shape[1] <= _FEW and not whole
+    few = kept.shape[1] <= FEW and not whole
     if finer and few and noise is not None and told["gap"] > WIDE_BRACKET:
         found = _finer(found, kept, noise, labels, options, rng)
     return replace(_gathered(found, told["dim"], told["noise"], {}), lower=lower, upper=upper)

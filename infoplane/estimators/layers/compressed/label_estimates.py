@@ -27,6 +27,9 @@ from infoplane.numerics.neighbors.label_information import (
     scale_gain,
 )
 
+FEW = 3
+"""Dimensions up to which neighbours find whatever a label hangs on."""
+
 _TRIAL_SAMPLES = 1000  # for a choice of scale, and with permuted labels
 
 
@@ -80,6 +83,8 @@ def label_estimate(
         **interval_diagnostics(interval),
     }
     flags = flags + _flags(found, interval, alone)
+    if draws[0].shape[1] > FEW and found.h_y > 0.0:
+        flags.append("insensitive")
     estimate = replace(
         estimate_of(found.bits, interval, flags, diagnostics, RATE),
         bound_low=0.0,
