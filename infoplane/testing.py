@@ -12,8 +12,9 @@ import numpy as np
 
 from infoplane.estimators.base import Estimator
 from infoplane.estimators.estimate import Estimate
-from infoplane.validation.answers import constant_layer, labelled_layer
+from infoplane.validation.answers import constant_layer
 from infoplane.validation.problems import Problem, ProblemRun
+from infoplane.validation.traps import labelled_layer
 from infoplane.validation.trials import SAMPLES, names_of_trials, trial
 
 _ROUNDING = 1e-9

@@ -66,9 +66,9 @@ def saturated_layer(n: int, rng: np.random.Generator, units: int = 6, gain: floa
     def of_unit(noise: float) -> float:
         return spread_channel_information(quantiles, noise)
 
-    x = rng.standard_normal((n, units))
+    layer = np.tanh(gain * rng.standard_normal((n, units)))
     truths = {"ixt": lambda at: units * of_unit(at.noise) if at.noise else None}
-    return Problem(x, np.tanh(gain * x), truths=truths)
+    return Problem(rng.standard_normal((n, 3)), layer, truths=truths)
 
 
 def heavy_tails(n: int, rng: np.random.Generator, units: int = 3, freedom: float = 2.0) -> Problem:
@@ -139,8 +139,9 @@ def _two_classes(
 
 def _turned(layer: FloatArray) -> FloatArray:
     """Return a layer mirrored so that its variances are in no unit alone."""
-    axis = structure(layer.shape[1]).standard_normal(layer.shape[1])
-    return np.asarray(layer - np.outer(layer @ axis, 2.0 * axis / (axis @ axis)))
+    axis = structure(layer.shape[1]).standard_normal((layer.shape[1],))
+    axis /= np.linalg.norm(axis)
+    return np.asarray(layer - 2.0 * np.outer(layer @ axis, axis))
 
 
 TRAPS: tuple[Case, ...] = (
