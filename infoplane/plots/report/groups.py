@@ -269,10 +269,10 @@ def _in_words(of: _Group, estimator: str, quantity: str) -> str:
     for layer in view.layers(of.name, estimator)[:20]:
         p = view.phases.get((of.name, layer, estimator, quantity))
         if p is not None and p.last is not None:
-            first, peak, last = (view.number(quantity, v) for v in (p.first, p.peak, p.last))
+            first, last = (view.number(quantity, v) for v in (p.first, p.last))
             sentences.append(
-                f"{layer}: {about.symbol} from {first} over {peak} "
-                f"to {last} {about.unit}, {about.word(p.verdict)}."
+                f"{layer}: {about.symbol} from {first} to {last} {about.unit}, "
+                f"{about.word(p.verdict)}{p.sentence and f': {p.sentence}'}."
             )
     return " ".join(sentences) + " The numbers are in the table of this report."
 
@@ -381,7 +381,8 @@ def _verdicts(of: _Group) -> str:
     """Return the link to all verdicts of a group."""
     fields = ("layer", "estimator", "quantity", "unit", "n_runs", "first", "peak", "last",
               "change", "change_low", "change_high", "interval", "onset_step", "onset_low",
-              "onset_high", "score", "verdict", "agree", "of")  # fmt: skip
+              "onset_high", "score", "verdict", "agree", "of", "rise", "about", "withheld",
+              "sentence")  # fmt: skip
     rows = ([getattr(p, field) for field in fields] for p in of.phases)
     link = html.download("phases", fields, rows, "Download all verdicts")
     return f"<div class=download>{link}</div>"
