@@ -521,9 +521,7 @@ def _split(found: Course, at: int, parts: Sequence[_Read | None]) -> Segment:
     return replace(found.segments[at], **_parts(found, at, at, parts))
 
 
-def _parts(
-    found: Course, first: int, last: int, parts: Sequence[_Read | None]
-) -> dict[str, Any]:
+def _parts(found: Course, first: int, last: int, parts: Sequence[_Read | None]) -> dict[str, Any]:
     """Return shape and scale of the way from the start of one segment to the end of another."""
     changes = []
     runs = np.arange(found.samples.n_runs)
