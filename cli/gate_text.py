@@ -75,6 +75,8 @@ def comparison_lines(comparison: Comparison, *, wide: bool) -> Iterator[str]:
         yield plain(f"{printable(label)}: all {count:,} values saturated, not shown")
     for text in comparison.mismatches:
         yield from textwrap.wrap(plain(f"not alike: {text}"), width() or 100)
+    for text in comparison.left_out:
+        yield from textwrap.wrap(plain(f"not compared: {text}"), width() or 100)
     noted: dict[str, int] = {}
     for d in comparison.differences:
         if d.reason:

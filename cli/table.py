@@ -16,6 +16,8 @@ from infoplane.estimators.quantities import QUANTITIES, Quantity
 from infoplane.results.cautions import cautions, shortest
 from infoplane.results.choice import SIZES, Choice, best_estimator
 from infoplane.results.curves import CurveKey, Curves, curves, group_of, groups_of
+from infoplane.results.phases import Phase
+from infoplane.results.settings import in_words
 from infoplane.results.shape_and_scale import splits
 from infoplane.text import change_between, counted, decimal, spark
 
@@ -91,7 +93,11 @@ def summary(
         The one whose numbers are shown; by default the one that says most.
     """
     limit = None if wide else width()
-    drawn = curves(results) if known is None else known
+    every = curves(results) if known is None else known
+    unlike = {key: c.settings_differ for key, c in every.items() if c.settings_differ}
+    drawn = {key: curve for key, curve in every.items() if key not in unlike}
+    phases = [p for p in results["phases"] if Phase.of_entry(p).key not in unlike]
+    results = {**results, "phases": phases}
     lines = [part for line in _header(results) for part in textwrap.wrap(line, limit or 200)]
     groups = groups_of(results)
     for group in groups:
@@ -107,6 +113,9 @@ def summary(
             lines += _what_happened(results, group, shown, quantities, wide=wide)
             if "ixt" in quantities:
                 lines += _fixed_noise(drawn, group, shown, wide=wide)
+        apart = in_words({key[1:]: said for key, said in unlike.items() if key[0] == group})
+        for sentence in apart:
+            lines += ["", *_wrapped(f"not averaged: {sentence}", limit)]
     found = cautions(results, drawn)
     told = found if wide else shortest(found, "--wide shows them")
     for number, text in enumerate(told, 1):

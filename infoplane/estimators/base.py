@@ -224,9 +224,21 @@ class Estimator(ABC):
     def artifacts(self, shared: Any) -> dict[str, dict[str, Any]]:
         """Return what of the shared state the results keep, by content hash; nothing by default.
 
-        Values are mappings of lists and plain values, e.g. the clusters of the inputs.
+        Values are mappings of lists and plain values, e.g. the clusters of the inputs. What
+        ``prepare_group`` returned can be kept here too, for analyses that repeat its settings: rows
+        refer to it by ``shared_sha256`` of their diagnostics, and `restored` reads it.
         """
         return {}
+
+    def restored(self, kept: Mapping[str, Any]) -> Any:
+        """Return what ``prepare_group`` returned, from the artifact that was kept of it.
+
+        Raises
+        ------
+        InputError
+            If it is not what is kept here.
+        """
+        raise InputError(f"{self.name}: keeps nothing of what the runs of a group share")
 
     def prepare_layer(
         self, shared: Any, run: RunData, layer: Slot, rng: np.random.Generator

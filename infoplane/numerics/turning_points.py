@@ -76,8 +76,8 @@ def half_width(changes: FloatArray, peers: FloatArray, presumed: float) -> float
     Student's interval of three values is so wide that it sees less than two runs do. So the
     variance is pooled: that of the same change in other layers weighs up to four degrees of
     freedom, the less, the more the layers of a run go together (or one stands out), since then
-    they say nothing new. What is missing to four is filled by a presumption. Three values that
-    happen to be alike do not make the interval narrow.
+    they say nothing new. What is missing to four is filled by a presumption. The interval of the
+    values alone holds where it is narrower.
 
     Parameters
     ----------
@@ -104,4 +104,7 @@ def half_width(changes: FloatArray, peers: FloatArray, presumed: float) -> float
     others = float(peers.var(axis=1, ddof=1).mean()) if len(peers) else 0.0
     pooled = (n - 1) * own + weight * others + (PRIOR - weight) * max(presumed**2, others)
     freedom = n - 1 + PRIOR
-    return float(student_quantile(freedom, 0.975) * math.sqrt(pooled / freedom / n))
+    return min(
+        student_quantile(n - 1, 0.99) * math.sqrt(own / n),
+        student_quantile(freedom, 0.975) * math.sqrt(pooled / freedom / n),
+    )

@@ -238,6 +238,8 @@ class Drawing:
         most: int = 48,
     ) -> None:
         """Write title, legend and notes around several panels; it runs the layout."""
+        apart = self.view.not_averaged(self.group, self.estimator or None, self.quantity or None)
+        notes = [*notes, *(look.drawable(f"{text[0].upper()}{text[1:]}.") for text in apart)]
         figure_titled(figure, self._heading(words, most), self._subtitle(), notes, handles)
 
     def _heading(self, words: str, most: int) -> str:

@@ -22,6 +22,7 @@ from infoplane.results.choice import Choice, best_estimator, silent_estimators
 from infoplane.results.curves import CurveKey, Curves, curves, group_of_runs
 from infoplane.results.names import names_of_estimators, title_of_estimator
 from infoplane.results.phases import Phase
+from infoplane.results.settings import difference, in_words
 from infoplane.results.shape_and_scale import NEEDS
 from infoplane.results.vocabulary import Vocabulary
 
@@ -38,6 +39,8 @@ class View:
     vocabulary: Vocabulary
     curves: Mapping[CurveKey, Curves]
     phases: Mapping[CurveKey, Phase]
+    unlike: Mapping[CurveKey, str] = field(default_factory=dict)
+    """Curves that are not drawn, since settings of their runs differ: what does."""
     drawn: dict[tuple[Any, ...], Any] = field(default_factory=dict)
 
     @classmethod
@@ -47,14 +50,21 @@ class View:
         Raises
         ------
         NotFoundError
-            If the results hold no rows.
+            If the results hold no rows, or the runs of every curve differ in their settings.
         """
         if isinstance(results, View):
             return results
         if not document_of(results, "results")["rows"]:
             raise NotFoundError("the results hold no rows: there is nothing to draw")
-        phases = [Phase.of_entry(entry) for entry in results["phases"]]
-        return cls(results, Vocabulary.of(results), curves(results), {p.key: p for p in phases})
+        made = curves(results)
+        unlike = {key: c.settings_differ for key, c in made.items() if c.settings_differ}
+        kept = {key: curve for key, curve in made.items() if key not in unlike}
+        if not kept:
+            first = in_words({key[1:]: said for key, said in unlike.items()})[0]
+            raise NotFoundError(f"there is nothing to draw: {first}: not averaged")
+        entries = [Phase.of_entry(entry) for entry in results["phases"]]
+        phases = {phase.key: phase for phase in entries if phase.key not in unlike}
+        return cls(results, Vocabulary.of(results), kept, phases, unlike)
 
     def quantity(self, name: str) -> Quantity:
         """Return what the document declares of a quantity, in texts and colour for figures."""
@@ -98,6 +108,28 @@ class View:
         """Groups of runs, in the order of the document."""
         return list(dict.fromkeys(key[0] for key in self.curves))
 
+    def not_averaged(
+        self, group: str, estimator: str | None = None, quantity: str | None = None
+    ) -> list[str]:
+        """Return what is not drawn of a group, since settings of its runs differ, in words."""
+        unlike = {
+            key[1:]: said
+            for key, said in self.unlike.items()
+            if key[0] == group and estimator in (None, key[2]) and quantity in (None, key[3])
+        }
+        return [f"not averaged: {sentence}" for sentence in in_words(unlike)]
+
+    def groups_differ(self, estimators: Mapping[str, str], *quantities: str) -> str:
+        """Return what differs between groups in the settings of the estimator of each, in words."""
+        groups = group_of_runs(self.results)
+        rows: dict[str, list[Mapping[str, Any]]] = {group: [] for group in estimators}
+        for row in self.results["rows"]:
+            group = groups.get(row["run"], row["run"])
+            if row["quantity"] in quantities and estimators.get(group) == row["estimator"]:
+                rows[group].append(row)
+        differ = difference(rows)
+        return f"groups differ: {differ}" if differ else ""
+
     def group(self, wanted: str | None) -> str:
         """Return the wanted group, or the first.
 
@@ -140,6 +172,12 @@ class View:
                 f"estimator {wanted!r} has no numbers for {asked} in {group!r}; there are {have}"
             )
         if not able:
+            apart = [text for q in quantities for text in self.not_averaged(group, quantity=q)]
+            if apart:
+                raise NotFoundError(
+                    f"{group!r} has no mean of {asked}: {apart[0]}",
+                    hint="analyze its runs together, or each with --settings-from the first",
+                )
             raise NotFoundError(
                 f"this figure needs an estimator with {asked}; {group!r} has {have}",
                 hint="analyze with -e binning or -e compressed"

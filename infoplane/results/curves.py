@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from infoplane.data import FloatArray, IntArray
 from infoplane.estimators.quantities import Quantity
 from infoplane.numerics.quantiles import student_quantile
+from infoplane.results.settings import difference
 from infoplane.results.vocabulary import Vocabulary
-from infoplane.text import printable
 
 _SAMPLING = {"bootstrap", "subsample", "jackknife", "analytic"}
 
@@ -66,11 +66,20 @@ class Curves:
         return filled
 
     def mean(self) -> FloatArray:
-        """Return the mean over runs (n_steps,), gaps filled; NaN where there are bounds alone."""
-        return np.where(self.bounds_alone, np.nan, mean_over_runs(self.filled()))
+        """Return the mean over runs (n_steps,), gaps filled; NaN where there are bounds alone.
+
+        There is none of runs whose settings differ.
+        """
+        none = self.bounds_alone | bool(self.settings_differ)
+        return np.where(none, np.nan, mean_over_runs(self.filled()))
 
     def spread(self, level: float = 0.95) -> tuple[FloatArray, FloatArray] | None:
-        """Return the interval of the mean over runs, each (n_steps,); None below 3 runs."""
+        """Return the interval of the mean over runs, each (n_steps,); None below 3 runs.
+
+        There is none either of runs whose settings differ.
+        """
+        if self.settings_differ:
+            return None
         values = self.filled()
         n = np.isfinite(values).sum(axis=0)
         if n.max(initial=0) < 3:
@@ -219,26 +228,23 @@ def _curves_of_cells(key: CurveKey, rows: list[Mapping[str, Any]], declared: Qua
     )
 
 
+def _differing(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return what differs between the settings of the runs, or the steps, of a curve."""
+    by_run: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    by_step: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for row in rows:
+        by_run[row["run"]].append(row)
+        by_step[f"step {row['step']}"].append(row)
+    several = len({setting for row in rows if (setting := row.get("setting"))}) > 1
+    return difference(by_run) or (difference(by_step) if several else "")
+
+
 def _levels(row: Mapping[str, Any]) -> Iterator[tuple[str, list[float]]]:
     """Yield the noise levels of a row with value, low and high there; NaN where there is none."""
     told = (row.get("diag") or {}).get("by_c")
     for level, three in told.items() if isinstance(told, Mapping) else ():
         if isinstance(three, Sequence) and len(three) == 3:
             yield str(level), [x if isinstance(x, (int, float)) else math.nan for x in three]
-
-
-def _differing(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return what differs between the settings of the runs of a curve, "" if nothing does."""
-    settings: dict[str, set[str]] = defaultdict(set)
-    samples: dict[str, int] = defaultdict(int)
-    for row in rows:
-        settings[row["run"]].add(str(row.get("setting") or "no setting"))
-        samples[row["run"]] = max(samples[row["run"]], row["n"])
-    found = sorted(set().union(*settings.values()))
-    if len(found) > 1:
-        return f"measured at {printable(' and '.join(found[:3]))}"
-    counts = sorted(set(samples.values()))
-    return f"measured on {counts[0]:,} and {counts[-1]:,} samples" if len(counts) > 1 else ""
 
 
 def mean_over_runs(values: FloatArray) -> FloatArray:

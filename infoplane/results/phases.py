@@ -45,12 +45,12 @@ from infoplane.estimators.quantities import QUANTITIES, Quantity
 from infoplane.estimators.trust import SMALLEST_ERROR, SMALLEST_SHARE, UPPER
 from infoplane.numerics.quantiles import normal_quantile
 from infoplane.results.curves import CurveKey, Curves, curves
-from infoplane.results.segments import Course, Samples, Segment, amount, course, named
+from infoplane.results.segments import Course, Samples, Segment, amount, course, jitter, named
 from infoplane.results.segments import parts as segment_parts
 from infoplane.seeding import generator
 
 VERDICTS = (
-    "compresses", "no_change", "expands", "first_step", "mixed", "inconclusive", "saturated",
+    "compresses", "no_change", "expands", "inconclusive", "saturated", "mixed", "first_step",
 )  # fmt: skip
 """The verdicts on a curve, by the words for I(X;T)."""
 
@@ -266,18 +266,6 @@ def smallest_change(
     return SMALLEST_SHARE * float(finite[np.isfinite(finite)].max(initial=0.0))
 
 
-def jitter(values: FloatArray) -> float:
-    """Return the noise of a curve (n_steps,), or of several (n_runs, n_steps), in its unit.
-
-    1.4826 times the median absolute value of the second differences over sqrt(6): the standard
-    deviation of independent noise on curves that bend little between checkpoints. 0 below 4
-    checkpoints.
-    """
-    found = [row[np.isfinite(row)] for row in np.atleast_2d(values)]
-    bends = [np.abs(np.diff(row, n=2)) for row in found if len(row) > 3]
-    return float(1.4826 * np.median(np.concatenate(bends)) / np.sqrt(6.0)) if bends else 0.0
-
-
 def _votes(phases: Iterable[Phase]) -> Counter[str]:
     """Count estimators per verdict; settings that disagree make their estimator inconclusive."""
     by_name: dict[str, set[str]] = defaultdict(set)
@@ -361,8 +349,8 @@ class _Read:
         return Samples(
             self.values,
             self.steps,
-            noise=cell if short else max(self.jitter, cell),
-            estimated=not cell > (0.0 if short else self.jitter),
+            cell=cell,
+            jitter=0.0 if short else self.jitter,
             peers=np.array(others).reshape(len(others), *self.values.shape),
             tolerance=smallest_change(self.curve.declared, self.curve.bound, self.curve.values),
         )
@@ -410,7 +398,11 @@ def _phase(read: _Read, peers: Sequence[_Read], parts: Sequence[_Read | None], s
     onset: tuple[int | None, int | None, int | None] = (None, None, None)
     if falls and not any(alone for _, alone in found.movements()):
         onset = _onset(curve, values, steps, read.jitter, seed)
-    segments = [_split(found, i, parts) for i in range(len(found.segments))]
+    segments = []
+    for i, segment in enumerate(found.segments):
+        shape, scale = _parts(found, i, i, parts)
+        segments.append(replace(segment, shape=shape, scale=scale))
+    shape, scale = _parts(found, 0, len(segments) - 1, parts)
     phase = replace(
         phase,
         onset_step=onset[0],
@@ -427,7 +419,8 @@ def _phase(read: _Read, peers: Sequence[_Read], parts: Sequence[_Read | None], s
         rise=whole.change,
         rise_low=whole.low,
         rise_high=whole.high,
-        **_parts(found, 0, len(segments) - 1, parts),
+        shape=shape,
+        scale=scale,
     )
     return replace(phase, sentence=_told(phase, replace(found, segments=tuple(segments))))
 
@@ -488,7 +481,7 @@ def _contradicted(read: _Read, found: Course, tolerance: float) -> str | None:
             continue
         for segment, _ in found.movements():
             ends = np.searchsorted(curve.steps, [segment.from_step, segment.to_step])
-            change = np.subtract(*values[np.ix_(np.array(runs), ends)].T[::-1])
+            change = values[runs, ends[1]] - values[runs, ends[0]]
             known = change[np.isfinite(change)]
             if (
                 abs(segment.change) >= tolerance
@@ -516,23 +509,19 @@ def _entry(segment: Segment) -> dict[str, Any]:
     return entry
 
 
-def _split(found: Course, at: int, parts: Sequence[_Read | None]) -> Segment:
-    """Return a segment with the parts of its change, where they are known."""
-    return replace(found.segments[at], **_parts(found, at, at, parts))
-
-
-def _parts(found: Course, first: int, last: int, parts: Sequence[_Read | None]) -> dict[str, Any]:
+def _parts(
+    found: Course, first: int, last: int, parts: Sequence[_Read | None]
+) -> tuple[float | None, float | None]:
     """Return shape and scale of the way from the start of one segment to the end of another."""
+    runs, values = np.arange(found.samples.n_runs), found.samples.values
+    start, end = found.knots[first], found.knots[last + 1]
     changes = []
-    runs = np.arange(found.samples.n_runs)
     for part in parts:
-        if part is None or part.values.shape != found.samples.values.shape:
-            return {}
-        if not np.array_equal(part.steps, found.samples.steps):
-            return {}
-        start, end = found.knots[first], found.knots[last + 1]
+        alike = part is not None and part.values.shape == values.shape
+        if part is None or not alike or not np.array_equal(part.steps, found.samples.steps):
+            return None, None
         changes.append(float((part.values[runs, end] - part.values[runs, start]).mean()))
-    return dict(zip(("shape", "scale"), changes, strict=True)) if changes else {}
+    return (changes[0], changes[1]) if changes else (None, None)
 
 
 def _told(phase: Phase, found: Course | None) -> str:

@@ -62,10 +62,10 @@ class Samples:
         Finite.
     steps : array (n_steps,)
         Ascending.
-    noise : float
-        Standard deviation of a checkpoint.
-    estimated : bool
-        Whether the noise was read off the curve; else it comes from the intervals of its cells.
+    cell : float
+        Standard error of a value, 0 where it is not known.
+    jitter : float
+        Noise read off the curve, 0 where it is too short. The larger of the two counts.
     peers : array (n_layers, n_runs, n_steps)
         The other layers, in the same runs at the same steps.
     tolerance : float
@@ -74,8 +74,8 @@ class Samples:
 
     values: FloatArray
     steps: IntArray
-    noise: float
-    estimated: bool
+    cell: float
+    jitter: float
     peers: FloatArray
     tolerance: float
 
@@ -83,6 +83,16 @@ class Samples:
     def n_runs(self) -> int:
         """Runs."""
         return len(self.values)
+
+    @property
+    def noise(self) -> float:
+        """Standard deviation of a checkpoint."""
+        return max(self.cell, self.jitter)
+
+    @property
+    def estimated(self) -> bool:
+        """Whether the noise was read off the curve."""
+        return self.jitter >= self.cell
 
     @property
     def has_interval(self) -> bool:
@@ -112,9 +122,10 @@ class Samples:
             half = half_width(changes, peers, _PRESUMED * self.tolerance)
             low, high = change - half, change + half
         else:
+            step = last == 1 < m - 1  # as good as any of the m - 1 steps
             chosen = n == 1 and not {first, last} <= {0, 1, m - 1}  # among m, on the same values
-            at = 1 - 0.025 / (m if chosen else 2)  # of two segments, or of m places
-            freedom = max((m - 2) // 2, 1)
+            at = 1 - 0.025 / (m if step or chosen else 3)
+            freedom = max(m - 2 if step or chosen else n * (m - 2) // 2, 1)
             times = student_quantile(freedom, at) if self.estimated else normal_quantile(at)
             half = times * self.noise * math.sqrt(2 / n)
             low = min(change - half, float(changes.min()))
@@ -151,7 +162,7 @@ class Course:
         if len(found) > 1 and found[0][0].change * found[1][0].change > 0:
             both = self.movement(0, 1)
             start, rest = (abs(s.change) >= self.samples.tolerance for s, _ in found[:2])
-            if both.certain:
+            if both.certain or not start:
                 found[:2] = [(both, start and not rest)]
         return [(segment, alone) for segment, alone in found if segment.certain]
 
@@ -200,14 +211,32 @@ def parts(shape: float | None, scale: float | None, unit: str) -> str:
     return f" (shape {amount(shape, unit, sign=True)}, scale {amount(scale, unit, sign=True)})"
 
 
+def jitter(values: FloatArray, bends: Sequence[int] = ()) -> float:
+    """Return the noise of a curve (n_steps,), or of several (n_runs, n_steps), in its unit.
+
+    1.4826 times the median absolute value of the second differences over sqrt(6): the standard
+    deviation of independent noise on curves that bend little between checkpoints. Those around
+    known ``bends`` are left out. 0 below 4 checkpoints.
+    """
+    found = [row[np.isfinite(row)] for row in np.atleast_2d(values)]
+    around = [bend - 1 for bend in bends]
+    second = [np.delete(np.abs(np.diff(row, n=2)), around) for row in found if len(row) > 3]
+    return float(1.4826 * np.median(np.concatenate(second)) / np.sqrt(6.0)) if second else 0.0
+
+
 def course(samples: Samples) -> Course:
     """Return a curve of at least two checkpoints in segments."""
     values, m = samples.values, samples.values.shape[1]
     mean = values.mean(axis=0)
+    if samples.n_runs == 1 and samples.jitter > 0:  # turns are no noise
+        turns, _ = turning_points(
+            mean[1:], max(samples.tolerance, hysteresis(m, samples.noise) * 0.7)
+        )
+        calm = jitter(mean, [1, *(turn + 1 for turn in turns)])
+        samples = replace(samples, jitter=min(samples.jitter, max(calm, samples.jitter / 2)))
     noise = samples.noise / math.sqrt(samples.n_runs)
     sure = hysteresis(m, noise) if samples.n_runs < 3 else 3 * noise
-    threshold = max(samples.tolerance, sure)
-    turns, falls_first = turning_points(mean[1:], threshold)
+    turns, falls_first = turning_points(mean[1:], max(samples.tolerance, sure))
     count = len(turns)
     while True:
         knots = _knots(samples, turns if samples.n_runs == 1 else None, count, falls_first)

@@ -37,7 +37,7 @@ def test_another_is_shown_if_it_is_named(results):
 
 def test_every_change_at_fixed_noise_is_shape_and_scale(results):
     rows = [line.split() for line in lines(results) if line.startswith("fc7")]
-    _, fixed, shape, scale, octaves, *_ = rows[-1]
+    _, fixed, shape, scale, octaves, *_ = rows[-1]  # after the table and the sentence
     assert float(fixed) == pytest.approx(float(shape) + float(scale), abs=0.011)
     assert scale == octaves
     assert "at one noise for all checkpoints = shape + scale" in joined(results)

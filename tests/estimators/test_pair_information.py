@@ -219,6 +219,28 @@ def test_labels_that_hang_on_signs_of_two_of_ten_columns_are_not_found_which_is_
     assert planted["product"] < planted["side"]
 
 
+def test_a_value_far_below_zero_is_told():
+    rng = np.random.default_rng(0)
+    labels = np.arange(600) % 3
+    way = rng.standard_normal((600, 50))
+    shells = way / np.linalg.norm(way, axis=1, keepdims=True) * (1.0 + labels)[:, None]
+    found = mixed_information(shells, labels, null_permutations=1)
+    assert found.bits < -1.0
+    assert {"negative", "biased"} <= set(found.flags)
+
+
+def test_what_only_the_nearest_neighbours_see_is_told():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((1000, 2))
+    angle = 3.0 * (x**2).sum(axis=1)
+    turned = x * np.cos(angle)[:, None] + x[:, ::-1] * [-1.0, 1.0] * np.sin(angle)[:, None]
+    y = 0.8 * x + 0.6 * rng.standard_normal((1000, 2))  # 1.47 bits
+    found = ksg_information(turned, y)
+    assert found.bits < 1.0
+    assert "biased" in found.flags
+    assert found.diagnostics["by_k"]["20"] < 0.85 * found.bits
+
+
 def test_classes_in_few_dimensions_need_no_flag():
     pair = drawn(labelled, 2000, classes=3, dim=2, distance=1.5)
     found = mixed_information(pair.y, pair.labels)

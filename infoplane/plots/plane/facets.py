@@ -63,7 +63,9 @@ def planes_beside(
         panels = [replace(on, group=g, estimator=e) for g, e in by.items()]
         heads = list(by)
         title = "Information plane by group of runs"
-        subtitle = view.estimator_title(panels[0].estimator)
+        same = {g: e for g, e in by.items() if e == panels[0].estimator}
+        differ = view.groups_differ(same, "ixt")
+        subtitle = " · ".join(filter(None, [view.estimator_title(panels[0].estimator), differ]))
     paths = [find_paths(part) for part in panels]
     every = [p for some in paths for p in some]
     norm = time_norm(every)

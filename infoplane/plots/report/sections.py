@@ -132,6 +132,9 @@ def notes(view: View) -> list[str]:
                 f"{sizes} is added to every unit as recorded. Other noise, other bits.",
             )
         )
+    apart = [text for group in view.groups for text in view.not_averaged(group)]
+    if apart:
+        found.append(("Runs that differ.", f"{'; '.join(apart)}."))
     single = [group for group in view.groups if view.n_runs(group) == 1]
     claim = "compression" if judged(view)[0].falls == "compresses" else "a change"
     if single and any(p.n_runs == 1 for p in view.phases.values()):
