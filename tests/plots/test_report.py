@@ -175,7 +175,6 @@ def test_groups_stand_side_by_side_first(shapes: dict[str, dict[str, Any]], tmp_
     cells = re.findall(r'data-value="([^"]+)"', row[0])
     verdicts = layer_verdicts([p for p in both["phases"] if p["group"] == "relu"])
     words = Counter(v.verdict for v in verdicts.values())
-    order = ("compresses", "no_change", "expands", "inconclusive", "saturated")
     assert cells[: 2 + len(VERDICTS)] == ["2", "3", *(str(words[word]) for word in VERDICTS)]
     heads = re.findall(r"<th.*?</th>", page[page.index("<table") : page.index("</thead>")])
     assert len(heads) == len(cells) + 1 == len(VERDICTS) + 4
