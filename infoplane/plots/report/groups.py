@@ -241,11 +241,13 @@ def overview(view: View) -> Section:
             ]
         )
     fall, rise = ("Compress", "Expand") if about.falls == "compresses" else ("Fall", "Rise")
-    heads = ["Group", "Runs#", "Layers#", f"{fall}#", "No change#", f"{rise}#", "Inconclusive#",
-             "Saturated#", "Mixed#", "First step#", f"Largest fall of {about.symbol}#"]  # fmt: skip
+    own = {"compresses": fall, "expands": rise}
+    words_of = [own.get(word, word.replace("_", " ").capitalize()) for word in VERDICTS]
+    largest = f"Largest fall of {about.symbol}"
+    heads = [head + "#" for head in ("Runs", "Layers", *words_of, largest)]
     joint = "joint verdict" if about == view.quantity("ixt") else "verdict"
     caption = f"Groups of runs, by the {joint} of their layers; {about.unit}"
-    markup = table(caption, heads, rows)
+    markup = table(caption, ["Group", *heads], rows)
     try:
         planes = draw_once(view, "plane", facet="group")
     except NotFoundError:
