@@ -10,10 +10,19 @@ import click
 from infoplane.cli.options import Location, SharedOptions, shared_options
 from infoplane.cli.progress import Stages
 from infoplane.cli.settings import estimator_specs
+from infoplane.cli.shared_options import rank_of
 from infoplane.cli.sizes import byte_size
 from infoplane.errors import ExitCode, InfoplaneError, TerminatedError
 
+_UNSAID: dict[str, Any] = {
+    "estimators": (), "seed": 0, "nan": "fail", "layers": (), "steps": None, "splits": (),
+    "sampling": False,
+}  # fmt: skip
+"""What says nothing of the settings of an analysis."""
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from infoplane.analysis.session import Analysis
     from infoplane.results.notebook import Results
 
@@ -26,7 +35,14 @@ if TYPE_CHECKING:
     "estimators",
     multiple=True,
     metavar="NAME[:K=V,...]",
-    help="Estimator and its parameters; repeatable. Default: binning, compressed, dse.",
+    help="Estimator and its parameters; repeatable. Default: binning, compressed, dse, probe.",
+)
+@click.option(
+    "--settings-from",
+    type=Location(),
+    metavar="FILE",
+    help="Repeat the settings of a results file, to compare with it: estimators, noise, N, seed. "
+    "Not with -e.",
 )
 @click.option(
     "-o",
@@ -109,7 +125,7 @@ if TYPE_CHECKING:
 )
 @click.option("-n", "--dry-run", is_flag=True, help="Show cells, time and memory; compute nothing.")
 @click.option("--strict", is_flag=True, help="Exit with 5 if a cell failed.")
-@click.option("--wide", is_flag=True, help="Show all columns of the table.")
+@click.option("--wide", is_flag=True, help="Show all columns of the table, and all warnings.")
 @click.option("--overwrite", is_flag=True, help="Replace FILE if it exists.")
 @shared_options
 @click.pass_obj
@@ -118,6 +134,7 @@ def analyze(
     /,
     runs: tuple[str, ...],
     estimators: tuple[str, ...],
+    settings_from: str | None,
     output: str,
     cache_dir: str | None,
     no_cache: bool,
@@ -140,6 +157,7 @@ def analyze(
     infoplane analyze runs/* -e binning:bins=30 -e dse:sigma=median -j 2
     infoplane analyze runs/s0 -e binning:bins=30,mode=fixed --layers 'tanh*' --steps 0,last
     infoplane analyze runs/s0 --sampling -o results.json
+    infoplane analyze runs/* --settings-from main.json -o results.json
     infoplane analyze runs/* --dry-run
     """
     from infoplane.analysis.session import Analysis
@@ -148,10 +166,19 @@ def analyze(
     from infoplane.cli.table import summary
     from infoplane.estimators.registry import DEFAULT
 
+    if settings_from is not None:
+        given = {"estimators": estimators, "sampling": sampling, **chosen}
+        settings_from, given = _repeated(settings_from, given)
+        estimators, sampling = given.pop("estimators"), given.pop("sampling")
+        chosen = given
+    specs: Sequence[str] = DEFAULT
+    if estimators or settings_from is None:
+        specs = estimator_specs(estimators or DEFAULT, shared.configuration)
     cache = cache_dir or Path(output).parent / ".infoplane_cache"
     analysis = Analysis(
         runs,
-        estimator_specs(estimators or DEFAULT, shared.configuration),
+        specs,
+        settings_from=settings_from,
         sampling=sampling and sampling_steps,
         cache=None if no_cache else cache,
         **chosen,
@@ -170,6 +197,20 @@ def analyze(
         if not shared.quiet:
             click.echo(f"wrote {output} ({len(results['rows']):,} rows)", err=True)
     return ExitCode.PARTIAL if strict and results["status"] == "partial" else ExitCode.OK
+
+
+def _repeated(settings_from: str, chosen: dict[str, Any]) -> tuple[str | None, dict[str, Any]]:
+    """Return the options of the results to repeat, and those that are not theirs to say.
+
+    What the configuration file says gives way to --settings-from on the command line; where that
+    stands in the file, estimators on the command line take its place.
+    """
+    context = click.get_current_context()
+    of_results = rank_of(context, "settings_from")
+    if chosen["estimators"] and rank_of(context, "estimators") > of_results:
+        return None, chosen
+    weaker = {name: v for name, v in _UNSAID.items() if rank_of(context, name) < of_results}
+    return settings_from, {**chosen, **weaker}
 
 
 def _run(analysis: Analysis, target: Path | None, output: str, shared: SharedOptions) -> Results:

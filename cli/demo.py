@@ -10,7 +10,7 @@ import click
 
 from infoplane.analysis.executors import Processes
 from infoplane.cli.analyze import analyze
-from infoplane.cli.options import Location, shared_options
+from infoplane.cli.options import Location, SharedOptions, shared_options
 from infoplane.cli.plot import plot
 from infoplane.errors import RunFileError, unwritable
 
@@ -37,7 +37,7 @@ _NETWORKS = {
         {
             "compressed": "population=recorded,max_samples=2000",
             "dse": "max_samples=400",
-            "probe": "max_samples=1000",
+            "probe": "max_samples=500",
         },
     ),
     "digits": _Network(
@@ -46,7 +46,7 @@ _NETWORKS = {
         "cnn",
         ("relu*", "output"),
         40,
-        {"dse": "max_samples=1000", "probe": "max_samples=1000"},
+        {"dse": "max_samples=400", "probe": "max_samples=1000"},
     ),
 }
 
@@ -103,7 +103,7 @@ def demo(
     folder = Path(output)
     _make_room(folder, chosen, overwrite)
     start = time.monotonic()
-    n_stages = 1 + 2 * len(chosen)
+    n_stages = 2 + len(chosen)
     with Processes(min(seeds * len(chosen), 2)) as workers:
         click.echo(f"[1/{n_stages}] train and record, {seeds} seeds", err=True)
         futures = {
@@ -120,20 +120,19 @@ def demo(
                 f"test accuracy {mean:.3f} (mean of seeds)",
                 err=True,
             )
-    reports = []
-    for place, (name, one) in enumerate(chosen.items(), 1):
-        click.echo(f"[{2 * place}/{n_stages}] analyze {name}", err=True)
-        results, report = str(folder / name / "results.json"), str(folder / name / "report.html")
+    for stage, (name, one) in enumerate(chosen.items(), 2):
+        click.echo(f"[{stage}/{n_stages}] analyze {name}", err=True)
+        results = str(folder / name / "results.json")
         runs = tuple(str(folder / name / "runs" / f"{one.group}-s{seed}") for seed in range(seeds))
         estimators = tuple(
             f"{known}:{one.settings[known]}" if known in one.settings else known
             for known in DEFAULT
         )
         ctx.invoke(analyze, runs=runs, estimators=estimators, output=results, no_cache=True)
-        click.echo(f"[{2 * place + 1}/{n_stages}] plot {name}", err=True)
-        figures = str(folder / name / "figures")
-        ctx.invoke(plot, results=(results,), output=figures, report=report, table=False)
-        reports.append(report)
+    click.echo(f"[{n_stages}/{n_stages}] plot {', '.join(chosen)}", err=True)
+    with Processes(len(chosen)) as workers:
+        drawn = [workers.executor.submit(_draw, folder / name, ctx.obj) for name in chosen]
+        reports = [future.result() for future in drawn]
     click.echo(
         f"\ndone in {time.monotonic() - start:.0f} s; open {' and '.join(reports)}\n"
         f"next: infoplane analyze {runs[0]} -e binning:bins=15+30+60 -o sweep.json\n"
@@ -156,6 +155,16 @@ def _train_and_record(one: _Network, seed: int, folder: Path, epochs: int | None
         folder / "runs" / name, layers=one.layers, batch_size=4096, gradients=True,
     )  # fmt: skip
     return metrics["test_accuracy"]
+
+
+def _draw(folder: Path, shared: SharedOptions) -> str:
+    """Draw the results of a network; return where its report is."""
+    results, figures, report = (
+        str(folder / name) for name in ("results.json", "figures", "report.html")
+    )
+    with click.Context(plot, obj=shared) as ctx:
+        ctx.invoke(plot, results=(results,), output=figures, report=report, table=False)
+    return report
 
 
 def _make_room(folder: Path, chosen: dict[str, _Network], overwrite: bool) -> None:

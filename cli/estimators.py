@@ -41,10 +41,18 @@ def estimators(name: str | None) -> None:
                 classes[key] = estimator_class(key)
             except InputError as error:
                 log.warning("%s", error)
+        titles = {key: printable(cls.title) for key, cls in classes.items()}
+        used = max(map(len, classes)) + max(map(len, titles.values())) + 4
+        room = max(20, (width() or 200) - used)
+        lines = [
+            (key, titles[key], part) if i == 0 else ("", "", part)
+            for key, cls in classes.items()
+            for i, part in enumerate(_measured(cls, room))
+        ]
+        heads = ("name", "estimator", "quantities")
         rows = [
-            Column("name", list(classes)),
-            Column("estimator", [printable(cls.title) for cls in classes.values()]),
-            Column("quantities", [_measured(cls) for cls in classes.values()], drop=1),
+            Column(head, list(cells), drop=i // 2)
+            for i, (head, cells) in enumerate(zip(heads, zip(*lines, strict=True), strict=True))
         ]
         click.echo(plain("\n".join(render(rows, limit=width()))))
         click.echo("in bits where no unit is named")
@@ -52,11 +60,12 @@ def estimators(name: str | None) -> None:
     click.echo(plain("\n".join(_described(describe(estimator_class(name))))))
 
 
-def _measured(cls: type[Estimator]) -> str:
-    """Return the quantities of an estimator, each with its unit unless it is bits."""
-    return ", ".join(
-        q.symbol if q.unit == "bits" else f"{q.symbol} ({q.unit})" for q in cls.quantities
-    )
+def _measured(cls: type[Estimator], room: int) -> list[str]:
+    """Return the quantities of an estimator in lines, each with its unit unless it is bits."""
+    texts = (q.symbol if q.unit == "bits" else f"{q.symbol} ({q.unit})" for q in cls.quantities)
+    whole = ", ".join(text.replace(" ", "\N{NO-BREAK SPACE}") for text in texts)
+    lines = textwrap.wrap(whole, room)
+    return [line.replace("\N{NO-BREAK SPACE}", " ") for line in lines]
 
 
 def _described(about: Description) -> Iterator[str]:

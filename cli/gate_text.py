@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections import Counter
 from collections.abc import Iterator
 
 from infoplane.cli.output import painted, plain, width
@@ -49,7 +50,10 @@ def _passing(outcome: Outcome) -> str:
 
 def comparison_lines(comparison: Comparison, *, wide: bool) -> Iterator[str]:
     """Yield a table of all differences, what it could not tell, and a line of totals."""
-    rows = comparison.differences
+    telling = {(d.group, d.label) for d in comparison.of("different", "same", "unknown")}
+    folded = Counter(d.label for d in comparison.of("saturated")
+                     if telling and (d.group, d.label) not in telling)  # fmt: skip
+    rows = [d for d in comparison.differences if not telling or (d.group, d.label) in telling]
     columns = [
         Column("layer", [printable(d.layer) for d in rows]),
         Column("quantity", [_quantity(d) for d in rows]),
@@ -67,10 +71,14 @@ def comparison_lines(comparison: Comparison, *, wide: bool) -> Iterator[str]:
         columns = [column for column in columns if column.title != "estimator"]
     for line in render(columns, limit=None if wide else width()):
         yield plain(line)
+    for label, count in folded.items():
+        yield plain(f"{printable(label)}: all {count:,} values saturated, not shown")
     for text in comparison.mismatches:
         yield from textwrap.wrap(plain(f"not alike: {text}"), width() or 100)
+    for text in comparison.left_out:
+        yield from textwrap.wrap(plain(f"not compared: {text}"), width() or 100)
     noted: dict[str, int] = {}
-    for d in rows:
+    for d in comparison.differences:
         if d.reason:
             noted[f"{d.result}: {d.reason}"] = noted.get(f"{d.result}: {d.reason}", 0) + 1
     for text, count in noted.items():

@@ -28,6 +28,9 @@ from infoplane.errors import InputError, NotFoundError
     metavar="ID",
     help="Estimator to draw, by its id in the results or its name.",
 )
+@click.option(
+    "--ity", metavar="ID", help="In the plane, take I(T;Y) of this estimator instead, e.g. probe."
+)
 @click.option("--group", metavar="NAME", help="Group of runs to draw. Default: the first.")
 @click.option("-l", "--layers", multiple=True, metavar="NAME", help="Layers to draw; repeatable.")
 @click.option(
@@ -72,7 +75,7 @@ from infoplane.errors import InputError, NotFoundError
     help="Of the figures: png, svg, pdf, joined by commas.",
 )
 @click.option("--dpi", type=click.IntRange(50, 1200), default=200, show_default=True)
-@click.option("--wide", is_flag=True, help="Show all columns of the table.")
+@click.option("--wide", is_flag=True, help="Show all columns of the table, and all warnings.")
 @click.option("--table/--no-table", default=True, help="Print the table of layers.")
 @shared_options
 @click.pass_obj
@@ -97,6 +100,7 @@ def plot(
     \b
     infoplane plot results.json
     infoplane plot results.json -f plane -e compressed --format png,svg -o figures
+    infoplane plot results.json -f plane -e compressed --ity probe
     infoplane plot seeds-*.json --report report.html
     infoplane plot pr.json --baseline main.json -f compare
     """
@@ -130,9 +134,10 @@ def plot(
         outcomes = checks_document(run_checks(document, checks), results)["checks"]
         document = Results({**document, "checks": outcomes})
     view = View.of(document)
-    if "estimator" in wanted:
-        wanted["estimator"] = _estimator(wanted["estimator"], document["estimators"])
-    named = ("group", "layers", "estimator")
+    for key in ("estimator", "ity"):
+        if key in wanted:
+            wanted[key] = _estimator(wanted[key], document["estimators"])
+    named = ("group", "layers", "estimator", "ity")
     view.check_names(**{key: value for key, value in wanted.items() if key in named})
     if baseline is not None:
         wanted["baseline"] = View.of(load(baseline))
@@ -166,7 +171,9 @@ def plot(
         where = ", ".join(results)
         raise NotFoundError(f"{where}: the results hold nothing to draw", code="IP404")
     if table:
-        click.echo(summary(document, wide=wide, known=view.curves))
+        click.echo(
+            summary(document, wide=wide, known=view.curves, estimator=wanted.get("estimator"))
+        )
     if not shared.quiet:
         for path_text in written:
             click.echo(f"wrote {path_text}", err=True)

@@ -36,7 +36,7 @@ class SharedOptions:
 
     def take(self, name: str, value: Any, source: ParameterSource | None) -> None:
         """Set an option unless a stronger source has set it; -q and -v before and after add up."""
-        rank = _RANK.get(source, 0) if source else 0
+        rank = _rank(source)
         if rank < self._ranks.get(name, 0):
             return
         if rank == self._ranks.get(name) == _RANK[ParameterSource.COMMANDLINE] and isinstance(
@@ -67,6 +67,15 @@ class SharedOptions:
         if self.verbose:
             level = logging.INFO if self.verbose == 1 else logging.DEBUG
         logger.setLevel(level)
+
+
+def rank_of(context: click.Context, name: str) -> int:
+    """Return how strong the source of an option is: default, file, environment, command line."""
+    return _rank(context.get_parameter_source(name))
+
+
+def _rank(source: ParameterSource | None) -> int:
+    return _RANK.get(source, 0) if source else 0
 
 
 class _Stderr(logging.Handler):

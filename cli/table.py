@@ -12,8 +12,16 @@ import numpy as np
 from infoplane.cli.output import bars, plain, printable, width
 from infoplane.data import FloatArray
 from infoplane.estimators.quantities import QUANTITIES, Quantity
+from infoplane.results.cautions import cautions, shortest
+from infoplane.results.choice import SIZES, Choice, best_estimator
 from infoplane.results.curves import CurveKey, Curves, curves, group_of, groups_of
+from infoplane.results.phases import Phase
+from infoplane.results.settings import in_words
+from infoplane.results.shape_and_scale import splits
 from infoplane.text import change_between, counted, decimal, spark
+
+_FEW = 12
+"""Layers; of more, only --wide tells each one's story."""
 
 
 @dataclass
@@ -68,35 +76,58 @@ def summary(
     *,
     wide: bool = False,
     known: Mapping[CurveKey, Curves] | None = None,
+    estimator: str | None = None,
 ) -> str:
     """Return what was measured: a header, one table per group of runs, notes on warnings.
 
-    ``known`` are the curves of the results, where they have been found.
+    Parameters
+    ----------
+    results : mapping
+        A results document.
+    wide : bool, default False
+        Show all columns, all warnings, and what happened in each of many layers.
+    known : mapping, optional
+        The curves of the results, where they have been found.
+    estimator : str, optional
+        The one whose numbers are shown; by default the one that says most.
     """
     limit = None if wide else width()
-    drawn = curves(results) if known is None else known
+    every = curves(results) if known is None else known
+    unlike = {key: c.settings_differ for key, c in every.items() if c.settings_differ}
+    drawn = {key: curve for key, curve in every.items() if key not in unlike}
+    phases = [p for p in results["phases"] if Phase.of_entry(p).key not in unlike]
+    results = {**results, "phases": phases}
     lines = [part for line in _header(results) for part in textwrap.wrap(line, limit or 200)]
     groups = groups_of(results)
     for group in groups:
-        for estimator, *quantities in _tables(results, drawn, group):
+        tables, choice = _tables(results, drawn, group, estimator)
+        for shown, *quantities in tables:
             lines += ["", *([printable(group)] if len(groups) > 1 else [])]
-            followed = len(quantities) == 1 and _phases(results, group, estimator, quantities[0])
+            followed = len(quantities) == 1 and _phases(results, group, shown, quantities[0])
             table = _group_table if followed else _last_values
-            lines += render(table(results, drawn, group, estimator, *quantities), limit=limit)
-            caption = _caption(results, drawn, group, estimator, quantities)
-            lines += textwrap.wrap(caption, limit or 100, break_on_hyphens=False)
-    for number, warning in enumerate(results["warnings"], 1):
-        names = [printable(str(name)) for name in warning.get("layers", [])]
-        layers = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if names[6:] else "")
-        text = f"{warning['code']} {warning['message']}: {warning['count']:,} values ({layers})"
-        for part in (text, warning.get("hint")):
-            if part:
-                mark = f"[{number}] " if part is text else "    "
-                filled = textwrap.wrap(
-                    part, limit or 100, initial_indent=mark, subsequent_indent="    "
-                )
-                lines += filled
+            lines += render(table(results, drawn, group, shown, *quantities), limit=limit)
+            if choice is not None and (shown, *quantities) == tables[0]:
+                lines += _wrapped(f"{printable(choice.sentence)}.", limit)
+            lines += _wrapped(_caption(results, drawn, group, shown, quantities), limit)
+            lines += _what_happened(results, group, shown, quantities, wide=wide)
+            if "ixt" in quantities:
+                lines += _fixed_noise(drawn, group, shown, wide=wide)
+        apart = in_words({key[1:]: said for key, said in unlike.items() if key[0] == group})
+        for sentence in apart:
+            lines += ["", *_wrapped(f"not averaged: {sentence}", limit)]
+    found = cautions(results, drawn)
+    told = found if wide else shortest(found, "--wide shows them")
+    for number, text in enumerate(told, 1):
+        mark = f"[{number}] "
+        lines += textwrap.wrap(
+            text, limit or 100, initial_indent=mark, subsequent_indent=" " * len(mark),
+            break_on_hyphens=False,
+        )  # fmt: skip
     return plain("\n".join(lines))
+
+
+def _wrapped(text: str, limit: int | None) -> list[str]:
+    return textwrap.wrap(text, limit or 100, break_on_hyphens=False)
 
 
 def _header(results: Mapping[str, Any]) -> list[str]:
@@ -132,45 +163,107 @@ def _caption(
         for key, curve in drawn.items()
         if (key[0], key[2]) == (group, estimator) and key[3] in quantities
     }
+    settings = {
+        str(row["setting"])
+        for row in results["rows"]
+        if row["estimator"] == estimator and row["quantity"] in quantities and row.get("setting")
+    }
+    at = f", {printable(settings.pop())}" if len(settings) == 1 else ""
     return (
-        f"{', '.join(sorted(units))}, {printable(entry['name'])} ({printable(estimator)}), {over}; "
-        "change = last - peak, the peak "
+        f"{', '.join(sorted(units))}, {printable(entry['name'])} ({printable(estimator)}{at}), "
+        f"{over}; change = last - peak, the peak "
         "chosen on other data (docs/figures-and-report.md); n/m: estimators that agree"
     )
 
 
 def _tables(
-    results: Mapping[str, Any], drawn: Mapping[CurveKey, Curves], group: str
-) -> list[tuple[str, ...]]:
-    """Return what to tabulate: each an estimator id, and its quantities.
+    results: Mapping[str, Any], drawn: Mapping[CurveKey, Curves], group: str, wanted: str | None
+) -> tuple[list[tuple[str, ...]], Choice | None]:
+    """Return what to tabulate, each an estimator id and its quantities; and how the first came.
 
-    I(X;T) before DSE, the least saturated first, or whatever else was measured; then, apart, what
-    estimators measure beyond the register, and what gets no verdict of estimators without any.
+    I(X;T) before DSE, unless all of its layers are at a ceiling, or whatever else was measured;
+    then, apart, what estimators measure beyond the register, and what gets no verdict of estimators
+    without any.
     """
-    found: dict[tuple[str, str], int] = {}
+    phases = [phase for phase in results["phases"] if phase["group"] == group]
     own: dict[str, dict[str, None]] = {}
-    for phase in results["phases"]:
-        if phase["group"] != group:
-            continue
-        estimator, quantity = phase["estimator"], phase["quantity"]
-        if quantity in QUANTITIES:
-            key = estimator, quantity
-            found[key] = found.get(key, 0) + (phase["verdict"] == "saturated")
+    found: dict[str, set[str]] = {}
+    for phase in phases:
+        if phase["quantity"] in QUANTITIES:
+            found.setdefault(phase["quantity"], set()).add(phase["estimator"])
         else:
-            own.setdefault(estimator, {})[quantity] = None
-    judged = {estimator for estimator, _ in found} | own.keys()
+            own.setdefault(phase["estimator"], {})[phase["quantity"]] = None
+    judged = {phase["estimator"] for phase in phases}
     for of, _, estimator, quantity in drawn:
         if of == group and estimator not in judged:
             own.setdefault(estimator, {})[quantity] = None
-    layers = len({phase["layer"] for phase in results["phases"] if phase["group"] == group})
-    order = list(QUANTITIES)
+    if wanted is not None and any(wanted in able for able in found.values()):
+        found = {quantity: able & {wanted} for quantity, able in found.items() if wanted in able}
+    sizes = [quantity for quantity in SIZES if quantity in found]
+    choices = {
+        quantity: choice
+        for quantity in sizes or [q for q in QUANTITIES if q in found][:1]
+        if (choice := best_estimator(results, drawn, group, quantity, among=found[quantity]))
+    }
+    telling = [quantity for quantity, choice in choices.items() if not choice.says_nothing]
+    tables = [(e, *quantities) for e, quantities in own.items()]
+    if not choices:
+        return tables, None
+    quantity = next(iter(telling or choices))
+    choice = choices[quantity]
+    return [(choice.estimator, quantity), *tables], None if wanted else choice
 
-    def rank(key: tuple[str, str]) -> tuple[int, bool, int]:
-        size = key[1] in ("ixt", "dse")
-        return not size, size and found[key] == layers, order.index(key[1])
 
-    main = [min(found, key=rank)] if found else []
-    return [*main, *((estimator, *quantities) for estimator, quantities in own.items())]
+def _what_happened(
+    results: Mapping[str, Any], group: str, estimator: str, quantities: Sequence[str], *, wide: bool
+) -> list[str]:
+    """Return one sentence per layer on what its curve did, where the results hold them."""
+    found = {
+        layer: phase["sentence"]
+        for quantity in quantities
+        for layer, phase in _phases(results, group, estimator, quantity).items()
+        if phase.get("sentence")
+    }
+    if not found or (len(found) > _FEW and not wide):
+        return []
+    limit = None if wide else width()
+    names = [printable(layer) for layer in found]
+    indent = max(map(len, names)) + 2
+    lines = [""]
+    for name, sentence in zip(names, found.values(), strict=True):
+        lines += textwrap.wrap(
+            printable(str(sentence)), max(limit or 200, indent + 20),
+            initial_indent=name.ljust(indent), subsequent_indent=" " * indent,
+            break_on_hyphens=False,
+        )  # fmt: skip
+    return lines
+
+
+def _fixed_noise(
+    drawn: Mapping[CurveKey, Curves], group: str, estimator: str, *, wide: bool
+) -> list[str]:
+    """Return the changes at fixed noise, split into shape and scale, a row per layer."""
+    found = splits(drawn, group, estimator)
+    if not found:
+        return []
+    limit = None if wide else width()
+    if len(found) > _FEW and not wide:
+        text = "shape and scale at fixed noise: --wide, or infoplane plot -f scale"
+        return ["", *_wrapped(text, limit)]
+    columns = [Column("layer", [printable(parts[0].layer) for parts in found])]
+    ends = max(found, key=len)
+    for i, end in enumerate(ends):
+        heads = {"fixed": f"steps {end.start:,}-{end.end:,}", "shape": "shape", "scale": "scale",
+                 "octaves": QUANTITIES["size"].symbol}  # fmt: skip
+        for name, title in heads.items():
+            values = [getattr(parts[i], name) if i < len(parts) else None for parts in found]
+            cells = [decimal(value, sign=True) for value in values]
+            columns.append(Column(title, cells, right=True, drop=2 if name == "octaves" else 0))
+    caption = (
+        "change of I(X;T) at one noise for all checkpoints = shape + scale, in bits; "
+        f"{QUANTITIES['size'].symbol}: size of the layer, in octaves"
+    )
+    return ["", *render(columns, limit=limit), *_wrapped(caption, limit)]
 
 
 def _group_table(
@@ -207,6 +300,9 @@ def _group_table(
     chosen = [phases[layer] for layer in layers]
     for key in ("first", "peak", "last"):
         cells = [decimal(phase[key]) for phase in chosen]
+        if key != "peak":
+            ends = [_bounds(found[layer], -1 if key == "last" else 0) for layer in layers]
+            cells = [cell or end for cell, end in zip(cells, ends, strict=True)]
         columns.append(Column(key, cells, right=True, drop=3 if key == "first" else 0))
     columns.append(Column("change", [decimal(p["change"], sign=True) for p in chosen], right=True))
     columns.append(
@@ -220,7 +316,9 @@ def _group_table(
     if label and quantity in ("ixt", "dse"):
         last = [decimal(label[layer]["last"]) if layer in label else "" for layer in layers]
         columns.append(Column(QUANTITIES["ity"].symbol, last, right=True))
-    columns.append(Column("verdict", [_verdict(phase, about) for phase in chosen]))
+    alone = [bool(found[layer].bounds_alone[-1]) for layer in layers]
+    verdicts = [_verdict(p, about, alone=a) for p, a in zip(chosen, alone, strict=True)]
+    columns.append(Column("verdict", verdicts))
     return columns
 
 
@@ -263,6 +361,14 @@ def _last(curve: Curves | None) -> str:
     return decimal(float(finite[-1])) if finite.size else ""
 
 
+def _bounds(curve: Curves, at: int) -> str:
+    """Return the bounds at a checkpoint that has no value; nothing if it has one."""
+    bracket = curve.bracket()
+    if bracket is None or not curve.bounds_alone[at]:
+        return ""
+    return " .. ".join(decimal(float(end[at])) for end in bracket)
+
+
 def _phases(
     results: Mapping[str, Any], group: str, estimator: str, quantity: str
 ) -> dict[str, Mapping[str, Any]]:
@@ -286,9 +392,9 @@ def _spark(mean: FloatArray, top: float) -> str:
     return spark(mean[np.isfinite(mean)].tolist(), top, bars())
 
 
-def _verdict(phase: Mapping[str, Any], about: Quantity) -> str:
+def _verdict(phase: Mapping[str, Any], about: Quantity, *, alone: bool) -> str:
     if phase["last"] is None and phase["peak"] is None:
-        return "no value"
+        return "bounds alone" if alone else "no value"
     text = about.word(str(phase["verdict"]))
     if phase["verdict"] == "saturated" or phase.get("agree") is None:
         return text

@@ -47,6 +47,9 @@ from infoplane.estimators.layers.diffusion_information import (
 )
 from infoplane.estimators.layers.kde_information import KdeInformation as KdeInformation
 from infoplane.estimators.layers.kde_information import kde_information as kde_information
+from infoplane.estimators.layers.probe_information import ProbeInformation as ProbeInformation
+from infoplane.estimators.layers.probe_information import ProbeReading as ProbeReading
+from infoplane.estimators.layers.probe_information import probe_information as probe_information
 from infoplane.estimators.pair_information import ksg_information as ksg_information
 from infoplane.estimators.pair_information import mixed_information as mixed_information
 from infoplane.estimators.pair_information import shuffle_information as shuffle_information

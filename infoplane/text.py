@@ -36,6 +36,11 @@ def counted(number: int, word: str) -> str:
     return f"{number:,} {word}{'' if number == 1 else plural}"
 
 
+def joined_words(words: Sequence[str]) -> str:
+    """Return ``a``, ``a and b``, ``a, b and c``."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
 def spark(values: Sequence[float], top: float, levels: str = BARS) -> str:
     """Return a curve of finite values as up to 16 characters of ``levels``, from 0 to ``top``."""
     last, count = len(values) - 1, min(_POINTS, len(values))

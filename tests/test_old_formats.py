@@ -1,5 +1,6 @@
 """What release 0.1 wrote keeps opening; the files under tests/data never change."""
 
+import gzip
 import json
 import shutil
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import infoplane as library
+from tests.cli.analyses import write_run
 from tests.conftest import infoplane
 
 DATA = Path(__file__).parent / "data"
@@ -107,3 +109,18 @@ def test_cells_of_an_old_cache_are_computed_at_most_once_more(old):
         assert done.code == 0, done.err
         cached.append([row["cached"] for row in json.loads(Path("r.json").read_text())["rows"]])
     assert all(cached[1])
+
+
+def test_settings_of_old_results_are_repeated_or_named(old):
+    """What another version of an estimator measured cannot be; the others are."""
+    Path("infoplane.toml").unlink()
+    document = json.loads(gzip.decompress(Path("results.json.gz").read_bytes()))
+    names = [layer["name"] for layer in document["recordings"][0]["layers"]]
+    write_run("new", n=1000, layers=names, steps=document["recordings"][0]["steps"])
+    done = infoplane(
+        "analyze", "new", "--settings-from", "results.json.gz", "--dry-run", "--steps", "0"
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    assert "estimator compressed is of version 9, here of 10" in done.err
+    for identifier in ("binning:bins=15+30", "kde", "dse:max_samples=200"):
+        assert identifier in done.out

@@ -14,8 +14,10 @@ from tests.cli.analyses import rows_of, write_run
 from tests.cli.test_executors import mpiexec
 
 ROOT = Path(__file__).parent.parent
-ON_ARRAYS = {"python-api.md", "estimators/compressed.md", "estimators/dse.md"}
-HERE = ON_ARRAYS | {"quick-start.md", "validate.md", "scaling.md", "figures-and-report.md"}
+ON_ARRAYS = {"python-api.md", *(f"estimators/{name}.md" for name in ("compressed", "dse", "probe"))}
+HERE = ON_ARRAYS | {
+    "ci.md", "quick-start.md", "validate.md", "scaling.md", "figures-and-report.md",
+}  # fmt: skip
 ELSEWHERE = {
     "artifacts-and-probes.md": "test_artifacts_page.py",
     "plugins.md": "test_plugins.py",
@@ -83,6 +85,14 @@ def two_runs(tmp_path):
         write_run(tmp_path / "runs" / f"s{seed}", steps=(0, 5), seed=seed)
     bash("infoplane analyze runs/* --no-cache -e binning -o serial.json", tmp_path)
     return tmp_path
+
+
+def test_ci_page_repeats_the_settings_of_a_baseline(two_runs):
+    [(_, commands)] = blocks("ci.md")
+    bash("infoplane analyze runs/* -e compressed -e binning:bins=8 -o baseline.json", two_runs)
+    bash(commands, two_runs)  # compare exits with 0: nothing differs
+    here, there = (rows_of(two_runs / name) for name in ("results.json", "baseline.json"))
+    assert [row | {"cached": False} for row in here] == there
 
 
 def test_dask_command_but_for_the_address(two_runs):

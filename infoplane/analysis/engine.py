@@ -13,7 +13,7 @@ import heapq
 import itertools
 import logging
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -123,6 +123,7 @@ def analyze(
     max_bytes: int | None = None,
     device: str = "cpu",
     exchange: Path | None = None,
+    shared: Mapping[tuple[str, str], Mapping[str, Any]] | None = None,
 ) -> Iterator[Measurement]:
     """Estimate every cell and yield measurements as they finish, cached ones first.
 
@@ -153,6 +154,9 @@ def analyze(
     exchange : Path, optional
         Folder that all workers see, for what their cells share (``infoplane.analysis.handover``);
         that for temporary files of this machine unless given.
+    shared : mapping, optional
+        What the runs of a group share, as an earlier analysis kept it (``Estimator.restored``), by
+        name of the group and estimator id; the others prepare it.
 
     Raises
     ------
@@ -173,6 +177,7 @@ def analyze(
             keep=keep,
             cache=cache,
             device=device,
+            shared=shared or {},
         )
 
 
@@ -184,6 +189,7 @@ def _analyze(
     keep: Callable[[dict[str, dict[str, Any]]], None] | None,
     cache: Cache | None,
     device: str,
+    shared: Mapping[tuple[str, str], Mapping[str, Any]],
 ) -> Iterator[Measurement]:
     seed, handover = schedule.seed, schedule.handover
     check_different(estimators)
@@ -193,9 +199,12 @@ def _analyze(
     wanted: dict[tuple[Run, str], dict[Part, list[int]]] = {}
     groups = groups_of(cells)
     members: dict[tuple[str, str], list[_Work]] = {}  # that wait for what their group shares
+    restored: dict[tuple[str, str], Any] = {}
     for (run, estimator), to_measure in zip(pairs, parts, strict=True):
         gpu = gpu_for(estimator, len(run.kept), device)
-        key = keys[run, estimator_id(estimator)] = CellKeys(run, estimator, seed, gpu, groups[run])
+        of = (groups[run].name, estimator_id(estimator))
+        kept = shared.get(of)
+        key = keys[run, of[1]] = CellKeys(run, estimator, seed, gpu, groups[run], kept)
         missing = wanted[run, key.estimator_id] = {}
         for part in to_measure:
             for step in cells[run][1]:
@@ -212,8 +221,12 @@ def _analyze(
             work = _Work(run, estimator, rank=first, gpu=gpu)
             if type(estimator).prepare_group is Estimator.prepare_group:
                 schedule.add(work)
+            elif kept is not None:
+                if of not in restored:
+                    restored[of] = handover.give(estimator.restored(kept))
+                schedule.add(replace(work, prepared=restored[of]))
             else:
-                waiting = members.setdefault((groups[run].name, key.estimator_id), [])
+                waiting = members.setdefault(of, [])
                 waiting.append(work)
                 if len(waiting) == 1:
                     schedule.add(replace(work, group=groups[run]))
@@ -223,9 +236,9 @@ def _analyze(
         key = keys[work.run, estimator_id(work.estimator)]
         missing = wanted[work.run, key.estimator_id]
         if work.group is not None:
-            shared = handover.give(result)
+            given = handover.give(result)
             for member in members[work.group.name, key.estimator_id]:
-                schedule.add(replace(member, prepared=shared))
+                schedule.add(replace(member, prepared=given))
         elif work.part is None:
             if not isinstance(result, Undefined):
                 artifacts = work.estimator.artifacts(result)
@@ -233,13 +246,11 @@ def _analyze(
                     keep(artifacts)
                 if cache is not None:
                     cache.put(key.artifacts, artifacts)
-            shared = handover.give(result)
+            given = handover.give(result)
             for part, todo in missing.items():
                 cost = work.estimator.needs(len(work.run.kept), part.n_units)
                 rank = (-cost.seconds, *work.rank[1:], part.slots[0].index)
-                one = replace(
-                    work, part=part, prepared=shared, rank=rank, bytes=cost.bytes, tries=0
-                )
+                one = replace(work, part=part, prepared=given, rank=rank, bytes=cost.bytes, tries=0)
                 if part.subject is None:
                     schedule.add(one)
                 else:  # nothing is prepared for it

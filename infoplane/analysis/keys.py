@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from importlib import metadata
 from typing import Any
@@ -37,6 +37,8 @@ class CellKeys:
         GPU that computes; it rounds in other ways than the processor does, as all its kind do.
     group : Group, optional
         The group of the run; the run alone unless given.
+    shared : mapping, optional
+        What the runs of the group share, where it is given instead of made.
     """
 
     def __init__(
@@ -46,11 +48,13 @@ class CellKeys:
         seed: int,
         device: str | None = None,
         group: Group | None = None,
+        shared: Mapping[str, Any] | None = None,
     ) -> None:
         self.estimator_id = estimator_id(estimator)
         self._run = run
         self._group = group or Group(run.name, (run,))
         self._pools = estimator.pools
+        self._shared = shared
         self._layers: dict[Slot, str] = {}  # hashes of their data
         cls = type(estimator)
         self._start = _digest(
@@ -84,6 +88,8 @@ class CellKeys:
 
     @cached_property
     def _whole(self) -> Any:
+        if self._shared is not None:
+            return [dict(self._shared), self._run.content_hash()]
         if self._pools == "group":
             hashes = [(run.name, run.content_hash()) for run in self._group.runs]
             return [self._group.name, hashes]

@@ -102,8 +102,11 @@ def plan(
     model: CostModel,
     cache: Cache | None = None,
     device: str = "cpu",
+    shared: Mapping[tuple[str, str], Mapping[str, Any]] | None = None,
 ) -> list[PlannedWork]:
     """Return what an analysis would do, by estimator; no activation is read.
+
+    The parameters are those of `infoplane.analysis.engine.analyze`.
 
     Raises
     ------
@@ -118,7 +121,8 @@ def plan(
         samples = estimator.samples_used(recorded), recorded
         for run, (layers, steps) in cells.items():
             gpu = gpu_for(estimator, len(run.kept), device)
-            key = CellKeys(run, estimator, seed, gpu, groups[run])
+            kept = (shared or {}).get((groups[run].name, estimator_id(estimator)))
+            key = CellKeys(run, estimator, seed, gpu, groups[run], kept)
             for part in parts_of(estimator, run, layers):
                 cost = model.predict(estimator, len(run.kept), part.n_units)
                 known = sum(

@@ -26,6 +26,7 @@ from infoplane.analysis.plan import (
     plan,
     scales_of,
 )
+from infoplane.analysis.repeating import Baseline, Shared
 from infoplane.analysis.selection import count_cells, open_runs, select_cells
 from infoplane.analysis.subsamples import Sampling, steps_of_cells
 from infoplane.calls import Listener, PathLike, Progress, listener, one_of, path_of, texts, unfit
@@ -85,19 +86,43 @@ class Analysis:
         max_memory: int | None = None,
         cache: PathLike | None = None,
         seed: int = 0,
+        settings_from: PathLike | Mapping[str, Any] | None = None,
     ) -> None:
-        self.seed = whole_number(seed, "seed", 0)
+        baseline = None if settings_from is None else Baseline.of(settings_from)
+        seed = whole_number(seed, "seed", 0)
+        one_of(nan, "nan", "fail", "drop")
+        patterns, only = texts(layers, "layers"), texts(splits, "splits")
+        narrowed = bool(patterns)
+        if baseline is not None:
+            if estimators is not DEFAULT:
+                raise InputError(
+                    f"estimators: expected none, since {baseline.name} says which, got "
+                    f"{' '.join(str(estimators).split())[:60]}",
+                    argument="estimators",
+                    hint="choose estimators, or repeat settings, not both",
+                )
+            seed = whole_number(baseline.setting("seed", seed, 0), "seed", 0)
+            nan = baseline.setting("nan", nan, "fail")
+            patterns = patterns or texts(baseline.settings.get("layers", ()), "layers")
+            only = only or texts(baseline.settings.get("split", ()), "splits")
+            steps = baseline.settings.get("steps") if steps is None else steps
+            sampling = sampling or baseline.settings.get("sampling") or False
+        self.seed = seed
         self.jobs = len(os.sched_getaffinity(0)) if jobs is None else whole_number(jobs, "jobs", 1)
         self.device = check_device(device)
         self.executor = check_executor(executor)
         self.max_memory = self._enough(max_memory)
         self.cache = None if cache is None else path_of(cache, "cache")
-        self.estimators, specs = _estimators(estimators)
+        self.estimators, specs = baseline.estimators() if baseline else _estimators(estimators)
+        check_different(self.estimators)
         drop = one_of(nan, "nan", "fail", "drop") == "drop"
-        patterns, only = texts(layers, "layers"), texts(splits, "splits")
         at = None if steps is None else _steps(steps, "steps")
         parts = _sampled(sampling)
         self.cells = select_cells(open_runs(runs), patterns, at, drop_nonfinite=drop, splits=only)
+        self._shared: Shared = {}
+        if baseline is not None:
+            self.cells = baseline.cells(self.cells, narrowed=narrowed)
+            self._shared = baseline.shared(self.cells, self.estimators)
         self._sampled = None if parts is None else steps_of_cells(self.cells, parts)
         self.settings: Mapping[str, Any] = {
             "estimators": specs,
@@ -108,6 +133,7 @@ class Analysis:
             "nan": nan,
             "sampling": _written(parts),
             **({"device": device} if device != "auto" else {}),
+            **({"settings_from": baseline.name} if baseline else {}),
         }
 
     @property
@@ -125,7 +151,7 @@ class Analysis:
             model = CostModel(scales_of(_costs(cache)))
             return plan(
                 self.cells, self.estimators,
-                seed=self.seed, model=model, cache=cache, device=self.device,
+                seed=self.seed, model=model, cache=cache, device=self.device, shared=self._shared,
             )  # fmt: skip
 
     def run(
@@ -190,6 +216,7 @@ class Analysis:
             max_bytes=self.max_memory,
             device=self.device,
             exchange=pool.exchange,
+            shared=self._shared,
         ):
             model.observe(by_id[measured.estimator], n_samples[measured.run], measured)
             failed = document.add(measured)
@@ -206,7 +233,9 @@ class Analysis:
         """Estimate some cells on parts of the samples as well, where that was asked for."""
         if self._sampled is None:
             return
-        parts = Sampling(self._sampled, self.estimators, self.seed)
+        whole = {"recordings": document.recordings, "rows": document.rows}
+        baseline = Baseline("the analysis", {**whole, "artifacts": document.artifacts})
+        parts = Sampling(self._sampled, self.estimators, self.seed, baseline)
         tell(Progress("sampling", 0, parts.n_cells))
         for done, _ in enumerate(parts.measure(pool, cache, self.device), 1):
             tell(Progress("sampling", done, parts.n_cells))
@@ -266,6 +295,7 @@ def analyze(
     max_memory: int | None = None,
     cache: PathLike | None = None,
     seed: int = 0,
+    settings_from: PathLike | Mapping[str, Any] | None = None,
     progress: bool | Callable[[Progress], object] = False,
 ) -> Results:
     """Estimate information quantities for every run, step and layer.
@@ -274,8 +304,9 @@ def analyze(
     ----------
     runs : path, Run or sequence of these
         Recorded runs.
-    estimators : str, Estimator or sequence of these, default ("binning", "compressed", "dse")
-        Names with their parameters, as ``"binning:bins=30"``, or estimators.
+    estimators : str, Estimator or sequence of these
+        Names with their parameters, as ``"binning:bins=30"``, or estimators; by default
+        ``binning``, ``compressed``, ``dse`` and ``probe``.
     layers : str or sequence of str
         Globs over layer names, ``!GLOB`` excludes; all layers if empty.
     steps : int, "last" or sequence of these, optional
@@ -300,6 +331,10 @@ def analyze(
         command line; none unless given.
     seed : int, default 0
         Of all random draws.
+    settings_from : path or results document, optional
+        Results whose settings are repeated, to be compared with: estimators with their parameters,
+        seed, ``nan``, number of samples, the noise of each layer; and layers, steps, splits and
+        sampling, unless given. Not together with ``estimators``.
     progress : bool or callable, default False
         True writes lines to stderr; a callable is given a `Progress` after every cell.
 
@@ -311,7 +346,10 @@ def analyze(
     Raises
     ------
     InputError
-        If an argument is of the wrong type or unfit; the message names it.
+        If an argument is of the wrong type or unfit; the message names it. Also if an estimator
+        of ``settings_from`` is not installed.
+    DataError
+        If settings cannot be repeated for a layer that ``settings_from`` does not know.
     NotFoundError
         If a layer, step or split is not there.
     RunFileError
@@ -332,6 +370,7 @@ def analyze(
     return Analysis(
         runs, estimators, layers=layers, steps=steps, splits=splits, nan=nan, sampling=sampling,
         jobs=jobs, executor=executor, device=device, max_memory=max_memory, cache=cache, seed=seed,
+        settings_from=settings_from,
     ).run(progress)  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from infoplane.analysis.engine import Cache, Workers, analyze
+from infoplane.analysis.repeating import Baseline, Shared
 from infoplane.analysis.selection import count_cells
 from infoplane.data import Slot
 from infoplane.errors import NotFoundError
@@ -44,11 +45,14 @@ class Sampling:
         As for `infoplane.analysis.engine.analyze`; weights have no samples and are left out.
     seed : int, default 0
         The parts and all random streams derive from it.
+    baseline : Baseline, optional
+        The analysis of all samples: what its runs share is the same for their parts.
     """
 
     cells: Mapping[Run, tuple[Sequence[Slot], Sequence[int]]]
     estimators: Sequence[Estimator]
     seed: int = 0
+    baseline: Baseline | None = None
     _found: dict[tuple[Any, ...], list[float | None]] = field(
         default_factory=lambda: defaultdict(list), init=False
     )
@@ -77,10 +81,13 @@ class Sampling:
                     if halving < len(sizes):
                         parts[_part(run, sizes[halving], part, self.seed)] = chosen
                 n_by_run = {run.name: len(run.kept) for run in parts}
+                shared: Shared = {}
+                if self.baseline is not None:
+                    shared = self.baseline.shared(parts, self.estimators, warn=False)
                 found = analyze(
                     parts, self.estimators, workers.executor,
                     seed=self.seed, cache=cache, renew=workers.renew, device=device,
-                    exchange=workers.exchange,
+                    exchange=workers.exchange, shared=shared,
                 )  # fmt: skip
                 for measured in found:
                     self._add(measured, n_by_run[measured.run])

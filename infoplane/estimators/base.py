@@ -63,6 +63,9 @@ class Estimator(ABC):
     shannon : bool
         Whether ``ixt`` and ``ity`` are Shannon information; if not, ``infoplane validate`` asks
         only for what is known of the estimator's own measure.
+    lower_bound : bool
+        Whether values are lower bounds of a quantity, which may lie far below it: a deeper layer
+        may then have a higher one, and other estimates may not lie below.
     accelerated : bool
         Whether cells can be computed on a GPU.
 
@@ -90,6 +93,7 @@ class Estimator(ABC):
     flags: ClassVar[tuple[Flag, ...]] = ()
     subject: ClassVar[SubjectKind] = "layer"
     shannon: ClassVar[bool] = True
+    lower_bound: ClassVar[bool] = False
     accelerated: ClassVar[bool] = False
 
     def __init_subclass__(cls) -> None:
@@ -220,9 +224,21 @@ class Estimator(ABC):
     def artifacts(self, shared: Any) -> dict[str, dict[str, Any]]:
         """Return what of the shared state the results keep, by content hash; nothing by default.
 
-        Values are mappings of lists and plain values, e.g. the clusters of the inputs.
+        Values are mappings of lists and plain values, e.g. the clusters of the inputs. What
+        ``prepare_group`` returned can be kept here too, for analyses that repeat its settings: rows
+        refer to it by ``shared_sha256`` of their diagnostics, and `restored` reads it.
         """
         return {}
+
+    def restored(self, kept: Mapping[str, Any]) -> Any:
+        """Return what ``prepare_group`` returned, from the artifact that was kept of it.
+
+        Raises
+        ------
+        InputError
+            If it is not what is kept here.
+        """
+        raise InputError(f"{self.name}: keeps nothing of what the runs of a group share")
 
     def prepare_layer(
         self, shared: Any, run: RunData, layer: Slot, rng: np.random.Generator

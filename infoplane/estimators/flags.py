@@ -56,6 +56,9 @@ _BUILT_IN = (
          "compare it with its null, in `diag` of each row"),
     Flag("order", "IP213", "a deeper layer above an earlier one: estimates, not information",
          "do not read it as a gain: each layer is computed from the one before"),
+    Flag("below_probe", "IP214", "a probe reads more than this from the layer: the added noise, or "
+         "the estimator, hides it",
+         "take the lower bound of `probe` for I(T;Y)"),
     Flag("biased", "IP211", "values that still move with N, by more than 5 % and 0.05 bits or by "
          "their standard error",
          f"{_MORE}; see drift, bias or null in `diag` of each row"),

@@ -29,11 +29,12 @@ BUILT_IN = {
     "dse": "infoplane.estimators.layers.diffusion:DiffusionSpectral",
     "exact": "infoplane.estimators.layers.binning:Exact",
     "kde": "infoplane.estimators.layers.kde:KernelDensity",
+    "probe": "infoplane.estimators.layers.probe:Probe",
     "renyi": "infoplane.estimators.layers.renyi:MatrixRenyi",
 }
 log = logging.getLogger("infoplane")
 
-DEFAULT = ("binning", "compressed", "dse")
+DEFAULT = ("binning", "compressed", "dse", "probe")
 
 
 def estimator_names() -> list[str]:

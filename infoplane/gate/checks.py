@@ -1,8 +1,10 @@
 """Evaluate rules on results: pass, fail, or unknown, with the number that decided.
 
 What cannot be evaluated does not pass. A rule is *unknown* where nothing matches, where a value it
-reads is missing, at a ceiling set by the number of samples, or dominated by its null, and where it
-asks for an interval and there is none. At the ceiling H(Y) a layer knows the label: that counts.
+reads is missing, at a ceiling set by the number of samples, or dominated by its null, where the
+runs differ in their settings, and where it asks for an interval and there is none. A rule that
+names no estimator is about all of them, but for those of which every layer is at a ceiling while
+another says more. At the ceiling H(Y) a layer knows the label: that counts.
 
 The decision compares raw numbers; `shown` writes as many digits as the relation needs.
 """
@@ -21,7 +23,7 @@ from infoplane.errors import NotFoundError
 from infoplane.estimators.measure_id import MeasureId
 from infoplane.gate.evidence import Evidence
 from infoplane.gate.rules import OPERATORS, Check, Rule, forbid, parse_rule
-from infoplane.gate.statistics import Cell, Statistic, cell
+from infoplane.gate.statistics import Cell, Statistic, cell, not_averaged
 from infoplane.patterns import matches
 from infoplane.results.curves import CurveKey
 from infoplane.results.phases import family_of
@@ -313,20 +315,27 @@ def _found(rule: Rule, evidence: Evidence) -> Iterable[tuple[Place, Statistic]]:
     elif rule.statistic == "agree":
         yield from _agreeing(rule, evidence)
     else:
-        for key in evidence.curves:
-            _, layer, estimator, quantity = key
-            if (
-                quantity == rule.subject
-                and matches(layer, rule.layer)
-                and _is_estimator(estimator, rule.estimator)
-            ):
-                place = _place(evidence, *key[:2], evidence.labels[estimator])
+        keys = [
+            key
+            for key in evidence.curves
+            if key[3] == rule.subject
+            and matches(key[1], rule.layer)
+            and _is_estimator(key[2], rule.estimator)
+        ]
+        silent = set() if rule.estimator else evidence.silent
+        telling = {group for group, _, estimator, _ in keys if (group, estimator) not in silent}
+        for key in keys:
+            group, layer, estimator, _ = key
+            if group not in telling or (group, estimator) not in silent:
+                place = _place(evidence, group, layer, evidence.labels[estimator])
                 yield place, _of_curve(rule, key, evidence)
 
 
 def _of_curve(rule: Rule, key: CurveKey, evidence: Evidence) -> Statistic:
     if rule.statistic != "verdict":
         return evidence.statistic(rule.statistic, key, rule.step)
+    if reason := not_averaged(evidence.curves[key]):
+        return Statistic(reason=reason)
     phase = evidence.phases[key]
     if phase["verdict"] == "saturated" != rule.expected:
         return Statistic(reason="saturated: the estimate follows its ceiling")

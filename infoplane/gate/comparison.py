@@ -1,8 +1,9 @@
 """Compare results with a baseline: the last value of every layer and quantity, like with like.
 
 Two numbers are *different* if they are further apart than the tolerance and the interval of their
-difference leaves out 0. Numbers made under different settings (samples, labels, estimator, steps)
-are not compared at all.
+difference leaves out 0. Numbers made under different settings (samples, labels, estimator, steps,
+noise) are not compared at all. Where only a view beside the others differs, as I(X;T) at the noise
+that the runs of each document fixed, it is left out by name.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from infoplane.estimators.trust import UPPER
 from infoplane.gate.evidence import Evidence
 from infoplane.gate.statistics import Statistic
 from infoplane.results.curves import Curves, group_of, groups_of
-from infoplane.results.merging import without_seed
 from infoplane.results.phases import smallest_change
+from infoplane.results.settings import Key, Unlike, apart, difference, in_words
 from infoplane.results.vocabulary import contradictory
 from infoplane.text import printable, shortened
 
@@ -63,10 +64,11 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All differences of two documents, and their settings that differ."""
+    """All differences of two documents, their settings that differ, and what was left out."""
 
     differences: tuple[Difference, ...]
     mismatches: tuple[str, ...]
+    left_out: tuple[str, ...] = ()  # quantities that were not compared, and what differs of them
 
     def of(self, *results: Result) -> list[Difference]:
         """Return the differences with one of these results."""
@@ -114,7 +116,8 @@ def compare(
     InputError
         If an argument is of the wrong type.
     DataError
-        IP318, if the settings differ; the message names the first difference.
+        IP318, if the settings differ; the message names the first difference. Where only the
+        noise differs that the runs fixed (``ixt_fixed``), that is left out and named.
 
     Examples
     --------
@@ -131,21 +134,27 @@ def compare(
     if difference := contradictory({"baseline": baseline, "candidate": candidate}):
         raise DataError(f"not comparable: {difference}", code="IP318")
     pairs = _paired(baseline, candidate)
-    mismatches = tuple(_mismatches(baseline, candidate, pairs))
+    old, new = Evidence(baseline), Evidence(candidate)
+    sides = {group: (_Side(old, a), _Side(new, b)) for group, (a, b) in pairs.items()}
+    refused, beside = _unlike(sides)
+    mismatches = (*_mismatches(baseline, candidate, pairs), *_told(refused))
     if mismatches and not allow_mismatch:
         more = f" (and {len(mismatches) - 1} more)" if mismatches[1:] else ""
         raise DataError(
             f"not comparable: {mismatches[0]}{more}",
-            hint="analyze both with the same settings, or compare anyway with --allow-mismatch",
+            hint="analyze both with the same settings (analyze --settings-from BASELINE), or "
+            "compare anyway with --allow-mismatch",
             code="IP318",
         )
-    old, new = Evidence(baseline), Evidence(candidate)
     found = []
-    for group, (before, after) in pairs.items():
-        first, second = _Side(old, before), _Side(new, after)
+    for group, (first, second) in sides.items():
         for key in dict.fromkeys([*second.keys, *first.keys]):
-            found.append(_difference(group, key, first, second, tolerance, test))
-    return Comparison(tuple(found), mismatches)
+            if allow_mismatch or key not in beside[group]:
+                found.append(_difference(group, key, first, second, tolerance, test))
+    left_out = _told(beside)
+    if allow_mismatch:
+        return Comparison(tuple(found), (*mismatches, *left_out))
+    return Comparison(tuple(found), mismatches, left_out)
 
 
 class _Side:
@@ -156,11 +165,15 @@ class _Side:
         self.group = group
         self.keys = [key[1:] for key in evidence.curves if key[0] == group]
 
-    def curve(self, key: tuple[str, str, str]) -> Curves | None:
+    def curve(self, key: Key) -> Curves | None:
         """Return a curve by layer, estimator and quantity."""
         return None if self.group is None else self.evidence.curves.get((self.group, *key))
 
-    def last(self, key: tuple[str, str, str]) -> Statistic:
+    def rows(self, key: Key) -> list[Mapping[str, Any]]:
+        """Return the rows of a curve."""
+        return self.evidence.rows.get((self.group or "", *key), [])
+
+    def last(self, key: Key) -> Statistic:
         """Return the last value, or why it says nothing."""
         if self.group is None or key not in self.keys:
             return Statistic(reason="not there")
@@ -197,18 +210,53 @@ def _mismatches(
         other = known.get(entry["id"])
         if other is None:
             continue
-        for key in ("version", "params"):
-            if without_seed(other[key]) != without_seed(entry[key]):
-                yield (
-                    f"{key} of estimator {printable(entry['id'])}: "
-                    f"{_changed(without_seed(other[key]), without_seed(entry[key]))}"
-                )
+        about = printable(entry["id"])
+        if other["version"] != entry["version"]:
+            versions = f"{other['version']} in the baseline, {entry['version']} in the candidate"
+            yield f"version of estimator {about}: {printable(shortened(versions, 120))}"
+        params = {"the baseline": other["params"], "the candidate": entry["params"]}
+        if differ := difference({}, params):
+            yield f"params of estimator {about}: {differ}"
     both = [e for e in candidate["estimators"] if e["id"] in known]
     if not both and candidate["estimators"] and known:
         yield (
             f"estimators {_listed(known)} in the baseline, "
             f"{_listed(e['id'] for e in candidate['estimators'])} in the candidate"
         )
+
+
+def _unlike(
+    sides: Mapping[str, tuple[_Side, _Side]],
+) -> tuple[dict[str, Unlike], dict[str, Unlike]]:
+    """Return what differs in the rows by group, layer, estimator and quantity.
+
+    First of estimators that cannot be compared for it, then of quantities that can be left out.
+    """
+    refused, beside = {}, {}
+    for group, (first, second) in sides.items():
+        unlike: dict[Key, str] = {}
+        measured: dict[Key, Quantity] = {}
+        for key in first.keys:
+            curves = first.curve(key), second.curve(key)
+            if curves[0] is None or curves[1] is None:
+                continue
+            measured[key] = curves[1].declared
+            both = {"the baseline": first.rows(key), "the candidate": second.rows(key)}
+            own = curves[0].settings_differ or curves[1].settings_differ
+            if differ := difference(both) or own:
+                unlike[key] = differ
+        refused[group], beside[group] = apart(unlike, measured)
+    return refused, beside
+
+
+def _told(unlike: Mapping[str, Unlike]) -> tuple[str, ...]:
+    """Return what differs in words; the group is named where there are several."""
+    several = len(unlike) > 1
+    return tuple(
+        f"{printable(group)}: {sentence}" if several else sentence
+        for group, found in unlike.items()
+        for sentence in in_words(found)
+    )
 
 
 def _settings(results: Mapping[str, Any], group: str | None) -> dict[str, list[Any]]:
@@ -227,19 +275,9 @@ def _listed(values: Any) -> str:
     return printable(shortened(", ".join(map(str, values)), 80)) or "none"
 
 
-def _changed(old: Any, new: Any) -> str:
-    """Say what differs between two values, or between the members of two mappings."""
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        for key in dict.fromkeys([*old, *new]):
-            if old.get(key) != new.get(key):
-                return f"{printable(str(key))} {_changed(old.get(key), new.get(key))}"
-    short = [printable(shortened(str(value), 60)) for value in (old, new)]
-    return f"{short[0]} in the baseline, {short[1]} in the candidate"
-
-
 def _difference(
     group: str,
-    key: tuple[str, str, str],
+    key: Key,
     baseline: _Side,
     candidate: _Side,
     tolerance: float | None,

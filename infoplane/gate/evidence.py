@@ -9,6 +9,7 @@ from typing import Any
 
 from infoplane.estimators.measure_id import MeasureId
 from infoplane.gate.statistics import Cell, Statistic, cell, curve_statistic
+from infoplane.results.choice import SIZES, silent_estimators
 from infoplane.results.curves import CurveKey, curves, group_of_runs, groups_of
 from infoplane.results.phases import find_phases
 from infoplane.results.vocabulary import Vocabulary
@@ -37,6 +38,15 @@ class Evidence:
         ids = list(dict.fromkeys(key[2] for key in self.curves))
         names = [MeasureId.read(identifier).name for identifier in ids]
         return {i: n if names.count(n) == 1 else i for i, n in zip(ids, names, strict=True)}
+
+    @cached_property
+    def silent(self) -> set[tuple[str, str]]:
+        """Groups and estimators of which every layer is at a ceiling, where another tells more."""
+        return {
+            (group, estimator)
+            for group in self.groups
+            for estimator in silent_estimators(self.results, self.curves, group, *SIZES, "ity")
+        }
 
     @cached_property
     def phases(self) -> dict[CurveKey, dict[str, Any]]:

@@ -78,6 +78,8 @@ def curve_statistic(
     cell, for two the mean of both, widened to hold both values. That of ``min`` and ``max`` is of
     the band around the curve, point by point.
     """
+    if reason := not_averaged(curve):
+        return Statistic(reason=reason)
     blocked = _blocked(curve, rows, at_ceiling)
     if name in _OF_PHASE:
         return _of_phase(name, curve, phase, blocked)
@@ -93,6 +95,12 @@ def curve_statistic(
             return Statistic(reason=f"there is no step {step}")
         return _at(curve, int(at[0]), blocked)
     return _at(curve, {"first": 0, "last": -1}[name], blocked)
+
+
+def not_averaged(curve: Curves) -> str:
+    """Return why the runs of a curve have no mean, "" if they have one."""
+    unlike = curve.settings_differ
+    return f"the runs differ: {unlike}: not averaged" if unlike else ""
 
 
 def interval_of_mean(

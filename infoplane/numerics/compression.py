@@ -34,7 +34,7 @@ _SPECTRUM_ROWS = 512  # and those that tell how many directions to look for
 _HELD_VALUES = 1 << 28  # values of a layer that are held in memory
 _CHUNK_VALUES = 1 << 24
 _FAR = 300.0  # largest squared distance from the centre, in median distances, for float32
-_JITTER = 1e-12  # of the largest squared distance, so that rounding leaves a Gram matrix positive
+_JITTER = 1e-14  # of the largest square, a row: rounding then leaves a Gram matrix positive
 
 
 @dataclass(frozen=True, eq=False)
@@ -228,7 +228,7 @@ class Layer:
         for place, block in self._chunks():
             for other, second in self._chunks():
                 if other.start <= place.start:
-                    gram[place, other] = fetched(block @ second.T)
+                    gram[place, other] = fetched(double(block) @ double(second).T)
                     gram[other, place] = gram[place, other].T
         gram[np.diag_indices(self.n)] += _JITTER * self.n * self.norms.max()
         return _as(np.linalg.cholesky(gram), self._rows_and_norms[2])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,8 +15,10 @@ from infoplane.data import FloatArray
 from infoplane.errors import NotFoundError
 from infoplane.plots.canvas import page
 from infoplane.plots.canvas import style as look
-from infoplane.plots.drawing import Drawing, Options, drawing, figure
+from infoplane.plots.drawing import FAR, Drawing, Options, drawing, figure
+from infoplane.plots.steps import BRACKET, bracket_notes
 from infoplane.plots.view import SIZES, View, short_names
+from infoplane.results.curves import Curves
 from infoplane.results.phases import LayerVerdict, Phase, layer_verdicts
 
 if TYPE_CHECKING:
@@ -54,6 +57,9 @@ def compression(results: Mapping[str, Any] | View, **options: Unpack[Options]) -
         ]  # fmt: skip
         if not phases:
             raise NotFoundError(f"no phases of I(X;T) or DSE for {on.group!r}: analyze again")
+        silent = on.view.silent(on.group)
+        if told := [p for p in phases if p.estimator not in silent]:
+            phases, on = told, replace(on, aside=tuple(silent.values()))
         present = {p.layer for p in phases}
         names = [layer for layer in on.view.layers(on.group) if layer in present]
         pairs = list(dict.fromkeys((p.estimator, p.quantity) for p in phases))[:_MAX_ESTIMATORS]
@@ -68,13 +74,16 @@ def compression(results: Mapping[str, Any] | View, **options: Unpack[Options]) -
             of_pair = [p for p in phases if (p.estimator, p.quantity) == pair]
             placed = [(row_of[p.layer] + offset, p) for p in of_pair]
             _estimator(ranges, forest, placed, *marks[pair])
-        _frame_ranges(ranges, on, names)
+        drawn = [on.view.curves[p.key] for p in phases if p.key in on.view.curves]
+        _brackets(ranges, drawn, pairs, marks, dict(zip(pairs, offsets, strict=True)), row_of)
+        _frame_ranges(ranges, on, names, drawn)
         _frame_forest(forest, on, phases)
         verdicts = layer_verdicts(phases)
         for i, layer in enumerate(names):
             two_lines = row >= 0.34 and _wide(forest)
             _verdict(forest, i, verdicts[on.group, layer], two_lines=two_lines)
-        on.finish(area, "Compression by layer", _notes(on, phases), _handles(on, marks))
+        notes = [*_notes(on, phases), *bracket_notes(drawn, "bars")[:1]]
+        on.finish(area, "Compression by layer", notes, _handles(on, marks))
         peaks: Axes = ranges
         return peaks
 
@@ -129,8 +138,28 @@ def _bars(low: FloatArray, high: FloatArray, at: FloatArray) -> tuple[FloatArray
     return np.column_stack([low, high, gap]).ravel(), np.column_stack([at, at, gap]).ravel()
 
 
-def _frame_ranges(ax: Axes, on: Drawing, names: Sequence[str]) -> None:
-    """Name the layers, mark log2 N."""
+def _brackets(
+    ax: Axes,
+    drawn: Sequence[Curves],
+    pairs: Sequence[tuple[str, str]],
+    marks: Mapping[tuple[str, str], tuple[str, str]],
+    offsets: Mapping[tuple[str, str], float],
+    row_of: Mapping[str, int],
+) -> None:
+    """Draw a light bar between the bounds of the last checkpoint, where there are some."""
+    for curve in drawn:
+        pair, bracket = (curve.estimator, curve.quantity), curve.bracket()
+        if pair not in pairs or bracket is None or not np.isfinite(bracket[0][-1]):
+            continue
+        y = row_of[curve.layer] + offsets[pair]
+        ax.plot(
+            [bracket[0][-1], bracket[1][-1]], [y, y], color=marks[pair][0], alpha=2 * BRACKET,
+            linewidth=7, solid_capstyle="butt", zorder=2.5, label=f"_bracket {curve.layer}",
+        )  # fmt: skip
+
+
+def _frame_ranges(ax: Axes, on: Drawing, names: Sequence[str], drawn: Sequence[Curves]) -> None:
+    """Name the layers, mark log2 N where it bounds all that is drawn, and is near."""
     width = page.width(ax.figure)
     small = look.font_size("xtick.labelsize")
     units, short = on.units, short_names(names, min(32, look.letters(0.24 * width, small)))
@@ -147,8 +176,10 @@ def _frame_ranges(ax: Axes, on: Drawing, names: Sequence[str]) -> None:
         pad=5 + 1.4 * small,  # above the name of the bound
     )  # fmt: skip
     ax.set_xlabel(f"{'I(X;T) or DSE' if _wide(ax) else 'size'}  [{on.unit}]")
-    ceiling = on.ceiling
-    if ceiling is not None:
+    bounds = {(c.bound_name, c.bound) for c in drawn}
+    ceiling = max((bound for _, bound in bounds if bound is not None), default=None)
+    near = ceiling is not None and ceiling <= FAR * ax.dataLim.x1
+    if ceiling is not None and near and {name for name, _ in bounds} == {"log2_n"}:
         low = min(ax.dataLim.x0, ceiling)
         ax.set_xlim(*look.padded(min(low, ceiling - 1), max(ax.dataLim.x1, ceiling)))
         ax.axvline(ceiling, color=look.ink(), linewidth=0.8, linestyle=(0, (4, 2)), zorder=1.5)

@@ -14,7 +14,8 @@ from infoplane.data import FloatArray, IntArray
 from infoplane.errors import NotFoundError
 from infoplane.plots.canvas import page
 from infoplane.plots.canvas import style as look
-from infoplane.plots.drawing import Drawing, QuantityOptions, drawing, figure
+from infoplane.plots.drawing import FAR, Drawing, QuantityOptions, drawing, figure
+from infoplane.plots.steps import BRACKET, bracket_notes
 from infoplane.plots.view import SIZES, View, short_names, subject
 from infoplane.results.curves import Curves
 
@@ -62,7 +63,7 @@ def depth(results: Mapping[str, Any] | View, **options: Unpack[QuantityOptions])
         ax = area.add_subplot()
         values = np.stack([_at(found, step, "mean") for step in steps])
         handles = _lines(ax, steps, values)
-        ends = _bars(ax, found, steps)
+        ends = np.concatenate([_bars(ax, found, steps), _brackets(ax, found, steps)])
         _frame(ax, on, found, np.concatenate([values.ravel(), ends]))
         handles += _saturated(ax, found, steps, values)
         at = range(0, len(names), stride)
@@ -72,11 +73,12 @@ def depth(results: Mapping[str, Any] | View, **options: Unpack[QuantityOptions])
         ax.grid(visible=False, axis="x")
         ax.set_ylabel(on.about.axis)
         notes = [f"Across: {subject(deep)}s, in the order of the forward pass."]
+        notes += bracket_notes(found, "bars")[:1]
         if words := on.bounds(found):
             drawn = _bounds(ax, found)
             handles += [Line2D([], [], **drawn, label=words)] if drawn else []
             notes += [] if drawn else [f"Further up: {words}."]
-        if ends.size:
+        if any(np.isfinite(c.low).any() or len(c.runs) > 2 for c in found) and ends.size:
             n = max(len(c.runs) for c in found)
             over = f"the mean of {n} runs" if n > 2 else "each estimate (one run)"
             notes.append(f"Bars: 95 % interval of {over}, first and last checkpoint.")
@@ -86,21 +88,23 @@ def depth(results: Mapping[str, Any] | View, **options: Unpack[QuantityOptions])
 
 def _moments(found: Sequence[Curves]) -> IntArray:
     """Return the steps to draw: the first, the last, and some between, even in log time."""
-    every = np.unique(np.concatenate([c.steps[np.isfinite(c.mean())] for c in found]))
+    every = np.unique(
+        np.concatenate([c.steps[np.isfinite(c.mean()) | c.bounds_alone] for c in found])
+    )
     time = np.log10(every + 1.0)
     wanted = np.linspace(time[0], time[-1], _LINES)
     return np.unique(every[np.abs(time[:, None] - wanted).argmin(axis=0)])
 
 
 def _at(found: Sequence[Curves], step: int, what: str) -> FloatArray:
-    """Return the mean over runs, or the ends of its interval, of each layer at a step."""
+    """Return the mean over runs, or the ends of its interval or bracket, of each layer."""
     rows = []
     for curve in found:
         there = curve.steps == step
         if what == "mean":
             rows.append(curve.mean()[there][0] if there.any() else np.nan)
         else:
-            ends = curve.interval()
+            ends = curve.interval() if what == "interval" else curve.bracket()
             known = ends is not None and there.any()
             rows.append([end[there][0] for end in ends] if known and ends else [np.nan] * 2)
     return np.array(rows, dtype=float)
@@ -144,11 +148,24 @@ def _bars(ax: Axes, found: Sequence[Curves], steps: IntArray) -> FloatArray:
     return np.concatenate(every)
 
 
+def _brackets(ax: Axes, found: Sequence[Curves], steps: IntArray) -> FloatArray:
+    """Draw a light bar between the bounds at the first and the last step; return their ends."""
+    every = [np.empty(0)]
+    for i, step in enumerate(dict.fromkeys((int(steps[0]), int(steps[-1])))):
+        ends = _at(found, step, "bracket")
+        ax.vlines(
+            np.arange(len(found)), *ends.T, color=_colours(steps)[-i], alpha=2 * BRACKET,
+            linewidth=5, zorder=1.8, label=f"_bracket {step}",
+        )  # fmt: skip
+        every.append(look.finite(ends))
+    return np.concatenate(every)
+
+
 def _frame(ax: Axes, on: Drawing, found: Sequence[Curves], values: FloatArray) -> None:
     """Set limits that hold the values, 0 where it is near, and the bounds that are near."""
     finite = look.finite(values)
     low, high = float(finite.min()), float(finite.max())
-    top = max([high, *(c.bound for c in found if c.bound is not None and c.bound < 1.6 * high)])
+    top = max([high, *(c.bound for c in found if c.bound is not None and c.bound < FAR * high)])
     if 0 <= low < 0.6 * top:
         ax.set_ylim(0.0, top * 1.08 or 1.0)
     else:

@@ -19,7 +19,7 @@ from infoplane.estimators.quantities import Quantity
 from infoplane.plots.canvas import page
 from infoplane.plots.canvas import style as look
 from infoplane.plots.canvas.titles import figure_titled, titled
-from infoplane.plots.view import View, bound_label, evenly, middle_cut
+from infoplane.plots.view import SIZES, View, bound_label, evenly, middle_cut
 from infoplane.results.curves import Curves
 from infoplane.results.phases import Phase
 
@@ -55,7 +55,8 @@ class EstimatorOptions(Options, total=False):
     Parameters
     ----------
     estimator : str, optional
-        Its id in the results; the first that has what the figure needs by default.
+        Its id in the results. By default the one that says most of those that have what the figure
+        needs, see `infoplane.results.choice`.
     """
 
     estimator: str | None
@@ -67,6 +68,9 @@ _RETURNS = """
     Axes
         The first panel; all of them are ``.figure.axes``.
 """
+
+FAR = 1.6
+"""Times the highest value: bounds beyond that would press what is drawn together."""
 
 OTHERS = "; --layers chooses others."
 
@@ -135,11 +139,17 @@ class Drawing:
     wanted: Sequence[str] | None  # layers
     ax: Axes | None
     size: str | float
+    aside: tuple[str, ...] = ()  # what is said of estimators that are not drawn
+    ity: str = ""  # estimator of I(T;Y) in the plane, where that is another one
 
     @cached_property
     def ceiling(self) -> float | None:
-        """log2 N in bits, if all runs share it."""
-        return self.view.ceiling(self.group, self.estimator or None)
+        """log2 N in bits, if all runs share it, it bounds what is drawn, and it is near."""
+        ceiling = self.view.ceiling(self.group, self.estimator or None)
+        sizes = [c.values for c in self.view.of_group(self.group, self.estimator or None)
+                 if c.quantity in SIZES]  # fmt: skip
+        highest = max((float(look.finite(size).max(initial=0.0)) for size in sizes), default=0.0)
+        return None if ceiling is None or ceiling > FAR * highest else ceiling
 
     @cached_property
     def label_entropy(self) -> float | None:
@@ -162,9 +172,12 @@ class Drawing:
         return self.view.quantity("ixt").unit
 
     def curve(self, layer: str, quantity: str = "") -> Curves | None:
-        """Return the curve of a layer, None where there is no number."""
-        found = self.view.curves.get(self._key(layer, quantity))
-        return found if found is not None and look.finite(found.values).size else None
+        """Return the curve of a layer, None where there is neither a number nor a bracket."""
+        key = self._key(layer, quantity)
+        if self.ity and quantity == "ity":
+            key = (self.group, layer, self.ity, quantity)
+        found = self.view.curves.get(key)
+        return found if found is not None and found.says_something else None
 
     def phase(self, layer: str, quantity: str = "") -> Phase:
         """Return the phase of a layer, one that says nothing where there is none."""
@@ -225,13 +238,16 @@ class Drawing:
         most: int = 48,
     ) -> None:
         """Write title, legend and notes around several panels; it runs the layout."""
+        apart = self.view.not_averaged(self.group, self.estimator or None, self.quantity or None)
+        notes = [*notes, *(look.drawable(f"{text[0].upper()}{text[1:]}.") for text in apart)]
         figure_titled(figure, self._heading(words, most), self._subtitle(), notes, handles)
 
     def _heading(self, words: str, most: int) -> str:
         return f"{words} — {middle_cut(look.drawable(self.group), most)}"
 
     def _subtitle(self) -> str:
-        return self.view.subtitle(self.group, self.estimator or None)
+        told = self.view.subtitle(self.group, self.estimator or None)
+        return " · ".join([told, *map(look.drawable, self.aside)])
 
 
 @contextmanager
@@ -277,9 +293,14 @@ def drawing(
         group = view.group(group)
         if first:
             needs = (view.main_quantity(quantity, first, group, estimator),)
+        aside: tuple[str, ...] = ()
         if needs:
-            estimator = view.estimator(estimator, *needs, group=group)
-        yield Drawing(view, group, estimator or "", (*needs, "")[0], layers, ax, size)
+            chosen = view.estimator(estimator, *needs, group=group)
+            if estimator is None:
+                able, choice = view.estimators(*needs, group=group), view.choice(group, *needs)
+                aside = tuple(text for e, text in choice.folded.items() if e in able)
+            estimator = chosen
+        yield Drawing(view, group, estimator or "", (*needs, "")[0], layers, ax, size, aside)
 
 
 def left_out(shown: Sequence[object], have: Sequence[object], tail: str = ".") -> list[str]:

@@ -22,6 +22,8 @@ FIGURES: dict[str, str] = {
     "spectral": "infoplane.plots.steps:spectral",
     "agreement": "infoplane.plots.agreement:agreement",
     "heat": "infoplane.plots.heat:heat",
+    "scale": "infoplane.plots.scale:scale",
+    "resolution": "infoplane.plots.resolution:resolution",
     "gap": "infoplane.plots.gap:gap",
     "bound": "infoplane.plots.bound:bound",
     "sampling": "infoplane.plots.sampling:sampling",

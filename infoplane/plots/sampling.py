@@ -92,7 +92,7 @@ def sampling(
             handles.append(Line2D([], [], linestyle="none", label=text))
         look.legend_below(ax, handles, page.width(ax) - 0.8)
         page.laid_out(ax)
-        place(ax, _together(ax, labels), lines=drawn, size=look.font_size("legend.fontsize"))
+        place(ax, together(ax, labels), lines=drawn, size=look.font_size("legend.fontsize"))
         return ax
 
 
@@ -212,7 +212,7 @@ def _frame(ax: Axes, lines: Sequence[FloatArray], quantity: str) -> FloatArray |
     return ceiling
 
 
-def _together(ax: Axes, labels: Sequence[Label]) -> list[Label]:
+def together(ax: Axes, labels: Sequence[Label]) -> list[Label]:
     """Give curves that end on one point one label."""
     pixels = ax.figure.dpi / 72.0
     clusters: list[list[Label]] = []

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.axes import Axes
 
+from infoplane.data import FloatArray
 from infoplane.plots.canvas import page
 from infoplane.plots.canvas import style as look
 from infoplane.plots.canvas.multiples import limit, outer_ticks
 from infoplane.plots.drawing import (
+    FAR,
     OTHERS,
     Drawing,
     EstimatorOptions,
@@ -28,10 +30,13 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 MAX_COLUMNS = 8
+BRACKET = 0.16
+"""How dark the band between two bounds is."""
+
 NARROW = 1.05
 """Inches, for text of 8 points: in narrower columns texts inside the panels are left out."""
 
-_NARROWEST = 0.85
+NARROWEST = 0.85
 
 
 @figure(QuantityOptions)
@@ -77,7 +82,7 @@ def spectral(results: Mapping[str, Any] | View, **options: Unpack[EstimatorOptio
 def _panels(on: Drawing, title: str, wanted: Sequence[str]) -> Axes:
     """Draw a row per quantity that the layers have; the first leads, the others follow it."""
     have = on.layers(on.quantity)
-    names = on.few(have, min(MAX_COLUMNS, max(2, on.abreast(_NARROWEST))))
+    names = on.few(have, min(MAX_COLUMNS, max(2, on.abreast(NARROWEST))))
     view, key = on.view, (on.group, on.estimator)
     rows = [q for q in wanted if any((key[0], m, key[1], q) in view.curves for m in names)]
     area = on.area(0.95 + (1.6 if len(rows) < 3 else 1.35) * len(rows))
@@ -134,6 +139,8 @@ def _row(axes: Sequence[Axes], on: Drawing, quantity: str, names: Sequence[str])
     leads, bound = quantity == on.quantity, shared_bound(present)
     beyond = bound is not None and _far(present, bound[1])
     low, high = _limits(present, None if bound is None or beyond else bound[1], leads)
+    if beyond and quantity == "ixt":
+        high += 0.12 * (high - low)  # for the text at the top
     look.few_ticks(axes[0].yaxis, 5)
     for ax, curve, layer in zip(axes, found, names, strict=True):
         ax.set_ylim(low, high)
@@ -141,7 +148,8 @@ def _row(axes: Sequence[Axes], on: Drawing, quantity: str, names: Sequence[str])
             ax.text(0.5, 0.5, "no values", transform=ax.transAxes, ha="center", color=look.muted())
             continue
         saturated = leads and on.phase(layer).saturated
-        _draw(ax, curve, on.view.quantity(quantity).colour, saturated=saturated)
+        colour = on.view.quantity(quantity).colour
+        draw_curve(ax, curve, colour, saturated=saturated, dashed=quantity == "dsmi_x")
         if bound is not None and not beyond:
             ax.axhline(bound[1], color=look.ink(), linewidth=0.8, linestyle=(0, (4, 2)), zorder=1.5)
         if low < 0:
@@ -174,17 +182,20 @@ def shared_bound(present: Sequence[Curves]) -> tuple[str, float] | None:
 def _far(present: Sequence[Curves], bound: float) -> bool:
     """Return whether a bound is so far up that the curves would lie flat under it.
 
-    I(X;T), I(T;Y) and DSE are read against theirs in any case.
+    I(T;Y) and DSE are read against theirs in any case.
     """
-    highest = max(float(look.finite(c.values).max()) for c in present)
-    return present[0].quantity not in ("ixt", "ity", "dse") and bound > max(3 * highest, 1.0)
+    highest = max(float(look.finite(c.values).max(initial=0.0)) for c in present)
+    quantity = present[0].quantity
+    times = FAR if quantity == "ixt" else 3
+    return quantity not in ("ity", "dse") and bound > max(times * highest, 1.0)
 
 
 def _limits(present: Sequence[Curves], bound: float | None, leads: bool) -> tuple[float, float]:
     """Return limits that hold the data and the bound, with room for text above and below."""
     parts = [look.finite(c.values) for c in present]
     for curve in present:
-        parts.extend(look.finite(side) for side in curve.spread() or ())
+        for sides in (curve.spread(), curve.bracket()):
+            parts.extend(look.finite(side) for side in sides or ())
     values = np.concatenate(parts)
     low, high = float(values.min()), float(values.max())
     if bound is not None:
@@ -199,22 +210,43 @@ def _limits(present: Sequence[Curves], bound: float | None, leads: bool) -> tupl
     return bottom if in_bits or low < 0 else max(bottom, 0.0), high + 0.14 * span
 
 
-def _draw(ax: Axes, curve: Curves, colour: str, *, saturated: bool) -> None:
-    """Draw the mean, the runs behind it, and the interval."""
+def draw_curve(
+    ax: Axes, curve: Curves, colour: str, *, saturated: bool = False, dashed: bool = False
+) -> None:
+    """Draw the mean, the runs behind it, its interval and its bracket.
+
+    Where there are bounds alone the line is broken, and a bar joins the two.
+    """
     colour = look.SATURATED if saturated else colour
     time, mean = curve.time, curve.mean()
     spread = curve.interval()
+    if (bracket := curve.bracket()) is not None:
+        ax.fill_between(
+            time, *bracket, color=colour, alpha=BRACKET, linewidth=0, zorder=1.8,
+            label=f"_bracket {curve.layer}",
+        )  # fmt: skip
+        alone = curve.bounds_alone
+        ax.vlines(
+            time[alone], bracket[0][alone], bracket[1][alone], color=colour, linewidth=2.0,
+            alpha=0.5, zorder=2.1, label=f"_bounds {curve.layer}",
+        )  # fmt: skip
     if spread is not None:
         ax.fill_between(time, *spread, color=colour, alpha=0.22, linewidth=0, zorder=2)
     if 1 < len(curve.runs) < 3:
         for run in curve.filled():
             ax.plot(time, run, color=colour, linewidth=0.6, alpha=0.5, zorder=2.2)
-    there = np.isfinite(mean)
-    mark: dict[str, Any] = {"marker": "o", "markersize": 3.5} if there.sum() == 1 else {}
+    kept = np.isfinite(mean) | curve.bounds_alone
+    time, mean = time[kept], mean[kept]
     ax.plot(
-        time[there], mean[there], color=colour, zorder=3,
-        linestyle="--" if curve.quantity == "dsmi_x" else "-", label=f"_mean {curve.layer}", **mark,
+        time, mean, color=colour, zorder=3, linestyle="--" if dashed else "-",
+        label=f"_mean {curve.layer}", marker="o", markersize=3.5, markevery=_single(mean),
     )  # fmt: skip
+
+
+def _single(values: FloatArray) -> list[int]:
+    """Return where values stand between gaps: no line shows them."""
+    there = np.concatenate([[False], np.isfinite(values), [False]])
+    return np.flatnonzero(there[1:-1] & ~there[:-2] & ~there[2:]).tolist()
 
 
 def _onset(ax: Axes, phase: Phase, *, mark: bool, word: str) -> None:
@@ -242,14 +274,26 @@ def _onset(ax: Axes, phase: Phase, *, mark: bool, word: str) -> None:
     text.set_in_layout(False)
 
 
+def bracket_notes(shown: Sequence[Curves], marks: str = "band") -> list[str]:
+    """Return what the band of a bracket is, and the bars without a line, where there are some."""
+    notes = []
+    if any(c.bracket() is not None for c in shown):
+        notes.append(f"Light {marks}: between the lower and the upper bound.")
+    if any(c.bounds_alone.any() for c in shown):
+        notes.append("Bars: the bounds alone, too far apart for a value.")
+    return notes
+
+
 def _notes(on: Drawing) -> list[str]:
     shown = on.view.of_group(on.group, on.estimator)
-    notes = ["Across: training step (log scale)."]
+    brackets = bracket_notes(shown)
+    notes = ["Across: training step (log scale).", *brackets]
     most = max(len(c.runs) for c in shown)
+    band = "Dark band" if brackets else "Band"
     if most > 2:
-        notes.append(f"Band: 95 % interval of the mean of {most} runs.")
+        notes.append(f"{band}: 95 % interval of the mean of {most} runs.")
     elif most == 1 and any(np.isfinite(c.low).any() for c in shown):
-        notes.append("Band: 95 % interval of each estimate (one run).")
+        notes.append(f"{band}: 95 % interval of each estimate (one run).")
     phases = [on.phase(curve.layer, curve.quantity) for curve in shown]
     if any(p.onset_step is not None for p in phases if p.quantity == on.quantity):
         falls = "compression" if on.about.falls == "compresses" else "the fall"

@@ -15,15 +15,16 @@ import numpy as np
 from infoplane.calls import document_of
 from infoplane.data import IntArray
 from infoplane.errors import InputError, NotFoundError
-from infoplane.estimators.measure_id import MeasureId
 from infoplane.estimators.quantities import QUANTITIES, Quantity
 from infoplane.plots.canvas.style import bits, drawable, readable
+from infoplane.results.choice import SIZES as SIZES
+from infoplane.results.choice import Choice, best_estimator, silent_estimators
 from infoplane.results.curves import CurveKey, Curves, curves, group_of_runs
+from infoplane.results.names import names_of_estimators, title_of_estimator
 from infoplane.results.phases import Phase
+from infoplane.results.settings import difference, in_words
+from infoplane.results.shape_and_scale import NEEDS
 from infoplane.results.vocabulary import Vocabulary
-
-SIZES = ("ixt", "dse")
-"""What tells the size of a layer, the first that there is for figures of one quantity."""
 
 SPECTRAL = ("dse", "dsmi_y", "dsmi_x")
 
@@ -38,6 +39,8 @@ class View:
     vocabulary: Vocabulary
     curves: Mapping[CurveKey, Curves]
     phases: Mapping[CurveKey, Phase]
+    unlike: Mapping[CurveKey, str] = field(default_factory=dict)
+    """Curves that are not drawn, since settings of their runs differ: what does."""
     drawn: dict[tuple[Any, ...], Any] = field(default_factory=dict)
 
     @classmethod
@@ -47,14 +50,21 @@ class View:
         Raises
         ------
         NotFoundError
-            If the results hold no rows.
+            If the results hold no rows, or the runs of every curve differ in their settings.
         """
         if isinstance(results, View):
             return results
         if not document_of(results, "results")["rows"]:
             raise NotFoundError("the results hold no rows: there is nothing to draw")
-        phases = [Phase.of_entry(entry) for entry in results["phases"]]
-        return cls(results, Vocabulary.of(results), curves(results), {p.key: p for p in phases})
+        made = curves(results)
+        unlike = {key: c.settings_differ for key, c in made.items() if c.settings_differ}
+        kept = {key: curve for key, curve in made.items() if key not in unlike}
+        if not kept:
+            first = in_words({key[1:]: said for key, said in unlike.items()})[0]
+            raise NotFoundError(f"there is nothing to draw: {first}: not averaged")
+        entries = [Phase.of_entry(entry) for entry in results["phases"]]
+        phases = {phase.key: phase for phase in entries if phase.key not in unlike}
+        return cls(results, Vocabulary.of(results), kept, phases, unlike)
 
     def quantity(self, name: str) -> Quantity:
         """Return what the document declares of a quantity, in texts and colour for figures."""
@@ -98,6 +108,28 @@ class View:
         """Groups of runs, in the order of the document."""
         return list(dict.fromkeys(key[0] for key in self.curves))
 
+    def not_averaged(
+        self, group: str, estimator: str | None = None, quantity: str | None = None
+    ) -> list[str]:
+        """Return what is not drawn of a group, since settings of its runs differ, in words."""
+        unlike = {
+            key[1:]: said
+            for key, said in self.unlike.items()
+            if key[0] == group and estimator in (None, key[2]) and quantity in (None, key[3])
+        }
+        return [f"not averaged: {sentence}" for sentence in in_words(unlike)]
+
+    def groups_differ(self, estimators: Mapping[str, str], *quantities: str) -> str:
+        """Return what differs between groups in the settings of the estimator of each, in words."""
+        groups = group_of_runs(self.results)
+        rows: dict[str, list[Mapping[str, Any]]] = {group: [] for group in estimators}
+        for row in self.results["rows"]:
+            group = groups.get(row["run"], row["run"])
+            if row["quantity"] in quantities and estimators.get(group) == row["estimator"]:
+                rows[group].append(row)
+        differ = difference(rows)
+        return f"groups differ: {differ}" if differ else ""
+
     def group(self, wanted: str | None) -> str:
         """Return the wanted group, or the first.
 
@@ -116,14 +148,14 @@ class View:
         """Return the ids of the estimators that have numbers for all these quantities."""
         have: dict[str, set[str]] = {}
         for curve in self.curves.values() if group is None else self.of_group(group):
-            if np.isfinite(curve.values).any():
+            if curve.says_something:
                 have.setdefault(curve.estimator, set()).add(curve.quantity)
         order = {e["id"]: i for i, e in enumerate(self.results["estimators"])}
         found = [e for e, present in have.items() if present.issuperset(quantities)]
         return sorted(found, key=lambda e: (order.get(e, len(order)), e))
 
     def estimator(self, wanted: str | None, *quantities: str, group: str) -> str:
-        """Return the wanted estimator, or the first that has these quantities.
+        """Return the wanted estimator, or the one that says most about these quantities.
 
         Raises
         ------
@@ -140,6 +172,12 @@ class View:
                 f"estimator {wanted!r} has no numbers for {asked} in {group!r}; there are {have}"
             )
         if not able:
+            apart = [text for q in quantities for text in self.not_averaged(group, quantity=q)]
+            if apart:
+                raise NotFoundError(
+                    f"{group!r} has no mean of {asked}: {apart[0]}",
+                    hint="analyze its runs together, or each with --settings-from the first",
+                )
             raise NotFoundError(
                 f"this figure needs an estimator with {asked}; {group!r} has {have}",
                 hint="analyze with -e binning or -e compressed"
@@ -148,7 +186,24 @@ class View:
                 if "dse" in quantities
                 else None,
             )
-        return able[0]
+        return self.choice(group, *quantities).estimator
+
+    def choice(self, group: str, *quantities: str) -> Choice:
+        """Return the estimator that says most about quantities that one of them has."""
+        key = ("choice", group, *quantities)
+        if key not in self.drawn:
+            self.drawn[key] = best_estimator(self.results, self.curves, group, *quantities)
+        choice: Choice | None = self.drawn[key]
+        assert choice is not None, quantities
+        return choice
+
+    def silent(self, group: str) -> dict[str, str]:
+        """Return the estimators of a group that no figure shows, with a text that says why."""
+        key = ("silent", group)
+        if key not in self.drawn:
+            self.drawn[key] = silent_estimators(self.results, self.curves, group, *SIZES, "ity")
+        found: dict[str, str] = self.drawn[key]
+        return found
 
     def further(self, group: str) -> list[str]:
         """Return the quantities that the figures of information do not show.
@@ -158,6 +213,7 @@ class View:
         """
         shown = {"ixt", "ity"} if self.estimators("ixt", group=group) else set()
         shown |= set(SPECTRAL) if self.estimators("dse", group=group) else set()
+        shown |= set(NEEDS) if self.estimators(*NEEDS, group=group) else set()
         return [
             quantity
             for quantity in self.quantities(group)
@@ -167,7 +223,7 @@ class View:
 
     def quantities(self, group: str, estimator: str | None = None) -> list[str]:
         """Return the quantities that have numbers, in the order of the vocabulary."""
-        have = {c.quantity for c in self.of_group(group, estimator) if np.isfinite(c.values).any()}
+        have = {c.quantity for c in self.of_group(group, estimator) if c.says_something}
         return sorted(have, key=self.vocabulary.order)
 
     def main_quantity(
@@ -216,7 +272,7 @@ class View:
         return [layer for layer in have if among is None or layer in among]
 
     def check_names(self, **wanted: str | Sequence[str]) -> None:
-        """Refuse ``group``, ``layers`` or ``estimator`` that stand nowhere in the results.
+        """Refuse ``group``, ``layers``, ``estimator`` or ``ity`` that stand nowhere in the results.
 
         Raises
         ------
@@ -227,6 +283,7 @@ class View:
             "group": self.groups,
             "layers": list(dict.fromkeys(layer for _, layer, *_ in self.curves)),
             "estimator": self.estimators(),
+            "ity": self.estimators("ity"),
         }
         for option, names in wanted.items():
             for name in [names] if isinstance(names, str) else names:
@@ -246,6 +303,16 @@ class View:
         found: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
         for recording in self.results["recordings"]:
             found[groups[recording["run"]]].append(recording)
+        return found
+
+    @cached_property
+    def _settings(self) -> Mapping[tuple[str, str], set[str]]:
+        """What must be equal for values to be drawn together, by group and estimator."""
+        groups = group_of_runs(self.results)
+        found: dict[tuple[str, str], set[str]] = defaultdict(set)
+        for row in self.results["rows"]:
+            if row["quantity"] in SIZES and (setting := row.get("setting")):
+                found[groups.get(row["run"], row["run"]), row["estimator"]].add(str(setting))
         return found
 
     @cached_property
@@ -283,12 +350,14 @@ class View:
         return values.pop() if len(values) == 1 else None
 
     def ceiling(self, group: str, estimator: str | None = None) -> float | None:
-        """Return log2 N in bits if all runs of the group share it.
+        """Return log2 N in bits if all runs of the group share it, and it bounds I(X;T) or DSE.
 
         Of an estimator that works on a subsample N is the size of that.
         """
-        curves = self.of_group(group, estimator) if estimator is not None else []
-        used = {curve.n for curve in curves if curve.quantity == "ixt"}
+        curves = [c for c in self.of_group(group, estimator) if c.quantity in SIZES]
+        if all(curve.bound_name != "log2_n" for curve in curves):
+            return None
+        used = {c.n for c in curves if c.quantity == "ixt" and estimator is not None}
         recorded = {round(float(r["log2_n"]), 6) for r in self.recordings(group)}
         if len(used) == 1 and len(recorded) == 1:
             return min(float(recorded.pop()), float(np.log2(used.pop())))
@@ -303,17 +372,16 @@ class View:
 
     def estimator_names(self, estimators: Iterable[str]) -> dict[str, str]:
         """Return short names of estimators, as long as they differ; else their titles."""
-        entries = {e["id"]: e for e in self.results["estimators"]}
-        estimators = list(estimators)
-        short = {e: name_of_estimator(entries[e]) if e in entries else e for e in estimators}
-        if len(set(short.values())) < len(short):
-            return {e: self.estimator_title(e) for e in estimators}
-        return short
+        return names_of_estimators(self.results, estimators)
 
-    def subtitle(self, group: str, estimator: str | None = None) -> str:
-        """Return the second line of a title: estimator, runs, checkpoints, N and split."""
+    def subtitle(self, group: str, estimator: str | None = None, *, setting: bool = True) -> str:
+        """Return the second line of a title: estimator, setting, runs, checkpoints, N and split."""
         recordings = self.recordings(group)
-        parts = [drawable(self.estimator_title(estimator))] if estimator is not None else []
+        parts = []
+        if estimator is not None:
+            settings = sorted(self._settings.get((group, estimator), ()))
+            at = f" at {settings[0].replace('=', ' = ')}" if setting and len(settings) == 1 else ""
+            parts = [drawable(self.estimator_title(estimator) + at)]
         n_runs = self.n_runs(group)
         parts.append("1 run" if n_runs == 1 else f"{n_runs} runs")
         n_steps = len(self.steps(group))
@@ -325,33 +393,6 @@ class View:
             split = f" {splits.pop()}" if len(splits) == 1 else ""
             parts.append(f"N = {max(used or samples):,}{split} samples")
         return " · ".join(parts)
-
-
-_MODES = {"ebab": "adaptive", "adaptive": "adaptive"}
-
-
-def name_of_estimator(entry: Mapping[str, Any]) -> str:
-    """Return the name of an entry of ``estimators``, with the kind of bins for binning."""
-    name = str(entry["name"])
-    mode = _MODES.get(str((entry.get("params") or {}).get("mode")))
-    return f"{mode} {name}" if name == "binning" and mode is not None else name
-
-
-def title_of_estimator(entry: Mapping[str, Any]) -> str:
-    """Return the name of an entry of ``estimators`` with the settings of its id."""
-    params = dict(entry.get("params") or {})
-    written = MeasureId.read(entry["id"])
-    settings = [
-        f"{key} {value}".replace("_", " ")
-        for key, value in (*written.settings, *written.point)
-        if value is not None and key != "max_samples"  # N is written anyway
-    ]
-    bins = params.get("bins")
-    if isinstance(bins, list) and len(bins) == 1:
-        bins = bins[0]
-    if isinstance(bins, int | float) and not any(s.startswith("bins") for s in settings):
-        settings.insert(0, f"{bins:g} bins")
-    return ", ".join([name_of_estimator(entry), *settings])
 
 
 def short_names(layers: Sequence[str], most: int = _MAX_NAME) -> dict[str, str]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from infoplane.data import FloatArray, IntArray
 from infoplane.estimators.quantities import Quantity
 from infoplane.numerics.quantiles import student_quantile
+from infoplane.results.settings import difference
 from infoplane.results.vocabulary import Vocabulary
 
 _SAMPLING = {"bootstrap", "subsample", "jackknife", "analytic"}
@@ -35,11 +37,16 @@ class Curves:
     values: FloatArray  # (n_runs, n_steps), NaN where there is no number
     low: FloatArray  # (n_runs, n_steps) sampling interval of the cell, NaN where there is none
     high: FloatArray  # (n_runs, n_steps)
+    bracket_low: FloatArray  # (n_runs, n_steps) bounds on the value, NaN where there are none
+    bracket_high: FloatArray  # (n_runs, n_steps)
     saturated: NDArray[np.bool_]  # (n_runs, n_steps)
-    bound: float | None  # highest upper bound of any cell
+    bound: float | None  # highest upper bound of any cell, but for brackets
     bound_name: str
     n: int  # samples of the largest cell
     declared: Quantity  # what the quantity is
+    flags: Mapping[str, NDArray[np.bool_]]  # (n_runs, n_steps) of each that was raised
+    by_c: Mapping[str, FloatArray]  # (3, n_runs, n_steps) value and bracket at other noise levels
+    settings_differ: str  # what keeps the runs from being averaged, "" if nothing does
 
     @property
     def time(self) -> FloatArray:
@@ -59,11 +66,20 @@ class Curves:
         return filled
 
     def mean(self) -> FloatArray:
-        """Return the mean over runs (n_steps,), NaN where no run has a number."""
-        return mean_over_runs(self.filled())
+        """Return the mean over runs (n_steps,), gaps filled; NaN where there are bounds alone.
+
+        There is none of runs whose settings differ.
+        """
+        none = self.bounds_alone | bool(self.settings_differ)
+        return np.where(none, np.nan, mean_over_runs(self.filled()))
 
     def spread(self, level: float = 0.95) -> tuple[FloatArray, FloatArray] | None:
-        """Return the interval of the mean over runs, each (n_steps,); None below 3 runs."""
+        """Return the interval of the mean over runs, each (n_steps,); None below 3 runs.
+
+        There is none either of runs whose settings differ.
+        """
+        if self.settings_differ:
+            return None
         values = self.filled()
         n = np.isfinite(values).sum(axis=0)
         if n.max(initial=0) < 3:
@@ -81,6 +97,26 @@ class Curves:
         if found is None and len(self.runs) == 1:
             found = self.low[0], self.high[0]
         return found if found is not None and np.isfinite(found[0]).any() else None
+
+    def bracket(self) -> tuple[FloatArray, FloatArray] | None:
+        """Return the mean over runs of both bounds, each (n_steps,); None where there are none.
+
+        The mean of the values lies between them.
+        """
+        if not np.isfinite(self.bracket_low).any():
+            return None
+        return mean_over_runs(self.bracket_low), mean_over_runs(self.bracket_high)
+
+    @property
+    def bounds_alone(self) -> NDArray[np.bool_]:
+        """Steps (n_steps,) at which there are bounds, but no run has a value."""
+        bounds, values = np.isfinite(self.bracket_low), np.isfinite(self.values)
+        return np.logical_and(bounds.any(axis=0), ~values.any(axis=0))
+
+    @property
+    def says_something(self) -> bool:
+        """Whether any cell has a value or a bracket."""
+        return bool(np.isfinite(self.values).any() or np.isfinite(self.bracket_low).any())
 
     @property
     def is_saturated(self) -> bool:
@@ -145,17 +181,26 @@ def _curves_of_cells(key: CurveKey, rows: list[Mapping[str, Any]], declared: Qua
     steps = np.unique(np.array([row["step"] for row in rows], dtype=np.int64))
     run_at = {run: i for i, run in enumerate(runs)}
     step_at = {int(step): i for i, step in enumerate(steps)}
-    values, low, high = np.full((3, len(runs), len(steps)), np.nan)
+    values, low, high, bracket_low, bracket_high = np.full((5, len(runs), len(steps)), np.nan)
     saturated = np.zeros(values.shape, dtype=bool)
     bounds: list[tuple[float, str]] = []
+    flags: dict[str, NDArray[np.bool_]] = {}
+    by_c: dict[str, FloatArray] = {}
     for row in rows:
         at = run_at[row["run"]], step_at[row["step"]]
+        for flag in row["flags"]:
+            flags.setdefault(flag, np.zeros(values.shape, dtype=bool))[at] = True
+        for level, three in _levels(row):
+            by_c.setdefault(level, np.full((3, *values.shape), np.nan))[(slice(None), *at)] = three
         if row["value"] is not None:
             values[at] = row["value"]
             saturated[at] = "saturated" in row["flags"]
             if row.get("ci_method") in _SAMPLING and None not in (row["ci_low"], row["ci_high"]):
                 low[at], high[at] = row["ci_low"], row["ci_high"]
-        if row["bound_high"] is not None:
+        if row.get("bound_name") == "bracket":
+            if None not in (row["bound_low"], row["bound_high"]):
+                bracket_low[at], bracket_high[at] = row["bound_low"], row["bound_high"]
+        elif row["bound_high"] is not None:
             bounds.append((row["bound_high"], row.get("bound_name", "none")))
     bound, bound_name = max(bounds, default=(None, "none"))
     group, layer, estimator, quantity = key
@@ -170,12 +215,36 @@ def _curves_of_cells(key: CurveKey, rows: list[Mapping[str, Any]], declared: Qua
         values=values,
         low=low,
         high=high,
+        bracket_low=bracket_low,
+        bracket_high=bracket_high,
         saturated=saturated,
         bound=bound,
         bound_name=bound_name,
         n=max(row["n"] for row in rows),
         declared=declared,
+        flags=flags,
+        by_c=by_c,
+        settings_differ=_differing(rows),
     )
+
+
+def _differing(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return what differs between the settings of the runs, or the steps, of a curve."""
+    by_run: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    by_step: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for row in rows:
+        by_run[row["run"]].append(row)
+        by_step[f"step {row['step']}"].append(row)
+    several = len({setting for row in rows if (setting := row.get("setting"))}) > 1
+    return difference(by_run) or (difference(by_step) if several else "")
+
+
+def _levels(row: Mapping[str, Any]) -> Iterator[tuple[str, list[float]]]:
+    """Yield the noise levels of a row with value, low and high there; NaN where there is none."""
+    told = (row.get("diag") or {}).get("by_c")
+    for level, three in told.items() if isinstance(told, Mapping) else ():
+        if isinstance(three, Sequence) and len(three) == 3:
+            yield str(level), [x if isinstance(x, (int, float)) else math.nan for x in three]
 
 
 def mean_over_runs(values: FloatArray) -> FloatArray:

@@ -26,9 +26,9 @@ from infoplane.data import Slot, Subject, plain
 from infoplane.estimators.base import Estimator
 from infoplane.estimators.estimate import Estimate, Measurement
 from infoplane.estimators.measure_id import MeasureId
-from infoplane.estimators.registry import estimator_id
+from infoplane.estimators.registry import DEFAULT, estimator_id
 from infoplane.results.file import SCHEMA
-from infoplane.results.ordering import flag_rises
+from infoplane.results.ordering import flag_below_bounds, flag_rises
 from infoplane.results.phases import find_phases
 from infoplane.results.vocabulary import Vocabulary
 
@@ -132,7 +132,8 @@ class Document:
 
     def results(self, status: str) -> dict[str, Any]:
         """Return the document, its phases found."""
-        flag_rises(self.rows)
+        flag_rises(self.rows, self.estimators)
+        flag_below_bounds(self.rows, self.estimators)
         if status != "interrupted":
             self._tell_of_silence()
         results = build_results(
@@ -155,7 +156,10 @@ class Document:
         heard = {MeasureId.read(row["estimator"]).name for row in self.rows}
         for estimator in self.estimators:
             if estimator.name not in heard:
-                hint = " (there are no labels)" if self.recordings[0]["h_y"] is None else ""
+                unlabelled = self.recordings[0]["h_y"] is None
+                if unlabelled and heard and estimator_id(estimator) in DEFAULT:
+                    continue  # nobody has asked for it by name
+                hint = " (there are no labels)" if unlabelled else ""
                 log.warning("%s: returned no estimate of any cell%s", estimator.name, hint)
 
 

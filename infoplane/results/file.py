@@ -102,7 +102,9 @@ _MOST_BITS = 1e100  # sums and squares of such numbers still are numbers
 @cache
 def _shape() -> Check:
     text = resources.files("infoplane.schemas").joinpath("results.schema.json").read_text()
-    open_enums = ("flags", "bound_name", "ci_method", "verdict", "interval")
+    open_enums = (
+        "flags", "bound_name", "ci_method", "verdict", "interval", "about", "direction",
+    )  # fmt: skip
     return compile_schema(json.loads(text), open_enums=open_enums)
 
 

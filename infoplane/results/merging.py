@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from infoplane.errors import DataError
 from infoplane.numerics.gradients import transition_if_any
-from infoplane.results.curves import group_of
+from infoplane.results.curves import CurveKey, Curves, curves, group_of, group_of_runs
 from infoplane.results.phases import find_phases
+from infoplane.results.settings import apart, difference, in_words
 from infoplane.results.vocabulary import contradictory
-from infoplane.text import printable
+from infoplane.text import counted, printable
 
 log = logging.getLogger("infoplane")
 
@@ -20,7 +22,8 @@ def merged(documents: Sequence[Mapping[str, Any]], *, names: Sequence[str]) -> d
     """Return one document of several: their runs and rows together, the verdicts found anew.
 
     A run may be in several documents, of other layers, steps or estimators each, if it is the same
-    recording and no estimate occurs twice.
+    recording, no estimate occurs twice and all parts of a curve have the same settings. Runs of one
+    group whose settings differ are not averaged: each becomes a group, and a warning says why.
 
     Parameters
     ----------
@@ -32,7 +35,8 @@ def merged(documents: Sequence[Mapping[str, Any]], *, names: Sequence[str]) -> d
     Raises
     ------
     DataError
-        If a run, an estimator or a cell differs between documents, or a cell is there twice.
+        If a run, an estimator, a setting or a cell differs between documents, or a cell is there
+        twice.
     """
     whole: dict[str, Any] = {**documents[0]}
     recordings: dict[str, tuple[Mapping[str, Any], str]] = {}
@@ -52,12 +56,18 @@ def merged(documents: Sequence[Mapping[str, Any]], *, names: Sequence[str]) -> d
                 recordings[recording["run"]] = _joined(known, recording), where
         for entry in document["estimators"]:
             known, where = estimators.setdefault(entry["id"], (entry, name))
-            for key in ("version", "params"):
-                if without_seed(known[key]) != without_seed(entry[key]):
+            told = {
+                "version": known["version"] != entry["version"]
+                and f"{entry['version']} in {name}, {known['version']} in {where}",
+                "params": difference({}, {name: entry["params"], where: known["params"]}),
+            }
+            for key, differ in told.items():
+                if differ:
                     raise DataError(
                         f"{name}: {key} of estimator {printable(entry['id'])!r} differs from that "
-                        f"in {where}: {printable(str(entry[key]))}, {printable(str(known[key]))}",
-                        hint="analyze all runs with the same settings and release",
+                        f"in {where}: {printable(differ)}",
+                        hint="analyze all runs with the same settings and release: --settings-from "
+                        f"{where}",
                         code="IP317",
                     )
         for row in document["rows"]:
@@ -69,8 +79,9 @@ def merged(documents: Sequence[Mapping[str, Any]], *, names: Sequence[str]) -> d
                     code="IP317",
                 )
             cells[cell] = name
-    if difference := contradictory(dict(zip(names, documents, strict=True))):
-        raise DataError(difference, hint="rename it in one of the plug-ins", code="IP317")
+    if mistake := contradictory(dict(zip(names, documents, strict=True))):
+        raise DataError(mistake, hint="rename it in one of the plug-ins", code="IP317")
+    _refuse_mixtures(documents, names)
     status = [document.get("status", "complete") for document in documents]
     worst = next((s for s in ("interrupted", "partial") if s in status), "complete")
     whole |= {
@@ -89,7 +100,7 @@ def merged(documents: Sequence[Mapping[str, Any]], *, names: Sequence[str]) -> d
     whole["artifacts"] = {k: v for d in documents for k, v in (d.get("artifacts") or {}).items()}
     whole["timing"] = _timing(documents)
     if len(documents) > 1:
-        whole["phases"] = find_phases(whole)
+        whole["phases"] = find_phases(whole, drawn=_alike(whole))
     return whole
 
 
@@ -134,15 +145,6 @@ def _along(steps: Sequence[int], parts: Iterable[tuple[Sequence[int], Sequence[A
     return [found.get(step) for step in steps]
 
 
-def without_seed(told: Any) -> Any:
-    """Return the parameters of an estimator, or its version, without a seed.
-
-    A seed of its own is part of the id; the default was written as 0, and is null since it follows
-    that of the analysis.
-    """
-    return {k: v for k, v in told.items() if k != "seed"} if isinstance(told, Mapping) else told
-
-
 def separate_unlike(recordings: Sequence[dict[str, Any]]) -> None:
     """Give runs of one group a group of their own each, if their layers or samples differ.
 
@@ -160,6 +162,67 @@ def separate_unlike(recordings: Sequence[dict[str, Any]]) -> None:
                 group_of(recording),
             )
             recording["group"] = recording["run"]
+
+
+def _refuse_mixtures(documents: Sequence[Mapping[str, Any]], names: Sequence[str]) -> None:
+    """Refuse parts of one curve of one run that were measured under different settings."""
+    parts: dict[tuple[Any, ...], dict[str, list[Mapping[str, Any]]]] = defaultdict(dict)
+    for document, name in zip(documents, names, strict=True):
+        for row in document["rows"]:
+            key = tuple(row[k] for k in ("run", "layer", "estimator", "quantity"))
+            parts[key].setdefault(name, []).append(row)
+    for (run, layer, estimator, quantity), by_name in parts.items():
+        if len(by_name) > 1 and (differ := difference(by_name)):
+            raise DataError(
+                f"{printable(f'{quantity} of {layer} of {run} by {estimator}')}: {differ}",
+                hint=f"analyze all parts of a run with --settings-from {names[0]}",
+                code="IP317",
+            )
+
+
+def _alike(whole: Mapping[str, Any]) -> dict[CurveKey, Curves]:
+    """Return the curves; runs of a group whose settings differ become groups of their own.
+
+    A warning says so, and names what is not averaged, and the settings of groups that differ.
+    """
+    drawn = curves(whole)
+    apart_now = False
+    for group in dict.fromkeys(key[0] for key in drawn):
+        of_group = {key[1:]: curve for key, curve in drawn.items() if key[0] == group}
+        unlike = {key: c.settings_differ for key, c in of_group.items() if c.settings_differ}
+        refused, beside = apart(unlike, {key: c.declared for key, c in of_group.items()})
+        for sentence in in_words(refused or beside):
+            log.warning("group %s: not averaged: %s; %s", printable(group), sentence, _REMEDY)
+        for recording in whole["recordings"] if refused else ():
+            if group_of(recording) == group:
+                recording["group"] = recording["run"]
+                apart_now = True
+    if apart_now:
+        drawn = curves(whole)
+    _tell_of_groups(whole, drawn)
+    return drawn
+
+
+def _tell_of_groups(whole: Mapping[str, Any], drawn: Mapping[CurveKey, Curves]) -> None:
+    """Warn of groups that were measured under different settings."""
+    groups = group_of_runs(whole)
+    families = {key[3] for key, curve in drawn.items() if curve.declared.family}
+    by_estimator: dict[str, dict[str, list[Mapping[str, Any]]]] = defaultdict(dict)
+    for row in whole["rows"]:
+        if row["quantity"] in families:
+            by_estimator[row["estimator"]].setdefault(groups[row["run"]], []).append(row)
+    unlike = {
+        ("", estimator, "values"): differ
+        for estimator, by_group in by_estimator.items()
+        if (differ := difference(by_group))
+    }
+    if unlike:
+        first, *others = in_words(unlike)
+        more = f" (and {counted(len(others), 'other estimator')})" if others else ""
+        log.warning("groups of runs differ: %s%s", first, more)
+
+
+_REMEDY = "analyze the runs together, or each with --settings-from the results of the first"
 
 
 def _timing(documents: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -1,34 +1,31 @@
-"""Fitting and compression: which layers change, from when, by how much, and how certain it is.
+"""What happened in each layer: segments, a sentence and a verdict per curve, and how certain it is.
 
-A layer *compresses* if its curve falls from its peak to the last checkpoint. The peak of a noisy
-curve is always above the curve, so `last - max` is negative even where nothing happens: -0.24 bits
-for a flat curve of 71 checkpoints with 0.1 bits of noise. The peak is therefore never chosen on the
-data it is measured on:
-
-- several runs: the peak of each run is read off at the step where the mean of the *other* runs
-  peaks; the interval is Student's over runs (for two runs it comes from their jitter, and holds
-  both);
-- one run: the peak is chosen on every second checkpoint and measured on those between, both ways
-  round; the interval comes from the jitter of the curve, or from the intervals of its cells where
-  these are wider. It says nothing about other seeds;
-- one run of fewer than six checkpoints: from the intervals of the cells, widened for the choice
-  among the checkpoints; without them there is no interval, and no verdict.
-
-``change`` is ``last - peak``, and the verdict is
+A curve is told as monotone segments (`infoplane.results.segments`); the verdict follows from the
+movements that are certain and reach the smallest change:
 
 =============  ==================================================================================
+compresses     it falls, by more than what it does in the first segment alone, and does not rise
+               again
+expands        it rises, and does not fall
+first_step     it falls from the first checkpoint to the second, and not after
+mixed          it rises again after a fall: the sentence tells the sequence
+no_change      no segment can be more than the smallest change
+inconclusive   none of these, or the verdict is withheld
 saturated      the last value, or more than half of them, is at its ceiling
-compresses     the interval of the change is below 0 and reaches beyond the smallest change; with
-               one or two runs the change itself is at least that
-expands        the interval of last - first is above 0 and the rise at least the smallest change,
-               and the layer does not fall from its peak
-no_change      neither change nor rise can be more than the smallest change
-inconclusive   none of these
 =============  ==================================================================================
 
 The smallest change that counts is that of the quantity (0.25 bits for information), or 5 % of the
 bound where that is less; in a single run at least three times its jitter. The words are those of
 I(X;T); a quantity has its own word for a fall (I(T;Y) "falls").
+
+With one or two runs a verdict is about these runs; about the network it is then inconclusive. It is
+withheld where most cells carry a flag that says not to trust them, where runs were measured under
+different settings, and where another noise level says the contrary.
+
+``peak`` is the highest end of a movement, read in each run where the *other* runs have it: the
+highest of many noisy values is always above the curve, so `last - max` of a flat curve of 71
+checkpoints with 0.1 bits of noise is -0.24 bits. Where nothing moves it is the first value. It is
+never below the first value. ``change`` is ``last - peak``, ``rise`` is ``last - first``.
 """
 
 from __future__ import annotations
@@ -46,13 +43,26 @@ from infoplane.data import FloatArray, IntArray
 from infoplane.estimators.measure_id import MeasureId
 from infoplane.estimators.quantities import QUANTITIES, Quantity
 from infoplane.estimators.trust import SMALLEST_ERROR, SMALLEST_SHARE, UPPER
-from infoplane.numerics.quantiles import normal_quantile, student_quantile
+from infoplane.numerics.quantiles import normal_quantile
 from infoplane.results.curves import CurveKey, Curves, curves
+from infoplane.results.segments import Course, Samples, Segment, amount, course, jitter, named
+from infoplane.results.segments import parts as segment_parts
 from infoplane.seeding import generator
 
-VERDICTS = ("compresses", "no_change", "expands", "inconclusive", "saturated")
+VERDICTS = (
+    "compresses", "no_change", "expands", "inconclusive", "saturated", "mixed", "first_step",
+)  # fmt: skip
 """The verdicts on a curve, by the words for I(X;T)."""
 
+DOUBTS = (
+    "wide_bracket", "finite_population", "degenerate_manifold", "large_compression_loss",
+)  # fmt: skip
+"""Flags that withhold the verdict from a curve if more than half of its cells carry one."""
+
+_PARTS = {"ixt_fixed": ("ixt", "ixt_scale")}
+"""What a quantity is the sum of."""
+
+_NARROW = 0.5  # bits between the ends of a bracket
 _RESAMPLES = 400
 
 
@@ -85,11 +95,26 @@ class Phase:
     tolerance: float = 0.25  # smallest change that counts
     agree: int = 0  # estimators that share the verdict,
     of: int = 0  # of those that are not saturated
+    segments: Sequence[Mapping[str, Any]] = ()  # members of `infoplane.results.segments.Segment`
+    sentence: str = ""  # what happened, in words
+    rise: float | None = None  # last - first
+    rise_low: float | None = None
+    rise_high: float | None = None
+    shape: float | None = None  # the parts of the rise, of I(X;T) at fixed noise
+    scale: float | None = None
+    about: str = "runs"  # what the verdict is about: these runs, or the network
+    withheld: str | None = None  # why there is no verdict
 
     @classmethod
     def of_entry(cls, entry: Mapping[str, Any]) -> Phase:
         """Return an entry of ``phases``; members that are not known here are left out."""
-        return cls(**{name: entry[name] for name in cls.__dataclass_fields__ if name in entry})
+        known = {name: entry[name] for name in cls.__dataclass_fields__ if name in entry}
+        told = known.get("segments", ())
+        usable = isinstance(told, Sequence) and all(
+            isinstance(s, Mapping) and s.keys() >= {"from_step", "to_step", "change", "direction"}
+            for s in told
+        )
+        return cls(**{**known, "segments": told if usable else ()})
 
     @property
     def key(self) -> CurveKey:
@@ -136,7 +161,20 @@ def find_phases(
     ['1', '3']
     """
     made = curves(document_of(results, "results")) if drawn is None else drawn
-    phases = [_phase(curve, seed) for curve in made.values() if curve.declared.verdict]
+    read = {key: _Read.of(curve) for key, curve in made.items()}
+    pools: dict[tuple[Any, ...], list[_Read]] = defaultdict(list)
+    for one in read.values():
+        pools[one.pool].append(one)
+    phases = [
+        _phase(
+            one,
+            pools[one.pool],
+            [read.get((*key[:3], name)) for name in _PARTS.get(key[3], ())],
+            seed,
+        )
+        for key, one in read.items()
+        if one.curve.declared.verdict
+    ]
     cells: dict[tuple[str, str, str], list[Phase]] = defaultdict(list)
     for phase in phases:
         cells[phase.group, phase.layer, phase.voters].append(phase)
@@ -191,11 +229,12 @@ def run_changes(curve: Curves) -> dict[str, float]:
 
     Runs that do not span the training are left out; there is nothing below two common checkpoints.
     """
-    runs, values, steps = _comparable(curve)
-    if not runs or len(steps) < 2:
+    read = _Read.of(curve)
+    if not read.runs or len(read.steps) < 2:
         return {}
-    peaks, _, _ = _held_out_peaks(curve, values, steps, 0.0)
-    return dict(zip(runs, (values[:, -1] - peaks).tolist(), strict=True))
+    found = course(read.samples([]))
+    changes = read.values[:, -1] - found.samples.at(found.knots[_peak(found)])
+    return dict(zip(read.runs, changes.tolist(), strict=True))
 
 
 def family_of(phase: Mapping[str, Any]) -> str:
@@ -225,18 +264,6 @@ def smallest_change(
         return own
     finite = np.abs(np.asarray(values, dtype=float))
     return SMALLEST_SHARE * float(finite[np.isfinite(finite)].max(initial=0.0))
-
-
-def jitter(values: FloatArray) -> float:
-    """Return the noise of a curve (n_steps,) in bits, from its second differences.
-
-    1.4826 times their median absolute value over sqrt(6): the standard deviation of independent
-    noise on a curve that bends little between checkpoints. 0 below 4 checkpoints.
-    """
-    finite = values[np.isfinite(values)]
-    if len(finite) < 4:
-        return 0.0
-    return float(1.4826 * np.median(np.abs(np.diff(finite, n=2))) / np.sqrt(6.0))
 
 
 def _votes(phases: Iterable[Phase]) -> Counter[str]:
@@ -281,84 +308,6 @@ def _comparable(curve: Curves) -> tuple[list[str], FloatArray, IntArray]:
     return kept, values[keep][:, common], curve.steps[common]
 
 
-def _phase(curve: Curves, seed: int) -> Phase:
-    runs, complete, steps = _comparable(curve)
-    first = peak = last = change = None
-    rise: tuple[float | None, float | None, float | None] = (None, None, None)
-    low = high = None
-    interval, noise = "none", 0.0
-    if complete.size:
-        first, last = float(complete[:, 0].mean()), float(complete[:, -1].mean())
-        # of the values themselves: those interpolated over gaps have no noise of their own
-        noise = float(np.mean([jitter(curve.values[curve.runs.index(run)]) for run in runs]))
-        peaks, half, interval = _held_out_peaks(curve, complete, steps, noise)
-        peak = float(peaks.mean())
-        if complete.shape[1] > 1:
-            changes, rises = complete[:, -1] - peaks, complete[:, -1] - complete[:, 0]
-            change = float(changes.mean())
-            if interval != "none":
-                low, high = _interval(changes, half)
-                rise = (float(rises.mean()), *_interval(rises, half))
-    tolerance = smallest_change(curve.declared, curve.bound, curve.values)
-    if len(complete) == 1:
-        tolerance = max(tolerance, 3 * noise)
-    reach = change if len(complete) < 3 else low
-    verdict = _verdict(reach, low, high, rise, tolerance)
-    if curve.is_saturated:
-        verdict = "saturated"
-    falls = high is not None and high < 0 and verdict in ("compresses", "inconclusive")
-    onset = _onset(curve, complete, steps, noise, seed) if falls else (None, None, None)
-    return Phase(
-        group=curve.group,
-        layer=curve.layer,
-        estimator=curve.estimator,
-        quantity=curve.quantity,
-        unit=curve.declared.unit,
-        family=curve.declared.family,
-        n_runs=len(runs),
-        onset_step=onset[0],
-        onset_low=onset[1],
-        onset_high=onset[2],
-        first=first,
-        peak=peak,
-        last=last,
-        change=change,
-        change_low=low,
-        change_high=high,
-        verdict=verdict,
-        interval=interval,
-        score=-change / peak if change is not None and peak is not None and peak > 0 else None,
-        tolerance=tolerance,
-    )
-
-
-def _held_out_peaks(
-    curve: Curves, values: FloatArray, steps: IntArray, noise: float
-) -> tuple[FloatArray, float, str]:
-    """Return the peak of each run (n_runs,), the half width of an interval, and its origin.
-
-    Half the width counts for one or two runs; from three runs on the interval is Student's.
-    """
-    n_runs, n_steps = values.shape
-    time = np.log10(steps + 1.0)
-    cell = _cell_noise(curve, steps)
-    if n_runs > 1:
-        others = (values.sum(axis=0) - values) / (n_runs - 1)
-        at = _median3(others).argmax(axis=1)
-        half = float(normal_quantile(UPPER) * max(noise, cell) * np.sqrt(1.5 / n_runs))
-        return values[np.arange(n_runs), at], half, "runs" if n_runs > 2 else "jitter"
-    if n_steps >= 6:
-        halves = [np.arange(start, n_steps, 2) for start in (0, 1)]
-        found = []
-        for chosen, measured in (halves, halves[::-1]):
-            at = chosen[_median3(values[0, chosen]).argmax()]
-            found.append(np.interp(time[at], time[measured], values[0, measured]))
-        half = float(student_quantile(n_steps - 2, UPPER) * max(noise, cell) * np.sqrt(1.5))
-        return np.array([np.mean(found)]), half, "cells" if cell > noise else "jitter"
-    half = float(normal_quantile(1 - 0.025 / n_steps) * cell * np.sqrt(2.0))
-    return values.max(axis=1), half, "cells" if cell > 0 and n_steps > 1 else "none"
-
-
 def _cell_noise(curve: Curves, steps: IntArray) -> float:
     """Standard error of a cell, from the median of the 95 % intervals of the cells; 0 without."""
     width = (curve.high - curve.low)[:, np.isin(curve.steps, steps)]
@@ -366,36 +315,240 @@ def _cell_noise(curve: Curves, steps: IntArray) -> float:
     return float(np.median(width) / (2 * normal_quantile(UPPER))) if width.size else 0.0
 
 
-def _interval(values: FloatArray, half: float) -> tuple[float, float]:
-    """Interval (95 %) of the mean of one value per run."""
-    mean = float(values.mean())
-    if len(values) > 2:
-        error = values.std(ddof=1) / np.sqrt(len(values))
-        half = float(student_quantile(len(values) - 1, UPPER) * error)
-        return mean - half, mean + half
-    return min(mean - half, float(values.min())), max(mean + half, float(values.max()))
+@dataclass(frozen=True, eq=False)
+class _Read:
+    """A curve, and what of it can be compared: runs, values (n_runs, n_steps), steps."""
+
+    curve: Curves
+    runs: list[str]
+    values: FloatArray
+    steps: IntArray
+    jitter: float
+
+    @classmethod
+    def of(cls, curve: Curves) -> _Read:
+        runs, values, steps = _comparable(curve)
+        # of the values themselves: those interpolated over gaps have no noise of their own
+        noise = jitter(curve.values[[curve.runs.index(run) for run in runs]])
+        return cls(curve, runs, values, steps, noise)
+
+    @property
+    def pool(self) -> tuple[Any, ...]:
+        """What curves share that are peers: all but the layer."""
+        curve = self.curve
+        return (
+            curve.group, curve.estimator, curve.quantity, tuple(self.runs),
+            tuple(self.steps.tolist()),
+        )  # fmt: skip
+
+    def samples(self, peers: Sequence[_Read]) -> Samples:
+        """Return what segments are made of."""
+        others = [peer.values for peer in peers if peer is not self]
+        cell = _cell_noise(self.curve, self.steps)
+        short = len(self.runs) == 1 and len(self.steps) < 6  # too short for a jitter
+        return Samples(
+            self.values,
+            self.steps,
+            cell=cell,
+            jitter=0.0 if short else self.jitter,
+            peers=np.array(others).reshape(len(others), *self.values.shape),
+            tolerance=smallest_change(self.curve.declared, self.curve.bound, self.curve.values),
+        )
 
 
-def _verdict(
-    reach: float | None,
-    low: float | None,
-    high: float | None,
-    rise: tuple[float | None, float | None, float | None],
-    tolerance: float,
-) -> str:
-    up, up_low, up_high = rise
-    if reach is None or low is None or high is None:
+def _phase(read: _Read, peers: Sequence[_Read], parts: Sequence[_Read | None], seed: int) -> Phase:
+    """Return the phase of a curve; ``parts`` are the shape and the scale that it is the sum of."""
+    curve, values, steps = read.curve, read.values, read.steps
+    reason = withheld_reason(curve)
+    phase = Phase(
+        group=curve.group,
+        layer=curve.layer,
+        estimator=curve.estimator,
+        quantity=curve.quantity,
+        unit=curve.declared.unit,
+        family=curve.declared.family,
+        n_runs=len(read.runs),
+        verdict="saturated" if curve.is_saturated else "inconclusive",
+        withheld=None if curve.is_saturated else reason,
+        about="network" if len(read.runs) > 2 else "runs",
+    )
+    if not values.size or curve.settings_differ:
+        return replace(phase, sentence=_told(phase, None))
+    samples = read.samples(peers)
+    tolerance = samples.tolerance
+    if len(values) == 1:
+        tolerance = max(tolerance, 3 * read.jitter)
+    first, last = float(values[:, 0].mean()), float(values[:, -1].mean())
+    phase = replace(phase, first=first, peak=first, last=last, tolerance=tolerance)
+    if len(steps) < 2:
+        return replace(phase, sentence=_told(phase, None))
+    found = course(samples)
+    whole = found.movement(0, len(found.segments) - 1)
+    peak = _peak(found)
+    fall = samples.segment(found.knots[peak], found.knots[-1])
+    top = float(samples.at(found.knots[peak]).mean())
+    verdict = phase.verdict
+    if verdict != "saturated" and samples.has_interval:
+        verdict = _verdict(found, whole, tolerance)
+        reason = reason or _contradicted(read, found, tolerance)
+        phase = replace(phase, withheld=reason)
+        verdict = "inconclusive" if reason else verdict
+    certain = fall.high is not None and fall.high < 0
+    falls = verdict == "compresses" or (certain and verdict == "inconclusive")
+    onset: tuple[int | None, int | None, int | None] = (None, None, None)
+    if falls and not any(alone for _, alone in found.movements()):
+        onset = _onset(curve, values, steps, read.jitter, seed)
+    segments = []
+    for i, segment in enumerate(found.segments):
+        shape, scale = _parts(found, i, i, parts)
+        segments.append(replace(segment, shape=shape, scale=scale))
+    shape, scale = _parts(found, 0, len(segments) - 1, parts)
+    phase = replace(
+        phase,
+        onset_step=onset[0],
+        onset_low=onset[1],
+        onset_high=onset[2],
+        peak=top,
+        change=fall.change,
+        change_low=fall.low,
+        change_high=fall.high,
+        verdict=verdict,
+        interval=_origin(samples),
+        score=-fall.change / top if top > 0 else None,
+        segments=[_entry(segment) for segment in segments],
+        rise=whole.change,
+        rise_low=whole.low,
+        rise_high=whole.high,
+        shape=shape,
+        scale=scale,
+    )
+    return replace(phase, sentence=_told(phase, replace(found, segments=tuple(segments))))
+
+
+def _peak(found: Course) -> int:
+    """Return the knot with the highest value: where nothing moves the first, else an end."""
+    segments = found.segments
+    if not found.movements():
+        return 0
+    ends = [
+        j for j in range(len(found.knots)) if j != 1 or segments[0].certain or len(found.knots) == 2
+    ]
+    return max(ends, key=lambda j: float(found.samples.at(found.knots[j]).mean()))
+
+
+def _verdict(found: Course, whole: Segment, tolerance: float) -> str:
+    moves = [(s.direction, alone) for s, alone in found.movements() if abs(s.change) >= tolerance]
+    falls = [alone for direction, alone in moves if direction == "falls"]
+    if falls and "rises" in [d for d, _ in moves[[d for d, _ in moves].index("falls") :]]:
+        return "mixed"
+    ending = found.segments[-1]
+    open_end = not ending.certain and abs(ending.change) >= tolerance  # it may turn round
+    if open_end and moves and (ending.change < 0) == (moves[-1][0] == "rises"):
         return "inconclusive"
-    assert up is not None
-    assert up_low is not None
-    assert up_high is not None
-    if high < 0 and reach <= -tolerance:
-        return "compresses"
-    if low <= -tolerance:
-        return "inconclusive"
-    if up_low > 0 and up >= tolerance:
+    if falls:
+        return "first_step" if all(falls) else "compresses"
+    if moves:
         return "expands"
-    return "no_change" if up_high < tolerance and high < tolerance else "inconclusive"
+    ends = [end for s in (*found.segments, whole) for end in (s.low, s.high) if end is not None]
+    return "no_change" if max(map(abs, ends)) < tolerance else "inconclusive"
+
+
+def withheld_reason(curve: Curves) -> str | None:
+    """Return why a curve gets no verdict, None if nothing speaks against one."""
+    if curve.settings_differ:
+        return curve.settings_differ
+    doubts = {flag: mask for flag, mask in curve.flags.items() if flag in DOUBTS}
+    if not doubts:
+        return None
+    doubted = np.logical_or.reduce(list(doubts.values()))
+    share = float(doubted.sum() / (doubted | np.isfinite(curve.values)).sum())
+    if share <= 0.5:
+        return None
+    most = max(doubts, key=lambda flag: int(doubts[flag].sum()))
+    return f"{share:.0%} of the values are {most}" if share < 1 else f"all values are {most}"
+
+
+def _contradicted(read: _Read, found: Course, tolerance: float) -> str | None:
+    """Return at which other noise level a movement has another sign, None if at no one.
+
+    Levels count whose bracket is at most half a bit wide in most cells.
+    """
+    curve = read.curve
+    runs = [curve.runs.index(run) for run in read.runs]
+    for level, (values, low, high) in curve.by_c.items():
+        width = (high - low)[np.isfinite(high - low)]
+        if not width.size or (width <= _NARROW).mean() <= 0.5:
+            continue
+        for segment, _ in found.movements():
+            ends = np.searchsorted(curve.steps, [segment.from_step, segment.to_step])
+            change = values[runs, ends[1]] - values[runs, ends[0]]
+            known = change[np.isfinite(change)]
+            if (
+                abs(segment.change) >= tolerance
+                and known.size
+                and known.mean() * segment.change <= 0
+            ):
+                return f"at c = {level} the change has another sign"
+    return None
+
+
+def _origin(samples: Samples) -> str:
+    """Return where the intervals come from."""
+    if samples.n_runs > 2:
+        return "runs"
+    if samples.n_runs == 1 and not samples.estimated:
+        return "cells"
+    return "jitter" if samples.has_interval else "none"
+
+
+def _entry(segment: Segment) -> dict[str, Any]:
+    """Return a segment as the document has it: parts of the change only where there are any."""
+    entry = asdict(segment)
+    if segment.shape is None:
+        del entry["shape"], entry["scale"]
+    return entry
+
+
+def _parts(
+    found: Course, first: int, last: int, parts: Sequence[_Read | None]
+) -> tuple[float | None, float | None]:
+    """Return shape and scale of the way from the start of one segment to the end of another."""
+    runs, values = np.arange(found.samples.n_runs), found.samples.values
+    start, end = found.knots[first], found.knots[last + 1]
+    changes = []
+    for part in parts:
+        alike = part is not None and part.values.shape == values.shape
+        if part is None or not alike or not np.array_equal(part.steps, found.samples.steps):
+            return None, None
+        changes.append(float((part.values[runs, end] - part.values[runs, start]).mean()))
+    return (changes[0], changes[1]) if changes else (None, None)
+
+
+def _told(phase: Phase, found: Course | None) -> str:
+    """Return what happened in one sentence."""
+    if phase.saturated:
+        return "at its ceiling: it follows the samples, not the network"
+    if found is None:
+        alone = "no value" if phase.last is None else "one checkpoint: nothing to compare"
+        return f"not averaged: {phase.withheld}" if phase.withheld else alone
+    text, unit = found.sentence(phase.unit), phase.unit
+    if text and phase.shape is not None and len(found.segments) > 1:
+        assert phase.rise is not None
+        text += f"; in total {amount(phase.rise, unit, sign=True)}"
+        text += segment_parts(phase.shape, phase.scale, unit)
+    if not text and phase.verdict == "no_change":
+        text = f"changes by less than {amount(phase.tolerance, unit)}{named(unit)}"
+    elif not text:
+        assert phase.rise is not None
+        text = f"no certain change: {amount(phase.rise, unit, sign=True)}{named(unit)}"
+        if phase.rise_low is not None and phase.rise_high is not None:
+            low, high = (amount(end, unit, sign=True) for end in (phase.rise_low, phase.rise_high))
+            text += f", {low} to {high}"
+    if phase.interval == "none":
+        text += ", without an interval"
+    if phase.about == "runs":
+        text += " (this run)" if phase.n_runs == 1 else f" (these {phase.n_runs} runs)"
+    return f"{text}; no verdict: {phase.withheld}" if phase.withheld else text
 
 
 def _onset(

@@ -227,4 +227,6 @@ def _one_draw(
             if estimate.bits is None:
                 yield refused(where, estimate, seconds)
             else:
-                yield judged(where, truth, estimate, seconds=seconds)
+                yield judged(
+                    where, truth, estimate, one_sided=estimator.lower_bound, seconds=seconds
+                )

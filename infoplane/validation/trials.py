@@ -190,7 +190,7 @@ def _answered(estimator: Estimator, case: Case, n: int, seed: int) -> Iterator[F
         if callable(truth):
             truth = truth(Resolution.of_cell(estimator, found, key))
         if truth is not None:
-            yield judged(where, truth, estimate)
+            yield judged(where, truth, estimate, one_sided=estimator.lower_bound)
 
 
 def _related(estimator: Estimator, relation: Relation, n: int, seed: int) -> Iterator[Finding]:

@@ -31,8 +31,8 @@ def test_document_validates_and_covers_every_cell(runs):
     jsonschema.Draft202012Validator(SCHEMA).validate(document)
     assert document["status"] == "complete"
     cells = {(r["run"], r["step"], r["layer"], r["estimator"]) for r in document["rows"]}
-    assert len(cells) == 2 * 3 * 2 * 3 == document["timing"]["cells"]
-    assert {r["estimator"] for r in document["rows"]} == {"binning", "compressed", "dse"}
+    assert len(cells) == 2 * 3 * 2 * 4 == document["timing"]["cells"]
+    assert {r["estimator"] for r in document["rows"]} == {"binning", "compressed", "dse", "probe"}
     assert {r["quantity"] for r in document["rows"]} >= {"ixt", "ity", "dse", "dsmi_x", "dsmi_y"}
     assert {p["layer"] for p in document["phases"]} == {"fc1", "fc2"}
     clusters = {r["diag"]["clusters_sha256"] for r in document["rows"] if r["quantity"] == "dsmi_x"}

@@ -144,3 +144,49 @@ def test_quiet_and_color_from_the_file_yield_to_the_command_line(capsys):
     rule = ["--require", "runs() == 3"]
     assert "\x1b[" in call(capsys, "check", "r.json", *rule)[1]
     assert "\x1b[" not in call(capsys, "check", "r.json", *rule, "--color", "never")[1]
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ("c = 0.3", "compressed:c=0.3"),
+        ("c = [0.2, 0.4]", "compressed:c=0.2+0.4"),
+        ('mode = "bracket"\nseed = 3', "compressed:mode=bracket,seed=3"),
+        ('mode = "neighbors"\ndim = 3', "compressed:mode=neighbors,dim=3"),
+        ('noise = "fixed"\nc = 0.3', "compressed:noise=fixed,c=0.3"),
+        # what was written for earlier releases
+        ("noise_scale = [0.5, 1]", "compressed:noise_scale=0.5+1"),
+        ("max-samples = 2000", "compressed:max_samples=2000"),
+        ('dim = 4\nk = 15\nbasis = "checkpoint"', "compressed:dim=4,k=15,basis=checkpoint"),
+        ("noise = 0.1\nfolds = 5", "compressed:noise=0.1,folds=5"),
+        ('mode = "noise"\npopulation = "recorded"', "compressed:mode=noise,population=recorded"),
+    ],
+)
+def test_parameters_of_compressed_new_and_old(capsys, settings, expected):
+    write_run("net-s0", n=60)
+    Path("infoplane.toml").write_text(
+        f'[analyze]\nestimators = ["compressed"]\n[estimator.compressed]\n{settings}\n'
+    )
+    assert call(capsys, "config", "check")[0] == 0
+    code, out, err = call(capsys, "analyze", "net-s0", "--dry-run")
+    assert code == 0, err
+    assert expected in out.replace("\n", "")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ("c = -1", "infoplane.toml:4: expected c above 0, got -1"),
+        ('c = "wide"', "infoplane.toml:4: compressed: c: expected a number"),
+        ("c = 0.3\nnoise = 0.1", "expected c or noise=0.1, got both"),
+        ('noise = "fixed"\nmode = "neighbors"', "expected mode=bracket with noise=fixed"),
+    ],
+)
+def test_parameters_of_compressed_that_are_unfit(capsys, settings, message):
+    write_run("net-s0", n=60)
+    Path("infoplane.toml").write_text(
+        f'[analyze]\nestimators = ["compressed"]\n[estimator.compressed]\n{settings}\n'
+    )
+    code, _, err = call(capsys, "analyze", "net-s0", "--dry-run")
+    assert code == 2
+    assert message in err

@@ -66,8 +66,9 @@ def test_both_networks_have_a_complete_folder_each(both):
         assert not any("failed" in row["flags"] for row in document["rows"])
         assert (folder / name / "report.html").stat().st_size > 50_000
         assert (folder / name / "figures" / "plane.png").exists()
-        for stage in ("analyze", "plot"):
-            assert f"] {stage} {name}\n" in done.err
+        assert f"] analyze {name}\n" in done.err
+        assert f"wrote both/{name}/figures/plane.png\n" in done.err
+    assert "[4/4] plot twelve-bit, digits\n" in done.err
     assert {path.name for path in folder.iterdir()} == {
         *_NETWORKS,
         "made-by-infoplane-demo",

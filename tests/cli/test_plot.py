@@ -166,6 +166,18 @@ def test_options_that_do_not_fit(results, options, code, message):
     assert done.err.startswith("error[IP")
 
 
+def test_the_plane_with_the_information_on_labels_of_a_probe(results):
+    chosen = ["-f", "plane", "-e", "binning", "--ity", "probe", "--format", "svg"]
+    done = infoplane("plot", "r.json", *chosen)
+    assert done.code == 0
+    assert "held-out probe" in Path("figures/plane.svg").read_text()
+    done = infoplane("plot", "r.json", "-f", "plane", "--ity", "dse")
+    assert done.code == 4
+    assert "--ity: the results have no 'dse'; there are binning, compressed, probe" in done.err
+    done = infoplane("plot", "r.json", "-f", "steps", "--ity", "probe")
+    assert "--ity: the figure 'steps' has no such option" in done.err
+
+
 def test_the_table_of_layers_ends_the_output(results):
     done = infoplane("plot", "r.json", "-f", "plane", "-o", "f")
     assert "I(X;T), 0 to" in done.out
@@ -271,6 +283,6 @@ def test_a_quantity_of_a_plugin_is_drawn_by_default_and_by_name(tmp_path, monkey
     done = infoplane("plot", "beside.json", "-f", "steps", "-f", "depth", *chosen)
     assert (done.code, done.err) == (0, "")
     assert Path("c/steps.png").read_bytes() == Path("b/steps-participation_ratio.png").read_bytes()
-    done = infoplane("plot", "beside.json", "-f", "steps", "--quantity", "size")
+    done = infoplane("plot", "beside.json", "-f", "steps", "--quantity", "volume")
     assert done.code == 2
     assert "expected a quantity of ixt" in done.err

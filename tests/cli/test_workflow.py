@@ -94,6 +94,7 @@ def run_job(event):
         **{name: _without_variables(text) for name, text in job()["env"].items()},
         "PATH": os.pathsep.join(["bin", str(Path(sys.executable).parent), os.environ["PATH"]]),
         "GITHUB_ACTIONS": "true",
+        "GITHUB_EVENT_NAME": event,
         "GITHUB_WORKSPACE": str(Path.cwd()),
         "GITHUB_STEP_SUMMARY": str(Path.cwd() / "summary.md"),
     }
@@ -134,6 +135,8 @@ def test_baseline_then_a_pull_request_that_passes_fails_and_differs(checkout):
     names = ["Install", "Analyze", "Plot", "Gate", "Compare with main"]
     assert {name: code for name, (code, _) in alike.items()} == dict.fromkeys(names, 0)
     assert Path("comment.md").read_text().startswith("### infoplane: 0 of ")
+    assert '"settings_from":"baseline.json"' in Path("results.json").read_text()
+    assert '"settings_from"' not in Path("baseline.json").read_text()
     assert Path("pr.txt").read_text() == "7\n"
 
     # a change that loses the label: the check fails on its line, and compare says what differs

@@ -152,6 +152,7 @@ DRAWING = {
     "dse": "dse:max_samples=100",
     "exact": "exact",
     "kde": "kde:max_samples=100",
+    "probe": "probe:max_samples=100",
     "renyi": "renyi:max_samples=100",
 }
 """An estimator of every kind with parameters at which it draws."""

@@ -227,3 +227,30 @@ def test_message_says_the_verdict_in_the_words_of_the_rule():
     rule = Check("falls", parse_rule("verdict(ixt) == rises"))
     [outcome] = run_checks(compressing(), [rule]).outcomes
     assert outcome.observations[0].message.endswith(" is not rises")
+
+
+def test_without_an_estimator_those_that_say_nothing_are_left_out():
+    full = [row("s0", step, f"fc{i}", 12.0, flags=["saturated"]) for i in (1, 2) for step in (0, 1)]
+    told = [
+        row("s0", step, f"fc{i}", 4.0, estimator="compressed", bound_name="bracket",
+            bound_low=3.9, bound_high=4.1)
+        for i in (1, 2) for step in (0, 1)
+    ]  # fmt: skip
+    both = document([*full, *told])
+    assert status(both, "last(ixt) <= 5") == "pass"
+    assert status(both, "last(ixt, **, binning) <= 5") == "unknown"
+    assert status(document(full), "last(ixt) <= 5") == "unknown"
+    full[0]["flags"] = full[1]["flags"] = []  # a layer of it says something: it is asked as well
+    assert status(document([*full, *told]), "last(ixt) <= 5") == "fail"
+
+
+def test_runs_of_other_settings_are_unknown_with_the_reason():
+    results = flat(3.0, 4.0, 5.0)
+    for r in results["rows"]:
+        r["setting"] = "c=0.3" if r["run"] == "s2" else "c=0.25"
+    for rule in ("last(ixt) >= 1", "mean(ixt) >= 1", "change(ixt) <= 9", "verdict(ixt) == rises"):
+        found = outcome(results, rule)
+        assert found.status == "unknown"
+        assert "the runs differ: c=0.25 (s0, s1), c=0.3 (s2): not averaged" in found.message
+    report = run_checks(results, [Check("n", parse_rule("last(ixt) >= 1"))])
+    assert not report.passes

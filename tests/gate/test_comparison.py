@@ -8,6 +8,7 @@ from scipy import stats
 from infoplane.errors import DataError, InputError
 from infoplane.gate.comparison import compare
 from infoplane.gate.reports.comment import COMMENT_CHARACTERS, comment
+from infoplane.gate.reports.documents import comparison_document
 from tests.gate.made import compressing, document, row
 
 
@@ -179,3 +180,77 @@ def test_entropies_differ_from_a_quarter_bit_on_whatever_their_bound():
 def test_arguments_of_the_wrong_type_are_named(change, message):
     with pytest.raises(InputError, match=re.escape(message)):
         compare(**{"baseline": one(1.0), "candidate": one(1.0), **change})
+
+
+def bracketed(c="c=0.25", sigma="σ=0.03", n=3000, **changed):
+    """A document of two layers with the rows of ``compressed``."""
+    settings = {"ixt": c, "ity": c, "ixt_fixed": sigma, "ixt_scale": sigma, "size": None}
+    rows = [
+        row("s0", s, f"fc{i}", 2.0, estimator="compressed", quantity=q, setting=setting, n=n,
+            unit="octaves" if q == "size" else "bits", **changed)
+        for i in (1, 2) for s in (0, 1) for q, setting in settings.items()
+    ]  # fmt: skip
+    return document(rows)
+
+
+@pytest.mark.parametrize(
+    ("candidate", "message"),
+    [
+        (bracketed("c=0.3"), "ixt, ity of compressed: c=0.25 in the baseline, c=0.3 in the cand"),
+        (bracketed(n=1200), "of compressed: N = 3,000 in the baseline, 1,200 in the candidate"),
+        (bracketed("c=0.3", n=1200), "c=0.3 in the candidate; N = 3,000 in the baseline, 1,200"),
+    ],
+)
+def test_other_noise_or_n_is_refused_with_both_values(candidate, message):
+    with pytest.raises(DataError, match=re.escape(message)) as raised:
+        compare(bracketed(), candidate)
+    assert raised.value.code == "IP318"
+    assert "--settings-from BASELINE" in raised.value.hint
+    anyway = compare(bracketed(), candidate, allow_mismatch=True)
+    assert len(anyway.differences) == 10
+    assert any(message in text for text in anyway.mismatches)
+
+
+def test_noise_that_each_side_fixed_is_left_out_by_name():
+    comparison = compare(bracketed(), bracketed(sigma="σ=0.04"))
+    assert comparison.agrees
+    assert {d.quantity for d in comparison.differences} == {"ixt", "ity", "size"}
+    said = "ixt_fixed, ixt_scale of compressed: σ=0.03 in the baseline, σ=0.04 in the candidate"
+    assert comparison.left_out == (said,)
+    assert f"- not compared: `{said}`" in comment([("pr.json", comparison)], "main.json")
+    [candidate] = comparison_document("main.json", [("pr.json", comparison)])["candidates"]
+    assert candidate["left_out"] == [said]
+    anyway = compare(bracketed(), bracketed(sigma="σ=0.04"), allow_mismatch=True)
+    assert len(anyway.differences) == 10
+    assert anyway.mismatches == (said,)
+
+
+def test_at_equal_noise_everything_is_compared():
+    comparison = compare(bracketed(), bracketed())
+    assert not comparison.left_out
+    assert len(comparison.differences) == 10
+
+
+def test_an_estimator_of_which_nothing_else_is_alike_is_refused():
+    def fixed(sigma):
+        results = bracketed(sigma=sigma)
+        results["rows"] = [r for r in results["rows"] if r["quantity"] == "ixt_fixed"]
+        return results
+
+    with pytest.raises(DataError, match="σ=0.03 in the baseline, σ=0.04 in the candidate"):
+        compare(fixed("σ=0.03"), fixed("σ=0.04"))
+
+
+def test_results_of_before_there_were_settings_are_compared():
+    old = bracketed()
+    for r in old["rows"]:
+        del r["setting"]
+    assert compare(old, copy.deepcopy(old)).agrees
+
+
+def test_runs_that_differ_on_one_side_are_not_averaged_on_it():
+    results = one(3.0, 4.0)
+    for r in results["rows"]:
+        r["setting"] = "c=0.25" if r["run"] == "s0" else "c=0.3"
+    with pytest.raises(DataError, match="ixt of binning: c=0.25 in s0, c=0.3 in s1"):
+        compare(results, copy.deepcopy(results))

@@ -11,7 +11,7 @@ from tests.plots import synthetic
 
 SHAPES = (
     "five", "single", "one_checkpoint", "three", "sixty", "saturated", "missing", "one_point",
-    "binning_only", "odd_names",
+    "binning_only", "odd_names", "bracketed",
 )  # fmt: skip
 
 

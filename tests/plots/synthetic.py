@@ -207,6 +207,69 @@ def results(
     return document
 
 
+def bracketed(
+    *, wide_layers: int = 0, recorded: bool = False, width: float = 0.12, **shape: Any
+) -> dict[str, Any]:
+    """Return results of which ``binning`` is at log2 N in all layers, and ``compressed`` brackets.
+
+    Noise is 0.25 median distances. The first ``wide_layers`` have bounds alone at the first half of
+    the checkpoints. A layer grows by an octave per decade of steps, and holds a bit more at fixed
+    noise for each octave. ``recorded`` inputs need no bracket: then log2 N bounds the values.
+    """
+    shape = {"n_layers": 7, "n_seeds": 1, "n_steps": 10, "last_step": 9, **shape}
+    document = results(**{**shape, "estimators": ("binning", "compressed"), "saturated_layers": 99})
+    rows: list[dict[str, Any]] = []
+    last = max(row["step"] for row in document["rows"])
+    h_y, n_layers = document["recordings"][0]["h_y"], len(document["recordings"][0]["layers"])
+    for row in document["rows"]:
+        if row["estimator"] == "binning":
+            rows.append({**row, "flags": [*row["flags"], "sparse"]})
+            continue
+        time, deep = float(np.log10(row["step"] + 1)), row["layer_index"] / n_layers
+        octaves = time - float(np.log10(last + 1))
+        alone = row["layer_index"] < wide_layers and row["step"] < last / 2
+        gap = None if recorded else 1.4 if alone else width
+        if row["quantity"] == "ity":
+            rows.append(_told(row, 0.4 * h_y * (1 + min(time, 1.0) * deep), gap))
+            continue
+        ixt = 5.2 - 2 * deep - min(time, 0.5) * (0.4 + deep) + 0.2 * max(time - 0.5, 0)
+        ixt += 0.02 * int(row["run"][-1])
+        rows.append(_told(row, ixt, gap))
+        fixed = {**row, "quantity": "ixt_fixed"}
+        scale = {**row, "quantity": "ixt_scale", "bound_high": None, "bound_name": "none"}
+        rows += [_told(fixed, ixt + octaves, gap), _told(scale, octaves, None)]
+        rows.append(_told({**scale, "quantity": "size", "unit": "octaves"}, octaves, None))
+    document["rows"] = rows
+    document["estimators"] = [
+        document["estimators"][0],
+        {**document["estimators"][1], "name": "lossy compression", "params": {}},
+    ]
+    from infoplane.results.phases import find_phases
+
+    document["phases"] = find_phases(document)
+    return document
+
+
+def _told(row: dict[str, Any], value: float, gap: float | None) -> dict[str, Any]:
+    """Return a row of a value, between two bounds if there is a gap; if it is wide, those alone."""
+    around, alone = 0.5 * (gap or 0.0), gap is not None and gap > 1
+    told = {
+        **row, "setting": "c=0.25", "value": None if alone else value,
+        "ci_low": None if alone else value - 0.03, "ci_high": None if alone else value + 0.03,
+        "ci_method": "analytic", "flags": ["wide_bracket"] if alone else [], "diag": {},
+    }  # fmt: skip
+    if gap is not None:
+        bounds = {"bound_low": value - around, "bound_high": value + around}
+        told |= {**bounds, "bound_name": "bracket"}
+    if row["quantity"] == "ixt":
+        by_c = {
+            str(c): [value + more, value + more - around, value + more + around]
+            for c, more in ((0.2, 1.0), (0.25, 0.0), (0.35, -1.2))
+        }
+        told["diag"] = {"c": 0.25, "by_c": by_c}
+    return told
+
+
 PARTICIPATION = {"symbol": "PR", "unit": "dimensions"}
 """What a plug-in declares of its ``participation_ratio``."""
 
@@ -318,6 +381,7 @@ def shapes() -> dict[str, dict[str, Any]]:
         "missing": results(missing=0.3, n_seeds=2, n_steps=25),
         "one_point": results(n_layers=7, on_one_point=4, n_seeds=1, noise=0.0, n_steps=30),
         "binning_only": results(estimators=("binning",), n_seeds=4, h_y=1.0, n_steps=35),
+        "bracketed": bracketed(wide_layers=2),
         "odd_names": results(
             names=["$x_1$", "a_b^c", "<script>alert(1)</script>", "層.ReLU", "-"],
             n_seeds=2,

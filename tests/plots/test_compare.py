@@ -27,7 +27,8 @@ def moved(results: Any, by: float, layer: str) -> dict[str, Any]:
 
 def test_differences_are_those_of_the_last_values_with_the_interval_of_welch(five: View) -> None:
     other = View.of(moved(five.results, -0.8, "fc4"))
-    with drawing(five, "ixt", "ity") as on, drawing(other, "ixt", "ity") as base:
+    by: dict[str, Any] = {"estimator": "binning"}
+    with drawing(five, "ixt", "ity", **by) as on, drawing(other, "ixt", "ity", **by) as base:
         differing = differences(on, base, ["fc1", "fc3", "fc4"])
     found = {(d.layer, d.quantity): d for d in differing}
     d = found["fc4", "ixt"]
@@ -47,14 +48,15 @@ def test_what_was_measured_in_another_way_is_not_compared(five: View) -> None:
     entry, *rest = five.results["estimators"]
     other = {**entry, "params": {**entry["params"], "bins": 60}}
     with pytest.raises(DataError, match="bins 60 in the baseline, 30 in the candidate"):
-        draw(five, "compare", baseline={**five.results, "estimators": [other, *rest]})
+        changed = {**five.results, "estimators": [other, *rest]}
+        draw(five, "compare", baseline=changed, estimator="binning")
     fewer = [{**r, "n": 100} for r in five.results["recordings"]]
     with pytest.raises(DataError, match="samples of tanh 100 in the baseline, 4096"):
         draw(five, "compare", baseline={**five.results, "recordings": fewer})
 
 
 def test_the_figure_names_layers_and_verdicts(five: View) -> None:
-    figure = draw(five, "compare", baseline=moved(five.results, -0.8, "fc4"))
+    figure = draw(five, "compare", baseline=moved(five.results, -0.8, "fc4"), estimator="binning")
     plane, forest = figure.axes
     assert [t.get_text() for t in forest.get_yticklabels()] == ["fc1", "fc2", "fc3", "fc4", "fc5"]
     verdicts = [text.get_text() for text in forest.texts]

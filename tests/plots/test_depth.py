@@ -15,7 +15,7 @@ from tests.plots import synthetic
 
 
 def test_a_line_per_checkpoint_over_the_layers_of_the_forward_pass(five: View) -> None:
-    ax = depth(five)
+    ax = depth(five, estimator="binning")
     lines = {str(line.get_label()): line for line in ax.lines}
     drawn = [label for label in lines if label.startswith("_step")]
     assert (drawn[0], drawn[-1]) == ("_step 0", "_step 20000")
@@ -34,8 +34,8 @@ def test_a_line_per_checkpoint_over_the_layers_of_the_forward_pass(five: View) -
 def test_what_it_cannot_draw_is_refused(five: View) -> None:
     with pytest.raises(NotFoundError, match=r"needs I\(X;T\) of two layers; 'tanh' has 1"):
         depth(five, layers=["fc2"])
-    with pytest.raises(InputError, match="expected a quantity of ixt, ity, .* got 'size'"):
-        depth(five, quantity="size")
+    with pytest.raises(InputError, match="expected a quantity of ixt, ity, .* got 'volume'"):
+        depth(five, quantity="volume")
     with pytest.raises(NotFoundError, match="needs an estimator with H"):
         depth(five, quantity="ht")
 

@@ -24,6 +24,7 @@ from infoplane.plots.figures import FIGURES, draw, options_of
 from infoplane.plots.plane.figure import plane
 from infoplane.plots.steps import steps
 from infoplane.plots.view import View
+from tests.plots.synthetic import results
 
 
 def texts(figure: Figure) -> list[Text]:
@@ -38,6 +39,10 @@ def texts(figure: Figure) -> list[Text]:
         for t in figure.findobj(Text)
         if t.get_visible() and t.get_text().strip() and t not in ticks
     ]
+
+
+NEW = ("scale", "resolution")
+"""Figures of the estimator ``compressed`` alone."""
 
 
 def words(figure: Figure) -> list[str]:
@@ -64,7 +69,7 @@ def is_spacer(text: Text) -> bool:
 def without_unit(figure: Figure) -> set[str]:
     """Return labels of axes that name no unit."""
     labels = {label for ax in figure.axes for label in (ax.get_xlabel(), ax.get_ylabel())}
-    units = ("[bits]", "[ratio]", "[0 to 1]", "(log scale)", "loss")
+    units = ("[bits]", "[ratio]", "[0 to 1]", "(log scale)", "loss", "[octaves]")
     return {label for label in labels - {""} if not any(unit in label for unit in units)}
 
 
@@ -85,7 +90,7 @@ def test_no_text_is_cut_or_covers_another(name: str, view: View) -> None:
     try:
         figure = draw(view, name, **({"baseline": view} if name == "compare" else {}))
     except NotFoundError:
-        assert name in ("spectral", "agreement", "gap")
+        assert name in ("spectral", "agreement", "gap", *NEW)
         return
     assert without_unit(figure) == set()
     assert outside(figure) == []
@@ -101,14 +106,14 @@ def test_nor_at_other_widths(
     try:
         figure = draw(views[shape], name, size=size, **more)
     except NotFoundError:
-        assert name == "gap"
+        assert name in ("gap", *NEW)
         return
     assert outside(figure) == []
     assert overlapping(figure) == []
 
 
 def test_the_plane_holds_data_and_bounds(view: View) -> None:
-    ax = plane(view)
+    ax = plane(view, estimator="binning")
     (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
     group = view.groups[0]
     assert left < view.ceiling(group) < right
@@ -121,7 +126,7 @@ def test_the_plane_holds_data_and_bounds(view: View) -> None:
 
 
 def test_the_plane_draws_one_path_and_all_runs_per_layer(five: View) -> None:
-    ax = plane(five)
+    ax = plane(five, estimator="binning")
     paths = [line for line in ax.lines if str(line.get_label()).startswith("_path")]
     assert len(paths) == 5
     curve = five.curves["tanh", "fc3", "binning", "ixt"]
@@ -129,7 +134,7 @@ def test_the_plane_draws_one_path_and_all_runs_per_layer(five: View) -> None:
     np.testing.assert_array_equal(drawn.get_xdata(), curve.mean())
     runs = {c.get_label(): len(c.get_segments()) for c in runs_of(ax)}
     assert runs == {f"_runs fc{i}": 8 for i in range(1, 6)}
-    assert runs_of(plane(five, seeds="mean")) == []
+    assert runs_of(plane(five, seeds="mean", estimator="binning")) == []
 
 
 def runs_of(ax: Axes) -> list[LineCollection]:
@@ -138,7 +143,7 @@ def runs_of(ax: Axes) -> list[LineCollection]:
 
 
 def test_the_plane_names_every_layer_once(five: View) -> None:
-    written = words(plane(five).figure)
+    written = words(plane(five, estimator="binning").figure)
     assert "fc1: saturated" in written
     for name in ("fc2 (512)", "fc3 (256)", "fc4 (128)", "fc5 (64)"):
         assert written.count(name) == 1
@@ -151,18 +156,21 @@ def test_layers_on_one_point_share_a_label(views: dict[str, View]) -> None:
 
 
 def test_all_layers_saturated_is_one_label(views: dict[str, View]) -> None:
-    assert "fc1, fc2, fc3, fc4: saturated" in words(plane(views["saturated"]).figure)
+    assert "fc1, fc2, fc3, fc4: saturated" in words(
+        plane(views["saturated"], estimator="binning").figure
+    )
 
 
 def test_zoom_leaves_saturated_layers_out(views: dict[str, View]) -> None:
-    ax = plane(views["five"], zoom=True)
+    ax = plane(views["five"], zoom=True, estimator="binning")
     assert ax.get_xlim()[1] < 12
     assert "fc1: saturated" not in words(ax.figure)
-    assert plane(views["saturated"], zoom=True).get_xlim()[1] > 11  # nothing else to show
+    nothing_else = plane(views["saturated"], zoom=True, estimator="binning")
+    assert nothing_else.get_xlim()[1] > 11
 
 
 def test_names_are_written_as_they_are(views: dict[str, View]) -> None:
-    ax = plane(views["odd_names"])
+    ax = plane(views["odd_names"], estimator="binning")
     written = words(ax.figure)
     assert "$x_1$: saturated" in written
     assert "a_b^c (512)" in written
@@ -207,7 +215,7 @@ def test_panels_inside_have_the_grid_lines_of_the_outer_ones(
 
 
 def test_steps_are_labelled_with_steps_in_log_scale(five: View) -> None:
-    first = steps(five)
+    first = steps(five, estimator="binning")
     figure = first.figure
     assert len(figure.axes) == 10
     assert figure.axes[0] is first
@@ -226,7 +234,7 @@ def test_steps_are_labelled_with_steps_in_log_scale(five: View) -> None:
 
 
 def test_steps_show_change_onset_and_saturation(five: View) -> None:
-    written = words(steps(five).figure)
+    written = words(steps(five, estimator="binning").figure)
     phase = five.phases["tanh", "fc5", "binning", "ixt"]
     assert f"{phase.change:+.2f} bits".replace("-", "−") in written
     assert f"onset {phase.onset_step:,}" in written
@@ -257,7 +265,11 @@ def test_compression_shows_every_verdict(view: View) -> None:
     for (_, _, _, quantity), p in view.phases.items():
         if quantity in ("ixt", "dse") and not p.saturated and p.change is not None:
             assert low <= p.change <= high
-    assert ranges.get_xlim()[0] < view.ceiling(group) < ranges.get_xlim()[1]
+    bracketed = any(c.bracket() is not None for c in view.curves.values())
+    named = any("log₂ N" in text.get_text() for text in ranges.texts)
+    assert named != bracketed  # nothing is drawn that log2 N does not bound
+    if not bracketed:
+        assert ranges.get_xlim()[0] < view.ceiling(group) < ranges.get_xlim()[1]
     assert len(forest.texts) >= len(view.layers(group))
 
 
@@ -305,13 +317,13 @@ def test_negative_information_is_drawn_below_zero(views: dict[str, View]) -> Non
 
 
 def test_missing_cells_differ_from_high_ones_without_colour(views: dict[str, View]) -> None:
-    figure = draw(views["missing"], "heat")
+    figure = draw(views["missing"], "heat", estimator="binning")
     assert figure.axes[0].patch.get_hatch() == "...."
     assert any(p.get_hatch() == "///" for p in figure.axes[0].patches)
 
 
 def test_heat_covers_layers_and_bound(views: dict[str, View]) -> None:
-    figure = draw(views["missing"], "heat")
+    figure = draw(views["missing"], "heat", estimator="binning")
     mesh = next(c for c in figure.axes[0].collections if c.get_array() is not None)
     assert mesh.get_clim() == (0.0, 12.0)
     assert np.ma.getmaskarray(mesh.get_array()).any()
@@ -353,7 +365,8 @@ def test_every_figure_is_drawn_into_given_axes(
     figure = Figure(figsize=(16, 9), layout=layout)
     left, right = figure.subplots(1, 2)
     left.plot([0, 1], [0, 1])
-    given = {"ax": right, "results": five} | ({"baseline": five} if name == "compare" else {})
+    shown = views["bracketed"] if name in NEW else five
+    given = {"ax": right, "results": shown} | ({"baseline": five} if name == "compare" else {})
     drawn = resolve_name(FIGURES[name])(**given)
     assert drawn.get_figure(root=True) is figure
     assert drawn.get_ylabel() or drawn.get_yticklabels()
@@ -423,3 +436,42 @@ def test_figures_that_cannot_be_drawn_say_why(views: dict[str, View], tmp_path: 
     with pytest.raises(RunFileError, match="cannot be written"):
         (tmp_path / "file").touch()
         save(figure, tmp_path / "file" / "x.png")
+
+
+def of_a_probe(document: dict[str, Any]) -> View:
+    """Return the document with the rows of ``ity`` by compressed as those of a probe."""
+    entry = {**document["estimators"][1], "id": "probe", "name": "held-out probe", "params": {}}
+    rows = [row for row in document["rows"] if row["estimator"] != "compressed"]
+    labels = (row for row in document["rows"] if row["quantity"] == "ity")
+    rows += [{**row, "estimator": "probe"} for row in labels if row["estimator"] == "compressed"]
+    entries = [document["estimators"][0], entry]
+    return View.of({**document, "estimators": entries, "rows": rows, "phases": []})
+
+
+def test_the_plane_takes_the_information_on_labels_of_another_estimator() -> None:
+    view = of_a_probe(results(n_layers=4, n_seeds=3, n_steps=12))
+    for options in ({"ity": "probe"}, {"ity": "probe", "estimator": "binning"}):
+        ax = plane(view, **options)
+        for layer in ("fc1", "fc4"):
+            (path,) = (line for line in ax.lines if line.get_label() == f"_path {layer}")
+            x = view.curves["tanh", layer, "binning", "ixt"].mean()
+            y = view.curves["tanh", layer, "probe", "ity"].mean()
+            np.testing.assert_array_equal(path.get_xydata(), np.column_stack([x, y]))
+        assert ax.get_xlabel() == "I(X;T)  [bits]"
+        assert ax.get_ylabel() == "I(T;Y)  [bits],  held-out probe"
+    assert plane(view).get_ylabel() == "I(T;Y)  [bits]"
+
+
+@pytest.mark.parametrize("facet", ["layer", "estimator", "group"])
+def test_facets_of_the_plane_take_it_as_well(facet: str) -> None:
+    view = of_a_probe(results(n_layers=3, n_seeds=3, n_steps=6))
+    ax = plane(view, ity="probe", facet=facet)
+    assert {a.get_ylabel() for a in ax.figure.axes} >= {"I(T;Y)  [bits],  held-out probe"}
+
+
+def test_an_estimator_without_the_information_is_named() -> None:
+    view = of_a_probe(results(n_layers=3, n_seeds=3, n_steps=6))
+    with pytest.raises(NotFoundError, match="estimator 'dse' has no numbers for I"):
+        plane(view, ity="dse")
+    with pytest.raises(InputError, match="ity: expected a text or None"):
+        plane(view, ity=3)

@@ -50,8 +50,8 @@ def test_a_quantity_and_its_estimator_can_be_chosen(beside: View) -> None:
     assert steps(beside, quantity="participation_ratio").get_ylabel() == "PR  [dimensions]"
     assert steps(beside, estimator="dimension").get_ylabel() == "PR  [dimensions]"
     assert steps(beside, quantity="ity").get_ylabel() == "I(T;Y)  [bits]"
-    with pytest.raises(InputError, match="expected a quantity of .*, got 'size'"):
-        steps(beside, quantity="size")
+    with pytest.raises(InputError, match="expected a quantity of .*, got 'volume'"):
+        steps(beside, quantity="volume")
 
 
 def test_a_scale_is_not_flat_below_a_bound_that_is_far(alone: View) -> None:
@@ -204,7 +204,7 @@ def test_a_figure_is_a_function_and_a_line_in_the_register(
 ) -> None:
     monkeypatch.setitem(FIGURES, "last", "tests.plots.test_quantities:last_values")
     drawn = draw(five, "last", layers=["fc2", "fc3"], size="single")
-    phases = [five.phases["tanh", layer, "binning", "ixt"] for layer in ("fc2", "fc3")]
+    phases = [five.phases["tanh", layer, "compressed", "ixt"] for layer in ("fc2", "fc3")]
     np.testing.assert_array_equal(drawn.axes[0].lines[0].get_ydata(), [p.last for p in phases])
     assert "Last values — tanh" in " ".join(words(drawn))
     assert options_of("last") == {"estimator", "group", "layers", "style", "size"}

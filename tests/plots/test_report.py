@@ -116,7 +116,7 @@ def test_the_table_holds_the_numbers_of_the_phases(
     phase = next(
         p
         for p in shapes["five"]["phases"]
-        if (p["layer"], p["estimator"], p["quantity"]) == ("fc5", "binning", "ixt")
+        if (p["layer"], p["estimator"], p["quantity"]) == ("fc5", "compressed", "ixt")
     )
     row = re.search(r'<tr><th scope="row" title="fc5">fc5 \(64\)</th>.*?</tr>', pages["five"])
     assert row is not None
@@ -271,7 +271,7 @@ def test_the_page_does_not_overflow_sideways(tab: Page, report: Path, width: int
 
 def test_tables_sort_up_down_and_back(tab: Page, pages: dict[str, str], tmp_path: Path) -> None:
     path = tmp_path / "report.html"
-    path.write_text(pages["five"], encoding="utf-8")
+    path.write_text(pages["binning_only"], encoding="utf-8")
     tab.open(path)
     tab.run(
         "window.head = [...document.querySelectorAll('th')].find(h => h.textContent === 'Change');"

@@ -105,8 +105,8 @@ def test_what_does_not_fall_is_not_said_to_compress(
     verdicts = Counter(
         find_phases(document(noisy(shape, n_runs, seed=seed)))[0]["verdict"] for seed in range(20)
     )
-    verdicts.subtract({"compresses": 1})  # 5 % of 20 are allowed; the benchmark finds 0 to 2 %
-    assert {verdict for verdict, n in verdicts.items() if n > 0} <= allowed
+    # 5 % of 20 are allowed, in any of the words; benchmarks/phases.py finds 0 to 5 %
+    assert sum(n for verdict, n in verdicts.items() if verdict not in allowed) <= 1
 
 
 def test_the_peak_is_not_picked_on_the_data_it_is_measured_on() -> None:

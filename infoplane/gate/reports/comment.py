@@ -29,6 +29,7 @@ def comment(sections: Sequence[tuple[str, Comparison]], baseline: str) -> str:
             f"{markdown.code(baseline)} and {markdown.code(name)}, values at the last step"
         )
         parts += [f"- not alike: {markdown.code(text, 400)}" for text in comparison.mismatches]
+        parts += [f"- not compared: {markdown.code(text, 400)}" for text in comparison.left_out]
         striking = comparison.of("different", "unknown")
         others = comparison.of("same", "saturated")
         if striking:

@@ -70,6 +70,7 @@ def comparison_document(
                 "candidate": name,
                 "status": "same" if comparison.agrees else "different",
                 "mismatches": list(comparison.mismatches),
+                "left_out": list(comparison.left_out),
                 "differences": [_difference(d) for d in comparison.differences],
             }
             for name, comparison in sections

@@ -165,7 +165,9 @@ class DiffusionSpace:
             dtype = "float64"
             kernel, top, degree = normalized(dtype)
         if method == "slq":
-            effort = {"n_probes": 12, "n_leading": 16, "tolerance": np.inf} if rough else {}
+            effort: dict[str, Any] = {}
+            if rough:
+                effort = {"n_probes": 12, "n_leading": 16, "tolerance": np.inf}
             spectral = stochastic_entropies(kernel, top, options.times, seed=options.seed, **effort)
         else:
             spectral = exact_entropies(kernel, options.times, by_torch=self.n >= TORCH_FROM)

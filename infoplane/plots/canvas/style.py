@@ -30,6 +30,8 @@ SATURATED = "#9A6700"
 VERDICT_COLOURS = {
     "compresses": "#0550AE",
     "expands": "#953800",
+    "first_step": "#0550AE",
+    "mixed": "#6639BA",
     "no_change": "#59636E",
     "inconclusive": "#8F4E8B",
     "saturated": SATURATED,

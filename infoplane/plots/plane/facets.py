@@ -43,20 +43,29 @@ def planes_beside(
 
     The parameters are those of `infoplane.plots.plane.figure.plane`.
     """
-    view, needs = on.view, ("ixt", "ity")
+    view, needs = on.view, ("ixt",) if on.ity else ("ixt", "ity")
     if facet == "estimator":
-        able = view.estimators(*needs, group=on.group)
+        silent = view.silent(on.group)
+        having = view.estimators(*needs, group=on.group)
+        able = [e for e in having if e not in silent] or having
+        told = [] if able == having else [silent[e] for e in having if e in silent]
         panels = [replace(on, estimator=e) for e in able]
         heads = [view.estimator_title(e) for e in able]
         title = f"Information plane by estimator — {middle_cut(look.drawable(on.group), 48)}"
         subtitle = view.subtitle(on.group)
     else:
-        wanted = on.estimator or None
+        wanted, told = on.estimator or None, list[str]()
+        if wanted is None:
+            first = view.estimator(None, *needs, group=view.groups[0])
+            shared = all(first in view.estimators(*needs, group=g) for g in view.groups)
+            wanted = first if shared else None
         by = {g: view.estimator(wanted, *needs, group=g) for g in view.groups}
         panels = [replace(on, group=g, estimator=e) for g, e in by.items()]
         heads = list(by)
         title = "Information plane by group of runs"
-        subtitle = view.estimator_title(panels[0].estimator)
+        same = {g: e for g, e in by.items() if e == panels[0].estimator}
+        differ = view.groups_differ(same, "ixt")
+        subtitle = " · ".join(filter(None, [view.estimator_title(panels[0].estimator), differ]))
     paths = [find_paths(part) for part in panels]
     every = [p for some in paths for p in some]
     norm = time_norm(every)
@@ -73,8 +82,9 @@ def planes_beside(
     _outer_labels(grid, on)
     if has_bar(every):
         time_bar(axes, norm, every)
-    handles = plane_legend(every, seeds, band=bounds) if legend else []
-    figure_titled(area, title, subtitle, [], handles)
+    band = bounds and any(part.ceiling is not None for part in panels)
+    handles = plane_legend(every, seeds, band=band) if legend else []
+    figure_titled(area, title, subtitle, [f"{look.drawable(text)}." for text in told], handles)
     for label in write:
         label()
     return axes[0]
@@ -119,7 +129,8 @@ def plane_by_layer(on: Drawing, *, seeds: str, bounds: bool, legend: bool) -> Ax
     if has_bar(shown):
         time_bar(axes, norm, shown)
     others = Line2D([], [], color=look.hair(), linewidth=2, label="all layers")
-    handles = [*plane_legend(shown, seeds, band=bounds, chains=False), others] if legend else []
+    band = bounds and on.ceiling is not None
+    handles = [*plane_legend(shown, seeds, band=band, chains=False), others] if legend else []
     on.finish(area, "Information plane by layer", left_out(shown, paths, OTHERS), handles)
     return axes[0]
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from matplotlib.axes import Axes
 
+from infoplane.calls import text_or_none
 from infoplane.errors import InputError
 from infoplane.plots.canvas import page
 from infoplane.plots.canvas import style as look
@@ -28,6 +30,7 @@ def plane(
     results: Mapping[str, Any] | View,
     *,
     facet: str | None = None,
+    ity: str | None = None,
     seeds: str = "both",
     bounds: bool = True,
     zoom: bool = False,
@@ -44,6 +47,8 @@ def plane(
         What the panels of small multiples differ in, on the same axes; "none" is one panel. By
         layer, the others stay visible in grey; of more than 24 layers, 24 are taken evenly unless
         they are named. The default is "layer" above 8 layers, else "none", and "none" with ``ax``.
+    ity : str, optional
+        Estimator of I(T;Y), e.g. "probe": ``estimator`` is then that of I(X;T) alone.
     seeds : {"both", "mean", "all"}, default "both"
         Mean over runs, single runs, or the mean over faint single runs.
     bounds : bool, default True
@@ -63,12 +68,16 @@ def plane(
     InputError
         If ``facet`` is none of these.
     NotFoundError
-        If no estimator of the group has both quantities, or a layer is not there.
+        If no estimator of the group has both quantities, ``ity`` has none, or a layer is not there.
     """
     if facet not in (None, *FACETS):
         raise InputError(f"expected a facet of {', '.join(FACETS)}, got {facet!r}")
-    needs = () if facet in ("estimator", "group") else ("ixt", "ity")
+    text_or_none(ity, "ity")
+    both = ("ixt",) if ity else ("ixt", "ity")
+    needs = () if facet in ("estimator", "group") else both
     with drawing(results, *needs, **options) as on:
+        if ity:
+            on = replace(on, ity=on.view.estimator(ity, "ity", group=on.group))
         if facet in ("estimator", "group"):
             return planes_beside(on, facet, seeds=seeds, bounds=bounds, zoom=zoom, legend=legend)
         many = len(on.wanted or on.layers()) > MAX_LAYERS

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import Normalize
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
+from matplotlib.patches import Patch, Rectangle
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
@@ -28,6 +28,8 @@ SATURATION_BAND = 0.15
 
 ONLY = "#56B4E9"
 """Colour of a checkpoint that has no others to be compared with."""
+
+_BRACKET = 0.16
 
 _TOGETHER = 9.0  # points: layers whose ends are nearer than this share one label
 
@@ -104,6 +106,13 @@ def draw_path(ax: Axes, path: Path, norm: Normalize, seeds: str = "both") -> Non
             *path.mean[0], **marks, color=look.paper(), markeredgecolor=ink, markeredgewidth=1.1,
             zorder=5,
         )  # fmt: skip
+    if path.bracket is not None:
+        (left, right), (bottom, top) = path.bracket
+        box = Rectangle(
+            (left, bottom), right - left, top - bottom, color=look.ink(), alpha=_BRACKET, lw=0,
+            zorder=2.5, label=f"_bracket {path.layer}",
+        )  # fmt: skip
+        ax.add_patch(box)
     x, y = path.mean[-1]
     if path.cross is not None and not path.saturated:
         (x_low, x_high), (y_low, y_high) = path.cross
@@ -157,8 +166,8 @@ def _bound_labels(ax: Axes, on: Drawing) -> list[Label]:
 
 def _limits(ax: Axes, on: Drawing, paths: Sequence[Path], bounds: bool) -> None:
     """Set limits that hold data, intervals, and bounds if they are drawn; room for their text."""
-    x = [p.mean[:, 0] for p in paths] + [p.cross[0] for p in paths if p.cross is not None]
-    y = [p.mean[:, 1] for p in paths] + [p.cross[1] for p in paths if p.cross is not None]
+    around = [box for p in paths for box in (p.cross, p.bracket) if box is not None]
+    x, y = ([p.mean[:, i] for p in paths] + [box[i] for box in around] for i in (0, 1))
     low, high = look.padded(*_range(x))
     bottom, top = look.padded(*_range(y))
     h_y, ceiling = on.label_entropy, on.ceiling
@@ -177,11 +186,12 @@ def _range(parts: Sequence[FloatArray]) -> tuple[float, float]:
 
 
 def name_axes(ax: Axes, on: Drawing, *, x: bool = True, y: bool = True) -> None:
-    """Name I(X;T) below the axes and I(T;Y) beside them."""
+    """Name I(X;T) below the axes and I(T;Y) beside them, with its estimator if it has its own."""
     if x:
         ax.set_xlabel(on.view.quantity("ixt").axis)
     if y:
-        ax.set_ylabel(on.view.quantity("ity").axis)
+        title = look.drawable(on.view.estimator_title(on.ity)) if on.ity else ""
+        ax.set_ylabel(on.view.quantity("ity").axis + (f",  {title}" if title else ""))
 
 
 def _chains(ax: Axes, paths: Sequence[Path]) -> list[FloatArray]:
@@ -275,6 +285,9 @@ def plane_legend(
     if many and seeds != "mean":
         dot: dict[str, Any] = {"lw": 0.6} if moving else {"ls": "none", "marker": ".", "ms": 3}
         handles.append(Line2D([], [], color="#8C959F", **dot, label="single runs"))
+    if any(p.bracket is not None for p in drawn):
+        text = "lower to upper bound, last checkpoint"
+        handles.append(Patch(color=ink, alpha=_BRACKET, lw=0, label=text))
     if band:
         text = f"saturation band ({SATURATION_BAND:g} bits)"
         handles.append(Patch(color=look.SATURATED, alpha=0.16, lw=0, label=text))

@@ -25,6 +25,7 @@ class Path:
     mean: FloatArray  # (n_steps, 2) mean over runs
     runs: FloatArray  # (n_runs, n_steps, 2)
     cross: FloatArray | None  # (2, 2) interval of the last point: low and high of x and y
+    bracket: FloatArray | None  # (2, 2) bounds on the last point, likewise
     onset: int | None  # index into steps
     saturated: bool  # throughout
     marker: str
@@ -58,7 +59,8 @@ def find_paths(on: Drawing, layers: Sequence[str] | None = None) -> list[Path]:
             paths.append(path)
     if not paths:
         raise NotFoundError(
-            f"no layer of {on.group!r} has both I(X;T) and I(T;Y) by {on.estimator}"
+            f"no layer of {on.group!r} has both I(X;T) by {on.estimator} and I(T;Y) by "
+            f"{on.ity or on.estimator}"
         )
     return paths
 
@@ -86,6 +88,12 @@ def _path(x: Curves, y: Curves, phase: Phase, marker: str) -> Path | None:
         elif len(runs) == 1:
             ends.append([side[0][at][there][-1] for side in (curve.low, curve.high)])
     cross = np.array(ends) if len(ends) == 2 and np.isfinite(ends).all() else None
+    bounds = [
+        [side[at][there][-1] for side in found]
+        for curve, at in ((x, at_x), (y, at_y))
+        if (found := curve.bracket()) is not None
+    ]
+    bracket = np.array(bounds) if len(bounds) == 2 and np.isfinite(bounds).all() else None
     onset = phase.onset_step
     present = np.isfinite(x.values)
     return Path(
@@ -94,6 +102,7 @@ def _path(x: Curves, y: Curves, phase: Phase, marker: str) -> Path | None:
         mean=mean,
         runs=both,
         cross=cross,
+        bracket=bracket,
         onset=None if onset is None else int(np.abs(steps - onset).argmin()),
         saturated=bool(x.saturated[present].all()),
         marker=marker,

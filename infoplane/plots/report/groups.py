@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from html import escape
@@ -22,9 +22,13 @@ from infoplane.plots.report.html import Cell, table
 from infoplane.plots.report.sections import Section, judged
 from infoplane.plots.view import SIZES, View, short_names
 from infoplane.results.phases import VERDICTS, LayerVerdict, Phase, layer_verdicts
+from infoplane.results.shape_and_scale import NEEDS, splits
 
 _LONGEST_TABLE, _LONGEST_CURVES = 200, 20_000
 """Rows; longer tables are in the download alone, longer downloads are to 0.01 bits."""
+
+_MANY_ROWS = 24
+"""Rows of a table beside a figure; longer ones are folded away."""
 
 _VECTOR_LAYERS = 12
 """Figures of more layers are embedded as PNG."""
@@ -62,6 +66,11 @@ _FURTHER = {
         "Diagnostics",
         "Share of samples with a state of their own, by training step and layer: above a half, "
         "estimates follow the number of samples.",
+    ),
+    "resolution": (
+        "Resolution",
+        "I(X;T) of each layer at several sizes of noise, last checkpoint: the structure of a layer "
+        "from coarse to fine.",
     ),
     "gradients": (
         "Gradient phases",
@@ -114,8 +123,23 @@ class _Group:
         ]  # fmt: skip
 
     def able(self, *quantities: str) -> list[str]:
-        """Return the estimators with these quantities, the first setting of each."""
-        return one_per_name(self.view.estimators(*quantities, group=self.name))
+        """Return the estimators with these quantities, the first setting of each.
+
+        The one that says most comes first; those that say nothing are left out.
+        """
+        found = self.view.estimators(*quantities, group=self.name)
+        if not found:
+            return []
+        choice = self.view.choice(self.name, *quantities)
+        others = [e for e in found if e != choice.estimator and e not in choice.folded]
+        return one_per_name([choice.estimator, *others])
+
+    def shown(self, *quantities: str) -> str:
+        """Return which estimator is shown first and why, as markup."""
+        if not self.view.estimators(*quantities, group=self.name):
+            return ""
+        sentence = self.view.choice(self.name, *quantities).sentence
+        return f"<p>{escape(sentence[:1].upper() + sentence[1:])}.</p>"
 
 
 def group_sections(
@@ -128,9 +152,11 @@ def group_sections(
     caption = f"Thick: mean over runs. {colour}" if view.n_runs(group) > 1 else colour
     heading = "Information plane"
     found: list[tuple[str, str, list[str]]] = [
-        ("plane", heading, of.series("plane", heading, planes, "ixt", caption)),
+        ("plane", heading, [*_said(of.shown("ixt", "ity")),
+                            *of.series("plane", heading, planes, "ixt", caption)]),
         ("compression", "Compression by layer", _compression(of)),
-    ]
+        ("scale", "Shape and scale", _shape_and_scale(of)),
+    ]  # fmt: skip
     if (sizes or spectra) and len(view.layers(group, (sizes or spectra)[0])) > MAX_LAYERS:
         title = f"{view.quantity('ixt' if sizes else 'dse').symbol} by layer and step"
         text = "The values of all layers and steps are in the download of the curves."
@@ -216,7 +242,7 @@ def overview(view: View) -> Section:
         )
     fall, rise = ("Compress", "Expand") if about.falls == "compresses" else ("Fall", "Rise")
     heads = ["Group", "Runs#", "Layers#", f"{fall}#", "No change#", f"{rise}#", "Inconclusive#",
-             "Saturated#", f"Largest fall of {about.symbol}#"]  # fmt: skip
+             "Saturated#", "Mixed#", "First step#", f"Largest fall of {about.symbol}#"]  # fmt: skip
     joint = "joint verdict" if about == view.quantity("ixt") else "verdict"
     caption = f"Groups of runs, by the {joint} of their layers; {about.unit}"
     markup = table(caption, heads, rows)
@@ -258,7 +284,10 @@ def _compression(of: _Group) -> list[str]:
     if not sizes:
         return []
     verdicts = layer_verdicts(of.phases)
-    first = next((p for p in sizes if p.quantity == "ixt"), sizes[0])
+    silent = view.silent(of.name)
+    able = [(q, of.able(q)) for q in SIZES]
+    main = next(((e[0], q) for q, e in able if e and e[0] not in silent), None)
+    first = next((p for p in sizes if (p.estimator, p.quantity) == main), sizes[0])
     of_main = [p for p in sizes if (p.estimator, p.quantity) == (first.estimator, first.quantity)]
     short = short_names([p.layer for p in of_main])
     rows = [_main_row(view, p, short[p.layer], verdicts[of.name, p.layer]) for p in of_main]
@@ -277,18 +306,75 @@ def _compression(of: _Group) -> list[str]:
         "All estimators and quantities, in bits where no unit is named",
         ["Layer", "Estimator", "Quantity", "Runs#", "First#", "Peak#", "Last#", "Change#",
          "95 % interval#", "Onset step#", "Verdict"],
-        [_phase_row(view, p) for p in of.phases],
+        [_phase_row(view, p) for p in of.phases if p.estimator not in silent],
     )  # fmt: skip
+    aside = "".join(f"<p>{escape(text[:1].upper() + text[1:])}.</p>" for text in silent.values())
     return [
         table(
             f"{about.symbol}, {view.estimator_title(first.estimator)}, {about.unit}", heads, rows
         ),
+        *_sentences(view, of_main, short),
         _verdicts(of),
         picture,
-        f"<details><summary>All estimators and quantities</summary>{every}</details>"
+        f"<details><summary>All estimators and quantities</summary>{aside}{every}</details>"
         if len(of.phases) <= _LONGEST_TABLE
         else f"<p>All {len(of.phases):,} verdicts, of every estimator, are in the download.</p>",
     ]
+
+
+def _said(text: str) -> list[str]:
+    return [text] if text else []
+
+
+def _sentences(view: View, found: Sequence[Phase], short: Mapping[str, str]) -> list[str]:
+    """Return what happened in each layer, where the results say it in a sentence."""
+    told = {
+        (p["group"], p["layer"], p["estimator"], p["quantity"]): p.get("sentence")
+        for p in view.results["phases"]
+    }
+    items = "".join(
+        f"<li><b>{escape(short[p.layer])}</b> {escape(str(told[p.key]))}</li>"
+        for p in found
+        if told.get(p.key)
+    )
+    return _said(items and f"<ul>{items}</ul>")
+
+
+def _shape_and_scale(of: _Group) -> list[str]:
+    """Return figure and table of the changes at fixed noise; nothing without it."""
+    view = of.view
+    able = of.able(*NEEDS)
+    if not able:
+        return []
+    found = splits(view.curves, of.name, able[0])
+    short = short_names([parts[0].layer for parts in found])
+    rows = [
+        [
+            Cell(short[part.layer], title=part.layer),
+            Cell(f"{part.start:,} … {part.end:,}", part.start),
+            *(
+                Cell(view.number(q, value, sign=True), value, number=True)
+                for q, value in (("ixt", part.fixed), ("ixt", part.shape), ("ixt", part.scale),
+                                 ("size", part.octaves))
+            ),
+        ]
+        for parts in found
+        for part in parts
+    ]  # fmt: skip
+    size = view.quantity("size")
+    heads = ["Layer", "Steps", "At one noise#", "Shape#", "Scale#", f"{size.symbol}, {size.unit}#"]
+    text = (
+        "At noise relative to the size of a layer I(X;T) tells its shape alone. At one noise for "
+        "all checkpoints it also grows with the layer. The change of the second is that of the "
+        "first (shape) and the rest (scale)."
+    )
+    if not rows:
+        return []
+    whole = table("Changes of I(X;T) at one noise for all checkpoints, in bits", heads, rows)
+    if len(rows) > _MANY_ROWS:
+        whole = f"<details><summary>The changes of all layers</summary>{whole}</details>"
+    figure = of.embed(of.drawn("scale"), "scale", "Shape and scale per layer", text)
+    return [f"<p>{text}</p>", figure, whole]
 
 
 def _verdicts(of: _Group) -> str:

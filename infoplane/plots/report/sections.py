@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 from infoplane.estimators.quantities import Quantity
 from infoplane.plots.report.html import Cell, table
 from infoplane.plots.view import SIZES, View
+from infoplane.results.cautions import MOST, cautions, shortest
 from infoplane.results.phases import layer_verdicts
 
 Section: TypeAlias = tuple[str, str, str]
@@ -61,7 +62,11 @@ def key_cards(view: View) -> str:
     text = "layers compress" if compress else f"layers in which {about.symbol} {about.falls}"
     cards = [(f"{words['compresses']} of {len(verdicts)}", text)]
     sizes = SIZES if compress else (about.name,)
-    judged_phases = [p for p in view.phases.values() if p.quantity in sizes]
+    silent = {(group, e) for group in view.groups for e in view.silent(group)}
+    judged_phases = [
+        p for p in view.phases.values()
+        if p.quantity in sizes and (p.group, p.estimator) not in silent
+    ]  # fmt: skip
     saturated = list(dict.fromkeys(p.layer for p in judged_phases if p.saturated))
     if saturated:
         shown = ", ".join(saturated[:3]) + (" …" if len(saturated) > 3 else "")
@@ -127,6 +132,9 @@ def notes(view: View) -> list[str]:
                 f"{sizes} is added to every unit as recorded. Other noise, other bits.",
             )
         )
+    apart = [text for group in view.groups for text in view.not_averaged(group)]
+    if apart:
+        found.append(("Runs that differ.", f"{'; '.join(apart)}."))
     single = [group for group in view.groups if view.n_runs(group) == 1]
     claim = "compression" if judged(view)[0].falls == "compresses" else "a change"
     if single and any(p.n_runs == 1 for p in view.phases.values()):
@@ -143,14 +151,24 @@ def notes(view: View) -> list[str]:
 
 
 def _added_noise(view: View) -> str:
-    """Return the sizes of the noise that the compressed estimator added, as text."""
-    found = {
-        row["diag"]["noise"]
-        for row in view.results["rows"]
-        if row["quantity"] == "ixt" and row["diag"].get("noise_source") == "added"
-    }
-    sizes = [f"σ = {size:.3g}" for size in sorted(found)]
-    return ", ".join(sizes) if len(sizes) <= 4 else f"{sizes[0]} to {sizes[-1]}"
+    """Return what noise the compressed estimator added, in a sentence; nothing without any."""
+    relative, absolute = set(), set()
+    for row in view.results["rows"]:
+        if row["quantity"] != "ixt" or row["diag"].get("noise_source") != "added":
+            continue
+        if str(row.get("setting") or "").startswith("c="):
+            relative.add(float(row["diag"]["c"]))
+        else:
+            absolute.add(row["diag"]["noise"])
+    parts = []
+    for sizes, symbol, unit in (
+        (relative, "c", " median distances of the layer at that checkpoint"),
+        (absolute, "σ", ""),
+    ):
+        texts = [f"{symbol} = {size:.3g}" for size in sorted(sizes)]
+        few = texts if len(texts) <= 4 else [texts[0], "…", texts[-1]]
+        parts += [f"{', '.join(few)}{unit}"] if few else []
+    return " or ".join(parts)
 
 
 def closing_sections(view: View) -> list[Section]:
@@ -183,7 +201,16 @@ def closing_sections(view: View) -> list[Section]:
             for w in results["warnings"]
         ]
         heads = ["Code", "Warning", "Cells#", "Layers", "What to do"]
-        found.append(("warnings", "Warnings", table("Counted over all cells", heads, rows)))
+        counted = table("Counted over all values", heads, rows)
+        told = cautions(results, view.curves)
+        if how := shortest(told, "counted below"):
+            items = "".join(f"<li>{escape(text)}</li>" for text in how)
+            others = "".join(f"<li>{escape(text)}</li>" for text in told[MOST - 1 :])
+            more = f"<ul>{others}</ul>" if len(told) > MOST else ""
+            counted = (
+                f"<ul>{items}</ul><details><summary>All warnings</summary>{more}{counted}</details>"
+            )
+        found.append(("warnings", "Warnings", counted))
     found.append(("provenance", "Provenance", _provenance(results)))
     return found
 

@@ -100,15 +100,21 @@ class Cell:
     points: Points
     by_noise: dict[Noise, Bracket]
     labelled: bool
+    alone: bool  # every sample in its class
     options: BracketOptions
 
     def estimates(self, noise: Noise) -> dict[str, Estimate]:
         """Return I(X;T), I(T;Y) and I(X;T|Y) at a size of noise; without labels I(X;T) alone."""
         bracket = self.by_noise[noise]
         bounds = {"ixt": bracket.ixt}
-        if self.labelled:
+        if self.labelled and not self.alone:
             bounds |= {"ity": bracket.ity, "ixt_given_y": bracket.ixt_given_y}
-        return {name: self._estimate(name, noise, found) for name, found in bounds.items()}
+        told = {name: self._estimate(name, noise, found) for name, found in bounds.items()}
+        if self.alone:
+            reason = {"reason": "every class has one sample only"}
+            missing = Estimate(None, flags=("small_n",), diagnostics=reason)
+            told |= {"ity": missing, "ixt_given_y": missing}
+        return told
 
     def swept(self, name: str, noises: Sequence[Noise]) -> dict[str, list[float | None]]:
         """Return value and bounds of a quantity at several relative sizes, by size."""
@@ -155,8 +161,8 @@ class Cell:
             "upper_bound": name != "ity" and self.options.upstream_noise,
             "below_resolution": sigma < self.layer.spacing,
             "dominant_unit": self.layer.n_units >= _SEVERAL and self.layer.dominance > _DOMINANT,
-            "small_n": n < 200,
-            "negative": is_negative(bits),
+            "small_n": n < 200 or (name != "ixt" and self._few_of_a_class),
+            "negative": is_negative(bits) and gap <= WIDEST_BRACKET,
         }
         estimate = Estimate(
             bits,
@@ -184,6 +190,12 @@ class Cell:
                 diagnostics={**diagnostics, "reason": reason},
             )  # fmt: skip
         return estimate
+
+    @property
+    def _few_of_a_class(self) -> bool:
+        """Whether samples alone in their class, which tell nothing, are more than 1 in 20."""
+        sizes = np.bincount(self.found.classes, weights=self.found.counts)
+        return float(sizes[sizes == 1].sum()) > 0.05 * self.found.n_samples
 
     @property
     def label_entropy(self) -> float:
@@ -222,7 +234,8 @@ def bracket_cell(
     n = len(activations)
     if n < SMALLEST_SAMPLE:
         return refused(labels, f"expected at least {SMALLEST_SAMPLE} samples, got {n}", "small_n")
-    found = support(fetched(activations), labels)
+    alone = labels is not None and len(np.unique(labels)) == n
+    found = support(fetched(activations), None if alone else labels)
     if len(np.unique(found.states)) == 1:
         return constant(labels)
     layer = Layer(activations, found.rows, found.counts)
@@ -237,7 +250,7 @@ def bracket_cell(
     points = layer.points(sigmas[0], found.weights, rng)
     measured = brackets(points.scores, found, sigmas, rng, draws=options.draws)
     by_noise = dict(zip(noises, measured, strict=True))
-    return Cell(layer, found, points, by_noise, labels is not None, options)
+    return Cell(layer, found, points, by_noise, labels is not None, alone, options)
 
 
 def fixed_noise(medians: Sequence[float], c: float) -> float:

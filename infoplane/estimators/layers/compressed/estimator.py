@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -73,6 +76,16 @@ class SharedByGroup:
 
     c: tuple[float, ...]  # noise in median distances
     fixed: Mapping[str, float]  # standard deviation of the noise of each layer, for all its cells
+
+    @property
+    def kept(self) -> dict[str, Any]:
+        """What the results keep of it."""
+        return {"content": "noise of a group", "c": list(self.c), "sigma": dict(self.fixed)}
+
+    @cached_property
+    def id(self) -> str:
+        """Hash of what is kept."""
+        return hashlib.sha256(json.dumps(self.kept, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True, eq=False)
@@ -286,6 +299,24 @@ class Compressed(Estimator):
                         medians[layer.name].append(found)
         return SharedByGroup(c, {name: fixed_noise(found, c[0]) for name, found in medians.items()})
 
+    def artifacts(self, shared: SharedByRun) -> dict[str, dict[str, Any]]:
+        """Return the noise that the runs of the group have in common."""
+        group = shared.group
+        return {group.id: group.kept} if self.pools == "group" and group.c else {}
+
+    def restored(self, kept: Mapping[str, Any]) -> SharedByGroup:
+        """Return the noise of a group, as it was kept.
+
+        Raises
+        ------
+        InputError
+            If it is not what is kept here.
+        """
+        c, sigma = kept.get("c"), kept.get("sigma")
+        if not isinstance(c, list) or not isinstance(sigma, Mapping):
+            raise InputError("expected the noise of a group, with its c and sigma")
+        return SharedByGroup(tuple(map(float, c)), {k: float(v) for k, v in sigma.items()})
+
     def prepare_run(self, run: RunData, rng: np.random.Generator) -> SharedByRun:
         """Return what the cells of a run share that is a group of its own."""
         return self.prepare_member(None, run, rng)
@@ -421,7 +452,7 @@ class Compressed(Estimator):
         swept = len(sizes) > 1
         if self.noise == "fixed":
             # One standard deviation for each c, all in proportion to the first.
-            sizes = tuple((prepared.fixed or 0.0) * c / sizes[0] for c in sizes)
+            sizes = tuple(c / sizes[0] * (prepared.fixed or 0.0) for c in sizes)
         elif run.noise is not None:
             sizes = (run.noise,)
         relative = relative and self.noise != "fixed"
@@ -452,6 +483,8 @@ class Compressed(Estimator):
             for name, told in cell.estimates(noise).items():
                 by_c = {"by_c": cell.swept(name, near)} if near else {}
                 diagnostics = {**told.diagnostics, **by_c}
+                if name == "ixt" and self.pools == "group":
+                    diagnostics["shared_sha256"] = run.group.id
                 found[name + point] = replace(told, diagnostics=diagnostics)
         if relative:
             found["size"] = cell.size

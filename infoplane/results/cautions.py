@@ -1,0 +1,155 @@
+"""Warnings as sentences, ranked: what cannot be used, why, and what to do in this run.
+
+``warnings`` of a results document count flags. Here they are told by estimator and by consequence:
+first values that are missing, then what casts doubt on what is shown, then estimators that say
+nothing, and the rest.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from infoplane.estimators.flags import Flag
+from infoplane.estimators.measure_id import MeasureId
+from infoplane.results.choice import SIZES, Choice, best_estimator
+from infoplane.results.curves import CurveKey, Curves, groups_of
+from infoplane.results.names import names_of_estimators
+from infoplane.results.vocabulary import Vocabulary
+from infoplane.text import counted, joined_words, printable
+
+MOST = 3
+"""Lines of warnings that are shown unless all are asked for."""
+
+_MISSING = ("failed", "nonfinite")
+_OF_THE_SAMPLE = ("saturated", "sparse", "null_dominates", "order")
+"""What goes with a ceiling: that the estimates follow the samples is said once."""
+
+
+@dataclass(eq=False)
+class _Raised:
+    """The rows of an estimator that have a flag."""
+
+    count: int = 0
+    layers: dict[str, None] = field(default_factory=dict)
+    quantities: dict[str, None] = field(default_factory=dict)
+    reasons: Counter[str] = field(default_factory=Counter)
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        self.count += 1
+        self.layers[row["layer"]] = None
+        self.quantities[row["quantity"]] = None
+        if reason := (row.get("diag") or {}).get("reason"):
+            self.reasons[str(reason)] += 1
+
+
+def cautions(results: Mapping[str, Any], curves: Mapping[CurveKey, Curves]) -> list[str]:
+    """Return one sentence per estimator and thing that is wrong, the worst first.
+
+    Each begins with the codes of its flags. Flags without a code are no warnings.
+
+    Parameters
+    ----------
+    results : mapping
+        A results document.
+    curves : mapping
+        Its curves.
+    """
+    vocabulary = Vocabulary.of(results)
+    raised: dict[str, dict[str, _Raised]] = defaultdict(lambda: defaultdict(_Raised))
+    layers: dict[str, dict[str, None]] = defaultdict(dict)
+    measured: dict[str, set[str]] = defaultdict(set)
+    for row in results["rows"]:
+        layers[row["estimator"]][row["layer"]] = None
+        measured[row["quantity"]].add(row["estimator"])
+        for name in row["flags"]:
+            flag = vocabulary.flags.get(name)
+            if flag is not None and flag.code is not None:
+                raised[row["estimator"]][name].add(row)
+    choices = _choices(results, curves)
+    shown = {choice.estimator for choice in choices}
+    silent = {estimator for choice in choices for estimator in choice.folded}
+    silent |= {c.estimator for c in choices if c.says_nothing}
+    names = {e: printable(n) for e, n in names_of_estimators(results, layers).items()}
+    order = list(vocabulary.flags)
+    ranked: list[tuple[tuple[int, ...], str]] = []
+    for estimator, found in raised.items():
+        told = list(found)
+        if estimator in silent and "saturated" in found:
+            own = {name: found[name] for name in order if name in found and name in _OF_THE_SAMPLE}
+            told = [name for name in told if name not in own]
+            text = _useless(own, vocabulary, names[estimator], len(layers[estimator]))
+            alike = set().union(*(measured[q] for q in own["saturated"].quantities))
+            others = (shown - silent) & alike
+            text += f"; {_instead(estimator, others, own['saturated'], vocabulary)}"
+            ranked.append(((2, 0), text))
+        for name in told:
+            rank = 0 if name in _MISSING else 1 if estimator in shown else 3
+            flag, one = vocabulary.flags[name], found[name]
+            text = _generic(flag, one, vocabulary, names[estimator], len(layers[estimator]))
+            ranked.append(((rank, order.index(name), -one.count), text))
+    return [text for _, text in sorted(ranked, key=lambda entry: entry[0])]
+
+
+def shortest(found: Sequence[str], how: str) -> list[str]:
+    """Return at most three of the sentences; the third tells how many more there are, and where.
+
+    Parameters
+    ----------
+    found : sequence of str
+        What `cautions` found.
+    how : str
+        How to see the others, e.g. ``--wide shows them``.
+    """
+    if len(found) <= MOST:
+        return list(found)
+    more = len(found) - (MOST - 1)
+    return [*found[: MOST - 1], f"and {counted(more, 'other warning')}: {how}"]
+
+
+def _choices(results: Mapping[str, Any], curves: Mapping[CurveKey, Curves]) -> list[Choice]:
+    found = [
+        best_estimator(results, curves, group, quantity)
+        for group in groups_of(results)
+        for quantity in (*SIZES, "ity")
+    ]
+    return [choice for choice in found if choice is not None]
+
+
+def _useless(own: Mapping[str, _Raised], vocabulary: Vocabulary, name: str, n_layers: int) -> str:
+    """Say what cannot be used of an estimator whose layers are at a ceiling, and why."""
+    codes = ", ".join(dict.fromkeys(str(vocabulary.flags[flag].code) for flag in own))
+    symbols = _symbols((q for one in own.values() for q in one.quantities), vocabulary)
+    n = len(own["saturated"].layers)
+    why = "every sample has a state of its own" if "sparse" in own else "they are at the ceiling"
+    verb = "is" if " and " not in symbols else "are"
+    return f"{codes} {symbols} by {name} {verb} unusable in {n} of {n_layers} layers: {why}"
+
+
+def _instead(estimator: str, shown: set[str], saturated: _Raised, vocabulary: Vocabulary) -> str:
+    """Say what to use in this run in place of an estimator that is at its ceiling."""
+    if shown:
+        return f"use {joined_words([printable(other) for other in sorted(shown)])} (above)"
+    if MeasureId.read(estimator).name != "compressed" and "ixt" in saturated.quantities:
+        return "analyze with -e compressed"
+    return vocabulary.flags["saturated"].remedy.replace("`", "")
+
+
+def _generic(flag: Flag, one: _Raised, vocabulary: Vocabulary, name: str, n_layers: int) -> str:
+    """Say what a flag says of an estimator, where, and what to do."""
+    symbols = _symbols(one.quantities, vocabulary)
+    where = f"{len(one.layers)} of {counted(n_layers, 'layer')}"
+    remedy = flag.remedy.replace("`", "")
+    if flag.name in _MISSING and one.reasons:
+        (remedy, _), *others = one.reasons.most_common()
+        remedy = printable(remedy) + ("; others in diag of each row" if others else "")
+    return f"{flag.code} {symbols} by {name}: {flag.meaning} ({where}); {remedy}"
+
+
+def _symbols(quantities: Iterable[str], vocabulary: Vocabulary) -> str:
+    """Return the symbols of quantities; of the parts that others are made of, nothing."""
+    names = sorted(dict.fromkeys(quantities), key=vocabulary.order)
+    leading = [n for n in names if vocabulary.quantity(n).verdict] or names
+    return joined_words([printable(vocabulary.symbol(n)) for n in leading])

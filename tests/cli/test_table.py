@@ -1,0 +1,93 @@
+"""The table on the terminal: what is shown, what is said of the rest, and how much of it."""
+
+import pytest
+
+from infoplane.cli.table import summary
+from tests.plots import synthetic
+
+
+@pytest.fixture(scope="module")
+def results():
+    return synthetic.bracketed(wide_layers=1)
+
+
+def lines(results, **options):
+    return summary(results, **options).splitlines()
+
+
+def joined(results, **options):
+    return " ".join(summary(results, **options).split())
+
+
+def test_the_one_that_says_most_is_shown_with_the_reason(results):
+    text = joined(results)
+    assert (
+        "shown: lossy compression (no layer saturated, brackets at most 1.40 bits wide, bounds "
+        "alone in 5 of 56 values); adaptive binning: all 7 layers at log₂ N, not drawn." in text
+    )
+    assert "bits, lossy compression (compressed, c=0.25), one run" in text
+    assert text.count("saturated") == 1
+
+
+def test_another_is_shown_if_it_is_named(results):
+    text = joined(results, estimator="binning")
+    assert "adaptive binning (binning)" in text
+    assert "shown:" not in text
+
+
+def test_every_change_at_fixed_noise_is_shape_and_scale(results):
+    rows = [line.split() for line in lines(results) if line.startswith("fc7")]
+    _, fixed, shape, scale, octaves, *_ = rows[-1]  # after the table and the sentence
+    assert float(fixed) == pytest.approx(float(shape) + float(scale), abs=0.011)
+    assert scale == octaves
+    assert "at one noise for all checkpoints = shape + scale" in joined(results)
+
+
+def test_many_layers_are_told_of_on_request():
+    many = synthetic.bracketed(n_layers=60, n_steps=4, last_step=3)
+    many["phases"] = [{**phase, "sentence": "falls"} for phase in many["phases"]]
+    short, wide = joined(many), joined(many, wide=True)
+    assert "shape and scale at fixed noise: --wide, or infoplane plot -f scale" in short
+    assert "= shape + scale" in wide
+    assert len(lines(many)) < 80 < len(lines(many, wide=True))
+
+
+def test_a_layer_with_bounds_alone_shows_them():
+    results = synthetic.bracketed(n_layers=2, n_steps=2, last_step=1, wide_layers=1)
+    for row in results["rows"]:
+        if row["layer"] == "fc1" and row["bound_name"] == "bracket":
+            row |= {"value": None, "bound_low": 4.0, "bound_high": 5.5}
+    from infoplane.results.phases import find_phases
+
+    results["phases"] = find_phases(results)
+    row = next(line for line in lines(results, wide=True) if line.startswith("fc1"))
+    assert "4.00 .. 5.50" in row
+    assert row.endswith("bounds alone")
+
+
+def test_the_sentence_of_a_phase_stands_under_the_table(results):
+    told = [{**phase, "sentence": f"falls in {phase['layer']}"} for phase in results["phases"]]
+    assert "fc3  falls in fc3" in lines({**results, "phases": told})
+
+
+def test_warnings_are_three_lines_with_the_codes_and_all_on_request(results):
+    assert [line for line in lines(results) if line.startswith("[")] == [
+        line for line in lines(results) if line.startswith("[1] IP201, IP202 ")
+    ]
+    flags = ("out_of_range", "biased", "upper_bound", "order")
+    rows = [
+        {**row, "flags": [*row["flags"], *flags]} if row["estimator"] == "compressed" else row
+        for row in results["rows"]
+    ]
+    more = {**results, "rows": rows}
+    short = [line for line in lines(more) if line.startswith("[")]
+    assert len(short) == 3
+    assert short[2] == "[3] and 3 other warnings: --wide shows them"
+    assert len([line for line in lines(more, wide=True) if line.startswith("[")]) == 5
+
+
+@pytest.mark.parametrize("n_layers", [3, 7, 60])
+def test_it_fits_80_columns(n_layers, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    results = synthetic.bracketed(n_layers=n_layers, n_seeds=3, n_steps=5, wide_layers=1)
+    assert max(map(len, lines(results))) <= 80
