@@ -11,6 +11,7 @@ import numpy as np
 
 from infoplane.cli.output import bars, plain, printable, width
 from infoplane.data import FloatArray
+from infoplane.estimators.measure_id import MeasureId
 from infoplane.estimators.quantities import QUANTITIES, Quantity
 from infoplane.results.cautions import cautions, shortest
 from infoplane.results.choice import SIZES, Choice, best_estimator
@@ -156,6 +157,9 @@ def _caption(
     quantities: Sequence[str],
 ) -> str:
     entry = next(e for e in results["estimators"] if e["id"] == estimator)
+    size = len(quantities) == 1 and quantities[0] in SIZES
+    probed = size and _readable(drawn, group, estimator, ()) is not None
+    least = f"; probe: {QUANTITIES['ity'].symbol} that a held-out probe reads" if probed else ""
     runs = sum(group_of(recording) == group for recording in results["recordings"])
     over = f"mean of {runs} runs" if runs > 1 else "one run: the interval is not about other seeds"
     units = {
@@ -173,6 +177,7 @@ def _caption(
         f"{', '.join(sorted(units))}, {printable(entry['name'])} ({printable(estimator)}{at}), "
         f"{over}; change = last - peak, the peak "
         "chosen on other data (docs/figures-and-report.md); n/m: estimators that agree"
+        f"{least}"
     )
 
 
@@ -311,11 +316,14 @@ def _group_table(
         )
     )
     onsets = ["" if phase["onset_step"] is None else f"{phase['onset_step']:,}" for phase in chosen]
-    columns.append(Column("onset", onsets, right=True, drop=1))
+    if any(onsets):
+        columns.append(Column("onset", onsets, right=True, drop=1))
     label = _phases(results, group, estimator, "ity")
     if label and quantity in ("ixt", "dse"):
         last = [decimal(label[layer]["last"]) if layer in label else "" for layer in layers]
         columns.append(Column(QUANTITIES["ity"].symbol, last, right=True))
+    if quantity in SIZES and ((read := _readable(drawn, group, estimator, layers)) is not None):
+        columns.append(Column("probe", read, right=True, drop=2))
     alone = [bool(found[layer].bounds_alone[-1]) for layer in layers]
     verdicts = [_verdict(p, about, alone=a) for p, a in zip(chosen, alone, strict=True)]
     columns.append(Column("verdict", verdicts))
@@ -359,6 +367,17 @@ def _last(curve: Curves | None) -> str:
     mean = np.empty(0) if curve is None else curve.mean()
     finite = mean[np.isfinite(mean)]
     return decimal(float(finite[-1])) if finite.size else ""
+
+
+def _readable(
+    drawn: Mapping[CurveKey, Curves], group: str, estimator: str, layers: Sequence[str]
+) -> list[str] | None:
+    """Return what a held-out probe reads of the labels at the end, by layer; None without it."""
+    ids = {key[2] for key in drawn if key[0] == group and MeasureId.read(key[2]).name == "probe"}
+    if len(ids) != 1 or estimator in ids:
+        return None
+    probe = ids.pop()
+    return [_last(drawn.get((group, layer, probe, "ity"))) for layer in layers]
 
 
 def _bounds(curve: Curves, at: int) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import infoplane as library
+from infoplane.results.phases import Phase
 from tests.cli.analyses import write_run
 from tests.conftest import infoplane
 
@@ -31,8 +32,22 @@ def test_results_open_and_mean_what_they_meant(old):
     rows = [row for row in results["rows"] if row["quantity"] == "ixt"]
     assert {row["unit"] for row in rows} == {"bits"}
     again = library.find_phases(results, seed=results["config"]["analyze"]["seed"])
-    known = {"unit", "family"}
-    assert [{k: v for k, v in p.items() if k not in known} for p in again] == results["phases"]
+    # Verdicts follow from segments since then, and a peak is never below the first value.
+    kept = ("group", "layer", "estimator", "quantity", "n_runs", "first", "last", "tolerance")
+    assert [[p[k] for k in kept] for p in again] == [
+        [p[k] for k in kept] for p in results["phases"]
+    ]
+    assert all(p.keys() >= results["phases"][0].keys() for p in again)
+
+
+def test_phases_of_the_release_are_read(old):
+    entry = library.load("results.json.gz")["phases"][0]
+    phase = Phase.of_entry(entry)
+    assert (phase.verdict, phase.peak, phase.change) == (
+        entry["verdict"], entry["peak"], entry["change"],
+    )  # fmt: skip
+    assert (phase.sentence, phase.segments, phase.rise, phase.withheld) == ("", (), None, None)
+    assert Phase.of_entry({**entry, "segments": [{"of": "a later release"}]}).segments == ()
 
 
 def test_every_command_reads_old_results(old):

@@ -271,7 +271,8 @@ def _observation(check: Check, place: Place, found: Statistic) -> Observation:
     if isinstance(found.value, str):
         same = found.value == rule.expected
         relation = "is" if same else "is not"
-        text = f"{prefix}{found.value} {relation} {rule.expected_text}"
+        note = f" ({printable(found.note)})" if found.note else ""
+        text = f"{prefix}{found.value} {relation} {rule.expected_text}{note}"
         return Observation(place, found, "pass" if same else "fail", text)
     assert isinstance(rule.expected, float)
     value, note = found.value, ""
@@ -339,7 +340,9 @@ def _of_curve(rule: Rule, key: CurveKey, evidence: Evidence) -> Statistic:
     phase = evidence.phases[key]
     if phase["verdict"] == "saturated" != rule.expected:
         return Statistic(reason="saturated: the estimate follows its ceiling")
-    return Statistic(str(phase["verdict"]), n_runs=phase["n_runs"], exact=True)
+    return Statistic(
+        str(phase["verdict"]), n_runs=phase["n_runs"], exact=True, note=phase["sentence"]
+    )
 
 
 def _flagged(rule: Rule, evidence: Evidence) -> Iterable[tuple[Place, Statistic]]:

@@ -43,6 +43,7 @@ class Statistic:
     n_runs: int = 0
     exact: bool = False
     reason: str = ""
+    note: str = ""  # what happened, of a verdict
 
 
 def curve_statistic(

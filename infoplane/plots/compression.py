@@ -116,7 +116,14 @@ def _estimator(
     at = np.array([y for y, p in found if not p.saturated])
     sure = [p for _, p in found if not p.saturated]
     peak, last, change = (_column(sure, name) for name in ("peak", "last", "change"))
-    ranges.plot(*_bars(peak, last, at), color=colour, linewidth=1.6, zorder=3)
+    ways = [
+        np.array([p.first, p.peak, p.last, *(v for _, v in p.turns)], dtype=float) for p in sure
+    ]
+    low, high = np.array([[way.min(), way.max()] for way in ways]).reshape(-1, 2).T
+    ranges.plot(*_bars(low, high, at), color=colour, linewidth=1.6, zorder=3)
+    turns = [(v, y) for y, p in found if not p.saturated for _, v in [(0, p.first), *p.turns]]
+    ranges.plot(*np.reshape(turns, (-1, 2)).T, "|", color=colour, markersize=7, zorder=3.2,
+                label="_turns")  # fmt: skip
     ranges.plot(peak, at, **hollow, markeredgewidth=1.2, zorder=3.5)
     ranges.plot(last, at, **mark, zorder=4)
     low, high = _column(sure, "change_low"), _column(sure, "change_high")
@@ -247,6 +254,8 @@ def _notes(on: Drawing, phases: Sequence[Phase]) -> list[str]:
     origins = {p.interval for p in phases if p.change_low is not None}
     tolerance = max((p.tolerance for p in phases), default=0.25)
     notes = [f"Grey: ±{tolerance:.2f} {on.unit}, the smallest change that counts."]
+    if any(p.segments for p in phases if not p.saturated):
+        notes.append("Ticks: first checkpoint, and where the curve turns.")
     if not origins:
         notes.append("No intervals: too few checkpoints.")
     elif "runs" in origins:

@@ -156,6 +156,8 @@ def _row(axes: Sequence[Axes], on: Drawing, quantity: str, names: Sequence[str])
             ax.axhline(0, color=look.muted(), linewidth=0.6, zorder=1.4)
         narrow = _narrow(axes[0], len(names))
         _onset(ax, on.phase(layer), mark=leads, word="" if narrow else "onset ")
+        if leads and not saturated:
+            _turns(ax, on.phase(layer), colour)
         if saturated and not narrow:
             ax.text(
                 0.95, 0.06, "saturated: at its\nceiling, not\ninformative", ha="right",
@@ -249,6 +251,14 @@ def _single(values: FloatArray) -> list[int]:
     return np.flatnonzero(there[1:-1] & ~there[:-2] & ~there[2:]).tolist()
 
 
+def _turns(ax: Axes, phase: Phase, colour: str) -> None:
+    """Mark where the curve changes its direction."""
+    if turns := phase.turns:
+        steps, values = np.array(turns).T
+        ax.plot(np.log10(steps + 1), values, "o", markersize=3.4, color=colour, zorder=3.5,
+                markerfacecolor=look.paper(), label=f"_turns {phase.layer}")  # fmt: skip
+
+
 def _onset(ax: Axes, phase: Phase, *, mark: bool, word: str) -> None:
     """Shade what comes after the onset; mark it with its interval."""
     if phase.onset_step is None:
@@ -298,6 +308,8 @@ def _notes(on: Drawing) -> list[str]:
     if any(p.onset_step is not None for p in phases if p.quantity == on.quantity):
         falls = "compression" if on.about.falls == "compresses" else "the fall"
         notes.append(f"Shaded: after the onset of {falls}; bar: its interval.")
+    if any(p.turns for p in phases if p.quantity == on.quantity and not p.saturated):
+        notes.append("Circles: where a curve turns.")
     if any(p.change is not None for p in phases):
         notes.append(f"Number: change of {on.about.symbol}, peak to last.")
     return notes

@@ -1,9 +1,9 @@
 """Which estimator is shown where none is named: the one that says most.
 
-That is the one with the fewest layers that say nothing: at a ceiling, or without a value at most
-checkpoints. Among those with as many: one that gives a bracket, and the narrowest. Brackets
-narrower than the smallest change that counts are alike; the first in the document is taken, which
-of several resolutions is the finest.
+That is the one with the fewest layers that say nothing: at a ceiling, without a value at most
+checkpoints, or with flags that withhold the verdict. Among those with as many: one that gives a
+bracket, and the narrowest. Brackets narrower than the smallest change that counts are alike; the
+first in the document is taken, which of several resolutions is the finest.
 
 Estimators that say nothing of any layer are not drawn beside it, and one sentence tells of them.
 """
@@ -21,6 +21,7 @@ import numpy as np
 from infoplane.estimators.trust import WIDE_BRACKET
 from infoplane.results.curves import CurveKey, Curves
 from infoplane.results.names import names_of_estimators
+from infoplane.results.phases import withheld_reason
 
 SIZES = ("ixt", "dse")
 """What tells the size of a layer, the first that there is where one quantity is shown."""
@@ -69,9 +70,11 @@ class _Told:
 
     @property
     def silent(self) -> int:
-        """Layers that say nothing: at a ceiling, or mostly without a value."""
+        """Layers that say nothing: at a ceiling, mostly without a value, or not to be trusted."""
         return sum(
-            layer in self.ceilings or np.mean([np.isfinite(c.values).mean() for c in found]) < 0.5
+            layer in self.ceilings
+            or np.mean([np.isfinite(c.values).mean() for c in found]) < 0.5
+            or all(withheld_reason(c) is not None for c in found)
             for layer, found in self.asked.items()
         )
 

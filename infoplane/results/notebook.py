@@ -141,7 +141,7 @@ class Results(Mapping[str, Any]):
 
         runs, rows = len(self["recordings"]), len(self["rows"])
         head = ("group", "layer", "estimator", "quantity", "unit", "first", "peak", "last",
-                "change", "95 % interval", "verdict")  # fmt: skip
+                "change", "95 % interval", "verdict", "what happened")  # fmt: skip
         vocabulary = Vocabulary.of(self)
         body = []
         for p in self["phases"]:
@@ -150,7 +150,7 @@ class Results(Mapping[str, Any]):
             interval = "" if low is None else f"{decimal(low)} … {decimal(high)}"
             about = vocabulary.quantity(p["quantity"])
             texts = [p["group"], p["layer"], p["estimator"], about.symbol, about.unit, *numbers,
-                     interval, about.word(p["verdict"])]  # fmt: skip
+                     interval, about.word(p["verdict"]), p.get("sentence", "")]  # fmt: skip
             body.append("".join(f"<td>{escape(str(text))}</td>" for text in texts))
         return (
             f"<p><b>infoplane results</b>: {runs:,} runs, {rows:,} rows</p>"

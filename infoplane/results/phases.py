@@ -48,6 +48,7 @@ from infoplane.results.curves import CurveKey, Curves, curves
 from infoplane.results.segments import Course, Samples, Segment, amount, course, jitter, named
 from infoplane.results.segments import parts as segment_parts
 from infoplane.seeding import generator
+from infoplane.text import printable
 
 VERDICTS = (
     "compresses", "no_change", "expands", "inconclusive", "saturated", "mixed", "first_step",
@@ -120,6 +121,19 @@ class Phase:
     def key(self) -> CurveKey:
         """The key of its curve."""
         return self.group, self.layer, self.estimator, self.quantity
+
+    @property
+    def turns(self) -> list[tuple[int, float]]:
+        """Step and value where the curve changes its direction."""
+        if self.first is None:
+            return []
+        values = np.cumsum([self.first, *(float(s["change"]) for s in self.segments)])[1:-1]
+        ends = zip(self.segments, self.segments[1:], values, strict=False)
+        return [
+            (int(one["to_step"]), float(value))
+            for i, (one, other, value) in enumerate(ends)
+            if one["direction"] != other["direction"] and (i or one["direction"] != "flat")
+        ]
 
     @property
     def saturated(self) -> bool:
@@ -488,7 +502,7 @@ def _contradicted(read: _Read, found: Course, tolerance: float) -> str | None:
                 and known.size
                 and known.mean() * segment.change <= 0
             ):
-                return f"at c = {level} the change has another sign"
+                return f"at c = {printable(level)} the change has another sign"
     return None
 
 

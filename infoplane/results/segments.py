@@ -117,7 +117,10 @@ class Samples:
         if not self.has_interval:
             return Segment(*steps, change, None, None, self._direction(change, change, change))
         n, m = self.values.shape
-        if n > 2:
+        if n > 2 and first == last:  # no change; how well it is known is a matter of noise alone
+            half = normal_quantile(0.975) * self.noise * math.sqrt(2 / n)
+            low, high = change - half, change + half
+        elif n > 2:
             peers = self.peers[:, :, last] - self.peers[:, :, first]
             half = half_width(changes, peers, _PRESUMED * self.tolerance)
             low, high = change - half, change + half
@@ -182,7 +185,9 @@ class Course:
             if not segment.certain and abs(segment.change) >= self.samples.tolerance:
                 text = "uncertain"
             if segment.certain:
-                text += f" {amount(abs(segment.change), unit)}"
+                more = amount(abs(segment.change), unit)
+                on = bool(words) and segment.direction == told[len(words) - 1].direction
+                text = f"{more} more" if on else f"{text} {more}"
                 if not words:
                     text += f"{named(unit)} in steps {segment.from_step:,}-{segment.to_step:,}"
                 elif segment is not told[-1]:

@@ -36,9 +36,11 @@ def test_document_validates_and_covers_every_cell(runs):
     assert {r["quantity"] for r in document["rows"]} >= {"ixt", "ity", "dse", "dsmi_x", "dsmi_y"}
     assert {p["layer"] for p in document["phases"]} == {"fc1", "fc2"}
     clusters = {r["diag"]["clusters_sha256"] for r in document["rows"] if r["quantity"] == "dsmi_x"}
-    assert clusters == document["artifacts"].keys()  # one clustering per run, by its hash
-    assert len(clusters) == 2
-    assert all(len(entry["labels"]) == 150 for entry in document["artifacts"].values())
+    [noise] = {r["diag"].get("shared_sha256") for r in document["rows"]} - {None}  # of the group
+    assert clusters | {noise} == document["artifacts"].keys()  # each by its hash
+    assert len(clusters) == 2  # one clustering per run
+    assert all(len(document["artifacts"][one]["labels"]) == 150 for one in clusters)
+    assert document["artifacts"][noise]["sigma"].keys() == {"fc1", "fc2"}
     assert "verdict" in done.out
     assert "wrote r.json" in done.err
 

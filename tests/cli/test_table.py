@@ -91,3 +91,23 @@ def test_it_fits_80_columns(n_layers, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     results = synthetic.bracketed(n_layers=n_layers, n_seeds=3, n_steps=5, wide_layers=1)
     assert max(map(len, lines(results))) <= 80
+
+
+def test_what_a_probe_reads_of_the_labels_stands_beside(results):
+    assert "probe" not in joined(results)
+    read = [
+        {**row, "estimator": "probe", "value": 3.07, "bound_name": "h_y", "flags": []}
+        for row in results["rows"]
+        if (row["estimator"], row["quantity"]) == ("compressed", "ity")
+    ]
+    entry = {**results["estimators"][1], "id": "probe", "name": "held-out probe"}
+    more = {
+        **results,
+        "rows": [*results["rows"], *read],
+        "estimators": [*results["estimators"], entry],
+    }
+    header = next(line for line in lines(more) if line.startswith("layer"))
+    row = next(line for line in lines(more) if line.startswith("fc5"))
+    at = header.index("probe")
+    assert row[at : at + 5].strip() == "3.07"
+    assert "probe: I(T;Y) that a held-out probe reads" in joined(more)

@@ -21,7 +21,7 @@ import pytest
 from infoplane.errors import NotFoundError, RunFileError
 from infoplane.plots.report.page import render_report, write_report
 from infoplane.results.notebook import load
-from infoplane.results.phases import layer_verdicts
+from infoplane.results.phases import VERDICTS, layer_verdicts
 from tests.plots import synthetic
 from tests.plots.browser import EXECUTABLE, Page, browser
 
@@ -175,8 +175,9 @@ def test_groups_stand_side_by_side_first(shapes: dict[str, dict[str, Any]], tmp_
     cells = re.findall(r'data-value="([^"]+)"', row[0])
     verdicts = layer_verdicts([p for p in both["phases"] if p["group"] == "relu"])
     words = Counter(v.verdict for v in verdicts.values())
-    order = ("compresses", "no_change", "expands", "inconclusive", "saturated")
-    assert cells[:7] == ["2", "3", *(str(words[word]) for word in order)]
+    assert cells[: 2 + len(VERDICTS)] == ["2", "3", *(str(words[word]) for word in VERDICTS)]
+    heads = re.findall(r"<th.*?</th>", page[page.index("<table") : page.index("</thead>")])
+    assert len(heads) == len(cells) + 1 == len(VERDICTS) + 4
 
 
 def test_checks_are_listed_with_rule_status_and_source(

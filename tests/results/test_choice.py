@@ -110,3 +110,10 @@ def test_a_bracket_is_no_ceiling():
     assert (curve.bound, curve.bound_name) == (None, "none")
     assert curve.bracket_high - curve.bracket_low == pytest.approx(0.2)
     assert not curve.is_saturated
+
+
+def test_values_that_get_no_verdict_are_no_choice():
+    doubted = rows("a", width=0.1)
+    for one in doubted:
+        one["flags"] = ["finite_population"]
+    assert chosen(doubted, rows("b")).estimator == "b"

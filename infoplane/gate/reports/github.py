@@ -76,12 +76,14 @@ def _layers(results: Mapping[str, Any]) -> str:
             *(decimal(phase[name]) for name in ("first", "peak", "last", "change")),
             _curve(evidence.curves[key]),
             evidence.vocabulary.quantity(phase["quantity"]).word(phase["verdict"]),
+            markdown.code(phase["sentence"]),
         )
         for key, phase in evidence.phases.items()
     ]
     titles = (
         *(["group"] if named else []),
         "layer", "quantity", "estimator", "first", "peak", "last", "change", "curve", "verdict",
+        "what happened",
     )  # fmt: skip
     numbers = [titles.index(name) for name in ("first", "peak", "last", "change")]
     return markdown.table(titles, rows, right=numbers) if rows else ""

@@ -241,11 +241,13 @@ def overview(view: View) -> Section:
             ]
         )
     fall, rise = ("Compress", "Expand") if about.falls == "compresses" else ("Fall", "Rise")
-    heads = ["Group", "Runs#", "Layers#", f"{fall}#", "No change#", f"{rise}#", "Inconclusive#",
-             "Saturated#", "Mixed#", "First step#", f"Largest fall of {about.symbol}#"]  # fmt: skip
+    own = {"compresses": fall, "expands": rise}
+    words_of = [own.get(word, word.replace("_", " ").capitalize()) for word in VERDICTS]
+    largest = f"Largest fall of {about.symbol}"
+    heads = [head + "#" for head in ("Runs", "Layers", *words_of, largest)]
     joint = "joint verdict" if about == view.quantity("ixt") else "verdict"
     caption = f"Groups of runs, by the {joint} of their layers; {about.unit}"
-    markup = table(caption, heads, rows)
+    markup = table(caption, ["Group", *heads], rows)
     try:
         planes = draw_once(view, "plane", facet="group")
     except NotFoundError:
@@ -269,10 +271,10 @@ def _in_words(of: _Group, estimator: str, quantity: str) -> str:
     for layer in view.layers(of.name, estimator)[:20]:
         p = view.phases.get((of.name, layer, estimator, quantity))
         if p is not None and p.last is not None:
-            first, peak, last = (view.number(quantity, v) for v in (p.first, p.peak, p.last))
+            first, last = (view.number(quantity, v) for v in (p.first, p.last))
             sentences.append(
-                f"{layer}: {about.symbol} from {first} over {peak} "
-                f"to {last} {about.unit}, {about.word(p.verdict)}."
+                f"{layer}: {about.symbol} from {first} to {last} {about.unit}, "
+                f"{about.word(p.verdict)}{p.sentence and f': {p.sentence}'}."
             )
     return " ".join(sentences) + " The numbers are in the table of this report."
 
@@ -381,7 +383,8 @@ def _verdicts(of: _Group) -> str:
     """Return the link to all verdicts of a group."""
     fields = ("layer", "estimator", "quantity", "unit", "n_runs", "first", "peak", "last",
               "change", "change_low", "change_high", "interval", "onset_step", "onset_low",
-              "onset_high", "score", "verdict", "agree", "of")  # fmt: skip
+              "onset_high", "score", "verdict", "agree", "of", "rise", "about", "withheld",
+              "sentence")  # fmt: skip
     rows = ([getattr(p, field) for field in fields] for p in of.phases)
     link = html.download("phases", fields, rows, "Download all verdicts")
     return f"<div class=download>{link}</div>"

@@ -135,14 +135,17 @@ def notes(view: View) -> list[str]:
     apart = [text for group in view.groups for text in view.not_averaged(group)]
     if apart:
         found.append(("Runs that differ.", f"{'; '.join(apart)}."))
-    single = [group for group in view.groups if view.n_runs(group) == 1]
+    few = [group for group in view.groups if view.n_runs(group) < 3]
     claim = "compression" if judged(view)[0].falls == "compresses" else "a change"
-    if single and any(p.n_runs == 1 for p in view.phases.values()):
+    if few and any(0 < p.n_runs < 3 for p in view.phases.values()):
+        alone = all(view.n_runs(group) == 1 for group in few)
         found.append(
             (
-                "One run.",
-                f"{', '.join(single[:6])}: intervals hold for this run only and say nothing about "
-                f"other seeds. Record more seeds before claiming {claim}.",
+                "One run." if alone else "Two runs." if len(few) == 1 else "One run or two.",
+                f"{', '.join(few[:6])}: intervals and verdicts hold for "
+                f"{'this run' if alone else 'these runs'} only and say nothing about other seeds: "
+                "about the network they are inconclusive. Record three or more before claiming "
+                f"{claim}.",
             )
         )
     if view.results["status"] != "complete":
