@@ -34,10 +34,10 @@ def turning_points(curve: FloatArray, threshold: float) -> tuple[list[int], bool
     for i, value in enumerate(curve):
         top = i if value > curve[top] else top
         bottom = i if value < curve[bottom] else bottom
-        if falls is not True and curve[top] - value >= threshold:
+        if falls is not True and curve[top] - value > threshold:
             turns.append(top)
             falls, top, bottom = True, i, i
-        elif falls is not False and value - curve[bottom] >= threshold:
+        elif falls is not False and value - curve[bottom] > threshold:
             turns.append(bottom)
             falls, top, bottom = False, i, i
     if turns and abs(curve[turns[0]] - curve[0]) < threshold:
