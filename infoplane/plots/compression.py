@@ -122,8 +122,8 @@ def _estimator(
     low, high = np.array([[way.min(), way.max()] for way in ways]).reshape(-1, 2).T
     ranges.plot(*_bars(low, high, at), color=colour, linewidth=1.6, zorder=3)
     turns = [(v, y) for y, p in found if not p.saturated for _, v in [(0, p.first), *p.turns]]
-    ranges.plot(*np.array(turns, dtype=float).reshape(-1, 2).T, "|", color=colour, markersize=7, zorder=3.2,
-                label="_turns")  # fmt: skip
+    marks = np.array(turns, dtype=float).reshape(-1, 2)
+    ranges.plot(*marks.T, "|", color=colour, markersize=7, zorder=3.2, label="_turns")
     ranges.plot(peak, at, **hollow, markeredgewidth=1.2, zorder=3.5)
     ranges.plot(last, at, **mark, zorder=4)
     low, high = _column(sure, "change_low"), _column(sure, "change_high")
