@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import infoplane.numerics.compression as compression
 from infoplane import arrays as blocks
 from infoplane.analysis.selection import parts_of
 from infoplane.analysis.worker import FinitePart as Part
@@ -30,6 +31,8 @@ def small(monkeypatch):
         if hasattr(module, "LARGE"):
             monkeypatch.setattr(module, "LARGE", 1 << 16)
     monkeypatch.setattr(blocks, "_BLOCK", 1 << 14)
+    for name in ("_HELD_VALUES", "_CHUNK_VALUES", "_CHOSEN_VALUES"):
+        monkeypatch.setattr(compression, name, 1 << 16)
 
 
 def layer(kind):
@@ -160,7 +163,8 @@ def wide(tmp_path_factory):
         "exact",
         "kde",
         "kde:precision=mixed,max_samples=2000",
-        "compressed",
+        "compressed:max_samples=500",  # of all samples the distances alone are as many numbers
+        "compressed:mode=neighbors",
         "dse:max_samples=500",
     ],
 )

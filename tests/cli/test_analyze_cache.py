@@ -34,7 +34,7 @@ def test_second_analysis_computes_nothing_and_says_the_same(runs):
     assert infoplane("analyze", "net-s0", "-j", "1", "-o", "a.json").code == 0
     assert infoplane("analyze", "net-s0", "-j", "1", "-o", "b.json").code == 0
     assert timing("a.json")["cached"] == 0
-    assert timing("b.json")["cached"] == timing("b.json")["cells"] == 3 * 2 * 3
+    assert timing("b.json")["cached"] == timing("b.json")["cells"] == 3 * 2 * 4
     assert timing("b.json")["cpu_seconds"] == 0
     assert without_cached("a.json") == without_cached("b.json")
     first, second = (json.loads(Path(name).read_text()) for name in ("a.json", "b.json"))
@@ -162,11 +162,12 @@ def test_dry_run_tells_the_plan_and_does_nothing(runs):
     done = infoplane("analyze", "net-s0", "net-s1", "--dry-run", "-o", "r.json")
     assert done.code == 0
     first, *lines, last = done.out.splitlines()
-    assert first == "would estimate 36 cells of 2 runs (0 cached), write r.json"
+    assert first == "would estimate 48 cells of 2 runs (0 cached), write r.json"
     assert [line.split()[:3] for line in lines] == [
         ["binning", "12", "cells"],
         ["compressed", "12", "cells"],
         ["dse", "12", "cells"],
+        ["probe", "12", "cells"],
     ]
     assert last.startswith("about ")
     assert "MB per process" in last

@@ -91,7 +91,9 @@ def test_drift_shows_a_bias_and_neither_chance_nor_what_the_bounds_exclude(drawn
 def test_draws_average_the_part_of_the_error_that_is_the_noise():
     def spread(layer, draws):
         found = [
-            compressed_information(layer, noise=1.0, noisy=False, dim=2, draws=draws, seed=s).ixt
+            compressed_information(
+                layer, mode="neighbors", noise=1.0, noisy=False, dim=2, draws=draws, seed=s
+            ).ixt
             for s in range(40)
         ]
         errors = np.sqrt(np.mean([one.diagnostics["se"] ** 2 for one in found]))
@@ -120,7 +122,9 @@ def test_declared_noise_is_one_draw():
     clean, noise = normal(np.random.default_rng(0), 400)
     noisy = clean + noise * np.random.default_rng(1).normal(size=clean.shape)
     for contained, expected in ((True, 1), (False, 3)):
-        found = compressed_information(noisy, noise=noise, noisy=contained, draws=3)
+        found = compressed_information(
+            noisy, mode="neighbors", noise=noise, noisy=contained, draws=3
+        )
         assert found.diagnostics["draws"] == expected
 
 
@@ -156,6 +160,6 @@ def test_codes_that_may_be_thin_are_flagged_before_they_are_refused():
     for thickness in ((1.0, 1.0), (0.3, 1.0), (0.01, 1.0), (0.01, 0.01)):
         layer = rng.normal(size=(2000, 4)) * [1.0, 1.0, *thickness]
         layer[:, 2:] += layer[:, :2] ** 2  # curved sheets, flat on no axis
-        found = compressed_information(layer, noise=1e-4, noisy=False, dim=4)
+        found = compressed_information(layer, mode="neighbors", noise=1e-4, noisy=False, dim=4)
         flags.append({"thin_manifold", "degenerate_manifold"} & set(found.ixt.flags))
     assert flags == [set(), set(), {"thin_manifold"}, {"degenerate_manifold"}]

@@ -280,7 +280,7 @@ class Compressed(Estimator):
         m = min(n_samples, self._most_samples)
         if self._mode == "bracket":
             seconds = 0.02 + 1.6e-8 * m**2 * self.draws + 8e-8 * m * n_units
-            return Cost(seconds, 2**25 + 12 * m * n_units + 600 * m)
+            return Cost(seconds, 2**26 + min(12 * m * n_units, 2**31) + 600 * m)
         seconds = 8e-3 + 1.1e-5 * m + 1.2e-8 * m**2 + 5e-9 * m * n_units
         memory = 2**25 + 4000 * m + 2000 * n_units
         return Cost(seconds, memory + 2**26 * (m >= 1000), torch=m >= 1000)
