@@ -67,6 +67,10 @@ STILL: dict[str, tuple[Curve, float]] = {  # name: curves, noise of a checkpoint
     "seeds drift by +-.5, mean 0": (drift(0.5), 0.05),
     "the same, jitter .15": (drift(0.5), 0.15),
     "one high first value": (scaled(FIRST, 0.2), 0.05),
+    "the same, then drift by +-.5": (
+        lambda rng, n: scaled(FIRST, 0.2)(rng, n) + drift(0.5)(rng, n),
+        0.05,
+    ),
 }
 FALLS: dict[str, tuple[Curve, float]] = {
     "fall of .5 (seeds vary by 40 %)": (scaled(-0.5 * U, 0.4), 0.05),

@@ -9,8 +9,13 @@ import numpy as np
 from infoplane.data import FloatArray, IntArray
 from infoplane.numerics.quantiles import student_quantile
 
-PRIOR = 4
-"""Degrees of freedom that a pooled variance weighs beside that of a curve."""
+_PEERS, _PRESUMED = 8, 5
+"""Degrees of freedom that other layers weigh at most beside those of a curve, and those of a
+presumption in their place."""
+
+_POOLED, _OWN = 0.99, 0.997
+"""Quantiles of the interval, of the pooled variance and of that of the values alone. Above 0.975,
+as a curve has several segments and the ends of some are chosen: false verdicts stay below 5 %."""
 
 
 def hysteresis(n_steps: int, noise: float) -> float:
@@ -71,13 +76,13 @@ def best_turns(curve: FloatArray, count: int, *, falls_first: bool) -> list[int]
 
 
 def half_width(changes: FloatArray, peers: FloatArray, presumed: float) -> float:
-    """Return half the width of the 95 % interval of the mean over three or more runs.
+    """Return half the width of the interval of the mean over three or more runs.
 
     Student's interval of three values is so wide that it sees less than two runs do. So the
-    variance is pooled: that of the same change in other layers weighs up to four degrees of
+    variance is pooled: that of the same change in other layers weighs up to eight degrees of
     freedom, the less, the more the layers of a run go together (or one stands out), since then
-    they say nothing new. What is missing to four is filled by a presumption. The interval of the
-    values alone holds where it is narrower.
+    they say nothing new. Where they have less than five, a presumption fills them up. The interval
+    of the values alone holds where it is narrower.
 
     Parameters
     ----------
@@ -100,11 +105,12 @@ def half_width(changes: FloatArray, peers: FloatArray, presumed: float) -> float
     gram = every.T @ every
     total, squares = float(np.trace(gram)), float((gram**2).sum())
     apart = (total**2 / squares - 1) / (n - 2) if squares > 0 else 0.0  # 0 together, 1 each alone
-    weight = min(PRIOR, len(peers) * (n - 1)) * apart
+    weight = min(_PEERS, math.floor(len(peers) * (n - 1) * apart))
+    missing = max(_PRESUMED - weight, 0)
     others = float(peers.var(axis=1, ddof=1).mean()) if len(peers) else 0.0
-    pooled = (n - 1) * own + weight * others + (PRIOR - weight) * max(presumed**2, others)
-    freedom = n - 1 + PRIOR
+    pooled = (n - 1) * own + weight * others + missing * max(presumed**2, others)
+    freedom = n - 1 + weight + missing
     return min(
-        student_quantile(n - 1, 0.99) * math.sqrt(own / n),
-        student_quantile(freedom, 0.975) * math.sqrt(pooled / freedom / n),
+        student_quantile(n - 1, _OWN) * math.sqrt(own / n),
+        student_quantile(freedom, _POOLED) * math.sqrt(pooled / freedom / n),
     )

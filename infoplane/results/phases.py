@@ -389,14 +389,14 @@ def _phase(read: _Read, peers: Sequence[_Read], parts: Sequence[_Read | None], s
     if not values.size or curve.settings_differ:
         return replace(phase, sentence=_told(phase, None))
     samples = read.samples(peers)
-    tolerance = samples.tolerance
-    if len(values) == 1:
-        tolerance = max(tolerance, 3 * read.jitter)
     first, last = float(values[:, 0].mean()), float(values[:, -1].mean())
-    phase = replace(phase, first=first, peak=first, last=last, tolerance=tolerance)
+    phase = replace(phase, first=first, peak=first, last=last, tolerance=samples.tolerance)
     if len(steps) < 2:
         return replace(phase, sentence=_told(phase, None))
     found = course(samples)
+    tolerance = samples.tolerance
+    if len(values) == 1:
+        tolerance = max(tolerance, 3 * found.samples.jitter)
     whole = found.movement(0, len(found.segments) - 1)
     peak = _peak(found)
     fall = samples.segment(found.knots[peak], found.knots[-1])
@@ -407,10 +407,8 @@ def _phase(read: _Read, peers: Sequence[_Read], parts: Sequence[_Read | None], s
         reason = reason or _contradicted(read, found, tolerance)
         phase = replace(phase, withheld=reason)
         verdict = "inconclusive" if reason else verdict
-    certain = fall.high is not None and fall.high < 0
-    falls = verdict == "compresses" or (certain and verdict == "inconclusive")
     onset: tuple[int | None, int | None, int | None] = (None, None, None)
-    if falls and not any(alone for _, alone in found.movements()):
+    if verdict == "compresses":
         onset = _onset(curve, values, steps, read.jitter, seed)
     segments = []
     for i, segment in enumerate(found.segments):
@@ -426,6 +424,7 @@ def _phase(read: _Read, peers: Sequence[_Read], parts: Sequence[_Read | None], s
         change=fall.change,
         change_low=fall.low,
         change_high=fall.high,
+        tolerance=tolerance,
         verdict=verdict,
         interval=_origin(samples),
         score=-fall.change / top if top > 0 else None,
@@ -439,15 +438,18 @@ def _phase(read: _Read, peers: Sequence[_Read], parts: Sequence[_Read | None], s
     return replace(phase, sentence=_told(phase, replace(found, segments=tuple(segments))))
 
 
-def _peak(found: Course) -> int:
-    """Return the knot with the highest value: where nothing moves the first, else an end."""
+def _peak(found: Course, sign: float = 1.0) -> int:
+    """Return the knot with the highest value: where nothing moves the first, else an end.
+
+    With ``sign`` -1 the lowest.
+    """
     segments = found.segments
     if not found.movements():
         return 0
     ends = [
         j for j in range(len(found.knots)) if j != 1 or segments[0].certain or len(found.knots) == 2
     ]
-    return max(ends, key=lambda j: float(found.samples.at(found.knots[j]).mean()))
+    return max(ends, key=lambda j: sign * float(found.samples.at(found.knots[j]).mean()))
 
 
 def _verdict(found: Course, whole: Segment, tolerance: float) -> str:
@@ -455,16 +457,20 @@ def _verdict(found: Course, whole: Segment, tolerance: float) -> str:
     falls = [alone for direction, alone in moves if direction == "falls"]
     if falls and "rises" in [d for d, _ in moves[[d for d, _ in moves].index("falls") :]]:
         return "mixed"
-    ending = found.segments[-1]
+    ending, samples = found.segments[-1], found.samples
+    if not moves:
+        ends = [end for s in (*found.segments, whole) for end in (s.low, s.high) if end is not None]
+        return "no_change" if max(map(abs, ends)) < samples.tolerance else "inconclusive"
+    sign = -1.0 if falls else 1.0
     open_end = not ending.certain and abs(ending.change) >= tolerance  # it may turn round
-    if open_end and moves and (ending.change < 0) == (moves[-1][0] == "rises"):
+    if open_end and ending.change * sign < 0:
+        return "inconclusive"
+    left = samples.segment(found.knots[_peak(found, -sign)], found.knots[-1])  # of it, at the end
+    if sign * left.change < tolerance:
         return "inconclusive"
     if falls:
         return "first_step" if all(falls) else "compresses"
-    if moves:
-        return "expands"
-    ends = [end for s in (*found.segments, whole) for end in (s.low, s.high) if end is not None]
-    return "no_change" if max(map(abs, ends)) < tolerance else "inconclusive"
+    return "expands"
 
 
 def withheld_reason(curve: Curves) -> str | None:
@@ -551,7 +557,7 @@ def _told(phase: Phase, found: Course | None) -> str:
         text += f"; in total {amount(phase.rise, unit, sign=True)}"
         text += segment_parts(phase.shape, phase.scale, unit)
     if not text and phase.verdict == "no_change":
-        text = f"changes by less than {amount(phase.tolerance, unit)}{named(unit)}"
+        text = f"changes by less than {amount(found.samples.tolerance, unit)}{named(unit)}"
     elif not text:
         assert phase.rise is not None
         text = f"no certain change: {amount(phase.rise, unit, sign=True)}{named(unit)}"

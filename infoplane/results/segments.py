@@ -28,7 +28,8 @@ from infoplane.numerics.turning_points import best_turns, half_width, hysteresis
 from infoplane.text import decimal
 
 _LEAST = 0.2  # of the smallest change: what is less has no direction, however certain it is
-_PRESUMED = 2.0  # smallest changes: standard deviation between runs where nothing is known
+_PRESUMED = 1.5  # smallest changes: standard deviation between runs where nothing is known
+_KNOWN = 4  # degrees of freedom of a standard error that a cell gives
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,11 +130,21 @@ class Samples:
             chosen = n == 1 and not {first, last} <= {0, 1, m - 1}  # among m, on the same values
             at = 1 - 0.025 / (m if step or chosen else 3)
             freedom = max(m - 2 if step or chosen else n * (m - 2) // 2, 1)
-            times = student_quantile(freedom, at) if self.estimated else normal_quantile(at)
-            half = times * self.noise * math.sqrt(2 / n)
+            half = self._half_width(freedom, at) * math.sqrt(2 / n)
             low = min(change - half, float(changes.min()))
             high = max(change + half, float(changes.max()))
         return Segment(*steps, change, low, high, self._direction(change, low, high))
+
+    def _half_width(self, freedom: int, at: float) -> float:
+        """Return the quantile of a checkpoint's noise; a jitter is that of few values.
+
+        So the standard errors of cells weigh beside it, where there are any.
+        """
+        if not self.estimated:
+            return normal_quantile(at) * self.cell
+        known = _KNOWN if self.cell else 0
+        noise = math.sqrt((known * self.cell**2 + freedom * self.jitter**2) / (known + freedom))
+        return student_quantile(known + freedom, at) * noise
 
     def _direction(self, change: float, low: float, high: float) -> str:
         if abs(change) < _LEAST * self.tolerance or low <= 0 <= high:
@@ -163,10 +174,11 @@ class Course:
             (segment, i == 0 < len(self.segments) - 1) for i, segment in enumerate(self.segments)
         ]
         if len(found) > 1 and found[0][0].change * found[1][0].change > 0:
-            both = self.movement(0, 1)
             start, rest = (abs(s.change) >= self.samples.tolerance for s, _ in found[:2])
-            if both.certain or not start:
-                found[:2] = [(both, start and not rest)]
+            if not (start and found[0][0].certain):
+                both = self.movement(0, 1)
+                if both.certain:
+                    found[:2] = [(both, start and not rest)]
         return [(segment, alone) for segment, alone in found if segment.certain]
 
     def sentence(self, unit: str) -> str:
