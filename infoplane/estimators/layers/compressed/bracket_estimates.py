@@ -23,7 +23,6 @@ from infoplane.estimators.trust import (
 from infoplane.numerics.compression import Layer, Points
 from infoplane.numerics.kernels.bracket import Bounds, Bracket, Support, brackets, support
 from infoplane.numerics.neighbors.noise_channel import SMALLEST_SAMPLE
-from infoplane.numerics.neighbors.terms import LOG2_E
 from infoplane.numerics.tensors import Tensor, fetched
 
 SWEEP = (0.8, 1.0, 1.4)
@@ -83,14 +82,11 @@ class BracketOptions:
         Draws of noise a sample.
     upstream_noise : bool, default False
         Whether earlier layers are noisy; the estimate of I(X;T) is then an upper bound.
-    left_out : float, default 0
-        Variance that a projection has left out already.
     """
 
     whole: bool = False
     draws: int = 1
     upstream_noise: bool = False
-    left_out: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,7 +133,6 @@ class Cell:
         whole, n = self.options.whole, self.found.n_samples
         sigma = noise.sigma(self.layer.median)
         loss = self.points.loss(sigma / self.layer.median)
-        loss += 0.5 * LOG2_E * self.options.left_out / sigma**2  # the most, in many directions
         # Of a difference either part may have lost: its midpoint stays that of theirs.
         below = loss if name == "ixt_given_y" else 0.0
         low, high = sorted((bounds.lower - below, bounds.upper + loss))
