@@ -397,3 +397,15 @@ def test_a_bracket_has_no_code(option):
         Compressed(mode="bracket", **option)
     with pytest.raises(InputError, match="expected c or mode=neighbors"):
         Compressed(c=(0.3,), **option)
+
+
+def test_little_left_at_fixed_noise_is_no_fault():
+    activations, labels, inputs = network(gains=(1.0,))
+    small = activations[0, "fc0"] * np.float32(1e-4)
+    layers = {(0, "fc0"): small, (1, "fc0"): activations[0, "fc0"]}
+    run = Memory(layers, labels, inputs)
+    fixed = cells(Compressed(noise="fixed"), run)[0, "fc0"]["ixt"]
+    assert fixed.bits < 0.05
+    assert "degenerate" not in fixed.flags
+    number = cells(Compressed(mode="bracket", noise=1.0), run)[0, "fc0"]["ixt"]
+    assert "degenerate" in number.flags

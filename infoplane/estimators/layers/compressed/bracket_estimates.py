@@ -31,7 +31,8 @@ SWEEP = (0.8, 1.0, 1.4)
 _RESOLUTIONS = ((2000, 0.25), (1000, 0.3), (250, 0.35))
 _COARSEST = 0.4
 _RESOLVED = 4.0  # rounding steps that a layer must vary by
-_JUMP = 2.0  # factor between the quantiles beside the median from which it is no size
+_JUMP = 2.0  # growth of distances within 5 % of them that no layer of one scale shows
+_SMALL_CLASS = 10  # samples in each class, on average, that are too few for any noise
 _DOMINANT = 0.9  # share of the variance in one unit
 _SEVERAL = 5  # units from which that is worth a word
 
@@ -188,12 +189,21 @@ class Cell:
                 bound_name="log2_n" if name != "ity" else "h_y",
             )  # fmt: skip
         if gap > WIDEST_BRACKET:
-            reason = f"the bounds are {gap:.1f} bits apart: too few samples for this noise"
+            few = self._too_few(name, noise)
+            reason = f"the bounds are {gap:.1f} bits apart: too few samples {few}"
             return replace(
                 estimate, bits=None, low=None, high=None, method="none", level=None,
                 diagnostics={**diagnostics, "reason": reason},
             )  # fmt: skip
         return estimate
+
+    def _too_few(self, name: str, noise: Noise) -> str:
+        """Say what there are too few samples for where two bounds are far apart."""
+        n, classes = self.found.n_samples, len(self.found.class_weights)
+        narrow = self.by_noise[noise].ixt.gap <= WIDEST_BRACKET
+        if name != "ixt" and (narrow or n < _SMALL_CLASS * classes):
+            return f"in each class: {classes} classes, {n} samples"
+        return "for this noise"
 
     @property
     def _few_of_a_class(self) -> bool:

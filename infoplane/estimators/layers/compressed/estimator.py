@@ -502,14 +502,13 @@ class Compressed(Estimator):
                 diagnostics = {**told.diagnostics, **by_c}
                 if name == "ixt" and self.pools == "group":
                     diagnostics["shared_sha256"] = run.group.id
-                found[name + point] = replace(told, diagnostics=diagnostics)
+                told = replace(told, diagnostics=diagnostics)
+                found[name + point] = _at_fixed(told) if self.noise == "fixed" else told
         if relative:
             found["size"] = cell.size
         if fixed is not None and len(main) == 1:
             at_fixed = cell.estimates(fixed)["ixt"]
-            # That little of a small layer is left is what this view shows.
-            flags = tuple(flag for flag in at_fixed.flags if flag != "degenerate")
-            found["ixt_fixed"] = replace(at_fixed, flags=flags)
+            found["ixt_fixed"] = _at_fixed(at_fixed)
             found["ixt_scale"] = _scale_part(cell.estimates(first)["ixt"], at_fixed)
         return found
 
@@ -530,6 +529,11 @@ def _last_median(run: RunData, layer: LayerInfo, rows: IntArray) -> float | None
     labels = None if run.probe.labels is None else run.probe.labels[rows]
     found, _ = seen(rows_of(run.activations(run.steps[-1], layer.name), rows), labels)
     return found.median if found is not None and found.median > found.spacing else None
+
+
+def _at_fixed(told: Estimate) -> Estimate:
+    """Return an estimate at fixed noise: that little of a small layer is left is what it shows."""
+    return replace(told, flags=tuple(flag for flag in told.flags if flag != "degenerate"))
 
 
 def _scale_part(shape: Estimate, fixed: Estimate) -> Estimate:

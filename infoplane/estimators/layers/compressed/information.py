@@ -122,10 +122,10 @@ def compressed_information(
         alone, ``neighbors`` a value from distances to neighbours in a code of few dimensions.
         ``joint`` takes the shuffle difference of the codes of layer and inputs, ``ksg`` counts
         neighbours. ``auto`` is ``joint`` if there are inputs; else ``bracket``, but ``neighbors``
-        if ``dim``, ``basis`` or ``k`` is given or the layer contains its noise. ``diagnostics["mode"]`` says which. For
-        a layer of at most 3 dimensions whose bounds at a given ``noise`` are far apart, ``auto``
-        gives the value of ``neighbors`` where that lies between them. ``noise`` is an older name
-        of ``neighbors``.
+        if ``dim``, ``basis`` or ``k`` is given or the layer contains its noise.
+        ``diagnostics["mode"]`` says which. For a layer of at most 3 dimensions whose bounds at a
+        given ``noise`` are far apart, ``auto`` gives the value of ``neighbors`` where that lies
+        between them. ``noise`` is an older name of ``neighbors``.
     noise : float, optional
         Standard deviation of the noise of each unit. Unless given, it is ``c`` times the median
         distance between samples; in the mode ``neighbors`` 0.1 root mean square of the
