@@ -35,7 +35,7 @@ _NETWORKS = {
         ("tanh*", "output"),
         600,
         {
-            "compressed": "population=recorded,max_samples=2000",
+            "compressed": "max_samples=2000",
             "dse": "max_samples=400",
             "probe": "max_samples=500",
         },

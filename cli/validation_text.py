@@ -56,7 +56,8 @@ def findings_text(
         ],
         limit=limit,
     )
-    lines.append("bits; allowed: 10 % of the truth, at least 0.05, or inside the interval")
+    lines.append("bits; allowed: 10 % of the truth, at least 0.05, or inside the interval;")
+    lines.append("a lower bound (probe) is judged from one side only: it may be below")
     return plain("\n".join(lines))
 
 

@@ -48,8 +48,9 @@ _MORE = "record more samples"
 _DIAG = "see `diag` of each row"
 
 _BUILT_IN = (
-    Flag("saturated", "IP201", "estimates at their ceiling: they follow N, not the network",
-         "record more samples, or lower the resolution: `-e binning:bins=10`"),
+    Flag("saturated", "IP201", "estimates at their ceiling, as log2 of N or of the bins: they do "
+         "not follow the network", "record more samples, or use another resolution "
+         "(`-e binning:bins=10`), or `-e compressed`"),
     Flag("sparse", "IP202", "most samples have a state of their own: I(T;Y) near H(Y) is trivial",
          "record more samples, or lower the resolution"),
     Flag("null_dominates", "IP206", "shuffled labels already give more than half of I(T;Y)",
@@ -59,6 +60,9 @@ _BUILT_IN = (
     Flag("below_probe", "IP214", "a probe reads more than this from the layer: the added noise, or "
          "the estimator, hides it",
          "take the lower bound of `probe` for I(T;Y)"),
+    Flag("two_scales", "IP215", "distances of two sizes, within and between clusters: the median, "
+         "and with it the noise, follows only one of them, and may jump to the other",
+         "read I(X;T) at fixed noise: `ixt_fixed`, or `-e compressed:noise=fixed`"),
     Flag("biased", "IP211", "values that still move with N, by more than 5 % and 0.05 bits or by "
          "their standard error",
          f"{_MORE}; see drift, bias or null in `diag` of each row"),
@@ -70,9 +74,11 @@ _BUILT_IN = (
          "extrapolated",
          "read it as a property of the input distribution, or raise the noise"),
     Flag("degenerate", "IP209", "bandwidth or added noise far above the spread of the layer: "
-         "nothing is left", "`-e dse:sigma=median`, `-e compressed:noise=0.01`"),
-    Flag("upper_bound", "IP212", "noise of the layer is counted as information: the value is an "
-         "upper bound", "use `compressed`, which subtracts declared noise"),
+         "nothing is left", "a smaller noise, or the default that follows the layer: "
+         "`-e compressed`, `-e dse:sigma=median`"),
+    Flag("upper_bound", "IP212", "noise of the network is counted as information: the value is an "
+         "upper bound",
+         "`compressed` subtracts noise that the layer itself declares, not that of earlier layers"),
     Flag("failed", "IP204", "cells without a number", "the reason is in `diag` of each row"),
     Flag("nonfinite", "IP205", "layers with NaN or inf",
          "the training diverged there; `infoplane analyze --nan drop`"),
@@ -99,9 +105,6 @@ _BUILT_IN = (
          "is taken for a function of them", "`mode=\"joint\"` measures between layer and inputs"),
     Flag("dominant_unit", None, "one unit holds nearly all of the layer's variance, and the noise "
          "drowns the others", "read I(T;Y) by `-e probe`, which scales the units"),
-    Flag("two_scales", None, "about half of all distances are within clusters: their median, and "
-         "with it the noise, jumps between two sizes", "read I(X;T) at fixed noise: `ixt_fixed`, "
-         "or `-e compressed:noise=fixed`"),
     Flag("below_resolution", None, "the noise is below the spacing of the activations' numbers",
          "record in a wider dtype, or add more noise"),
     Flag("not_converged", None, "an iteration, or the clustering of the inputs, did not converge",

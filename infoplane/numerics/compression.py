@@ -39,6 +39,8 @@ _CACHED_VALUES = 1 << 16  # that a processor converts at a time
 _SINGLE = 8000.0  # largest squared distance from the centre, in variances of noise, for float32
 _CANCELLED = 1e-4  # of the norms: a median squared distance that float32 would lose digits of
 _TINY = 1e-300
+_EVERY = 7  # of the distances are looked at for a jump: no divisor of their number in a row
+_SHARES = np.linspace(0.45, 0.9, 19)
 _JITTER = 1e-14  # of the largest square, a row: rounding then leaves a Gram matrix positive
 
 
@@ -89,8 +91,9 @@ class Layer:
     spacing : float
         Rounding step of the largest number; 0 of whole numbers.
     jump : float
-        By what factor distances grow from their 45 % to their 55 % quantile: a large one if about
-        half of them are within clusters, and the median is at the edge of those.
+        By what factor distances grow from one quantile to another that is 5 % higher, at most and
+        from 45 % to 90 %: a large one if some are within clusters, others between them, and the
+        median is among the former, or at their edge.
     dominance : float
         Share of the variance that is in one unit.
     """
@@ -127,12 +130,12 @@ class Layer:
         for array in (single, chosen):
             gram = fetched(array @ array.T).astype(np.float64)
             squares = (np.add.outer(norms, norms) - 2.0 * gram)[differ]
-            below, median, above = _middle(squares)
+            below, median = _middle(squares)
             if below > _CANCELLED * norms.max():
                 break
         if median > 0.0:
             self.median = unit * math.sqrt(median)
-            self.jump = math.sqrt(above / max(below, _TINY))
+            self.jump = math.sqrt(_largest_growth(squares[::_EVERY]))
             step = -(-len(single) // _SPECTRUM_ROWS)
             self._some = single[::step] / np.float32(math.sqrt(median))
             self._gram = gram[::step, ::step] / median
@@ -271,13 +274,19 @@ class _Rows:
         return beside(np.linalg.cholesky(gram).astype(self.dtype), block)
 
 
-def _middle(values: FloatArray) -> tuple[float, float, float]:
-    """Return median and the quantiles of 45 % and 55 % beside it, 0 of no values."""
+def _middle(values: FloatArray) -> tuple[float, float]:
+    """Return the quantiles of 45 % and 50 %, 0 of no values."""
     if not len(values):
-        return 0.0, 0.0, 0.0
-    places = [int(share * (len(values) - 1)) for share in (0.45, 0.5, 0.55)]
-    below, median, above = np.partition(values, places)[places]
-    return float(below), float(median), float(above)
+        return 0.0, 0.0
+    places = [int(share * (len(values) - 1)) for share in (0.45, 0.5)]
+    below, median = np.partition(values, places)[places]
+    return float(below), float(median)
+
+
+def _largest_growth(values: FloatArray) -> float:
+    """Return by how much values grow within 5 % of them at most, from 45 % to 90 %."""
+    quantiles = np.maximum(np.quantile(values, _SHARES), _TINY)
+    return float((quantiles[2:] / quantiles[:-2]).max())
 
 
 def _spacing(array: Tensor) -> float:

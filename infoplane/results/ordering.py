@@ -20,7 +20,7 @@ import numpy as np
 from infoplane.estimators.base import Estimator
 from infoplane.estimators.measure_id import MeasureId
 from infoplane.estimators.trust import NORMAL_QUANTILE, SMALLEST_BITS
-from infoplane.numerics.intervals import CHANCE
+from infoplane.numerics.intervals import CHANCE, ROUNDING
 
 FLAG = "order"
 _LARGE_RISE = 0.25  # bits between layers that are measured at noise of their own
@@ -35,12 +35,14 @@ def flag_rises(rows: Iterable[dict[str, Any]], estimators: Sequence[Estimator] =
     lower bounds. A difference counts from 0.05 bits on, and from three standard errors on where
     both rows have an interval; between bounds, where the two brackets are apart. Noise relative to
     each layer is another noise in each: the inequality then says nothing, and only I(X;T) is
-    looked at, from 0.25 bits on.
+    looked at, from 0.25 bits on. A constant layer tells nothing, whatever the noise: one that tells
+    more has an input of its own.
     """
     columns: dict[tuple[Any, ...], list[dict[str, Any]]] = defaultdict(list)
     bounds = {estimator.name for estimator in estimators if estimator.lower_bound}
     for row in rows:
         told = row["value"] is not None and "subject" not in row and _name(row) not in bounds
+        told = told and "constant" not in row["flags"]
         relative = row.get("bound_name") == "bracket"
         if row["quantity"] in (("ixt",) if relative else ("ixt", "ity")) and told:
             key = (row["run"], row["step"], row["estimator"], row["quantity"])
@@ -57,8 +59,9 @@ def flag_rises(rows: Iterable[dict[str, Any]], estimators: Sequence[Estimator] =
 def flag_below_bounds(rows: Iterable[dict[str, Any]], estimators: Sequence[Estimator]) -> None:
     """Flag the rows whose I(T;Y) is below a lower bound of the same run, step and layer.
 
-    A row is if its interval ends below that of the bound; without an interval, its value. Those of
-    estimators of another information than Shannon's are left as they are.
+    A row is if its interval ends below that of the bound, by more than rounding; without an
+    interval, its value. Those of estimators of another information than Shannon's are left as they
+    are.
     """
     bounds = {estimator.name for estimator in estimators if estimator.lower_bound}
     claims = {estimator.name for estimator in estimators if estimator.shannon} - bounds
@@ -74,7 +77,7 @@ def flag_below_bounds(rows: Iterable[dict[str, Any]], estimators: Sequence[Estim
             claimed.append((key, row))
     for key, row in claimed:
         high = row["value"] if row["ci_high"] is None else row["ci_high"]
-        if key in least and high < least[key] and BELOW not in row["flags"]:
+        if key in least and high < least[key] - ROUNDING and BELOW not in row["flags"]:
             row["flags"].append(BELOW)
 
 
@@ -87,7 +90,9 @@ def _is_above(row: dict[str, Any], earlier: dict[str, Any]) -> bool:
     if rise <= SMALLEST_BITS:
         return False
     if row.get("bound_name") == "bracket":
-        return bool(rise > _LARGE_RISE and row["bound_low"] > earlier["bound_high"])
+        highest = earlier["bound_high"]
+        apart = highest is None or row["bound_low"] > highest
+        return bool(rise > _LARGE_RISE and apart)
     ends = [row["ci_low"], row["ci_high"], earlier["ci_low"], earlier["ci_high"]]
     if None in ends:
         return True

@@ -314,3 +314,22 @@ def test_closed_pipe_ends_quietly(runs):
         ["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_layer_that_is_constant_before_live_ones_is_told(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    probe = ProbeSet(rng.normal(size=(200, 4)), np.arange(200) % 2)
+    writer = RunWriter(Path("net"), probe, {"run": "net", "group": "net", "seed": 0})
+    for step in (0, 1):
+        with writer.step(step) as out:
+            for index, live in enumerate((step, True)):
+                values = live * rng.normal(size=(200, 3)).astype(np.float32)
+                out.write(index, f"fc{index}", "Tanh", 0, values, "float32")
+    writer.close()
+    assert infoplane("analyze", "net", "-e", "compressed", "-o", "r.json").code == 0
+    rows = [r for r in json.loads(Path("r.json").read_text())["rows"] if r["quantity"] == "ixt"]
+    dead, *live = sorted(rows, key=lambda row: (row["step"], row["layer"]))
+    assert (dead["value"], dead["flags"]) == (0.0, ["constant"])
+    assert dead["diag"]["reason"] == "the layer does not vary over the samples"
+    assert all(row["value"] > 1.0 and row["bound_name"] == "bracket" for row in live)

@@ -31,6 +31,7 @@ def test_table_fits_80_columns(monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     done = infoplane("validate", "-e", "exact", "-n", "400", "-q")
     assert max(map(len, done.out.splitlines())) <= 80
+    assert "a lower bound (probe) is judged from one side only" in done.out
     assert done.err == ""
 
 

@@ -372,3 +372,40 @@ def test_bracket_of_all_inputs_is_exact(run):
     assert found["ity"].bound_name == "h_y"
     both = found["ity"].bits + found["ixt_given_y"].bits
     assert found["ixt"].bits == pytest.approx(both, abs=1e-12)
+
+
+def test_all_inputs_are_used_where_they_are_all_there_are():
+    recorded = Compressed(population="recorded")
+    assert recorded.samples_used(4096) == 4096
+    assert Compressed().samples_used(4096) == 3000
+    for estimator in (recorded, Compressed(population="recorded", max_samples=500)):
+        with pytest.raises(InputError, match="population=recorded with all 20001 samples"):
+            estimator.samples_used(20_001)
+
+
+@pytest.mark.parametrize("options", [{}, {"mode": "neighbors"}])
+def test_some_of_all_inputs_are_no_population(run, options):
+    with pytest.raises(InputError, match="got at most 300"):
+        cells(Compressed(population="recorded", max_samples=300, **options), run)
+
+
+@pytest.mark.parametrize(
+    "option", [{"dim": 2}, {"k": 9}, {"basis": "checkpoint"}, {"cross_check": True}]
+)
+def test_a_bracket_has_no_code(option):
+    with pytest.raises(InputError, match="got mode=bracket"):
+        Compressed(mode="bracket", **option)
+    with pytest.raises(InputError, match="expected c or mode=neighbors"):
+        Compressed(c=(0.3,), **option)
+
+
+def test_little_left_at_fixed_noise_is_no_fault():
+    activations, labels, inputs = network(gains=(1.0,))
+    small = activations[0, "fc0"] * np.float32(1e-4)
+    layers = {(0, "fc0"): small, (1, "fc0"): activations[0, "fc0"]}
+    run = Memory(layers, labels, inputs)
+    fixed = cells(Compressed(noise="fixed"), run)[0, "fc0"]["ixt"]
+    assert fixed.bits < 0.05
+    assert "degenerate" not in fixed.flags
+    number = cells(Compressed(mode="bracket", noise=1.0), run)[0, "fc0"]["ixt"]
+    assert "degenerate" in number.flags

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 import infoplane.numerics.compression as compression
 import infoplane.numerics.kernels.bracket as bracket_module
 from infoplane import compressed_information
+from infoplane.errors import InputError
 from infoplane.estimators.layers.compressed.bracket_estimates import (
     BracketOptions,
     Noise,
@@ -212,6 +213,8 @@ def test_all_inputs_recorded_give_the_information_itself():
     found = compressed_information(layer, noise=sigma, noisy=False, population="recorded")
     (many,) = measured(layer, sigmas=[sigma], draws=4000)
     assert many.ixt.lower == pytest.approx(truth, abs=0.02)
+    assert found.ixt.bits == pytest.approx(truth, abs=0.03)
+    assert found.lower == found.upper == found.ixt.bits
     assert found.ixt.bound_name == "log2_n"
 
 
@@ -332,3 +335,37 @@ def test_inputs_are_never_left_out_in_silence():
     assert abs(found.ixt.bits) < 0.2
     asked = compressed_information(layer, inputs=inputs, mode="bracket")
     assert "inputs_unused" in asked.ixt.flags
+
+
+# Options that say which mode is meant.
+
+
+@pytest.mark.parametrize("option", [{"dim": 3}, {"k": 9}, {"basis": np.eye(6, 3)}])
+def test_an_option_of_codes_means_neighbours(option):
+    layer = normal_layer(300, np.ones(6))
+    found = compressed_information(layer, noise=0.3, **option)
+    asked = compressed_information(layer, noise=0.3, mode="neighbors", **option)
+    assert found.diagnostics["mode"] == asked.diagnostics["mode"] == "neighbors"
+    assert found.ixt.bits == asked.ixt.bits
+    with pytest.raises(InputError, match="with mode=neighbors, got mode=bracket"):
+        compressed_information(layer, noise=0.3, mode="bracket", **option)
+
+
+def test_older_name_of_neighbours_is_told_by_its_new_one():
+    found = compressed_information(normal_layer(300, np.ones(3)), mode="noise", noise=0.3)
+    assert found.diagnostics["mode"] == "neighbors"
+
+
+@pytest.mark.parametrize(
+    ("options", "other"),
+    [
+        ({"mode": "neighbors"}, "mode=neighbors"),
+        ({"dim": 2}, "mode=neighbors"),
+        ({"inputs": normal_layer(300, np.ones(2))}, "mode=joint"),
+        ({"noise": 0.1}, "noise=0.1"),
+        ({"noisy": True}, "noisy=True"),
+    ],
+)
+def test_c_is_never_left_out_in_silence(options, other):
+    with pytest.raises(InputError, match=f"expected c or {other}, got both"):
+        compressed_information(normal_layer(300, np.ones(3)), c=0.3, **options)

@@ -165,13 +165,67 @@ def test_median_distance_does_not_meet_a_period_of_the_samples(period):
     assert median == pytest.approx(between, rel=0.01) or (period == 2 and median > within)
 
 
-@pytest.mark.parametrize(("share", "told"), [(0.5, True), (0.45, True), (0.3, False)])
-def test_two_scales_of_distances_are_told(share, told):
-    layer = (np.arange(1000) < 1000 * share)[:, None] * np.ones(5) + 1e-2 * normal(1000, 5)
-    found = compressed_information(layer, mode="bracket")
-    assert ("two_scales" in found.ixt.flags) == told
-    fixed = compressed_information(layer, mode="bracket", noise=0.2)
+def clusters(share, width, n=1000):
+    """Two clusters of 4 units at a distance of 2."""
+    return (np.arange(n) < share * n)[:, None] * np.ones(4) + width * normal(n, 4)
+
+
+@pytest.mark.parametrize("share", [0.5, 0.55, 0.7, 0.8, 0.9])
+def test_two_sizes_of_distances_are_told(share):
+    found = compressed_information(clusters(share, 0.01), mode="bracket")
+    assert "two_scales" in found.ixt.flags
+    fixed = compressed_information(clusters(share, 0.01), mode="bracket", noise=0.2)
     assert "two_scales" not in fixed.ixt.flags
+
+
+def test_a_fall_that_the_median_distance_hides_is_told():
+    # Two clusters that close in: what is left at one noise is which of them a sample is in.
+    found = [
+        compressed_information(clusters(0.8, width), mode="bracket").ixt for width in (1.0, 0.01)
+    ]
+    truth = -0.8 * math.log2(0.8) - 0.2 * math.log2(0.2)
+    fixed = compressed_information(clusters(0.8, 0.01), mode="bracket", noise=0.2).ixt
+    assert fixed.bits == pytest.approx(truth, abs=0.05)
+    assert found[1].bits > fixed.bits + 1.0
+    assert ["two_scales" in one.flags for one in found] == [False, True]
+
+
+def many_clusters(k):
+    return np.eye(k)[np.arange(1000) % k] + 0.01 * normal(1000, k)
+
+
+SINGLE = {
+    "normal, 1 unit": normal(1000, 1),
+    "normal, 50 units": normal(1000, 50),
+    "t of 2, alone": np.random.default_rng(0).standard_t(2, (1000, 1)),
+    "t of 2, 10 units": np.random.default_rng(0).standard_t(2, (1000, 10)),
+    "log-normal": np.exp(normal(1000, 3)),
+    "saturated tanh": np.tanh(10.0 * normal(1000, 3) @ normal(3, 20, seed=1)),
+    "ReLU": np.maximum(normal(1000, 10) - 0.5, 0.0),
+    "3 clusters": many_clusters(3),
+    "10 clusters": many_clusters(10),
+    "100 clusters": many_clusters(100),
+    "an outlier": normal(1000, 5) + 1e3 * (np.arange(1000) == 3)[:, None],
+}
+
+
+@pytest.mark.parametrize("layer", SINGLE.values(), ids=SINGLE)
+def test_distances_of_one_size_are_not_called_two(layer):
+    assert "two_scales" not in compressed_information(layer, mode="bracket").ixt.flags
+
+
+# Labels of small classes.
+
+
+def test_small_classes_are_named_as_the_cause():
+    layer = normal(1000, 2)
+    pairs = compressed_information(layer, np.arange(1000) // 2, mode="bracket", c=0.5)
+    assert pairs.ixt.bits is not None
+    assert pairs.ity.bits is None
+    reason = pairs.ity.diagnostics["reason"]
+    assert reason.endswith("too few samples in each class: 500 classes, 1000 samples")
+    fine = compressed_information(normal(1000, 20), np.arange(1000) % 2, mode="bracket", c=0.1)
+    assert fine.ity.diagnostics["reason"].endswith("too few samples for this noise")
 
 
 # Populations that were recorded in full.

@@ -256,6 +256,22 @@ def test_noise_far_below_the_layer_leaves_the_bounds_right():
     assert found[1].ixt.diagnostics["drift"] is not None
 
 
+def test_a_few_far_samples_are_not_the_upper_bound():
+    noise, n = 0.1, 1000
+    clean = np.random.default_rng(0).standard_normal((n, 2))
+    draw = noise * np.random.default_rng(1).standard_normal(clean.shape)
+    truth = math.log(1.0 + 1.0 / noise**2)  # of normal codes, in nats
+
+    def upper(codes):
+        rng = np.random.default_rng(0)
+        return mixture_bounds(codes, codes + draw, noise, np.zeros(n), rng)[1][0]
+
+    far = clean.copy()
+    far[:5] *= 20.0  # 200 noises from all others: an exponent of 20,000 each
+    assert truth - 0.1 < upper(clean) < truth + 0.3
+    assert abs(upper(far) - upper(clean)) < 0.2
+
+
 @pytest.mark.parametrize("mode", ["noise", "joint"])
 def test_classes_of_one_sample_each_tell_nothing(mode):
     x, y = views()

@@ -46,6 +46,22 @@ def test_brackets_must_be_apart():
     ]
 
 
+def bracket(layer, value, low, high):
+    return row(layer, value) | {"bound_name": "bracket", "bound_low": low, "bound_high": high}
+
+
+def test_a_constant_layer_is_no_measure_of_those_behind_it():
+    constant = row(0, 0.0) | {"bound_name": "none", "bound_low": None, "bound_high": None}
+    constant["flags"] = ["constant"]
+    assert flagged(constant, bracket(1, 3.0, 2.9, 3.1), bracket(2, 4.0, 3.9, 4.1)) == [2]
+
+
+def test_a_value_without_bounds_is_one_that_is_known():
+    known = row(0, 1.0) | {"bound_name": "none", "bound_low": None, "bound_high": None}
+    assert flagged(known, bracket(1, 3.0, 2.9, 3.1)) == [1]
+    assert flagged(known, bracket(1, 1.2, 1.1, 1.3)) == []
+
+
 def test_only_information_at_one_step_is_compared():
     assert flagged(row(0, 1.0), row(1, 9.0, step=1)) == []
     assert flagged(row(0, 1.0), row(1, 9.0, quantity="ity")) == []
@@ -85,6 +101,11 @@ def test_without_an_interval_the_value_counts():
     assert below(probe, of("binning", 1.8)) == [("binning", "fc")]
     assert below(probe, of("binning", 1.95)) == []
     assert below(of("probe", 2.0), of("binning", 1.0)) == []
+
+
+def test_rounding_is_not_below_a_bound():
+    assert below(of("probe", 0.0, 0.0, 0.0), of("binning", -1.4e-14)) == []
+    assert below(of("probe", 0.0, 0.0, 0.0), of("binning", -1e-8)) == [("binning", "fc")]
 
 
 def test_the_highest_bound_counts():

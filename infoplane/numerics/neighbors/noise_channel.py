@@ -293,7 +293,8 @@ def mixture_bounds(
     The density of the code is taken as the mixture of normals around the recorded codes. Its
     entropy is below the true one, since entropy is concave: this is I(X;T_c) if X takes only the
     recorded values, at most log(n). The mean negative log-density of each noisy code under the
-    mixture around the others is above the true entropy.
+    mixture around the others is above the true entropy. The others have a second normal each, as
+    wide as the codes and of weight 1/n: without it a few codes far from all others are the bound.
 
     Parameters
     ----------
@@ -328,10 +329,25 @@ def mixture_bounds(
     for at in np.flatnonzero(others < _SMALLEST_SUM):  # far from all others: beyond float32
         exponents = -0.5 * ((noisy[chosen[at]] - clean) ** 2).sum(axis=1) / noise**2
         logs[at] = np.logaddexp.reduce(np.delete(exponents, chosen[at]))
+    logs = np.logaddexp(logs + math.log1p(-1.0 / n), _wide_logs(clean, noisy, chosen, noise))
     upper = scale + shift - logs + math.log(n - 1)
     lower = scale + shift - np.log(total / n)
     unseen = math.sqrt(1.0 - len(chosen) / n)
     return _mean_and_error(lower, unseen), _mean_and_error(upper, unseen)
+
+
+def _wide_logs(clean: FloatArray, noisy: FloatArray, chosen: IntArray, noise: float) -> FloatArray:
+    """Return logarithms of the sums over the other codes, with normals as wide as the codes.
+
+    They are in units of the density of the noise at 0, and of weight 1/n.
+    """
+    n, q = clean.shape
+    wide = math.sqrt(noise**2 + 2.0 * float(clean.var(axis=0).mean()))
+    kernel = _kernel(clean, noisy[chosen], wide)
+    others = kernel.sum(axis=1, dtype=np.float64) - kernel[np.arange(len(chosen)), chosen]
+    with np.errstate(divide="ignore"):
+        logs = np.log(np.maximum(others, 0.0))
+    return np.asarray(logs + q * math.log(noise / wide) - math.log(n))
 
 
 def _mean_and_error(values: FloatArray, unseen: float) -> tuple[float, float]:

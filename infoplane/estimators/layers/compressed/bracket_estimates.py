@@ -23,7 +23,6 @@ from infoplane.estimators.trust import (
 from infoplane.numerics.compression import Layer, Points
 from infoplane.numerics.kernels.bracket import Bounds, Bracket, Support, brackets, support
 from infoplane.numerics.neighbors.noise_channel import SMALLEST_SAMPLE
-from infoplane.numerics.neighbors.terms import LOG2_E
 from infoplane.numerics.tensors import Tensor, fetched
 
 SWEEP = (0.8, 1.0, 1.4)
@@ -32,7 +31,8 @@ SWEEP = (0.8, 1.0, 1.4)
 _RESOLUTIONS = ((2000, 0.25), (1000, 0.3), (250, 0.35))
 _COARSEST = 0.4
 _RESOLVED = 4.0  # rounding steps that a layer must vary by
-_JUMP = 2.0  # factor between the quantiles beside the median from which it is no size
+_JUMP = 2.0  # growth of distances within 5 % of them that no layer of one scale shows
+_SMALL_CLASS = 10  # samples in each class, on average, that are too few for any noise
 _DOMINANT = 0.9  # share of the variance in one unit
 _SEVERAL = 5  # units from which that is worth a word
 
@@ -83,14 +83,11 @@ class BracketOptions:
         Draws of noise a sample.
     upstream_noise : bool, default False
         Whether earlier layers are noisy; the estimate of I(X;T) is then an upper bound.
-    left_out : float, default 0
-        Variance that a projection has left out already.
     """
 
     whole: bool = False
     draws: int = 1
     upstream_noise: bool = False
-    left_out: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,7 +134,6 @@ class Cell:
         whole, n = self.options.whole, self.found.n_samples
         sigma = noise.sigma(self.layer.median)
         loss = self.points.loss(sigma / self.layer.median)
-        loss += 0.5 * LOG2_E * self.options.left_out / sigma**2  # the most, in many directions
         # Of a difference either part may have lost: its midpoint stays that of theirs.
         below = loss if name == "ixt_given_y" else 0.0
         low, high = sorted((bounds.lower - below, bounds.upper + loss))
@@ -193,12 +189,21 @@ class Cell:
                 bound_name="log2_n" if name != "ity" else "h_y",
             )  # fmt: skip
         if gap > WIDEST_BRACKET:
-            reason = f"the bounds are {gap:.1f} bits apart: too few samples for this noise"
+            few = self._too_few(name, noise)
+            reason = f"the bounds are {gap:.1f} bits apart: too few samples {few}"
             return replace(
                 estimate, bits=None, low=None, high=None, method="none", level=None,
                 diagnostics={**diagnostics, "reason": reason},
             )  # fmt: skip
         return estimate
+
+    def _too_few(self, name: str, noise: Noise) -> str:
+        """Say what there are too few samples for where two bounds are far apart."""
+        n, classes = self.found.n_samples, len(self.found.class_weights)
+        narrow = self.by_noise[noise].ixt.gap <= WIDEST_BRACKET
+        if name != "ixt" and (narrow or n < _SMALL_CLASS * classes):
+            return f"in each class: {classes} classes, {n} samples"
+        return "for this noise"
 
     @property
     def _few_of_a_class(self) -> bool:

@@ -32,7 +32,9 @@ from infoplane.estimators.layers.compressed.information import (
     RELATIVE_NOISE,
     basis_hash,
     check_options,
+    check_relative,
     mode_of,
+    options_of_codes,
 )
 from infoplane.estimators.layers.compressed.noise_estimates import noise_estimates
 from infoplane.estimators.layers.compressed.two_views import view_estimates
@@ -165,7 +167,8 @@ class Compressed(Estimator):
         Samples used at most; above, a random subset. None: 3000 for brackets, 20,000 otherwise.
     population : {"sampled", "recorded"}
         Whether the recorded inputs are a sample, or all there are. With all of them the lower
-        bound is I(X;T) itself, and no more than log2(n_samples).
+        bound is I(X;T) itself, and no more than log2(n_samples). All are used then, up to 20,000
+        or ``max_samples``; with more it is refused.
     cross_check : bool
         Whether to give second values in the mode ``neighbors``: I(X;T) by neighbour counts from
         at most 1000 samples, and I(X;T|Y) class by class.
@@ -189,8 +192,9 @@ class Compressed(Estimator):
     ----------
     The idea of compression: Butakov et al., "Information bottleneck analysis of deep neural
     networks via lossy compression", ICLR 2024. Added noise: Goldfeld et al., "Estimating
-    information flow in deep neural networks", ICML 2019. The lower bound: Kolchinsky, Tracey,
-    Entropy 19 (2017), with draws in place of distances alone. Neighbours: Ross, PLoS ONE 9 (2014).
+    information flow in deep neural networks", ICML 2019. Both bounds: Poole et al., "On variational
+    bounds of mutual information", ICML 2019, where the conditional is known: the lower one of a
+    minibatch, and the upper one that leaves each sample out. Neighbours: Ross, PLoS ONE 9 (2014).
     """
 
     mode: str = "auto"
@@ -209,7 +213,7 @@ class Compressed(Estimator):
 
     name: ClassVar[str] = "compressed"
     title: ClassVar[str] = "lossy compression"
-    version: ClassVar[str] = "10"
+    version: ClassVar[str] = "11"
     quantities: ClassVar[tuple[Quantity, ...]] = (
         IXT,
         ITY,
@@ -227,13 +231,9 @@ class Compressed(Estimator):
             for scale in (1.0,) if given is None else given or (0.0,):
                 if not (math.isfinite(scale) and scale > 0.0):
                     raise InputError(f"expected {name} above 0, got {scale:g}")
-        if self.c is not None:
-            given_noise = isinstance(self.noise, int | float)
-            if given_noise or self._mode != "bracket":
-                other = f"noise={self.noise}" if given_noise else f"mode={self._mode}"
-                raise InputError(f"expected c or {other}, got both: c is for relative noise")
-            if len(self.c) > 1 and len(self.noise_scale) > 1:
-                raise InputError("expected several values of c or of noise_scale, got both")
+        check_relative(self.c, self.noise, self._mode)
+        if self.c is not None and len(self.c) > 1 and len(self.noise_scale) > 1:
+            raise InputError("expected several values of c or of noise_scale, got both")
         if self.noise == "fixed" and self._mode != "bracket":
             raise InputError(f"expected mode=bracket with noise=fixed, got mode={self._mode}")
         if self.basis not in ("pooled", "checkpoint"):
@@ -249,8 +249,10 @@ class Compressed(Estimator):
 
     @property
     def _mode(self) -> str:
-        asked = self.dim != "auto" or self.basis != "pooled" or self.cross_check
-        return "neighbors" if self.mode == "auto" and asked else mode_of(self.mode, self.k)
+        asked = options_of_codes(
+            dim=self.dim, k=self.k, basis=self.basis, cross_check=self.cross_check
+        )
+        return mode_of(self.mode, asked)
 
     @property
     def _most_samples(self) -> int:
@@ -272,8 +274,20 @@ class Compressed(Estimator):
         return self.mode in ("joint", "ksg")
 
     def samples_used(self, n_samples: int) -> int:
-        """Return how many of the samples a cell uses."""
-        return min(n_samples, self._most_samples)
+        """Return how many of the samples a cell uses.
+
+        Raises
+        ------
+        InputError
+            If all inputs there are were to be used, and are too many.
+        """
+        most = self._most_samples
+        if self.population == "recorded" and n_samples > most:
+            raise InputError(
+                f"expected population=recorded with all {n_samples} samples, got at most {most}",
+                hint=f"give max_samples={n_samples}, or population=sampled",
+            )
+        return min(n_samples, most)
 
     def cost(self, n_samples: int, n_units: int) -> Cost:
         """Return what a cell costs: all distances, or a projection and neighbours of the code."""
@@ -289,7 +303,7 @@ class Compressed(Estimator):
         """Return the one resolution of the group, and the fixed noise of each of its layers."""
         if self._mode != "bracket":
             return SharedByGroup((), {})
-        fewest = min(min(run.probe.n_samples, self._most_samples) for run in runs)
+        fewest = min(self.samples_used(run.probe.n_samples) for run in runs)
         c = self.c or (resolution(fewest),)
         medians: dict[str, list[float]] = defaultdict(list)
         if not isinstance(self.noise, int | float):
@@ -336,7 +350,7 @@ class Compressed(Estimator):
             sizes = [root_mean_square(run.activations(run.steps[-1], x.name)) for x in run.layers]
             noise = RELATIVE_NOISE * float(np.median(sizes)) or 1.0
         n, labels, rows = run.probe.n_samples, run.probe.labels, None
-        if n > self._most_samples:
+        if self.samples_used(n) < n:
             rows = self._rows(n, rng if self._mode != "bracket" else None)
             labels = None if labels is None else labels[rows]
         code = None
@@ -477,8 +491,7 @@ class Compressed(Estimator):
         first = next(iter(main.values()))
         fixed = Noise(prepared.fixed, False) if relative and prepared.fixed else None
         noises = dict.fromkeys([*main.values(), *near, *([fixed] if fixed else [])])
-        whole = self.population == "recorded" and run.rows is None
-        options = BracketOptions(whole, self.draws, prepared.upstream_noise)
+        options = BracketOptions(self.population == "recorded", self.draws, prepared.upstream_noise)
         cell = bracket_cell(activations, run.labels, list(noises), options, rng)
         if isinstance(cell, dict):
             return cell | ({"ixt_fixed": cell["ixt"]} if relative else {})
@@ -489,14 +502,13 @@ class Compressed(Estimator):
                 diagnostics = {**told.diagnostics, **by_c}
                 if name == "ixt" and self.pools == "group":
                     diagnostics["shared_sha256"] = run.group.id
-                found[name + point] = replace(told, diagnostics=diagnostics)
+                told = replace(told, diagnostics=diagnostics)
+                found[name + point] = _at_fixed(told) if self.noise == "fixed" else told
         if relative:
             found["size"] = cell.size
         if fixed is not None and len(main) == 1:
             at_fixed = cell.estimates(fixed)["ixt"]
-            # That little of a small layer is left is what this view shows.
-            flags = tuple(flag for flag in at_fixed.flags if flag != "degenerate")
-            found["ixt_fixed"] = replace(at_fixed, flags=flags)
+            found["ixt_fixed"] = _at_fixed(at_fixed)
             found["ixt_scale"] = _scale_part(cell.estimates(first)["ixt"], at_fixed)
         return found
 
@@ -517,6 +529,11 @@ def _last_median(run: RunData, layer: LayerInfo, rows: IntArray) -> float | None
     labels = None if run.probe.labels is None else run.probe.labels[rows]
     found, _ = seen(rows_of(run.activations(run.steps[-1], layer.name), rows), labels)
     return found.median if found is not None and found.median > found.spacing else None
+
+
+def _at_fixed(told: Estimate) -> Estimate:
+    """Return an estimate at fixed noise: that little of a small layer is left is what it shows."""
+    return replace(told, flags=tuple(flag for flag in told.flags if flag != "degenerate"))
 
 
 def _scale_part(shape: Estimate, fixed: Estimate) -> Estimate:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -46,6 +46,7 @@ from infoplane.numerics.tensors import checked_squares
 from infoplane.seeding import generator
 
 MODES = ("auto", "bracket", "neighbors", "noise", "joint", "ksg")
+_OF_NO_CODE = ("auto", "pooled")  # options of codes at their defaults
 RELATIVE_NOISE = 0.1  # standard deviation of added noise, as a share of the root mean square
 
 
@@ -71,7 +72,8 @@ class CompressedInformation:
     diagnostics : mapping
         What else was measured, by name; ``mode`` says how.
     lower, upper : float or None
-        The two-sided bracket of I(X;T) in bits, in the mode "bracket".
+        The two-sided bracket of I(X;T) in bits, in the mode "bracket". Both are the value where
+        all inputs were recorded.
     """
 
     ixt: Estimate
@@ -120,10 +122,10 @@ def compressed_information(
         alone, ``neighbors`` a value from distances to neighbours in a code of few dimensions.
         ``joint`` takes the shuffle difference of the codes of layer and inputs, ``ksg`` counts
         neighbours. ``auto`` is ``joint`` if there are inputs; else ``bracket``, but ``neighbors``
-        if ``k`` is given or the layer contains its noise. ``diagnostics["mode"]`` says which. For
-        a layer of at most 3 dimensions whose bounds at a given ``noise`` are far apart, ``auto``
-        gives the value of ``neighbors`` where that lies between them. ``noise`` is an older name
-        of ``neighbors``.
+        if ``dim``, ``basis`` or ``k`` is given or the layer contains its noise.
+        ``diagnostics["mode"]`` says which. For a layer of at most 3 dimensions whose bounds at a
+        given ``noise`` are far apart, ``auto`` gives the value of ``neighbors`` where that lies
+        between them. ``noise`` is an older name of ``neighbors``.
     noise : float, optional
         Standard deviation of the noise of each unit. Unless given, it is ``c`` times the median
         distance between samples; in the mode ``neighbors`` 0.1 root mean square of the
@@ -157,7 +159,7 @@ def compressed_information(
         from 1000, 0.35 from 250, 0.4 below.
     population : {"sampled", "recorded"}
         Whether the samples are drawn from more inputs, or all there are; the lower bound is then
-        I(X;T) itself.
+        I(X;T) itself, and ``lower`` and ``upper`` are that value.
 
     Returns
     -------
@@ -194,8 +196,6 @@ def compressed_information(
     check_options(mode, noise, dim, k, folds, draws)
     if c is not None and not (isinstance(c, (int, float)) and math.isfinite(c) and c > 0.0):
         raise InputError(f"expected c above 0, got {c!r:.80}")
-    if c is not None and noise is not None:
-        raise InputError(f"expected c or noise, got c={c} and noise={noise}")
     if population not in ("sampled", "recorded"):
         raise InputError(f"expected population 'sampled' or 'recorded', got {population!r}")
     if isinstance(noise, str):
@@ -209,7 +209,12 @@ def compressed_information(
     options = CellOptions(
         None if k is None else int(k), folds, draws, cross_check=True, population=population
     )
-    meant = "joint" if mode == "auto" and given is not None else mode_of(mode, k)
+    meant = mode_of(mode, options_of_codes(dim=dim, k=k, basis=basis))
+    if mode == "auto" and given is not None:
+        meant = "joint"
+    check_relative(c, noise, meant)
+    if c is not None and noisy:
+        raise InputError("expected c or noisy=True, got both: c is for noise that is added")
     if meant in ("joint", "ksg"):
         if given is None:
             raise InputError(f"expected inputs for the mode {mode!r}, got none")
@@ -217,7 +222,7 @@ def compressed_information(
     if isinstance(basis, str):
         raise InputError(f"expected the mode joint or ksg with basis='{basis}', got {mode!r}")
     if meant == "bracket" and (mode == "bracket" or not _contains(layer, noise, noisy, rng)):
-        found = _bracketed(layer, classes, noise, c, dim, basis, options, rng, finer=mode == "auto")
+        found = _bracketed(layer, classes, noise, c, options, rng, finer=mode == "auto")
     else:
         found = _with_noise(layer, classes, noise, dim, basis, options, rng, noisy)
     return found if given is None else _without_inputs(found)
@@ -270,38 +275,31 @@ def _bracketed(
     labels: IntArray | None,
     noise: float | None,
     c: float | None,
-    dim: int | str,
-    basis: PrincipalBasis | Array | None,
     options: CellOptions,
     rng: np.random.Generator,
     *,
     finer: bool,
 ) -> CompressedInformation:
     """Return the information of the layer with added noise, between two bounds."""
-    kept, lost = layer, 0.0
-    if basis is not None or dim != "auto":
-        directions = _resolved_basis(basis, layer, rng)
-        scores, residual = directions.project(layer)
-        kept = scores if dim == "auto" else scores[:, : int(dim)]
-        lost = residual + float(scores[:, kept.shape[1] :].var(axis=0).sum())
     whole = options.population == "recorded"
     size = Noise(resolution(len(layer)) if c is None else c, relative=True)
     cell = bracket_cell(
-        kept,
+        layer,
         labels,
         [size if noise is None else Noise(noise, relative=False)],
-        BracketOptions(whole, options.draws, left_out=lost),
+        BracketOptions(whole, options.draws),
         rng,
     )
     if isinstance(cell, dict):
-        return _gathered(cell, kept.shape[1], noise, {"mode": "bracket"})
+        return _gathered(cell, layer.shape[1], noise, {"mode": "bracket"})
     (at,) = cell.by_noise
     found = cell.estimates(at)
-    lower, upper = found["ixt"].bound_low, found["ixt"].bound_high
+    ixt = found["ixt"]
+    lower, upper = (ixt.bits, ixt.bits) if whole else (ixt.bound_low, ixt.bound_high)
     told = found["ixt"].diagnostics
-    few = kept.shape[1] <= FEW and not whole
+    few = layer.shape[1] <= FEW and not whole
     if finer and few and noise is not None and told["gap"] > WIDE_BRACKET:
-        found = _finer(found, kept, noise, labels, options, rng)
+        found = _finer(found, layer, noise, labels, options, rng)
     return replace(_gathered(found, told["dim"], told["noise"], {}), lower=lower, upper=upper)
 
 
@@ -390,11 +388,54 @@ def _gathered(
     )
 
 
-def mode_of(mode: str, k: int | None) -> str:
-    """Return the mode that is meant: what ``auto`` is, and today's name of ``noise``."""
+def mode_of(mode: str, of_codes: Sequence[str] = ()) -> str:
+    """Return the mode that is meant: what ``auto`` is, and today's name of ``noise``.
+
+    Parameters
+    ----------
+    mode : str
+        As it was given.
+    of_codes : sequence of str
+        The options that were given and say something about codes, as "dim=2".
+
+    Raises
+    ------
+    InputError
+        If there are some with the mode "bracket", which has no code.
+    """
     if mode == "auto":
-        return "bracket" if k is None else "neighbors"
+        return "neighbors" if of_codes else "bracket"
+    if mode == "bracket" and of_codes:
+        raise InputError(
+            f"expected {', '.join(of_codes)} with mode=neighbors, got mode=bracket: a bracket is "
+            "of the whole layer"
+        )
     return "neighbors" if mode == "noise" else mode
+
+
+def options_of_codes(**options: object) -> list[str]:
+    """Return those options of codes that were given, as "dim=2"; "basis" for an array."""
+    return [
+        f"{name}={value}" if isinstance(value, int | str) else name
+        for name, value in options.items()
+        if value is not None
+        and value is not False
+        and not (isinstance(value, str) and value in _OF_NO_CODE)
+    ]
+
+
+def check_relative(c: object, noise: float | str | None, mode: str) -> None:
+    """Check that noise in median distances is asked for where there is some.
+
+    Raises
+    ------
+    InputError
+        If ``c`` is given beside a number for noise, or in another mode than "bracket".
+    """
+    absolute = noise is not None and not isinstance(noise, str)
+    if c is not None and (absolute or mode != "bracket"):
+        other = f"noise={noise}" if absolute else f"mode={mode}"
+        raise InputError(f"expected c or {other}, got both: c is for relative noise")
 
 
 def check_options(

@@ -191,7 +191,7 @@ def _diagnostics(
 ) -> dict[str, Any]:
     ixt, q = cell.information, code.clean.shape[1]
     return code_diagnostics(code) | {
-        "mode": "noise",
+        "mode": "neighbors",
         "noise": noise,
         "noise_relative": noise / math.sqrt(code.variance / code.n_units),
         "noise_source": "recorded" if contained else "added",
