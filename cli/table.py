@@ -256,13 +256,11 @@ def _fixed_noise(
         text = "shape and scale at fixed noise: --wide, or infoplane plot -f scale"
         return ["", *_wrapped(text, limit)]
     columns = [Column("layer", [printable(parts[0].layer) for parts in found])]
-    ends = max(found, key=len)
-    for i, end in enumerate(ends):
+    for i, end in enumerate(found[0]):
         heads = {"fixed": f"steps {end.start:,}-{end.end:,}", "shape": "shape", "scale": "scale",
                  "octaves": QUANTITIES["size"].symbol}  # fmt: skip
         for name, title in heads.items():
-            values = [getattr(parts[i], name) if i < len(parts) else None for parts in found]
-            cells = [decimal(value, sign=True) for value in values]
+            cells = [decimal(getattr(parts[i], name), sign=True) for parts in found]
             columns.append(Column(title, cells, right=True, drop=2 if name == "octaves" else 0))
     caption = (
         "change of I(X;T) at one noise for all checkpoints = shape + scale, in bits; "
