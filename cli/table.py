@@ -15,7 +15,7 @@ from infoplane.estimators.measure_id import MeasureId
 from infoplane.estimators.quantities import QUANTITIES, Quantity
 from infoplane.results.cautions import cautions, shortest
 from infoplane.results.choice import SIZES, Choice, best_estimator
-from infoplane.results.curves import CurveKey, Curves, curves, group_of, groups_of
+from infoplane.results.curves import CurveKey, Curves, curves, group_of, group_of_runs, groups_of
 from infoplane.results.phases import Phase
 from infoplane.results.settings import in_words
 from infoplane.results.shape_and_scale import splits
@@ -119,7 +119,7 @@ def summary(
     found = cautions(results, drawn)
     told = found if wide else shortest(found, "--wide shows them")
     for number, text in enumerate(told, 1):
-        mark = f"[{number}] "
+        mark = f"[{number}] " if text in found else "    "
         lines += textwrap.wrap(
             text, limit or 100, initial_indent=mark, subsequent_indent=" " * len(mark),
             break_on_hyphens=False,
@@ -167,10 +167,12 @@ def _caption(
         for key, curve in drawn.items()
         if (key[0], key[2]) == (group, estimator) and key[3] in quantities
     }
+    of = group_of_runs(results)
     settings = {
         str(row["setting"])
         for row in results["rows"]
         if row["estimator"] == estimator and row["quantity"] in quantities and row.get("setting")
+        if of.get(row["run"]) == group
     }
     at = f", {printable(settings.pop())}" if len(settings) == 1 else ""
     return (
