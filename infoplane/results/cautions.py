@@ -25,7 +25,10 @@ MOST = 3
 
 _IN_SHORT = {
     "sparse": ("most samples have a state of their own", "take more samples or fewer bins"),
-    "null_dominates": ("shuffled labels give more than half of it", "compare it with its null in diag"),
+    "null_dominates": (
+        "shuffled labels give more than half of it",
+        "compare it with its null in diag",
+    ),
     "order": ("a deeper layer above an earlier one", "do not read it as a gain"),
     "below_probe": ("a probe reads more of the label", "take the probe's lower bound"),
     "biased": ("values that still move with N", "record more samples"),
