@@ -298,7 +298,9 @@ def _compression(of: _Group) -> list[str]:
     picture = of.embed(
         of.drawn("compression"), "compression", f"Compression by layer, {of.name}",
         " ".join(
-            f"{layer}: {v.verdict.replace('_', ' ')}, {v.agree} of {v.of} estimators agree."
+            f"{layer}: {v.verdict.replace('_', ' ')}, by {v.agree} of {v.of} estimators."
+            if v.agree and v.verdict != "inconclusive"
+            else f"{layer}: {v.verdict.replace('_', ' ')}."
             for (_, layer), v in list(verdicts.items())[:60]
         ),
         "A layer compresses when more than half of its unsaturated estimators say so, and at "
@@ -406,7 +408,7 @@ def _main_row(view: View, p: Phase, name: str, joint: LayerVerdict | None = None
         return [*row, verdict]
     partner = view.phases.get((*p.key[:3], _PARTNERS[p.quantity]))
     together = _pill(joint.verdict)
-    if joint.agree:
+    if joint.agree and joint.verdict != "inconclusive":
         together += f" {joint.agree} of {joint.of}"
     last = Cell("—", number=True) if partner is None else _number(view, partner, partner.last)
     return [*row, last, verdict, Cell(markup=together)]
