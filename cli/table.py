@@ -19,7 +19,7 @@ from infoplane.results.curves import CurveKey, Curves, curves, group_of, group_o
 from infoplane.results.phases import Phase
 from infoplane.results.settings import in_words
 from infoplane.results.shape_and_scale import splits
-from infoplane.text import change_between, counted, decimal, spark
+from infoplane.text import change_between, counted, decimal, in_lines, spark
 
 _FEW = 12
 """Layers; of more, only --wide tells each one's story."""
@@ -126,13 +126,7 @@ def summary(
 
 
 def _wrapped(text: str, limit: int | None, *, first: str = "") -> list[str]:
-    """Return text in lines, ``log₂ N`` and what it equals on one of them; ``first`` hangs out."""
-    kept = text.replace("log₂ ", "log₂\xa0").replace(" = ", "\xa0=\xa0")
-    lines = textwrap.wrap(
-        kept, limit or 100, initial_indent=first, subsequent_indent=" " * len(first),
-        break_on_hyphens=False,
-    )  # fmt: skip
-    return [line.replace("\xa0", " ") for line in lines]
+    return in_lines(text, limit or 100, first=first)
 
 
 def _header(results: Mapping[str, Any]) -> list[str]:

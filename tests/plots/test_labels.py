@@ -63,3 +63,17 @@ def test_the_nearest_free_anchor_wins() -> None:
         ax, [Label("name", [(0.2, 0.2), (0.8, 0.8)], "black")], lines=list(crowd[:, None])
     )
     assert tuple(note.xy) == (0.8, 0.8)
+
+
+def test_a_label_stands_nearer_to_its_own_line() -> None:
+    ax = square()
+    low = np.array([[0.1, 0.3], [0.7, 0.3]])
+    high = np.array([[0.1, 0.3 + 0.12], [0.9, 0.3 + 0.12]])  # where a label of the first has room
+    labels = [
+        Label("low", [(0.7, 0.3)], "black", own=[low]),
+        Label("high", [(0.9, 0.42)], "black", own=[high]),
+    ]
+    for note, own, other in zip(place(ax, labels, lines=[low, high]), (0.3, 0.42), (0.42, 0.3),
+                                strict=True):  # fmt: skip
+        _, y = ax.transData.inverted().transform(note.get_window_extent().get_points().mean(axis=0))
+        assert abs(y - own) < abs(y - other)

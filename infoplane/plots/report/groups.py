@@ -15,6 +15,7 @@ from infoplane.errors import NotFoundError
 from infoplane.estimators.measure_id import MeasureId
 from infoplane.estimators.quantities import IXT, QUANTITIES, Quantity
 from infoplane.plots.canvas.style import drawable
+from infoplane.plots.drawing import as_note
 from infoplane.plots.figures import draw_once
 from infoplane.plots.plane.figure import MAX_LAYERS
 from infoplane.plots.report import html
@@ -268,6 +269,8 @@ def _in_words(of: _Group, estimator: str, quantity: str) -> str:
     """Describe what a figure shows, as its text alternative."""
     view, about = of.view, of.view.quantity(quantity)
     sentences = [view.subtitle(of.name, estimator) + "."]
+    if quantity in ("ixt", "ity"):
+        sentences += as_note(view.below_probe(of.name, estimator))
     for layer in view.layers(of.name, estimator)[:20]:
         p = view.phases.get((of.name, layer, estimator, quantity))
         if p is not None and p.last is not None:
