@@ -110,10 +110,10 @@ def cautions(results: Mapping[str, Any], curves: Mapping[CurveKey, Curves]) -> l
             text = _at_ceiling(own, vocabulary, name, n_layers, everywhere=everywhere)
             text += f"; {_instead(others, full, measured['ixt'], vocabulary)}"
             ranked.append(((2 if estimator not in shown or everywhere else 1, 0), text))
-        for flag in told:
-            rank = 0 if flag in _MISSING else 1 if estimator in shown else 3
-            text = _generic(vocabulary.flags[flag], found[flag], vocabulary, name, n_layers)
-            ranked.append(((rank, order.index(flag), -found[flag].count), text))
+        for each in told:
+            rank = 0 if each in _MISSING else 1 if estimator in shown else 3
+            text = _generic(vocabulary.flags[each], found[each], vocabulary, name, n_layers)
+            ranked.append(((rank, order.index(each), -found[each].count), text))
     return [text for _, text in sorted(ranked, key=lambda entry: entry[0])]
 
 
