@@ -13,6 +13,7 @@ from infoplane.cli.settings import estimator_specs
 from infoplane.cli.shared_options import rank_of
 from infoplane.cli.sizes import byte_size
 from infoplane.errors import ExitCode, InfoplaneError, TerminatedError
+from infoplane.text import counted
 
 _UNSAID: dict[str, Any] = {
     "estimators": (), "seed": 0, "nan": "fail", "layers": (), "steps": None, "splits": (),
@@ -215,7 +216,7 @@ def _repeated(settings_from: str, chosen: dict[str, Any]) -> tuple[str | None, d
 
 def _run(analysis: Analysis, target: Path | None, output: str, shared: SharedOptions) -> Results:
     """Return the results; stopped, keep in ``target`` what was finished."""
-    begin = f"{len(analysis.cells)} runs, {analysis.jobs} processes"
+    begin = f"{counted(len(analysis.cells), 'run')}, {counted(analysis.jobs, 'process')}"
     stages = Stages("cells", shared, begin=begin)
     try:
         with stages:

@@ -95,7 +95,11 @@ def compare(
         for name, document in after
         if before is not None
     ]
-    text = no_baseline(", ".join(candidates), baseline) if missing else comment(sections, baseline)
+    text = (
+        no_baseline(", ".join(candidates), baseline)
+        if missing
+        else comment(sections, baseline, dict(after))
+    )
     if markdown:
         write_text(markdown, text, inputs=(baseline, *candidates))
     if format_ == "json":

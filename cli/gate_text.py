@@ -53,13 +53,15 @@ def comparison_lines(comparison: Comparison, *, wide: bool) -> Iterator[str]:
     telling = {(d.group, d.label) for d in comparison.of("different", "same", "unknown")}
     folded = Counter(d.label for d in comparison.of("saturated")
                      if telling and (d.group, d.label) not in telling)  # fmt: skip
-    rows = [d for d in comparison.differences if not telling or (d.group, d.label) in telling]
+    apart = comparison.one_sided
+    found = [d for d in comparison.differences if d.group not in apart]
+    rows = [d for d in found if not telling or (d.group, d.label) in telling]
     columns = [
         Column("layer", [printable(d.layer) for d in rows]),
         Column("quantity", [_quantity(d) for d in rows]),
         Column("estimator", [printable(d.label) for d in rows]),
-        Column("baseline", [decimal(d.baseline) for d in rows], right=True, drop=1),
-        Column("candidate", [decimal(d.candidate) for d in rows], right=True, drop=1),
+        Column("baseline", [decimal(d.baseline) for d in rows], right=True),
+        Column("candidate", [decimal(d.candidate) for d in rows], right=True),
         Column("difference", [decimal(d.difference, sign=True) for d in rows], right=True),
         Column("95% CI", [change_between(d.low, d.high) for d in rows], drop=2),
         Column("tolerance", [f"{d.tolerance:.2f}" for d in rows], right=True, drop=3),
@@ -69,8 +71,12 @@ def comparison_lines(comparison: Comparison, *, wide: bool) -> Iterator[str]:
         columns.insert(0, Column("group", [printable(d.group) for d in rows]))
     if len({d.estimator for d in rows}) == 1:
         columns = [column for column in columns if column.title != "estimator"]
-    for line in render(columns, limit=None if wide else width()):
+    for line in render(columns, limit=None if wide else width()) if rows else ():
         yield plain(line)
+    for group, (where, count) in apart.items():
+        yield plain(f"group {printable(group)} is {where}: {counted(count, 'value')} not compared")
+    if apart:
+        yield "groups are paired by their names: record with --group to give them the same"
     for label, count in folded.items():
         yield plain(f"{printable(label)}: all {count:,} values saturated, not shown")
     for text in comparison.mismatches:
@@ -78,7 +84,7 @@ def comparison_lines(comparison: Comparison, *, wide: bool) -> Iterator[str]:
     for text in comparison.left_out:
         yield from textwrap.wrap(plain(f"not compared: {text}"), width() or 100)
     noted: dict[str, int] = {}
-    for d in comparison.differences:
+    for d in found:
         if d.reason:
             noted[f"{d.result}: {d.reason}"] = noted.get(f"{d.result}: {d.reason}", 0) + 1
     for text, count in noted.items():

@@ -15,11 +15,11 @@ from infoplane.estimators.measure_id import MeasureId
 from infoplane.estimators.quantities import QUANTITIES, Quantity
 from infoplane.results.cautions import cautions, shortest
 from infoplane.results.choice import SIZES, Choice, best_estimator
-from infoplane.results.curves import CurveKey, Curves, curves, group_of, groups_of
+from infoplane.results.curves import CurveKey, Curves, curves, group_of, group_of_runs, groups_of
 from infoplane.results.phases import Phase
 from infoplane.results.settings import in_words
 from infoplane.results.shape_and_scale import splits
-from infoplane.text import change_between, counted, decimal, spark
+from infoplane.text import change_between, counted, decimal, in_lines, spark
 
 _FEW = 12
 """Layers; of more, only --wide tells each one's story."""
@@ -33,6 +33,7 @@ class Column:
     cells: list[str]
     right: bool = False
     drop: int = 0
+    called: str = ""  # where it is hidden; by default its title
 
     @property
     def width(self) -> int:
@@ -51,14 +52,14 @@ def render(columns: Sequence[Column], *, limit: int | None) -> list[str]:
     def total() -> int:
         return sum(column.width for column in kept) + 2 * (len(kept) - 1)
 
-    hidden: list[str] = []
+    hidden: list[Column] = []
     while limit is not None and total() > limit:
         candidates = [column for column in kept if column.drop]
         if not candidates:
             break
         dropped = max(candidates, key=lambda column: column.drop)
         kept.remove(dropped)
-        hidden.append(dropped.title)
+        hidden.append(dropped)
     rows = [[column.title for column in kept], ["─" * column.width for column in kept]]
     rows += [list(row) for row in zip(*(column.cells for column in kept), strict=True)]
     lines = [
@@ -66,8 +67,8 @@ def render(columns: Sequence[Column], *, limit: int | None) -> list[str]:
         for row in rows
     ]
     if hidden:
-        order = [column.title for column in columns if column.title in hidden]
-        note = f"({', '.join(order)} hidden at {limit} columns; --wide shows all)"
+        names = [column.called or column.title for column in columns if column in hidden]
+        note = f"({', '.join(names)} hidden at {limit} columns; --wide shows all)"
         lines += textwrap.wrap(note, limit or 100)
     return lines
 
@@ -98,7 +99,7 @@ def summary(
     drawn = {key: curve for key, curve in every.items() if key not in unlike}
     phases = [p for p in results["phases"] if Phase.of_entry(p).key not in unlike]
     results = {**results, "phases": phases}
-    lines = [part for line in _header(results) for part in textwrap.wrap(line, limit or 200)]
+    lines = [part for line in _header(results) for part in _wrapped(line, limit or 200)]
     groups = groups_of(results)
     for group in groups:
         tables, choice = _tables(results, drawn, group, estimator)
@@ -118,17 +119,14 @@ def summary(
             lines += ["", *_wrapped(f"not averaged: {sentence}", limit)]
     found = cautions(results, drawn)
     told = found if wide else shortest(found, "--wide shows them")
+    lines += [""] if told else []
     for number, text in enumerate(told, 1):
-        mark = f"[{number}] "
-        lines += textwrap.wrap(
-            text, limit or 100, initial_indent=mark, subsequent_indent=" " * len(mark),
-            break_on_hyphens=False,
-        )  # fmt: skip
+        lines += _wrapped(text, limit, first=f"[{number}] " if text in found else "    ")
     return plain("\n".join(lines))
 
 
-def _wrapped(text: str, limit: int | None) -> list[str]:
-    return textwrap.wrap(text, limit or 100, break_on_hyphens=False)
+def _wrapped(text: str, limit: int | None, *, first: str = "") -> list[str]:
+    return in_lines(text, limit or 100, first=first)
 
 
 def _header(results: Mapping[str, Any]) -> list[str]:
@@ -160,24 +158,30 @@ def _caption(
     size = len(quantities) == 1 and quantities[0] in SIZES
     probed = size and _readable(drawn, group, estimator, ()) is not None
     least = f"; probe: {QUANTITIES['ity'].symbol} that a held-out probe reads" if probed else ""
+    phases = [p for q in quantities for p in _phases(results, group, estimator, q).values()]
+    agree = "; n/m: estimators that agree" if any(map(_voted, phases)) else ""
     runs = sum(group_of(recording) == group for recording in results["recordings"])
     over = f"mean of {runs} runs" if runs > 1 else "one run: the interval is not about other seeds"
-    units = {
-        curve.declared.unit
+    about = {
+        curve.declared.name: curve.declared
         for key, curve in drawn.items()
         if (key[0], key[2]) == (group, estimator) and key[3] in quantities
     }
+    units = ", ".join(sorted({one.unit for one in about.values()}))
+    if len(about) == 1:  # where the column of curves is hidden, no title names it
+        units = f"{printable(next(iter(about.values())).symbol)} in {units}"
+    of = group_of_runs(results)
     settings = {
         str(row["setting"])
         for row in results["rows"]
         if row["estimator"] == estimator and row["quantity"] in quantities and row.get("setting")
+        if of.get(row["run"]) == group
     }
     at = f", {printable(settings.pop())}" if len(settings) == 1 else ""
     return (
-        f"{', '.join(sorted(units))}, {printable(entry['name'])} ({printable(estimator)}{at}), "
+        f"{units}, {printable(entry['name'])} ({printable(estimator)}{at}), "
         f"{over}; change = last - peak, the peak "
-        "chosen on other data (docs/figures-and-report.md); n/m: estimators that agree"
-        f"{least}"
+        f"chosen on other data (docs/figures-and-report.md){agree}{least}"
     )
 
 
@@ -256,13 +260,11 @@ def _fixed_noise(
         text = "shape and scale at fixed noise: --wide, or infoplane plot -f scale"
         return ["", *_wrapped(text, limit)]
     columns = [Column("layer", [printable(parts[0].layer) for parts in found])]
-    ends = max(found, key=len)
-    for i, end in enumerate(ends):
+    for i, end in enumerate(found[0]):
         heads = {"fixed": f"steps {end.start:,}-{end.end:,}", "shape": "shape", "scale": "scale",
                  "octaves": QUANTITIES["size"].symbol}  # fmt: skip
         for name, title in heads.items():
-            values = [getattr(parts[i], name) if i < len(parts) else None for parts in found]
-            cells = [decimal(value, sign=True) for value in values]
+            cells = [decimal(getattr(parts[i], name), sign=True) for parts in found]
             columns.append(Column(title, cells, right=True, drop=2 if name == "octaves" else 0))
     caption = (
         "change of I(X;T) at one noise for all checkpoints = shape + scale, in bits; "
@@ -295,11 +297,12 @@ def _group_table(
     about = next((curve.declared for curve in found.values()), QUANTITIES["ixt"])
     columns = [
         Column("layer", [printable(layer) for layer in layers]),
-        Column("units", [units.get(layer, "") for layer in layers], right=True, drop=3),
+        Column("units", [units.get(layer, "") for layer in layers], right=True, drop=4),
         Column(
             f"{printable(about.symbol)}, 0 to {top:.3g} {printable(about.unit)}",
             [_spark(means[layer], top) for layer in layers],
-            drop=4,
+            drop=5,
+            called="curve",
         ),
     ]
     chosen = [phases[layer] for layer in layers]
@@ -312,12 +315,12 @@ def _group_table(
     columns.append(Column("change", [decimal(p["change"], sign=True) for p in chosen], right=True))
     columns.append(
         Column(
-            "95% CI", [change_between(p["change_low"], p["change_high"]) for p in chosen], drop=2
+            "95% CI", [change_between(p["change_low"], p["change_high"]) for p in chosen], drop=1
         )
     )
     onsets = ["" if phase["onset_step"] is None else f"{phase['onset_step']:,}" for phase in chosen]
     if any(onsets):
-        columns.append(Column("onset", onsets, right=True, drop=1))
+        columns.append(Column("onset", onsets, right=True, drop=6))
     label = _phases(results, group, estimator, "ity")
     if label and quantity in ("ixt", "dse"):
         last = [decimal(label[layer]["last"]) if layer in label else "" for layer in layers]
@@ -415,6 +418,10 @@ def _verdict(phase: Mapping[str, Any], about: Quantity, *, alone: bool) -> str:
     if phase["last"] is None and phase["peak"] is None:
         return "bounds alone" if alone else "no value"
     text = about.word(str(phase["verdict"]))
-    if phase["verdict"] == "saturated" or phase.get("agree") is None:
-        return text
-    return f"{text} {phase['agree']}/{phase['of']}"
+    return f"{text} {phase['agree']}/{phase['of']}" if _voted(phase) else text
+
+
+def _voted(phase: Mapping[str, Any]) -> bool:
+    """Return whether the estimators that agree with a verdict are worth counting."""
+    concludes = phase["verdict"] not in ("inconclusive", "saturated")
+    return concludes and phase.get("agree") is not None and phase["of"] > 1

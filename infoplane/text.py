@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Sequence
 
 BARS = "▁▂▃▄▅▆▇█"
@@ -48,6 +49,19 @@ def spark(values: Sequence[float], top: float, levels: str = BARS) -> str:
     return "".join(
         levels[int(min(max(values[i] / top * len(levels), 0), len(levels) - 1))] for i in at
     )
+
+
+def in_lines(text: str, width: int, *, first: str = "", break_long_words: bool = True) -> list[str]:
+    """Return text in lines of at most ``width`` characters, broken between words.
+
+    ``log₂ N`` stays on one line, and what it equals. The text hangs behind ``first``.
+    """
+    kept = text.replace("log₂ ", "log₂\xa0").replace(" = ", "\xa0=\xa0")
+    lines = textwrap.wrap(
+        kept, width, initial_indent=first, subsequent_indent=" " * len(first),
+        break_on_hyphens=False, break_long_words=break_long_words,
+    )  # fmt: skip
+    return [line.replace("\xa0", " ") for line in lines]
 
 
 def decimal(value: float | None, places: int = 2, *, sign: bool = False) -> str:

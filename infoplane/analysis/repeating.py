@@ -238,10 +238,13 @@ class Baseline:
                 if len(kept) == 1:
                     found[group.name, estimator_id(estimator)] = kept[0]
                 elif estimator.pools != "nothing":
-                    why = f"{self.name} {'has several of it' if kept else 'does not hold it'}"
+                    why = "holds several" if kept else "holds none"
             if why and warn:
                 name = printable(estimator_id(estimator))
-                log.warning("%s: its noise is made anew from the runs: %s", name, why)
+                log.warning(
+                    "%s: the noise it fixes for a group is set anew, from these runs: %s %s for it",
+                    name, self.name, why,
+                )  # fmt: skip
         return found
 
     def _kept(self, estimator: Estimator, group: Group) -> list[Mapping[str, Any]]:

@@ -8,8 +8,8 @@ that the runs of each document fixed, it is left out by name.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -38,6 +38,11 @@ _SETTINGS = {
     "h_y": "H(Y)",
     "last step": "last step",
 }
+
+_ONLY = ("only in the baseline", "only in the candidate")
+
+_DRAWN = 0.05
+"""Bits: the most that H(Y) of samples drawn class by class may be apart."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,18 @@ class Comparison:
     def of(self, *results: Result) -> list[Difference]:
         """Return the differences with one of these results."""
         return [d for d in self.differences if d.result in results]
+
+    @property
+    def one_sided(self) -> dict[str, tuple[str, int]]:
+        """Groups that one document alone has: which one, and how many values it has of them."""
+        groups: dict[str, list[Difference]] = defaultdict(list)
+        for d in self.differences:
+            groups[d.group].append(d)
+        return {
+            group: (found[0].reason, len(found))
+            for group, found in groups.items()
+            if found[0].reason in _ONLY and len({d.reason for d in found}) == 1
+        }
 
     @property
     def agrees(self) -> bool:
@@ -200,7 +217,9 @@ def _mismatches(
     for before, after in pairs.values():
         old, new = _settings(baseline, before), _settings(candidate, after)
         for key, name in _SETTINGS.items():
-            if before is not None and after is not None and old[key] != new[key]:
+            if before is None or after is None or old[key] == new[key]:
+                continue
+            if key != "h_y" or not _drawn_alike(old, new):
                 yield (
                     f"{name} of {printable(after)} {_listed(old[key])} in the baseline, "
                     f"{_listed(new[key])} in the candidate"
@@ -262,13 +281,28 @@ def _told(unlike: Mapping[str, Unlike]) -> tuple[str, ...]:
 def _settings(results: Mapping[str, Any], group: str | None) -> dict[str, list[Any]]:
     chosen = [r for r in results["recordings"] if group_of(r) == group]
     found: dict[str, list[Any]] = {}
-    for key in _SETTINGS:
+    for key in (*_SETTINGS, "n_dropped"):
         values = [
             max(r["steps"], default=None) if key == "last step" else r.get(key) for r in chosen
         ]
         rounded = [round(v, 6) if isinstance(v, float) else v for v in values]
         found[key] = sorted(set(rounded), key=str)
     return found
+
+
+def _drawn_alike(old: Mapping[str, Sequence[Any]], new: Mapping[str, Sequence[Any]]) -> bool:
+    """Return whether H(Y) differs by no more than the rounding of counts of drawn classes.
+
+    As many samples as a baseline has are drawn of each class its share: of ``k`` classes that
+    moves H(Y) by up to ``k log2(k) / n`` bits. Where all samples were used it must be equal.
+    """
+    known = [x for side in (old, new) for key in ("h_y", "n_classes", "n") for x in side[key]]
+    if None in known or not any([*old["n_dropped"], *new["n_dropped"]]):
+        return False
+    k, n = max(*old["n_classes"], *new["n_classes"]), min(*old["n"], *new["n"])
+    most = min(k * np.log2(k) / n, _DRAWN)
+    sides = ((old["h_y"], new["h_y"]), (new["h_y"], old["h_y"]))
+    return all(min(abs(a - b) for b in others) <= most for own, others in sides for a in own)
 
 
 def _listed(values: Any) -> str:
@@ -297,7 +331,7 @@ def _difference(
     result: Result = "unknown"
     reason = ""
     if curves[0] is None or curves[1] is None:
-        reason = f"only in the {'candidate' if curves[0] is None else 'baseline'}"
+        reason = _ONLY[curves[0] is None]
     elif numbers[0] is None or numbers[1] is None:
         reason = f"no number in the {'baseline' if numbers[0] is None else 'candidate'}"
     else:

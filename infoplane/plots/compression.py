@@ -237,7 +237,7 @@ def _between_rows(ax: Axes, n: int) -> None:
 def _verdict(ax: Axes, y: int, verdict: LayerVerdict, *, two_lines: bool) -> None:
     """Write the joint verdict of a layer to the right of its row."""
     words = verdict.verdict.replace("_", " ")
-    if verdict.agree:
+    if verdict.agree and verdict.verdict != "inconclusive":
         count = f"{verdict.agree} of {verdict.of} agree" if two_lines else ""
         words += f"\n{count}" if two_lines else f" {verdict.agree}/{verdict.of}"
     ax.annotate(

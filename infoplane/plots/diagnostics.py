@@ -126,7 +126,7 @@ def _panel(ax: Axes, key: str, lines: Shares, on: Drawing) -> tuple[list[Label],
             markeredgecolor=look.ink(), markeredgewidth=0.7, label=f"_share {layer}",
         )  # fmt: skip
         anchors = [tuple(points[k]) for k in (-1, len(points) // 2, 0)]
-        labels.append(Label(names[layer], anchors, look.ink()))
+        labels.append(Label(names[layer], anchors, look.ink(), own=[points]))
         drawn.append(points)
     top = max(float(points[:, 1].max()) for points in drawn)
     ax.set_xlim(*look.time_limits(every, 0.06))

@@ -206,6 +206,11 @@ class Drawing:
         name = min(known)[1] if len({name for _, name in known}) == 1 else "bound"
         return bound_label(name, low if low == high else f"{low} … {high}", self.about.unit)
 
+    @property
+    def below_probe(self) -> str:
+        """What is said where a probe reads more of the label than the I(T;Y) that is drawn."""
+        return self.view.below_probe(self.group, self.ity or self.estimator)
+
     def few(self, layers: Sequence[str], most: int) -> list[str]:
         """Return ``most`` of the layers, evenly taken, or those that are named."""
         if self.wanted is not None:
@@ -239,7 +244,7 @@ class Drawing:
     ) -> None:
         """Write title, legend and notes around several panels; it runs the layout."""
         apart = self.view.not_averaged(self.group, self.estimator or None, self.quantity or None)
-        notes = [*notes, *(look.drawable(f"{text[0].upper()}{text[1:]}.") for text in apart)]
+        notes = [*notes, *(note for text in apart for note in as_note(text))]
         figure_titled(figure, self._heading(words, most), self._subtitle(), notes, handles)
 
     def _heading(self, words: str, most: int) -> str:
@@ -301,6 +306,11 @@ def drawing(
                 aside = tuple(text for e, text in choice.folded.items() if e in able)
             estimator = chosen
         yield Drawing(view, group, estimator or "", (*needs, "")[0], layers, ax, size, aside)
+
+
+def as_note(text: str) -> list[str]:
+    """Return a text as the note of a figure; none of an empty one."""
+    return [look.drawable(f"{text[0].upper()}{text[1:]}.")] if text else []
 
 
 def left_out(shown: Sequence[object], have: Sequence[object], tail: str = ".") -> list[str]:

@@ -174,7 +174,7 @@ def _draw(
         points = np.column_stack([x, line[:, 1]])[there]
         if len(points):
             anchors = [tuple(points[k]) for k in (0, len(points) // 2, -1)]
-            labels.append(Label(names[layer], anchors, look.ink()))
+            labels.append(Label(names[layer], anchors, look.ink(), own=[points]))
             drawn.append(points)
     return labels, drawn
 

@@ -188,7 +188,8 @@ def _draw(
         points = np.column_stack([x, line[:, 1]])
         anchors = [tuple(points[k]) for k in (-1, len(points) // 2, 0)]
         text = f"{names[layer]}: saturated" if saturated else names[layer]
-        labels.append(Label(text, anchors, look.SATURATED if saturated else look.ink()))
+        colour = look.SATURATED if saturated else look.ink()
+        labels.append(Label(text, anchors, colour, own=[points]))
         drawn.append(points)
     return labels, drawn
 
@@ -229,5 +230,7 @@ def together(ax: Axes, labels: Sequence[Label]) -> list[Label]:
     for cluster in clusters:
         names = [label.text.removesuffix(": saturated") for label in cluster]
         tail = ": saturated" if cluster[0].text.endswith(": saturated") else ""
-        merged.append(Label(joined(names) + tail, cluster[0].anchors, cluster[0].colour))
+        own = [line for label in cluster for line in label.own]
+        first = cluster[0]
+        merged.append(Label(joined(names) + tail, first.anchors, first.colour, own=own))
     return merged

@@ -15,7 +15,7 @@ from infoplane.plots.canvas import page
 from infoplane.plots.canvas import style as look
 from infoplane.plots.canvas.multiples import limit, outer_ticks
 from infoplane.plots.drawing import OTHERS, Drawing, EstimatorOptions, drawing, figure, left_out
-from infoplane.plots.steps import MAX_COLUMNS, NARROWEST, bracket_notes, draw_curve
+from infoplane.plots.steps import MAX_COLUMNS, NARROWEST, band_notes, draw_curve
 from infoplane.plots.view import View, broken, short_names
 from infoplane.results.curves import Curves
 from infoplane.results.shape_and_scale import NEEDS, Split, splits
@@ -68,11 +68,11 @@ def scale(results: Mapping[str, Any] | View, **options: Unpack[EstimatorOptions]
         outer_ticks(grid)
         grid[0, 0].set_ylabel(on.view.quantity("ixt").axis)
         grid[1, 0].set_ylabel(on.view.quantity("size").axis)
-        shown = [c for c in (*rows[0], *rows[1]) if c is not None]
+        shown = [c for row in rows for c in row if c is not None]
         notes = [
             "Across: training step (log scale).",
             "Numbers: change from the first to the last checkpoint.",
-            *bracket_notes(shown),
+            *band_notes(shown),
             *left_out(names, have, OTHERS),
         ]
         on.finish(area, "Shape and scale per layer", notes, _handles(on))
@@ -86,7 +86,10 @@ def _splits(on: Drawing) -> list[list[Split]]:
 
 def _limits(found: Sequence[Curves]) -> tuple[float, float]:
     parts = [look.finite(c.values) for c in found]
-    parts += [look.finite(side) for c in found for side in c.bracket() or ()]
+    parts += [
+        look.finite(side) for c in found for both in (c.bracket(), c.interval())
+        for side in both or ()
+    ]  # fmt: skip
     values = np.concatenate([*parts, np.zeros(0 if any(p.size for p in parts) else 1)])
     low, high = float(values.min()), float(values.max())
     return look.padded(low, max(high, low + 0.5), 0.08)

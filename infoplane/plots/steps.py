@@ -18,6 +18,7 @@ from infoplane.plots.drawing import (
     Drawing,
     EstimatorOptions,
     QuantityOptions,
+    as_note,
     drawing,
     figure,
     left_out,
@@ -97,7 +98,8 @@ def _panels(on: Drawing, title: str, wanted: Sequence[str]) -> Axes:
         n_ticks = min(5, page.abreast(on.size, area, 0.3) // len(names))
         look.step_axis(panel.xaxis, every, n_ticks=max(2, n_ticks))
     outer_ticks(axes)
-    on.finish(area, title, [*_notes(on), *left_out(names, have, OTHERS)])
+    below = as_note(on.below_probe) if "ity" in rows else []
+    on.finish(area, title, [*_notes(on), *below, *left_out(names, have, OTHERS)])
     first: Axes = axes[0, 0]
     return first
 
@@ -294,16 +296,21 @@ def bracket_notes(shown: Sequence[Curves], marks: str = "band") -> list[str]:
     return notes
 
 
-def _notes(on: Drawing) -> list[str]:
-    shown = on.view.of_group(on.group, on.estimator)
+def band_notes(shown: Sequence[Curves]) -> list[str]:
+    """Return what the bands of `draw_curve` are: brackets, and intervals of values."""
     brackets = bracket_notes(shown)
-    notes = ["Across: training step (log scale).", *brackets]
-    most = max(len(c.runs) for c in shown)
+    most = max((len(c.runs) for c in shown if c.interval() is not None), default=0)
     band = "Dark band" if brackets else "Band"
     if most > 2:
-        notes.append(f"{band}: 95 % interval of the mean of {most} runs.")
-    elif most == 1 and any(np.isfinite(c.low).any() for c in shown):
-        notes.append(f"{band}: 95 % interval of each estimate (one run).")
+        return [*brackets, f"{band}: 95 % interval of the mean of {most} runs."]
+    if most == 1:
+        return [*brackets, f"{band}: 95 % interval of each estimate (one run)."]
+    return brackets
+
+
+def _notes(on: Drawing) -> list[str]:
+    shown = on.view.of_group(on.group, on.estimator)
+    notes = ["Across: training step (log scale).", *band_notes(shown)]
     phases = [on.phase(curve.layer, curve.quantity) for curve in shown]
     if any(p.onset_step is not None for p in phases if p.quantity == on.quantity):
         falls = "compression" if on.about.falls == "compresses" else "the fall"

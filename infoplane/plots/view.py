@@ -15,6 +15,7 @@ import numpy as np
 from infoplane.calls import document_of
 from infoplane.data import IntArray
 from infoplane.errors import InputError, NotFoundError
+from infoplane.estimators.measure_id import MeasureId
 from infoplane.estimators.quantities import QUANTITIES, Quantity
 from infoplane.plots.canvas.style import bits, drawable, readable
 from infoplane.results.choice import SIZES as SIZES
@@ -25,6 +26,7 @@ from infoplane.results.phases import Phase
 from infoplane.results.settings import difference, in_words
 from infoplane.results.shape_and_scale import NEEDS
 from infoplane.results.vocabulary import Vocabulary
+from infoplane.text import counted
 
 SPECTRAL = ("dse", "dsmi_y", "dsmi_x")
 
@@ -163,8 +165,8 @@ class View:
             If none has them, or the wanted one has not.
         """
         able = self.estimators(*quantities, group=group)
-        if wanted is not None and wanted in able:
-            return wanted
+        if wanted is not None and (found := named(wanted, able)) is not None:
+            return found
         asked = " and ".join(self.quantity(q).symbol for q in quantities)
         have = ", ".join(self.estimators(group=group)) or "none"
         if wanted is not None:
@@ -204,6 +206,18 @@ class View:
             self.drawn[key] = silent_estimators(self.results, self.curves, group, *SIZES, "ity")
         found: dict[str, str] = self.drawn[key]
         return found
+
+    def below_probe(self, group: str, estimator: str) -> str:
+        """Say that a held-out probe reads more of the label than I(T;Y) of an estimator; or ""."""
+        shown = [c for c in self.of_group(group, estimator) if c.quantity == "ity"]
+        there = sum(int(np.isfinite(c.values).sum()) for c in shown)
+        below = sum(int(c.flags["below_probe"].sum()) for c in shown if "below_probe" in c.flags)
+        if not below:
+            return ""
+        probe = named("probe", self.estimators("ity", group=group))
+        how = "; plane --ity probe draws it" if probe else ""
+        of = f"{below:,} of {counted(there, 'point')}"
+        return f"a held-out probe reads more of the label than shown ({of}){how}"
 
     def further(self, group: str) -> list[str]:
         """Return the quantities that the figures of information do not show.
@@ -287,7 +301,8 @@ class View:
         }
         for option, names in wanted.items():
             for name in [names] if isinstance(names, str) else names:
-                if name not in have[option]:
+                ids = have[option] if option in ("estimator", "ity") else ()
+                if name not in have[option] and named(name, ids) is None:
                     there = ", ".join(have[option]) or "none"
                     raise NotFoundError(
                         f"--{option}: the results have no {name!r}; there are {there}"
@@ -393,6 +408,12 @@ class View:
             split = f" {splits.pop()}" if len(splits) == 1 else ""
             parts.append(f"N = {max(used or samples):,}{split} samples")
         return " · ".join(parts)
+
+
+def named(wanted: str, ids: Sequence[str]) -> str | None:
+    """Return the id of an estimator, or the only one of this name: ``probe``; else None."""
+    of_name = [one for one in ids if MeasureId.read(one).name == wanted]
+    return wanted if wanted in ids else of_name[0] if len(of_name) == 1 else None
 
 
 def short_names(layers: Sequence[str], most: int = _MAX_NAME) -> dict[str, str]:

@@ -23,6 +23,24 @@ from infoplane.text import counted, joined_words, printable
 MOST = 3
 """Lines of warnings that are shown unless all are asked for."""
 
+_IN_SHORT = {
+    "sparse": ("most samples have a state of their own", "take more samples or fewer bins"),
+    "null_dominates": (
+        "shuffled labels give more than half of it",
+        "compare it with its null in diag",
+    ),
+    "order": ("a deeper layer above an earlier one", "do not read it as a gain"),
+    "below_probe": ("a probe reads more of the label", "take the probe's lower bound"),
+    "biased": ("values that still move with N", "record more samples"),
+    "out_of_range": ("activations or values out of bounds", "see diag of each row"),
+    "large_compression_loss": ("compression may have lost much", "read it as a lower bound"),
+    "finite_population": ("more bits than N samples can hold", "raise the noise"),
+    "degenerate": ("the noise drowns the layer", "add less noise"),
+    "upper_bound": ("counts noise of the layer", "read it as an upper bound, or use compressed"),
+    "failed": ("no number", "see diag of each row"),
+}
+"""Meaning and remedy where the register takes more words than a line has room for."""
+
 _MISSING = ("failed", "nonfinite")
 _OF_THE_SAMPLE = ("saturated", "sparse", "null_dominates", "order")
 """What goes with a ceiling: that the estimates follow the samples is said once."""
@@ -76,25 +94,37 @@ def cautions(results: Mapping[str, Any], curves: Mapping[CurveKey, Curves]) -> l
     order = list(vocabulary.flags)
     ranked: list[tuple[tuple[int, ...], str]] = []
     for estimator, found in raised.items():
+        name, n_layers = names[estimator], len(layers[estimator])
         told = list(found)
-        if estimator in silent and "saturated" in found:
-            own = {name: found[name] for name in order if name in found and name in _OF_THE_SAMPLE}
-            told = [name for name in told if name not in own]
-            text = _useless(own, vocabulary, names[estimator], len(layers[estimator]))
-            alike = set().union(*(measured[q] for q in own["saturated"].quantities))
-            others = (shown - silent) & alike
-            text += f"; {_instead(estimator, others, own['saturated'], vocabulary)}"
-            ranked.append(((2, 0), text))
-        for name in told:
-            rank = 0 if name in _MISSING else 1 if estimator in shown else 3
-            flag, one = vocabulary.flags[name], found[name]
-            text = _generic(flag, one, vocabulary, names[estimator], len(layers[estimator]))
-            ranked.append(((rank, order.index(name), -one.count), text))
+        if "saturated" in found:
+            full, everywhere = found["saturated"], estimator in silent
+            own = {
+                flag: found[flag]
+                for flag in order
+                if flag in found and flag in _OF_THE_SAMPLE
+                if everywhere or found[flag].layers.keys() <= full.layers.keys()
+            }
+            told = [flag for flag in told if flag not in own]
+            alike = set().union(*(measured[q] for q in own["saturated"].quantities)) - {estimator}
+            others = {e for e in (shown - silent) & alike if _is_clear(raised.get(e), full.layers)}
+            text = _at_ceiling(own, vocabulary, name, n_layers, everywhere=everywhere)
+            text += f"; {_instead(others, full, measured['ixt'], vocabulary)}"
+            ranked.append(((2 if estimator not in shown or everywhere else 1, 0), text))
+        for each in told:
+            rank = 0 if each in _MISSING else 1 if estimator in shown else 3
+            text = _generic(vocabulary.flags[each], found[each], vocabulary, name, n_layers)
+            ranked.append(((rank, order.index(each), -found[each].count), text))
     return [text for _, text in sorted(ranked, key=lambda entry: entry[0])]
 
 
+def _is_clear(found: Mapping[str, _Raised] | None, layers: Iterable[str]) -> bool:
+    """Return whether an estimator is at its ceiling in none of these layers."""
+    full = (found or {}).get("saturated")
+    return full is None or full.layers.keys().isdisjoint(layers)
+
+
 def shortest(found: Sequence[str], how: str) -> list[str]:
-    """Return at most three of the sentences; the third tells how many more there are, and where.
+    """Return at most three of the sentences; or two, how many more there are, and where.
 
     Parameters
     ----------
@@ -118,21 +148,28 @@ def _choices(results: Mapping[str, Any], curves: Mapping[CurveKey, Curves]) -> l
     return [choice for choice in found if choice is not None]
 
 
-def _useless(own: Mapping[str, _Raised], vocabulary: Vocabulary, name: str, n_layers: int) -> str:
-    """Say what cannot be used of an estimator whose layers are at a ceiling, and why."""
+def _at_ceiling(
+    own: Mapping[str, _Raised], vocabulary: Vocabulary, name: str, n_layers: int, *,
+    everywhere: bool,
+) -> str:  # fmt: skip
+    """Say what an estimator cannot tell of the layers that are at a ceiling, and why."""
     codes = ", ".join(dict.fromkeys(str(vocabulary.flags[flag].code) for flag in own))
     symbols = _symbols((q for one in own.values() for q in one.quantities), vocabulary)
-    n = len(own["saturated"].layers)
+    where = f"{len(own['saturated'].layers)} of {counted(n_layers, 'layer')}"
+    if not everywhere:
+        return f"{codes} {symbols} by {name}: at the ceiling in {where}"
     why = "every sample has a state of its own" if "sparse" in own else "they are at the ceiling"
-    verb = "is" if " and " not in symbols else "are"
-    return f"{codes} {symbols} by {name} {verb} unusable in {n} of {n_layers} layers: {why}"
+    verb = "are" if " and " in symbols else "is"
+    return f"{codes} {symbols} by {name} {verb} unusable in {where}: {why}"
 
 
-def _instead(estimator: str, shown: set[str], saturated: _Raised, vocabulary: Vocabulary) -> str:
+def _instead(
+    shown: set[str], full: _Raised, sizes: Iterable[str], vocabulary: Vocabulary
+) -> str:  # fmt: skip
     """Say what to use in this run in place of an estimator that is at its ceiling."""
     if shown:
         return f"use {joined_words([printable(other) for other in sorted(shown)])} (above)"
-    if MeasureId.read(estimator).name != "compressed" and "ixt" in saturated.quantities:
+    if "ixt" in full.quantities and "compressed" not in {MeasureId.read(e).name for e in sizes}:
         return "analyze with -e compressed"
     return vocabulary.flags["saturated"].remedy.replace("`", "")
 
@@ -141,11 +178,11 @@ def _generic(flag: Flag, one: _Raised, vocabulary: Vocabulary, name: str, n_laye
     """Say what a flag says of an estimator, where, and what to do."""
     symbols = _symbols(one.quantities, vocabulary)
     where = f"{len(one.layers)} of {counted(n_layers, 'layer')}"
-    remedy = flag.remedy.replace("`", "")
+    meaning, remedy = _IN_SHORT.get(flag.name, (flag.meaning, flag.remedy.replace("`", "")))
     if flag.name in _MISSING and one.reasons:
         (remedy, _), *others = one.reasons.most_common()
         remedy = printable(remedy) + ("; others in diag of each row" if others else "")
-    return f"{flag.code} {symbols} by {name}: {flag.meaning} ({where}); {remedy}"
+    return f"{flag.code} {symbols} by {name}: {meaning} (in {where}); {remedy}"
 
 
 def _symbols(quantities: Iterable[str], vocabulary: Vocabulary) -> str:

@@ -11,7 +11,7 @@ from infoplane.errors import DataError
 from infoplane.numerics.gradients import transition_if_any
 from infoplane.results.curves import CurveKey, Curves, curves, group_of, group_of_runs
 from infoplane.results.phases import find_phases
-from infoplane.results.settings import apart, difference, in_words
+from infoplane.results.settings import apart, difference, in_words, values_apart
 from infoplane.results.vocabulary import contradictory
 from infoplane.text import counted, printable
 
@@ -148,20 +148,34 @@ def _along(steps: Sequence[int], parts: Iterable[tuple[Sequence[int], Sequence[A
 def separate_unlike(recordings: Sequence[dict[str, Any]]) -> None:
     """Give runs of one group a group of their own each, if their layers or samples differ.
 
-    Such runs are no repetitions of one another; a warning says so.
+    Such runs are no repetitions of one another; a warning says what differs.
     """
-    shapes: dict[str, set[tuple[Any, ...]]] = {}
+    groups: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for recording in recordings:
-        layers = tuple((layer["name"], layer["units"]) for layer in recording["layers"])
-        shapes.setdefault(group_of(recording), set()).add((recording["n"], layers))
-    for recording in recordings:
-        if len(shapes[group_of(recording)]) > 1:
-            log.warning(
-                "%s: not averaged with the other runs of group %s: their layers or samples differ",
-                recording["run"],
-                group_of(recording),
-            )
+        groups[group_of(recording)].append(recording)
+    for group, members in groups.items():
+        if len({(r["n"], *_layers(r)) for r in members}) == 1:
+            continue
+        log.warning(
+            "group %s: its runs are not averaged, each is a group of its own: %s",
+            printable(group), _shapes_apart(members),
+        )  # fmt: skip
+        for recording in members:
             recording["group"] = recording["run"]
+
+
+def _shapes_apart(members: Sequence[Mapping[str, Any]]) -> str:
+    """Say what differs between the samples and the layers of runs."""
+    samples = {r["run"]: [f"{r['n']:,}"] for r in members}
+    shared = set.intersection(*(set(_layers(r)) for r in members))
+    own = {r["run"]: [x for x in _layers(r) if x not in shared] or ["none"] for r in members}
+    told = [values_apart(samples, "N = "), values_apart(own, "layers: ")]
+    return "; ".join(filter(None, told)) or "the order of their layers"
+
+
+def _layers(recording: Mapping[str, Any]) -> list[str]:
+    """Return the layers of a run with their units."""
+    return [f"{layer['name']} ({layer['units']})" for layer in recording["layers"]]
 
 
 def _refuse_mixtures(documents: Sequence[Mapping[str, Any]], names: Sequence[str]) -> None:

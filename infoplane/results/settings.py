@@ -51,13 +51,13 @@ def difference(
                 settings[name].add(str(row["setting"]))
             if row["value"] is not None:
                 samples[name].add(row["n"])
-    told = [_told({name: sorted(found) for name, found in settings.items()})]
+    told = [values_apart({name: sorted(found) for name, found in settings.items()})]
     numbers = {name: [f"{n:,}" for n in sorted(found)] for name, found in samples.items()}
-    told.append(_told(numbers, "N = "))
+    told.append(values_apart(numbers, "N = "))
     known = {name: without_seed(given) for name, given in (parameters or {}).items()}
     for key in dict.fromkeys(key for given in known.values() for key in given):
         values = {name: [str(given.get(key))] for name, given in known.items()}
-        told.append(_told(values, f"{printable(key)} "))
+        told.append(values_apart(values, f"{printable(key)} "))
     return "; ".join(filter(None, told))
 
 
@@ -110,8 +110,16 @@ def in_words(unlike: Unlike) -> list[str]:
     return sentences
 
 
-def _told(values: Mapping[str, list[str]], prefix: str = "") -> str:
-    """Return which value stands where, "" if all are the same."""
+def values_apart(values: Mapping[str, list[str]], prefix: str = "") -> str:
+    """Return which value stands where, "" if all are the same.
+
+    Parameters
+    ----------
+    values : mapping of str to list of str
+        Values by the place they stand at, as a run or a file.
+    prefix : str
+        What they are values of.
+    """
     places: dict[str, list[str]] = defaultdict(list)
     for name, found in values.items():
         places[printable(shortened(" and ".join(_few(found)), 60))].append(printable(name))

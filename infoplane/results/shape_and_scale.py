@@ -35,22 +35,25 @@ class Split:
 def splits(
     curves: Mapping[CurveKey, Curves], group: str, estimator: str, *, whole: bool = False
 ) -> list[list[Split]]:
-    """Return the splits of each layer, in order of the forward pass.
+    """Return the splits of each layer, in order of the forward pass, over the same steps for all.
 
     Each layer has one from step 0 to the first trained checkpoint, and one from there to the last;
-    a single one of all checkpoints if they are ``whole``, or do not begin at 0 or are two.
+    a single one of all checkpoints if they are ``whole``, or do not begin at 0 or are two. Where a
+    layer has no value at one of these steps, nothing of it is known.
     """
-    layers = [key[1] for key in curves if (key[0], *key[2:]) == (group, estimator, "ixt_fixed")]
-    found = []
-    for layer in layers:
-        of = {q: curves.get((group, layer, estimator, q)) for q in NEEDS}
-        fixed = of["ixt_fixed"]
-        if fixed is None or len(steps := fixed.steps.tolist()) < 2:
-            continue
-        apart = steps[0] == 0 and len(steps) > 2 and not whole
-        ends = [steps[0], *([steps[1]] if apart else []), steps[-1]]
-        found.append([_split(layer, of, *pair) for pair in pairwise(ends)])
-    return found
+    fixed = {k[1]: c for k, c in curves.items() if (k[0], *k[2:]) == (group, estimator, NEEDS[0])}
+    steps = sorted({int(step) for curve in fixed.values() for step in curve.steps})
+    if len(steps) < 2:
+        return []
+    apart = steps[0] == 0 and len(steps) > 2 and not whole
+    ends = [steps[0], *([steps[1]] if apart else []), steps[-1]]
+    return [
+        [
+            _split(layer, {q: curves.get((group, layer, estimator, q)) for q in NEEDS}, *pair)
+            for pair in pairwise(ends)
+        ]
+        for layer in fixed
+    ]
 
 
 def _split(layer: str, of: Mapping[str, Curves | None], start: int, end: int) -> Split:

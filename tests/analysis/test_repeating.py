@@ -218,7 +218,7 @@ def test_runs_that_were_analyzed_apart_share_nothing_to_repeat(caplog):
     base = infoplane.load("0.json", "1.json")
     caplog.clear()
     analyze(PR, settings_from=base)
-    assert "its noise is made anew from the runs: settings_from has several of it" in caplog.text
+    assert "is set anew, from these runs: settings_from holds several for it" in caplog.text
     # but each run alone finds what it had
     alone = analyze("main/s1", settings_from=base)
     expected = [row for row in numbers(base) if row["run"] == "s1"]
@@ -229,7 +229,7 @@ def test_noise_of_neighbours_cannot_be_repeated_and_is_named(caplog):
     base = analyze("main/s0", "compressed:mode=neighbors", steps="0")
     caplog.clear()
     Analysis("pr/s0", settings_from=base)
-    assert "compressed:mode=neighbors: its noise is made anew from the runs" in caplog.text
+    assert "compressed:mode=neighbors: the noise it fixes for a group is set anew" in caplog.text
 
 
 def test_the_cache_knows_numbers_by_the_noise_they_were_made_at():

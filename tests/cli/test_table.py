@@ -80,9 +80,8 @@ def test_warnings_are_three_lines_with_the_codes_and_all_on_request(results):
         for row in results["rows"]
     ]
     more = {**results, "rows": rows}
-    short = [line for line in lines(more) if line.startswith("[")]
-    assert len(short) == 3
-    assert short[2] == "[3] and 3 other warnings: --wide shows them"
+    assert len([line for line in lines(more) if line.startswith("[")]) == 2
+    assert lines(more)[-1] == "    and 3 other warnings: --wide shows them"
     assert len([line for line in lines(more, wide=True) if line.startswith("[")]) == 5
 
 
@@ -111,3 +110,31 @@ def test_what_a_probe_reads_of_the_labels_stands_beside(results):
     at = header.index("probe")
     assert row[at : at + 5].strip() == "3.07"
     assert "probe: I(T;Y) that a held-out probe reads" in joined(more)
+
+
+def test_of_a_narrow_table_the_interval_of_the_change_stays_and_the_onset_goes(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    results = synthetic.bracketed(n_layers=4, n_seeds=3, n_steps=5)
+    results["phases"] = [{**phase, "onset_step": 1} for phase in results["phases"]]
+    heads = next(line for line in lines(results) if line.startswith("layer"))
+    assert "95% CI" in heads
+    assert "onset" not in heads
+    assert "curve, onset hidden at 80 columns" in joined(results)
+    assert "I(X;T) in bits, lossy compression" in joined(results)
+
+
+@pytest.mark.parametrize(
+    ("phase", "written"),
+    [
+        ({"verdict": "compresses", "agree": 2, "of": 2}, "compresses 2/2"),
+        ({"verdict": "compresses", "agree": 1, "of": 1}, "compresses"),
+        ({"verdict": "inconclusive", "agree": 2, "of": 2}, "inconclusive"),
+        ({"verdict": "saturated", "agree": 2, "of": 2}, "saturated"),
+    ],
+)
+def test_estimators_are_counted_where_they_agree_on_a_conclusion(results, phase, written):
+    changed = [{**one, **phase} for one in results["phases"]]
+    row = next(line for line in lines({**results, "phases": changed}) if line.startswith("fc7"))
+    assert row.endswith(f"  {written}")
+    text = joined({**results, "phases": changed})
+    assert ("n/m: estimators that agree" in text) == ("/" in written)

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from infoplane.cli.gate_text import comparison_lines
 from infoplane.errors import DataError, InputError
 from infoplane.gate.comparison import compare
 from infoplane.gate.reports.comment import COMMENT_CHARACTERS, comment
@@ -127,6 +128,20 @@ def test_unlike_settings_are_refused_by_name(change, message):
         compare(one(3.0), candidate)
     assert raised.value.code == "IP318"
     assert compare(one(3.0), candidate, allow_mismatch=True).mismatches
+
+
+def test_entropies_of_drawn_labels_may_differ_by_the_rounding_of_their_counts():
+    def drawn(h_y, dropped):
+        results = one(3.0)
+        results["recordings"][0] |= {"n": 600, "n_classes": 4, "h_y": h_y, "n_dropped": dropped}
+        return results
+
+    base = drawn(1.994475, 0)  # 4 log2(4) / 600 = 0.0133
+    assert compare(base, drawn(1.99859, 400)).agrees
+    with pytest.raises(DataError, match="1.994475 in the baseline, 1.9805 in the candidate"):
+        compare(base, drawn(1.9805, 400))
+    with pytest.raises(DataError, match=r"H\(Y\) of net"):  # all were used: other labels
+        compare(base, drawn(1.99859, 0))
 
 
 def test_a_single_group_is_compared_whatever_its_name():
@@ -254,3 +269,30 @@ def test_runs_that_differ_on_one_side_are_not_averaged_on_it():
         r["setting"] = "c=0.25" if r["run"] == "s0" else "c=0.3"
     with pytest.raises(DataError, match="ixt of binning: c=0.25 in s0, c=0.3 in s1"):
         compare(results, copy.deepcopy(results))
+
+
+def test_groups_of_one_side_take_one_line_each(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    comparison = compare(
+        document([row(r, s, f"fc{i}", 3.0) for r in "ab" for i in range(9) for s in (0, 1)],
+                 group=None),
+        document([row(r, s, f"fc{i}", 3.0) for r in "cd" for i in range(9) for s in (0, 1)],
+                 group=None),
+    )  # fmt: skip
+    *groups, how, verdict = comparison_lines(comparison, wide=False)
+    assert groups == [
+        f"group {name} is only in the {side}: 9 values not compared"
+        for name, side in [("c", "candidate"), ("d", "candidate"), ("a", "baseline"),
+                           ("b", "baseline")]
+    ]  # fmt: skip
+    assert how.startswith("groups are paired by their names")
+    assert verdict == "0 of 36 differ, 36 unknown"
+    assert "| `fc1` |" not in comment([("pr", comparison)], "main")
+
+
+def test_both_values_stay_in_80_columns(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    layers = [f"features.stage{i}.block.convolution" for i in (1, 2)]
+    comparison = compare(*(compressing(last=x, layers=layers) for x in (4.5, 6.0)))
+    (head, *_) = comparison_lines(comparison, wide=False)
+    assert {"baseline", "candidate", "difference"} <= set(head.split())

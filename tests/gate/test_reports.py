@@ -6,7 +6,9 @@ import jsonschema
 import pytest
 
 from infoplane.gate.checks import run_checks
+from infoplane.gate.comparison import compare
 from infoplane.gate.reports import github
+from infoplane.gate.reports.comment import comment
 from infoplane.gate.reports.documents import checks_document
 from infoplane.gate.reports.junit import junit
 from infoplane.gate.reports.markdown import code, within
@@ -183,3 +185,21 @@ def test_text_is_never_a_workflow_command(text):
 def test_printable_keeps_what_can_be_printed():
     assert printable("fc5::äöü 層") == "fc5::äöü 層"
     assert printable("a\x1b[31m\nb\u202e") == "a\\x1b[31m\\nb\\u202e"
+
+
+def test_summary_and_comment_warn_with_what_to_do():
+    rule = parse_rule("last(ixt) >= 4")
+    report, results = checked(
+        ("large", rule), results=compressing(estimators=("binning", "compressed"))
+    )
+    for one in results["rows"]:
+        one["flags"] = ["saturated"] if one["estimator"] == "binning" else []
+    said = "- `IP201 I(X;T) by binning is unusable in 2 of 2 layers: they are at the ceiling; use "
+    assert said in github.summary(report, results)
+    section = ("new.json", compare(results, results))
+    assert said in comment([section], "main.json", {"new.json": results})
+    for one in results["rows"]:
+        one["flags"] += ["biased", "out_of_range", "upper_bound"]
+    text = github.summary(report, results)
+    assert "<summary>all 7 warnings</summary>" in text
+    assert text.index("- `IP") < text.index("<details>")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from infoplane.plots.resolution import resolution
 from infoplane.plots.scale import scale
 from infoplane.plots.steps import steps
 from infoplane.plots.view import View
+from infoplane.text import in_lines
 from tests.plots import synthetic
 from tests.plots.test_figures import outside, overlapping, words
 
@@ -182,3 +184,71 @@ def test_what_happened_is_told_in_the_sentences_of_the_results(view: View) -> No
     phases = [{**p, "sentence": f"falls & rises in {p['layer']}"} for p in view.results["phases"]]
     page = render_report({**view.results, "phases": phases})
     assert "<li><b>fc3</b> falls &amp; rises in fc3</li>" in page
+
+
+def with_a_probe_above() -> dict[str, Any]:
+    """Return results of three runs whose I(T;Y) by compressed is below what a probe reads."""
+    document = synthetic.bracketed(n_layers=2, n_seeds=3, n_steps=4, last_step=3)
+    ity = [r for r in document["rows"] if (r["estimator"], r["quantity"]) == ("compressed", "ity")]
+    identifier = "probe:max_samples=100"
+    document["rows"] += [
+        {**row, "estimator": identifier, "value": row["value"] + 0.5, "bound_name": "h_y"}
+        for row in ity
+    ]
+    for row in ity:
+        row["flags"] = ["below_probe"]
+    entry = {**document["estimators"][1], "id": identifier, "name": "held-out probe"}
+    document["estimators"].append(entry)
+    return document
+
+
+BELOW = "a held-out probe reads more of the label than shown (24 of 24 points); plane --ity probe"
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("plane", {}),
+        ("plane", {"facet": "layer"}),
+        ("plane", {"facet": "estimator"}),
+        ("steps", {}),
+    ],
+)
+def test_a_figure_says_that_a_probe_reads_more_than_it_shows(name: str, options: Any) -> None:
+    text = said(draw(with_a_probe_above(), name, **options))
+    assert text.lower().count(BELOW.lower()) == 1
+
+
+def test_the_probe_is_found_by_its_name_and_its_plane_says_nothing_of_it() -> None:
+    view = View.of(with_a_probe_above())
+    view.check_names(ity="probe", estimator="compressed")
+    text = said(draw(view, "plane", ity="probe"))
+    assert "reads more" not in text
+    assert "held-out probe" in text
+    with pytest.raises(NotFoundError, match="--ity: the results have no 'prob'"):
+        view.check_names(ity="prob")
+
+
+def test_the_text_alternative_says_that_a_probe_reads_more() -> None:
+    told = re.findall(r"<desc[^>]*>([^<]*)|alt=\"([^\"]*)", render_report(with_a_probe_above()))
+    assert any(BELOW[1:] in "".join(one) for one in told)
+
+
+def test_scale_says_what_both_kinds_of_bands_are_and_holds_them() -> None:
+    view = View.of(synthetic.bracketed(n_layers=2, n_seeds=3, n_steps=4, last_step=3))
+    figure = scale(view).figure
+    text = said(figure)
+    assert "Light band: between the lower and the upper bound." in text
+    assert "Dark band: 95 % interval of the mean of 3 runs." in text
+    for ax in figure.axes[:2]:
+        low, high = ax.get_ylim()
+        for curve in view.curves.values():
+            if curve.quantity in ("ixt", "ixt_fixed") and curve.estimator == "compressed":
+                interval = curve.interval()
+                assert interval is not None
+                assert low < interval[0].min() < interval[1].max() < high
+
+
+def test_a_logarithm_stays_with_what_it_is_of() -> None:
+    lines = in_lines("the size of a layer is log₂ D, and log₂ N = 10.8 bits", 28)
+    assert lines == ["the size of a layer is", "log₂ D, and log₂ N = 10.8", "bits"]

@@ -63,3 +63,23 @@ def test_the_nearest_free_anchor_wins() -> None:
         ax, [Label("name", [(0.2, 0.2), (0.8, 0.8)], "black")], lines=list(crowd[:, None])
     )
     assert tuple(note.xy) == (0.8, 0.8)
+
+
+def test_a_label_between_two_lines_stands_nearer_to_its_own() -> None:
+    ax = square()
+    low = np.array([[0.1, 0.45], [0.5, 0.25]])
+    high = np.array([[0.3, 0.41], [0.9, 0.17]])  # beside the free end of the other
+
+    def nearest(own: bool) -> tuple[float, float]:
+        label = Label("name", [(0.5, 0.25)], "black", own=[low] if own else ())
+        rival = Label("rival", [(0.9, 0.17)], "black", own=[high] if own else ())
+        box = place(ax, [label, rival], lines=[low, high])[0].get_window_extent()
+        along = np.linspace(0, 1, 200)[:, None]
+        points = [ax.transData.transform(a + along * (b - a)) for a, b in (low, high)]
+        mine, other = (np.hypot(*(p - np.clip(p, box.min, box.max)).T).min() for p in points)
+        return float(mine), float(other)
+
+    mine, other = nearest(own=True)
+    assert mine + 8 * ax.figure.dpi / 72 <= other + 1
+    mine, other = nearest(own=False)
+    assert mine + 8 * ax.figure.dpi / 72 > other

@@ -1,5 +1,8 @@
 """Warnings as sentences: by consequence, with what to do in this run."""
 
+import textwrap
+
+from infoplane.estimators.flags import FLAGS
 from infoplane.results.cautions import cautions, shortest
 from infoplane.results.curves import curves
 from tests.gate.made import document, row
@@ -35,6 +38,28 @@ def test_another_quantity_is_no_remedy():
     assert found[0].endswith("analyze with -e compressed")
 
 
+def test_a_ceiling_in_some_layers_sends_to_what_is_shown_above():
+    full = [
+        {**one, "flags": ["saturated", "sparse"] if one["layer"] == "fc1" else []}
+        for one in rows("binning", [])
+    ]
+    bracket = rows("compressed", [], bound_name="bracket", bound_low=4.95, bound_high=5.05)
+    assert told(full, bracket) == [
+        "IP201, IP202 I(X;T) by binning: at the ceiling in 1 of 3 layers; use compressed (above)"
+    ]
+    # not if that is at its own in the same layer
+    also = [{**one, "flags": full[i]["flags"]} for i, one in enumerate(bracket)]
+    (first, *_) = told(full, also)
+    assert "(above)" not in first
+
+
+def test_built_in_warnings_fit_two_lines_of_80_columns():
+    for flag in FLAGS.values():
+        if flag.code is not None:
+            (text,) = told(rows("compressed", [flag.name]), rows("binning", []))
+            assert len(textwrap.wrap(text, 76)) <= 2, text
+
+
 def test_what_is_shown_comes_before_what_is_not_and_missing_values_first():
     found = told(
         rows("binning", ["saturated"]),
@@ -43,7 +68,7 @@ def test_what_is_shown_comes_before_what_is_not_and_missing_values_first():
         rows("dse", ["failed"], quantity="dse", value=None, diag={"reason": "out of memory"}),
     )
     assert [text.split()[0] for text in found] == ["IP204", "IP203", "IP201", "IP211"]
-    assert found[0] == "IP204 DSE by dse: cells without a number (3 of 3 layers); out of memory"
+    assert found[0] == "IP204 DSE by dse: no number (in 3 of 3 layers); out of memory"
 
 
 def test_flags_without_a_code_are_no_warnings():

@@ -9,7 +9,7 @@ from infoplane.estimators.quantities import QUANTITIES
 from infoplane.plots.figures import draw
 from infoplane.plots.view import View
 from infoplane.results.curves import curves
-from infoplane.results.merging import merged
+from infoplane.results.merging import merged, separate_unlike
 from infoplane.results.settings import apart, difference, in_words
 from tests.gate.made import document, row
 
@@ -171,3 +171,33 @@ def test_parts_of_one_run_with_other_settings_are_refused():
     first["rows"], second["rows"] = first["rows"][:1], second["rows"][1:]
     with pytest.raises(DataError, match="of fc1 of s0 by compressed: c=0.25 in a.json, c=0.3 in b"):
         merged([first, second], names=["a.json", "b.json"])
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"n": 1000}, "N = 600 (s0, s1), 1,000 (s2)"),
+        ({"layers": [{"name": "fc1", "units": 4}]}, "layers: fc1 (3) (s0, s1), fc1 (4) (s2)"),
+        ({"layers": []}, "layers: fc1 (3) (s0, s1), none (s2)"),
+    ],
+)
+def test_runs_that_are_no_repetitions_are_told_in_one_line_that_names_the_difference(
+    changed, said, caplog
+):
+    one = {"group": "net", "n": 600, "layers": [{"name": "fc1", "units": 3}]}
+    recordings = [{**one, "run": "s0"}, {**one, "run": "s1"}, {**one, "run": "s2", **changed}]
+    separate_unlike(recordings)
+    assert [recording["group"] for recording in recordings] == ["s0", "s1", "s2"]
+    (line,) = (record.getMessage() for record in caplog.records)
+    assert line == f"group net: its runs are not averaged, each is a group of its own: {said}"
+
+
+def test_the_table_names_the_setting_of_each_group():
+    rows = [
+        row(run, step, "fc1", value, estimator="compressed", setting=setting)
+        for run, setting in (("s0", "c=0.35"), ("s1", "c=0.3"))
+        for step, value in ((0, 5.0), (1, 4.0))
+    ]
+    told = summary(document(rows, group=None))
+    assert ", c=0.35)" in told
+    assert ", c=0.3)" in told

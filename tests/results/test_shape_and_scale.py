@@ -33,3 +33,13 @@ def test_where_a_value_is_missing_nothing_is_split():
     assert (first[0].fixed, first[0].shape, first[0].scale) == (None, None, None)
     assert second[0].scale is not None
     assert splits(curves(synthetic.results(n_layers=2)), "tanh", "compressed") == []
+
+
+def test_all_layers_are_split_at_the_same_steps():
+    document = synthetic.bracketed(n_layers=3)
+    rows = [r for r in document["rows"] if r["layer"] != "fc1" or r["step"] < 4]  # constant from 4
+    rows = [r for r in rows if r["layer"] != "fc3" or r["step"] >= 4]
+    told = splits(curves({**document, "rows": rows}), "tanh", "compressed")
+    assert [[(part.start, part.end) for part in parts] for parts in told] == [[(0, 1), (1, 9)]] * 3
+    early, both, late = ([part.scale is not None for part in parts] for parts in told)
+    assert (early, both, late) == ([True, False], [True, True], [False, False])

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from infoplane.gate.comparison import Comparison, Difference
 from infoplane.gate.reports import markdown
+from infoplane.results.curves import curves
 from infoplane.text import counted, decimal
 
 COMMENT_CHARACTERS = 60_000
 """GitHub takes 65,536; the workflow adds a line or two."""
 
 
-def comment(sections: Sequence[tuple[str, Comparison]], baseline: str) -> str:
+def comment(
+    sections: Sequence[tuple[str, Comparison]],
+    baseline: str,
+    candidates: Mapping[str, Mapping[str, Any]] | None = None,
+) -> str:
     """Return comparisons as Markdown of at most `COMMENT_CHARACTERS` characters.
 
     Parameters
@@ -21,6 +27,8 @@ def comment(sections: Sequence[tuple[str, Comparison]], baseline: str) -> str:
         A comparison for each candidate.
     baseline : str
         Name of the baseline.
+    candidates : mapping of str to mapping, optional
+        The results of candidates by their names: what they warn of is told.
     """
     parts = []
     for name, comparison in sections:
@@ -30,13 +38,20 @@ def comment(sections: Sequence[tuple[str, Comparison]], baseline: str) -> str:
         )
         parts += [f"- not alike: {markdown.code(text, 400)}" for text in comparison.mismatches]
         parts += [f"- not compared: {markdown.code(text, 400)}" for text in comparison.left_out]
-        striking = comparison.of("different", "unknown")
+        apart = comparison.one_sided
+        parts += [
+            f"- group {markdown.code(group)} is {where}: {counted(n, 'value')} not compared"
+            for group, (where, n) in apart.items()
+        ]
+        striking = [d for d in comparison.of("different", "unknown") if d.group not in apart]
         others = comparison.of("same", "saturated")
         if striking:
             parts.append(_table(striking))
         if others:
             title = f"{counted(len(others), 'value')} within the interval or the tolerance"
             parts.append(markdown.details(title, _table(others)))
+        if candidates and (results := candidates.get(name)) is not None:
+            parts.append(markdown.warnings(results, curves(results)))
     return markdown.within(parts, COMMENT_CHARACTERS)
 
 

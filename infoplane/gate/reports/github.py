@@ -13,7 +13,7 @@ from infoplane.gate.checks import Outcome, Report
 from infoplane.gate.evidence import Evidence
 from infoplane.gate.reports import markdown
 from infoplane.results.curves import Curves
-from infoplane.text import counted, decimal, printable
+from infoplane.text import decimal, printable
 
 SUMMARY_BYTES = 200_000
 """GitHub drops a summary of more than 1 MiB whole; this much is ours."""
@@ -34,6 +34,7 @@ def workflow_commands(report: Report) -> Iterator[str]:
 
 def summary(report: Report, results: Mapping[str, Any]) -> str:
     """Return the summary of a job as Markdown of at most `SUMMARY_BYTES` bytes."""
+    evidence = Evidence(results)
     rows = [
         (
             _ICONS[report.result(outcome)],
@@ -45,27 +46,20 @@ def summary(report: Report, results: Mapping[str, Any]) -> str:
     ]
     rows.sort(key=lambda row: list(_ICONS.values()).index(row[0]))
     checks = markdown.table(("", "check", "rule", "found"), rows)
-    warnings = [
-        f"- {w['code']} {markdown.code(w['message'])}: {counted(w['count'], 'value')}"
-        for w in results["warnings"]
-    ]
     return markdown.within(
         [
             f"### infoplane: {report.verdict}",
             checks,
-            _layers(results),
-            markdown.details(counted(len(warnings), "warning"), "\n".join(warnings))
-            if warnings
-            else "",
+            _layers(evidence),
+            markdown.warnings(results, evidence.curves),
         ],
         SUMMARY_BYTES,
         "bytes",
     )
 
 
-def _layers(results: Mapping[str, Any]) -> str:
+def _layers(evidence: Evidence) -> str:
     """Return the phases as a table; the group is named where there are several."""
-    evidence = Evidence(results)
     named = len(evidence.groups) > 1
     rows = [
         (

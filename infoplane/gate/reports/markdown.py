@@ -6,9 +6,12 @@ Names stand in code spans: there, no markup, link, image, mention or HTML is rea
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from infoplane.estimators.quantities import QUANTITIES, Quantity
+from infoplane.results.cautions import MOST, cautions
+from infoplane.results.curves import CurveKey, Curves
 from infoplane.text import printable, shortened, spark
 
 
@@ -46,6 +49,16 @@ def curve(values: Sequence[float], bound: float | None) -> str:
 def details(summary: str, content: str) -> str:
     """Return content that is folded away behind a line."""
     return f"<details><summary>{summary}</summary>\n\n{content}\n\n</details>"
+
+
+def warnings(results: Mapping[str, Any], known: Mapping[CurveKey, Curves]) -> str:
+    """Return the warnings of results: the first as a list, all of them folded away."""
+    found = cautions(results, known)
+    lines = [f"- {code(text, 400)}" for text in found]
+    if len(found) <= MOST:
+        return "\n".join(lines)
+    more = details(f"all {len(found)} warnings", "\n".join(lines))
+    return "\n".join(lines[: MOST - 1]) + f"\n\n{more}"
 
 
 def within(parts: Iterable[str], limit: int, unit: str = "characters") -> str:

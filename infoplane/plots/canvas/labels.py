@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -16,6 +16,7 @@ from infoplane.plots.canvas.style import halo, muted
 _RADII = (5, 9, 15, 23, 33, 46, 62, 82, 106, 140)  # points from anchor to text
 _ANGLES = np.deg2rad(np.arange(0, 360, 15))
 _LEADER_FROM = 11.0  # points
+_CLEAR = 8.0  # points: as much nearer to its own line than to that of another label
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Label:
     colour: str
     weight: str = "normal"
     lead: bool = True  # a leader line where the text is far from the point
+    own: Sequence[FloatArray] = field(default=(), compare=False)  # lines (data) that it names
 
 
 def place(
@@ -60,7 +62,11 @@ def place(
         In the order of ``labels``.
     """
     pixels = ax.figure.dpi / 72.0
-    points = _dense([ax.transData.transform(line) for line in lines if len(line)], 3 * pixels)
+
+    def dense(some: Sequence[FloatArray]) -> FloatArray:
+        return _dense([ax.transData.transform(line) for line in some if len(line)], 3 * pixels)
+
+    points = dense(lines)
     frame, sheet = ax.get_window_extent(), ax.figure.bbox
     taken = [box.padded(3 * pixels) for box in boxes]
     placed = []
@@ -81,9 +87,11 @@ def place(
         )
         note.set_in_layout(False)
         extent = note.get_window_extent()
+        others = [line for other in labels if other is not label for line in other.own]
         anchor, centre = _best(
-            ax.transData.transform(label.anchors), extent, frame, sheet, points, taken, pixels
-        )
+            ax.transData.transform(label.anchors), extent, frame, sheet, points, taken, pixels,
+            dense(label.own), dense(others),
+        )  # fmt: skip
         at = ax.transData.transform(label.anchors[anchor])
         note.xy = label.anchors[anchor]
         note.set_position(tuple((centre - at) / pixels))
@@ -103,6 +111,8 @@ def _best(
     points: FloatArray,
     taken: Sequence[Bbox],
     pixels: float,
+    own: FloatArray,
+    others: FloatArray,
 ) -> tuple[int, FloatArray]:
     """Return the index of the anchor and the centre of the text (2,) in display coordinates."""
     half = np.array([extent.width, extent.height]) / 2
@@ -131,6 +141,9 @@ def _best(
             & (y <= high[:, 1:] + margin)
         )
         cost += 1.5 * inside.sum(axis=1)
+    if len(own) and len(others):
+        clear = (_distance(low, high, others) - _distance(low, high, own)) / (_CLEAR * pixels)
+        cost += 1.5 * (1 - np.clip(clear, -1, 1))
     for box in taken:
         hit = (low[:, 0] < box.x1) & (high[:, 0] > box.x0)
         hit &= (low[:, 1] < box.y1) & (high[:, 1] > box.y0)
@@ -142,6 +155,15 @@ def _best(
     cost += 1e5 * cut
     best = int(cost.argmin())
     return int(np.concatenate(of)[best]), centre[best]
+
+
+def _distance(low: FloatArray, high: FloatArray, points: FloatArray) -> FloatArray:
+    """Return how far boxes (n, 2) are from the nearest of some points, 0 if it lies inside."""
+    nearest = np.full(len(low), np.inf)
+    for x, y in points:
+        gap = np.maximum(np.maximum(low - (x, y), (x, y) - high), 0.0)
+        nearest = np.minimum(nearest, np.hypot(*gap.T))
+    return nearest
 
 
 def _leader(ax: Axes, anchor: FloatArray, box: Bbox, pixels: float) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Sequence
 
 from matplotlib.artist import Artist
@@ -13,6 +12,7 @@ from matplotlib.figure import Figure, SubFigure
 from infoplane.plots.canvas import page
 from infoplane.plots.canvas import style as look
 from infoplane.plots.view import middle_cut
+from infoplane.text import in_lines
 
 
 def titled(ax: Axes, title: str, subtitle: str) -> None:
@@ -72,5 +72,5 @@ def wrapped(parts: Sequence[str], width: int, between: str = "   ") -> str:
         if lines and len(lines[-1]) + len(part) + len(between) <= width:
             lines[-1] += f"{between}{part}"
         else:
-            lines += textwrap.wrap(part, width, break_long_words=False)
+            lines += in_lines(part, width, break_long_words=False)
     return "\n".join(lines)

@@ -15,7 +15,7 @@ from infoplane.plots.canvas import page
 from infoplane.plots.canvas import style as look
 from infoplane.plots.canvas.multiples import limit, outer_ticks
 from infoplane.plots.canvas.titles import figure_titled
-from infoplane.plots.drawing import OTHERS, Drawing, left_out
+from infoplane.plots.drawing import OTHERS, Drawing, as_note, left_out
 from infoplane.plots.plane.panel import (
     draw_bounds,
     draw_path,
@@ -84,7 +84,10 @@ def planes_beside(
         time_bar(axes, norm, every)
     band = bounds and any(part.ceiling is not None for part in panels)
     handles = plane_legend(every, seeds, band=band) if legend else []
-    figure_titled(area, title, subtitle, [f"{look.drawable(text)}." for text in told], handles)
+    notes = [f"{look.drawable(text)}." for text in told]
+    for part, head in zip(panels, heads, strict=True):
+        notes += as_note(f"{head}: {part.below_probe}" if part.below_probe else "")
+    figure_titled(area, title, subtitle, notes, handles)
     for label in write:
         label()
     return axes[0]
@@ -131,7 +134,8 @@ def plane_by_layer(on: Drawing, *, seeds: str, bounds: bool, legend: bool) -> Ax
     others = Line2D([], [], color=look.hair(), linewidth=2, label="all layers")
     band = bounds and on.ceiling is not None
     handles = [*plane_legend(shown, seeds, band=band, chains=False), others] if legend else []
-    on.finish(area, "Information plane by layer", left_out(shown, paths, OTHERS), handles)
+    notes = [*as_note(on.below_probe), *left_out(shown, paths, OTHERS)]
+    on.finish(area, "Information plane by layer", notes, handles)
     return axes[0]
 
 

@@ -88,7 +88,8 @@ def plane(
         norm = time_norm(paths)
         label = draw_plane(ax, on, paths, norm, seeds=seeds, bounds=bounds, zoom=zoom)
         name_axes(ax, on)
-        on.title(ax, "Information plane")
+        below = on.below_probe
+        on.title(ax, "Information plane", more=f" · {below}" if below else "")
         if legend:
             handles = plane_legend(paths, seeds, band=bounds and on.ceiling is not None)
             look.legend_below(ax, handles, page.width(ax) - 0.8)

@@ -244,7 +244,7 @@ def layer_labels(ax: Axes, paths: Sequence[Path], on: Drawing) -> list[Label]:
             text = f"{text} ({units[first.layer]})"
         middle = first.mean[len(first.mean) // 2]
         anchors = [tuple(point) for point in (first.mean[0], first.mean[-1], middle)]
-        labels.append(Label(text, anchors, look.ink()))
+        labels.append(Label(text, anchors, look.ink(), own=[p.mean for p in cluster]))
     return labels
 
 

@@ -15,6 +15,7 @@ from infoplane.errors import NotFoundError
 from infoplane.estimators.measure_id import MeasureId
 from infoplane.estimators.quantities import IXT, QUANTITIES, Quantity
 from infoplane.plots.canvas.style import drawable
+from infoplane.plots.drawing import as_note
 from infoplane.plots.figures import draw_once
 from infoplane.plots.plane.figure import MAX_LAYERS
 from infoplane.plots.report import html
@@ -268,6 +269,8 @@ def _in_words(of: _Group, estimator: str, quantity: str) -> str:
     """Describe what a figure shows, as its text alternative."""
     view, about = of.view, of.view.quantity(quantity)
     sentences = [view.subtitle(of.name, estimator) + "."]
+    if quantity in ("ixt", "ity"):
+        sentences += as_note(view.below_probe(of.name, estimator))
     for layer in view.layers(of.name, estimator)[:20]:
         p = view.phases.get((of.name, layer, estimator, quantity))
         if p is not None and p.last is not None:
@@ -298,7 +301,9 @@ def _compression(of: _Group) -> list[str]:
     picture = of.embed(
         of.drawn("compression"), "compression", f"Compression by layer, {of.name}",
         " ".join(
-            f"{layer}: {v.verdict.replace('_', ' ')}, {v.agree} of {v.of} estimators agree."
+            f"{layer}: {v.verdict.replace('_', ' ')}, by {v.agree} of {v.of} estimators."
+            if v.agree and v.verdict != "inconclusive"
+            else f"{layer}: {v.verdict.replace('_', ' ')}."
             for (_, layer), v in list(verdicts.items())[:60]
         ),
         "A layer compresses when more than half of its unsaturated estimators say so, and at "
@@ -406,7 +411,7 @@ def _main_row(view: View, p: Phase, name: str, joint: LayerVerdict | None = None
         return [*row, verdict]
     partner = view.phases.get((*p.key[:3], _PARTNERS[p.quantity]))
     together = _pill(joint.verdict)
-    if joint.agree:
+    if joint.agree and joint.verdict != "inconclusive":
         together += f" {joint.agree} of {joint.of}"
     last = Cell("—", number=True) if partner is None else _number(view, partner, partner.last)
     return [*row, last, verdict, Cell(markup=together)]
