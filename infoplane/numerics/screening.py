@@ -1,0 +1,175 @@
+"""Screening: the few units, and products of two, that classes differ in most.
+
+Of thousands of candidates only those are taken whose class means differ by more than the largest
+of as many would by chance. It looks at some folds of the samples alone, so that a probe of what it
+takes can be read on the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from infoplane.data import Array, FloatArray, IntArray
+
+PAIRED_UNITS = 256
+"""Units up to which products of two are candidates; of wider layers, those of their components."""
+
+_KEPT = 8  # single candidates, and products, at most
+_CHANCE = 0.01  # of taking any where classes differ in none
+_CLIPPED = 3.0  # standard deviations beyond which a unit does not count further
+_SHELLS = 32  # of equally many samples each, by the distance from the middle
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """What is screened of a layer; nothing of it depends on labels.
+
+    Parameters
+    ----------
+    single : float32 array (n_units + n_shells, n_samples)
+        Units, clipped, and shells around their mean; each of mean 0 and variance 1.
+    paired : float32 array (n_paired, n_samples)
+        Units, or components, whose products of two are candidates, clipped.
+    """
+
+    single: Array
+    paired: Array
+    n_units: int
+
+    @classmethod
+    def of(cls, values: Array, components: Array) -> Candidates:
+        """Return the candidates of a layer (n_samples, n_units).
+
+        Parameters
+        ----------
+        values : array (n_samples, n_units)
+            Finite.
+        components : array (n_components, n_samples)
+            Whitened components, from the largest on.
+        """
+        units = _scaled(values.T)
+        paired = units if len(units) <= PAIRED_UNITS else _scaled(components)
+        return cls(np.vstack([units, _scaled(_shells(values))]), paired, len(units))
+
+    def screened(self, own: Array, fold: IntArray) -> Screening:
+        """Return the sums by fold and class that choices are made by.
+
+        Parameters
+        ----------
+        own : float32 array (n_classes, n_samples)
+            1 for the class of a sample.
+        fold : array (n_samples,)
+            Fold of each sample.
+        """
+        n_folds, n_pairs = int(fold.max()) + 1, len(self.paired)
+        counts = np.empty((n_folds, len(own)))
+        sums = np.empty((n_folds, len(own), len(self.single)), np.float32)
+        squares = np.empty((n_folds, len(self.single)), np.float32)
+        products = np.empty((n_folds, len(own), n_pairs, n_pairs), np.float32)
+        product_squares = np.empty((n_folds, n_pairs, n_pairs), np.float32)
+        for part in range(n_folds):
+            members = fold == part
+            of = own[:, members]
+            single, paired = self.single[:, members], self.paired[:, members]
+            counts[part] = of.sum(axis=1)
+            sums[part] = of @ single.T
+            squares[part] = np.square(single).sum(axis=1)
+            for one, mine in enumerate(of.astype(bool)):
+                products[part, one] = paired[:, mine] @ paired[:, mine].T
+            product_squares[part] = np.square(paired) @ np.square(paired).T
+        return Screening(self, counts, sums, squares, products, product_squares)
+
+
+@dataclass(frozen=True, eq=False)
+class Screening:
+    """Sums over the samples of each fold and class."""
+
+    candidates: Candidates
+    counts: FloatArray  # (n_folds, n_classes)
+    sums: Array  # (n_folds, n_classes, n_single)
+    squares: Array  # (n_folds, n_single)
+    products: Array  # (n_folds, n_classes, n_paired, n_paired)
+    product_squares: Array  # (n_folds, n_paired, n_paired)
+
+    def features(self, held: Sequence[int]) -> Array:
+        """Return what is taken without a look at the folds ``held`` (n_features, n_samples).
+
+        These are units, all shells if one of them tells, products of two and of their signs, and a
+        row of ones.
+        """
+        seen = np.delete(np.arange(len(self.counts)), held)
+        counts = self.counts[seen].sum(axis=0)
+        first, second = np.triu_indices(len(self.candidates.paired))
+        n_candidates = len(self.candidates.single) + len(first)
+        sums, squares = self.sums[seen].sum(axis=0), self.squares[seen].sum(axis=0)
+        units = self.candidates.n_units
+        single = _taken(counts, sums[:, :units], squares[:units], n_candidates)
+        if len(_taken(counts, sums[:, units:], squares[units:], n_candidates)):
+            single = np.append(single, np.arange(units, len(squares)))
+        pairs = _taken(
+            counts,
+            self.products[seen].sum(axis=0)[:, first, second],
+            self.product_squares[seen].sum(axis=0)[first, second],
+            n_candidates,
+        )
+        paired = self.candidates.paired
+        one, other = paired[first[pairs]], paired[second[pairs]]
+        signs = (np.sign(one) * np.sign(other))[first[pairs] != second[pairs]]
+        rows = [self.candidates.single[single], _scaled(one * other), _scaled(signs)]
+        return np.vstack([*rows, np.ones((1, paired.shape[1]), np.float32)])
+
+
+def _taken(counts: FloatArray, sums: Array, squares: Array, n_candidates: int) -> IntArray:
+    """Return the candidates whose class means differ most, beyond chance.
+
+    Parameters
+    ----------
+    counts : array (n_classes,)
+        Samples.
+    sums : array (n_classes, n)
+        Of candidates, over the samples of a class.
+    squares : array (n,)
+        Sums of their squares over all.
+    n_candidates : int
+        Among which these are.
+    """
+    from scipy.special import chdtri
+
+    occur = counts > 0
+    n = counts.sum()
+    between = (np.square(sums[occur]) / counts[occur, None]).sum(axis=0)
+    middle = np.square(sums.sum(axis=0, dtype=np.float64)) / n
+    total = squares - middle
+    varies = total > 1e-6 * np.maximum(squares, 1e-30)
+    share = np.divide(between - middle, total, out=np.zeros_like(total), where=varies)
+    # Of classes that do not differ, chi-squared of so many degrees of freedom (likelihood ratio).
+    ratio = -n * np.log1p(-np.clip(share, 0.0, 1.0 - 1e-6))
+    least = chdtri(max(int(occur.sum()) - 1, 1), _CHANCE / n_candidates)
+    order = np.argsort(-ratio, kind="stable")[:_KEPT]
+    return order[ratio[order] > least]
+
+
+def _scaled(rows: Array) -> Array:
+    """Return rows of mean 0 and variance 1, clipped; rows that do not vary are 0."""
+    rows = np.asarray(rows, dtype=np.float64) if rows.dtype != np.float32 else rows
+    largest = np.abs(rows).max(axis=1, keepdims=True, initial=0.0)
+    rows = rows / np.where(largest > 0, largest, 1)
+    rows -= rows.mean(axis=1, keepdims=True)
+    spread = rows.std(axis=1, keepdims=True)
+    rows /= np.where(spread > 1e-6, spread, np.inf)
+    return np.clip(rows, -_CLIPPED, _CLIPPED).astype(np.float32)
+
+
+def _shells(values: Array) -> Array:
+    """Return in which shell of equally many samples each one is (n_shells, n_samples)."""
+    n = len(values)
+    largest = np.abs(values).max(initial=0.0)
+    centred = values.astype(np.float64) / np.where(largest > 0, largest, 1)
+    centred -= centred.mean(axis=0)
+    rank = np.empty(n, dtype=np.int64)
+    rank[np.argsort(np.einsum("ij,ij->i", centred, centred), kind="stable")] = np.arange(n)
+    shells = min(_SHELLS, n)
+    return np.eye(shells, dtype=np.float32)[:, rank * shells // n]
