@@ -14,10 +14,8 @@ import numpy as np
 
 from infoplane.data import Array, FloatArray, IntArray
 
-PAIRED_UNITS = 256
-"""Units up to which products of two are candidates; of wider layers, those of their components."""
-
-_KEPT = 8  # single candidates, and products, at most
+_PRODUCTS = 10 * 256**2  # of two units, times classes: 256 units of ten classes, 572 of two
+_KEPT = 8  # units, and products, at most
 _CHANCE = 0.01  # of taking any where classes differ in none
 _CLIPPED = 3.0  # standard deviations beyond which a unit does not count further
 _SHELLS = 32  # of equally many samples each, by the distance from the middle
@@ -29,15 +27,17 @@ class Candidates:
 
     Parameters
     ----------
-    single : float32 array (n_units + n_shells, n_samples)
-        Units, clipped, and shells around their mean; each of mean 0 and variance 1.
-    paired : float32 array (n_paired, n_samples)
-        Units, or components, whose products of two are candidates, clipped.
+    units : float32 array (n_units, n_samples)
+        Of mean 0 and variance 1, clipped.
+    shells : float32 array (n_shells, n_samples)
+        Shells around the mean of the layer, in the same way.
+    components : float32 array (n_components, n_samples)
+        Components, in the same way.
     """
 
-    single: Array
-    paired: Array
-    n_units: int
+    units: Array
+    shells: Array
+    components: Array
 
     @classmethod
     def of(cls, values: Array, components: Array) -> Candidates:
@@ -48,14 +48,14 @@ class Candidates:
         values : array (n_samples, n_units)
             Finite.
         components : array (n_components, n_samples)
-            Whitened components, from the largest on.
+            Whitened components.
         """
-        units = _scaled(values.T)
-        paired = units if len(units) <= PAIRED_UNITS else _scaled(components)
-        return cls(np.vstack([units, _scaled(_shells(values))]), paired, len(units))
+        return cls(_scaled(values.T), _scaled(_shells(values)), _scaled(components))
 
     def screened(self, own: Array, fold: IntArray) -> Screening:
         """Return the sums by fold and class that choices are made by.
+
+        Products are those of units, of wide layers those of components.
 
         Parameters
         ----------
@@ -64,62 +64,68 @@ class Candidates:
         fold : array (n_samples,)
             Fold of each sample.
         """
-        n_folds, n_pairs = int(fold.max()) + 1, len(self.paired)
+        few = len(own) * len(self.units) ** 2 <= _PRODUCTS
+        paired = self.units if few else self.components
+        single = np.vstack([self.units, self.shells])
+        n_folds, n_pairs = int(fold.max()) + 1, len(paired)
         counts = np.empty((n_folds, len(own)))
-        sums = np.empty((n_folds, len(own), len(self.single)), np.float32)
-        squares = np.empty((n_folds, len(self.single)), np.float32)
+        sums = np.empty((n_folds, len(own), len(single)), np.float32)
         products = np.empty((n_folds, len(own), n_pairs, n_pairs), np.float32)
-        product_squares = np.empty((n_folds, n_pairs, n_pairs), np.float32)
         for part in range(n_folds):
-            members = fold == part
+            members = np.flatnonzero(fold == part)
             of = own[:, members]
-            single, paired = self.single[:, members], self.paired[:, members]
             counts[part] = of.sum(axis=1)
-            sums[part] = of @ single.T
-            squares[part] = np.square(single).sum(axis=1)
-            for one, mine in enumerate(of.astype(bool)):
-                products[part, one] = paired[:, mine] @ paired[:, mine].T
-            product_squares[part] = np.square(paired) @ np.square(paired).T
-        return Screening(self, counts, sums, squares, products, product_squares)
+            sums[part] = of @ single[:, members].T
+            for one, is_own in enumerate(of.astype(bool)):
+                rows = paired[:, members[is_own]]
+                products[part, one] = rows @ rows.T
+        squares = np.square(paired)
+        return Screening(
+            single,
+            len(self.units),
+            paired,
+            counts,
+            sums,
+            products,
+            np.square(single).mean(axis=1),
+            squares @ squares.T / len(fold),
+        )
 
 
 @dataclass(frozen=True, eq=False)
 class Screening:
     """Sums over the samples of each fold and class."""
 
-    candidates: Candidates
+    single: Array  # float32 (n_units + n_shells, n_samples)
+    n_units: int
+    paired: Array  # float32 (n_paired, n_samples)
     counts: FloatArray  # (n_folds, n_classes)
-    sums: Array  # (n_folds, n_classes, n_single)
-    squares: Array  # (n_folds, n_single)
+    sums: Array  # (n_folds, n_classes, n_units + n_shells)
     products: Array  # (n_folds, n_classes, n_paired, n_paired)
-    product_squares: Array  # (n_folds, n_paired, n_paired)
+    squares: Array  # (n_units + n_shells,) means over all samples
+    product_squares: Array  # (n_paired, n_paired)
 
     def features(self, held: Sequence[int]) -> Array:
-        """Return what is taken without a look at the folds ``held`` (n_features, n_samples).
+        """Return what is taken without a look at labels of the folds ``held``.
 
         These are units, all shells if one of them tells, products of two and of their signs, and a
-        row of ones.
+        row of ones (n_features, n_samples).
         """
         seen = np.delete(np.arange(len(self.counts)), held)
         counts = self.counts[seen].sum(axis=0)
-        first, second = np.triu_indices(len(self.candidates.paired))
-        n_candidates = len(self.candidates.single) + len(first)
-        sums, squares = self.sums[seen].sum(axis=0), self.squares[seen].sum(axis=0)
-        units = self.candidates.n_units
-        single = _taken(counts, sums[:, :units], squares[:units], n_candidates)
-        if len(_taken(counts, sums[:, units:], squares[units:], n_candidates)):
-            single = np.append(single, np.arange(units, len(squares)))
-        pairs = _taken(
-            counts,
-            self.products[seen].sum(axis=0)[:, first, second],
-            self.product_squares[seen].sum(axis=0)[first, second],
-            n_candidates,
-        )
-        paired = self.candidates.paired
-        one, other = paired[first[pairs]], paired[second[pairs]]
-        signs = (np.sign(one) * np.sign(other))[first[pairs] != second[pairs]]
-        rows = [self.candidates.single[single], _scaled(one * other), _scaled(signs)]
-        return np.vstack([*rows, np.ones((1, paired.shape[1]), np.float32)])
+        first, second = np.triu_indices(len(self.paired))
+        n_candidates = len(self.single) + len(first)
+        sums, units = self.sums[seen].sum(axis=0), self.n_units
+        single = _taken(counts, sums[:, :units], self.squares[:units], n_candidates)
+        if len(_taken(counts, sums[:, units:], self.squares[units:], n_candidates)):
+            single = np.append(single, np.arange(units, len(self.single)))
+        products = self.products[seen].sum(axis=0)[:, first, second]
+        pairs = _taken(counts, products, self.product_squares[first, second], n_candidates)
+        first, second = first[pairs], second[pairs]
+        one, other = self.paired[first], self.paired[second]
+        signs = (np.sign(one) * np.sign(other))[first != second]
+        ones = np.ones((1, self.single.shape[1]), np.float32)
+        return np.vstack([self.single[single], _scaled(one * other), _scaled(signs), ones])
 
 
 def _taken(counts: FloatArray, sums: Array, squares: Array, n_candidates: int) -> IntArray:
@@ -132,7 +138,7 @@ def _taken(counts: FloatArray, sums: Array, squares: Array, n_candidates: int) -
     sums : array (n_classes, n)
         Of candidates, over the samples of a class.
     squares : array (n,)
-        Sums of their squares over all.
+        Means of their squares.
     n_candidates : int
         Among which these are.
     """
@@ -140,16 +146,16 @@ def _taken(counts: FloatArray, sums: Array, squares: Array, n_candidates: int) -
 
     occur = counts > 0
     n = counts.sum()
-    between = (np.square(sums[occur]) / counts[occur, None]).sum(axis=0)
-    middle = np.square(sums.sum(axis=0, dtype=np.float64)) / n
+    between = (np.square(sums[occur]) / counts[occur, None]).sum(axis=0) / n
+    middle = np.square(sums.sum(axis=0, dtype=np.float64) / n)
     total = squares - middle
-    varies = total > 1e-6 * np.maximum(squares, 1e-30)
+    varies = total > 1e-6 * squares
     share = np.divide(between - middle, total, out=np.zeros_like(total), where=varies)
     # Of classes that do not differ, chi-squared of so many degrees of freedom (likelihood ratio).
     ratio = -n * np.log1p(-np.clip(share, 0.0, 1.0 - 1e-6))
     least = chdtri(max(int(occur.sum()) - 1, 1), _CHANCE / n_candidates)
     order = np.argsort(-ratio, kind="stable")[:_KEPT]
-    return order[ratio[order] > least]
+    return np.asarray(order[ratio[order] > least])
 
 
 def _scaled(rows: Array) -> Array:

@@ -35,7 +35,7 @@ PERMUTATIONS = 2
 FEWEST_FOLDS = 3
 """Two folds are held out at a time, where C is chosen."""
 
-SMALL = 50
+SMALL = 300
 """Samples below which the value says little."""
 
 SMALL_CLASSES = 30
@@ -50,7 +50,7 @@ MANY_RARE = 0.5
 MISSING = 0.15
 """Share of I(T;Y) that a value without the flag ``undersampled`` may miss, going by its rise."""
 
-_FAST, _SLOW = 1.25, 3.0  # times the last rise: what is to come for a regression, for neighbours
+_FAST, _SLOW = 1.25, 4.0  # times the last rise: what is to come for a regression, for neighbours
 
 
 @dataclass(frozen=True)
@@ -102,18 +102,18 @@ class ProbeInformation:
     rise : float or None
         Bits that the probe reads more than from half as many samples.
     to_come : float or None
-        What more samples would add, going by ``rise``: 1.25 times as much for a regression, 3 times
+        What more samples would add, going by ``rise``: 1.25 times as much for a regression, 4 times
         where the nonlinear probe is the best, up to H(Y).
     h_y : float
         Entropy of the labels, which no value exceeds.
     n_samples, n_classes, n_folds : int
         Samples, classes and folds.
     flags : tuple of str
-        ``constant``: all rows are equal, but for rounding; ``small_n``: below 50 samples, below 30
+        ``constant``: all rows are equal, but for rounding; ``small_n``: below 300 samples, below 30
         in a class on average, one class, or classes of fewer samples than folds; ``atoms``: more
         than half of the samples have twins, which are kept in one fold; ``negative``;
-        ``null_dominates``; ``undersampled``: ``to_come`` is above 0.05 bits and 15 % of what it
-        leads to; ``failed``: no value.
+        ``null_dominates``; ``undersampled``: ``to_come`` and a standard error are above 0.05 bits
+        and 15 % of what they lead to; ``failed``: no value.
     reason : str or None
         Why there is none.
     """
@@ -242,11 +242,13 @@ def read_labels(
     best, null = _told(found.best, groups), None
     if nulls:
         null = float(np.mean([one.best.bits for one in nulls]))
-    to_come = min(_to_come(found), max(labels.entropy - best.bits, 0.0))
+    left = max(labels.entropy - best.bits, 0.0)
+    to_come = min(_to_come(found), left)
+    above = min(to_come + best.standard_error, left)
     raised |= {
         "negative": is_negative(best.bits),
         "null_dominates": null_dominates(best.bits, null),
-        "undersampled": to_come > max(SMALLEST_BITS, MISSING * (best.bits + to_come)),
+        "undersampled": above > max(SMALLEST_BITS, MISSING * (best.bits + above)),
     }
     return _information(
         best,
