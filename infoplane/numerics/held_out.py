@@ -347,16 +347,14 @@ def _rise(probe: _Probe, own: Array, fold: IntArray, best: Reading) -> float:
     penalty = float(np.median(best.penalties))
     falls, times = np.zeros(len(fold)), np.zeros(len(fold))
     for part in (range(half), range(half, 2 * half)):
-        held = np.setdiff1d(np.arange(n_folds), part)
+        held = [one for one in range(n_folds) if one not in part]
         fit = probe.fit(own, fold, held)
         rows = np.flatnonzero(np.isin(fold, held))
-        coefficients, highest = fit.start, None
+        coefficients, tried = fit.start, []
         for strength in [c for c in probe.penalties if c <= penalty][-2:]:
             coefficients = fit.solved(strength, coefficients)
-            gains, _ = fit.read(coefficients, classes, rows)
-            if highest is None or gains.mean() > highest.mean():
-                highest = gains
-        falls[rows] += best.gains[rows] - highest
+            tried.append(fit.read(coefficients, classes, rows)[0])
+        falls[rows] += best.gains[rows] - max(tried, key=np.mean)
         times[rows] += 1
     return float((falls / times).mean())
 

@@ -317,15 +317,16 @@ def _information(
     **others: Any,
 ) -> ProbeInformation:
     reach = NORMAL_QUANTILE * best.standard_error
-    known = {
-        "bits": best.bits,
-        "low": best.bits - reach,
-        "high": best.bits + reach,
-        "standard_error": best.standard_error,
-        "accuracy": best.accuracy,
-        "flags": tuple(flag for flag, is_raised in raised.items() if is_raised),
-    }
-    return replace(_without_value(labels, n, folds, None), **known, **others)
+    return replace(
+        _without_value(labels, n, folds, None),
+        bits=best.bits,
+        low=best.bits - reach,
+        high=best.bits + reach,
+        standard_error=best.standard_error,
+        accuracy=best.accuracy,
+        flags=tuple(flag for flag, is_raised in raised.items() if is_raised),
+        **others,
+    )
 
 
 def _without_value(labels: Symbols, n: int, folds: int, reason: str | None) -> ProbeInformation:
