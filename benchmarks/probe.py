@@ -48,7 +48,14 @@ def null(quick: bool) -> None:
     draws: dict[str, Draw] = {
         "digits, permuted, n = 1,797": lambda rng: (digits, rng.permutation(classes))
     }
-    sizes = ((1000, 10, 2), (1000, 64, 10), (3000, 20, 10), (200, 10, 2), (200, 20, 100))
+    sizes = (
+        (1000, 10, 2),
+        (1000, 64, 10),
+        (3000, 20, 10),
+        (200, 10, 2),
+        (1000, 300, 2),
+        (1000, 20, 100),
+    )
     for n, units, number in sizes[:1] if quick else sizes:
         name = f"normal, {units} units, {number} classes, n = {n:,}"
         draws[name] = normal_classes(n, units, number, 0.0)[0]

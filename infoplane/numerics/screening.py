@@ -12,9 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from infoplane.arrays import row_blocks
 from infoplane.data import Array, FloatArray, IntArray
 
 _PRODUCTS = 10 * 256**2  # of two units, times classes: 256 units of ten classes, 572 of two
+_MOST_UNITS = 4096  # evenly spaced, of wider layers
 _KEPT = 8  # units, and products, at most
 _CHANCE = 0.01  # of taking any where classes differ in none
 _CLIPPED = 3.0  # standard deviations beyond which a unit does not count further
@@ -28,7 +30,7 @@ class Candidates:
     Parameters
     ----------
     units : float32 array (n_units, n_samples)
-        Of mean 0 and variance 1, clipped.
+        Of mean 0 and variance 1, clipped; of more than 4096 units, as many evenly spaced ones.
     shells : float32 array (n_shells, n_samples)
         Shells around the mean of the layer, in the same way.
     components : float32 array (n_components, n_samples)
@@ -50,7 +52,8 @@ class Candidates:
         components : array (n_components, n_samples)
             Whitened components.
         """
-        return cls(_scaled(values.T), _scaled(_shells(values)), _scaled(components))
+        units = values[:, :: -(-values.shape[1] // _MOST_UNITS)]
+        return cls(_scaled(units.T), _scaled(_shells(values)), _scaled(components))
 
     def screened(self, own: Array, fold: IntArray) -> Screening:
         """Return the sums by fold and class that choices are made by.
@@ -171,11 +174,13 @@ def _scaled(rows: Array) -> Array:
 
 def _shells(values: Array) -> Array:
     """Return in which shell of equally many samples each one is (n_shells, n_samples)."""
-    n = len(values)
-    largest = np.abs(values).max(initial=0.0)
-    centred = values.astype(np.float64) / np.where(largest > 0, largest, 1)
-    centred -= centred.mean(axis=0)
+    n, squares = len(values), np.empty(len(values))
+    mean = values.mean(axis=0, dtype=np.float64)
+    largest = max(float(values.max()), -float(values.min())) or 1.0
+    for rows in row_blocks(values):
+        centred = (values[rows] - mean) / largest
+        squares[rows] = np.einsum("ij,ij->i", centred, centred)
     rank = np.empty(n, dtype=np.int64)
-    rank[np.argsort(np.einsum("ij,ij->i", centred, centred), kind="stable")] = np.arange(n)
+    rank[np.argsort(squares, kind="stable")] = np.arange(n)
     shells = min(_SHELLS, n)
     return np.eye(shells, dtype=np.float32)[:, rank * shells // n]

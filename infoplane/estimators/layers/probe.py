@@ -95,8 +95,8 @@ class Probe(Estimator):
     def cost(self, n_samples: int, n_units: int) -> Cost:
         """Return what a cell of ten classes costs."""
         m = min(n_samples, self.max_samples)
-        seconds = 1e-2 + 1e-4 * m + 1.5e-8 * m**2 + 4e-8 * m * n_units
-        memory = 2**24 + 2 * m**2 + 1500 * m + 4 * min(m * n_units, LARGE)
+        seconds = 2e-2 + 1.2e-4 * m + 1.5e-8 * m**2 + 5e-8 * m * n_units
+        memory = 2**26 + 2 * m**2 + 1500 * m + 24 * min(m * n_units, LARGE)
         return Cost(seconds, memory)
 
     def prepare_run(self, run: RunData, rng: np.random.Generator) -> ProbedSamples | None:
