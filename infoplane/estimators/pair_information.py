@@ -320,9 +320,9 @@ def mixed_information(
     return replace(found, bound_high=h_y, bound_name="h_y")
 
 
-def _checked_against(k: int, n: int, usual: int) -> int:
+def _checked_against(k: int, n: int, usual: int) -> int | None:
     """Return the k to check arrays with: too few samples for the usual one are no misuse."""
-    return min(k, max(n - 1, 1)) if isinstance(k, int) and k <= usual else k
+    return None if isinstance(k, int) and n <= k <= usual else k
 
 
 def _too_few(n: int, k: int) -> Estimate:
