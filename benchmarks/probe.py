@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable, Iterator
 
 import numpy as np
+from scipy.special import xlogy
+from scipy.stats import norm
 from sklearn.datasets import load_digits
 
 from infoplane.data import Array, FloatArray, IntArray
@@ -46,7 +48,14 @@ def null(quick: bool) -> None:
     draws: dict[str, Draw] = {
         "digits, permuted, n = 1,797": lambda rng: (digits, rng.permutation(classes))
     }
-    sizes = ((1000, 10, 2), (1000, 64, 10), (3000, 20, 10), (200, 10, 2), (200, 20, 100))
+    sizes = (
+        (1000, 10, 2),
+        (1000, 64, 10),
+        (3000, 20, 10),
+        (200, 10, 2),
+        (1000, 300, 2),
+        (1000, 20, 100),
+    )
     for n, units, number in sizes[:1] if quick else sizes:
         name = f"normal, {units} units, {number} classes, n = {n:,}"
         draws[name] = normal_classes(n, units, number, 0.0)[0]
@@ -94,12 +103,22 @@ def structures(n: int, rng: np.random.Generator) -> Iterator[tuple[str, float, A
     def signs(values: FloatArray) -> IntArray:
         return (values[:, 0] > 0).astype(int) ^ (values[:, 1] > 0)
 
-    for units in (2, 10):
+    for units in (2, 10, 30, 300):
         values = rng.standard_normal((n, units))
         yield f"XOR of two of {units} units", 1.0, values, signs(values)
-    values = rng.standard_normal((n, 3))
-    yield "XOR of three units", 1.0, values, signs(values) ^ (values[:, 2] > 0)
-    for units, shells in ((2, 2), (10, 2), (2, 4), (5, 4)):
+    values = rng.standard_normal((n, 10))
+    labels = signs(values)
+    values += 0.1 * rng.standard_normal((n, 10))
+    # A unit t was x > 0 with the probability of N(t / 1.01, 0.01 / 1.01).
+    positive = norm.cdf(norm.ppf((np.arange(500) + 0.5) / 500) / 0.1)
+    same = np.outer(positive - 0.5, positive - 0.5) * 2 + 0.5
+    truth = 1 + float((xlogy(same, same) + xlogy(1 - same, 1 - same)).mean()) / np.log(2)
+    yield "the same, noise of 0.1", truth, values, labels
+    for units in (3, 6):
+        values = rng.standard_normal((n, units))
+        name = f"XOR of three of {units} units"
+        yield name, 1.0, values, signs(values) ^ (values[:, 2] > 0)
+    for units, shells in ((2, 2), (10, 2), (2, 4), (5, 4), (10, 4), (30, 2)):
         shell = rng.integers(0, shells, n)
         ball = rng.standard_normal((n, units))
         ball /= np.linalg.norm(ball, axis=1, keepdims=True)
@@ -122,13 +141,15 @@ def structures(n: int, rng: np.random.Generator) -> Iterator[tuple[str, float, A
 
 
 def seen(quick: bool) -> None:
-    """What the two probes see."""
+    """What the three probes see."""
     n = 300 if quick else 1000
-    print(f"{f'n = {n:,}':30s}  truth  linear nonlinear  value")
+    print(f"{f'n = {n:,}':30s}  truth  linear nonlinear screened  value  flags")
     for name, truth, values, labels in structures(n, np.random.default_rng(0)):
         found = probed(values, labels, 0, "probe:permutations=0")
-        one, other = (found.diagnostics[kind]["bits"] for kind in ("linear", "nonlinear"))
-        print(f"{name:30s} {truth:6.2f} {one:7.2f} {other:9.2f} {found.bits:6.2f}", flush=True)
+        told = [found.diagnostics[kind] for kind in ("linear", "nonlinear", "screened")]
+        read = " ".join(f"{one['bits']:8.2f}" if one else f"{'':8s}" for one in told)
+        print(f"{name:30s} {truth:6.2f} {read} {found.bits:7.2f}  {', '.join(found.flags)}",
+              flush=True)  # fmt: skip
 
 
 def cost(quick: bool) -> None:

@@ -66,6 +66,9 @@ _BUILT_IN = (
     Flag("biased", "IP211", "values that still move with N, by more than 5 % and 0.05 bits or by "
          "their standard error",
          f"{_MORE}; see drift, bias or null in `diag` of each row"),
+    Flag("undersampled", "IP216", "a probe of half as many samples reads so much less that "
+         "I(T;Y) may be more than 15 % above its bound",
+         f"{_MORE}; see rise and to_come in `diag` of each row"),
     Flag("out_of_range", "IP203", "activations outside the bins, or values outside their bounds",
          f"{_DIAG}; for bins `-e binning:mode=ebab`, or give the range"),
     Flag("large_compression_loss", "IP207", "compression may have lost much of the information",

@@ -20,7 +20,7 @@ from infoplane.errors import EstimationError
 from infoplane.estimators.estimate import Estimate
 from infoplane.estimators.layers.compressed.estimates import dimension_flags
 from infoplane.estimators.trust import LEVEL, SMALLEST_BITS, is_negative, noticeable, null_dominates
-from infoplane.numerics.intervals import CHANCE
+from infoplane.numerics.intervals import CHANCE, ROUNDING
 from infoplane.numerics.neighbors.estimates import (
     ksg_mutual_information,
     labelled_samples,
@@ -35,6 +35,8 @@ from infoplane.numerics.neighbors.terms import ATOM_FRACTION, LOG2_E, duplicate_
 from infoplane.numerics.neighbors.view_information import dimension_ratio, on_one_scale
 from infoplane.seeding import generator
 
+_FEW_NEIGHBORS = 3  # by default, where they are counted
+_MANY_NEIGHBORS = 20  # by default, where their distances are compared
 _ERROR_BITS = 0.1  # an error below this one, or below that share, goes without a flag
 _ERROR_SHARE = 0.15
 _FEW_SAMPLES = 300  # below, an interval of one bit is some 0.15 bits to either side, or wider
@@ -46,7 +48,7 @@ _COUNTED_DIMS = 6  # up to which neighbour counts are near enough to tell that a
 
 
 def ksg_information(
-    x: Array, y: Array, k: int = 3, *, null_permutations: int = 19, seed: int = 0
+    x: Array, y: Array, k: int = _FEW_NEIGHBORS, *, null_permutations: int = 19, seed: int = 0
 ) -> Estimate:
     """Estimate the mutual information of two continuous samples by neighbour counts.
 
@@ -79,7 +81,8 @@ def ksg_information(
         - ``saturated``: near the largest value that counts can give;
         - ``atoms``: at least 1 % of the rows of a side occur again;
         - ``small_n``: below 300 samples, or the interval reaches 22 % and 0.15 bits to either side;
-        - ``null_dominates``: shuffled rows show half as much; ``negative``, ``constant``.
+        - ``null_dominates``: shuffled rows show half as much; ``negative``, ``constant``;
+        - ``failed``: no value, for the reason in ``diagnostics["reason"]``: too few samples.
 
     Raises
     ------
@@ -108,7 +111,9 @@ def ksg_information(
     >>> lost.bits < 0.4, "insensitive" in lost.flags
     (True, True)
     """
-    first, second = paired_samples(x, y, k)
+    first, second = paired_samples(x, y, _checked_against(k, len(x), _FEW_NEIGHBORS))
+    if k >= len(first):
+        return _too_few(len(first), k)
     ceiling = float(scipy.special.digamma(len(first)) - scipy.special.digamma(k)) * LOG2_E
 
     def own_flags(checks: PairChecks) -> dict[str, bool]:
@@ -136,7 +141,7 @@ def ksg_information(
 def shuffle_information(
     x: Array,
     y: Array,
-    k: int = 20,
+    k: int = _MANY_NEIGHBORS,
     permutations: int = 2,
     seed: int = 0,
     *,
@@ -191,7 +196,9 @@ def shuffle_information(
     >>> shuffle_information(curve, pair[:, 1]).flags[0]
     'degenerate_manifold'
     """
-    first, second = paired_samples(x, y, k)
+    first, second = paired_samples(x, y, _checked_against(k, len(x), _MANY_NEIGHBORS))
+    if k >= len(first):
+        return _too_few(len(first), k)
 
     def measure(a: FloatArray, b: Array, neighbors: int) -> float:
         return shuffle_difference(a, b, neighbors, permutations, seed, largest_norm=largest_norm)
@@ -226,7 +233,7 @@ def shuffle_information(
 
 
 def mixed_information(
-    x: Array, labels: Array, k: int = 3, *, null_permutations: int = 19, seed: int = 0
+    x: Array, labels: Array, k: int = _FEW_NEIGHBORS, *, null_permutations: int = 19, seed: int = 0
 ) -> Estimate:
     """Estimate the mutual information of a continuous sample and class labels.
 
@@ -246,8 +253,9 @@ def mixed_information(
     Returns
     -------
     Estimate
-        ``bits`` is `mixed_mutual_information`, ``bound_high`` is H(Y). Interval and flags are
-        those of `ksg_information`, but
+        ``bits`` is `mixed_mutual_information`, ``bound_high`` is H(Y); None with the flag
+        ``failed`` if every class has one sample only. Interval and flags are those of
+        `ksg_information`, but
 
         - ``insensitive``: labels of the same counts that hang on a column, a product of two, or
           the distance from the middle are found in part only;
@@ -282,9 +290,13 @@ def mixed_information(
     >>> lost.bits < 0.5, "insensitive" in lost.flags
     (True, True)
     """
-    points, classes = labelled_samples(x, labels, k)
+    points, classes = labelled_samples(x, labels, _checked_against(k, len(x), _FEW_NEIGHBORS))
     h_y = label_entropy(classes)
     alone = float((np.unique(classes, return_counts=True)[1] == 1).sum()) / len(classes)
+    if k >= len(points):
+        return _too_few(len(points), k)
+    if alone == 1.0:
+        return _without_value("every class has one sample only", bound_high=h_y, bound_name="h_y")
 
     def own_flags(checks: PairChecks) -> dict[str, bool]:
         return {
@@ -306,6 +318,20 @@ def mixed_information(
         {"h_y": h_y},
     )
     return replace(found, bound_high=h_y, bound_name="h_y")
+
+
+def _checked_against(k: int, n: int, usual: int) -> int | None:
+    """Return the k to check arrays with: too few samples for the usual one are no misuse."""
+    return None if isinstance(k, int) and n <= k <= usual else k
+
+
+def _too_few(n: int, k: int) -> Estimate:
+    return _without_value(f"expected more than {k} samples for k = {k}, got {n}")
+
+
+def _without_value(reason: str, **bounds: Any) -> Estimate:
+    told = {"bound_low": 0.0, **bounds}
+    return Estimate(None, flags=("failed", "small_n"), diagnostics={"reason": reason}, **told)
 
 
 def _estimated(
@@ -369,8 +395,8 @@ def _estimated(
     }
     return Estimate(
         bits,
-        low=interval.low,
-        high=interval.high,
+        low=min(interval.low, bits - ROUNDING),
+        high=max(interval.high, bits + ROUNDING),
         method=interval.method,
         level=LEVEL,
         bound_low=0.0,

@@ -12,7 +12,7 @@ classifier probes", 2016.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,12 +21,19 @@ from infoplane.arrays import LARGE, row_blocks
 from infoplane.data import Array, FloatArray, IntArray
 from infoplane.numerics.discrete.symbols import Symbols
 from infoplane.numerics.projection import principal_scores
+from infoplane.numerics.screening import Candidates
 
 COMPONENTS = 64
 """Principal components that probes see."""
 
 PENALTIES = (0.0, 0.003, 0.03, 0.3, 3.0)
 """Weights C of the likelihood beside half the squared coefficients; 0 is the prior alone."""
+
+FEW_PENALTIES = (0.0, 0.03, 0.3, 3.0, 30.0)
+"""The same for a probe that sees little, which can be trusted more."""
+
+NONLINEAR, SCREENED = 1, 2
+"""Numbers of the probes in `Readings.chosen`, beside 0 for the linear one."""
 
 COMMON = 25
 """Equal rows from which on they are a state of the layer, not a sample that occurs repeatedly."""
@@ -39,6 +46,7 @@ _NEAR = 15  # neighbours of a sample
 _REFERENCES = 4000  # samples among which they are looked for
 _SURE = 2.0  # samples that the prior of the neighbours' classes counts for
 _ROUNDING = 2e-6  # of squared distances in single precision: ties within are ties
+_NEXT_TO_NOTHING = 0.1  # share of H(Y): no further probe is tried for less
 _ITERATIONS = 100
 _CONVERGED = 1e-4  # relative change of the objective
 
@@ -78,24 +86,14 @@ class Reading:
 
 @dataclass(frozen=True, eq=False)
 class Readings:
-    """What the linear and the nonlinear probe read, and the better of both."""
+    """What the probes read, the best of each fold, and what it would read of fewer samples."""
 
     linear: Reading
     nonlinear: Reading
-    best: Reading  # of each fold the probe that is better within its training samples
-    n_nonlinear: int  # folds of which that is the nonlinear one
-
-    @classmethod
-    def of(cls, linear: Reading, nonlinear: Reading, fold: IntArray) -> Readings:
-        """Return both with the better one, chosen without a look at the held-out samples."""
-        bent = nonlinear.inner < linear.inner
-        best = Reading(
-            np.where(bent[fold], nonlinear.gains, linear.gains),
-            np.where(bent[fold], nonlinear.correct, linear.correct),
-            np.where(bent, nonlinear.inner, linear.inner),
-            tuple(np.where(bent, nonlinear.penalties, linear.penalties).tolist()),
-        )
-        return cls(linear, nonlinear, best, int(bent.sum()))
+    screened: Reading | None  # None if the others leave next to nothing to find in some fold
+    best: Reading  # of each fold the probe that is best within its training samples
+    chosen: IntArray  # (n_folds,) which one: 0, NONLINEAR, SCREENED
+    rise: float | None  # bits that it reads more than from half as many samples
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,12 +110,15 @@ class Features:
         Whether a reference is among the neighbours of a sample.
     references : array (n_references,)
         Samples, ascending.
+    candidates : Candidates
+        Units and products of two, of which labels choose some.
     """
 
     linear: Array
     bent: Array
     near: Array
     references: IntArray
+    candidates: Candidates
 
     @classmethod
     def of(cls, values: Array, groups: IntArray, rng: np.random.Generator) -> Features | None:
@@ -150,7 +151,7 @@ class Features:
             references = np.sort(rng.permutation(len(values))[:most])
         near = _neighbours(scores, groups, references)
         bent = np.vstack([linear, products.astype(np.float32)])
-        return cls(linear, bent, near, references)
+        return cls(linear, bent, near, references, Candidates.of(values, white))
 
     def counts(self, classes: IntArray, n_classes: int, fold: IntArray, n_folds: int) -> Array:
         """Return neighbours by fold and class (n_folds, n_classes, n_samples)."""
@@ -208,8 +209,10 @@ def stratified_folds(
     return fold[groups]
 
 
-def readings(features: Features, classes: IntArray, fold: IntArray) -> Readings:
-    """Return what both probes read of classes.
+def readings(
+    features: Features, classes: IntArray, fold: IntArray, *, curve: bool = False
+) -> Readings:
+    """Return what the probes read of classes.
 
     Parameters
     ----------
@@ -219,15 +222,33 @@ def readings(features: Features, classes: IntArray, fold: IntArray) -> Readings:
         Class ids 0, 1, ...; each occurs.
     fold : array (n_samples,)
         Fold of each sample, three at least, all of them in use.
+    curve : bool, default False
+        Whether to find what half as many samples would read.
     """
     n_folds, n_classes = int(fold.max()) + 1, int(classes.max()) + 1
-    none = np.empty((n_folds, 0, len(fold)), np.float32)
-    near = features.counts(classes, n_classes, fold, n_folds)
-    return Readings.of(
-        _read(features.linear, none, classes, fold),
-        _read(features.bent, near, classes, fold),
-        fold,
+    own = np.eye(n_classes, dtype=np.float32)[:, classes]
+    probes = [
+        _Probe(lambda held: features.linear, None),
+        _Probe(lambda held: features.bent, features.counts(classes, n_classes, fold, n_folds)),
+    ]
+    found = [_read(probe, own, fold, np.ones(n_folds, dtype=bool)) for probe in probes]
+    # Each fold decides by what is within its training samples.
+    share = own.mean(axis=1, dtype=np.float64)
+    left = np.min([one.inner for one in found], axis=0) > _NEXT_TO_NOTHING * -share @ np.log(share)
+    if left.any():
+        screened = features.candidates.screened(own, fold)
+        probes.append(_Probe(screened.features, None, FEW_PENALTIES, shared=False))
+        found.append(_read(probes[-1], own, fold, left))
+    inner = np.array([one.inner for one in found])
+    chosen = inner.argmin(axis=0)
+    best = Reading(
+        np.choose(chosen[fold], [one.gains for one in found]),
+        np.choose(chosen[fold], [one.correct for one in found]),
+        inner.min(axis=0),
+        tuple(found[one].penalties[part] for part, one in enumerate(chosen)),
     )
+    rise = _rise(probes[int(np.bincount(chosen).argmax())], own, fold, best) if curve else None
+    return Readings(found[0], found[1], found[2] if left.all() else None, best, chosen, rise)
 
 
 def standard_error(gains: FloatArray, groups: IntArray) -> float:
@@ -260,22 +281,40 @@ def _neighbours(scores: FloatArray, groups: IntArray, references: IntArray) -> A
     return near
 
 
-def _read(features: Array, near: Array, classes: IntArray, fold: IntArray) -> Reading:
-    """Return what a probe of these features reads; ``near`` are `Features.counts`, or of none.
+@dataclass(frozen=True, eq=False)
+class _Probe:
+    """What a probe sees.
+
+    ``see`` returns its features (n_features, n_samples) where some folds are held out; they are
+    the same whichever these are if it is ``shared``. ``near`` are `Features.counts`, if any.
+    """
+
+    see: Callable[[Sequence[int]], Array]
+    near: Array | None
+    penalties: tuple[float, ...] = PENALTIES
+    shared: bool = True
+
+    def fit(self, own: Array, fold: IntArray, held: Sequence[int]) -> _Fit:
+        """Return the fit on all folds that are not held out."""
+        return _Fit.on(self.see(held), self.near, own, fold, held)
+
+
+def _read(probe: _Probe, own: Array, fold: IntArray, wanted: Array) -> Reading:
+    """Return what a probe reads on the folds that are wanted (n_folds,).
 
     A fit without two folds serves both: each chooses its C on the other one, and neither has been
     seen.
     """
-    n, n_folds = len(classes), len(near)
-    n_classes = int(classes.max()) + 1
-    own = np.eye(n_classes, dtype=np.float32)[:, classes]
+    n, n_folds, classes = len(fold), len(wanted), own.argmax(axis=0)
     inner = np.full(n_folds, np.inf)
     chosen: dict[int, tuple[float, FloatArray]] = {}
     for pair in _pairs(n_folds):
-        fit = _Fit.on(features, near, own, fold, pair)
-        of = [(a, b) for a, b in (pair, pair[::-1]) if a not in chosen]
+        of = [(a, b) for a, b in (pair, pair[::-1]) if a not in chosen and wanted[a]]
+        if not of:
+            continue
+        fit = probe.fit(own, fold, pair)
         coefficients = fit.start
-        for penalty in PENALTIES:
+        for penalty in probe.penalties if fit.sees else probe.penalties[:1]:
             coefficients = fit.solved(penalty, coefficients)
             better = False
             for outer, held in of:
@@ -287,16 +326,37 @@ def _read(features: Array, near: Array, classes: IntArray, fold: IntArray) -> Re
                     better = True
             if not better:
                 break
-    share = np.bincount(classes, minlength=n_classes) / n
-    gains, correct = np.empty(n), np.empty(n, dtype=bool)
+    gains, correct = np.zeros(n), np.zeros(n, dtype=bool)
     for held, (penalty, coefficients) in chosen.items():
-        fit = _Fit.on(features, near, own, fold, (held,))
+        fit = probe.fit(own, fold, (held,))
         rows = np.flatnonzero(fold == held)
-        posterior = fit.posterior(fit.solved(penalty, coefficients), rows)
-        right = posterior[classes[rows], np.arange(len(rows))]
-        gains[rows] = np.log2(right / share[classes[rows]])
-        correct[rows] = posterior.argmax(axis=0) == classes[rows]
-    return Reading(gains, correct, inner, tuple(chosen[f][0] for f in range(n_folds)))
+        start = coefficients if probe.shared else fit.start
+        gains[rows], correct[rows] = fit.read(fit.solved(penalty, start), classes, rows)
+    penalties = tuple(chosen[part][0] if part in chosen else 0.0 for part in range(n_folds))
+    return Reading(gains, correct, inner, penalties)
+
+
+def _rise(probe: _Probe, own: Array, fold: IntArray, best: Reading) -> float:
+    """Return how many bits less a probe reads that is fitted on half as many samples.
+
+    Two parts of the samples are fitted on, and read on what is outside of each. Smaller ones of C
+    are tried, too, as fewer samples ask for.
+    """
+    n_folds, classes = len(best.inner), own.argmax(axis=0)
+    half = (n_folds - 1) // 2
+    penalty = float(np.median(best.penalties))
+    falls, times = np.zeros(len(fold)), np.zeros(len(fold))
+    for part in (range(half), range(half, 2 * half)):
+        held = [one for one in range(n_folds) if one not in part]
+        fit = probe.fit(own, fold, held)
+        rows = np.flatnonzero(np.isin(fold, held))
+        coefficients, tried = fit.start, []
+        for strength in [c for c in probe.penalties if c <= penalty][-2:]:
+            coefficients = fit.solved(strength, coefficients)
+            tried.append(fit.read(coefficients, classes, rows)[0])
+        falls[rows] += best.gains[rows] - max(tried, key=np.mean)
+        times[rows] += 1
+    return float((falls / times).mean())
 
 
 def _pairs(n_folds: int) -> Iterator[tuple[int, int]]:
@@ -324,25 +384,39 @@ class _Fit:
 
     @classmethod
     def on(
-        cls, features: Array, near: Array, own: Array, fold: IntArray, held: Sequence[int]
+        cls, features: Array, near: Array | None, own: Array, fold: IntArray, held: Sequence[int]
     ) -> _Fit:
         """Return the fit on all folds that are not held out."""
         seen = np.flatnonzero(~np.isin(fold, held))
         counts = own[:, seen].sum(axis=1, dtype=np.float64) + _UNSEEN
         prior = counts / counts.sum()
-        if near.shape[1]:
+        if near is None:
+            near = np.empty((0, len(fold)), np.float32)
+        else:
             found = np.delete(near, held, axis=0).sum(axis=0)
             certain = found.sum(axis=0) + np.float32(_SURE)
             found /= prior[:, None].astype(np.float32)
             near = np.log((found + np.float32(_SURE)) / certain)
-        else:
-            near = near[0]
         return cls(features, near, own, seen, prior)
 
     @property
     def start(self) -> FloatArray:
         """Coefficients of the prior alone."""
         return np.zeros(len(self.features) * len(self.prior) + (len(self.posteriors) > 0))
+
+    @property
+    def sees(self) -> bool:
+        """Whether there is anything but the prior."""
+        return len(self.features) > 1 or len(self.posteriors) > 0
+
+    def read(
+        self, coefficients: FloatArray, classes: IntArray, rows: IntArray
+    ) -> tuple[FloatArray, Array]:
+        """Return the gains of rows, and whether their classes are the likeliest (n_rows,)."""
+        posterior = self.posterior(coefficients, rows)
+        share = self.own.mean(axis=1, dtype=np.float64)
+        gains = np.log2(posterior[classes[rows], np.arange(len(rows))] / share[classes[rows]])
+        return gains, posterior.argmax(axis=0) == classes[rows]
 
     def posterior(self, coefficients: FloatArray, rows: IntArray) -> FloatArray:
         """Return the posterior of every class (n_classes, n_rows)."""

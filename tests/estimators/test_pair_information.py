@@ -264,7 +264,24 @@ def test_too_few_samples_and_classes_are_told():
         found = ksg_information(pair.x[:n], pair.y[:n])
         assert "small_n" in found.flags
         assert (found.low is None) == (n < 50)
-    assert "small_n" in mixed_information(pair.x, np.arange(60)).flags
+    alone = mixed_information(pair.x, np.arange(60))
+    assert (alone.bits, alone.low, alone.flags) == (None, None, ("failed", "small_n"))
+    assert alone.diagnostics["reason"] == "every class has one sample only"
+    for found in (
+        shuffle_information(pair.x[:10], pair.y[:10]),
+        ksg_information(pair.x[:3], pair.y[:3]),
+        mixed_information(pair.x[:3], [0, 0, 1]),
+        ksg_information(pair.x[:1], pair.y[:1]),
+    ):
+        assert (found.bits, found.flags) == (None, ("failed", "small_n"))
+        assert "expected more than" in found.diagnostics["reason"]
+
+
+def test_an_interval_is_not_narrower_than_rounding():
+    labels = np.arange(200) % 2
+    found = mixed_information(labels + 1e-3 * np.random.default_rng(0).random(200), labels)
+    assert found.high - found.bits >= 1e-9
+    assert found.bits - found.low >= 1e-9
 
 
 def test_what_does_not_vary_tells_nothing():
@@ -287,6 +304,9 @@ def test_unfit_arrays_and_parameters_are_refused():
         lambda: ksg_information(x, x, seed=-1),
         lambda: ksg_information(x, x, null_permutations=0),
         lambda: shuffle_information(x, np.full((100, 1), np.nan)),
+        lambda: shuffle_information(x[:10], x[:9]),
+        lambda: shuffle_information(x[:10], x[:10], 30),
+        lambda: shuffle_information(x[:10], np.full((10, 1), np.nan)),
         lambda: mixed_information(x, np.zeros(99, dtype=int)),
     ):
         with pytest.raises(InputError):

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from infoplane.data import Array, IntArray, checked_activations, class_ids, whole_number
-from infoplane.errors import EstimationError, InputError
-from infoplane.estimators.trust import NORMAL_QUANTILE, is_negative, null_dominates
+from infoplane.errors import InputError
+from infoplane.estimators.trust import (
+    NORMAL_QUANTILE,
+    SMALLEST_BITS,
+    is_negative,
+    null_dominates,
+)
 from infoplane.numerics.discrete.symbols import Symbols, row_symbols
 from infoplane.numerics.held_out import (
+    NONLINEAR,
+    SCREENED,
     Features,
     Reading,
+    Readings,
     readings,
     sample_groups,
     standard_error,
@@ -25,7 +35,7 @@ PERMUTATIONS = 2
 FEWEST_FOLDS = 3
 """Two folds are held out at a time, where C is chosen."""
 
-SMALL = 50
+SMALL = 300
 """Samples below which the value says little."""
 
 SMALL_CLASSES = 30
@@ -34,10 +44,18 @@ SMALL_CLASSES = 30
 MANY_TWINS = 0.5
 """Share of samples with twins, which no probe may know of, from which on it sees too few others."""
 
+MANY_RARE = 0.5
+"""Share of samples in classes that cannot be in every fold, from which on there is no value."""
+
+MISSING = 0.15
+"""Share of I(T;Y) that a value without the flag ``undersampled`` may miss, going by its rise."""
+
+_FAST, _SLOW = 1.25, 4.0  # times the last rise: what is to come for a regression, for neighbours
+
 
 @dataclass(frozen=True)
 class ProbeReading:
-    """What one of the two probes reads.
+    """What one of the probes reads.
 
     Attributes
     ----------
@@ -61,49 +79,65 @@ class ProbeInformation:
 
     Attributes
     ----------
-    bits : float
-        H(Y) less the cross-entropy of the better probe on samples that it has not seen: in
-        expectation at most I(T;Y). Never clipped.
-    low, high : float
+    bits : float or None
+        H(Y) less the cross-entropy of the best probe on samples that it has not seen: in
+        expectation at most I(T;Y). Never clipped. None, as all that is read, where there are too
+        few samples.
+    low, high : float or None
         95 % interval of ``bits``. I(T;Y) is above ``low``, it may be far above ``high``.
-    standard_error : float
+    standard_error : float or None
         Of ``bits``.
-    accuracy : float
+    accuracy : float or None
         Share of the held-out samples whose class is named right.
     null : float or None
         Mean of ``bits`` over permuted labels; None without permutations, or where layer or labels
         do not vary.
     r2 : None
         For real targets; labels have none.
-    linear, nonlinear : ProbeReading or None
-        What each probe reads; None there as well.
-    nonlinear_folds : int
-        Folds in which the nonlinear one was the better, by samples that were not held out.
+    linear, nonlinear, screened : ProbeReading or None
+        What each probe reads; None there as well. ``screened`` is also None where the others leave
+        less than a tenth of H(Y).
+    nonlinear_folds, screened_folds : int
+        Folds in which that one was the best, by samples that were not held out.
+    rise : float or None
+        Bits that the probe reads more than from half as many samples.
+    to_come : float or None
+        What more samples would add, going by ``rise``: 1.25 times as much for a regression, 4 times
+        where the nonlinear probe is the best, up to H(Y).
     h_y : float
         Entropy of the labels, which no value exceeds.
     n_samples, n_classes, n_folds : int
         Samples, classes and folds.
     flags : tuple of str
-        ``constant``: all rows are equal, but for rounding; ``small_n``: below 50 samples, below 30
-        in a class on average, or one class; ``atoms``: more than half of the samples have twins,
-        which are kept in one fold; ``negative``; ``null_dominates``.
+        ``constant``: all rows are equal, but for rounding; ``small_n``: below 300 samples, below 30
+        in a class on average, one class, or classes of fewer samples than folds; ``atoms``: more
+        than half of the samples have twins, which are kept in one fold; ``negative``;
+        ``null_dominates``; ``undersampled``: ``to_come`` and a standard error are above 0.05 bits
+        and 15 % of what they lead to; ``failed``: no value.
+    reason : str or None
+        Why there is none.
     """
 
-    bits: float
-    low: float
-    high: float
-    standard_error: float
-    accuracy: float
+    bits: float | None
+    low: float | None
+    high: float | None
+    standard_error: float | None
+    accuracy: float | None
     null: float | None
     r2: float | None
     linear: ProbeReading | None
     nonlinear: ProbeReading | None
+    screened: ProbeReading | None
     nonlinear_folds: int
+    screened_folds: int
+    rise: float | None
+    to_come: float | None
     h_y: float
     n_samples: int
     n_classes: int
     n_folds: int
     flags: tuple[str, ...] = ()
+    reason: str | None = None
 
 
 def probe_information(
@@ -111,16 +145,18 @@ def probe_information(
 ) -> ProbeInformation:
     """Return a lower bound of I(X;Y) that probes read from samples they have not seen, in bits.
 
-    A linear and a nonlinear probe are fitted on all folds but one and read on that one. The value
-    is H(Y) less the cross-entropy of the probe that is the better one within the other folds. It
-    holds at no resolution and for any X; how far below I(X;Y) it lies, nobody knows.
+    Three probes are fitted on all folds but one and read on that one. The value is H(Y) less the
+    cross-entropy of the probe that is the best one within the other folds. It holds at no
+    resolution and for any X; how far below I(X;Y) it lies, nobody knows. It is flagged
+    ``undersampled`` where it still rises with the number of samples.
 
     Parameters
     ----------
     x : array (n_samples, n_units)
-        Finite; at least two samples for each fold.
+        Finite. Below two samples for each fold there is no value.
     y : array (n_samples,)
-        Class ids.
+        Class ids. Classes of fewer samples than folds are one class; if most samples are in such
+        classes, there is no value.
     folds : int, default 5
         At least 3. Equal rows are in one fold, unless 25 samples and more are equal.
     seed : int, default 0
@@ -136,16 +172,15 @@ def probe_information(
     ------
     InputError
         If shapes or values do not fit, or an argument is unfit.
-    EstimationError
-        If there are fewer than two samples for each fold.
 
     Notes
     -----
-    Both probes are multinomial logistic regressions on at most 64 principal components, whitened,
-    which are found without labels; C is chosen from 0.003 to 3 on an inner fold; the posterior is
-    0.99 p + 0.01 prior. The nonlinear one also sees the products of the first ten components and
-    the classes of the 15 nearest training samples. Neither sees what takes more than two of many
-    units together.
+    All are multinomial logistic regressions; C is chosen on an inner fold; the posterior is 0.99 p
+    + 0.01 prior. The linear one sees at most 64 principal components, whitened, which are found
+    without labels. The nonlinear one also sees the products of the first ten components and the
+    classes of the 15 nearest training samples. The screened one sees the few units, and products
+    of two units, in which the classes of the training samples differ beyond chance. None sees what
+    takes more than two of many units together.
 
     Examples
     --------
@@ -181,46 +216,141 @@ def read_labels(
     """Return `probe_information` of checked arrays; equal ``inputs`` are in one fold as well."""
     n, n_classes = len(values), labels.n_states
     if n < 2 * folds:
-        raise EstimationError(f"expected at least {2 * folds} samples for {folds} folds, got {n}")
+        reason = f"expected at least {2 * folds} samples for {folds} folds, got {n}"
+        return _without_value(labels, n, folds, reason)
     groups = sample_groups(row_symbols(values), inputs, folds)
+    classes, rare = common_classes(labels.ids, groups, folds)
+    if rare > MANY_RARE * n:
+        reason = f"classes of fewer than {folds} samples: {rare} of {n} samples are in such classes"
+        return _without_value(labels, n, folds, reason)
     features = Features.of(values, groups, rng)
     raised = {
         "constant": features is None,
-        "small_n": n < max(SMALL, SMALL_CLASSES * n_classes) or n_classes == 1,
+        "small_n": n < max(SMALL, SMALL_CLASSES * n_classes) or n_classes == 1 or rare > 0,
         "atoms": bool(np.mean(np.bincount(groups)[groups] > 1) > MANY_TWINS),
     }
-    best = ProbeReading(0.0, 0.0, float(labels.counts.max()) / n, ())
-    linear = nonlinear = null = None
-    nonlinear_folds = 0
-    if features is not None and n_classes > 1:
-        found, *nulls = (
-            readings(features, classes, stratified_folds(classes, groups, folds, rng))
-            for classes in (labels.ids, *(rng.permutation(labels.ids) for _ in range(permutations)))
+    if features is None or not classes.any():
+        certain = ProbeReading(0.0, 0.0, float(np.bincount(classes).max()) / n, ())
+        return _information(certain, labels, n, folds, raised)
+    found, *nulls = (
+        readings(features, ids, stratified_folds(ids, groups, folds, rng), curve=curve)
+        for ids, curve in (
+            (classes, True),
+            *((rng.permutation(classes), False) for _ in range(permutations)),
         )
-        best, linear, nonlinear = (
-            _told(one, groups) for one in (found.best, found.linear, found.nonlinear)
-        )
-        nonlinear_folds = found.n_nonlinear
-        null = float(np.mean([one.best.bits for one in nulls])) if nulls else None
-        raised["negative"] = is_negative(best.bits)
-        raised["null_dominates"] = null_dominates(best.bits, null)
+    )
+    best, null = _told(found.best, groups), None
+    if nulls:
+        null = float(np.mean([one.best.bits for one in nulls]))
+    left = max(labels.entropy - best.bits, 0.0)
+    to_come = min(_to_come(found), left)
+    above = min(to_come + best.standard_error, left)
+    raised |= {
+        "negative": is_negative(best.bits),
+        "null_dominates": null_dominates(best.bits, null),
+        "undersampled": above > max(SMALLEST_BITS, MISSING * (best.bits + above)),
+    }
+    return _information(
+        best,
+        labels,
+        n,
+        folds,
+        raised,
+        null=null,
+        linear=_told(found.linear, groups),
+        nonlinear=_told(found.nonlinear, groups),
+        screened=None if found.screened is None else _told(found.screened, groups),
+        nonlinear_folds=int((found.chosen == NONLINEAR).sum()),
+        screened_folds=int((found.chosen == SCREENED).sum()),
+        rise=found.rise,
+        to_come=to_come,
+    )
+
+
+def common_classes(classes: IntArray, groups: IntArray, folds: int) -> tuple[IntArray, int]:
+    """Return classes of which each can be in every fold, and the number of samples in others.
+
+    A probe that knows which classes there are, but has not met one, knows that it is held out.
+    Classes of fewer groups than folds are made one, with the next larger one if they are still too
+    few together. What is known of the classes so made is known of the labels.
+
+    Parameters
+    ----------
+    classes : array (n_samples,)
+        Class ids 0, 1, ...; each occurs.
+    groups : array (n_samples,)
+        Samples that are in one fold.
+    folds : int
+        Number of folds.
+    """
+    pairs = np.unique(np.column_stack([classes, groups]), axis=0)
+    occurs = np.bincount(pairs[:, 0])
+    is_rare = occurs < folds
+    rare = int(is_rare[classes].sum())
+    if not rare:
+        return classes, 0
+    order = np.argsort(occurs, kind="stable")
+    enough = int(np.searchsorted(np.cumsum(occurs[order]), folds)) + 1
+    merged = order[: max(enough, int(is_rare.sum()))]
+    ids = np.arange(len(occurs))
+    ids[merged] = merged[0]
+    return np.unique(ids[classes], return_inverse=True)[1].reshape(-1), rare
+
+
+def _to_come(found: Readings) -> float:
+    """Return the bits that more samples would add.
+
+    What a regression misses falls about like 1 / n: as much is to come as the second half of the
+    samples has brought, a little more under a penalty. Neighbours come nearer more slowly.
+    """
+    rise = max(found.rise or 0.0, 0.0)
+    slow = 2 * int((found.chosen == NONLINEAR).sum()) > len(found.chosen)
+    return (_SLOW if slow else _FAST) * rise
+
+
+def _information(
+    best: ProbeReading,
+    labels: Symbols,
+    n: int,
+    folds: int,
+    raised: Mapping[str, bool],
+    **others: Any,
+) -> ProbeInformation:
     reach = NORMAL_QUANTILE * best.standard_error
-    return ProbeInformation(
+    return replace(
+        _without_value(labels, n, folds, None),
         bits=best.bits,
         low=best.bits - reach,
         high=best.bits + reach,
         standard_error=best.standard_error,
         accuracy=best.accuracy,
-        null=null,
+        flags=tuple(flag for flag, is_raised in raised.items() if is_raised),
+        **others,
+    )
+
+
+def _without_value(labels: Symbols, n: int, folds: int, reason: str | None) -> ProbeInformation:
+    return ProbeInformation(
+        bits=None,
+        low=None,
+        high=None,
+        standard_error=None,
+        accuracy=None,
+        null=None,
         r2=None,
-        linear=linear,
-        nonlinear=nonlinear,
-        nonlinear_folds=nonlinear_folds,
+        linear=None,
+        nonlinear=None,
+        screened=None,
+        nonlinear_folds=0,
+        screened_folds=0,
+        rise=None,
+        to_come=None,
         h_y=labels.entropy,
         n_samples=n,
-        n_classes=n_classes,
+        n_classes=labels.n_states,
         n_folds=folds,
-        flags=tuple(flag for flag, is_raised in raised.items() if is_raised),
+        flags=("failed", "small_n"),
+        reason=reason,
     )
 
 

@@ -395,15 +395,15 @@ def _sample(x: Array, name: str) -> FloatArray:
     return np.asarray(checked_squares(checked_activations(array, name=name), name), np.float64)
 
 
-def paired_samples(x: Array, y: Array, k: int) -> tuple[FloatArray, FloatArray]:
-    """Return two samples as (n_samples, n_dims) of float64, or refuse them, or ``k``."""
+def paired_samples(x: Array, y: Array, k: int | None) -> tuple[FloatArray, FloatArray]:
+    """Return two samples as (n_samples, n_dims) of float64, or refuse them, or ``k`` if given."""
     first, second = _sample(x, "x"), _sample(y, "y")
     _check_paired(first, second)
     _check_neighbors(k, len(first))
     return first, second
 
 
-def labelled_samples(x: Array, labels: Array, k: int) -> tuple[FloatArray, IntArray]:
+def labelled_samples(x: Array, labels: Array, k: int | None) -> tuple[FloatArray, IntArray]:
     """Return a sample as (n_samples, n_dims) of float64 and its class ids, or refuse them."""
     points, classes = _sample(x, "x"), class_ids(labels)
     _check_paired(points, classes)
@@ -416,6 +416,6 @@ def _check_paired(a: Array, b: Array) -> None:
         raise InputError(f"expected rows that belong together, got {len(a)} and {len(b)} samples")
 
 
-def _check_neighbors(k: int, n: int) -> None:
-    if not 1 <= whole_number(k, "k", 1) < n:
+def _check_neighbors(k: int | None, n: int) -> None:
+    if k is not None and not 1 <= whole_number(k, "k", 1) < n:
         raise InputError(f"expected 1 <= k < {n} (the number of samples), got k = {k}")

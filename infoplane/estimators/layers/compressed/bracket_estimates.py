@@ -21,6 +21,7 @@ from infoplane.estimators.trust import (
     is_negative,
 )
 from infoplane.numerics.compression import Layer, Points
+from infoplane.numerics.intervals import ROUNDING
 from infoplane.numerics.kernels.bracket import Bounds, Bracket, Support, brackets, support
 from infoplane.numerics.neighbors.noise_channel import SMALLEST_SAMPLE
 from infoplane.numerics.tensors import Tensor, fetched
@@ -169,10 +170,11 @@ class Cell:
             "small_n": n < 200 or (name != "ixt" and self._few_of_a_class),
             "negative": is_negative(bits) and gap <= WIDEST_BRACKET,
         }
+        reach = max(NORMAL_QUANTILE * error, ROUNDING)
         estimate = Estimate(
             bits,
-            low=bits - NORMAL_QUANTILE * error,
-            high=bits + NORMAL_QUANTILE * error,
+            low=bits - reach,
+            high=bits + reach,
             method="analytic",
             level=LEVEL,
             bound_low=low,

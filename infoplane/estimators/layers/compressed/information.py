@@ -22,6 +22,7 @@ from infoplane.estimators.layers.compressed.bracket_estimates import (
 from infoplane.estimators.layers.compressed.estimates import CellOptions
 from infoplane.estimators.layers.compressed.label_estimates import FEW
 from infoplane.estimators.layers.compressed.noise_estimates import noise_estimates
+from infoplane.estimators.layers.compressed.probe_check import with_probe
 from infoplane.estimators.layers.compressed.two_views import view_estimates
 from infoplane.estimators.trust import LARGE_LOSS, WIDE_BRACKET
 from infoplane.numerics.codes import (
@@ -164,7 +165,9 @@ def compressed_information(
     Returns
     -------
     CompressedInformation
-        In bits.
+        In bits. I(T;Y) is that of the layer with noise. If a held-out probe reads more from the
+        layer without it, ``ity`` is flagged ``below_probe``, and ``ity.diagnostics["probe"]`` says
+        how much; `probe_information` finds it.
 
     Raises
     ------
@@ -225,6 +228,8 @@ def compressed_information(
         found = _bracketed(layer, classes, noise, c, options, rng, finer=mode == "auto")
     else:
         found = _with_noise(layer, classes, noise, dim, basis, options, rng, noisy)
+    if found.ity is not None and classes is not None:
+        found = replace(found, ity=with_probe(found.ity, layer, classes, rng))
     return found if given is None else _without_inputs(found)
 
 
