@@ -31,6 +31,8 @@ _IN_SHORT = {
     ),
     "order": ("a deeper layer above an earlier one", "do not read it as a gain"),
     "below_probe": ("a probe reads more of the label", "take the probe's lower bound"),
+    "two_scales": ("distances of two sizes, the noise follows one", "read I(X;T) fixed σ"),
+    "undersampled": ("more samples would read more", "record more samples"),
     "biased": ("values that still move with N", "record more samples"),
     "out_of_range": ("activations or values out of bounds", "see diag of each row"),
     "large_compression_loss": ("compression may have lost much", "read it as a lower bound"),

@@ -168,17 +168,19 @@ class Course:
         """Return what goes up or down for certain, and whether the first segment alone does.
 
         The first two segments are one movement if they go the same way: what is too little in
-        either may be certain of both.
+        either may be certain of both. So may the whole curve be, where no segment is certain.
         """
         found = [
             (segment, i == 0 < len(self.segments) - 1) for i, segment in enumerate(self.segments)
         ]
-        if len(found) > 1 and found[0][0].change * found[1][0].change > 0:
+        if len(found) > 1:
             start, rest = (abs(s.change) >= self.samples.tolerance for s, _ in found[:2])
-            if not (start and found[0][0].certain):
-                both = self.movement(0, 1)
-                if both.certain:
-                    found[:2] = [(both, start and not rest)]
+            alike = found[0][0].change * found[1][0].change > 0
+            both, whole = self.movement(0, 1), self.movement(0, len(found) - 1)
+            if alike and both.certain and not (start and found[0][0].certain):
+                found[:2] = [(both, start and not rest)]
+            elif whole.certain and not any(segment.certain for segment, _ in found):
+                found = [(whole, start and not rest)]
         return [(segment, alone) for segment, alone in found if segment.certain]
 
     def sentence(self, unit: str) -> str:
@@ -187,6 +189,8 @@ class Course:
         if len(told) > 1 and not (told[0].certain and told[1].certain):
             if joined and joined[0].to_step == told[1].to_step and not told[0].certain:
                 told[:2] = joined[:1]
+            elif len(joined) == 1 and not any(segment.certain for segment in told):
+                told = joined[:1]
             elif not told[0].certain:
                 del told[0]
         if not any(segment.certain for segment in told):

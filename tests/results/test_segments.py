@@ -206,3 +206,13 @@ def test_layers_that_move_alike_add_nothing_to_what_three_runs_say() -> None:
     alone = half_width(changes, np.empty((0, 3)), 0.5)
     assert half_width(changes, same, 0.5) >= alone - 1e-9
     assert half_width(np.zeros(3), own, 0.5) <= half_width(changes, np.empty((0, 3)), 5.0)
+
+
+def test_what_is_certain_of_the_whole_alone_is_said() -> None:
+    first, rest = np.array([-0.5, -0.1, -0.36]), np.array([0.2, -0.2, 0.06])
+    values = np.array(
+        [[5 + np.r_[0, np.full(4, a), a + b] for a, b in zip(first, rest, strict=True)]]
+    )
+    (phase,) = find_phases(document(values))
+    assert phase["rise_high"] < 0
+    assert phase["sentence"].startswith("falls 0.30 bits in steps 0-5")
