@@ -45,6 +45,8 @@ class Relation(Trial):
         chooses its noise by the layer is asked for the difference that another noise makes.
     fine : bool
         Whether it is about the shape of the layer, and not asked where noise hides that.
+    fewer : bool
+        Whether samples are lost, so that a lower bound may fall.
     """
 
     quantities: tuple[str, ...] = _OF_LABELS
@@ -53,6 +55,7 @@ class Relation(Trial):
     at_most: bool = False
     at_noise: bool = False
     fine: bool = False
+    fewer: bool = False
 
     def allowed(self, expected: float, spread: float) -> float:
         """Return the difference that passes between estimates of this joint half-width."""
@@ -177,7 +180,7 @@ RELATIONS: tuple[Relation, ...] = (
     Relation("layer rounded to 16 bits", _by(lambda t, _: t.astype(np.float16))),
     Relation("layer rounded to whole numbers", _by(lambda t, _: np.round(t)), at_most=True),
     Relation("classes merged", _merged_classes, at_most=True),
-    Relation("half of the samples", _half, at_noise=True),
+    Relation("half of the samples", _half, at_noise=True, fewer=True),
     Relation("every sample twice", _repeated),
     Relation("two independent copies", _two_copies, at_noise=True),
     Relation("classes group by group", _chain),

@@ -226,7 +226,7 @@ def _related(estimator: Estimator, relation: Relation, n: int, seed: int) -> Ite
             expected,
             replace(two, flags=flags, bound_low=None, bound_high=None),
             allowed=relation.allowed(expected, spread),
-            one_sided=relation.at_most,
+            one_sided=relation.at_most or (relation.fewer and estimator.lower_bound),
         )
 
 
