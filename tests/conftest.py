@@ -1,3 +1,5 @@
+import contextlib
+import io
 import os
 import subprocess
 import sys
@@ -79,8 +81,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, probe: ProbeSet) ->
 
 
 class Result:
-    def __init__(self, done: subprocess.CompletedProcess[str]) -> None:
-        self.code, self.out, self.err = done.returncode, done.stdout, done.stderr
+    def __init__(self, code: int, out: str, err: str) -> None:
+        assert "Traceback" not in err, err
+        self.code, self.out, self.err = code, out, err
 
 
 def infoplane(*arguments: str, cwd: Path | None = None, **env: str) -> Result:
@@ -95,5 +98,42 @@ def infoplane(*arguments: str, cwd: Path | None = None, **env: str) -> Result:
         stdin=subprocess.DEVNULL,
         check=False,
     )
-    assert "Traceback" not in done.stderr, done.stderr
-    return Result(done)
+    return Result(done.returncode, done.stdout, done.stderr)
+
+
+def infoplane_here(*arguments: str, cwd: Path | None = None, **env: str) -> Result:
+    """Run the command line in this process, where torch and matplotlib are loaded once.
+
+    For what a command does; not for signals, what it loads, or how Python itself was started.
+    """
+    from infoplane.cli.main import run
+
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2))
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_as_in_a_new_process(cwd or Path.cwd(), env))
+        stack.enter_context(contextlib.redirect_stdout(out))
+        stack.enter_context(contextlib.redirect_stderr(err))
+        code = run(list(arguments))
+    for stream in (out, err):
+        stream.seek(0)
+    return Result(int(code), out.read(), err.read())
+
+
+@contextlib.contextmanager
+def _as_in_a_new_process(cwd: Path, env: dict[str, str]) -> Iterator[None]:
+    """Set folder and variables; leave no module of the user, such as net.py, to later commands."""
+    modules, path, variables = set(sys.modules), list(sys.path), dict(os.environ)
+    before = Path.cwd()
+    os.chdir(cwd)
+    os.environ |= env
+    try:
+        yield
+    finally:
+        sys.path[:] = path
+        os.environ.clear()
+        os.environ |= variables
+        for name in set(sys.modules) - modules:
+            file = getattr(sys.modules[name], "__file__", None)
+            if file and Path(file).is_relative_to(Path.cwd()):
+                del sys.modules[name]
+        os.chdir(before)
