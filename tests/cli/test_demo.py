@@ -4,7 +4,6 @@ import shutil
 import subprocess
 import sys
 from importlib import import_module, resources
-from pathlib import Path
 
 import jsonschema
 import pytest
@@ -80,6 +79,10 @@ def test_both_networks_have_a_complete_folder_each(both):
         assert list(dict.fromkeys(row["layer"] for row in document["rows"])) == layers
         assert {row["step"] for row in document["rows"]} == {0, 1}
         assert {row["estimator"].partition(":")[0] for row in document["rows"]} == set(DEFAULT)
+        assert {entry["name"] for entry in document["estimators"]} >= {
+            "diffusion spectral entropy",
+            "lossy compression",
+        }
         assert not any("failed" in row["flags"] for row in document["rows"])
         assert (folder / name / "report.html").stat().st_size > 50_000
         assert (folder / name / "figures" / "plane.png").exists()
@@ -143,27 +146,23 @@ def test_network_is_added_to_a_demo_and_replaced_alone(both):
     (folder / "parts" / "twelve-bit").mkdir()
     (folder / "parts" / "twelve-bit" / "results.json").write_text("stays")
     (folder / "parts" / "digits" / "notes.txt").write_text("mine")
-    assert infoplane("demo", *options, "--overwrite", cwd=folder).code == 0
+    some = ("binning", "compressed")
+    assert demo_of(some, *options, "--overwrite", cwd=folder).code == 0
     assert not (folder / "parts" / "results.json").exists()
     assert (folder / "parts" / "twelve-bit" / "results.json").read_text() == "stays"
     assert (folder / "parts" / "digits" / "notes.txt").read_text() == "mine"
     again = json.loads((folder / "parts" / "digits" / "results.json").read_text())
-    values = [[row["value"] for row in one["rows"]] for one in (json.loads(before), again)]
+    values = [
+        [row["value"] for row in one["rows"] if row["estimator"] in some]
+        for one in (json.loads(before), again)
+    ]
+    assert values[0]
     assert values[0] == values[1]  # the same numbers on repeated runs
 
 
 def test_its_inputs_are_all_there_are_so_the_bound_is_known(demo, document):
     assert all(r["bottleneck"]["deterministic"] for r in document["recordings"])
     assert (demo[0] / "figures" / "bound.png").exists()
-
-
-def test_all_families_are_in_it(document):
-    assert {entry["name"] for entry in document["estimators"]} >= {
-        "diffusion spectral entropy",
-        "lossy compression",
-    }
-    assert {r["estimator"].partition(":")[0] for r in document["rows"]} == set(DEFAULT)
-    assert not any("failed" in row["flags"] for row in document["rows"])
 
 
 def rows(document, layer, quantity):
@@ -210,35 +209,6 @@ def test_folder_is_not_overwritten_unless_told(demo):
     assert "the folder is not empty" in done.err
     assert (demo[0] / "results.json").read_bytes() == before
     assert not (demo[0].parent / "digits").exists()
-
-
-@pytest.mark.parametrize("sample", ["twelve_bit", "digits"])
-def test_sample_run_works_as_its_readme_prints(sample, tmp_path):
-    import os
-    import re
-    import shutil
-    import subprocess
-    import sys
-
-    there = Path(import_module(f"infoplane.sample_runs.{sample}.train").__file__).parent
-    [commands] = re.findall(
-        r"^```sh\n(.*?)^```$", (there / "README.md").read_text(), re.MULTILINE | re.DOTALL
-    )
-    short = commands.replace("train.py --seed 0", "train.py --seed 0 --epochs 2")
-    assert short != commands
-    shutil.copytree(there, tmp_path / "copy")
-    done = subprocess.run(
-        ["bash", "-e", "-c", short],
-        cwd=tmp_path / "copy",
-        env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    said = {"twelve_bit": "3 steps x 6 layers x 4,096 samples", "digits": "3 steps x 4 layers"}
-    assert f"recorded {said[sample]}" in done.stdout + done.stderr
-    assert (tmp_path / "copy" / "report.html").stat().st_size > 50_000
 
 
 def test_folders_of_others_are_never_touched(tmp_path):
