@@ -11,7 +11,14 @@ from infoplane.estimators.registry import BUILT_IN
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 # The defaults, of fewer samples: the page says nothing of how many an estimator takes.
-QUICK = "[analyze]\njobs = 1\n[estimator.dse]\nmax_samples = 300\n[estimator.probe]\nmax_samples = 300\n"
+QUICK = """
+[analyze]
+jobs = 1
+[estimator.dse]
+max_samples = 300
+[estimator.probe]
+max_samples = 300
+"""
 SETS_UP = ("make ", "python3 -m pip install")  # .ci/run runs these
 
 
