@@ -22,7 +22,10 @@ from tests.processes import LONG, end_processes
 hypothesis.settings.register_profile("default", deadline=None, max_examples=40)
 hypothesis.settings.load_profile("default")
 
-_LONG = ("test_readme", "test_demo", "test_report", "test_artifacts_page", "test_plot", "test_docs")
+_LONG = (
+    "test_readme", "test_demo", "test_sample_runs", "test_analyze_cache", "test_report",
+    "test_artifacts_page", "test_plot", "test_docs",
+)  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
