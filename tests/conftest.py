@@ -1,3 +1,5 @@
+import contextlib
+import io
 import os
 import subprocess
 import sys
@@ -20,7 +22,10 @@ from tests.processes import LONG, end_processes
 hypothesis.settings.register_profile("default", deadline=None, max_examples=40)
 hypothesis.settings.load_profile("default")
 
-_LONG = ("test_readme", "test_demo", "test_report", "test_artifacts_page", "test_plot", "test_docs")
+_LONG = (
+    "test_readme", "test_demo", "test_sample_runs", "test_analyze_cache", "test_report",
+    "test_artifacts_page", "test_plot", "test_docs",
+)  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -79,8 +84,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, probe: ProbeSet) ->
 
 
 class Result:
-    def __init__(self, done: subprocess.CompletedProcess[str]) -> None:
-        self.code, self.out, self.err = done.returncode, done.stdout, done.stderr
+    def __init__(self, code: int, out: str, err: str) -> None:
+        assert "Traceback" not in err, err
+        self.code, self.out, self.err = code, out, err
 
 
 def infoplane(*arguments: str, cwd: Path | None = None, **env: str) -> Result:
@@ -95,5 +101,42 @@ def infoplane(*arguments: str, cwd: Path | None = None, **env: str) -> Result:
         stdin=subprocess.DEVNULL,
         check=False,
     )
-    assert "Traceback" not in done.stderr, done.stderr
-    return Result(done)
+    return Result(done.returncode, done.stdout, done.stderr)
+
+
+def infoplane_here(*arguments: str, cwd: Path | None = None, **env: str) -> Result:
+    """Run the command line in this process, where torch and matplotlib are loaded once.
+
+    For what a command does; not for signals, what it loads, or how Python itself was started.
+    """
+    from infoplane.cli.main import run
+
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2))
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_as_in_a_new_process(cwd or Path.cwd(), env))
+        stack.enter_context(contextlib.redirect_stdout(out))
+        stack.enter_context(contextlib.redirect_stderr(err))
+        code = run(list(arguments))
+    for stream in (out, err):
+        stream.seek(0)
+    return Result(int(code), out.read(), err.read())
+
+
+@contextlib.contextmanager
+def _as_in_a_new_process(cwd: Path, env: dict[str, str]) -> Iterator[None]:
+    """Set folder and variables; leave no module of the user, such as net.py, to later commands."""
+    modules, path, variables = set(sys.modules), list(sys.path), dict(os.environ)
+    before = Path.cwd()
+    os.chdir(cwd)
+    os.environ |= env
+    try:
+        yield
+    finally:
+        sys.path[:] = path
+        os.environ.clear()
+        os.environ |= variables
+        for name in set(sys.modules) - modules:
+            file = getattr(sys.modules[name], "__file__", None)
+            if file and Path(file).is_relative_to(Path.cwd()):
+                del sys.modules[name]
+        os.chdir(before)

@@ -10,7 +10,7 @@ import pytest
 import infoplane as library
 from infoplane.results.phases import Phase
 from tests.cli.analyses import write_run
-from tests.conftest import infoplane
+from tests.conftest import infoplane_here as infoplane
 
 DATA = Path(__file__).parent / "data"
 OLD = DATA / "release-0.1"

@@ -71,7 +71,7 @@ def test_quick_start_runs_as_printed(tmp_path, monkeypatch):
 def test_what_to_expect_at_the_shape_of_a_run(tmp_path):
     [(_, draws), (_, commands)] = blocks("validate.md")
     assert bash(draws, tmp_path).startswith("known answers\n")
-    write_run(tmp_path / "runs" / "disc-s0", n=300, steps=(0, 5), layers=("fc",))
+    write_run(tmp_path / "runs" / "disc-s0", n=120, steps=(0, 5), layers=("fc",))
     # Whatever the estimators are worth there: a SILENT-FAIL is exit code 1.
     table = bash(f"{commands.strip()} || test $? = 1", tmp_path)
     assert table.startswith("synthetic layers like those of disc-s0, step 5\n")

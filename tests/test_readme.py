@@ -10,6 +10,15 @@ from infoplane.estimators.registry import BUILT_IN
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+# The defaults, of fewer samples: the page says nothing of how many an estimator takes.
+QUICK = """
+[analyze]
+jobs = 1
+[estimator.dse]
+max_samples = 300
+[estimator.probe]
+max_samples = 300
+"""
 SETS_UP = ("make ", "python3 -m pip install")  # .ci/run runs these
 
 
@@ -38,6 +47,7 @@ def test_links_lead_somewhere():
 
 def test_commands_run_in_the_order_of_the_page(tmp_path):
     ran = []
+    (tmp_path / "infoplane.toml").write_text(QUICK)
     for language, text in BLOCKS:
         first = re.match(r"# (\w+\.py)\n", text)
         if language == "python":

@@ -15,7 +15,7 @@ from infoplane.errors import InfoplaneError, InputError
 from infoplane.runs.run import Run
 from tests.analysis.test_engine import Serial
 from tests.cli.analyses import rows_of, write_run
-from tests.conftest import infoplane as command
+from tests.conftest import infoplane_here as command
 
 
 @pytest.fixture

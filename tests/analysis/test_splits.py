@@ -17,7 +17,8 @@ from infoplane.results.recordings import describe_recordings
 from infoplane.runs.pack import pack
 from infoplane.runs.run import Run
 from infoplane.runs.verify import rescue, verify
-from tests.conftest import infoplane, small_net
+from tests.conftest import infoplane_here as infoplane
+from tests.conftest import small_net
 
 RECORD = ("record", "--model", "net.py:build", "--checkpoints", "ckpt/*.pt")
 

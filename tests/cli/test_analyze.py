@@ -16,7 +16,8 @@ import pytest
 from infoplane.data import ProbeSet
 from infoplane.runs.writer import RunWriter
 from tests.cli.analyses import rows_of, start, wait_for_cells, workers_of, write_run
-from tests.conftest import infoplane
+from tests.conftest import infoplane as infoplane_process
+from tests.conftest import infoplane_here as infoplane
 from tests.processes import LONG
 
 SCHEMA = json.loads(
@@ -25,7 +26,7 @@ SCHEMA = json.loads(
 
 
 def test_document_validates_and_covers_every_cell(runs):
-    done = infoplane("analyze", "net-s0", "net-s1", "-o", "r.json")
+    done = infoplane_process("analyze", "net-s0", "net-s1", "-o", "r.json")
     assert done.code == 0
     document = json.loads(Path("r.json").read_text())
     jsonschema.Draft202012Validator(SCHEMA).validate(document)
@@ -154,7 +155,7 @@ def test_cells_that_fail_are_counted_and_strict_says_so(runs):
 
 
 def test_interrupt_keeps_the_finished_cells(runs):
-    write_run("big", n=3000, steps=range(60), units=20)
+    write_run("big", n=1000, steps=range(60), units=20)
     process = start("big", "-e", "dse", "-j", "1", "-o", "r.json")
     wait_for_cells(process, 3)
     process.send_signal(signal.SIGINT)
@@ -184,7 +185,7 @@ def test_interrupt_of_the_whole_group_ends_at_any_time(runs, seconds):
 
 
 def test_termination_keeps_the_finished_cells(runs):
-    write_run("big", n=3000, steps=range(60), units=20)
+    write_run("big", n=1000, steps=range(60), units=20)
     process = start("big", "-e", "dse", "-j", "1", "-o", "r.json")
     wait_for_cells(process, 3)
     process.send_signal(signal.SIGTERM)
@@ -305,7 +306,7 @@ def test_table_drops_whole_columns_and_never_cuts_a_number(runs, columns):
         assert value in line.split()
         assert len(line) <= int(columns)
     assert ("hidden at" in done.out) == (columns != "200")
-    assert "▁" not in infoplane(*arguments, PYTHONIOENCODING="ascii").out
+    assert "▁" not in infoplane_process(*arguments, PYTHONIOENCODING="ascii").out
 
 
 def test_closed_pipe_ends_quietly(runs):

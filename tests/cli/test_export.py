@@ -10,7 +10,7 @@ import pytest
 from infoplane.errors import DataError, InputError
 from infoplane.results.export import COLUMNS, write_csv, write_parquet, write_tensorboard
 from infoplane.results.notebook import Results
-from tests.conftest import infoplane
+from tests.conftest import infoplane_here as infoplane
 from tests.gate.made import compressing, document, row
 
 

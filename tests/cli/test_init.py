@@ -5,7 +5,7 @@ import pytest
 
 from infoplane.cli.init import write_start
 from infoplane.errors import RunFileError
-from tests.conftest import infoplane
+from tests.conftest import infoplane_here as infoplane
 
 
 @pytest.fixture

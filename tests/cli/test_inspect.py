@@ -7,7 +7,7 @@ import pytest
 from infoplane.data import ProbeSet
 from infoplane.runs.writer import RunWriter
 from tests.cli.test_analyze import write_run
-from tests.conftest import infoplane
+from tests.conftest import infoplane_here as infoplane
 
 HOSTILE = "a/../b\n\x1b[31m[bold]<script>::error::x</script>\u202e"
 

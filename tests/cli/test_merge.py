@@ -8,7 +8,7 @@ import pytest
 
 from tests.cli.analyses import rows_of, write_run
 from tests.cli.test_analyze import SCHEMA
-from tests.conftest import infoplane
+from tests.conftest import infoplane_here as infoplane
 
 QUICK = ("-j", "1", "--no-cache")
 

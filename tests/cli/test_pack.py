@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.analyses import rows_of
-from tests.conftest import infoplane
+from tests.conftest import infoplane_here as infoplane
 
 
 def test_packed_run_is_analyzed_to_the_same_numbers(runs):

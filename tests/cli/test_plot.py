@@ -7,7 +7,8 @@ import jsonschema
 import pytest
 
 from tests.cli.test_analyze import write_run
-from tests.conftest import infoplane
+from tests.conftest import infoplane as infoplane_process
+from tests.conftest import infoplane_here as infoplane
 from tests.plots.synthetic import of_a_plugin
 
 
@@ -29,7 +30,7 @@ def results(tmp_path, monkeypatch, document):
 
 
 def test_figures_and_report(results):
-    done = infoplane("plot", "r.json", "-o", "out/figures", "--report", "out/report.html")
+    done = infoplane_process("plot", "r.json", "-o", "out/figures", "--report", "out/report.html")
     assert done.code == 0
     written = done.err.replace("wrote ", "").split()
     assert {"out/figures/plane.png", "out/figures/steps.png", "out/figures/compression.png"} <= set(
@@ -223,7 +224,8 @@ def test_several_results_are_drawn_as_one(results):
 
 
 def test_the_table_is_ascii_where_the_stream_carries_no_more(results):
-    done = infoplane("plot", "r.json", "-f", "plane", "-o", "f", PYTHONIOENCODING="ascii")
+    options = ("-f", "plane", "-o", "f")
+    done = infoplane_process("plot", "r.json", *options, PYTHONIOENCODING="ascii")
     assert done.code == 0
     assert done.out.isascii()
     assert "log2 N" in done.out

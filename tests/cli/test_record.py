@@ -10,7 +10,9 @@ import pytest
 import torch
 
 from infoplane.runs.run import Run
-from tests.conftest import infoplane, small_net
+from tests.conftest import infoplane as infoplane_process
+from tests.conftest import infoplane_here as infoplane
+from tests.conftest import small_net
 from tests.processes import LONG, start_process, wait_until
 
 RECORD = ("record", "--model", "net.py:build", "--data", "probe.npz", "-o", "run")
@@ -18,7 +20,7 @@ CHECKPOINTS = ("--checkpoints", "ckpt/*.pt")
 
 
 def test_record_from_files_alone(project, probe):
-    done = infoplane(*RECORD, *CHECKPOINTS, "--layers", "act*", "--layers", "!act1")
+    done = infoplane_process(*RECORD, *CHECKPOINTS, "--layers", "act*", "--layers", "!act1")
     assert (done.code, done.err) == (0, "record   3/3 checkpoints, " + done.err.split(", ")[1])
     assert done.out.startswith("recorded 3 steps x 1 layers x 120 samples in run (")
     run = Run(Path("run"))

@@ -7,7 +7,7 @@ import jsonschema
 import pytest
 
 from tests.cli.analyses import write_run
-from tests.conftest import infoplane
+from tests.conftest import infoplane_here as infoplane
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -12,7 +12,7 @@ from infoplane.recording.hooks.reductions import Reduction
 from infoplane.recording.probes.from_arrays import as_probe
 from infoplane.recording.recorder import Recorder
 from infoplane.runs.run import Run
-from tests.conftest import infoplane
+from tests.conftest import infoplane_here as infoplane
 
 MAPS = torch.randn(6, 4, 8, 8, generator=torch.Generator().manual_seed(0))
 TOKENS = torch.randn(6, 5, 3, generator=torch.Generator().manual_seed(1))

@@ -14,7 +14,8 @@ from infoplane.recording.checkpoints.replay import record_checkpoints
 from infoplane.recording.recorder import Recorder
 from infoplane.runs.run import Run
 from infoplane.runs.verify import verify
-from tests.conftest import NET, infoplane, small_net
+from tests.conftest import NET, small_net
+from tests.conftest import infoplane_here as infoplane
 
 RECORD = (
     "record",

@@ -7,7 +7,7 @@ import pytest
 
 from infoplane import Recording, Run, record
 from infoplane.errors import InfoplaneError, InputError
-from tests.conftest import infoplane as command
+from tests.conftest import infoplane_here as command
 from tests.conftest import small_net
 
 NAMED = {"model": "net.py:build", "checkpoints": "ckpt/*.pt", "data": "probe.npz"}

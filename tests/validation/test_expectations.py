@@ -11,7 +11,7 @@ from infoplane.estimators.registry import parse_estimator
 from infoplane.validation.expectations import pooled
 from infoplane.validation.findings import judged
 from infoplane.validation.trials import repeated
-from tests.conftest import infoplane
+from tests.conftest import infoplane_here as infoplane
 
 WHERE = ("estimator", "case", "ixt")
 

@@ -12,7 +12,7 @@ from infoplane.estimators.registry import parse_estimator
 from infoplane.validation.like import LayerModel, SyntheticRun, expectations, layer_models
 from infoplane.validation.problems import Resolution
 from tests.cli.test_analyze import write_run
-from tests.conftest import infoplane
+from tests.conftest import infoplane_here as infoplane
 
 
 def _recorded(n=4000):

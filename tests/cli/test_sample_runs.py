@@ -1,0 +1,47 @@
+"""The sample runs, as their pages say: by hand, in a copy of the folder."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+# The defaults, of fewer samples: the pages say nothing of how many an estimator takes.
+QUICK = """
+[analyze]
+jobs = 1
+[estimator.dse]
+max_samples = 300
+[estimator.probe]
+max_samples = 300
+[estimator.compressed]
+max_samples = 1000
+"""
+
+
+@pytest.mark.parametrize("sample", ["twelve_bit", "digits"])
+def test_sample_run_works_as_its_readme_prints(sample, tmp_path):
+    there = Path(import_module(f"infoplane.sample_runs.{sample}.train").__file__).parent
+    [commands] = re.findall(
+        r"^```sh\n(.*?)^```$", (there / "README.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+    short = commands.replace("train.py --seed 0", "train.py --seed 0 --epochs 1")
+    assert short != commands
+    shutil.copytree(there, tmp_path / "copy")
+    (tmp_path / "copy" / "infoplane.toml").write_text(QUICK)
+    done = subprocess.run(
+        ["bash", "-e", "-c", short],
+        cwd=tmp_path / "copy",
+        env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    said = {"twelve_bit": "2 steps x 6 layers x 4,096 samples", "digits": "2 steps x 4 layers"}
+    assert f"recorded {said[sample]}" in done.stdout + done.stderr
+    assert (tmp_path / "copy" / "report.html").stat().st_size > 50_000
