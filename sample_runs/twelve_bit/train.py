@@ -14,7 +14,7 @@ from torch import nn
 from infoplane.sample_runs.twelve_bit.model import build, probe
 
 EPOCHS = 600
-CHECKPOINTS = (0, 1, 2, 3, 5, 8, 12, 20, 45, 110, 260, 600)
+CHECKPOINTS = (0, 1, 2, 3, 5, 8, 20, 60, 200, 600)
 
 
 def train(seed: int, out: Path, epochs: int = EPOCHS) -> dict[str, float]:

@@ -48,7 +48,7 @@ class Probe(Estimator):
     ----------
     folds : int, default 5
         Parts that are read in turn; at least 3. Equal inputs, and equal rows, are in one.
-    permutations : int, default 2
+    permutations : int, default 1
         Permutations of the labels for the null.
     max_samples : int, default 4000
         More samples are subsampled, once for the whole run, classes keeping their shares.

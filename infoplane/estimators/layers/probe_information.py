@@ -29,7 +29,7 @@ from infoplane.numerics.held_out import (
     stratified_folds,
 )
 
-PERMUTATIONS = 2
+PERMUTATIONS = 1
 """Permutations of the labels behind the null."""
 
 FEWEST_FOLDS = 3
@@ -161,7 +161,7 @@ def probe_information(
         At least 3. Equal rows are in one fold, unless 25 samples and more are equal.
     seed : int, default 0
         Draws folds and permutations.
-    permutations : int, default 2
+    permutations : int, default 1
         Permutations of the labels behind ``null``; 0 leaves it out.
 
     Returns
