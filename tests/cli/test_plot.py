@@ -180,7 +180,7 @@ def test_the_plane_with_the_information_on_labels_of_a_probe(results):
 
 
 def test_the_table_of_layers_ends_the_output(results):
-    done = infoplane("plot", "r.json", "-f", "plane", "-o", "f")
+    done = infoplane("plot", "r.json", "-f", "plane", "-o", "f", COLUMNS="120")
     assert "I(X;T), 0 to" in done.out
     for layer in ("fc1", "fc2"):
         assert any(line.startswith(layer) for line in done.out.splitlines())

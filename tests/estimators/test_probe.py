@@ -193,8 +193,8 @@ def test_a_twin_of_a_sample_does_not_tell_its_label(times, layer):
 
 def test_twins_of_an_input_are_kept_together_though_their_rows_differ():
     rng = np.random.default_rng(0)
-    inputs = np.repeat(rng.standard_normal((150, 4)), 4, axis=0)
-    labels = np.repeat(np.arange(150) % 2, 4)
+    inputs = np.repeat(rng.standard_normal((75, 4)), 8, axis=0)
+    labels = np.repeat(np.arange(75) % 2, 8)
     values = inputs + 1e-3 * rng.standard_normal((600, 4))  # noise of the layer
     assert cell(values, labels, inputs=inputs)["ity"].bits < 0.05
     assert cell(values, labels)["ity"].low > 0.05  # nobody says that these are twins
