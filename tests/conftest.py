@@ -33,6 +33,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.stem not in _LONG)
 
 
+# The defaults, of fewer samples: pages say nothing of how many an estimator takes.
+QUICK = """
+[analyze]
+jobs = 1
+[estimator.dse]
+max_samples = 300
+[estimator.probe]
+max_samples = 300
+"""
+
 NET = """
 from collections import OrderedDict
 from torch import nn

@@ -7,18 +7,10 @@ import sys
 from pathlib import Path
 
 from infoplane.estimators.registry import BUILT_IN
+from tests.conftest import QUICK
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-# The defaults, of fewer samples: the page says nothing of how many an estimator takes.
-QUICK = """
-[analyze]
-jobs = 1
-[estimator.dse]
-max_samples = 300
-[estimator.probe]
-max_samples = 300
-"""
 SETS_UP = ("make ", "python3 -m pip install")  # .ci/run runs these
 
 

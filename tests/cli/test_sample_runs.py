@@ -10,17 +10,7 @@ from pathlib import Path
 
 import pytest
 
-# The defaults, of fewer samples: the pages say nothing of how many an estimator takes.
-QUICK = """
-[analyze]
-jobs = 1
-[estimator.dse]
-max_samples = 300
-[estimator.probe]
-max_samples = 300
-[estimator.compressed]
-max_samples = 1000
-"""
+from tests.conftest import QUICK
 
 
 @pytest.mark.parametrize("sample", ["twelve_bit", "digits"])
@@ -32,7 +22,8 @@ def test_sample_run_works_as_its_readme_prints(sample, tmp_path):
     short = commands.replace("train.py --seed 0", "train.py --seed 0 --epochs 1")
     assert short != commands
     shutil.copytree(there, tmp_path / "copy")
-    (tmp_path / "copy" / "infoplane.toml").write_text(QUICK)
+    fewer = "[estimator.compressed]\nmax_samples = 1000\n"
+    (tmp_path / "copy" / "infoplane.toml").write_text(QUICK + fewer)
     done = subprocess.run(
         ["bash", "-e", "-c", short],
         cwd=tmp_path / "copy",

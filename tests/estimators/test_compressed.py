@@ -6,7 +6,9 @@ import pickle
 
 import numpy as np
 import pytest
+import torch
 
+from infoplane import Recorder, analyze
 from infoplane.data import LayerInfo, ProbeSet
 from infoplane.errors import InputError
 from infoplane.estimators.layers.compressed.estimator import Compressed
@@ -409,3 +411,22 @@ def test_little_left_at_fixed_noise_is_no_fault():
     assert "degenerate" not in fixed.flags
     number = cells(Compressed(mode="bracket", noise=1.0), run)[0, "fc0"]["ixt"]
     assert "degenerate" in number.flags
+
+
+class Scaled(torch.nn.Module):
+    size = 1.0
+
+    def forward(self, x):
+        return x * self.size
+
+
+def test_a_layer_without_a_last_size_has_no_fixed_noise(tmp_path):
+    model = torch.nn.Sequential(Scaled())
+    x = torch.tensor(np.random.default_rng(0).normal(size=(200, 3)), dtype=torch.float32)
+    with Recorder(model, (x, None), tmp_path / "run", layers=["0"]) as recorder:
+        for step, model[0].size in enumerate((1.0, 2.0, 0.0)):
+            recorder.snapshot(step)
+    results = analyze(tmp_path / "run", "compressed:noise=fixed")
+    rows = [row for row in results["rows"] if row["quantity"] == "ixt"]
+    assert [row["value"] for row in rows] == [None] * 3
+    assert all("no fixed noise is known" in row["diag"]["reason"] for row in rows)

@@ -27,7 +27,7 @@ from infoplane.estimators.layers.compressed.bracket_estimates import (
     resolution,
     seen,
 )
-from infoplane.estimators.layers.compressed.estimates import CellOptions
+from infoplane.estimators.layers.compressed.estimates import CellOptions, refused
 from infoplane.estimators.layers.compressed.information import (
     RELATIVE_NOISE,
     basis_hash,
@@ -69,6 +69,10 @@ from infoplane.seeding import generator
 _BASIS_SAMPLES = 20_000  # rows over all checkpoints that the basis of a layer is fitted on
 _BRACKET_SAMPLES = 3_000
 _MOST_SAMPLES = 20_000
+_NO_FIXED_NOISE = (
+    "no fixed noise is known of this layer: it does not vary at the last checkpoint, or the "
+    "results whose settings are repeated do not have it"
+)
 _TRIAL_CHECKPOINTS = 4  # checkpoints at which a dimension is tried
 
 
@@ -469,8 +473,10 @@ class Compressed(Estimator):
         relative = not isinstance(self.noise, int | float)
         swept = len(sizes) > 1
         if self.noise == "fixed":
+            if not prepared.fixed:
+                return refused(run.labels, _NO_FIXED_NOISE, "constant")
             # One standard deviation for each c, all in proportion to the first.
-            sizes = tuple(c / sizes[0] * (prepared.fixed or 0.0) for c in sizes)
+            sizes = tuple(c / sizes[0] * prepared.fixed for c in sizes)
         elif run.noise is not None:
             sizes = (run.noise,)
         relative = relative and self.noise != "fixed"
