@@ -90,6 +90,10 @@ _BUILT_IN = (
     Flag("negative", None, "below 0, shown as it is", "read it as 0, within its interval"),
     Flag("constant", None, "the layer does not vary", "nothing to measure"),
     Flag("small_n", None, "too few samples, or classes, for this estimator", _MORE),
+    Flag("within_null", None, "data without this structure, of the same shape, read as much: "
+         "independent units, or shuffled labels",
+         "compare it with its null, in `diag` of each row"),
+    Flag("zero_rows", None, "rows of zeros, which have no direction, were left out", _DIAG),
     Flag("subsampled", None, "not all samples were used", "`n` of the row says how many"),
     Flag("atoms", None, "repeated rows, which distances between neighbours cannot resolve",
          "`-e binning`, or merge the rows"),

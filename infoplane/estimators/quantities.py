@@ -88,6 +88,21 @@ HT = Quantity("ht", "H(T)", "bits", None, 0.25, verdict=False)
 HT_X = Quantity("ht_x", "H(T|X)", "bits", None, 0.25, verdict=False)
 HT_Y = Quantity("ht_y", "H(T|Y)", "bits", None, 0.25, verdict=False)
 
+_COUNT, _SHARE, _RATIO = "dimensions", "share", "ratio"
+
+SPECTRAL = (
+    Quantity("effective_rank", "effective rank", _COUNT, colour=_GREEN),
+    Quantity("rankme", "RankMe", _COUNT, colour=_BLUE),
+    Quantity("participation_ratio", "PR", _COUNT, colour=_GREEN),
+    Quantity("stable_rank", "stable rank", _COUNT, colour=_GREEN),
+    Quantity("alpha_req", "α", "exponent", smallest_change=0.1, colour=_RED),
+    Quantity("vne", "VNE", "bits", smallest_change=0.25, colour=_PURPLE),
+    Quantity("vne_centred", "VNE centred", "bits", smallest_change=0.25, colour=_PURPLE),
+    Quantity("saturation", "saturation", _SHARE, smallest_change=0.05, colour=_GREY),
+)
+"""Of the eigenvalues of a layer; `infoplane.numerics.spectral_measures` defines them."""
+RENYI_ENTROPY = Quantity("renyi_entropy", "Hₐ(T)", "bits", smallest_change=0.25, verdict=False)
+
 QUANTITIES: dict[str, Quantity] = {
     quantity.name: quantity
     for quantity in (
@@ -103,6 +118,8 @@ QUANTITIES: dict[str, Quantity] = {
         HT,
         HT_X,
         HT_Y,
+        *SPECTRAL,
+        RENYI_ENTROPY,
     )
 }
 """The quantities of the built-in estimators by name, in the order of tables and figures."""

@@ -31,6 +31,7 @@ BUILT_IN = {
     "kde": "infoplane.estimators.layers.kde:KernelDensity",
     "probe": "infoplane.estimators.layers.probe:Probe",
     "renyi": "infoplane.estimators.layers.renyi:MatrixRenyi",
+    "spectrum": "infoplane.estimators.layers.spectrum:SpectrumOfLayer",
 }
 log = logging.getLogger("infoplane")
 

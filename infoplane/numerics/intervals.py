@@ -8,7 +8,7 @@ sampling uncertainty of the estimate, i.e. an interval for its expectation; bias
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, TypeAlias
@@ -188,9 +188,23 @@ def half_sampling_interval(
         )
     m = n // 2
     center = estimate(np.arange(n)) if whole is None else whole
-    values = np.array([estimate(np.sort(rng.permutation(n)[:m])) for _ in range(repeats)])
+    values = np.array([estimate(rows) for rows in random_halves(n, repeats, rng)])
+    return interval_of_halves(center, values, n, level)
+
+
+def random_halves(n: int, repeats: int, rng: np.random.Generator) -> Iterator[IntArray]:
+    """Yield so many random halves of indices below ``n``, ascending."""
+    for _ in range(repeats):
+        yield np.sort(rng.permutation(n)[: n // 2])
+
+
+def interval_of_halves(
+    whole: float, values: FloatArray, n: int, level: float = 0.95
+) -> Interval:
+    """Return the interval of an estimate from its values on random halves of ``n`` samples."""
+    m = n // 2
     error = float(values.std(ddof=1)) * math.sqrt(m / (n - m))
-    return _interval(center, error, repeats - 1, float(values.mean()) - center, n / m, level)
+    return _interval(whole, error, len(values) - 1, float(values.mean()) - whole, n / m, level)
 
 
 def _interval(

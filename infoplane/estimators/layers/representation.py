@@ -1,0 +1,143 @@
+"""What estimators of representations share: the samples, and a value beside its null.
+
+The null of a measure is what it reads of data without the structure that it is about, of as many
+samples and units: of independent normal units, or with shuffled labels. A rank of 50 means nothing
+before one knows that noise has 93.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from infoplane.data import IntArray, RunData
+from infoplane.estimators.estimate import Estimate
+from infoplane.estimators.trust import LEVEL
+from infoplane.numerics.discrete.symbols import row_symbols
+from infoplane.numerics.intervals import CHANCE, interval_of_halves
+from infoplane.numerics.kernels.mixtures import stratified
+
+FEWEST = 3
+"""Samples below which nothing of this is measured."""
+
+FEWEST_TO_HALVE = 8
+"""Samples below which a value gets no interval."""
+
+
+@dataclass(frozen=True, eq=False)
+class ChosenSamples:
+    """The samples that all cells of a run use."""
+
+    n: int
+    rows: IntArray | None  # ascending; None for all
+    labels: IntArray | None  # of these samples, 0, 1, ...
+
+    @classmethod
+    def of(cls, run: RunData, most: int, rng: np.random.Generator) -> ChosenSamples:
+        """Choose at most so many samples of a run, each class in its share."""
+        probe, rows = run.probe, None
+        classes = None if probe.labels is None else row_symbols(probe.labels[:, None])
+        if probe.n_samples > most:
+            rows = stratified(classes, probe.n_samples, most, rng)
+        labels = None
+        if probe.labels is not None:
+            kept = probe.labels if rows is None else probe.labels[rows]
+            labels = row_symbols(kept[:, None]).ids
+        return cls(probe.n_samples if rows is None else most, rows, labels)
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """What is to be said of every value."""
+        return () if self.rows is None else ("subsampled",)
+
+    @property
+    def used(self) -> int | None:
+        """Number of samples, if these are not all."""
+        return None if self.rows is None else self.n
+
+
+@dataclass(frozen=True)
+class Null:
+    """What a measure reads without the structure it is about: mean and spread of some draws."""
+
+    mean: float
+    sd: float
+
+    @classmethod
+    def of(cls, values: Iterable[float]) -> Null | None:
+        """Return the null of values; None without any."""
+        found = np.array([value for value in values if math.isfinite(value)])
+        if not len(found):
+            return None
+        return cls(float(found.mean()), float(found.std(ddof=1)) if len(found) > 1 else 0.0)
+
+
+def beside_null(
+    value: float,
+    halves: Iterable[float],
+    null: Null | None,
+    samples: ChosenSamples,
+    *,
+    bounds: tuple[float | None, float | None] = (None, None),
+    flags: Iterable[str] = (),
+    diagnostics: Mapping[str, Any] | None = None,
+) -> Estimate:
+    """Return an estimate with the interval that random halves give, and its null.
+
+    Parameters
+    ----------
+    value : float
+        Of all samples.
+    halves : iterable of float
+        Of random halves; without two of them, or if one is NaN, there is no interval.
+    null : Null or None
+        A value nearer to its mean than three standard errors of both is flagged ``within_null``.
+    samples : ChosenSamples
+        The samples.
+    bounds : tuple of (low, high)
+        Which the measure cannot leave.
+    flags : iterable of str
+        What else is to be said.
+    diagnostics : mapping, optional
+        What else is to be known.
+    """
+    parts = np.array(list(halves))
+    interval = None
+    if len(parts) > 1 and np.isfinite(parts).all():
+        interval = interval_of_halves(value, parts, samples.n)
+    raised = [*flags, *samples.flags]
+    if null is not None:
+        error = 0.0 if interval is None else interval.standard_error
+        slack = CHANCE * math.hypot(error, null.sd) + 1e-9 * abs(null.mean)
+        raised += ["within_null"] * (abs(value - null.mean) <= slack)
+    return Estimate(
+        value,
+        low=None if interval is None else interval.low,
+        high=None if interval is None else interval.high,
+        method="none" if interval is None else "subsample",
+        level=None if interval is None else LEVEL,
+        bound_low=bounds[0],
+        bound_high=bounds[1],
+        n=samples.used,
+        flags=tuple(dict.fromkeys(raised)),
+        diagnostics={
+            "null": None if null is None else null.mean,
+            "null_sd": None if null is None else null.sd,
+            "half": None if interval is None else float(parts.mean()),
+            **(diagnostics or {}),
+        },
+    )
+
+
+def without_value(reason: str, samples: ChosenSamples, *flags: str) -> Estimate:
+    """Return what stands for a value that cannot be given."""
+    return Estimate(
+        None,
+        n=samples.used,
+        flags=("failed", *flags, *samples.flags),
+        diagnostics={"reason": reason},
+    )
