@@ -93,6 +93,8 @@ _BUILT_IN = (
     Flag("within_null", None, "data without this structure, of the same shape, read as much: "
          "independent units, or shuffled labels",
          "compare it with its null, in `diag` of each row"),
+    Flag("no_simplex", None, "more classes than units + 1, whose means cannot form a simplex",
+         "read NC1 of this layer; NC2 cannot reach 0"),
     Flag("zero_rows", None, "rows of zeros, which have no direction, were left out", _DIAG),
     Flag("subsampled", None, "not all samples were used", "`n` of the row says how many"),
     Flag("atoms", None, "repeated rows, which distances between neighbours cannot resolve",

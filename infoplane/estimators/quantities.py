@@ -103,6 +103,20 @@ SPECTRAL = (
 """Of the eigenvalues of a layer; `infoplane.numerics.spectral_measures` defines them."""
 RENYI_ENTROPY = Quantity("renyi_entropy", "Hₐ(T)", "bits", smallest_change=0.25, verdict=False)
 
+COLLAPSE = (
+    Quantity("nc1", "NC1", _RATIO, colour=_BLUE),
+    Quantity("nc1_quotient", "NC1 quotient", _RATIO, colour=_BLUE),
+    Quantity("cdnv", "CDNV", _RATIO, colour=_BLUE),
+    Quantity("nc2_equinorm", "NC2 norms", _RATIO, colour=_GREEN),
+    Quantity("nc2_equiangle", "NC2 angles", _RATIO, colour=_GREEN),
+    Quantity("nc2_etf", "NC2 simplex", _RATIO, colour=_GREEN),
+    Quantity("label_alignment", "CKA(T,Y)", _RATIO, smallest_change=0.05, colour=_RED),
+    Quantity("class_separation", "between classes", _SHARE, smallest_change=0.05, colour=_RED),
+    Quantity("centroid_nuclear_norm", "‖C‖∗", "norm", colour=_PURPLE),
+)
+"""Of the classes in a layer; `infoplane.numerics.collapse` defines them."""
+RDM_STABILITY = Quantity("rdm_stability", "RDM stability", _RATIO, None, 0.05, colour=_GREY)
+
 QUANTITIES: dict[str, Quantity] = {
     quantity.name: quantity
     for quantity in (
@@ -120,6 +134,8 @@ QUANTITIES: dict[str, Quantity] = {
         HT_Y,
         *SPECTRAL,
         RENYI_ENTROPY,
+        *COLLAPSE,
+        RDM_STABILITY,
     )
 }
 """The quantities of the built-in estimators by name, in the order of tables and figures."""

@@ -25,6 +25,7 @@ from infoplane.text import shortened
 
 BUILT_IN = {
     "binning": "infoplane.estimators.layers.binning:Binning",
+    "collapse": "infoplane.estimators.layers.collapse:Collapse",
     "compressed": "infoplane.estimators.layers.compressed.estimator:Compressed",
     "dse": "infoplane.estimators.layers.diffusion:DiffusionSpectral",
     "exact": "infoplane.estimators.layers.binning:Exact",

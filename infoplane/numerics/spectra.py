@@ -99,8 +99,21 @@ class _Product:
             sums[start : start + _COLUMNS] += upper.sum(axis=0)
         return sums
 
+    def norm(self, one: FloatArray, other: FloatArray) -> float:
+        """Return the Frobenius norm of the matrix + one other' + other one'."""
+        total = -float(np.square(self.diagonal + 2.0 * one * other).sum())
+        for start in range(0, len(self.diagonal), _COLUMNS):
+            here = slice(start, start + _COLUMNS)
+            upper = self.matrix[here, start:] + np.outer(one[here], other[start:])
+            upper += np.outer(other[here], one[start:])
+            width = len(upper)
+            np.fill_diagonal(upper, self.diagonal[here] + 2.0 * one[here] * other[here])
+            upper[:, :width] = np.triu(upper[:, :width])
+            total += 2.0 * float(np.square(upper).sum())
+        return float(np.sqrt(max(total, 0.0)))
+
     def eigenvalues(
-        self, one: FloatArray, other: FloatArray, weights: FloatArray | None = None
+        self, one: FloatArray, other: FloatArray, weights: FloatArray | None
     ) -> FloatArray:
         """Return the eigenvalues of the matrix + one other' + other one', descending.
 
@@ -128,6 +141,10 @@ class _Product:
         return np.asarray(found[::-1])
 
 
+_Terms: TypeAlias = tuple[_Product, FloatArray, FloatArray, FloatArray | None]
+"""A product, two vectors u and v for product + u v' + v u', and factors of rows and columns."""
+
+
 @dataclass(frozen=True, eq=False)
 class Moments:
     """What the spectra of a layer are made of.
@@ -153,7 +170,8 @@ class Moments:
     def spectrum(self, operator: Operator) -> Spectrum:
         """Return the spectrum of an operator."""
         used = self.n if operator != "cosine" else max(self.n - self.zero_rows, 1)
-        values = self._eigenvalues(operator)[: min(self.n, self.d)]
+        product, *terms = self._terms(operator)
+        values = product.eigenvalues(*terms)[: min(self.n, self.d)]
         values = values / (self.n - 1 if operator == "covariance" else used)
         mean_square = self.squares / (self.n * self.d) if operator != "cosine" else 1.0 / self.d
         spread = (1.0 + np.sqrt(self.d / self.n)) ** 2  # of noise: Marchenko and Pastur
@@ -163,7 +181,13 @@ class Moments:
         values = np.where(values > floor, values, 0.0)
         return Spectrum(values, self.n, self.d, floor, self.zero_rows)
 
-    def _eigenvalues(self, operator: Operator) -> FloatArray:
+    def covariance_norm(self) -> float:
+        """Return the Frobenius norm of X'X, X centred; that of XX' is the same."""
+        product, one, other, _ = self._terms("covariance")
+        return product.norm(one, other)
+
+    def _terms(self, operator: Operator) -> _Terms:
+        """Return what the matrix of an operator is made of, but for a factor."""
         raise NotImplementedError
 
     def part(self, rows: IntArray) -> Moments:
@@ -211,14 +235,13 @@ class _OfUnits(Moments):
             n, d, resolution, squares, zeros, values, scale, shift, sums, product, directions
         )
 
-    def _eigenvalues(self, operator: Operator) -> FloatArray:
+    def _terms(self, operator: Operator) -> _Terms:
         if operator == "covariance":
-            return self.product.eigenvalues(self.sums, -0.5 * self.sums / self.n)
+            return self.product, self.sums, -0.5 * self.sums / self.n, None
         if operator == "second":
-            along = self.sums + 0.5 * self.n * self.shift
-            return self.product.eigenvalues(self.shift, along)
+            return self.product, self.shift, self.sums + 0.5 * self.n * self.shift, None
         assert self.directions is not None
-        return self.directions.eigenvalues(np.zeros(self.d), np.zeros(self.d))
+        return self.directions, np.zeros(self.d), np.zeros(self.d), None
 
     def part(self, rows: IntArray) -> Moments:
         some = taken(self.values, rows)
@@ -258,16 +281,16 @@ class _OfSamples(Moments):
         zeros = int((lengths <= _lost(product, along)).sum())
         return cls(len(along), d, resolution, float(lengths.sum()), zeros, product, along)
 
-    def _eigenvalues(self, operator: Operator) -> FloatArray:
+    def _terms(self, operator: Operator) -> _Terms:
         ones = np.ones(self.n)
         if operator == "covariance":
             means = self.product.row_sums() / self.n
-            return self.product.eigenvalues(ones, 0.5 * means.mean() - means)
+            return self.product, ones, 0.5 * means.mean() - means, None
         if operator == "second":
-            return self.product.eigenvalues(ones, self.along)
+            return self.product, ones, self.along, None
         lengths = self.product.diagonal + 2.0 * self.along
         weights = np.where(lengths > _lost(self.product, self.along), lengths, np.inf) ** -0.5
-        return self.product.eigenvalues(ones, self.along, weights)
+        return self.product, ones, self.along, weights
 
     def part(self, rows: IntArray) -> Moments:
         return self._of(self.d, self.resolution, self.product.of(rows), self.along[rows])

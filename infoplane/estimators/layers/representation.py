@@ -46,7 +46,7 @@ class ChosenSamples:
         labels = None
         if probe.labels is not None:
             kept = probe.labels if rows is None else probe.labels[rows]
-            labels = row_symbols(kept[:, None]).ids
+            labels = np.unique(kept, return_inverse=True)[1].reshape(-1)
         return cls(probe.n_samples if rows is None else most, rows, labels)
 
     @property

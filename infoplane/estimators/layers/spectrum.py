@@ -69,6 +69,7 @@ class SpectrumOfLayer(Estimator):
     ----------
     first_rank, last_rank : int, default 12, 100
         Ranks between which alpha is fitted; at least 20 must be above the rounding of the numbers.
+        Layers of fewer units have no alpha.
     order : numbers, default none
         Orders of Renyi entropies of the covariance, in bits; 1 is `vne_centred`.
     halves : int, default 5
@@ -106,8 +107,8 @@ class SpectrumOfLayer(Estimator):
 
     def __post_init__(self) -> None:
         self._expect(self.first_rank >= 1, "first_rank of at least 1", self.first_rank)
-        least = self.first_rank + FEWEST_RANKS - 1
-        self._expect(self.last_rank >= least, f"last_rank of at least {least}", self.last_rank)
+        told = f"last_rank of at least {self._fewest}"
+        self._expect(self.last_rank >= self._fewest, told, self.last_rank)
         orders = [order >= 0 for order in self.order]  # NaN is not
         self._expect(all(orders), "orders of at least 0", self.order)
         self._expect(self.halves == 0 or self.halves >= 2, "halves of 0 or 2 and more", self.halves)
@@ -166,18 +167,22 @@ class SpectrumOfLayer(Estimator):
         spectra = _spectra(whole)
         if not len(spectra["covariance"].resolved):
             told = without_value("the layer does not vary", samples, "constant")
-            return dict.fromkeys(self._keys, told)
+            return dict.fromkeys([key for key in self._keys if key != "alpha_req"], told)
         count = self.halves if samples.n >= FEWEST_TO_HALVE else 0
         parts = [
             self._values(_spectra(whole.part(rows)))
             for rows in random_halves(samples.n, count, rng)
         ]
         return {
-            key: self._estimate(
-                key, value, [part[key] for part in parts], spectra, prepared
-            )
+            key: self._estimate(key, value, [part[key] for part in parts], spectra, prepared)
             for key, value in self._values(spectra).items()
+            if key != "alpha_req" or len(spectra["covariance"].values) >= self._fewest
         }
+
+    @property
+    def _fewest(self) -> int:
+        """Samples and units below which a layer has too few ranks for an exponent."""
+        return self.first_rank + FEWEST_RANKS - 1
 
     @property
     def _keys(self) -> list[str]:
@@ -250,7 +255,8 @@ def _spectra(of: Moments) -> dict[Operator, Spectrum]:
 
 
 def _bounds(key: str, spectrum: Spectrum) -> tuple[float | None, float | None]:
-    most = float(min(spectrum.n - (MEASURES.get(key, MEASURES["vne_centred"]).operator == "covariance"), spectrum.d))
+    centred = key not in MEASURES or MEASURES[key].operator == "covariance"
+    most = float(min(spectrum.n - centred, spectrum.d))
     if key == "alpha_req":
         return 0.0, None
     if key == "saturation":

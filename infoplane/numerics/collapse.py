@@ -1,0 +1,229 @@
+"""Classes in a layer: how small they are beside their distances, and how their means lie.
+
+Neural collapse: samples of a class fall onto its mean (NC1), the means onto a simplex around their
+middle (NC2), the rows of the last weight onto the means (NC3), and the largest logit onto the
+nearest mean (NC4). The middle is the mean of the class means, not of the samples, so that a large
+class does not draw it. Layers are read in blocks of units; everything is added up in products of
+classes and samples.
+
+References
+----------
+Papyan, Han, Donoho: "Prevalence of neural collapse during the terminal phase of deep learning
+training", PNAS 117, 2020. Galanti, György, Hutter: "On the role of neural collapse in transfer
+learning", ICLR 2022 (class-distance-normalised variance). Cristianini et al.: "On kernel-target
+alignment", NeurIPS 2001. Yerxa et al.: "Learning efficient coding of natural images with maximum
+manifold capacity representations", NeurIPS 2023 (nuclear norm of centroids).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from infoplane.data import Array, FloatArray, IntArray
+from infoplane.errors import EstimationError
+from infoplane.numerics.spectra import moments
+
+_BLOCK = 1 << 21  # values held at once in double precision: 16 MiB
+_SINGULAR = 1e-12  # share of the largest eigenvalue below which one is rounding
+_ALIKE = 1e-26  # share of the mean square of the layer that a variance of rounding has
+
+
+@dataclass(eq=False)
+class ClassScatter:
+    """Products of class means and of samples about their class means, of one labelling.
+
+    Parameters
+    ----------
+    labels : array (n,)
+        Classes 0, 1, ... of the samples, each of which occurs; -1 for samples that are left out.
+    """
+
+    labels: IntArray
+    counts: IntArray = field(init=False)
+    rows: IntArray = field(init=False)  # samples that are used
+    means: FloatArray = field(init=False)  # (K, K) products of class means about their mean
+    within: FloatArray = field(init=False)  # (n_used,) squared distance to the class mean
+    along: FloatArray = field(init=False)  # (n_used, K) of that difference with the class means
+    centroids: FloatArray = field(init=False)  # (K, K) products of means of rows of length 1
+
+    def __post_init__(self) -> None:
+        self.rows = np.flatnonzero(self.labels >= 0)
+        self.counts = np.bincount(self.labels[self.rows])
+        k, n = len(self.counts), len(self.rows)
+        self.means, self.centroids = np.zeros((k, k)), np.zeros((k, k))
+        self.within, self.along = np.zeros(n), np.zeros((n, k))
+
+    @cached_property
+    def _averages(self) -> Any:
+        """The sparse matrix (K, n) that takes samples to the means of their classes."""
+        from scipy.sparse import csr_array
+
+        own = self.labels[self.rows]
+        shape = (len(self.counts), len(self.labels))
+        return csr_array((1.0 / self.counts[own], (own, self.rows)), shape=shape)
+
+    def add(self, centred: FloatArray, scaled: FloatArray) -> None:
+        """Add a block of units (n, n_units): about their mean, and of rows scaled to length 1."""
+        means, centroids = self._averages @ centred, self._averages @ scaled
+        self.centroids += centroids @ centroids.T
+        own = self.labels[self.rows]
+        rest = (centred if len(own) == len(centred) else centred[self.rows]) - means[own]
+        self.within += np.einsum("ij,ij->i", rest, rest)
+        means -= means.mean(axis=0)
+        self.means += means @ means.T
+        self.along += rest @ means.T
+
+    @property
+    def n(self) -> int:
+        """Samples that are used."""
+        return len(self.rows)
+
+    @property
+    def variances(self) -> FloatArray:
+        """Mean squared distance of the samples of a class to its mean (K,)."""
+        sums = np.bincount(self.labels[self.rows], self.within, len(self.counts))
+        return np.asarray(sums / self.counts)
+
+    def nc1(self) -> float:
+        """Return Tr(within-class scatter, pseudo-inverse of that of the class means) / K."""
+        values, vectors = np.linalg.eigh(self.means)
+        kept = values > _SINGULAR * values[-1]
+        scores = self.along @ (vectors[:, kept] / values[kept])
+        return float(np.square(scores).sum() / self.n)
+
+    def nc1_quotient(self) -> float:
+        """Return Tr(within-class scatter) / Tr(scatter of the class means)."""
+        return float(self.within.sum() / self.n / (np.trace(self.means) / len(self.counts)))
+
+    def cdnv(self) -> float:
+        """Return the mean over pairs of classes of (v_i + v_j) / (2 |m_i - m_j|^2)."""
+        first, second = np.triu_indices(len(self.counts), 1)
+        squares = np.diag(self.means)
+        apart = squares[first] + squares[second] - 2.0 * self.means[first, second]
+        spread = self.variances
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return float(((spread[first] + spread[second]) / (2.0 * apart)).mean())
+
+    def separation(self) -> float:
+        """Return the share of the variance that is between classes, each sample counting alike."""
+        between = float(self.counts @ np.diag(self._about_samples()))
+        return between / (between + float(self.within.sum()))
+
+    def alignment(self, norm: float) -> float:
+        """Return the centred kernel alignment of the samples' products with those of the labels.
+
+        Parameters
+        ----------
+        norm : float
+            Frobenius norm of the products of the samples about their mean.
+        """
+        sums = self.counts[:, None] * self._about_samples() * self.counts
+        shares = self.counts / self.n
+        of_labels = np.diag(self.counts) - self.n * np.outer(shares, shares)
+        return float(np.trace(sums) / (norm * np.linalg.norm(of_labels)))
+
+    def nuclear_norm(self) -> float:
+        """Return the sum of the singular values of the means of rows scaled to length 1."""
+        values = np.linalg.eigvalsh(self.centroids)
+        values = values[values > len(values) * np.finfo(np.float64).eps * values[-1]]
+        return float(np.sqrt(values).sum())
+
+    def _about_samples(self) -> FloatArray:
+        """Return the products of the class means about the mean of all samples."""
+        shares = self.counts / self.n
+        off = np.eye(len(shares)) - shares
+        return np.asarray(off @ self.means @ off.T)
+
+
+def scatters(values: Array, labellings: Sequence[IntArray]) -> list[ClassScatter]:
+    """Return the scatter of classes in a layer (n_samples, n_units), of each labelling.
+
+    Raises
+    ------
+    EstimationError
+        If the layer does not vary, or the class means of the first labelling do not differ.
+    """
+    found = [ClassScatter(labels) for labels in labellings]
+    squares = np.zeros(len(values))
+    for _, block in _unit_blocks(values):
+        squares += np.einsum("ij,ij->i", block, block)
+    lengths = np.sqrt(np.where(squares > 0.0, squares, 1.0))[:, None]
+    varies = 0.0
+    for _, block in _unit_blocks(values):
+        centred = block - block.mean(axis=0)
+        varies += float(np.vdot(centred, centred))
+        block /= lengths
+        for one in found:
+            one.add(centred, block)
+    least = _ALIKE * float(squares.sum())
+    if varies <= least:
+        raise EstimationError("expected a layer that varies, got a constant one")
+    if float(np.trace(found[0].means)) * len(values) <= least:
+        raise EstimationError("expected class means that differ, got equal ones")
+    return found
+
+
+def gram_norm(values: Array, parts: Sequence[IntArray] = ()) -> list[float]:
+    """Return the Frobenius norm of the products of the samples about their mean, then of parts."""
+    whole = moments(values, ("covariance",))
+    return [one.covariance_norm() for one in (whole, *map(whole.part, parts))]
+
+
+def simplex_deviation(products: FloatArray) -> tuple[float, float, float]:
+    """Return how far vectors are from the corners of a simplex around 0.
+
+    Parameters
+    ----------
+    products : array (K, K)
+        Of the vectors with one another.
+
+    Returns
+    -------
+    equinorm : float
+        Standard deviation of their lengths / mean.
+    equiangle : float
+        Mean over pairs of |cosine + 1 / (K - 1)|.
+    etf : float
+        Frobenius distance of the products, of norm 1, from those of a simplex, of norm 1.
+    """
+    k = len(products)
+    lengths = np.sqrt(np.maximum(np.diag(products), 0.0))
+    equinorm = float(lengths.std(ddof=1) / lengths.mean())
+    with np.errstate(divide="ignore", invalid="ignore"):
+        cosines = products / np.outer(lengths, lengths)
+    equiangle = float(np.abs(cosines[~np.eye(k, dtype=bool)] + 1.0 / (k - 1)).mean())
+    return equinorm, equiangle, float(np.linalg.norm(products / np.linalg.norm(products) - _simplex(k)))
+
+
+def duality(weight: FloatArray, means: FloatArray) -> tuple[float, float]:
+    """Return how far the rows of a weight (K, d) are from class means about their mean (K, d).
+
+    Returns
+    -------
+    distance : float
+        Squared Frobenius distance of the two, each of norm 1.
+    etf : float
+        Frobenius distance of their products, of norm 1, from those of a simplex, of norm 1.
+    """
+    one, other = weight / np.linalg.norm(weight), means / np.linalg.norm(means)
+    products = weight @ means.T
+    etf = np.linalg.norm(products / np.linalg.norm(products) - _simplex(len(means)))
+    return float(np.square(one - other).sum()), float(etf)
+
+
+def _simplex(k: int) -> FloatArray:
+    return np.asarray((np.eye(k) - 1.0 / k) / math.sqrt(k - 1))
+
+
+def _unit_blocks(values: Array) -> Iterator[tuple[slice, FloatArray]]:
+    """Yield blocks of units, in double precision."""
+    step = max(1, _BLOCK // len(values))
+    for start in range(0, values.shape[1], step):
+        columns = slice(start, start + step)
+        yield columns, np.array(values[:, columns], dtype=np.float64)
