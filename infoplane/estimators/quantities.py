@@ -117,6 +117,12 @@ COLLAPSE = (
 """Of the classes in a layer; `infoplane.numerics.collapse` defines them."""
 RDM_STABILITY = Quantity("rdm_stability", "RDM stability", _RATIO, None, 0.05, colour=_GREY)
 
+DIMENSIONS = (
+    Quantity("intrinsic_dimension", "ID", _COUNT, colour=_GREEN),
+    Quantity("intrinsic_dimension_mle", "ID (MLE)", _COUNT, colour=_GREEN, verdict=False),
+)
+"""Of the neighbours of samples: by the first two of them, and by twenty."""
+
 QUANTITIES: dict[str, Quantity] = {
     quantity.name: quantity
     for quantity in (
@@ -134,6 +140,7 @@ QUANTITIES: dict[str, Quantity] = {
         HT_Y,
         *SPECTRAL,
         RENYI_ENTROPY,
+        *DIMENSIONS,
         *COLLAPSE,
         RDM_STABILITY,
     )

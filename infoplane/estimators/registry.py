@@ -27,6 +27,7 @@ BUILT_IN = {
     "binning": "infoplane.estimators.layers.binning:Binning",
     "collapse": "infoplane.estimators.layers.collapse:Collapse",
     "compressed": "infoplane.estimators.layers.compressed.estimator:Compressed",
+    "dimension": "infoplane.estimators.layers.dimension:Dimension",
     "dse": "infoplane.estimators.layers.diffusion:DiffusionSpectral",
     "exact": "infoplane.estimators.layers.binning:Exact",
     "kde": "infoplane.estimators.layers.kde:KernelDensity",

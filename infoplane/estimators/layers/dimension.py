@@ -1,0 +1,238 @@
+"""The intrinsic dimension of a layer, from the distances between neighbours."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from infoplane.arrays import rows_of
+from infoplane.data import Array, FloatArray, RunData, Slot
+from infoplane.errors import EstimationError
+from infoplane.estimators.base import Cost, Estimator
+from infoplane.estimators.estimate import Estimate
+from infoplane.estimators.layers.representation import (
+    ChosenSamples,
+    Null,
+    beside_null,
+    without_value,
+)
+from infoplane.estimators.quantities import DIMENSIONS, Quantity
+from infoplane.estimators.trust import SMALLEST_SHARE
+from infoplane.numerics.intervals import interval_of_halves, neighbor_rate, random_halves
+from infoplane.numerics.neighbors.terms import dimension_from
+from infoplane.numerics.neighbors.two_neighbors import (
+    FEWEST,
+    censored_dimension,
+    distances_by_products,
+    ratios_of,
+)
+
+TWONN, MLE = (quantity.name for quantity in DIMENSIONS)
+
+_LARGE_SCALE = 4  # at which the dimension is compared with that of the nearest neighbours
+_FALL = 0.75  # share of it that is left there, below which it is flagged
+_ROUNDED = 0.1  # of the distance of a neighbour: rounding that changes its ratio
+_MANY_TWINS = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class DimensionContext:
+    """What all checkpoints of a layer share."""
+
+    samples: ChosenSamples
+    nulls: Mapping[str, Null | None]
+    step: float | None  # relative step of the stored numbers, None for that of the dtype
+
+
+@dataclass(frozen=True)
+class Dimension(Estimator):
+    """Intrinsic dimension: how many directions a layer has around each of its samples.
+
+    `intrinsic_dimension` is that of two nearest neighbours (TwoNN) by maximum likelihood, the
+    largest tenth of the ratios censored; `intrinsic_dimension_mle` that of k neighbours (Levina,
+    Bickel, averaged after MacKay, Ghahramani). Repeated rows count once.
+
+    Parameters
+    ----------
+    scale : numbers, default 1
+        Neighbourhoods so many times as large: the mean over as many disjoint parts of the samples.
+    k : int, default 20
+        Neighbours of `intrinsic_dimension_mle`; at least 3.
+    halves : int, default 5
+        Random halves of the samples behind the intervals; 0 leaves these out.
+    max_samples : int, default 2000
+        More samples are subsampled, once for the whole run, classes keeping their shares.
+
+    Raises
+    ------
+    InputError
+        If a parameter is unfit.
+
+    Warnings
+    --------
+    The values are too low for many dimensions; the null says what a layer of full dimension reads. Of
+    n samples no more than 2 log10(n / neighbours) dimensions can be told: above, a value is flagged
+    `small_n`, and `biased` where halves of the samples read so much less that a bias above 5 %
+    follows. Noise smaller than the distance between neighbours is not seen, larger noise is a
+    dimension.
+
+    References
+    ----------
+    Facco et al., Scientific Reports 7, 2017. Levina, Bickel, NeurIPS 2004. Eckmann, Ruelle, Physica
+    D 56, 1992 (dimensions that n samples can tell).
+    """
+
+    scale: tuple[int, ...] = (1,)
+    k: int = 20
+    halves: int = 5
+    max_samples: int = 2000
+
+    name: ClassVar[str] = "dimension"
+    title: ClassVar[str] = "intrinsic dimension"
+    quantities: ClassVar[tuple[Quantity, ...]] = DIMENSIONS
+    shannon: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        self._expect(min(self.scale, default=0) >= 1, "scales of at least 1", self.scale)
+        self._expect(self.k >= 3, "k of at least 3", self.k)
+        self._expect(self.halves == 0 or self.halves >= 2, "halves of 0 or 2 and more", self.halves)
+        self._expect(
+            self.max_samples >= FEWEST, f"max_samples of at least {FEWEST}", self.max_samples
+        )
+
+    @property
+    def pools(self) -> Literal["nothing"]:
+        """Nothing: what is prepared is made of the shape of a layer."""
+        return "nothing"
+
+    def cost(self, n_samples: int, n_units: int) -> Cost:
+        """Return what a cell costs: neighbours of all samples, of parts and of halves."""
+        n = min(n_samples, self.max_samples)
+        searches = len(self.scale) + 0.25 + self.halves * 0.5 * len(self.scale)
+        seconds = searches * (6e-11 * n**2 * n_units + 3e-8 * n**2)
+        return Cost(1e-2 + seconds, 2**26 + 8 * 4_000_000 + 24 * n * n_units)
+
+    def prepare_run(self, run: RunData, rng: np.random.Generator) -> ChosenSamples:
+        """Choose the samples."""
+        return ChosenSamples.of(run, self.max_samples, rng)
+
+    def prepare_layer(
+        self, shared: ChosenSamples, run: RunData, layer: Slot, rng: np.random.Generator
+    ) -> DimensionContext:
+        """Return the null of a layer of this shape: normal units."""
+        nulls: dict[str, Null | None] = {}
+        if shared.n >= FEWEST:
+            drawn = rng.standard_normal((shared.n, layer.n_units))
+            for which, value in self._values(drawn, self.scale, rng)[0].items():
+                nulls[self._key(*which)] = Null.of([value])
+        step = 2.0**-7 if layer.encoding == "bfloat16" else None
+        return DimensionContext(shared, nulls, step)
+
+    def estimate(
+        self, prepared: DimensionContext, activations: Array, rng: np.random.Generator
+    ) -> Mapping[str, Estimate]:
+        """Return the dimensions of one cell.
+
+        Raises
+        ------
+        EstimationError
+            If fewer than 10 samples are distinct.
+        """
+        samples = prepared.samples
+        values = np.asarray(rows_of(activations, samples.rows))
+        points = np.unique(values.astype(np.float64), axis=0)
+        if len(points) == 1:
+            told = without_value("the layer does not vary", samples, "constant")
+            return {key: told for key in (TWONN, MLE)}
+        points -= points.mean(axis=0)
+        largest = float(np.abs(points).max())
+        points /= largest
+        if len(points) < FEWEST:
+            told = f"expected at least {FEWEST} distinct samples, got {len(points)}"
+            raise EstimationError(told)
+        found, nearest = self._values(points, self._scales, rng)
+        flags = self._flags(values, len(points), nearest * largest, prepared.step)
+        count = self.halves if len(points) >= 4 * FEWEST else 0
+        halves = [
+            self._values(points[rows], self.scale, rng)[0]
+            for rows in random_halves(len(points), count, rng)
+        ]
+        coarse, fine = found.get((TWONN, _LARGE_SCALE)), found.get((TWONN, 1))
+        if coarse is not None and fine is not None:
+            flags += ["scale_dependent"] * bool(coarse < _FALL * fine)
+        told = {"distinct": len(points), "at_scale_4": coarse}
+        return {
+            self._key(*which): self._estimate(
+                which, value, [half[which] for half in halves if which in half], prepared, flags,
+                told,
+            )
+            for which, value in found.items()
+            if which[1] in self.scale
+        }  # fmt: skip
+
+    @property
+    def _scales(self) -> tuple[int, ...]:
+        """The scales that are asked for, and those that are compared."""
+        return tuple(dict.fromkeys((*self.scale, 1, _LARGE_SCALE)))
+
+    def _key(self, name: str, scale: int) -> str:
+        return f"{name}@scale={scale}" if len(self.scale) > 1 else name
+
+    def _values(
+        self, points: FloatArray, scales: tuple[int, ...], rng: np.random.Generator
+    ) -> tuple[dict[tuple[str, int], float], float]:
+        """Return the dimensions by name and scale, where samples allow, and the median distance."""
+        found: dict[tuple[str, int], float] = {}
+        nearest = math.nan
+        for scale in scales:
+            parts = np.array_split(rng.permutation(len(points)), scale)
+            k = min(self.k, len(parts[-1]) - 1)
+            if len(parts[-1]) < FEWEST:
+                continue
+            distances = [distances_by_products(points[np.sort(part)], k) for part in parts]
+            found[TWONN, scale] = float(np.mean([censored_dimension(ratios_of(d)) for d in distances]))
+            if k == self.k:
+                found[MLE, scale] = float(np.mean([dimension_from(one) for one in distances]))
+            if scale == 1:
+                nearest = float(np.median(distances[0][:, 0]))
+        return found, nearest
+
+    def _flags(
+        self, values: Array, distinct: int, nearest: float, step: float | None
+    ) -> list[str]:
+        if step is None:
+            step = float(np.finfo(values.dtype).eps) if values.dtype.kind == "f" else 0.0
+        squares = np.einsum("ij,ij->i", values, values, dtype=np.float64)
+        rounding = step * math.sqrt(float(squares.mean()) / 6.0)  # of a difference, uniform errors
+        raised = {
+            "atoms": distinct < (1.0 - _MANY_TWINS) * len(values),
+            "rounded": rounding > _ROUNDED * nearest,
+        }
+        return [flag for flag, is_raised in raised.items() if is_raised]
+
+    def _estimate(
+        self,
+        which: tuple[str, int],
+        value: float,
+        halves: list[float],
+        prepared: DimensionContext,
+        flags: list[str],
+        told: Mapping[str, Any],
+    ) -> Estimate:
+        name, scale = which
+        neighbours = scale * (2 if name == TWONN else self.k)
+        few = value > 2.0 * math.log10(told["distinct"] / neighbours)  # Eckmann, Ruelle
+        biased = False
+        if len(halves) > 1:
+            interval = interval_of_halves(value, np.array(halves), prepared.samples.n)
+            rate = neighbor_rate(max(1, round(value)))
+            biased = interval.bias_dominates(rate, least=SMALLEST_SHARE * value)
+        return beside_null(
+            value, halves, prepared.nulls.get(self._key(name, scale)), prepared.samples,
+            bounds=(0.0, None), flags=[*flags, *["small_n"] * few, *["biased"] * biased],
+            diagnostics=told,
+        )  # fmt: skip
