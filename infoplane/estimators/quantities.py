@@ -123,6 +123,11 @@ DIMENSIONS = (
 )
 """Of the neighbours of samples: by the first two of them, and by twenty."""
 
+PROBE = Quantity("probe", "probe accuracy", _SHARE, smallest_change=0.02, colour=_RED)
+KNN = Quantity("knn", "kNN accuracy", _SHARE, smallest_change=0.02, colour=_PURPLE)
+PROBE_R2 = Quantity("probe_r2", "probe R²", _SHARE, smallest_change=0.02, colour=_RED)
+ITY_NORMAL = Quantity("ity_normal", "I(T;Y) normal", "bits", smallest_change=0.25, colour=_RED)
+
 QUANTITIES: dict[str, Quantity] = {
     quantity.name: quantity
     for quantity in (
@@ -143,6 +148,10 @@ QUANTITIES: dict[str, Quantity] = {
         *DIMENSIONS,
         *COLLAPSE,
         RDM_STABILITY,
+        PROBE,
+        KNN,
+        PROBE_R2,
+        ITY_NORMAL,
     )
 }
 """The quantities of the built-in estimators by name, in the order of tables and figures."""

@@ -94,6 +94,7 @@ class Readings:
     best: Reading  # of each fold the probe that is best within its training samples
     chosen: IntArray  # (n_folds,) which one: 0, NONLINEAR, SCREENED
     rise: float | None  # bits that it reads more than from half as many samples
+    neighbours: float  # share of samples in the class of most of their neighbours in other folds
 
 
 @dataclass(frozen=True, eq=False)
@@ -227,17 +228,15 @@ def readings(
     """
     n_folds, n_classes = int(fold.max()) + 1, int(classes.max()) + 1
     own = np.eye(n_classes, dtype=np.float32)[:, classes]
-    probes = [
-        _Probe(lambda held: features.linear, None),
-        _Probe(lambda held: features.bent, features.counts(classes, n_classes, fold, n_folds)),
-    ]
+    near = features.counts(classes, n_classes, fold, n_folds)
+    probes = [_Probe(lambda held: features.linear, None), _Probe(lambda held: features.bent, near)]
     found = [_read(probe, own, fold, np.ones(n_folds, dtype=bool)) for probe in probes]
     # Each fold decides by what is within its training samples.
     share = own.mean(axis=1, dtype=np.float64)
     left = np.min([one.inner for one in found], axis=0) > _NEXT_TO_NOTHING * -share @ np.log(share)
     if left.any():
-        screened = features.candidates.screened(own, fold)
-        probes.append(_Probe(screened.features, None, FEW_PENALTIES, shared=False))
+        candidates = features.candidates.screened(own, fold)
+        probes.append(_Probe(candidates.features, None, FEW_PENALTIES, shared=False))
         found.append(_read(probes[-1], own, fold, left))
     inner = np.array([one.inner for one in found])
     chosen = inner.argmin(axis=0)
@@ -248,7 +247,19 @@ def readings(
         tuple(found[one].penalties[part] for part, one in enumerate(chosen)),
     )
     rise = _rise(probes[int(np.bincount(chosen).argmax())], own, fold, best) if curve else None
-    return Readings(found[0], found[1], found[2] if left.all() else None, best, chosen, rise)
+    screened = found[2] if left.all() else None
+    neighbours = _voted(near, own, fold)
+    return Readings(found[0], found[1], screened, best, chosen, rise, neighbours)
+
+
+def _voted(near: Array, own: Array, fold: IntArray) -> float:
+    """Return how many samples are in the class of most of their neighbours in other folds.
+
+    A class that is frequent among all samples wins a tie.
+    """
+    others = near.sum(axis=0) - near[fold, :, np.arange(len(fold))].T
+    votes = others + 0.5 * own.mean(axis=1, keepdims=True)
+    return float((votes.argmax(axis=0) == own.argmax(axis=0)).mean())
 
 
 def standard_error(gains: FloatArray, groups: IntArray) -> float:

@@ -13,11 +13,13 @@ from infoplane.errors import InputError
 from infoplane.estimators.trust import (
     NORMAL_QUANTILE,
     SMALLEST_BITS,
+    SMALLEST_SHARE,
     is_negative,
     null_dominates,
 )
 from infoplane.numerics.discrete.symbols import Symbols, row_symbols
 from infoplane.numerics.held_out import (
+    COMPONENTS,
     NONLINEAR,
     SCREENED,
     Features,
@@ -28,6 +30,8 @@ from infoplane.numerics.held_out import (
     standard_error,
     stratified_folds,
 )
+from infoplane.numerics.held_out_regression import regressed
+from infoplane.numerics.projection import principal_scores
 
 PERMUTATIONS = 1
 """Permutations of the labels behind the null."""
@@ -92,8 +96,13 @@ class ProbeInformation:
     null : float or None
         Mean of ``bits`` over permuted labels; None without permutations, or where layer or labels
         do not vary.
-    r2 : None
-        For real targets; labels have none.
+    r2 : float or None
+        For real targets, 1 - squared error on held-out samples / variance, mean over targets; for
+        labels None.
+    neighbours : float or None
+        Share of the samples in the class of most of their nearest neighbours in other folds.
+    null_accuracy, null_neighbours : float or None
+        The same, and the accuracy of the linear probe, with permuted labels.
     linear, nonlinear, screened : ProbeReading or None
         What each probe reads; None there as well. ``screened`` is also None where the others leave
         less than a tenth of H(Y).
@@ -104,8 +113,8 @@ class ProbeInformation:
     to_come : float or None
         What more samples would add, going by ``rise``: 1.25 times as much for a regression, 4 times
         where the nonlinear probe is the best, up to H(Y).
-    h_y : float
-        Entropy of the labels, which no value exceeds.
+    h_y : float or None
+        Entropy of the labels, which no value exceeds; None for real targets.
     n_samples, n_classes, n_folds : int
         Samples, classes and folds.
     flags : tuple of str
@@ -132,12 +141,17 @@ class ProbeInformation:
     screened_folds: int
     rise: float | None
     to_come: float | None
-    h_y: float
+    h_y: float | None
     n_samples: int
     n_classes: int
     n_folds: int
     flags: tuple[str, ...] = ()
     reason: str | None = None
+    neighbours: float | None = None
+    null_accuracy: float | None = None
+    null_neighbours: float | None = None
+    r2_error: float | None = None
+    null_r2: float | None = None
 
 
 def probe_information(
@@ -154,9 +168,11 @@ def probe_information(
     ----------
     x : array (n_samples, n_units)
         Finite. Below two samples for each fold there is no value.
-    y : array (n_samples,)
+    y : array (n_samples,) or (n_samples, n_targets)
         Class ids. Classes of fewer samples than folds are one class; if most samples are in such
-        classes, there is no value.
+        classes, there is no value. Floats that are not whole numbers, and columns, are real targets:
+        the value is then -1/2 log2(1 - R2) of a held-out ridge regression of the target made normal
+        by its ranks, of several targets the one that is read best.
     folds : int, default 5
         At least 3. Equal rows are in one fold, unless 25 samples and more are equal.
     seed : int, default 0
@@ -196,13 +212,78 @@ def probe_information(
     (True, True)
     """
     values = checked_activations(x, name="x")
-    ids = class_ids(y)
-    if len(ids) != len(values):
-        raise InputError(f"expected {len(values)} labels, one per sample, got {len(ids)}")
     whole_number(folds, "folds", FEWEST_FOLDS)
     whole_number(permutations, "permutations", 0)
     rng = np.random.default_rng(whole_number(seed, "seed", 0))
+    if len(np.asarray(y)) != len(values):
+        raise InputError(f"expected {len(values)} labels, one per sample, got {len(y)}")
+    if is_real(y):
+        targets = checked_activations(np.reshape(y, (len(values), -1)), name="y")
+        return read_targets(values, targets, None, folds, permutations, rng)
+    ids = class_ids(y)
     return read_labels(values, row_symbols(ids[:, None]), None, folds, permutations, rng)
+
+
+def is_real(y: Array) -> bool:
+    """Return whether these are real targets: columns, or floats that are not whole numbers."""
+    array = np.asarray(y)
+    if array.dtype.kind not in "fiub":
+        return False
+    return array.ndim == 2 or (array.dtype.kind == "f" and bool((array != np.floor(array)).any()))
+
+
+def read_targets(
+    values: Array,
+    targets: Array,
+    inputs: Symbols | None,
+    folds: int,
+    permutations: int,
+    rng: np.random.Generator,
+) -> ProbeInformation:
+    """Return `probe_information` of real targets (n_samples, n_targets)."""
+    n = len(values)
+    empty = _without_value(None, n, folds, None)
+    if n < 2 * folds:
+        reason = f"expected at least {2 * folds} samples for {folds} folds, got {n}"
+        return replace(empty, reason=reason)
+    y = np.asarray(targets, dtype=np.float64)
+    y = y[:, np.ptp(y, axis=0) > 0]
+    if not y.shape[1]:
+        return replace(empty, reason="expected targets that vary, got constant ones")
+    groups = sample_groups(row_symbols(values), inputs, folds)
+    scores = principal_scores(values, COMPONENTS, rng)
+    if not scores.shape[1]:
+        return replace(empty, flags=("failed", "constant"), reason="the layer does not vary")
+    features = scores / scores.std(axis=0)
+    found, *nulls = (
+        regressed(features, some, stratified_folds(np.zeros(n, np.int64), groups, folds, rng))
+        for some in (y, *(rng.permutation(y) for _ in range(permutations)))
+    )
+    best = max(found, key=lambda one: one.bits)
+    null = null_r2 = None
+    if nulls:
+        null = float(np.mean([max(one.bits for one in some) for some in nulls]))
+        null_r2 = float(np.mean([one.r2 for some in nulls for one in some]))
+    ties = max(float(np.bincount(row_symbols(column[:, None]).ids).max()) for column in y.T) / n
+    raised = {
+        "small_n": n < SMALL,
+        "atoms": ties > SMALLEST_SHARE,
+        "negative": is_negative(best.bits),
+        "null_dominates": null_dominates(best.bits, null),
+    }
+    reach = NORMAL_QUANTILE * best.bits_error
+    return replace(
+        empty,
+        bits=best.bits,
+        low=best.bits - reach,
+        high=best.bits + reach,
+        standard_error=best.bits_error,
+        null=null,
+        r2=float(np.mean([one.r2 for one in found])),
+        r2_error=float(np.mean([one.r2_error for one in found])),
+        null_r2=null_r2,
+        flags=tuple(flag for flag, is_raised in raised.items() if is_raised),
+    )
 
 
 def read_labels(
@@ -264,6 +345,9 @@ def read_labels(
         screened_folds=int((found.chosen == SCREENED).sum()),
         rise=found.rise,
         to_come=to_come,
+        neighbours=found.neighbours,
+        null_accuracy=float(np.mean([one.linear.accuracy for one in nulls])) if nulls else None,
+        null_neighbours=float(np.mean([one.neighbours for one in nulls])) if nulls else None,
     )
 
 
@@ -329,7 +413,9 @@ def _information(
     )
 
 
-def _without_value(labels: Symbols, n: int, folds: int, reason: str | None) -> ProbeInformation:
+def _without_value(
+    labels: Symbols | None, n: int, folds: int, reason: str | None
+) -> ProbeInformation:
     return ProbeInformation(
         bits=None,
         low=None,
@@ -345,9 +431,9 @@ def _without_value(labels: Symbols, n: int, folds: int, reason: str | None) -> P
         screened_folds=0,
         rise=None,
         to_come=None,
-        h_y=labels.entropy,
+        h_y=None if labels is None else labels.entropy,
         n_samples=n,
-        n_classes=labels.n_states,
+        n_classes=0 if labels is None else labels.n_states,
         n_folds=folds,
         flags=("failed", "small_n"),
         reason=reason,
