@@ -29,6 +29,13 @@ from infoplane.estimators.registry import parse_estimator as parse_estimator
 # estimate from arrays
 from infoplane.estimators.layers.binned_information import BinnedInformation as BinnedInformation
 from infoplane.estimators.layers.binned_information import binned_information as binned_information
+from infoplane.estimators.layers.collapse_measures import NeuralCollapse as NeuralCollapse
+from infoplane.estimators.layers.collapse_measures import (
+    centroid_nuclear_norm as centroid_nuclear_norm,
+)
+from infoplane.estimators.layers.collapse_measures import label_alignment as label_alignment
+from infoplane.estimators.layers.collapse_measures import neural_collapse as neural_collapse
+from infoplane.estimators.layers.collapse_measures import rdm_stability as rdm_stability
 from infoplane.estimators.layers.compressed.information import (
     CompressedInformation as CompressedInformation,
 )
@@ -83,6 +90,13 @@ from infoplane.numerics.neighbors.estimates import (
     mixed_mutual_information as mixed_mutual_information,
 )
 from infoplane.numerics.neighbors.estimates import shuffle_difference as shuffle_difference
+from infoplane.numerics.spectral_measures import PowerLaw as PowerLaw
+from infoplane.numerics.spectral_measures import alpha_req as alpha_req
+from infoplane.numerics.spectral_measures import effective_rank as effective_rank
+from infoplane.numerics.spectral_measures import participation_ratio as participation_ratio
+from infoplane.numerics.spectral_measures import rankme as rankme
+from infoplane.numerics.spectral_measures import stable_rank as stable_rank
+from infoplane.numerics.spectral_measures import von_neumann_entropy as von_neumann_entropy
 
 # isort: split
 # results: open, read, write

@@ -148,12 +148,15 @@ def test_pools_names_all_activations_that_preparing_reads(spec, data):
 
 DRAWING = {
     "binning": "binning",  # labels are permuted for its null
+    "collapse": "collapse:max_samples=100",
     "compressed": "compressed:max_samples=100",
+    "dimension": "dimension:max_samples=100",
     "dse": "dse:max_samples=100",
     "exact": "exact",
     "kde": "kde:max_samples=100",
     "probe": "probe:max_samples=100",
     "renyi": "renyi:max_samples=100",
+    "spectrum": "spectrum:max_samples=100",
 }
 """An estimator of every kind with parameters at which it draws."""
 

@@ -29,7 +29,7 @@ def layer():
 
 
 def test_a_row_says_what_it_is(layer):
-    (found,) = cell(*layer).values()
+    found = cell(*layer)["ity"]
     said = found.diagnostics
     assert (found.bound_low, found.bound_name) == (0.0, "h_y")
     assert found.bound_high == pytest.approx(math.log2(3))
@@ -57,7 +57,7 @@ def test_a_bound_is_not_violated_and_not_empty(distance):
     for seed in range(4):
         rng = np.random.default_rng(seed)
         problem = labelled_layer(1000, rng, classes=5, units=20, distance=distance)
-        (found,) = cell(problem.activations, problem.labels, seed=seed).values()
+        found = cell(problem.activations, problem.labels, seed=seed)["ity"]
         truth = problem.truths["ity"](Resolution({}, 0.0, {}))
         assert found.low <= truth
         assert found.bits > 0.6 * truth - 0.05
@@ -70,15 +70,15 @@ def test_without_labels_there_is_nothing_to_say():
 def test_a_layer_or_labels_that_do_not_vary_hold_nothing(layer):
     values, labels = layer
     for dtype in (np.float16, np.float32, np.float64):
-        (found,) = cell(np.full((600, 4), 0.1, dtype), labels).values()
+        found = cell(np.full((600, 4), 0.1, dtype), labels)["ity"]
         assert (found.bits, found.low, found.high, found.flags) == (0.0, 0.0, 0.0, ("constant",))
-    (found,) = cell(values, np.zeros(600, dtype=np.int64)).values()
+    found = cell(values, np.zeros(600, dtype=np.int64))["ity"]
     assert (found.bits, found.bound_high, found.flags) == (0.0, 0.0, ("small_n",))
 
 
 def test_too_few_samples_for_the_folds_give_bounds_and_a_reason(layer):
     values, labels = layer
-    (found,) = cell(values[:9], labels[:9]).values()
+    found = cell(values[:9], labels[:9])["ity"]
     assert found.bits is None
     assert (found.bound_low, found.bound_high) == (0.0, pytest.approx(math.log2(3)))
     assert set(found.flags) == {"failed", "small_n"}
@@ -202,7 +202,7 @@ def test_twins_of_an_input_are_kept_together_though_their_rows_differ():
 
 def test_states_of_many_samples_are_read():
     problem = separated_clusters(1000, np.random.default_rng(0))
-    (found,) = cell(problem.activations, problem.labels, inputs=problem.inputs).values()
+    found = cell(problem.activations, problem.labels, inputs=problem.inputs)["ity"]
     assert found.bits == pytest.approx(3.0, abs=0.03)  # 0.99 p + 0.01 prior
     assert found.flags == ()
 
@@ -217,7 +217,7 @@ def test_half_of_the_rows_equal(layer):
 
 
 def test_more_samples_than_wanted_are_subsampled_by_class(layer):
-    (found,) = cell(*layer, spec="probe:max_samples=300").values()
+    found = cell(*layer, spec="probe:max_samples=300")["ity"]
     assert found.n == 300
     assert found.flags == ("subsampled",)
     whole = cell(*layer)["ity"]
