@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 
 from infoplane.data import FloatArray
+from infoplane.validation.geometries import GEOMETRIES
 from infoplane.validation.known_mi import MI_TASKS, Draw
 from infoplane.validation.problems import Case, Problem, Resolution
 from infoplane.validation.traps import TRAPS, labelled_layer
@@ -210,6 +211,7 @@ ANSWERS: tuple[Case, ...] = (
     ),
     Case("3 classes behind ReLU", rectified_layer),
     *TRAPS,
+    *GEOMETRIES,
     Case("T = X", copied_input, pairs=True),
     *(
         Case(

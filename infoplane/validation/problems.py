@@ -69,6 +69,8 @@ class Problem:
         The layer.
     labels : array of int (n_samples,), optional
         Class ids.
+    targets : array (n_samples,), optional
+        Real targets.
     noise : float, optional
         Standard deviation of the Gaussian noise that the layer declares to contain.
     truths : mapping of str to Truth
@@ -81,6 +83,7 @@ class Problem:
     labels: IntArray | None = None
     noise: float | None = None
     truths: Mapping[str, Truth] = field(default_factory=dict)
+    targets: Array | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +96,7 @@ class ProblemRun:
     @property
     def probe(self) -> ProbeSet:
         """The samples."""
-        return ProbeSet(self.problem.inputs, self.problem.labels)
+        return ProbeSet(self.problem.inputs, self.problem.labels, self.problem.targets)
 
     @property
     def steps(self) -> tuple[int]:

@@ -199,6 +199,7 @@ class Collapse(Estimator):
             bounds=(0.0, high),
             flags=flags,
             diagnostics=diagnostics,
+            rate=0.5 if name.startswith("nc2") else 1.0,  # of lengths and angles, of squares
         )
 
     def _stability(

@@ -21,8 +21,7 @@ from infoplane.estimators.layers.representation import (
     without_value,
 )
 from infoplane.estimators.quantities import DIMENSIONS, Quantity
-from infoplane.estimators.trust import SMALLEST_SHARE
-from infoplane.numerics.intervals import interval_of_halves, neighbor_rate, random_halves
+from infoplane.numerics.intervals import neighbor_rate, random_halves
 from infoplane.numerics.neighbors.terms import dimension_from
 from infoplane.numerics.neighbors.two_neighbors import (
     FEWEST,
@@ -226,13 +225,8 @@ class Dimension(Estimator):
         name, scale = which
         neighbours = scale * (2 if name == TWONN else self.k)
         few = value > 2.0 * math.log10(told["distinct"] / neighbours)  # Eckmann, Ruelle
-        biased = False
-        if len(halves) > 1:
-            interval = interval_of_halves(value, np.array(halves), prepared.samples.n)
-            rate = neighbor_rate(max(1, round(value)))
-            biased = interval.bias_dominates(rate, least=SMALLEST_SHARE * value)
         return beside_null(
             value, halves, prepared.nulls.get(self._key(name, scale)), prepared.samples,
-            bounds=(0.0, None), flags=[*flags, *["small_n"] * few, *["biased"] * biased],
-            diagnostics=told,
+            bounds=(0.0, None), flags=[*flags, *["small_n"] * few], diagnostics=told,
+            rate=neighbor_rate(max(1, round(value))),
         )  # fmt: skip

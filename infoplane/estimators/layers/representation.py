@@ -16,7 +16,7 @@ import numpy as np
 
 from infoplane.data import IntArray, RunData
 from infoplane.estimators.estimate import Estimate
-from infoplane.estimators.trust import LEVEL
+from infoplane.estimators.trust import LEVEL, SMALLEST_SHARE
 from infoplane.numerics.discrete.symbols import row_symbols
 from infoplane.numerics.intervals import CHANCE, interval_of_halves
 from infoplane.numerics.kernels.mixtures import stratified
@@ -85,6 +85,7 @@ def beside_null(
     bounds: tuple[float | None, float | None] = (None, None),
     flags: Iterable[str] = (),
     diagnostics: Mapping[str, Any] | None = None,
+    rate: float | None = None,
 ) -> Estimate:
     """Return an estimate with the interval that random halves give, and its null.
 
@@ -104,12 +105,19 @@ def beside_null(
         What else is to be said.
     diagnostics : mapping, optional
         What else is to be known.
+    rate : float, optional
+        Power of the number of samples by which the bias falls. Where halves read so much more or
+        less that it is above 5 %, and that is no chance, the value is flagged ``biased``.
     """
     parts = np.array(list(halves))
     interval = None
     if len(parts) > 1 and np.isfinite(parts).all():
         interval = interval_of_halves(value, parts, samples.n)
     raised = [*flags, *samples.flags]
+    if interval is not None and rate is not None:
+        chance = CHANCE * float(parts.std(ddof=1)) / math.sqrt(len(parts))
+        least = SMALLEST_SHARE * abs(value)
+        raised += ["biased"] * (abs(interval.drift) > chance and abs(interval.bias(rate)) > least)
     if null is not None:
         error = 0.0 if interval is None else interval.standard_error
         slack = CHANCE * math.hypot(error, null.sd) + 1e-9 * abs(null.mean)

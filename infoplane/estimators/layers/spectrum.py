@@ -233,6 +233,7 @@ class SpectrumOfLayer(Estimator):
             bounds=_bounds(key, spectrum),
             flags=flags,
             diagnostics=told,
+            rate=0.5 if key == "stable_rank" else 1.0,  # of the largest eigenvalue, of sums
         )
 
 
