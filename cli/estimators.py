@@ -32,7 +32,7 @@ def estimators(name: str | None) -> None:
     from infoplane.cli.output import plain, printable, width
     from infoplane.cli.table import Column, render
     from infoplane.estimators.description import describe
-    from infoplane.estimators.registry import estimator_class, estimator_names
+    from infoplane.estimators.registry import PRESETS, estimator_class, estimator_names
 
     if name is None:
         classes = {}
@@ -56,6 +56,12 @@ def estimators(name: str | None) -> None:
         ]
         click.echo(plain("\n".join(render(rows, limit=width()))))
         click.echo("in bits where no unit is named")
+        for preset, members in PRESETS.items():
+            click.echo(f"-e {preset} stands for {' and '.join(members)}")
+        return
+    if name in PRESETS:
+        for member in PRESETS[name]:
+            click.echo(plain("\n".join(_described(describe(estimator_class(member.partition(":")[0]))))))
         return
     click.echo(plain("\n".join(_described(describe(estimator_class(name))))))
 

@@ -222,7 +222,7 @@ def estimator_specs(specs: Sequence[str], configuration: Configuration) -> list[
         With file and line, if an estimator or a parameter in the file is unknown or unfit.
     """
     from infoplane.estimators.measure_id import MeasureId
-    from infoplane.estimators.registry import parse_estimator
+    from infoplane.estimators.registry import parse_estimator, without_presets
 
     told: dict[str, dict[str, str]] = {}
     for name in configuration.subtable("estimator"):
@@ -238,7 +238,7 @@ def estimator_specs(specs: Sequence[str], configuration: Configuration) -> list[
         if not told[name]:
             parse_estimator(name)
     merged = []
-    for spec in specs:
+    for spec in without_presets(specs):
         written = MeasureId.read(spec)
         given = {key.strip().replace("-", "_") for key, _ in written.settings}
         more = [item for item in told.get(written.name, {}).items() if item[0] not in given]

@@ -33,7 +33,12 @@ from infoplane.calls import Listener, PathLike, Progress, listener, one_of, path
 from infoplane.calls import whole as whole_number
 from infoplane.errors import InputError, WorkerError
 from infoplane.estimators.base import Estimator
-from infoplane.estimators.registry import DEFAULT, estimator_id, parse_estimator
+from infoplane.estimators.registry import (
+    DEFAULT,
+    estimator_id,
+    parse_estimator,
+    without_presets,
+)
 from infoplane.numerics.devices import check_device, own_gpu
 from infoplane.results.document import Document
 from infoplane.results.notebook import Results
@@ -388,6 +393,7 @@ def _estimators(given: object) -> tuple[list[Estimator], list[str]]:
     if not listed:
         raise unfit("estimators", expected, listed)
     found: list[Estimator] = []
+    listed = without_presets(listed)
     for one in listed:
         if not isinstance(one, (str, Estimator)):
             raise unfit("estimators", expected, one)

@@ -12,6 +12,7 @@ import itertools
 import logging
 import types
 import typing
+from collections.abc import Iterable
 from dataclasses import MISSING, fields, replace
 from importlib import metadata
 from pkgutil import resolve_name
@@ -39,6 +40,9 @@ log = logging.getLogger("infoplane")
 
 DEFAULT = ("binning", "compressed", "dse", "probe")
 
+PRESETS = {"representation": ("spectrum", "collapse:splits=0")}
+"""Names that stand for several estimators: those whose measures do not repeat one another."""
+
 
 def estimator_names() -> list[str]:
     """Return the names of all estimators, built-in names first.
@@ -49,6 +53,21 @@ def estimator_names() -> list[str]:
     ['binning', 'compressed', 'dse']
     """
     return [*BUILT_IN, *sorted(_plugins())]
+
+
+def without_presets(specs: Iterable[Any]) -> list[Any]:
+    """Return specs of estimators, each preset replaced by what it stands for.
+
+    Examples
+    --------
+    >>> without_presets(["dse", "representation"])
+    ['dse', 'spectrum', 'collapse:splits=0']
+    """
+    return [
+        one
+        for spec in specs
+        for one in (PRESETS.get(spec, (spec,)) if isinstance(spec, str) else (spec,))
+    ]
 
 
 def estimator_class(name: str) -> type[Estimator]:
@@ -73,7 +92,7 @@ def estimator_class(name: str) -> type[Estimator]:
     if not points:
         raise InputError(
             f"expected the name of an estimator, got {name!r}{_nearest(name, estimator_names())}",
-            hint="estimators: " + ", ".join(estimator_names()),
+            hint="estimators: " + ", ".join([*estimator_names(), *PRESETS]),
             code="IP103",
         )
     if points[1:]:

@@ -18,6 +18,10 @@ from infoplane.validation.truths import label_information
 _OF_LABELS = ("ity",)
 _EVERY = ("ity", "dse", "dsmi_y")
 
+_ROTATED = ("effective_rank", "rankme", "participation_ratio", "vne", "vne_centred", "nc1", "cdnv",
+            "label_alignment", "intrinsic_dimension")  # fmt: skip
+_ROWS = (*_ROTATED, "stable_rank", "nc1_quotient", "nc2_etf", "class_separation")
+
 Parts: TypeAlias = tuple[tuple[float, Problem], ...]
 """Problems with the weights of their estimates in what is expected."""
 
@@ -174,6 +178,10 @@ RELATIONS: tuple[Relation, ...] = (
     Relation("units shifted", _by(lambda t, _: t + 3.0), share=0.02, at_noise=True),
     Relation("layer x1000", _by(lambda t, _: 1000.0 * t), _EVERY, shannon=False),
     Relation("layer rotated", _by(_turned)),
+    Relation("geometry of a rotated layer", _by(_turned), _ROTATED, share=1e-3, shannon=False),
+    Relation("geometry of a layer x1000", _by(lambda t, _: 1000.0 * t), _ROWS, share=1e-3,
+             shannon=False),
+    Relation("geometry of rows in another order", _other_order, _ROWS, shannon=False),
     Relation("units bent monotonously", _by(lambda t, _: np.sinh(t)), fine=True),
     Relation("units repeated, squared", _by(lambda t, _: np.hstack([t, t**2])), fine=True),
     Relation("10 units of noise added", _by(_padded), at_noise=True),

@@ -38,6 +38,34 @@ def spectral_truths(variances: FloatArray, mean: FloatArray | None = None) -> Ma
     }
 
 
+def class_truths(
+    means: FloatArray, variances: FloatArray, shares: FloatArray
+) -> Mapping[str, float]:
+    """Return the class geometry of a layer of many samples, whose classes are normal.
+
+    Parameters
+    ----------
+    means : array (n_classes, n_units)
+        Class means, along the principal directions within the classes.
+    variances : array (n_units,)
+        Variances within the classes along those directions.
+    shares : array (n_classes,)
+        Of the classes.
+    """
+    if len(means) < 2:
+        return {}
+    about = means - shares @ means
+    middle = means - means.mean(axis=0)
+    within = float(variances.sum())
+    between = float(shares @ np.square(about).sum(axis=1))
+    if not np.square(middle).sum() > 0:
+        return {}
+    return {
+        "nc1_quotient": within / float(np.square(middle).sum(axis=1).mean()),
+        "class_separation": between / (between + within),
+    }
+
+
 def power_law_layer(n: int, rng: np.random.Generator, units: int, alpha: float) -> Problem:
     """Draw a normal layer with variances rank^(-alpha), in no unit alone."""
     variances = np.arange(1.0, units + 1) ** -alpha

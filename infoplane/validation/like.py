@@ -24,8 +24,9 @@ from infoplane.estimators.registry import estimator_id
 from infoplane.seeding import generator
 from infoplane.validation.expectations import Expectation, pooled
 from infoplane.validation.findings import Finding, judged, refused
+from infoplane.validation.geometries import class_truths, spectral_truths
 from infoplane.validation.pool import in_any_order
-from infoplane.validation.problems import Resolution, Truth
+from infoplane.validation.problems import Resolution, Truth, truth_key
 from infoplane.validation.truths import mixture_truths
 
 
@@ -99,7 +100,21 @@ class LayerModel:
     @cached_property
     def truths(self) -> Mapping[str, Truth]:
         """What the synthetic layer holds."""
-        return mixture_truths(self.means, self.variances, self.counts / self.counts.sum())
+        shares = self.counts / self.counts.sum()
+        of_inputs = mixture_truths(self.means, self.variances, shares)
+        return {**of_inputs, **class_truths(self.means, self.variances, shares), **self._spectrum}
+
+    @property
+    def _spectrum(self) -> Mapping[str, Truth]:
+        """Measures of its spectrum; constant units are part of the raw layer alone."""
+        shares = self.counts / self.counts.sum()
+        covariance = np.diag(self.variances) + (self.means.T * shares) @ self.means
+        values, axes = np.linalg.eigh(covariance)
+        middle = np.append(
+            axes.T @ (self.directions.T @ self.rest[self.varying] + shares @ self.means),
+            np.linalg.norm(self.rest[~self.varying]),
+        )
+        return spectral_truths(np.append(np.maximum(values, 0.0), 0.0), middle)
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,7 +194,7 @@ def expectations(
     seed : int
         Of all draws.
     """
-    if not estimator.shannon or estimator.subject != "layer":
+    if estimator.subject != "layer":
         return []
     found: dict[tuple[str, str], list[Finding]] = {}
     for draw in range(draws):
@@ -218,7 +233,7 @@ def _one_draw(
         seconds = (time.process_time() - start) / max(1, len(cell))
         truths = model.truths
         for key, estimate in cell.items():
-            truth = truths.get(MeasureId.read(key).name)
+            truth = truths.get(truth_key(estimator, key))
             if callable(truth):
                 truth = truth(Resolution.of_cell(estimator, cell, key))
             if truth is None:

@@ -11,6 +11,7 @@ import numpy as np
 from infoplane.data import Array, IntArray, ProbeSet, Slot
 from infoplane.estimators.base import Estimator
 from infoplane.estimators.estimate import Estimate
+from infoplane.estimators.measure_id import MeasureId
 
 LAYER = "layer"
 
@@ -55,6 +56,14 @@ class Resolution:
 
 Truth: TypeAlias = float | Callable[[Resolution], float | None]
 """Bits that the layer holds; a function where it depends on the resolution, None if unknown."""
+
+
+def truth_key(estimator: Estimator, quantity: str) -> str:
+    """Return under which name a problem keeps the truth about a quantity of an estimator."""
+    plain = MeasureId.read(quantity).name
+    if estimator.shannon or plain not in ("ixt", "ity"):
+        return plain
+    return f"{plain}[{estimator.name}]"
 
 
 @dataclass(frozen=True, eq=False)

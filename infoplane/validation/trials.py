@@ -26,7 +26,7 @@ from infoplane.validation.expectations import Expectation, pooled
 from infoplane.validation.findings import Finding, broken, judged, refused
 from infoplane.validation.laws import LAWS, Law
 from infoplane.validation.pool import in_any_order
-from infoplane.validation.problems import Case, Problem, ProblemRun, Resolution
+from infoplane.validation.problems import Case, Problem, ProblemRun, Resolution, truth_key
 
 SAMPLES = {"quick": 1000, "full": 5000}
 SMALLEST = 100
@@ -165,14 +165,6 @@ def estimate_problem(
         return estimator.estimate(prepared, run.activations(0, run.layers[0].name), streams[2])
     except (EstimationError, InputError) as error:
         return estimator.failed(str(error))
-
-
-def truth_key(estimator: Estimator, quantity: str) -> str:
-    """Return under which name a problem keeps the truth about a quantity of an estimator."""
-    plain = MeasureId.read(quantity).name
-    if estimator.shannon or plain not in ("ixt", "ity"):
-        return plain
-    return f"{plain}[{estimator.name}]"
 
 
 def _answered(estimator: Estimator, case: Case, n: int, seed: int) -> Iterator[Finding]:
