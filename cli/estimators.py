@@ -61,7 +61,9 @@ def estimators(name: str | None) -> None:
         return
     if name in PRESETS:
         for member in PRESETS[name]:
-            click.echo(plain("\n".join(_described(describe(estimator_class(member.partition(":")[0]))))))
+            click.echo(
+                plain("\n".join(_described(describe(estimator_class(member.partition(":")[0])))))
+            )
         return
     click.echo(plain("\n".join(_described(describe(estimator_class(name))))))
 

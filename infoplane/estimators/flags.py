@@ -97,8 +97,8 @@ _BUILT_IN = (
          "read NC1 of this layer; NC2 cannot reach 0"),
     Flag("rounded", None, "neighbours are as near as the rounding of the stored numbers",
          "record in a wider dtype: distances between neighbours are lost"),
-    Flag("scale_dependent", None, "the dimension falls by a quarter and more in neighbourhoods four "
-         "times as large: noise, or a curved layer",
+    Flag("scale_dependent", None, "the dimension falls by a quarter and more in neighbourhoods "
+         "four times as large: noise, or a curved layer",
          "`-e dimension:scale=1+2+4+8`; read the dimension where it does not change"),
     Flag("zero_rows", None, "rows of zeros, which have no direction, were left out", _DIAG),
     Flag("subsampled", None, "not all samples were used", "`n` of the row says how many"),

@@ -198,7 +198,11 @@ def simplex_deviation(products: FloatArray) -> tuple[float, float, float]:
     with np.errstate(divide="ignore", invalid="ignore"):
         cosines = products / np.outer(lengths, lengths)
     equiangle = float(np.abs(cosines[~np.eye(k, dtype=bool)] + 1.0 / (k - 1)).mean())
-    return equinorm, equiangle, float(np.linalg.norm(products / np.linalg.norm(products) - _simplex(k)))
+    return (
+        equinorm,
+        equiangle,
+        float(np.linalg.norm(products / np.linalg.norm(products) - _simplex(k))),
+    )
 
 
 def duality(weight: FloatArray, means: FloatArray) -> tuple[float, float]:

@@ -58,7 +58,9 @@ def regressed(features: Array, targets: FloatArray, fold: IntArray) -> list[Regr
         _, error = _explained(normal[:, which], rest[:, m + which])
         squares = np.square(rest[:, m + which])
         left = float(squares.mean() / np.square(normal[:, which]).mean())
-        found.append(Regression(r2, r2_error, -0.5 * float(np.log2(left)), 0.5 * LOG2_E * error / left))
+        found.append(
+            Regression(r2, r2_error, -0.5 * float(np.log2(left)), 0.5 * LOG2_E * error / left)
+        )
     return found
 
 

@@ -198,9 +198,7 @@ def random_halves(n: int, repeats: int, rng: np.random.Generator) -> Iterator[In
         yield np.sort(rng.permutation(n)[: n // 2])
 
 
-def interval_of_halves(
-    whole: float, values: FloatArray, n: int, level: float = 0.95
-) -> Interval:
+def interval_of_halves(whole: float, values: FloatArray, n: int, level: float = 0.95) -> Interval:
     """Return the interval of an estimate from its values on random halves of ``n`` samples."""
     m = n // 2
     error = float(values.std(ddof=1)) * math.sqrt(m / (n - m))

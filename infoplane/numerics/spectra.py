@@ -170,8 +170,8 @@ class Moments:
     def spectrum(self, operator: Operator) -> Spectrum:
         """Return the spectrum of an operator."""
         used = self.n if operator != "cosine" else max(self.n - self.zero_rows, 1)
-        product, *terms = self._terms(operator)
-        values = product.eigenvalues(*terms)[: min(self.n, self.d)]
+        product, one, other, weights = self._terms(operator)
+        values = product.eigenvalues(one, other, weights)[: min(self.n, self.d)]
         values = values / (self.n - 1 if operator == "covariance" else used)
         mean_square = self.squares / (self.n * self.d) if operator != "cosine" else 1.0 / self.d
         spread = (1.0 + np.sqrt(self.d / self.n)) ** 2  # of noise: Marchenko and Pastur
@@ -274,9 +274,7 @@ class _OfSamples(Moments):
         return cls._of(d, resolution, product, along)
 
     @classmethod
-    def _of(
-        cls, d: int, resolution: float, product: _Product, along: FloatArray
-    ) -> _OfSamples:
+    def _of(cls, d: int, resolution: float, product: _Product, along: FloatArray) -> _OfSamples:
         lengths = product.diagonal + 2.0 * along
         zeros = int((lengths <= _lost(product, along)).sum())
         return cls(len(along), d, resolution, float(lengths.sum()), zeros, product, along)
@@ -320,14 +318,10 @@ def moments(
     if n < d:
         return _OfSamples.read(values, scale, resolution)
     shift = np.asarray(values[:100], np.float64).mean(axis=0) / scale
-    return _OfUnits.read(
-        values, scale, resolution, shift, with_directions="cosine" in operators
-    )
+    return _OfUnits.read(values, scale, resolution, shift, with_directions="cosine" in operators)
 
 
-def null_spectrum(
-    operator: Operator, n: int, d: int, rng: np.random.Generator
-) -> Spectrum:
+def null_spectrum(operator: Operator, n: int, d: int, rng: np.random.Generator) -> Spectrum:
     """Return a random spectrum of independent normal units of equal variance.
 
     It is drawn from the distribution of the eigenvalues (of Wishart) by a tridiagonal matrix, in

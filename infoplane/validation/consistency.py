@@ -179,8 +179,9 @@ RELATIONS: tuple[Relation, ...] = (
     Relation("layer x1000", _by(lambda t, _: 1000.0 * t), _EVERY, shannon=False),
     Relation("layer rotated", _by(_turned)),
     Relation("geometry of a rotated layer", _by(_turned), _ROTATED, share=1e-3, shannon=False),
-    Relation("geometry of a layer x1000", _by(lambda t, _: 1000.0 * t), _ROWS, share=1e-3,
-             shannon=False),
+    Relation(
+        "geometry of a layer x1000", _by(lambda t, _: 1000.0 * t), _ROWS, share=1e-3, shannon=False
+    ),
     Relation("geometry of rows in another order", _other_order, _ROWS, shannon=False),
     Relation("units bent monotonously", _by(lambda t, _: np.sinh(t)), fine=True),
     Relation("units repeated, squared", _by(lambda t, _: np.hstack([t, t**2])), fine=True),

@@ -19,7 +19,6 @@ import numpy as np
 from infoplane.data import Array, FloatArray, IntArray, ProbeSet, RunData, Slot
 from infoplane.errors import EstimationError, InputError
 from infoplane.estimators.base import Estimator
-from infoplane.estimators.measure_id import MeasureId
 from infoplane.estimators.registry import estimator_id
 from infoplane.seeding import generator
 from infoplane.validation.expectations import Expectation, pooled

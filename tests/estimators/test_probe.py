@@ -265,7 +265,7 @@ def test_integers_booleans_and_names_of_classes(layer):
         ((np.zeros(9), np.zeros(9)), {}, r"x of shape \(n_samples, n_units\), got \(9,\)"),
         ((np.zeros((9, 2)), np.zeros(8)), {}, "expected 9 labels, one per sample, got 8"),
         ((np.full((20, 2), np.nan), np.zeros(20)), {}, "expected finite x"),
-        ((np.zeros((20, 2)), np.full(20, 0.5)), {}, "floats that are not whole numbers"),
+        ((np.zeros((20, 2)), np.full(20, 0.5j)), {}, "integer class ids as labels"),
         ((np.zeros((20, 2)), np.zeros(20)), {"folds": 2}, "folds of at least 3, got 2"),
         ((np.zeros((20, 2)), np.zeros(20)), {"seed": -1}, "seed of at least 0, got -1"),
         ((np.zeros((20, 2)), np.zeros(20)), {"permutations": 0.5}, "permutations as a whole"),

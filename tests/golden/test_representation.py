@@ -5,8 +5,8 @@ Where a reference differs from what the package calls by the name, the differenc
 the open: nats for bits, another epsilon, a singular value that is left out.
 
 Of the 262 values that these were taken from, 126 are not about one layer as it is recorded: those
-of pairs of layers (CKA, CCA, SVCCA, Procrustes, similarity of distances: 26), of weights, losses and
-attention (16), of kernel information (32), and of measures that the package does not have (52).
+of pairs of layers (CKA, CCA, SVCCA, Procrustes, similarity of distances: 26), of weights, losses
+and attention (16), of kernel information (32), and of measures that the package does not have (52).
 """
 
 import json
@@ -55,7 +55,7 @@ def relu(seed, n, d, k, noise):
     return (np.maximum(latent @ weights + noise * rng.standard_normal((n, d)), 0.0),)
 
 
-def clusters(seed, n, d, K, spread, weights=None):  # noqa: N803  - as the recipe names it
+def clusters(seed, n, d, K, spread, weights=None):
     rng = np.random.default_rng(seed)
     means = 2.0 * rng.standard_normal((K, d))
     labels = np.arange(n) % K
@@ -66,7 +66,7 @@ def clusters(seed, n, d, K, spread, weights=None):  # noqa: N803  - as the recip
     return means[labels] + spread * rng.standard_normal((n, d)), labels
 
 
-def head(seed, K, d):  # noqa: N803
+def head(seed, K, d):
     rng = np.random.default_rng(seed)
     return rng.standard_normal((K, d)) / np.sqrt(d), 0.1 * rng.standard_normal(K)
 
@@ -126,9 +126,7 @@ OURS = {
     "alpha_req.stringer_11_100": lambda case, x: alpha_req(x).alpha,
     "alpha_req.stringer_5_50": lambda case, x: alpha_req(x, (6, 50)).alpha,
     "vne.kim_cosine_nats": lambda case, x: von_neumann_entropy(x) * math.log(2),
-    "vne.koopman_centred_nats": lambda case, x: (
-        von_neumann_entropy(x, centred=True) * math.log(2)
-    ),
+    "vne.koopman_centred_nats": lambda case, x: von_neumann_entropy(x, centred=True) * math.log(2),
     "participation_ratio.mftma": without_the_last,
     **{f"renyi_entropy.repitl_gauss_a{order}": of_normal_kernel for order in ("1", "1.01", 2, 5)},
     "dse.dse_sigma10_t1": lambda case, x: diffusion_spectral_entropy(x, sigma=10).bits,

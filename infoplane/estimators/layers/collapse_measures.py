@@ -61,7 +61,7 @@ class NeuralCollapse:
 def neural_collapse(
     x: Array, labels: Array, weight: Array | None = None, bias: Array | None = None
 ) -> NeuralCollapse:
-    """Return how far the classes of a layer have collapsed onto their means, and these onto a simplex.
+    """Return how far classes have collapsed onto their means, and these onto a simplex.
 
     Parameters
     ----------
@@ -204,9 +204,7 @@ def rdm_stability(x: Array, splits: int = 30, seed: int = 0) -> float:
     return value
 
 
-def labelled_layer(
-    x: Array, labels: Array, *, several: bool = True
-) -> tuple[Array, IntArray]:
+def labelled_layer(x: Array, labels: Array, *, several: bool = True) -> tuple[Array, IntArray]:
     """Return a layer and its classes 0, 1, ..., or refuse them.
 
     Raises

@@ -73,8 +73,8 @@ class Dimension(Estimator):
 
     Warnings
     --------
-    The values are too low for many dimensions; the null says what a layer of full dimension reads. Of
-    n samples no more than 2 log10(n / neighbours) dimensions can be told: above, a value is flagged
+    The values are too low for many dimensions; the null is that of a layer of full dimension. Of n
+    samples no more than 2 log10(n / neighbours) dimensions can be told: above, a value is flagged
     `small_n`, and `biased` where halves of the samples read so much less that a bias above 5 %
     follows. Noise smaller than the distance between neighbours is not seen, larger noise is a
     dimension.
@@ -145,14 +145,14 @@ class Dimension(Estimator):
         values = np.asarray(rows_of(activations, samples.rows))
         points = np.unique(values.astype(np.float64), axis=0)
         if len(points) == 1:
-            told = without_value("the layer does not vary", samples, "constant")
-            return {key: told for key in (TWONN, MLE)}
+            constant = without_value("the layer does not vary", samples, "constant")
+            return dict.fromkeys((TWONN, MLE), constant)
         points -= points.mean(axis=0)
         largest = float(np.abs(points).max())
         points /= largest
         if len(points) < FEWEST:
-            told = f"expected at least {FEWEST} distinct samples, got {len(points)}"
-            raise EstimationError(told)
+            few = f"expected at least {FEWEST} distinct samples, got {len(points)}"
+            raise EstimationError(few)
         found, nearest = self._values(points, self._scales, rng)
         flags = self._flags(values, len(points), nearest * largest, prepared.step)
         count = self.halves if len(points) >= 4 * FEWEST else 0
@@ -193,16 +193,16 @@ class Dimension(Estimator):
             if len(parts[-1]) < FEWEST:
                 continue
             distances = [distances_by_products(points[np.sort(part)], k) for part in parts]
-            found[TWONN, scale] = float(np.mean([censored_dimension(ratios_of(d)) for d in distances]))
+            found[TWONN, scale] = float(
+                np.mean([censored_dimension(ratios_of(d)) for d in distances])
+            )
             if k == self.k:
                 found[MLE, scale] = float(np.mean([dimension_from(one) for one in distances]))
             if scale == 1:
                 nearest = float(np.median(distances[0][:, 0]))
         return found, nearest
 
-    def _flags(
-        self, values: Array, distinct: int, nearest: float, step: float | None
-    ) -> list[str]:
+    def _flags(self, values: Array, distinct: int, nearest: float, step: float | None) -> list[str]:
         if step is None:
             step = float(np.finfo(values.dtype).eps) if values.dtype.kind == "f" else 0.0
         squares = np.einsum("ij,ij->i", values, values, dtype=np.float64)

@@ -140,8 +140,9 @@ class Probe(Estimator):
         options = prepared.inputs, self.folds, self.permutations, draws
         if prepared.labels is not None:
             found = read_labels(values, prepared.labels, *options)
+            linear = None if found.linear is None else found.linear.accuracy
             shares = {
-                PROBE.name: (found.linear and found.linear.accuracy, found.null_accuracy),
+                PROBE.name: (linear, found.null_accuracy),
                 KNN.name: (found.neighbours, found.null_neighbours),
             }
             others = {key: _share(found, *one, n, used) for key, one in shares.items()}
@@ -196,7 +197,9 @@ def _explained(found: ProbeInformation, used: int | None) -> Estimate:
         return _no_reading(found, flags, used)
     reach = NORMAL_QUANTILE * found.r2_error
     flags += ["negative"] * is_negative(found.r2)
-    flags += ["within_null"] * (found.null_r2 is not None and found.r2 <= found.null_r2 + 1.5 * reach)
+    flags += ["within_null"] * (
+        found.null_r2 is not None and found.r2 <= found.null_r2 + 1.5 * reach
+    )
     return Estimate(
         found.r2, found.r2 - reach, found.r2 + reach, "analytic", LEVEL, None, 1.0, n=used,
         flags=tuple(flags), diagnostics={"null": found.null_r2},

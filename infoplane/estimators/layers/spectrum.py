@@ -24,7 +24,14 @@ from infoplane.estimators.layers.representation import (
 )
 from infoplane.estimators.quantities import RENYI_ENTROPY, SPECTRAL, Quantity
 from infoplane.numerics.intervals import random_halves
-from infoplane.numerics.spectra import OPERATORS, Moments, Operator, Spectrum, moments, null_spectrum
+from infoplane.numerics.spectra import (
+    OPERATORS,
+    Moments,
+    Operator,
+    Spectrum,
+    moments,
+    null_spectrum,
+)
 from infoplane.numerics.spectral_measures import (
     FEWEST_RANKS,
     MEASURES,
@@ -96,7 +103,7 @@ class SpectrumOfLayer(Estimator):
 
     first_rank: int = RANKS[0]
     last_rank: int = RANKS[1]
-    order: tuple[float, ...] = ()
+    order: tuple[float, ...] | None = None
     halves: int = 5
     max_samples: int = 2000
 
@@ -109,7 +116,7 @@ class SpectrumOfLayer(Estimator):
         self._expect(self.first_rank >= 1, "first_rank of at least 1", self.first_rank)
         told = f"last_rank of at least {self._fewest}"
         self._expect(self.last_rank >= self._fewest, told, self.last_rank)
-        orders = [order >= 0 for order in self.order]  # NaN is not
+        orders = [order >= 0 for order in self._orders]  # NaN is not
         self._expect(all(orders), "orders of at least 0", self.order)
         self._expect(self.halves == 0 or self.halves >= 2, "halves of 0 or 2 and more", self.halves)
         self._expect(self.max_samples >= FEWEST, "max_samples of at least 3", self.max_samples)
@@ -185,8 +192,12 @@ class SpectrumOfLayer(Estimator):
         return self.first_rank + FEWEST_RANKS - 1
 
     @property
+    def _orders(self) -> tuple[float, ...]:
+        return self.order or ()
+
+    @property
     def _keys(self) -> list[str]:
-        return [*MEASURES, *(_at(order, self.order) for order in self.order)]
+        return [*MEASURES, *(_at(order, self._orders) for order in self._orders)]
 
     def _values(self, spectra: Mapping[Operator, Spectrum]) -> dict[str, float]:
         """Return the measures by key; NaN where one is not defined."""
@@ -195,8 +206,8 @@ class SpectrumOfLayer(Estimator):
         found = {name: measure.of(spectra[measure.operator]) for name, measure in MEASURES.items()}
         covariance = spectra["covariance"]
         found["alpha_req"] = power_law(covariance, (self.first_rank, self.last_rank)).alpha
-        for order in self.order:
-            found[_at(order, self.order)] = renyi_entropy(covariance.shares, order)
+        for order in self._orders:
+            found[_at(order, self._orders)] = renyi_entropy(covariance.shares, order)
         return found
 
     def _estimate(
