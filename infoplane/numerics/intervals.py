@@ -186,7 +186,6 @@ def half_sampling_interval(
         raise InputError(
             f"expected at least 4 samples and 2 repeats, got n = {n}, repeats = {repeats}"
         )
-    m = n // 2
     center = estimate(np.arange(n)) if whole is None else whole
     values = np.array([estimate(rows) for rows in random_halves(n, repeats, rng)])
     return interval_of_halves(center, values, n, level)

@@ -42,9 +42,9 @@ class Probe(Estimator):
     """Lower bound of I(T;Y): what probes read of the label from samples they have not seen.
 
     `probe` is the accuracy of a linear one, `knn` that of a vote of the nearest samples. Of real
-    targets `probe_r2` is what a held-out ridge regression explains, `ity_normal` the bits -1/2 log2(1 -
-    R2) of the target made normal by its ranks: a lower bound of I(T;Y) too, of several targets that
-    of the one that is read best.
+    targets `probe_r2` is what a held-out ridge regression explains, `ity_normal` the bits -1/2
+    log2(1 - R2) of the target made normal by its ranks: a lower bound of I(T;Y) too, of several
+    targets that of the one that is read best.
 
     Three probes are fitted on four fifths of the samples and read on the rest. The value is H(Y)
     less the cross-entropy of the best one, chosen without the samples it is read on. It needs no

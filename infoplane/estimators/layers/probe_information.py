@@ -170,9 +170,9 @@ def probe_information(
         Finite. Below two samples for each fold there is no value.
     y : array (n_samples,) or (n_samples, n_targets)
         Class ids. Classes of fewer samples than folds are one class; if most samples are in such
-        classes, there is no value. Floats that are not whole numbers, and columns, are real targets:
-        the value is then -1/2 log2(1 - R2) of a held-out ridge regression of the target made normal
-        by its ranks, of several targets the one that is read best.
+        classes, there is no value. Floats that are not whole numbers, and columns, are real
+        targets: the value is then -1/2 log2(1 - R2) of a held-out ridge regression of the target
+        made normal by its ranks, of several targets the one that is read best.
     folds : int, default 5
         At least 3. Equal rows are in one fold, unless 25 samples and more are equal.
     seed : int, default 0

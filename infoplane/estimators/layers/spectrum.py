@@ -226,7 +226,7 @@ class SpectrumOfLayer(Estimator):
             fit = power_law(spectrum, (self.first_rank, self.last_rank))
             if math.isnan(fit.alpha):
                 reason = (
-                    f"expected at least {FEWEST_RANKS} ranks from {fit.ranks[0]} on above rounding, "
+                    f"expected {FEWEST_RANKS} ranks from {fit.ranks[0]} on above rounding, "
                     f"got {max(0, fit.ranks[1] - fit.ranks[0] + 1)}"
                 )
                 return without_value(reason, samples)
