@@ -38,7 +38,7 @@ def results(site, tmp_path_factory):
     path = os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH")]))
     runs = [str(folder / "runs" / f"s{seed}") for seed in range(2)]
     done = infoplane(
-        "analyze", *runs, "-e", "dimension", "-e", "binning", "-o", str(folder / "r.json"),
+        "analyze", *runs, "-e", "spread", "-e", "binning", "-o", str(folder / "r.json"),
         PYTHONPATH=path,
     )  # fmt: skip
     assert done.code == 0, done.err
@@ -52,20 +52,20 @@ def document(results):
 def test_estimators_name_its_quantity_and_unit(site):
     listed = infoplane("estimators", PYTHONPATH=str(site))
     assert (listed.code, listed.err) == (0, "")
-    assert "PR (dimensions)" in listed.out
-    described = infoplane("estimators", "dimension", PYTHONPATH=str(site))
-    assert "participation_ratio PR, dimensions" in described.out
+    assert "SR (dimensions)" in listed.out
+    described = infoplane("estimators", "spread", PYTHONPATH=str(site))
+    assert "spread_ratio SR, dimensions" in described.out
 
 
 def test_document_declares_it(results):
     found = document(results)
-    told = found["quantities"]["participation_ratio"]
-    assert (told["symbol"], told["unit"], told["family"]) == ("PR", "dimensions", None)
-    rows = [row for row in found["rows"] if row["quantity"] == "participation_ratio"]
+    told = found["quantities"]["spread_ratio"]
+    assert (told["symbol"], told["unit"], told["family"]) == ("SR", "dimensions", None)
+    rows = [row for row in found["rows"] if row["quantity"] == "spread_ratio"]
     assert len(rows) == 2 * 2 * 6
     assert {row["unit"] for row in rows} == {"dimensions"}
     assert all(1.0 <= row["value"] <= 6.0 for row in rows)
-    phases = [p for p in found["phases"] if p["quantity"] == "participation_ratio"]
+    phases = [p for p in found["phases"] if p["quantity"] == "spread_ratio"]
     assert {p["unit"] for p in phases} == {"dimensions"}
     flags = {flag for row in rows for flag in row["flags"]}
     assert set(found["flags"]) >= flags
@@ -75,36 +75,36 @@ def test_document_declares_it(results):
 
 def test_table_shows_it_below_that_of_the_register(results):
     out = results[1].out
-    assert "dimensions, participation ratio (dimension)" in out
-    assert out.index("binning (binning)") < out.index("participation ratio (dimension)")
+    assert "dimensions, spread ratio (spread)" in out
+    assert out.index("binning (binning)") < out.index("spread ratio (spread)")
 
 
 def test_everything_else_works_without_the_plug_in(results, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path = str(results[0])
-    rule = "last(participation_ratio) >= 1"
+    rule = "last(spread_ratio) >= 1"
     checked = infoplane("check", path, "--require", rule, "--require",
-                        "verdict(participation_ratio, fc1) == rises")  # fmt: skip
+                        "verdict(spread_ratio, fc1) == rises")  # fmt: skip
     assert checked.code in (0, 1), checked.err
     assert f"pass  {rule}" in checked.out
-    wrong = infoplane("check", path, "--require", "last(participation_ration) >= 1")
+    wrong = infoplane("check", path, "--require", "last(spread_ration) >= 1")
     assert wrong.code == 2
-    assert "did you mean 'participation_ratio'?" in wrong.err
+    assert "did you mean 'spread_ratio'?" in wrong.err
     compared = infoplane("compare", path, path, "--markdown", "c.md", COLUMNS="120")
     assert compared.code == 0, compared.err
-    assert "PR, dimensions" in compared.out
-    assert "`PR in dimensions`" in Path("c.md").read_text()
+    assert "SR, dimensions" in compared.out
+    assert "`SR in dimensions`" in Path("c.md").read_text()
     exported = infoplane("export", path, "--to", "csv", "-o", "-")
-    assert ",participation_ratio," in exported.out
+    assert ",spread_ratio," in exported.out
     assert ",dimensions," in exported.out
     for name in ("steps", "heat", "depth"):
-        drawn = infoplane("plot", path, "-f", name, "--quantity", "participation_ratio", "-o", "f")
+        drawn = infoplane("plot", path, "-f", name, "--quantity", "spread_ratio", "-o", "f")
         assert drawn.code == 0, drawn.err
         assert Path("f", f"{name}.png").stat().st_size > 1000
     reported = infoplane("plot", path, "-o", "f", "--report", "report.html")
     assert reported.code == 0, reported.err
     page = Path("report.html").read_text()
-    assert "PR, dimensions" in page
+    assert "SR, dimensions" in page
     merged = infoplane("merge", path, "-o", "m.json")
     assert merged.code == 0, merged.err
     assert json.loads(Path("m.json").read_text())["quantities"] == document(results)["quantities"]
@@ -112,16 +112,16 @@ def test_everything_else_works_without_the_plug_in(results, tmp_path, monkeypatc
 
 def test_notebook_has_its_rows(results):
     opened = library.load(results[0])
-    frame = opened.to_pandas().query("quantity == 'participation_ratio'")
+    frame = opened.to_pandas().query("quantity == 'spread_ratio'")
     assert set(frame["unit"]) == {"dimensions"}
     assert frame["value"].between(1, 6).all()
     assert "dimensions" in opened._repr_html_()
 
 
 def test_validate_says_that_nothing_is_known_of_it(site):
-    done = infoplane("validate", "-e", "dimension", "-n", "100", "-q", PYTHONPATH=str(site))
+    done = infoplane("validate", "-e", "spread", "-n", "100", "-q", PYTHONPATH=str(site))
     assert done.code == 4
-    assert "no case knows the truth about participation_ratio" in done.err
+    assert "no case knows the truth about spread_ratio" in done.err
 
 
 HEAD = """

@@ -1,4 +1,4 @@
-"""A plug-in as somebody else would write it: the participation ratio of a layer."""
+"""A plug-in as somebody else would write it: the spread ratio of a layer."""
 
 from dataclasses import dataclass
 
@@ -19,9 +19,9 @@ class LayerDimension(Estimator):
 
     centred: bool = True
 
-    name = "dimension"
-    title = "participation ratio"
-    quantities = (Quantity(name="participation_ratio", symbol="PR", unit="dimensions"),)
+    name = "spread"
+    title = "spread ratio"
+    quantities = (Quantity(name="spread_ratio", symbol="SR", unit="dimensions"),)
     flags = (
         Flag("one_direction", "IP290", "the layer varies along one line", "look at its units"),
     )
@@ -33,4 +33,4 @@ class LayerDimension(Estimator):
         s = np.linalg.svd(x, compute_uv=False) ** 2
         ratio = float(s.sum() ** 2 / (s**2).sum())
         flags = ("one_direction",) if ratio < 1.05 else ()
-        return {"participation_ratio": Estimate(ratio, bound_high=float(len(s)), flags=flags)}
+        return {"spread_ratio": Estimate(ratio, bound_high=float(len(s)), flags=flags)}
