@@ -279,12 +279,12 @@ def test_a_quantity_of_a_plugin_is_drawn_by_default_and_by_name(tmp_path, monkey
     assert {path.stem for path in Path("a").iterdir()} == {"steps", "heat", "depth"}
     assert "dimensions" in Path("a.html").read_text()
     assert infoplane("plot", "beside.json", "-o", "b").code == 0
-    own = {f"{name}-participation_ratio" for name in ("steps", "heat", "depth")}
+    own = {f"{name}-spread_ratio" for name in ("steps", "heat", "depth")}
     assert own == {path.stem for path in Path("b").iterdir() if "-" in path.stem}
-    chosen = ["--quantity", "participation_ratio", "-o", "c", "-q"]
+    chosen = ["--quantity", "spread_ratio", "-o", "c", "-q"]
     done = infoplane("plot", "beside.json", "-f", "steps", "-f", "depth", *chosen)
     assert (done.code, done.err) == (0, "")
-    assert Path("c/steps.png").read_bytes() == Path("b/steps-participation_ratio.png").read_bytes()
+    assert Path("c/steps.png").read_bytes() == Path("b/steps-spread_ratio.png").read_bytes()
     done = infoplane("plot", "beside.json", "-f", "steps", "--quantity", "volume")
     assert done.code == 2
     assert "expected a quantity of ixt" in done.err

@@ -271,7 +271,7 @@ def _told(row: dict[str, Any], value: float, gap: float | None) -> dict[str, Any
 
 
 PARTICIPATION = {"symbol": "PR", "unit": "dimensions"}
-"""What a plug-in declares of its ``participation_ratio``."""
+"""What a plug-in declares of its ``spread_ratio``."""
 
 
 def of_a_plugin(alone: bool = True, **shape: Any) -> dict[str, Any]:
@@ -285,7 +285,7 @@ def of_a_plugin(alone: bool = True, **shape: Any) -> dict[str, Any]:
         {
             **row,
             "estimator": "dimension",
-            "quantity": "participation_ratio",
+            "quantity": "spread_ratio",
             "unit": "dimensions",
             "value": row["value"] and min(2.0 ** (row["value"] / 4), units[row["layer"]]),
             "ci_low": None,
@@ -297,11 +297,11 @@ def of_a_plugin(alone: bool = True, **shape: Any) -> dict[str, Any]:
         for row in document["rows"]
         if row["quantity"] == "ixt"
     ]
-    entry = {**ESTIMATORS["binning"], "id": "dimension", "name": "participation ratio",
-             "params": {}, "quantities": ["participation_ratio"]}  # fmt: skip
+    entry = {**ESTIMATORS["binning"], "id": "dimension", "name": "spread ratio",
+             "params": {}, "quantities": ["spread_ratio"]}  # fmt: skip
     document["estimators"] = [*([] if alone else document["estimators"]), entry]
     document["rows"] = [*([] if alone else document["rows"]), *measured]
-    document["quantities"] = {"participation_ratio": PARTICIPATION}
+    document["quantities"] = {"spread_ratio": PARTICIPATION}
     from infoplane.results.phases import find_phases
 
     document["phases"] = find_phases(document)

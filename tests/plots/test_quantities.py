@@ -47,7 +47,7 @@ def test_figures_of_any_quantity_fall_to_what_there_is(alone: View, name: str, s
 
 def test_a_quantity_and_its_estimator_can_be_chosen(beside: View) -> None:
     assert steps(beside).get_ylabel() == "I(X;T)  [bits]"
-    assert steps(beside, quantity="participation_ratio").get_ylabel() == "PR  [dimensions]"
+    assert steps(beside, quantity="spread_ratio").get_ylabel() == "PR  [dimensions]"
     assert steps(beside, estimator="dimension").get_ylabel() == "PR  [dimensions]"
     assert steps(beside, quantity="ity").get_ylabel() == "I(T;Y)  [bits]"
     with pytest.raises(InputError, match="expected a quantity of .*, got 'volume'"):
@@ -66,7 +66,7 @@ def test_by_itself_every_quantity_is_drawn_once(alone: View, beside: View, five:
 
     assert "depth" in names(alone)
     assert not any("-" in file for file in names(alone))
-    extra = [f"{name}-participation_ratio" for name in ("steps", "heat", "depth")]
+    extra = [f"{name}-spread_ratio" for name in ("steps", "heat", "depth")]
     assert [file for file in names(beside) if "-" in file] == extra
     assert "depth" not in names(beside)
     assert "depth" not in names(five)
@@ -78,7 +78,7 @@ def test_by_itself_every_quantity_is_drawn_once(alone: View, beside: View, five:
 def test_a_name_from_a_file_cannot_leave_the_folder() -> None:
     document = synthetic.of_a_plugin(alone=False, n_layers=2, n_seeds=1, n_steps=3)
     for row in document["rows"]:
-        if row["quantity"] == "participation_ratio":
+        if row["quantity"] == "spread_ratio":
             row["quantity"] = "../../x"
     files = [file for file, *_ in default_figures(View.of(document), {}, every=False)]
     assert "depth--x" in files
@@ -86,21 +86,21 @@ def test_a_name_from_a_file_cannot_leave_the_folder() -> None:
 
 def test_the_report_tells_a_quantity_in_its_own_unit(alone: View, beside: View) -> None:
     page = render_report(alone)
-    assert re.findall(r"<h2>(.*?)</h2>", page) == ["Participation ratio (PR)", "Provenance"]
+    assert re.findall(r"<h2>(.*?)</h2>", page) == ["Spread ratio (PR)", "Provenance"]
     assert "layers in which PR falls" in page
-    assert "<caption>PR, participation ratio, dimensions</caption>" in page
+    assert "<caption>PR, spread ratio, dimensions</caption>" in page
     assert page.count("<figure>") == 2  # steps and depth; heat is for many layers
-    phase = alone.phases["tanh", "fc3", "dimension", "participation_ratio"]
+    phase = alone.phases["tanh", "fc3", "dimension", "spread_ratio"]
     row = re.search(r'<tr><th scope="row" title="fc3">.*?</tr>', page)
     assert row is not None
-    assert alone.number("participation_ratio", phase.last) in row[0]
+    assert alone.number("spread_ratio", phase.last) in row[0]
     links = dict(re.findall(r'download="([^"]+)" href="data:[^,]+,([^"]+)"', page))
     for name in ("curves.csv", "phases.csv"):
         rows = list(csv.DictReader(io.StringIO(unquote(links[name]))))
         assert {row["unit"] for row in rows} == {"dimensions"}
     headings = re.findall(r"<h2>(.*?)</h2>", render_report(beside))
     assert headings[:4] == [
-        "Information plane", "Compression by layer", "Over training", "Participation ratio (PR)",
+        "Information plane", "Compression by layer", "Over training", "Spread ratio (PR)",
     ]  # fmt: skip
 
 
@@ -159,15 +159,15 @@ def test_old_phases_lack_members(five: View) -> None:
 
 
 def test_small_numbers_keep_their_digits(alone: View) -> None:
-    assert alone.number("participation_ratio", -1.234, sign=True) == "−1.23"
+    assert alone.number("spread_ratio", -1.234, sign=True) == "−1.23"
     assert alone.number("ixt", 1e-5) == "0.00"
     document = synthetic.of_a_plugin(n_layers=2, n_seeds=1, n_steps=4)
     for row in document["rows"]:
         row["value"] *= 1e-3 / 8
-    assert View.of(document).number("participation_ratio", 0.000321) == "0.000321"
+    assert View.of(document).number("spread_ratio", 0.000321) == "0.000321"
     for row in document["rows"]:
         row["value"] *= 1e12
-    assert View.of(document).number("participation_ratio", 1.2345e8) == "1.23e+08"
+    assert View.of(document).number("spread_ratio", 1.2345e8) == "1.23e+08"
 
 
 @pytest.mark.parametrize(("style", "ground"), [("paper", 1.0), ("dark", 0.0056)])
