@@ -11,7 +11,7 @@ import numpy as np
 from infoplane.data import Slot
 from infoplane.errors import DataError
 from infoplane.recording.checkpoints.find import Checkpoint
-from infoplane.recording.checkpoints.load import load_into
+from infoplane.recording.checkpoints.models import load_checkpoint
 from infoplane.recording.checkpoints.read import load_weights
 from infoplane.recording.hooks.modes import evaluation_mode
 from infoplane.recording.hooks.passes import ProbePasses
@@ -91,6 +91,7 @@ def plan_checkpoints(
     key: str | None = None,
     strict: bool = True,
     trust_model: bool = False,
+    reference: str = "",
 ) -> RecordingPlan:
     """Return what it takes to record checkpoints; the first is loaded, and one batch timed.
 
@@ -101,7 +102,8 @@ def plan_checkpoints(
     """
     first = checkpoints[0].path
     start = time.perf_counter()
-    load_into(passes.model, load_weights(first, key, trust_model=trust_model), first, strict=strict)
+    weights = load_weights(first, key, trust_model=trust_model)
+    passes = passes.of(load_checkpoint(passes.model, first, weights, reference, strict=strict)[0])
     loading = time.perf_counter() - start
     plan = plan_recording(passes, len(checkpoints))  # its pass is to warm up, too
     with evaluation_mode(passes.model):

@@ -207,6 +207,17 @@ class Recorder:
         """Steps that were recorded, in the order of their snapshots."""
         return tuple(self._steps)
 
+    def use(self, model: nn.Module) -> None:
+        """Record another model of the same layers from now on.
+
+        Raises
+        ------
+        DataError
+            If it lacks a layer.
+        """
+        self._passes = self._passes.of(model)
+        self.model, self.layers = self._passes.model, self._passes.layers
+
     def close(self) -> None:
         """Release the run folder for other writers."""
         self._closed = True

@@ -112,7 +112,7 @@ class Recording:
         expression = text_or_none(step_pattern, "step_pattern")
         self._found = find_checkpoints(_patterns(checkpoints), expression)
         self.device = own_gpu(where) if where.startswith("cuda") else where
-        self.model, named = self._made(model, trust_model)
+        self.model, named = self._made(model)
         self.probe, told = _probe_set(data, choice)
         self._provenance = {**named, **told, "device": self.device}
 
@@ -121,12 +121,13 @@ class Recording:
         """Steps of the checkpoints, None where the file itself must tell."""
         return [checkpoint.step for checkpoint in self._found]
 
-    def _made(self, model: object, trust_model: bool) -> tuple[nn.Module, dict[str, str]]:
+    def _made(self, model: object) -> tuple[nn.Module, dict[str, str]]:
         """Return the model, where it computes, and what the provenance says of it."""
         named = {}
         if isinstance(model, str):
             named = {"model": model}
-            made: object = load_model(model, self._found[0].path, trust_model=trust_model)
+            made: object = load_model(model, self._found[0].path, **self._weights)
+            self._weights["reference"] = model
         elif isinstance(model, nn.Module) or not callable(model):
             made = model
         else:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from torch.nn.parameter import is_lazy
 
 from infoplane.errors import DataError, RunFileError
 from infoplane.recording.checkpoints.archives import Earlier, archive_members
-from infoplane.recording.checkpoints.models import is_exported, load_exported
+from infoplane.recording.checkpoints.exported import is_exported, load_exported
 from infoplane.recording.checkpoints.pickles import Inert, read_pickle
 from infoplane.recording.checkpoints.safetensors import is_safetensors, read_safetensors
 
@@ -43,11 +44,51 @@ _SHARD = re.compile(r"-[0-9]{5}-of-[0-9]{5}\.")
 _MOST_JSON = 64 * 2**20  # bytes
 
 
+class StateDict(OrderedDict[str, Any]):
+    """Weights by name, as ``load_state_dict`` takes them.
+
+    Most are tensors; modules may keep other values (``..._extra_state``, packed quantised weights).
+    Beside them torch keeps the version of each module, in an attribute of this name: older versions
+    are loaded in other ways.
+    """
+
+    _metadata: dict[str, Any]
+
+    @classmethod
+    def of(cls, found: Mapping[str, Any]) -> StateDict:
+        """Return a mapping, with the versions that it has, as a state dict."""
+        state = cls(found)
+        versions = getattr(found, "_metadata", None)
+        if isinstance(versions, Mapping):
+            state._metadata = {
+                str(module): dict(about)
+                for module, about in versions.items()
+                if isinstance(about, Mapping)
+            }
+        return state
+
+    def renamed(self, rename: Callable[[str], str | None]) -> StateDict:
+        """Return it with other names; without what ``rename`` gives none.
+
+        ``rename`` is also asked for the names of modules, with a dot at their end.
+        """
+        state = StateDict(
+            (new, value) for name, value in self.items() if (new := rename(name)) is not None
+        )
+        if hasattr(self, "_metadata"):
+            state._metadata = {
+                new.removesuffix("."): about
+                for module, about in self._metadata.items()
+                if (new := rename(f"{module}." if module else "")) is not None
+            }
+        return state
+
+
 @dataclass(frozen=True)
 class Weights:
     """What a checkpoint holds."""
 
-    state: dict[str, torch.Tensor]
+    state: StateDict
     step: int | None
     epoch: float | None
     metrics: dict[str, float]
@@ -231,7 +272,7 @@ def _weights(content: Any, key: str | None, path: Path) -> Weights:
     )
 
 
-def _state_dict(content: Mapping[Any, Any]) -> dict[str, torch.Tensor] | None:
+def _state_dict(content: Mapping[Any, Any]) -> StateDict | None:
     """Return the state dict in a checkpoint: the content itself, or under a usual key."""
     candidates = [
         found
@@ -239,31 +280,34 @@ def _state_dict(content: Mapping[Any, Any]) -> dict[str, torch.Tensor] | None:
         if (found := _tensors(candidate)) is not None
     ]
     # A model without parameters has an empty state dict.
-    return next((found for found in candidates if found), {} if candidates else None)
+    return next((found for found in candidates if found), StateDict() if candidates else None)
 
 
-def _tensors(candidate: Any) -> dict[str, torch.Tensor] | None:
+def _tensors(candidate: Any) -> StateDict | None:
     if not isinstance(candidate, Mapping) or not all(isinstance(key, str) for key in candidate):
         return None
-    tensors = all(
-        isinstance(value, torch.Tensor) or key.endswith("_extra_state")
-        for key, value in candidate.items()
+    weights = all(
+        _is_weight(value) or key.endswith("_extra_state") for key, value in candidate.items()
     )
-    return dict(candidate) if tensors else None
+    return StateDict.of(candidate) if weights else None
 
 
-def _chosen(content: Mapping[Any, Any], key: str, path: Path) -> dict[str, torch.Tensor] | None:
+def _is_weight(value: Any) -> bool:
+    """Tell whether a value can be one of a module: quantised ones pack a pair, and keep a dtype."""
+    if isinstance(value, (torch.Tensor, torch.dtype)):
+        return True
+    packed = isinstance(value, tuple) and isinstance(next(iter(value), None), torch.Tensor)
+    return packed and all(part is None or _is_weight(part) for part in value)
+
+
+def _chosen(content: Mapping[Any, Any], key: str, path: Path) -> StateDict | None:
     """Return the state dict under a dotted path; what is left of the path is a prefix of names."""
     parts, found = key.split("."), content
     while parts and isinstance(found.get(parts[0]), Mapping):
         found = found[parts.pop(0)]
-    state = _tensors(found) or _state_dict(found)
+    state = _tensors(found) or _state_dict(found) or StateDict()
     prefix = ".".join(parts) + "." if parts else ""
-    chosen = {
-        name.removeprefix(prefix): value
-        for name, value in (state or {}).items()
-        if name.startswith(prefix)
-    }
+    chosen = without_prefix(state, prefix)
     if not chosen:
         heads = dict.fromkeys(str(name).partition(".")[0] for name in state or found)
         raise DataError(
@@ -271,6 +315,13 @@ def _chosen(content: Mapping[Any, Any], key: str, path: Path) -> dict[str, torch
             code="IP312",
         )
     return chosen
+
+
+def without_prefix(state: StateDict, prefix: str) -> StateDict:
+    """Return what stands under a prefix, in names without it."""
+    return state.renamed(
+        lambda name: name.removeprefix(prefix) if name.startswith(prefix) else None
+    )
 
 
 def _metrics(found: Any) -> dict[str, float]:

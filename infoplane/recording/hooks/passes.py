@@ -6,7 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias, TypeVar
 
 import torch
@@ -21,7 +21,7 @@ from infoplane.recording.hooks.modes import warn_of_batch_statistics
 from infoplane.recording.hooks.operations import MARK, Operations, captured_operations, is_operation
 from infoplane.recording.hooks.outputs import Address, not_storable, to_stored
 from infoplane.recording.hooks.reductions import Reduction, check_units, chosen_reductions
-from infoplane.recording.hooks.wrappers import unwrapped
+from infoplane.recording.hooks.wrappers import named_layers, unwrapped
 from infoplane.recording.probes.batches import Batch, batch_of
 from infoplane.runs.step_writer import StepWriter
 from infoplane.text import one_line
@@ -114,6 +114,25 @@ class ProbePasses:
         self.operations.check()
         self._report_silent([name for name in self.layers if name not in fired])
         _name_calls(writer)
+
+    def of(self, model: nn.Module) -> ProbePasses:
+        """Return the same passes of another model with layers of the same names.
+
+        Raises
+        ------
+        DataError
+            If it lacks one.
+        """
+        if model is self.model:
+            return self
+        named = named_layers(model)
+        if missing := [name for name in self.layers if split_address(name)[0] not in named]:
+            raise DataError(f"the model has no layer {missing[0]!r}, which another checkpoint has")
+        layers = {
+            name: Layer(named[split_address(name)[0]], layer.address)
+            for name, layer in self.layers.items()
+        }
+        return replace(self, model=model, layers=layers)
 
     def found_layers(self, rows: slice | None = None) -> tuple[Slot, ...]:
         """Return what a pass records, from these rows; by default from two, if the model takes two.
