@@ -12,7 +12,9 @@ from torch import nn
 from infoplane.errors import DataError
 from infoplane.recording.checkpoints.load import load_into
 from infoplane.recording.checkpoints.read import load_weights
+from infoplane.recording.recorder import Recorder
 from infoplane.recording.session import record
+from infoplane.runs.run import Run
 from tests.conftest import small_net
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch says that old forms are old
@@ -370,3 +372,33 @@ def test_a_state_dict_in_other_places_keeps_its_versions():
             warnings.simplefilter("error")
             load_into(found, load_weights(Path("c.pt"), key), Path("c.pt"))
         assert torch.allclose(found.scale, model.scale)
+
+
+class Recurrent(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.rnn, self.out = nn.LSTM(4, 4, batch_first=True), nn.Linear(4, 2)
+
+    def forward(self, x):
+        return self.out(self.rnn(x)[0])
+
+
+def test_weights_that_only_code_unpacks_are_named():
+    model = torch.ao.quantization.quantize_dynamic(Recurrent(), {nn.LSTM, nn.Linear})
+    torch.save(model.state_dict(), "c.pt")
+    with pytest.raises(DataError, match=r"an object under 'rnn\._all_weight_values") as error:
+        load_weights(Path("c.pt"))
+    assert "weights_only=False" in error.value.hint
+    other = torch.ao.quantization.quantize_dynamic(Recurrent(), {nn.LSTM, nn.Linear})
+    other.load_state_dict(torch.load("c.pt", weights_only=False))  # as the hint says
+    x = torch.rand(5, 3, 4)
+    with Recorder(other, (x, None), "run", layers=["out"]) as recorder:
+        recorder.snapshot(0)
+    expected = model(x).detach().numpy().reshape(5, -1)
+    np.testing.assert_array_equal(Run("run").activations(0, "out"), expected)
+
+
+def test_float_weights_of_a_quantised_model_are_named():
+    torch.save(nn.Sequential(nn.Linear(6, 8)).state_dict(), "c.pt")
+    with pytest.raises(DataError, match=r"missing 0\.scale.*unexpected 0\.weight"):
+        load_into(dynamic()[:1], load_weights(Path("c.pt")), Path("c.pt"))

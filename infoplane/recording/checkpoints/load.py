@@ -110,8 +110,15 @@ def _loaded(model: nn.Module, state: StateDict, path: Path) -> tuple[list[str], 
         found = model.load_state_dict(state, strict=False)
         return list(found.missing_keys), list(found.unexpected_keys)
     except Exception as error:  # the model's own code takes part
+        expected = model.state_dict()
+        left = Unmatched(
+            tuple(key for key in expected if key not in state),
+            tuple(key for key in state if key not in expected),
+        )
         raise DataError(
-            f"{path}: the weights do not fit the model: {one_line(error)}", code="IP312"
+            f"{path}: the weights do not fit the model: {left.listed() or one_line(error)}",
+            hint="check that --model builds the model that was trained",
+            code="IP312",
         ) from error
 
 

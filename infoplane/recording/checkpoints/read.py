@@ -255,6 +255,7 @@ def _weights(content: Any, key: str | None, path: Path) -> Weights:
         )
     state = _chosen(content, key, path) if key else _state_dict(content)
     if state is None:
+        _refuse_code(content, path)
         raise DataError(
             f"{path}: expected a state dict, alone or under one of {', '.join(_WEIGHT_KEYS)}; "
             f"found keys {', '.join(map(str, list(content)[:6]))}",
@@ -270,6 +271,19 @@ def _weights(content: Any, key: str | None, path: Path) -> Weights:
         epoch=_finite(numbers.get("epoch")),
         metrics={name: value for name, value in numbers.items() if name not in _STEP_KEYS},
     )
+
+
+def _refuse_code(content: Mapping[Any, Any], path: Path) -> None:
+    """Refuse weights that only their own code can unpack, as of quantised recurrent layers."""
+    for name, value in content.items():
+        if isinstance(value, Inert) and any(_is_weight(other) for other in content.values()):
+            raise DataError(
+                f"{path}: expected tensors, found an object under {name!r:.80}, which only code "
+                "could unpack; quantised recurrent layers are saved so",
+                hint="if you trust the file, load it yourself with torch.load(FILE, "
+                "weights_only=False), and record with infoplane.Recorder",
+                code="IP312",
+            )
 
 
 def _state_dict(content: Mapping[Any, Any]) -> StateDict | None:
