@@ -1,4 +1,6 @@
-"""Small networks of every kind in ``transformers``, recorded as ``from_pretrained`` makes them."""
+"""Small networks of many kinds are recorded as their libraries compute them."""
+
+import importlib
 
 import numpy as np
 import pytest
@@ -8,10 +10,9 @@ from infoplane.patterns import split_address
 from infoplane.recording.probes.from_arrays import as_probe
 from infoplane.recording.session import record
 
-transformers = pytest.importorskip("transformers")
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.filterwarnings("ignore"),  # of the library
+    pytest.mark.filterwarnings("ignore"),  # of the libraries
 ]
 
 _SIZE = {
@@ -184,13 +185,14 @@ def by_hand(model, names, given):
     for name in names:
         model.get_submodule(name).register_forward_hook(keep(name))
     with torch.no_grad():
-        model.eval()(**given)
+        model.eval()(*given.values()) if "" in given else model.eval()(**given)
     return found
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_recorded_as_from_pretrained_computes(kind, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    transformers = pytest.importorskip("transformers")
     shapes, sizes = KINDS[kind]
     torch.manual_seed(0)
     config = transformers.AutoConfig.for_model(kind, **sizes)
@@ -216,3 +218,59 @@ def test_recorded_as_from_pretrained_computes(kind, tmp_path, monkeypatch):
     for name in names:
         expected = found[bases[name]].numpy().reshape(12, -1)
         np.testing.assert_array_equal(run.activations(10, name), expected, err_msg=name)
+
+
+LAYOUTS = {
+    "torchvision": {
+        "resnet18": {},
+        "vgg11_bn": {},
+        "mobilenet_v3_small": {},
+        "squeezenet1_1": {},
+        "shufflenet_v2_x0_5": {},
+        "densenet121": {},
+        "vit_b_16": {"image_size": 32, "num_layers": 2, "hidden_dim": 24, "num_heads": 2}
+        | {"mlp_dim": 32},
+    },
+    "timm": {
+        "vit_tiny_patch16_224": {"img_size": 32, "depth": 2},
+        "convnext_atto": {},
+        "mixer_s32_224": {"img_size": 64},
+        "efficientnet_lite0": {},
+        "mobilenetv3_small_050": {},
+        "resnet10t": {},
+        "regnetx_002": {},
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("library", "kind"), [(library, kind) for library, kinds in LAYOUTS.items() for kind in kinds]
+)
+def test_networks_for_images(library, kind, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    try:
+        module = importlib.import_module(library)
+    except (ImportError, RuntimeError) as error:  # beside another torch
+        pytest.skip(str(error))
+    sizes = LAYOUTS[library][kind]
+
+    def build():
+        if library == "timm":
+            return module.create_model(kind, pretrained=False, **sizes)
+        if "vit" in kind:
+            return module.models.VisionTransformer(patch_size=8, **sizes)
+        return getattr(module.models, kind)(weights=None, **sizes)
+
+    torch.manual_seed(0)
+    original = build()
+    monkeypatch.setattr(torch.backends.mha, "get_fastpath_enabled", lambda: False)  # as recorded
+    torch.save({"state_dict": torch.nn.DataParallel(original).state_dict()}, "step_7.pth")
+    side = sizes.get("image_size", sizes.get("img_size", 64))
+    pixels = np.random.default_rng(0).normal(size=(6, 3, side, side)).astype("f4")
+    run = record(build(), "step_7.pth", (pixels, None), "run", reduce={"**": "flatten"})
+    names = [slot.name for slot in run.layers if "#" not in slot.name]
+    assert len(names) >= 5
+    found = by_hand(original, names, {"": torch.from_numpy(pixels)})
+    for name in names:
+        expected = found[name].numpy().reshape(6, -1)
+        np.testing.assert_array_equal(run.activations(7, name), expected, err_msg=name)
