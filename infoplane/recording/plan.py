@@ -10,9 +10,9 @@ import numpy as np
 
 from infoplane.data import Slot
 from infoplane.errors import DataError
-from infoplane.recording.checkpoints.find import Checkpoint
 from infoplane.recording.checkpoints.load import load_into
 from infoplane.recording.checkpoints.read import load_weights
+from infoplane.recording.checkpoints.steps import Checkpoint, Steps
 from infoplane.recording.hooks.modes import evaluation_mode
 from infoplane.recording.hooks.passes import ProbePasses
 
@@ -101,7 +101,9 @@ def plan_checkpoints(
     """
     first = checkpoints[0].path
     start = time.perf_counter()
-    load_into(passes.model, load_weights(first, key, trust_model=trust_model), first, strict=strict)
+    weights = load_weights(first, key, trust_model=trust_model)
+    Steps().of(checkpoints[0], weights)
+    load_into(passes.model, weights, first, strict=strict)
     loading = time.perf_counter() - start
     plan = plan_recording(passes, len(checkpoints))  # its pass is to warm up, too
     with evaluation_mode(passes.model):
