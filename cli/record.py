@@ -113,7 +113,7 @@ _OF_DATA = ("labels", "label_bins", "x", "samples", "seed")
     "--step-pattern",
     metavar="REGEX",
     help="The first group of this pattern is the step in the path of a checkpoint. "
-    "Default: the number after step, iter, epoch, ..., or inside the file.",
+    "Default: what a word such as step or epoch tells, in the name or in the file.",
 )
 @click.option(
     "--device",

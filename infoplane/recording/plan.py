@@ -10,9 +10,9 @@ import numpy as np
 
 from infoplane.data import Slot
 from infoplane.errors import DataError
-from infoplane.recording.checkpoints.find import Checkpoint
 from infoplane.recording.checkpoints.models import load_checkpoint
 from infoplane.recording.checkpoints.read import load_weights
+from infoplane.recording.checkpoints.steps import Checkpoint, Steps
 from infoplane.recording.hooks.modes import evaluation_mode
 from infoplane.recording.hooks.passes import ProbePasses
 
@@ -103,6 +103,7 @@ def plan_checkpoints(
     first = checkpoints[0].path
     start = time.perf_counter()
     weights = load_weights(first, key, trust_model=trust_model)
+    Steps().of(checkpoints[0], weights)
     passes = passes.of(load_checkpoint(passes.model, first, weights, reference, strict=strict)[0])
     loading = time.perf_counter() - start
     plan = plan_recording(passes, len(checkpoints))  # its pass is to warm up, too

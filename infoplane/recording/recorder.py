@@ -21,6 +21,7 @@ from infoplane.recording.hooks.modes import evaluation_mode
 from infoplane.recording.hooks.passes import SampleKind, described, probe_passes
 from infoplane.recording.manifest import finite_epoch, json_values, number, run_manifest
 from infoplane.recording.plan import plan_recording
+from infoplane.recording.probes.classes import warn_of_splits
 from infoplane.recording.probes.from_arrays import as_probe_set, joined
 from infoplane.recording.processes import Shard, chosen_shard
 from infoplane.recording.schedule import as_schedule, check_options, whole_step
@@ -137,6 +138,7 @@ class Recorder:
         check_options(reduce=reduce, overwrite=overwrite, resume=resume)
         if isinstance(probe, Mapping) and probe:
             self.probe = joined({str(name): as_probe_set(part) for name, part in probe.items()})
+            warn_of_splits(self.probe)
         else:
             self.probe = as_probe_set(probe)
         first = self.probe.parts[0]

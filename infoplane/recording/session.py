@@ -32,6 +32,7 @@ from infoplane.recording.checkpoints.models import load_model
 from infoplane.recording.checkpoints.replay import record_checkpoints
 from infoplane.recording.hooks.passes import probe_passes
 from infoplane.recording.plan import RecordingPlan, plan_checkpoints
+from infoplane.recording.probes.classes import warn_of_splits
 from infoplane.recording.probes.from_arrays import as_probe_set, joined
 from infoplane.recording.probes.named import load_probe, load_splits
 from infoplane.recording.recorder import Recorder
@@ -361,7 +362,9 @@ def _probe_set(data: object, choice: Mapping[str, Any]) -> tuple[ProbeSet, dict[
                 argument=argument,
             )
     if isinstance(data, Mapping) and data:
-        return joined({str(name): _of_arrays(part) for name, part in data.items()}), {}
+        probe = joined({str(name): _of_arrays(part) for name, part in data.items()})
+        warn_of_splits(probe)
+        return probe, {}
     return _of_arrays(data), {}
 
 

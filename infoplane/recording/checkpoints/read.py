@@ -10,7 +10,7 @@ import json
 import math
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,18 @@ from infoplane.recording.checkpoints.safetensors import is_safetensors, read_saf
 INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 """What a Hugging Face folder holds; an index goes before the file."""
+_OF_FOLDERS = (*INDEXES, *WEIGHT_FILES)
 
-_STEP_KEYS = ("step", "global_step", "iteration", "epoch")
+_STEP_KEYS = (
+    ("global_step", "global_steps", "global_iteration", "global_iter"),
+    ("step", "iteration", "iter", "iter_num", "current_step", "cur_step", "train_step"),
+    ("epoch", "current_epoch", "cur_epoch", "epoch_num"),
+)
+"""Words for the step; those of an earlier group count before those of a later one."""
+
+_PROGRESS = ("meta", "metadata", "train_state", "trainer_state", "training_state", "extra_state")
+"""Under what a checkpoint may hold them, beside the weights."""
+
 _WEIGHT_KEYS = (
     "state_dict",
     "model_state_dict",
@@ -92,6 +102,7 @@ class Weights:
     step: int | None
     epoch: float | None
     metrics: dict[str, float]
+    by_epoch: bool = False  # the step is that of the epoch
 
 
 def load_weights(
@@ -125,7 +136,8 @@ def load_weights(
     try:
         if path.is_dir():
             return _folder(path, key, earlier)
-        return _file(path, key, earlier, trust_model)
+        weights = _file(path, key, earlier, trust_model)
+        return _trained(weights, path.parent) if path.name in _OF_FOLDERS else weights
     except FileNotFoundError as error:
         raise RunFileError(f"{error.filename or path}: no such file", code="IP303") from error
 
@@ -167,17 +179,21 @@ def _file(
 
 
 def _folder(path: Path, key: str | None, earlier: Earlier | None) -> Weights:
-    """Read a Hugging Face folder; its ``trainer_state.json`` knows step, epoch and metrics."""
+    """Read a Hugging Face folder."""
     name = weight_file(path)
     if name is None:
         raise RunFileError(
-            f"{path}: expected one of {', '.join((*INDEXES, *WEIGHT_FILES))} in the folder",
+            f"{path}: expected one of {', '.join(_OF_FOLDERS)} in the folder",
             code="IP303",
         )
-    weights = _file(path / name, key, earlier)
-    if not (path / "trainer_state.json").is_file():
+    return _trained(_file(path / name, key, earlier), path)
+
+
+def _trained(weights: Weights, folder: Path) -> Weights:
+    """Return weights with what ``trainer_state.json`` beside them tells, if it is there."""
+    if not (folder / "trainer_state.json").is_file():
         return weights
-    state = read_json(path / "trainer_state.json")
+    state = read_json(folder / "trainer_state.json")
     step, epoch = _number(state.get("global_step")), _number(state.get("epoch"))
     history = state.get("log_history")
     entries = [
@@ -189,14 +205,14 @@ def _folder(path: Path, key: str | None, earlier: Earlier | None) -> Weights:
         str(name): value
         for entry in entries
         for name, value in entry.items()
-        if name not in _STEP_KEYS
+        if not _is_progress(name)
     }
     return Weights(weights.state, _step(step), _finite(epoch), _metrics(metrics))
 
 
 def weight_file(folder: Path) -> str | None:
     """Return the name of the weights in a Hugging Face folder, or None."""
-    return next((name for name in (*INDEXES, *WEIGHT_FILES) if (folder / name).is_file()), None)
+    return next((name for name in _OF_FOLDERS if (folder / name).is_file()), None)
 
 
 def _shards(index: Path) -> dict[str, Any]:
@@ -264,12 +280,15 @@ def _weights(content: Any, key: str | None, path: Path) -> Weights:
         )
     beside = {} if _tensors(content) is not None else content  # buffers are no metrics
     numbers = {**_metrics(beside.get("metrics")), **_metrics(beside)}
-    step = next((numbers[name] for name in _STEP_KEYS if name in numbers), None)
+    progress = [numbers, *(_metrics(beside.get(name)) for name in _PROGRESS)]
+    overall, inner, epoch = (_told(progress, keys) for keys in _STEP_KEYS)
+    step = _step(inner) if _step(overall) is None else _step(overall)
     return Weights(
         state=state,
-        step=_step(step),
-        epoch=_finite(numbers.get("epoch")),
-        metrics={name: value for name, value in numbers.items() if name not in _STEP_KEYS},
+        step=_step(epoch) if step is None else step,
+        epoch=_finite(epoch),
+        metrics={name: value for name, value in numbers.items() if not _is_progress(name)},
+        by_epoch=step is None,
     )
 
 
@@ -284,6 +303,18 @@ def _refuse_code(content: Mapping[Any, Any], path: Path) -> None:
                 "weights_only=False), and record with infoplane.Recorder",
                 code="IP312",
             )
+
+
+def _told(progress: Sequence[Mapping[str, float]], keys: Sequence[str]) -> float | None:
+    """Return the number under one of the keys; None if there are several, which differ."""
+    for numbers in progress:
+        if found := {numbers[key] for key in keys if key in numbers}:
+            return found.pop() if len(found) == 1 else None
+    return None
+
+
+def _is_progress(name: str) -> bool:
+    return any(name in keys for keys in _STEP_KEYS)
 
 
 def _state_dict(content: Mapping[Any, Any]) -> StateDict | None:

@@ -11,12 +11,11 @@ from typing import Any
 from torch.nn.functional import cross_entropy
 from torch.nn.parameter import is_lazy
 
-from infoplane.errors import DataError
 from infoplane.recording.checkpoints.archives import Earlier
-from infoplane.recording.checkpoints.find import Checkpoint
 from infoplane.recording.checkpoints.fit import Unmatched
 from infoplane.recording.checkpoints.models import load_checkpoint
 from infoplane.recording.checkpoints.read import load_weights
+from infoplane.recording.checkpoints.steps import Checkpoint, Steps
 from infoplane.recording.recorder import Recorder
 
 log = logging.getLogger("infoplane")
@@ -51,26 +50,14 @@ def record_checkpoints(
     RunFileError
         If a checkpoint cannot be read.
     """
-    seen: dict[int, Checkpoint] = {}
+    steps = Steps()
+    prepared = False
     told = Unmatched()
     earlier = Earlier()
     initial: dict[str, Any] = {}
     for checkpoint in checkpoints:
         weights = load_weights(checkpoint.path, key, trust_model=trust_model, earlier=earlier)
-        step = checkpoint.step if checkpoint.step is not None else weights.step
-        if step is None:
-            raise DataError(
-                f"{checkpoint.path}: neither the file name nor the file tells the step",
-                hint="tell where it stands in the path with --step-pattern 'REGEX'",
-                code="IP313",
-            )
-        if step in seen:
-            raise DataError(
-                f"two checkpoints of step {step}: {seen[step].path} and {checkpoint.path}",
-                hint="narrow --checkpoints, or tell the step with --step-pattern 'REGEX'",
-                code="IP313",
-            )
-        seen[step] = checkpoint
+        step = steps.of(checkpoint, weights)
         if not strict:  # what this one lacks is not left as the one before had it
             state = recorder.model.state_dict()
             initial = initial or copy.deepcopy({k: v for k, v in state.items() if not is_lazy(v)})
@@ -81,8 +68,9 @@ def record_checkpoints(
         recorder.use(model)
         _warn(checkpoint.path, left, told)
         told = left
-        if len(seen) == 1:
+        if not prepared:
             recorder.prepare(len(checkpoints), max_size)
+            prepared = True
         recorder.snapshot(
             step,
             metrics=weights.metrics,

@@ -12,6 +12,7 @@ import torch
 from infoplane.data import Array, IntArray, ProbeSet, class_ids
 from infoplane.errors import InputError
 from infoplane.recording.hooks.outputs import to_array
+from infoplane.recording.probes.classes import warn_of_classes
 from infoplane.text import one_line
 
 
@@ -68,7 +69,10 @@ def as_probe_set(given: Any) -> ProbeSet:
         raise InputError(
             f"expected a ProbeSet or a pair (inputs, labels), got {type(given).__name__}"
         )
-    return as_probe(*given)
+    probe = as_probe(*given)
+    if probe.labels is not None:
+        warn_of_classes(probe.labels, "labels")
+    return probe
 
 
 def joined(parts: Mapping[str, ProbeSet]) -> ProbeSet:
