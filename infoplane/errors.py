@@ -19,6 +19,9 @@ Every error carries a one-line message (what was expected, what was found, where
 
 from __future__ import annotations
 
+import errno
+import os
+import re
 from enum import IntEnum
 from typing import Any
 
@@ -92,6 +95,35 @@ class RunFileError(InfoplaneError, OSError):
     """A file is missing, damaged, locked, already there, or of another format version."""
 
     code = "IP301"
+
+
+_OF_CONTENT = {0, errno.EINVAL, errno.EOVERFLOW, errno.EFBIG, errno.ERANGE, errno.EDOM}
+"""What the system answers to a place or a size that no file has: a damaged one asked for it."""
+
+
+def errno_of(error: BaseException) -> int | None:
+    """Return the number of the system's error behind an exception, be it that of HDF5."""
+    if isinstance(error, MemoryError):
+        return errno.ENOMEM
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno
+    told = re.search(r"errno = (\d+)", str(error))
+    return int(told[1]) if told else None
+
+
+def is_of_system(error: BaseException) -> bool:
+    """Tell whether an error in reading is the system's; otherwise the content is to blame."""
+    return errno_of(error) not in {None, *_OF_CONTENT}
+
+
+def unreadable(path: object, error: BaseException) -> RunFileError:
+    """Return the error of a file that the system does not let us read."""
+    number = errno_of(error) or 0
+    hint = "nothing says that the file is damaged: see to its permissions, the disk and the memory"
+    if number == errno.ENOENT:
+        hint = "put it back; what is missing of a run is recorded again with --resume"
+    message = f"{path}: cannot be read ({os.strerror(number)})"
+    return RunFileError(message, hint=hint, code="IP303")
 
 
 def unwritable(path: object, error: OSError) -> RunFileError:

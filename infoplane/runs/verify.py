@@ -11,7 +11,8 @@ from pathlib import Path
 
 from infoplane.data import Slot
 from infoplane.errors import DataError, InfoplaneError, RunFileError
-from infoplane.runs.hdf5 import missing_size, writing
+from infoplane.runs.disk import writing
+from infoplane.runs.hdf5 import missing_size
 from infoplane.runs.probe_parts import probe_sha256
 from infoplane.runs.run import Run
 from infoplane.runs.writer import RunWriter

@@ -42,7 +42,7 @@ def arrays_in_hdf5(path: Path, wanted: Sequence[str] = ()) -> dict[str, Array]:
         the file.
     """
     try:
-        with h5py.File(path, "r", locking="best-effort") as file:
+        with h5py.File(path, "r", locking=False) as file:
             datasets = _named(file, wanted, path) if wanted else _all(file, path)
             return {name: _read(dataset, name, path) for name, dataset in datasets}
     except InfoplaneError:
