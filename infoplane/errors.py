@@ -126,6 +126,32 @@ def unreadable(path: object, error: BaseException) -> RunFileError:
     return RunFileError(message, hint=hint, code="IP303")
 
 
+_OF_WRITING = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
+_OF_CALLS = {errno.EBADF, errno.EPIPE, errno.ECHILD, errno.ESRCH, errno.ECONNRESET, *_OF_CONTENT}
+
+
+def refused(error: Exception) -> RunFileError | None:
+    """Return the error of what the system refused, wherever; None if it was not the system."""
+    number = errno_of(error)
+    if not isinstance(error, (OSError, MemoryError)) or number in {None, *_OF_CALLS}:
+        return None
+    reason, path = os.strerror(number or 0), getattr(error, "filename", None)
+    if path is not None:
+        code = "IP305" if number in _OF_WRITING else "IP303"
+        return RunFileError(f"{os.fsdecode(path)}: cannot be used ({reason})", code=code)
+    if number == errno.ENOENT:
+        return RunFileError(
+            "the working folder was removed", hint="go to a folder that is there", code="IP303"
+        )
+    if number in _OF_WRITING:
+        return RunFileError(f"a file cannot be written ({reason})", code="IP305")
+    return RunFileError(
+        f"the system gives no more ({reason})",
+        hint="free memory or raise its limits (ulimit -a); fewer processes with -j 1 need less",
+        code="IP309",
+    )
+
+
 def unwritable(path: object, error: OSError) -> RunFileError:
     """Return the error of a file or folder that cannot be written."""
     return RunFileError(f"{path}: cannot be written ({error.strerror or error})", code="IP305")
