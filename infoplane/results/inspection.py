@@ -56,6 +56,11 @@ def damage(path: Path) -> list[Finding]:
     return verify(Run(path))
 
 
+def is_empty(path: Path) -> bool:
+    """Tell whether this is a run without a complete step."""
+    return not (path.is_file() and not _is_hdf5(path)) and not Run(path).steps
+
+
 def _is_hdf5(path: Path) -> bool:
     try:
         with path.open("rb") as file:
