@@ -31,10 +31,10 @@ def write_results(path: Path, results: Mapping[str, Any]) -> None:
     DataError
         If it could not be read again.
     """
-    document = dict(results)
+    text = json.dumps(dict(results), allow_nan=False, separators=(",", ":"))
+    document = json.loads(text)
     if mistake := _shape()(document) or _contradiction(document):
         raise DataError(f"{path}: cannot be written: {': '.join(mistake)}", code="IP315")
-    text = json.dumps(document, allow_nan=False, separators=(",", ":"))
     if re.search(r"\\ud[89a-f]", text):
         text = json.dumps(_legible(document), allow_nan=False, separators=(",", ":"))
     data = (text.replace('{"run":', '\n{"run":') + "\n").encode()
