@@ -173,7 +173,8 @@ def check_recordings(recordings: Sequence[Mapping[str, Any]], seen: str) -> None
 def _legible(value: Any) -> Any:
     """Return a JSON value whose texts are text: half a pair of UTF-16 becomes an escape."""
     if isinstance(value, str):
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "backslashreplace")
+        whole = value.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
+        return whole.encode("utf-8", "backslashreplace").decode()
     if isinstance(value, Mapping):
         return {_legible(key): _legible(part) for key, part in value.items()}
     return [_legible(part) for part in value] if isinstance(value, (list, tuple)) else value
