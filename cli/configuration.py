@@ -53,7 +53,7 @@ class Configuration:
     @property
     def folder(self) -> Path:
         """What relative paths in the file start from."""
-        return Path.cwd() if self.path is None else self.path.parent
+        return Path() if self.path is None else self.path.parent
 
     @property
     def _prefix(self) -> Key:
@@ -193,7 +193,7 @@ def _configures(path: Path) -> bool:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise InputError(f"{path}: cannot be read ({reason})", code="IP105") from error

@@ -199,6 +199,7 @@ def record(
     \b
     infoplane record --data probe.npz -o runs/s0 -- python train.py --lr 0.1
     """
+    Path.cwd()  # where it was removed, importing torch would end the process
     chosen["batch_dims"] = dict(map(_axis, batch_dims))
     chosen["reduce"] = dict(map(_reduction, reductions))
     if script:

@@ -69,7 +69,7 @@ def configure(ctx: click.Context, shared: SharedOptions) -> dict[str, Any]:
     _check_environment(ctx, names)
     if shared.no_config:
         return {}
-    path = Path(shared.config) if shared.config else find_configuration(Path.cwd())
+    path = Path(shared.config) if shared.config else _nearest()
     if path is None:
         return {}
     shared.configuration = read_configuration(path)
@@ -94,6 +94,13 @@ def configure(ctx: click.Context, shared: SharedOptions) -> dict[str, Any]:
         if key in SHARED and key in shared.configuration.table
     }
     return {**common, **(made.get(names[0], {}) if len(names) == 1 else {})}
+
+
+def _nearest() -> Path | None:
+    try:
+        return find_configuration(Path.cwd())
+    except FileNotFoundError:  # the working folder was removed
+        return None
 
 
 def defaults(

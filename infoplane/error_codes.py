@@ -79,6 +79,8 @@ _ERRORS = tuple(
          "record the run again; restore it from a copy"),
         ("IP308", "the run would be larger than allowed, or than the free disk space", "record",
          "fewer `--samples` or `--layers`, or `--reduce 'GLOB=sketch:256'`"),
+        ("IP309", "no more memory, open files or processes", "any command",
+         "free memory, or raise the limits that `ulimit -a` shows; fewer processes with `-j 1`"),
         ("IP310", "the content of a file cannot be used", "runs, checkpoints, probe sets",
          "see the message"),
         ("IP311", "refused: reading this file would run code that it contains", "checkpoints",

@@ -8,10 +8,11 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from infoplane.errors import RunFileError, unwritable
+from infoplane.errors import RunFileError, unreadable, unwritable
+from infoplane.runs.disk import complete, replace_synced, write_at
 
 
-def check_regular(path: Path, hint: str | None = None) -> os.stat_result:
+def check_regular(path: Path) -> os.stat_result:
     """Refuse what is no regular file: opening a FIFO would never return.
 
     Raises
@@ -22,8 +23,7 @@ def check_regular(path: Path, hint: str | None = None) -> os.stat_result:
     try:
         status = path.stat()
     except OSError as error:
-        message = f"{path}: cannot be read ({error.strerror})"
-        raise RunFileError(message, hint=hint, code="IP303") from error
+        raise unreadable(path, error) from error
     if not stat.S_ISREG(status.st_mode):
         raise RunFileError(f"{path}: expected a regular file", code="IP303")
     return status
@@ -40,8 +40,9 @@ def replace_file(path: Path, data: bytes) -> None:
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(data)
-        temporary.replace(path)
+        with complete(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) as descriptor:
+            write_at(descriptor, data, 0)
+        replace_synced(temporary, path)
     except OSError as error:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)

@@ -10,7 +10,8 @@ import numpy as np
 
 from infoplane.data import Array
 from infoplane.errors import InputError, NotFoundError, RunFileError
-from infoplane.runs.hdf5 import Spec, specs_of, write_arrays, writing
+from infoplane.runs.disk import replace_synced, writing
+from infoplane.runs.hdf5 import Spec, specs_of, write_arrays
 from infoplane.runs.layout import step_name
 from infoplane.runs.probe_parts import probe_parts
 from infoplane.runs.run import Run
@@ -62,7 +63,7 @@ def pack(run: Run, output: Path, *, overwrite: bool = False) -> int:
             specs = _specs(run, head)
             room = _STRUCTURE_BYTES * (2 + len(specs))
             write_arrays(temporary, specs, _arrays(run, head), room)
-            temporary.replace(output)
+            replace_synced(temporary, output)
         finally:
             temporary.unlink(missing_ok=True)
     return output.stat().st_size

@@ -13,7 +13,7 @@ from infoplane.errors import DataError, RunFileError
 from infoplane.recording.checkpoints.find import Checkpoint
 from infoplane.recording.checkpoints.replay import record_checkpoints
 from infoplane.recording.recorder import Recorder
-from infoplane.runs.hdf5 import Room
+from infoplane.runs.disk import Room
 from infoplane.runs.run import Run
 from tests.conftest import small_net
 
@@ -89,7 +89,7 @@ def test_run_that_the_disk_has_no_room_for_is_refused_before_the_first_pass(tmp_
 
 def test_space_of_the_whole_run_is_set_aside_and_used_up(tmp_path, probe, monkeypatch):
     """The file without a name is looked at from inside the model."""
-    monkeypatch.setattr("infoplane.runs.hdf5._LUMP", 1)
+    monkeypatch.setattr("infoplane.runs.disk._LUMP", 1)
     seen = []
 
     def look(module, inputs):

@@ -23,7 +23,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from infoplane.errors import RunFileError
+from infoplane import errors
+from infoplane.errors import RunFileError, is_of_system
 from infoplane.runs.checksum import crc32
 from infoplane.text import one_line
 
@@ -94,7 +95,9 @@ def check_sums(path: Path, members: Sequence[zipfile.ZipInfo]) -> None:
 
 
 def unreadable(path: Path, error: Exception | str) -> RunFileError:
-    """Return the error of a checkpoint that is damaged."""
+    """Return the error of a checkpoint that is damaged, or that the system does not let us read."""
+    if isinstance(error, OSError) and is_of_system(error):
+        return errors.unreadable(path, error)
     text = one_line(error, 160) or type(error).__name__
     return RunFileError(
         f"{path}: not a readable PyTorch checkpoint ({path.stat().st_size:,} bytes; {text})",

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch.nn.parameter import is_lazy
 
-from infoplane.errors import DataError, RunFileError
+from infoplane.errors import DataError, RunFileError, is_of_system, unreadable
 from infoplane.recording.checkpoints.archives import Earlier, archive_members
 from infoplane.recording.checkpoints.exported import is_exported, load_exported
 from infoplane.recording.checkpoints.pickles import Inert, read_pickle
@@ -140,6 +140,10 @@ def load_weights(
         return _trained(weights, path.parent) if path.name in _OF_FOLDERS else weights
     except FileNotFoundError as error:
         raise RunFileError(f"{error.filename or path}: no such file", code="IP303") from error
+    except OSError as error:
+        if isinstance(error, RunFileError) or not is_of_system(error):
+            raise
+        raise unreadable(error.filename or path, error) from error
 
 
 def _file(
@@ -253,6 +257,8 @@ def read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         if isinstance(error, RunFileError):
             raise
+        if is_of_system(error):
+            raise unreadable(path, error) from error
         text = " ".join(str(error).split())[:120]
         raise RunFileError(f"{path}: not readable as JSON ({text})") from error
     if not isinstance(content, dict):
