@@ -43,8 +43,14 @@ def test_module_under_vmap_is_told_and_the_one_around_it_recorded(way):
         recorded(model, data)
     assert "modules under torch.vmap see one sample at a time" in error.value.hint
     run = recorded(nn.Sequential(model), data, layers="0")
-    expected = model.body(torch.tensor(data[0])).detach().numpy()
+    expected = model.body(torch.tensor(data[0])).detach().numpy().reshape(200, 4)
     np.testing.assert_allclose(run.activations(1, "0"), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_module_under_vmap_of_as_many_units_as_samples_is_told_as_well():
+    with pytest.raises(DataError, match=r"layer 'body\.0'") as error:
+        recorded(Mapped(), (X[:4], None))
+    assert "one sample at a time" in error.value.hint
 
 
 class Field(nn.Module):

@@ -215,10 +215,11 @@ class ProbePasses:
             raise not_storable(tensor, name)
         axis, shape = self._axis(name), tuple(tensor.shape)
         hint = f"leave the layer out: --layers '!{name}'"
-        if axis >= len(shape) or shape[axis] != rows:
+        alone = under_vmap(tensor)
+        if alone or axis >= len(shape) or shape[axis] != rows:
             if rows in shape[1:]:
                 hint = f"name the axis: --batch-dim '{name}={shape.index(rows, 1)}'; or {hint}"
-            if under_vmap(tensor):
+            if alone:
                 hint = of_vmap(name)
             expected = "one row per sample of the batch" if not axis else f"samples on axis {axis}"
             raise DataError(
