@@ -9,14 +9,18 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from infoplane.errors import DataError, InputError, NotFoundError, RunFileError
+from infoplane.recording.checkpoints.layouts import (
+    SUFFIXES,
+    adapter_alone,
+    distributed,
+    is_adapter,
+    is_distributed,
+    of_weights,
+)
 from infoplane.recording.checkpoints.read import weight_file
 from infoplane.recording.checkpoints.steps import Checkpoint, told_by_names, twice
 
 log = logging.getLogger("infoplane")
-
-_SUFFIXES = (".pt", ".pth", ".ckpt", ".safetensors", ".pt2")
-_BESIDES = ("optimizer", "scheduler", "scaler", "rng_state", "training_args")
-"""What training libraries save beside the weights, with a suffix of weights."""
 
 
 def find_checkpoints(patterns: Sequence[str], step_pattern: str | None = None) -> list[Checkpoint]:
@@ -61,29 +65,56 @@ def find_checkpoints(patterns: Sequence[str], step_pattern: str | None = None) -
 
 
 def _matching(pattern: str) -> list[Path]:
-    matches = [Path(name) for name in glob.glob(pattern, recursive=True)]  # noqa: PTH207  - Path.glob takes no absolute pattern
+    matches = [Path(name) for name in glob.glob(_literal_first(pattern), recursive=True)]  # noqa: PTH207  - Path.glob takes no absolute pattern
     found = [path for path in matches if path.is_file() or weight_file(path) is not None]
-    if not glob.has_magic(pattern) and (folder := Path(pattern)).is_dir():
-        found = list(_in_folder(folder)) or found
+    folders = [path for path in matches if path.is_dir()]
+    if matches == [Path(pattern)]:  # one by its name
+        found = [path for folder in folders for path in _in_folder(folder)] or found
+    elif found:
+        found = _left_in(found)
+    else:
+        found = [path for folder in folders for path in _in_folder(folder)]
+    for path in found:
+        if path.name.startswith("adapter_model.") and is_adapter(path.parent):
+            raise adapter_alone(path.parent)
     if found:
         return found
     if special := [path for path in matches if not path.is_file() and not path.is_dir()]:
         raise RunFileError(f"{special[0]}: expected a regular file", code="IP303")
-    if distributed := [path for path in matches if (path / ".metadata").is_file()]:
-        raise DataError(
-            f"{distributed[0]}: a distributed checkpoint, whose index is a pickle",
-            hint="make one file of it: python -m torch.distributed.checkpoint.format_utils "
-            f"dcp_to_torch {distributed[0]} {distributed[0].name}.pt",
-            code="IP311",
-        )
-    what = "holds no checkpoint" if any(path.is_dir() for path in matches) else None
+    for folder in folders:
+        for inner in (folder, *folder.glob("**/")):
+            if is_distributed(inner):
+                raise distributed(inner)
+            if is_adapter(inner):
+                raise adapter_alone(inner)
+    what = "holds no checkpoint" if folders else None
     raise NotFoundError(
         f"{pattern}: the folder {what}" if what else f"no checkpoint file matches {pattern!r}",
-        hint=f"checkpoints end in {', '.join(_SUFFIXES)}, or are folders of Hugging Face libraries"
+        hint=f"checkpoints end in {', '.join(SUFFIXES)}, or are folders of Hugging Face libraries"
         if what
         else "write the pattern in quotes; it is relative to the current folder",
         code="IP403",
     )
+
+
+def _literal_first(pattern: str) -> str:
+    """Return a glob in which a part that names a file or folder as it is written stands for it."""
+    done: list[str] = []
+    for part in pattern.split("/"):
+        literal = "/".join([*done, glob.escape(part)])
+        there = part != "**" and glob.has_magic(part) and glob.glob(literal, recursive=True)  # noqa: PTH207
+        done.append(glob.escape(part) if there else part)
+    return "/".join(done)
+
+
+def _left_in(found: list[Path]) -> list[Path]:
+    """Return what holds weights of what a glob matches, if not all of it does."""
+    files = [path for path in found if path.is_file()]
+    others = set(files) - set(of_weights(files))
+    if not others or len(others) == len(found):
+        return found
+    log.warning("left out, no weights by their name: %s", ", ".join(map(str, sorted(others))))
+    return [path for path in found if path not in others]
 
 
 def _in_folder(folder: Path) -> Iterator[Path]:
@@ -95,11 +126,11 @@ def _in_folder(folder: Path) -> Iterator[Path]:
     if inner:
         yield from inner
         return
-    files = [
+    files = of_weights(
         path
         for path in folder.rglob("*")
-        if path.suffix in _SUFFIXES and path.is_file() and not path.stem.startswith(_BESIDES)
-    ]
+        if path.suffix in SUFFIXES and path.is_file() and not is_distributed(path.parent)
+    )
     if weight_file(folder) is not None or not files:
         return
     with_step = [path for path in files if any(c.isdecimal() for c in path.stem)]

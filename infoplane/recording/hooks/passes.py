@@ -16,6 +16,7 @@ from infoplane.data import Array, IntArray, ProbeSet, Slot
 from infoplane.errors import DataError, InfoplaneError, InputError
 from infoplane.patterns import split_address, written
 from infoplane.recording.hooks.capture import At, Receive, captured, direct_calls
+from infoplane.recording.hooks.hints import of_failure, of_vmap, under_vmap
 from infoplane.recording.hooks.layers import Layer, chosen_by, select_layers, why_silent
 from infoplane.recording.hooks.modes import warn_of_batch_statistics
 from infoplane.recording.hooks.operations import MARK, Operations, captured_operations, is_operation
@@ -233,9 +234,12 @@ class ProbePasses:
             raise not_storable(tensor, name)
         axis, shape = self._axis(name), tuple(tensor.shape)
         hint = f"leave the layer out: --layers '!{name}'"
-        if axis >= len(shape) or shape[axis] != rows:
+        alone = under_vmap(tensor)
+        if alone or axis >= len(shape) or shape[axis] != rows:
             if rows in shape[1:]:
                 hint = f"name the axis: --batch-dim '{name}={shape.index(rows, 1)}'; or {hint}"
+            if alone:
+                hint = of_vmap(name)
             expected = "one row per sample of the batch" if not axis else f"samples on axis {axis}"
             raise DataError(
                 f"layer {name!r}: expected an {self.at} of shape ({rows}, n_units), {expected}, "
@@ -308,14 +312,10 @@ class ProbePasses:
         except InfoplaneError:
             raise
         except (Exception, SystemExit) as error:  # user code may raise anything
-            by_name = isinstance(error, TypeError) and "keyword argument" in str(error)
             raise DataError(
                 f"the model failed on probe inputs of {batch}: {type(error).__name__}: "
                 f"{one_line(error)}",
-                hint="inputs of other names than 'inputs' are given by name: --data FILE:x,y takes "
-                "the array x as the only input and y as labels"
-                if by_name and batch.named
-                else "check that the probe inputs have the shape and dtype that the model expects",
+                hint=of_failure(error, batch),
             ) from error
 
     def _report_silent(self, silent: Sequence[str]) -> None:

@@ -15,6 +15,11 @@ from infoplane.recording.hooks.outputs import to_array
 from infoplane.recording.probes.classes import warn_of_classes
 from infoplane.text import one_line
 
+WITHOUT_ROWS = (
+    "an input without a row for each sample, such as the edges of a graph, belongs into the model: "
+    "keep it there as a buffer; and record all nodes in one batch, --batch-size of their number"
+)
+
 
 def as_probe(
     inputs: Any, labels: Any = None, *, ids: IntArray | None = None, x: str | None = None
@@ -187,5 +192,5 @@ def _side_by_side(arguments: Mapping[str, Array], x: str | None) -> Array:
     lengths = {name: array.shape[:1] for name, array in arguments.items()}
     if len(set(lengths.values())) > 1 or () in lengths.values():
         found = ", ".join(f"{name} {array.shape}" for name, array in arguments.items())
-        raise InputError(f"expected inputs of as many rows, got {found}")
+        raise InputError(f"expected inputs of as many rows, got {found}", hint=WITHOUT_ROWS)
     return np.concatenate([array.reshape(len(array), -1) for array in arrays], axis=1)

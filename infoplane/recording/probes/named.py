@@ -14,7 +14,13 @@ from infoplane.data import Array, IntArray, ProbeSet
 from infoplane.errors import DataError, InputError
 from infoplane.recording.checkpoints.sources import called
 from infoplane.recording.probes.classes import classes_of, warn_of_labels, warn_of_splits
-from infoplane.recording.probes.from_arrays import as_array, as_probe, joined, labels_and_targets
+from infoplane.recording.probes.from_arrays import (
+    WITHOUT_ROWS,
+    as_array,
+    as_probe,
+    joined,
+    labels_and_targets,
+)
 from infoplane.recording.probes.from_datasets import Returned, returned_by
 from infoplane.recording.probes.from_files import images_in, is_array_file, read_arrays
 from infoplane.seeding import generator
@@ -82,7 +88,9 @@ def load_probe(
     InputError
         If the callable cannot be resolved or fails, or ``samples`` is below 2.
     """
-    return _loaded(_source(reference, seed), reference, samples, seed, labels, x, label_bins)
+    return _loaded(
+        _source(reference, seed, samples), reference, samples, seed, labels, x, label_bins
+    )
 
 
 def _loaded(
@@ -170,7 +178,7 @@ def load_splits(
     InfoplaneError
         As ``load_probe``; and ``DataError`` if the probe sets are not alike.
     """
-    sources = {name: _source(where, seed) for name, where in references.items()}
+    sources = {name: _source(where, seed, samples) for name, where in references.items()}
     try:
         probe = joined(
             {
@@ -232,7 +240,7 @@ def chosen_rows(n: int, labels: IntArray | None, samples: int | None, seed: int)
     return rows
 
 
-def _source(reference: str, seed: int) -> Source | ProbeSet:
+def _source(reference: str, seed: int, samples: int | None) -> Source | ProbeSet:
     path = Path(reference)
     if path.is_dir():
         images = images_in(path)
@@ -245,7 +253,7 @@ def _source(reference: str, seed: int) -> Source | ProbeSet:
     found = called(reference, "data")
     if isinstance(found, ProbeSet):
         return found
-    returned = returned_by(found, f"--data {reference}", LABELS, seed=seed)
+    returned = returned_by(found, f"--data {reference}", LABELS, seed=seed, samples=samples)
     return _of_returned(returned, reference)
 
 
@@ -340,7 +348,9 @@ def _taken(source: Source, rows: IntArray) -> Array | dict[str, Array]:
     for name, values in source.inputs.items():
         if len(values) != len(source):
             lengths = ", ".join(f"{key} {len(one)}" for key, one in source.inputs.items())
-            raise InputError(f"expected inputs of as many rows, got {lengths} ({name!r})")
+            raise InputError(
+                f"expected inputs of as many rows, got {lengths} ({name!r})", hint=WITHOUT_ROWS
+            )
     return {name: _rows_of(rows_, rows, len(source)) for name, rows_ in source.inputs.items()}
 
 
