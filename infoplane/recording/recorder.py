@@ -19,6 +19,7 @@ from infoplane.recording.hashes import parameter_hash
 from infoplane.recording.hooks.capture import At
 from infoplane.recording.hooks.modes import evaluation_mode
 from infoplane.recording.hooks.passes import SampleKind, described, probe_passes
+from infoplane.recording.hooks.survey import surveyed
 from infoplane.recording.manifest import finite_epoch, json_values, number, run_manifest
 from infoplane.recording.plan import plan_recording
 from infoplane.recording.probes.from_arrays import as_probe_set, joined
@@ -323,8 +324,9 @@ class Recorder:
             self._steps[step] = None
             self.recorded = list(self._first)
             return
-        with writer, evaluation_mode(self.model):
-            self._passes.record(writer)
+        surveyed(self._passes)
+        with writer, evaluation_mode(self.model) as state:
+            self._passes.record(writer, state)
             written = writer.layers.values()
             shapes = {layer.name: (layer.shape[1:], layer.dtype_name) for layer in written}
             self._check_layers(step, shapes)

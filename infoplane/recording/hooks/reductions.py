@@ -19,6 +19,7 @@ import torch
 from infoplane.data import Array, IntArray
 from infoplane.errors import DataError, InputError
 from infoplane.recording.hooks.layers import chosen_by
+from infoplane.recording.hooks.outputs import UnfitLayerError
 from infoplane.seeding import generator
 
 MOST_UNITS = 16384
@@ -199,10 +200,12 @@ def check_units(name: str, shape: tuple[int, ...]) -> None:
     """
     units = math.prod(shape)
     if units > MOST_UNITS:
-        raise DataError(
+        raise UnfitLayerError(
+            name,
+            f"{units:,} units, for which --reduce '{name}=sketch:1024' would make a choice",
             f"layer {name!r}: {' x '.join(map(str, shape))} = {units:,} units for each sample, "
             f"more than {MOST_UNITS:,}",
-            hint=f"choose how to keep it: --reduce '{name}=sketch:1024' (or gap, grid:4, ...), or "
+            f"choose how to keep it: --reduce '{name}=sketch:1024' (or gap, grid:4, ...), or "
             f"all of it: --reduce '{name}=flatten'",
         )
 

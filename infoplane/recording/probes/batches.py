@@ -29,6 +29,13 @@ class Batch:
         parts = {**{str(i): one for i, one in enumerate(self.positional)}, **self.named}
         return ", ".join(f"{name} {tuple(one.shape)} {one.dtype}" for name, one in parts.items())
 
+    def turned(self) -> Batch:
+        """Return the same rows, the first of them as the last."""
+        return Batch(
+            tuple(one.roll(-1, 0) for one in self.positional),
+            {name: one.roll(-1, 0) for name, one in self.named.items()},
+        )
+
     def through(self, model: nn.Module) -> Any:
         """Return what the model makes of the batch."""
         return model(*self.positional, **self.named)
