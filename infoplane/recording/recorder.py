@@ -67,6 +67,10 @@ class Recorder:
     reduce : mapping of str to str, optional
         How large layers are made small, by layer glob: ``{"conv*": "sketch:1024"}``; see
         ``Reduction``. Layers of more than 16,384 units need a choice; ``flatten`` keeps all.
+    mask : mapping of str to str, optional
+        Which argument of the model is the mask of a layer's tokens, by layer glob, for the
+        reductions ``last``, ``mean`` and ``tokens:K``: ``NAME`` marks tokens, ``!NAME`` padding,
+        ``none`` lets all count. Without it the mask is found, or the layer refused.
     batch_size : int, default 512
         Samples per forward pass.
     schedule : str or iterable of int, default "log:10"
@@ -124,6 +128,7 @@ class Recorder:
         at: At = "output",
         batch_dims: Mapping[str, int] | None = None,
         reduce: Mapping[str, str] | None = None,
+        mask: Mapping[str, str] | None = None,
         batch_size: int = 512,
         schedule: str | Iterable[int] = "log:10",
         shard: bool | Shard = False,
@@ -157,6 +162,7 @@ class Recorder:
             at=at,
             batch_dims=batch_dims,
             reduce=reduce,
+            mask=mask,
             batch_size=batch_size,
             rows=rows,
         )
@@ -173,6 +179,7 @@ class Recorder:
                 "batch_size": batch_size,
                 "batch_dims": dict(batch_dims or {}),
                 **({"reduce": dict(reduce)} if reduce else {}),
+                **({"mask": dict(mask)} if mask else {}),
             },
             provenance=provenance or {},
         )

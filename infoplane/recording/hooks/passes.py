@@ -9,18 +9,26 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TypeAlias, TypeVar
 
+import numpy as np
 import torch
 from torch import nn
 
-from infoplane.data import IntArray, ProbeSet, Slot
+from infoplane.data import Array, ProbeSet, Slot
 from infoplane.errors import DataError, InfoplaneError, InputError
 from infoplane.patterns import split_address, written
 from infoplane.recording.hooks.capture import At, Receive, captured, direct_calls, raised
 from infoplane.recording.hooks.layers import Layer, chosen_by, select_layers, why_silent
-from infoplane.recording.hooks.operations import MARK, Operations, captured_operations, is_operation
+from infoplane.recording.hooks.masks import TokenMask, Tokens, chosen_mask, known_masks, untold
+from infoplane.recording.hooks.operations import (
+    MARK,
+    Operations,
+    captured_operations,
+    is_operation,
+    last_match,
+)
 from infoplane.recording.hooks.outputs import Address, Key, UnfitLayerError, not_storable, to_stored
 from infoplane.recording.hooks.reductions import Reduction, check_units, chosen_reductions
-from infoplane.recording.hooks.state import State
+from infoplane.recording.hooks.state import State, raising_hook
 from infoplane.recording.hooks.wrappers import unwrapped
 from infoplane.recording.probes.batches import Batch, batch_of
 from infoplane.runs.step_writer import StepWriter
@@ -60,6 +68,8 @@ class ProbePasses:
         The rows of the probe set that are sent; all by default.
     operations : Operations, optional
         What to record of what the model computes outside of modules.
+    masks : mapping of str to str
+        Which mask belongs to the tokens of layers, by glob, where it was said.
     """
 
     model: nn.Module
@@ -73,7 +83,8 @@ class ProbePasses:
     operations: Operations = field(default_factory=Operations)
     by_default: bool = False  # nobody named the layers
     survey: tuple[Slot, ...] | None = None  # what it found, once it is made
-    _positions: dict[str, IntArray | None] = field(default_factory=dict)  # of tokens:K
+    masks: Mapping[str, str] = field(default_factory=dict)  # chosen, by glob
+    tokens: dict[Key, Tokens] = field(default_factory=dict)  # of layers of which tokens are kept
     _reported: set[str] = field(default_factory=set)  # silent layers that were named
 
     def record(self, writer: StepWriter, state: State) -> None:
@@ -85,7 +96,7 @@ class ProbePasses:
         row, rows = first, 0
         kinds: dict[Key, SampleKind] = {}  # of the first batch
         heard: set[Key] = set()  # in the batch that is sent
-        mask: torch.Tensor | None = None
+        batch: Batch
 
         def receive(name: str, call: int, address: Address, tensor: torch.Tensor) -> None:
             key = name, call
@@ -97,7 +108,7 @@ class ProbePasses:
                 raise self._unlike(key, row, found, kinds.get(key))
             heard.add(key)
             kind = self._kind(name)
-            array, encoding = to_stored(self._reduced(name, tensor, mask), name)
+            array, encoding = to_stored(self._reduced(key, tensor, batch), name)
             writer.write(key, name, kind, row - first, array, found[1], encoding)
             if row == first:
                 writer.layers[key].details = {"at": self.at, "address": written(address)}
@@ -106,7 +117,7 @@ class ProbePasses:
         with self.captured(receive) as next_pass:
             for batch_rows in self.batches():
                 row, batch = batch_rows.start, self.batch(batch_rows)
-                rows, mask = len(batch), batch.named.get("attention_mask")
+                rows = len(batch)
                 heard.clear()
                 next_pass()
                 if row != first:
@@ -134,18 +145,17 @@ class ProbePasses:
 
         def receive(name: str, call: int, address: Address, tensor: torch.Tensor) -> None:
             tensor = self.by_sample(name, tensor, len(batch))
-            found[name, call] = self.found(name, tensor, batch)
+            found[name, call] = self.found((name, call), tensor, batch)
 
         with self.captured(receive):
             self.forward(batch)
         self.operations.check()
         return self.slots(found)
 
-    def found(self, name: str, tensor: torch.Tensor, batch: Batch) -> Found:
+    def found(self, key: Key, tensor: torch.Tensor, batch: Batch) -> Found:
         """Return how an output (n_samples, ...) is stored."""
-        reduced = self._reduced(name, tensor, batch.named.get("attention_mask"))
-        array, encoding = to_stored(reduced, name)
-        return self._kind(name), array.shape[1:], str(array.dtype), encoding
+        array, encoding = to_stored(self._reduced(key, tensor, batch), key[0])
+        return self._kind(key[0]), array.shape[1:], str(array.dtype), encoding
 
     def slots(self, found: Mapping[Key, Found]) -> tuple[Slot, ...]:
         """Return what is recorded of layers, by their final names."""
@@ -157,7 +167,7 @@ class ProbePasses:
                 type=kind,
                 shape=shape,
                 dtype=dtype,
-                reduction=str(self._reduction(key[0]) or "none"),
+                reduction=str(self.reduction(key[0]) or "none"),
                 encoding=encoding,
             )
             for index, (key, (kind, shape, dtype, encoding)) in enumerate(found.items())
@@ -188,30 +198,69 @@ class ProbePasses:
             return split_address(name)[0].rpartition(".")[2].removeprefix(MARK)
         return type(self.layers[name].module).__name__
 
-    def _reduction(self, name: str) -> Reduction | None:
+    def reduction(self, name: str) -> Reduction | None:
+        """Return how a layer is made small."""
         return self.operations.reduction(name) if is_operation(name) else self.reductions.get(name)
 
-    def _reduced(self, name: str, tensor: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+    def mask(self, name: str) -> str | None:
+        """Return the mask that was chosen for a layer."""
+        return last_match(self.masks, name)
+
+    def _reduced(self, key: Key, tensor: torch.Tensor, batch: Batch) -> torch.Tensor:
         """Return an output as it is stored."""
-        reduction = self._reduction(name)
+        name = key[0]
+        reduction = self.reduction(name)
         if reduction is None:
             check_units(name, tuple(tensor.shape[1:]))
             return tensor
-        if reduction.kind == "tokens" and name not in self._positions:
-            every = self.probe.arguments.get("attention_mask")
-            self._positions[name] = reduction.positions(name, tensor.shape[1], every)
-        return reduction.applied(tensor, name, mask, self._positions.get(name))
+        if not reduction.of_tokens:
+            return reduction.applied(tensor, name, None, None)
+        tokens = self.tokens.get(key)
+        if tokens is None:  # not before the survey has found out, whose shapes are the same
+            if self.survey is not None and (masks := known_masks(self.arguments, self.model)):
+                raise untold(name, tensor.shape[1], self.arguments, masks)
+            tokens = Tokens(None, reduction.positions(name, tensor.shape[1], None))
+        mask = tokens.mask
+        real = None if mask is None else mask.real(batch.argument(mask.name))
+        return reduction.applied(tensor, name, real, tokens.positions)
+
+    @property
+    def arguments(self) -> Mapping[str, Array]:
+        """What the model is given, by name or place; empty if it is one input."""
+        return self.probe.arguments
+
+    def choose_tokens(self, key: Key, length: int, mask: TokenMask | None) -> None:
+        """Let the tokens of a mask count in a layer.
+
+        Raises
+        ------
+        DataError
+            If they are not as many, or a sample has none.
+        """
+        reduction = self.reduction(key[0])
+        assert reduction is not None
+        real: Array | None = None
+        if mask is not None:
+            real = mask.real(torch.from_numpy(np.array(self.arguments[mask.name]))).numpy()
+            if real.shape[1] != length:
+                raise untold(key[0], length, self.arguments, [mask.name])
+            if not real.any(axis=1).all():
+                row = int(np.flatnonzero(~real.any(axis=1))[0])
+                raise DataError(f"mask {mask.name!r}: sample {row} has no token")
+        self.tokens[key] = Tokens(mask, reduction.positions(key[0], length, real))
 
     def _note_reduction(self, writer: StepWriter, key: Key) -> None:
         """Say in the metadata of a layer how it was reduced."""
-        reduction = self._reduction(key[0])
+        reduction = self.reduction(key[0])
         if reduction is None or reduction.kind == "flatten":
             return
         layer = writer.layers[key]
         layer.reduction = str(reduction)
-        positions = self._positions.get(key[0])
-        if positions is not None:
-            layer.details["positions"] = positions.tolist()
+        tokens = self.tokens.get(key, Tokens())
+        if tokens.positions is not None:
+            layer.details["positions"] = tokens.positions.tolist()
+        if tokens.mask is not None:
+            layer.details["mask"] = tokens.mask.name
 
     def axis(self, name: str) -> int:
         """Return the axis of the samples."""
@@ -286,6 +335,13 @@ class ProbePasses:
         except InfoplaneError:
             raise
         except (Exception, SystemExit) as error:  # user code may raise anything
+            if (hook := raising_hook(self.model, error)) is not None:
+                raise DataError(
+                    f"a hook of the model ({hook}) failed in the pass of the probe set: "
+                    f"{type(error).__name__}: {one_line(error)}",
+                    hint="hooks fire in the pass as in training, but without gradients and on "
+                    "other samples; let it return where not module.training",
+                ) from error
             by_name = isinstance(error, TypeError) and "keyword argument" in str(error)
             raise DataError(
                 f"the model failed on probe inputs of {batch}: {type(error).__name__}: "
@@ -324,6 +380,7 @@ def probe_passes(
     at: At = "output",
     batch_dims: Mapping[str, int] | None = None,
     reduce: Mapping[str, str] | None = None,
+    mask: Mapping[str, str] | None = None,
     batch_size: int = 512,
     rows: slice | None = None,
 ) -> ProbePasses:
@@ -346,7 +403,11 @@ def probe_passes(
     if functions and at != "output":
         raise InputError(f"expected at='output' to record operations ({functions[0]}), got {at!r}")
     chosen = select_layers(model, modules) if modules or not functions else {}
-    dims, kinds = batch_dims or {}, reduce or {}
+    dims, kinds, masks = batch_dims or {}, reduce or {}, mask or {}
+    for glob, text in masks.items():
+        chosen_mask(text, probe.arguments)
+        if not is_operation(glob):
+            chosen_by(glob, chosen, "whose mask is given")
 
     def of_modules(values: Mapping[str, _Choice]) -> dict[str, _Choice]:
         return {glob: one for glob, one in values.items() if chosen and not is_operation(glob)}
@@ -362,6 +423,7 @@ def probe_passes(
         rows,
         Operations(functions, dims, {glob: Reduction.parse(kind) for glob, kind in kinds.items()}),
         by_default=all(pattern.startswith("!") for pattern in layers),
+        masks=masks,
     )
 
 

@@ -16,6 +16,7 @@ import sys
 import types
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -211,6 +212,23 @@ class State:
         self._bytes -= array.nbytes
         if array.flags.writeable:
             self._undo.append(functools.partial(np.copyto, array, array.copy()))
+
+
+def raising_hook(model: nn.Module, error: BaseException) -> str | None:
+    """Return file, line and name of a hook of the user's own that raised, None if none did."""
+    codes = {
+        getattr(getattr(hook, "__func__", hook), "__code__", None)
+        for module in model.modules()
+        for hook in (*module._forward_hooks.values(), *module._forward_pre_hooks.values())
+        if not _is_library(_package(getattr(hook, "__module__", None) or ""))
+    }
+    frame = error.__traceback__
+    while frame is not None:
+        code = frame.tb_frame.f_code
+        if code in codes:
+            return f"{Path(code.co_filename).name}:{frame.tb_lineno}, {code.co_name}"
+        frame = frame.tb_next
+    return None
 
 
 def _same(now: dict[str, Any], before: dict[str, Any]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ import torch
 from infoplane.data import Slot
 from infoplane.errors import DataError
 from infoplane.recording.hooks.capture import Receive
+from infoplane.recording.hooks.masks import Lengths, assigned, chosen_mask
 from infoplane.recording.hooks.modes import evaluation_mode
 from infoplane.recording.hooks.outputs import Address, Key, UnfitLayerError
 from infoplane.recording.hooks.passes import Found, ProbePasses
@@ -46,6 +47,7 @@ def surveyed(passes: ProbePasses) -> tuple[Slot, ...]:
             log.debug("the survey takes the first batch: %s", error)
             survey = _Survey(passes, next(passes.batches()))
             survey.make()
+        survey.choose_tokens()
         survey.tell()
         passes.survey = passes.slots(survey.found)
     return passes.survey
@@ -58,6 +60,7 @@ class _Survey:
         self.passes, self.rows = passes, range(rows.start, rows.stop)
         self.found: dict[Key, Found] = {}
         self.unfit: dict[str, UnfitLayerError] = {}
+        self.lengths: Lengths = {}  # of layers of which tokens are kept
         self.batch = passes.batch(rows)
         self.trial = Trial(self.rows)
         self.again: tuple[Batch, Trial] | None = None  # some of the samples in another batch
@@ -100,6 +103,44 @@ class _Survey:
         if self.again is not None and (unlike := self.trial.unlike(self.again[1])):
             self._explain(unlike)
 
+    def choose_tokens(self) -> None:
+        """Find the masks of layers of which tokens are kept.
+
+        Raises
+        ------
+        DataError
+            If one cannot be told, or does not fit.
+        """
+        passes = self.passes
+        given = {key: passes.mask(key[0]) for key in self.lengths}
+        asked = {key: length for key, length in self.lengths.items() if given[key] is None}
+        masks = assigned(asked, passes.arguments, passes.model, self._cut)
+        for key, length in self.lengths.items():
+            text = given[key]
+            mask = masks[key] if text is None else chosen_mask(text, passes.arguments)
+            passes.choose_tokens(key, length, mask)
+
+    def _cut(self, lengths: Mapping[str, int], length: int) -> Lengths | None:
+        """Return the lengths of layers if arguments are cut; None if the model fails."""
+        found: Lengths = {}
+
+        def receive(name: str, call: int, address: Address, tensor: torch.Tensor) -> None:
+            tensor = self.passes.by_sample(name, tensor, len(self.batch))
+            self._note_length(found, (name, call), tensor)
+
+        try:
+            with evaluation_mode(self.passes.model):
+                self._send(self.batch.cut(lengths, length), receive, lambda error: None)
+        except DataError as error:
+            log.debug("%s cannot be cut: %s", ", ".join(lengths), error)
+            return None
+        return found
+
+    def _note_length(self, lengths: Lengths, key: Key, tensor: torch.Tensor) -> None:
+        reduction = self.passes.reduction(key[0])
+        if reduction is not None and reduction.of_tokens and tensor.ndim == 3:
+            lengths[key] = tensor.shape[1]
+
     def _others(self) -> list[tuple[Batch, Sequence[int]]]:
         """Return other batches with some of the samples: of another length, and in another order.
 
@@ -126,7 +167,8 @@ class _Survey:
 
     def _receive(self, name: str, call: int, address: Address, tensor: torch.Tensor) -> None:
         tensor = self.passes.by_sample(name, tensor, len(self.batch))
-        self.found[name, call] = self.passes.found(name, tensor, self.batch)
+        self.found[name, call] = self.passes.found((name, call), tensor, self.batch)
+        self._note_length(self.lengths, (name, call), tensor)
         self.trial.add((name, call), tensor)
 
     def _receive_again(self, trial: Trial) -> Receive:
