@@ -278,8 +278,9 @@ def record(
         model, checkpoints, data, output, weights=weights, strict=strict, trust_model=trust_model,
         layers=layers, at=at, batch_dims=batch_dims, reduce=reduce, mask=mask,
         batch_size=batch_size, max_size=max_size, step_pattern=step_pattern, device=device,
-        gradients=gradients, gradient_batch_size=gradient_batch_size, name=name, group=group, overwrite=overwrite,
-        resume=resume, labels=labels, label_bins=label_bins, x=x, samples=samples, seed=seed,
+        gradients=gradients, gradient_batch_size=gradient_batch_size, name=name, group=group,
+        overwrite=overwrite, resume=resume, labels=labels, label_bins=label_bins, x=x,
+        samples=samples, seed=seed,
     ).run(progress)  # fmt: skip
 
 
