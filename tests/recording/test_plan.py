@@ -102,8 +102,13 @@ def test_space_of_the_whole_run_is_set_aside_and_used_up(tmp_path, probe, monkey
             if "room.tmp" in str(entry.readlink() if entry.is_symlink() else ""):
                 seen.append((len(inputs[0]), entry.stat().st_size, 512 * entry.stat().st_blocks))
 
+    class Looking(type(small_net())):  # what a hook keeps would be put back
+        def forward(self, x):
+            look(self, (x,))
+            return super().forward(x)
+
     model = small_net()
-    model.register_forward_pre_hook(look)
+    model.__class__ = Looking
     torch.save(model.state_dict(), tmp_path / "epoch_1.pt")
     with Recorder(model, probe, tmp_path / "r") as recorder:
         found = [Checkpoint(tmp_path / "epoch_1.pt", step) for step in range(3)]
