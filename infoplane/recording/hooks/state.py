@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import operator
 import random
 import sys
 import types
@@ -81,9 +82,9 @@ class State:
         attributes = vars(module)
         package = ""
         for kept in (attributes, module._parameters, module._buffers, module._modules):
-            self._dicts.append((kept, dict(kept)))
-        for name, value in attributes.items():
-            if type(value) not in _PLAIN and name not in _OF_MODULES:
+            self._dicts.append((kept, kept.copy()))
+        for name in attributes.keys() - _OF_MODULES:
+            if type(value := attributes[name]) not in _PLAIN:
                 package = package or _package(type(module).__module__)
                 self._next.append((value, package, name))
         if module._forward_hooks or module._forward_pre_hooks:
@@ -235,8 +236,8 @@ def _same(now: dict[str, Any], before: dict[str, Any]) -> bool:
     """Tell whether two dictionaries hold the very same objects, in the same order."""
     return (
         len(now) == len(before)
-        and all(value is old for value, old in zip(now.values(), before.values(), strict=True))
-        and list(now) == list(before)
+        and all(map(operator.is_, now.values(), before.values()))
+        and all(map(operator.eq, now, before))
     )
 
 

@@ -97,8 +97,8 @@ class _Survey:
             del self.passes.layers[name]
         if self.unfit:
             log.warning(
-                "left out: %s; --layers asks for a layer, and --batch-dim 'NAME=AXIS' says where its "
-                "samples are not on the first axis",
+                "left out: %s; --layers asks for a layer, and --batch-dim 'NAME=AXIS' says where "
+                "its samples are not on the first axis",
                 "; ".join(f"{name} ({error.why})" for name, error in self.unfit.items()),
             )
         if self.again is not None and (unlike := self.trial.unlike(self.again[1])):
