@@ -104,6 +104,15 @@ _OF_DATA = ("labels", "label_bins", "x", "samples", "seed")
     "sketch:K; repeatable, the last match counts. Required above 16,384 units.",
 )
 @click.option(
+    "--mask",
+    "masks",
+    multiple=True,
+    metavar="GLOB=NAME|none",
+    help="Which argument of the model is the mask of a layer's tokens, for last, mean and "
+    "tokens:K; !NAME marks padding, none lets all count; repeatable. Default: found by cutting "
+    "inputs short, or refused.",
+)
+@click.option(
     "--max-size",
     callback=byte_size,
     metavar="SIZE",
@@ -176,6 +185,7 @@ def record(
     output: str,
     batch_dims: tuple[str, ...],
     reductions: tuple[str, ...],
+    masks: tuple[str, ...],
     dry_run: bool,
     schedule: str | None,
     script: tuple[str, ...],
@@ -202,6 +212,7 @@ def record(
     Path.cwd()  # where it was removed, importing torch would end the process
     chosen["batch_dims"] = dict(map(_axis, batch_dims))
     chosen["reduce"] = dict(map(_reduction, reductions))
+    chosen["mask"] = dict(map(_mask, masks))
     if script:
         _refuse_for_script(script, checkpoints, probe_choice)
         options = {name: value for name, value in chosen.items() if name not in _OF_CHECKPOINTS}
@@ -346,6 +357,14 @@ def _reduction(text: str) -> tuple[str, str]:
     if not glob or not kind:
         raise click.BadParameter(f"expected GLOB=KIND such as 'conv*=sketch:1024', got {text!r}")
     return glob, kind
+
+
+def _mask(text: str) -> tuple[str, str]:
+    """Return the glob and the mask of ``GLOB=NAME``."""
+    glob, _, name = text.rpartition("=")
+    if not glob or not name:
+        raise click.BadParameter(f"expected GLOB=NAME such as 'decoder.*=none', got {text!r}")
+    return glob, name
 
 
 def _kept(done: int, n_steps: int, output: str) -> str:

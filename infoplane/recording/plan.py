@@ -15,6 +15,7 @@ from infoplane.recording.checkpoints.read import load_weights
 from infoplane.recording.checkpoints.steps import Checkpoint, Steps
 from infoplane.recording.hooks.modes import evaluation_mode
 from infoplane.recording.hooks.passes import ProbePasses
+from infoplane.recording.hooks.survey import surveyed
 
 _BYTES_PER_SECOND = 1e9
 """Of writing with checksum and statistics, roughly, on one core."""
@@ -72,16 +73,14 @@ def sample_bytes(layer: Slot) -> int:
 
 
 def plan_recording(passes: ProbePasses, n_steps: int) -> RecordingPlan:
-    """Return what it takes to record ``n_steps`` steps, from a pass of two samples.
+    """Return what it takes to record ``n_steps`` steps, from passes of a few samples.
 
     Raises
     ------
     DataError
         If the model fails, or a layer cannot be recorded.
     """
-    with evaluation_mode(passes.model):
-        layers = passes.found_layers()
-    return RecordingPlan(n_steps, passes.n_samples, layers)
+    return RecordingPlan(n_steps, passes.n_samples, surveyed(passes))
 
 
 def plan_checkpoints(

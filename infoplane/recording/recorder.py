@@ -19,6 +19,7 @@ from infoplane.recording.hashes import parameter_hash
 from infoplane.recording.hooks.capture import At
 from infoplane.recording.hooks.modes import evaluation_mode
 from infoplane.recording.hooks.passes import SampleKind, described, probe_passes
+from infoplane.recording.hooks.survey import surveyed
 from infoplane.recording.manifest import finite_epoch, json_values, number, run_manifest
 from infoplane.recording.plan import plan_recording
 from infoplane.recording.probes.classes import warn_of_splits
@@ -67,6 +68,10 @@ class Recorder:
     reduce : mapping of str to str, optional
         How large layers are made small, by layer glob: ``{"conv*": "sketch:1024"}``; see
         ``Reduction``. Layers of more than 16,384 units need a choice; ``flatten`` keeps all.
+    mask : mapping of str to str, optional
+        Which argument of the model is the mask of a layer's tokens, by layer glob, for the
+        reductions ``last``, ``mean`` and ``tokens:K``: ``NAME`` marks tokens, ``!NAME`` padding,
+        ``none`` lets all count. Without it the mask is found, or the layer refused.
     batch_size : int, default 512
         Samples per forward pass.
     schedule : str or iterable of int, default "log:10"
@@ -124,6 +129,7 @@ class Recorder:
         at: At = "output",
         batch_dims: Mapping[str, int] | None = None,
         reduce: Mapping[str, str] | None = None,
+        mask: Mapping[str, str] | None = None,
         batch_size: int = 512,
         schedule: str | Iterable[int] = "log:10",
         shard: bool | Shard = False,
@@ -158,6 +164,7 @@ class Recorder:
             at=at,
             batch_dims=batch_dims,
             reduce=reduce,
+            mask=mask,
             batch_size=batch_size,
             rows=rows,
         )
@@ -174,6 +181,7 @@ class Recorder:
                 "batch_size": batch_size,
                 "batch_dims": dict(batch_dims or {}),
                 **({"reduce": dict(reduce)} if reduce else {}),
+                **({"mask": dict(mask)} if mask else {}),
             },
             provenance=provenance or {},
         )
@@ -336,8 +344,9 @@ class Recorder:
             self._steps[step] = None
             self.recorded = list(self._first)
             return
-        with writer, evaluation_mode(self.model):
-            self._passes.record(writer)
+        surveyed(self._passes)
+        with writer, evaluation_mode(self.model) as state:
+            self._passes.record(writer, state)
             written = writer.layers.values()
             shapes = {layer.name: (layer.shape[1:], layer.dtype_name) for layer in written}
             self._check_layers(step, shapes)

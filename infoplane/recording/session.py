@@ -83,6 +83,7 @@ class Recording:
         at: Literal["output", "input"] = "output",
         batch_dims: Mapping[str, int] | None = None,
         reduce: Mapping[str, str] | None = None,
+        mask: Mapping[str, str] | None = None,
         batch_size: int = 512,
         max_size: int | None = None,
         step_pattern: str | None = None,
@@ -101,7 +102,7 @@ class Recording:
     ) -> None:
         self.output = path_of(output, "output")
         self.max_size = None if max_size is None else whole(max_size, "max_size", 0)
-        self._passes = _passes(layers, at, batch_dims, reduce, batch_size)
+        self._passes = _passes(layers, at, batch_dims, reduce, mask, batch_size)
         self._options = _options(name, group, overwrite, resume)
         check_options(reduce=self._passes["reduce"], overwrite=overwrite, resume=resume)
         self._weights = _weights(weights, strict, trust_model)
@@ -198,6 +199,7 @@ def record(
     at: Literal["output", "input"] = "output",
     batch_dims: Mapping[str, int] | None = None,
     reduce: Mapping[str, str] | None = None,
+    mask: Mapping[str, str] | None = None,
     batch_size: int = 512,
     max_size: int | None = None,
     step_pattern: str | None = None,
@@ -240,7 +242,7 @@ def record(
         Refuse weights that do not all fit the model.
     trust_model : bool, default False
         Load exported programs (``.pt2``), which are code.
-    layers, at, batch_dims, reduce, batch_size, name, group, overwrite, resume
+    layers, at, batch_dims, reduce, mask, batch_size, name, group, overwrite, resume
         As of `Recorder`.
     max_size : int, optional
         Refuse to record more bytes, before the first step.
@@ -276,10 +278,11 @@ def record(
     """
     return Recording(
         model, checkpoints, data, output, weights=weights, strict=strict, trust_model=trust_model,
-        layers=layers, at=at, batch_dims=batch_dims, reduce=reduce, batch_size=batch_size,
-        max_size=max_size, step_pattern=step_pattern, device=device, gradients=gradients,
-        gradient_batch_size=gradient_batch_size, name=name, group=group, overwrite=overwrite,
-        resume=resume, labels=labels, label_bins=label_bins, x=x, samples=samples, seed=seed,
+        layers=layers, at=at, batch_dims=batch_dims, reduce=reduce, mask=mask,
+        batch_size=batch_size, max_size=max_size, step_pattern=step_pattern, device=device,
+        gradients=gradients, gradient_batch_size=gradient_batch_size, name=name, group=group,
+        overwrite=overwrite, resume=resume, labels=labels, label_bins=label_bins, x=x,
+        samples=samples, seed=seed,
     ).run(progress)  # fmt: skip
 
 
@@ -296,13 +299,14 @@ def _patterns(given: object) -> list[str]:
 
 
 def _passes(
-    layers: object, at: object, batch_dims: object, reduce: object, batch_size: object
+    layers: object, at: object, batch_dims: object, reduce: object, mask: object, batch_size: object
 ) -> dict[str, Any]:
     return {
         "layers": texts(layers, "layers"),
         "at": one_of(at, "at", "output", "input"),
         "batch_dims": _by_layer(batch_dims, "batch_dims", int, "layer globs and axes"),
         "reduce": _by_layer(reduce, "reduce", str, "layer globs and kinds such as 'sketch:256'"),
+        "mask": _by_layer(mask, "mask", str, "layer globs and arguments such as 'attention_mask'"),
         "batch_size": whole(batch_size, "batch_size", 1),
     }
 
