@@ -34,8 +34,8 @@ _SCHEMA = {
     ("index", "sqlite_autoindex_cells_1", "cells", None),
 }
 _GET = (
-    "SELECT value FROM cells WHERE key = ? AND typeof(value) = 'text' "
-    "AND length(CAST(value AS BLOB)) <= ?"
+    "SELECT CASE WHEN typeof(value) = 'text' AND length(CAST(value AS BLOB)) <= ? THEN value END "
+    "FROM cells WHERE key = ?"
 )
 _BESIDE = ("-journal", "-wal", "-shm")
 # At the end of a journal whose transaction spans several files: a name comes before it, and SQLite
@@ -125,11 +125,14 @@ class CellCache:
         if self._connection is None:
             return None
         try:
-            found = self._run(_GET, key, _MOST_BYTES)
+            found = self._run(_GET, _MOST_BYTES, key)
+            if found and found[0][0] is None:
+                self._start_over("a value that none of ours is")
+                return None
             return _loaded(found[0][0]) if found else None
         except (ValueError, RecursionError):
             return None
-        except sqlite3.Error as error:
+        except (OSError, sqlite3.Error) as error:
             if "decode" not in str(error):  # a text that is not UTF-8
                 self._give_up(error)
             return None

@@ -69,7 +69,7 @@ def measurement(
     found: Any, run: str, step: int, part: Part, estimator: Estimator
 ) -> Measurement | None:
     """Return the measurement of a cell from its ``content``; None if it is none of this one."""
-    if _cell(found) or found["seconds"] < 0:
+    if _cell(found) or found["seconds"] < 0 or not found["estimates"]:
         return None
     name = estimator_id(estimator)
     rows = set()

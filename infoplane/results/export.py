@@ -164,17 +164,23 @@ def write_tensorboard(results: Results, folder: PathLike, *, overwrite: bool = F
         if row["value"] is not None:
             by_run[row["run"]].append(row)
     try:
-        for old in folder.glob(f"*/{EVENTS}"):
-            old.unlink()
+        before = set(folder.glob(f"*/{EVENTS}"))
         for run, rows in by_run.items():
             target = folder / _folder_name(run)
-            target.mkdir(parents=True, exist_ok=True)
-            with (target / EVENTS).open("wb") as file:
-                writer = records.RecordWriter(file)
-                start = event_pb2.Event(wall_time=at, file_version="brain.Event:2")
-                writer.write(start.SerializeToString())
-                for row in sorted(rows, key=lambda row: int(row["step"])):
-                    writer.write(_event(row, at).SerializeToString())
+            if target.is_symlink():
+                raise RunFileError(f"{target}: expected a folder, found a link", code="IP305")
+            events = io.BytesIO()
+            writer = records.RecordWriter(events)
+            start = event_pb2.Event(wall_time=at, file_version="brain.Event:2")
+            writer.write(start.SerializeToString())
+            for row in sorted(rows, key=lambda row: int(row["step"])):
+                writer.write(_event(row, at).SerializeToString())
+            replace_file(target / EVENTS, events.getvalue())
+            before.discard(target / EVENTS)
+        for old in before:
+            old.unlink()
+    except RunFileError:
+        raise
     except OSError as error:
         raise unwritable(folder, error) from error
     return sum(map(len, by_run.values()))

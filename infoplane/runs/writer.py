@@ -16,6 +16,7 @@ import numpy as np
 
 from infoplane.data import Array, ProbeSet, Slot
 from infoplane.errors import InputError, RunFileError
+from infoplane.runs.atomic import replace_file
 from infoplane.runs.hdf5 import GO_ON, Room, specs_of, write_arrays, writing
 from infoplane.runs.layout import FORMAT, VERSION, step_name
 from infoplane.runs.probe_parts import probe_manifest, probe_parts
@@ -140,7 +141,7 @@ class RunWriter:
     def _clean(self) -> None:
         """Remove what a writer that was killed has left behind."""
         for residue in [*self.path.glob("*.tmp"), *(self.path / "steps").glob("*.tmp")]:
-            residue.unlink()
+            shutil.rmtree(residue) if residue.is_dir() else residue.unlink()
 
     def _go_on(self, manifest: Mapping[str, Any]) -> None:
         """Take over the steps that are here, if they were recorded in the same way."""
@@ -213,7 +214,7 @@ class RunWriter:
         for file in (self.path / "steps").glob("step_*.h5"):
             file.unlink()
         self._new_probe.replace(self.path / "probe.h5")
-        _write_atomically(self.path / "manifest.json", self._manifest)
+        replace_file(self.path / "manifest.json", self._manifest)
         self._begun = True
 
     def _locked(self) -> IO[str]:
@@ -253,6 +254,12 @@ def check_folder(path: Path, *, replace: bool) -> None:
     """
     if path.exists() and not path.is_dir():
         raise RunFileError(f"{path}: expected a folder, found a file", code="IP302")
+    if (path / "steps").is_symlink():
+        raise RunFileError(
+            f"{path / 'steps'}: expected a folder, found a link",
+            hint="put the run itself where there is room, or link the whole of its folder",
+            code="IP302",
+        )
     is_run = (path / "manifest.json").exists()
     if is_run and any((path / "steps").glob("step_*.h5")) and not replace:
         raise RunFileError(
@@ -261,7 +268,7 @@ def check_folder(path: Path, *, replace: bool) -> None:
             code="IP302",
         )
     if path.exists() and not is_run:
-        own = re.compile(r"(manifest\.json|probe\.h5|steps|\.lock)(\..*tmp)?")
+        own = re.compile(r"\.?(manifest\.json|probe\.h5|steps|lock)(\..*tmp)?")
         names = sorted(entry.name for entry in path.iterdir())
         if others := [name for name in names if not own.fullmatch(name)]:
             raise RunFileError(
@@ -284,9 +291,3 @@ def _flat(manifest: Mapping[str, Any]) -> dict[str, Any]:
         for key, value in flat.items()
         if key != "created" and not key.startswith("provenance.")
     }
-
-
-def _write_atomically(path: Path, data: bytes) -> None:
-    temporary = path.with_name(path.name + f".{os.getpid()}.tmp")
-    temporary.write_bytes(data)
-    temporary.replace(path)

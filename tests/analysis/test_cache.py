@@ -132,8 +132,9 @@ def test_what_is_no_file_of_its_own_is_not_used(tmp_path, file, caplog, kind):
     file.unlink()
     if kind in ("link", "hard link"):
         other.write_text("precious")
-    {"folder": file.mkdir, "fifo": lambda: os.mkfifo(file),
-     "hard link": lambda: file.hardlink_to(other)}.get(kind, lambda: file.symlink_to(other))()  # fmt: skip
+    make = {"folder": file.mkdir, "fifo": lambda: os.mkfifo(file)}
+    make["hard link"] = lambda: file.hardlink_to(other)
+    make.get(kind, lambda: file.symlink_to(other))()
     with CellCache(file.parent) as cache:
         cache.put("a", 1)
         assert cache.get("a") is None
@@ -244,7 +245,8 @@ def test_another_value_anywhere_is_a_measurement_or_nothing(new):
 @pytest.mark.parametrize(
     "content",
     [{**CONTENT, "estimates": estimates} for estimates in (
-        {"nonsense": {"bits": 1.0}}, {"ixt": {"bits": 1.0, "odd": 1}}, {"ixt": {}}, {"ixt": {"bits": 1e101}},
+        {"nonsense": {"bits": 1.0}}, {"ixt": {"bits": 1.0, "odd": 1}}, {"ixt": {}},
+        {"ixt": {"bits": 1e101}},
         {"ixt": {"bits": 1.0, "n": 0}}, {"ixt": {"bits": 1.0}, "ixt@": {"bits": 2.0}},
         {"ixt": {"bits": 1.0, "flags": ["a", 1]}})],
 )  # fmt: skip

@@ -11,10 +11,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from infoplane.errors import unwritable
 from infoplane.plots.report import sections
 from infoplane.plots.report.groups import group_sections, overview
 from infoplane.plots.view import View
+from infoplane.runs.atomic import replace_file
 
 _CONTROL = r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]"
 
@@ -96,12 +96,7 @@ def write_report(
         If the file cannot be written.
     """
     page = render_report(results, title=title, baseline=baseline)
-    path = Path(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(page, encoding="utf-8", newline="\n")
-    except OSError as error:
-        raise unwritable(path, error) from error
+    replace_file(Path(path), page.encode())
 
 
 def _asset(name: str) -> str:
