@@ -12,7 +12,7 @@ import io
 import json
 import struct
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
@@ -51,23 +51,43 @@ COLUMNS = {
 EVENTS = "events.out.tfevents.0.infoplane"
 
 
-def csv_text(results: Results) -> str:
+def csv_text(results: Results, *, formulas: bool = True) -> str:
     """Return the rows as CSV.
 
     Numbers are written so that they read back the same; an empty field is a missing value, flags
-    are joined by blanks, ``diag`` is JSON.
+    are joined by blanks, ``diag`` is JSON. Without ``formulas``, a text that a spreadsheet would
+    take for a formula has an apostrophe before it.
     """
+    return as_csv([tuple(COLUMNS), *_csv_rows(results, formulas)])
+
+
+def as_csv(rows: Iterable[Iterable[Any]]) -> str:
+    """Return rows as CSV, whose lines end with a line feed alone."""
     text = io.StringIO(newline="")
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(COLUMNS)
-    for row in _rows(results):
-        row["flags"] = " ".join(row["flags"])
-        row["cached"] = None if row["cached"] is None else str(row["cached"]).lower()
-        table.writerow(row.values())
+    one = io.StringIO(newline="")
+    table = csv.writer(one)  # of both ends of lines, so that fields with either are quoted
+    for row in rows:
+        table.writerow(row)
+        text.write(one.getvalue().removesuffix("\r\n") + "\n")
+        one.seek(0)
+        one.truncate()
     return text.getvalue()
 
 
-def write_csv(results: Results, path: PathLike) -> int:
+def _csv_rows(results: Results, formulas: bool) -> Iterator[tuple[Any, ...]]:
+    for row in _rows(results):
+        row["flags"] = " ".join(row["flags"])
+        row["cached"] = None if row["cached"] is None else str(row["cached"]).lower()
+        yield tuple(value if formulas else _as_text(value) for value in row.values())
+
+
+def _as_text(value: Any) -> Any:
+    """Return a text so that no spreadsheet computes it; see owasp.org, "CSV Injection"."""
+    begins = isinstance(value, str) and value.lstrip(" ").startswith(tuple("=+-@\t\r\n"))
+    return f"'{value}" if begins else value
+
+
+def write_csv(results: Results, path: PathLike, *, formulas: bool = True) -> int:
     """Write the rows as CSV, see `csv_text`; return how many there are.
 
     Raises
@@ -80,7 +100,7 @@ def write_csv(results: Results, path: PathLike) -> int:
     >>> infoplane.write_csv(infoplane.load("results.json"), "results.csv")
     12
     """
-    replace_file(path_of(path, "path"), csv_text(results).encode())
+    replace_file(path_of(path, "path"), csv_text(results, formulas=formulas).encode())
     return len(results["rows"])
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import re
 from collections.abc import Mapping
 from html import escape
 from importlib import resources
@@ -15,8 +14,7 @@ from infoplane.plots.report import sections
 from infoplane.plots.report.groups import group_sections, overview
 from infoplane.plots.view import View
 from infoplane.runs.atomic import replace_file
-
-_CONTROL = r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]"
+from infoplane.text import shown
 
 
 def render_report(
@@ -75,8 +73,7 @@ def render_report(
         "<body>\n<main>\n" + "\n".join(body) + "\n</main>\n"
         f"<script>{script}</script>\n</body>\n</html>\n"
     )
-    # Names may hold characters that control a terminal, or turn the direction of writing.
-    return re.sub(_CONTROL, lambda found: found[0].encode("unicode_escape").decode(), page)
+    return shown(page)  # names may hold any character
 
 
 def write_report(
