@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 BARS = "▁▂▃▄▅▆▇█"
 _POINTS = 16  # of a sparkline
@@ -104,3 +105,19 @@ def one_line(error: BaseException | str, most: int = 240) -> str:
     head = text[:most]
     end = max(head.rfind(". "), head.rfind("; "))
     return head[:end] if end > most // 4 else f"{head.rpartition(' ')[0] or head} ..."
+
+
+def as_csv(rows: Iterable[Iterable[Any]]) -> str:
+    """Return rows as CSV, whose lines end with a line feed alone."""
+    import csv
+    import io
+
+    text = io.StringIO(newline="")
+    one = io.StringIO(newline="")
+    table = csv.writer(one)  # of both ends of lines, so that fields with either are quoted
+    for row in rows:
+        table.writerow(row)
+        text.write(one.getvalue().removesuffix("\r\n") + "\n")
+        one.seek(0)
+        one.truncate()
+    return text.getvalue()

@@ -21,9 +21,9 @@ from infoplane.recording.checkpoints.archives import archive_members
 from infoplane.recording.checkpoints.pickles import read_pickle
 from infoplane.recording.checkpoints.read import load_weights
 from infoplane.recording.manifest import without_secrets
-from infoplane.results.export import _as_text, as_csv
+from infoplane.results.export import _as_text
 from infoplane.results.file import read_results
-from infoplane.text import printable, shown
+from infoplane.text import as_csv, printable, shown
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_shapes_that_overflow_are_refused(tmp_path, shape):
     head = json.dumps({"w": {"dtype": "F64", "shape": shape, "data_offsets": [0, 0]}}).encode()
     path = tmp_path / "c.safetensors"
     path.write_bytes(struct.pack("<Q", len(head)) + head)
-    with pytest.raises(RunFileError, match="no proper shape"):
+    with pytest.raises(RunFileError, match="too large"):
         load_weights(path)
 
 

@@ -6,13 +6,12 @@ without.
 
 from __future__ import annotations
 
-import csv
 import importlib
 import io
 import json
 import struct
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
@@ -21,6 +20,7 @@ from infoplane.calls import PathLike, path_of, unfit
 from infoplane.errors import DataError, InputError, RunFileError, unwritable
 from infoplane.results.notebook import Results
 from infoplane.runs.atomic import replace_file
+from infoplane.text import as_csv
 
 COLUMNS = {
     "group": "string",
@@ -59,19 +59,6 @@ def csv_text(results: Results, *, formulas: bool = True) -> str:
     take for a formula has an apostrophe before it.
     """
     return as_csv([tuple(COLUMNS), *_csv_rows(results, formulas)])
-
-
-def as_csv(rows: Iterable[Iterable[Any]]) -> str:
-    """Return rows as CSV, whose lines end with a line feed alone."""
-    text = io.StringIO(newline="")
-    one = io.StringIO(newline="")
-    table = csv.writer(one)  # of both ends of lines, so that fields with either are quoted
-    for row in rows:
-        table.writerow(row)
-        text.write(one.getvalue().removesuffix("\r\n") + "\n")
-        one.seek(0)
-        one.truncate()
-    return text.getvalue()
 
 
 def _csv_rows(results: Results, formulas: bool) -> Iterator[tuple[Any, ...]]:

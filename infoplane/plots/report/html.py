@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from infoplane.data import FloatArray
 from infoplane.plots.canvas.picture import small_png
 from infoplane.plots.canvas.style import context
-from infoplane.results.export import as_csv
+from infoplane.text import as_csv
 
 LARGEST_SVG = 250_000
 """Characters; larger figures are embedded as PNG."""

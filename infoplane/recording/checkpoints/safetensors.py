@@ -99,8 +99,6 @@ def _span(path: Path, name: str, entry: Any) -> tuple[int, int, torch.dtype, tup
         isinstance(part, list) and all(type(n) is int and 0 <= n < 2**63 for n in part)
         for part in (shape, span)
     )
-    if whole and math.prod(max(n, 1) for n in shape) * _DTYPES[dtype].itemsize >= 2**63:
-        whole = False  # torch multiplies the lengths in 64 bits, also where one is zero
     if not whole or len(span) != 2 or len(shape) > 64:
         raise _unreadable(path, f"tensor {name!r:.80} has no proper shape and data_offsets")
     start, end = span
@@ -111,6 +109,9 @@ def _span(path: Path, name: str, entry: Any) -> tuple[int, int, torch.dtype, tup
             f"tensor {name!r:.80} of shape {shape} and dtype {dtype} needs {expected:,} bytes, its "
             f"data_offsets hold {end - start:,}",
         )
+    if math.prod(max(n, 1) for n in shape) * _DTYPES[dtype].itemsize >= 2**63:
+        # torch multiplies the lengths in 64 bits, also where one is zero
+        raise _unreadable(path, f"tensor {name!r:.80} of shape {shape} is too large")
     return start, end, _DTYPES[dtype], tuple(shape)
 
 
