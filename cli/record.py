@@ -290,6 +290,7 @@ def _record_script(
 ) -> None:
     """Record a training script while it runs."""
     from infoplane.recording.loops.script import record_script
+    from infoplane.recording.manifest import without_secrets
     from infoplane.recording.recorder import Recorder
     from infoplane.recording.schedule import check_options
     from infoplane.runs.writer import check_folder
@@ -310,7 +311,7 @@ def _record_script(
             probe or (inputs[0], None),
             place,
             provenance={
-                "script": list(script),
+                "script": without_secrets(script),
                 "data": probe_choice.told if probe_choice else "first training batch",
             },
             **options,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import re
 import zlib
@@ -56,7 +57,7 @@ def read_results(path: Path) -> dict[str, Any]:
             check_regular(path)
         data = path.read_bytes()
         if data[:2] == b"\x1f\x8b":
-            data = gzip.decompress(data)
+            data = _unpacked(data)
         document = json.loads(data, parse_constant=_refuse)
         if b"\\ud" in data.lower():
             json.dumps(document, ensure_ascii=False).encode()  # half a pair is no character
@@ -105,6 +106,28 @@ def read_results(path: Path) -> dict[str, Any]:
         raise DataError(f"{path}: {mistake[0]}: {mistake[1]}", code="IP315")
     results: dict[str, Any] = document
     return results
+
+
+_LEAST_LIMIT = 64 << 20  # bytes
+_MOST_TIMES = 100  # results take a fifteenth of their size when they are compressed
+
+
+def _unpacked(data: bytes) -> bytes:
+    """Return what a gzip file holds, once it is known that it is not many times larger.
+
+    Raises
+    ------
+    ValueError
+        If it is.
+    """
+    limit = max(_LEAST_LIMIT, _MOST_TIMES * len(data))
+    size = 0
+    with gzip.open(io.BytesIO(data)) as file:
+        while block := file.read(1 << 20):
+            size += len(block)
+            if size > limit:
+                raise ValueError(f"{len(data):,} bytes of gzip hold more than {limit:,}")
+    return gzip.decompress(data)
 
 
 _IN_BITS = ("value", "ci_low", "ci_high", "bound_low", "bound_high")

@@ -192,7 +192,8 @@ class StepWriter:
         self._reserved = 0  # bytes
         self._unlike: _Layer | None = None  # the first layer that is not as in the other steps
         with writing(self.path, GO_ON):
-            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+            self._temporary.unlink(missing_ok=True)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
             self._file = os.open(self._temporary, flags | os.O_CLOEXEC, 0o666)
             try:
                 self.make_room()

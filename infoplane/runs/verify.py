@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from infoplane.data import Slot
 from infoplane.errors import DataError, InfoplaneError, RunFileError, is_of_system
+from infoplane.runs.atomic import private_folder
 from infoplane.runs.disk import writing
 from infoplane.runs.hdf5 import missing_size
 from infoplane.runs.probe_parts import probe_sha256
@@ -96,14 +97,12 @@ def _of_full_length(run: Run, output: Path) -> Iterator[Run]:
     if size is None:
         yield run
         return
-    copy = output.with_name(f".{output.name}.{os.getpid()}.tmp")
-    try:
-        with writing(copy):
+    with ExitStack() as stack:
+        with writing(output):
+            copy = stack.enter_context(private_folder(output)) / run.path.name
             shutil.copyfile(run.path, copy)
             os.truncate(copy, size)
         yield Run(copy)
-    finally:
-        copy.unlink(missing_ok=True)
 
 
 def _rescued(run: Run, output: Path) -> tuple[int, ...]:

@@ -141,7 +141,7 @@ class RunWriter:
     def _clean(self) -> None:
         """Remove what a writer that was killed has left behind."""
         for residue in [*self.path.glob("*.tmp"), *(self.path / "steps").glob("*.tmp")]:
-            residue.unlink()
+            shutil.rmtree(residue) if residue.is_dir() else residue.unlink()
 
     def _go_on(self, manifest: Mapping[str, Any]) -> None:
         """Take over the steps that are here, if they were recorded in the same way."""
@@ -260,6 +260,12 @@ def check_folder(path: Path, *, replace: bool) -> None:
     """
     if path.exists() and not path.is_dir():
         raise RunFileError(f"{path}: expected a folder, found a file", code="IP302")
+    if (path / "steps").is_symlink():
+        raise RunFileError(
+            f"{path / 'steps'}: expected a folder, found a link",
+            hint="put the run itself where there is room, or link the whole of its folder",
+            code="IP302",
+        )
     is_run = (path / "manifest.json").exists()
     if is_run and any((path / "steps").glob("step_*.h5")) and not replace:
         raise RunFileError(
@@ -268,7 +274,7 @@ def check_folder(path: Path, *, replace: bool) -> None:
             code="IP302",
         )
     if path.exists() and not is_run:
-        own = re.compile(r"(manifest\.json|probe\.h5|steps|\.lock)(\..*tmp)?")
+        own = re.compile(r"\.?(manifest\.json|probe\.h5|steps|lock)(\..*tmp)?")
         names = sorted(entry.name for entry in path.iterdir())
         if others := [name for name in names if not own.fullmatch(name)]:
             raise RunFileError(

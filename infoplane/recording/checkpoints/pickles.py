@@ -95,15 +95,36 @@ def read_pickle(
     _check_members(path, members)
     check_sums(path, members)
     if earlier is not None and (content := earlier.read_alike(path, members)) is not None:
-        return content
+        return _bared(content)
     try:
-        content = as_tensors(_loaded(path), path)
+        content = as_tensors(_bared(_loaded(path)), path)
     except InfoplaneError:
         raise
     except Exception as error:  # damage surfaces in many ways
         raise unreadable(path, error) from error
     if earlier is not None:
         earlier.accept(path, members)
+    return content
+
+
+def _bared(content: Any) -> Any:
+    """Return the content without attributes that stand before methods, such as ``items``.
+
+    A pickle may give any attribute to an ``OrderedDict`` or a tensor; nothing here needs one.
+    """
+    seen: set[int] = set()
+    left = [content]
+    while left:
+        value = left.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, (dict, torch.Tensor)):
+            getattr(value, "__dict__", {}).clear()
+        if isinstance(value, dict):
+            left += dict.values(value)
+        elif isinstance(value, (list, tuple)):
+            left += value
     return content
 
 

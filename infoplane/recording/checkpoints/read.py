@@ -386,7 +386,10 @@ def _metrics(found: Any) -> dict[str, float]:
 def _number(value: Any) -> float | None:
     """Return a number, also of NumPy or in a tensor without axes; None for anything else."""
     if isinstance(value, (torch.Tensor, np.generic)) and value.ndim == 0:
-        value = value.item() if not isinstance(value, torch.Tensor) or not is_lazy(value) else None
+        try:
+            value = None if isinstance(value, torch.Tensor) and is_lazy(value) else value.item()
+        except (RuntimeError, NotImplementedError):  # on the device "meta" it has no value
+            return None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     return value if isinstance(value, float) or abs(value) < 2**1023 else None

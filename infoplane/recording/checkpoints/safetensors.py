@@ -111,6 +111,9 @@ def _span(path: Path, name: str, entry: Any) -> tuple[int, int, torch.dtype, tup
             f"tensor {name!r:.80} of shape {shape} and dtype {dtype} needs {expected:,} bytes, its "
             f"data_offsets hold {end - start:,}",
         )
+    if math.prod(max(n, 1) for n in shape) * _DTYPES[dtype].itemsize >= 2**63:
+        # torch multiplies the lengths in 64 bits, also where one is zero
+        raise _unreadable(path, f"tensor {name!r:.80} of shape {shape} is too large")
     return start, end, _DTYPES[dtype], tuple(shape)
 
 
