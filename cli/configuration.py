@@ -1,8 +1,9 @@
 """The configuration file: ``infoplane.toml``, or ``[tool.infoplane]`` in ``pyproject.toml``.
 
-The nearest file counts, from the working directory upwards to the root of the repository; files
-are not merged. What its keys mean is known to the commands; this module finds the file, reads it,
-and knows the line of every key, so that a mistake can be shown where it was made.
+The nearest file counts, from the working directory upwards to the root of the repository, the home
+folder or the border of the file system; files are not merged. One of another user is refused.
+What its keys mean is known to the commands; this module finds the file, reads it, and knows the
+line of every key, so that a mistake can be shown where it was made.
 """
 
 from __future__ import annotations
@@ -11,14 +12,16 @@ import difflib
 import logging
 import os
 import re
+import stat
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NoReturn, TypeAlias
 
 from infoplane.errors import InputError
-from infoplane.text import printable
+from infoplane.owners import TRUST, stranger
+from infoplane.text import printable, shortened
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -28,6 +31,7 @@ else:
 log = logging.getLogger("infoplane")
 
 NAMES = ("infoplane.toml", ".infoplane.toml", "pyproject.toml")
+_MOST_BYTES = 4 << 20
 Key: TypeAlias = tuple["str | int", ...]
 """Path of a value: table names, keys, and indices of arrays of tables."""
 
@@ -39,6 +43,8 @@ class Configuration:
     path: Path | None = None
     table: Mapping[str, Any] = field(default_factory=dict)
     lines: Mapping[Key, int] = field(default_factory=dict)
+    owner: str | None = None
+    """Who it belongs to, if not to a user whose files are trusted."""
 
     @property
     def file(self) -> str:
@@ -53,7 +59,7 @@ class Configuration:
     @property
     def folder(self) -> Path:
         """What relative paths in the file start from."""
-        return Path.cwd() if self.path is None else self.path.parent
+        return Path() if self.path is None else self.path.parent
 
     @property
     def _prefix(self) -> Key:
@@ -112,6 +118,24 @@ class Configuration:
                     code="IP102",
                 )
 
+    def refuse_foreign(self, *key: str | int) -> None:
+        """Refuse a value that runs code or connects somewhere, from a file of another user.
+
+        Raises
+        ------
+        InputError
+            IP113, if the file is not the user's own.
+        """
+        if self.owner is not None:
+            name = str(key[-1])
+            raise InputError(
+                f"{self.where(*key)}: {printable(name)}: runs code or connects somewhere, and is "
+                f"not taken from a file of {self.owner}",
+                hint=f"give it on the command line, or trust the folder: "
+                f"{TRUST}={printable(str(self.folder))}",
+                code="IP113",
+            )
+
     def refuse(self, message: str, *key: str | int) -> NoReturn:
         """Raise the error that a value cannot be used, with its place."""
         name = ".".join(str(part) for part in key if isinstance(part, str))
@@ -119,34 +143,51 @@ class Configuration:
 
 
 def find_configuration(start: Path) -> Path | None:
-    """Return the nearest configuration file, from ``start`` up to the root of the repository."""
-    for folder in (start, *start.parents):
+    """Return the nearest configuration file, from ``start`` upwards."""
+    for folder in _upwards(start):
         found = [path for path in (folder / name for name in NAMES) if _configures(path)]
         if found[1:]:
             log.warning("%s is used, %s is not", found[0], found[1].name)
         if found:
             return found[0]
-        if (folder / ".git").exists():
-            break
     return None
 
 
-def read_configuration(path: Path) -> Configuration:
-    """Read a configuration file.
+def _upwards(start: Path) -> Iterator[Path]:
+    """Yield a folder and those around it that belong together."""
+    home = Path(os.path.expanduser("~")).resolve()  # noqa: PTH111  - that of pathlib may raise
+    border = _status(start)
+    for folder in (start, *start.parents):
+        status = _status(folder)
+        if status is None or border is None or status.st_dev != border.st_dev:
+            return
+        yield folder
+        if folder == home or _status(folder / ".git"):
+            return
+
+
+def read_configuration(path: Path, *, named: bool = True) -> Configuration:
+    """Read a configuration file; one of another user only if the user has ``named`` it.
 
     Raises
     ------
     InputError
-        IP105 if the file cannot be read or is not TOML, with the line.
+        IP105 if the file cannot be read or is not TOML, with the line; IP113 if it is refused.
     """
-    text = _text(path)
+    text, owner = _read(path)
+    if owner is not None and not named:
+        raise InputError(
+            f"{path}: expected a configuration of this user, found one of {owner}",
+            hint=f"--no-config; or use it: -c {path}; or trust its folder: {TRUST}={path.parent}",
+            code="IP113",
+        )
     table = _parsed(path, text)
-    configuration = Configuration(path.absolute(), table, _lines(text))
+    configuration = Configuration(path.absolute(), table, _lines(text), owner)
     for name in configuration._prefix:
         table = table.get(str(name), {}) if isinstance(table, dict) else {}
     if not isinstance(table, dict):
         configuration.refuse(f"expected a table, found {_kind(table)}")
-    return Configuration(configuration.path, table, configuration.lines)
+    return replace(configuration, table=table)
 
 
 def require_version(configuration: Configuration, version: str) -> None:
@@ -163,7 +204,8 @@ def require_version(configuration: Configuration, version: str) -> None:
     comparisons = re.findall(r"(>=|<=|==|!=|>|<)\s*([0-9]+(?:\.[0-9]+)*)\s*(?:,\s*|$)", str(wanted))
     if "".join(map("".join, comparisons)) != re.sub(r"[\s,]", "", str(wanted)) or not comparisons:
         configuration.refuse(
-            f"expected comparisons such as '>=0.1,<1', found {wanted!r}", "required-version"
+            f"expected comparisons such as '>=0.1,<1', found {shortened(repr(wanted), 60)}",
+            "required-version",
         )
     have = _release(version)
     for relation, text in comparisons:
@@ -173,7 +215,8 @@ def require_version(configuration: Configuration, version: str) -> None:
         holds |= {"!=": order != 0, ">": order > 0, "<": order < 0}
         if not holds[relation]:
             raise InputError(
-                f"{configuration.where('required-version')}: expected infoplane {wanted}, "
+                f"{configuration.where('required-version')}: expected infoplane "
+                f"{shortened(str(wanted), 60)}, "
                 f"this is {version}",
                 hint="use such a release of infoplane, or change required-version",
                 code="IP107",
@@ -181,19 +224,37 @@ def require_version(configuration: Configuration, version: str) -> None:
 
 
 def _configures(path: Path) -> bool:
-    if not path.is_file():
+    status = _status(path)
+    if status is None or not stat.S_ISREG(status.st_mode):
         return False
     if path.name != "pyproject.toml":
         return True
-    if "infoplane" not in _text(path):
-        return False
-    tool = _parsed(path, _text(path)).get("tool")
+    try:
+        text, _ = _read(path)
+        tool = _parsed(path, text).get("tool") if "infoplane" in text else None
+    except InputError:
+        if stranger(path):
+            return False
+        raise
     return isinstance(tool, dict) and "infoplane" in tool
 
 
-def _text(path: Path) -> str:
+def _status(path: Path) -> os.stat_result | None:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.stat()
+    except OSError:
+        return None
+
+
+def _read(path: Path) -> tuple[str, str | None]:
+    """Return the text of a file, and who it belongs to if that is a stranger."""
+    try:
+        with path.open("rb") as file:
+            owner = stranger(path, os.fstat(file.fileno()))
+            data = file.read(_MOST_BYTES + 1)
+        if len(data) > _MOST_BYTES:
+            raise InputError(f"{path}: expected at most {_MOST_BYTES} bytes", code="IP105")
+        return data.decode("utf-8-sig").replace("\r\n", "\n"), owner
     except (OSError, UnicodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise InputError(f"{path}: cannot be read ({reason})", code="IP105") from error
@@ -210,9 +271,10 @@ def _parsed(path: Path, text: str) -> dict[str, Any]:
         raise InputError(f"{path}:{line}: not valid TOML: {reason}", code="IP105") from error
 
 
-def _release(version: str) -> tuple[int, ...]:
-    numbers = [int(part) for part in re.findall(r"[0-9]+", version)[:3]]
-    return tuple(numbers + [0] * (3 - len(numbers)))
+def _release(version: str) -> list[tuple[int, str]]:
+    """Return three numbers in a form that is ordered like them, whatever their length."""
+    numbers = [part.lstrip("0") for part in re.findall(r"[0-9]+", version)[:3]]
+    return [(len(digits), digits) for digits in numbers + [""] * (3 - len(numbers))]
 
 
 def _kind(value: object) -> str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from infoplane.cli.options import Location, SharedOptions, shared_options
 from infoplane.errors import InputError
+from infoplane.text import printable
 
 
 @click.command()
@@ -25,11 +28,21 @@ from infoplane.errors import InputError
     type=Location(),
     help="File to write; a folder for TensorBoard. For CSV, - is stdout.",
 )
+@click.option(
+    "--no-formulas",
+    is_flag=True,
+    help="CSV: put ' before text that a spreadsheet would compute, such as =1+1.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace an earlier export.")
 @shared_options
 @click.pass_obj
 def export(
-    shared: SharedOptions, results: tuple[str, ...], kind: str, output: str, overwrite: bool
+    shared: SharedOptions,
+    results: tuple[str, ...],
+    kind: str,
+    output: str,
+    no_formulas: bool,
+    overwrite: bool,
 ) -> None:
     """Write results for other tools: a long table, or curves for TensorBoard.
 
@@ -49,15 +62,22 @@ def export(
 
     if output == "-" and kind != "csv":
         raise InputError(f"--to {kind}: expected a path with -o, got - (stdout takes CSV alone)")
+    if no_formulas and kind != "csv":
+        raise InputError(f"--no-formulas: expected --to csv, got {kind}")
     loaded = load(*results)
     if output == "-":
-        click.echo(csv_text(loaded).encode(), nl=False)
+        text = csv_text(loaded, formulas=not no_formulas)
+        if sys.stdout.isatty():  # a name must not command the terminal
+            text = "".join(f"{printable(line)}\n" for line in text.split("\n")[:-1])
+        click.echo(text.encode(), nl=False)
         return
     if kind == "tensorboard":
         count = write_tensorboard(loaded, Path(output), overwrite=overwrite)
+    elif kind == "csv":
+        path = new_file(output, overwrite=overwrite)
+        count = write_csv(loaded, path, formulas=not no_formulas)
     else:
-        write = write_csv if kind == "csv" else write_parquet
-        count = write(loaded, new_file(output, overwrite=overwrite))
+        count = write_parquet(loaded, new_file(output, overwrite=overwrite))
     if not shared.quiet:
         rows = "points" if kind == "tensorboard" else "rows"
         click.echo(f"wrote {output} ({count:,} {rows})", err=True)

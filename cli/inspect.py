@@ -72,27 +72,35 @@ def inspect(
 
 def _verify(files: Sequence[str], form: str) -> int:
     from infoplane.cli.output import print_json, printable
-    from infoplane.results.inspection import SCHEMA, damage
+    from infoplane.results.inspection import SCHEMA, damage, is_empty
 
     found = {name: damage(Path(name)) for name in files}
+    empty = [name for name, many in found.items() if not many and is_empty(Path(name))]
     if form == "json":
         wrong = [
             {"file": name, "step": one.step, "layer": one.layer, "message": one.message}
             for name, many in found.items()
             for one in many
         ]
-        print_json({"schema": SCHEMA, "files": list(files), "wrong": wrong})
+        print_json({"schema": SCHEMA, "files": list(files), "wrong": wrong, "empty": empty})
     else:
         for name, many in found.items():
             for one in many:
                 where = "" if one.message.startswith(name) else f"{printable(name)}: "
                 click.echo(f"{where}{printable(one.message)}")
-            if many and Path(name).exists():
+            if many and not any(one.damage for one in many):
+                click.echo(
+                    "hint: it cannot be read, which is no damage: see to the cause", err=True
+                )
+            elif many and Path(name).exists():
                 remedy = _remedy(name, without_steps=many[0].step is None)
                 click.echo(f"hint: {remedy}", err=True)
             if not many:
-                click.echo(f"{printable(name)}: intact")
-    return ExitCode.DATA if any(found.values()) else ExitCode.OK
+                told = "no complete step" if name in empty else "intact"
+                click.echo(f"{printable(name)}: {told}")
+    if any(found.values()):
+        return ExitCode.DATA
+    return ExitCode.NOTHING if empty else ExitCode.OK
 
 
 def _remedy(name: str, *, without_steps: bool = False) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 import importlib
 import os
@@ -14,7 +13,7 @@ from typing import NoReturn
 import click
 
 from infoplane import __version__
-from infoplane.cli import signals
+from infoplane.cli import signals, streams
 from infoplane.cli.options import shared_options
 from infoplane.cli.settings import name_variables
 from infoplane.cli.shared_options import SharedOptions
@@ -27,6 +26,7 @@ from infoplane.errors import (
     RunFileError,
     TerminatedError,
     WorkerError,
+    refused,
 )
 from infoplane.text import printable
 
@@ -120,16 +120,10 @@ def cli() -> None:
 def main() -> NoReturn:
     """Run the command line and exit with one of ``ExitCode``."""
     signals.install()
+    streams.install()
     if "_INFOPLANE_COMPLETE" in os.environ:
         cli.main(prog_name="infoplane")
-    status = run(sys.argv[1:])
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except BrokenPipeError:
-            # The reader (`| head`) has what it wants; keep Python from complaining at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-    sys.exit(int(status))
+    sys.exit(int(run(sys.argv[1:])))
 
 
 def run(arguments: list[str]) -> int:
@@ -160,25 +154,28 @@ def run(arguments: list[str]) -> int:
     except KeyboardInterrupt as stop:
         _tell(str(stop) or "interrupted")
         return ExitCode.INTERRUPTED
-    except BrokenPipeError:
-        return ExitCode.OK
-    except InfoplaneError as error:
-        text = printable(_with_option(error, arguments))
-        _tell(_red(f"error[{error.code}]") + f": {text}", shared)
-        if error.hint:
-            _tell(f"  hint: {printable(error.hint)}")
+    except Exception as error:  # noqa: BLE001  - the last resort: say it in one line
+        status = _failed(error, arguments, shared)
         if shared.verbose > 1:
             traceback.print_exc()
-        return _exit_code(error)
-    except Exception as error:  # noqa: BLE001  - the last resort: say it in one line
+        return status
+    return code if isinstance(code, int) else ExitCode.OK
+
+
+def _failed(error: Exception, arguments: list[str], shared: SharedOptions) -> ExitCode:
+    """Tell of an error; return its exit code."""
+    known = error if isinstance(error, InfoplaneError) else refused(error)
+    if known is None:
         text = printable(" ".join(str(error).split()))
         told = f": a bug in infoplane: {type(error).__name__}: {text}"
         _tell(_red("error[IP900]") + told, shared)
         _tell("  hint: run again with -vv for the traceback, and report it")
-        if shared.verbose > 1:
-            traceback.print_exc()
         return ExitCode.BUG
-    return code if isinstance(code, int) else ExitCode.OK
+    text = printable(_with_option(known, arguments))
+    _tell(_red(f"error[{known.code}]") + f": {text}", shared)
+    if known.hint:
+        _tell(f"  hint: {printable(known.hint)}")
+    return _exit_code(known)
 
 
 def _variable(error: click.ClickException) -> str | None:
@@ -222,5 +219,4 @@ def _red(text: str) -> str:
 
 
 def _tell(text: str, shared: SharedOptions | None = None) -> None:
-    with contextlib.suppress(BrokenPipeError):
-        click.echo(text, err=True, color=shared.colors if shared else None)
+    click.echo(text, err=True, color=shared.colors if shared else None)

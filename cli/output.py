@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from infoplane.errors import NotFoundError, RunFileError, unwritable
+from infoplane.errors import NotFoundError, RunFileError
 from infoplane.text import BARS
 from infoplane.text import printable as printable
 
@@ -80,6 +80,8 @@ def write_text(path: str, text: str, *, inputs: Iterable[str], append: bool = Fa
     RunFileError
         If it cannot be written, or is one of the ``inputs`` of the command.
     """
+    from infoplane.runs.atomic import append_file, replace_file
+
     target = Path(path)
     if target.exists() and any(Path(name).exists() and target.samefile(name) for name in inputs):
         raise RunFileError(
@@ -87,12 +89,7 @@ def write_text(path: str, text: str, *, inputs: Iterable[str], append: bool = Fa
             hint="choose another name to write to",
             code="IP302",
         )
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with target.open("a" if append else "w", encoding="utf-8") as file:
-            file.write(text)
-    except OSError as error:
-        raise unwritable(path, error) from error
+    (append_file if append else replace_file)(target, text.encode())
 
 
 def painted(text: str, color: str) -> str:

@@ -43,7 +43,8 @@ _OPTIONS = (
         "--label-bins",
         type=click.IntRange(2),
         metavar="K",
-        help="Turn scalar targets into K classes with equally many samples.",
+        help="Turn scalar targets into K classes with equally many samples; samples of one value "
+        "stay together.",
     ),
     click.option(
         "--x",

@@ -56,7 +56,7 @@ class Progress:
     def begin(self, text: str) -> None:
         """Say what lies ahead, off a terminal."""
         if self._bar is None and not self._quiet:
-            self._echo(f"{self.title:<8} {self.total:,} {self.unit}, {text}")
+            click.echo(f"{self.title:<8} {self.total:,} {self.unit}, {text}", err=True)
 
     def advance(self, *, failed: bool = False) -> None:
         """Count one piece of work; raise if a signal has arrived meanwhile."""
@@ -84,13 +84,8 @@ class Progress:
 
     def _say(self, text: str) -> None:
         if not self._quiet:
-            self._echo(f"{self.title:<8} {self.done:,}/{self.total:,} {self.unit}, {text}")
-
-    def _echo(self, line: str) -> None:
-        try:
+            line = f"{self.title:<8} {self.done:,}/{self.total:,} {self.unit}, {text}"
             click.echo(line, err=True)
-        except BrokenPipeError:  # nobody listens; the work goes on
-            self._quiet = True
 
 
 class Stages:

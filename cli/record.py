@@ -104,6 +104,15 @@ _OF_DATA = ("labels", "label_bins", "x", "samples", "seed")
     "sketch:K; repeatable, the last match counts. Required above 16,384 units.",
 )
 @click.option(
+    "--mask",
+    "masks",
+    multiple=True,
+    metavar="GLOB=NAME|none",
+    help="Which argument of the model is the mask of a layer's tokens, for last, mean and "
+    "tokens:K; !NAME marks padding, none lets all count; repeatable. Default: found by cutting "
+    "inputs short, or refused.",
+)
+@click.option(
     "--max-size",
     callback=byte_size,
     metavar="SIZE",
@@ -113,7 +122,7 @@ _OF_DATA = ("labels", "label_bins", "x", "samples", "seed")
     "--step-pattern",
     metavar="REGEX",
     help="The first group of this pattern is the step in the path of a checkpoint. "
-    "Default: the number after step, iter, epoch, ..., or inside the file.",
+    "Default: what a word such as step or epoch tells, in the name or in the file.",
 )
 @click.option(
     "--device",
@@ -176,6 +185,7 @@ def record(
     output: str,
     batch_dims: tuple[str, ...],
     reductions: tuple[str, ...],
+    masks: tuple[str, ...],
     dry_run: bool,
     schedule: str | None,
     script: tuple[str, ...],
@@ -199,8 +209,10 @@ def record(
     \b
     infoplane record --data probe.npz -o runs/s0 -- python train.py --lr 0.1
     """
+    Path.cwd()  # where it was removed, importing torch would end the process
     chosen["batch_dims"] = dict(map(_axis, batch_dims))
     chosen["reduce"] = dict(map(_reduction, reductions))
+    chosen["mask"] = dict(map(_mask, masks))
     if script:
         _refuse_for_script(script, checkpoints, probe_choice)
         options = {name: value for name, value in chosen.items() if name not in _OF_CHECKPOINTS}
@@ -278,6 +290,7 @@ def _record_script(
 ) -> None:
     """Record a training script while it runs."""
     from infoplane.recording.loops.script import record_script
+    from infoplane.recording.manifest import without_secrets
     from infoplane.recording.recorder import Recorder
     from infoplane.recording.schedule import check_options
     from infoplane.runs.writer import check_folder
@@ -298,7 +311,7 @@ def _record_script(
             probe or (inputs[0], None),
             place,
             provenance={
-                "script": list(script),
+                "script": without_secrets(script),
                 "data": probe_choice.told if probe_choice else "first training batch",
             },
             **options,
@@ -345,6 +358,14 @@ def _reduction(text: str) -> tuple[str, str]:
     if not glob or not kind:
         raise click.BadParameter(f"expected GLOB=KIND such as 'conv*=sketch:1024', got {text!r}")
     return glob, kind
+
+
+def _mask(text: str) -> tuple[str, str]:
+    """Return the glob and the mask of ``GLOB=NAME``."""
+    glob, _, name = text.rpartition("=")
+    if not glob or not name:
+        raise click.BadParameter(f"expected GLOB=NAME such as 'decoder.*=none', got {text!r}")
+    return glob, name
 
 
 def _kept(done: int, n_steps: int, output: str) -> str:

@@ -24,6 +24,7 @@ from infoplane.cli.configuration import (
     require_version,
 )
 from infoplane.errors import InputError
+from infoplane.text import printable
 
 if TYPE_CHECKING:
     from infoplane.cli.shared_options import SharedOptions
@@ -69,10 +70,12 @@ def configure(ctx: click.Context, shared: SharedOptions) -> dict[str, Any]:
     _check_environment(ctx, names)
     if shared.no_config:
         return {}
-    path = Path(shared.config) if shared.config else find_configuration(Path.cwd())
+    path = Path(shared.config) if shared.config else _nearest()
     if path is None:
         return {}
-    shared.configuration = read_configuration(path)
+    shared.configuration = read_configuration(path, named=bool(shared.config))
+    if not shared.config and path.parent != Path.cwd() and not shared.quiet:
+        click.echo(f"configuration: {printable(str(path))}", err=True)
     require_version(shared.configuration, __version__)
     root = ctx.find_root()
     commands = root.command
@@ -94,6 +97,13 @@ def configure(ctx: click.Context, shared: SharedOptions) -> dict[str, Any]:
         if key in SHARED and key in shared.configuration.table
     }
     return {**common, **(made.get(names[0], {}) if len(names) == 1 else {})}
+
+
+def _nearest() -> Path | None:
+    try:
+        return find_configuration(Path.cwd())
+    except FileNotFoundError:  # the working folder was removed
+        return None
 
 
 def defaults(
@@ -168,6 +178,8 @@ def _value(
     value: Any = configuration.table
     for part in key:
         value = value[part]
+    if _reaches_out(option, value):
+        configuration.refuse_foreign(*key)
     if option.multiple:
         items = value if isinstance(value, list) else [value]
         return [_scalar(configuration, key, option, item, ctx) for item in items]
@@ -176,6 +188,15 @@ def _value(
         items = [_scalar(configuration, key, option, item, ctx) for item in value]
         return ",".join(map(str, items))
     return _scalar(configuration, key, option, value, ctx)
+
+
+def _reaches_out(option: click.Option, value: object) -> bool:
+    """Tell whether a value runs code, or connects somewhere."""
+    if isinstance(option.type, Location) and option.type.reference:
+        return True
+    if option.name == "estimators":
+        return ".py" in str(value)
+    return option.name == "trust_model" or (option.name == "executor" and value != "processes")
 
 
 def _scalar(
@@ -226,6 +247,8 @@ def estimator_specs(specs: Sequence[str], configuration: Configuration) -> list[
 
     told: dict[str, dict[str, str]] = {}
     for name in configuration.subtable("estimator"):
+        if ".py" in name:
+            configuration.refuse_foreign("estimator", name)
         told[name] = {}
         for key, value in configuration.subtable("estimator", name).items():
             text = "+".join(map(_written, value if isinstance(value, list) else [value]))

@@ -7,8 +7,16 @@ Public names load on first use, so that importing the package stays quick. They 
 stand once, in ``__init__.pyi``, which type checkers read as well.
 """
 
-import importlib
-from pathlib import Path
+import sys
+
+_LAUNCH = "".join(sys.orig_argv)
+_MODULE = sys.argv[:1] == ["-m"] and "minfoplane" in _LAUNCH
+_RANK = "-mmpi4py.futures-minfoplane" in _LAUNCH
+if (_MODULE or _RANK) and not (sys.flags.isolated or getattr(sys.flags, "safe_path", False)):
+    del sys.path[0]  # `python -m` looks in the working folder first: a file is no module of ours
+
+import importlib  # noqa: E402
+from pathlib import Path  # noqa: E402
 
 __version__ = "0.1.0"
 

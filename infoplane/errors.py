@@ -19,6 +19,9 @@ Every error carries a one-line message (what was expected, what was found, where
 
 from __future__ import annotations
 
+import errno
+import os
+import re
 from enum import IntEnum
 from typing import Any
 
@@ -92,6 +95,61 @@ class RunFileError(InfoplaneError, OSError):
     """A file is missing, damaged, locked, already there, or of another format version."""
 
     code = "IP301"
+
+
+_OF_CONTENT = {0, errno.EINVAL, errno.EOVERFLOW, errno.EFBIG, errno.ERANGE, errno.EDOM}
+"""What the system answers to a place or a size that no file has: a damaged one asked for it."""
+
+
+def errno_of(error: BaseException) -> int | None:
+    """Return the number of the system's error behind an exception, be it that of HDF5."""
+    if isinstance(error, MemoryError):
+        return errno.ENOMEM
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno
+    told = re.search(r"errno = (\d+)", str(error))
+    return int(told[1]) if told else None
+
+
+def is_of_system(error: BaseException) -> bool:
+    """Tell whether an error in reading is the system's; otherwise the content is to blame."""
+    return errno_of(error) not in {None, *_OF_CONTENT}
+
+
+def unreadable(path: object, error: BaseException) -> RunFileError:
+    """Return the error of a file that the system does not let us read."""
+    number = errno_of(error) or 0
+    hint = "nothing says that the file is damaged: see to its permissions, the disk and the memory"
+    if number == errno.ENOENT:
+        hint = "put it back; what is missing of a run is recorded again with --resume"
+    message = f"{path}: cannot be read ({os.strerror(number)})"
+    return RunFileError(message, hint=hint, code="IP303")
+
+
+_OF_WRITING = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
+_OF_CALLS = {errno.EBADF, errno.EPIPE, errno.ECHILD, errno.ESRCH, errno.ECONNRESET, *_OF_CONTENT}
+
+
+def refused(error: Exception) -> RunFileError | None:
+    """Return the error of what the system refused, wherever; None if it was not the system."""
+    number = errno_of(error)
+    if not isinstance(error, (OSError, MemoryError)) or number in {None, *_OF_CALLS}:
+        return None
+    reason, path = os.strerror(number or 0), getattr(error, "filename", None)
+    if path is not None:
+        code = "IP305" if number in _OF_WRITING else "IP303"
+        return RunFileError(f"{os.fsdecode(path)}: cannot be used ({reason})", code=code)
+    if number == errno.ENOENT:
+        return RunFileError(
+            "the working folder was removed", hint="go to a folder that is there", code="IP303"
+        )
+    if number in _OF_WRITING:
+        return RunFileError(f"a file cannot be written ({reason})", code="IP305")
+    return RunFileError(
+        f"the system gives no more ({reason})",
+        hint="free memory or raise its limits (ulimit -a); fewer processes with -j 1 need less",
+        code="IP309",
+    )
 
 
 def unwritable(path: object, error: OSError) -> RunFileError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 _ADDRESS = re.compile(
     r"""(?P<base>.+?)(?P<address>
@@ -36,7 +37,7 @@ def split_address(name: str) -> tuple[str, tuple[int | str, ...]]:
     >>> split_address("fc[12]")
     ('fc[12]', ())
     """
-    found = _ADDRESS.fullmatch(name)
+    found = _ADDRESS.fullmatch(name) if name.endswith("]") and len(name) <= _MOST else None
     if not found:
         return name, ()
     parts = re.findall(r"\[(?:(\d+)|'([^']*)'|\"([^\"]*)\")\]", found["address"])
@@ -53,18 +54,73 @@ def written(address: Sequence[int | str]) -> str:
 
 
 def _glob(name: str, pattern: str) -> bool:
-    parts = re.split(r"(\*\*|\*|\?|\[[^\]]+\])", pattern)
-    wild = {"**": ".*", "*": "[^.]*", "?": "[^.]"}
-    expression = "".join(
-        wild.get(part)
-        or (_set(part) if part.startswith("[") and part.endswith("]") else re.escape(part))
-        for part in parts
-    )
-    return re.fullmatch(expression, name) is not None
+    """Tell whether a name matches; the time grows with both lengths, whatever the stars.
+
+    Bit i of ``at`` says that what was read so far can stand before part i of the pattern. All
+    bits move at once with each character.
+    """
+    parts = _parts(pattern)
+    stars = sum(1 << i for i, part in enumerate(parts) if part in _STARS)
+    takes: dict[str, tuple[int, int]] = {}
+    at = 1
+    for char in name:
+        at |= (at & stars) << 1  # a star may take nothing
+        if char not in takes:
+            bits = sum(1 << i for i, part in enumerate(parts) if _takes(part, char))
+            takes[char] = bits & stars, bits & ~stars
+        stay, move = takes[char]
+        at = (at & stay) | (at & move) << 1
+    at |= (at & stars) << 1
+    return bool(at >> len(parts) & 1)
 
 
-def _set(part: str) -> str:
-    """Return a set of characters as a regular expression, what is special in it made literal."""
-    inner, negated = part[1:-1], part.startswith("[!")
-    escaped = re.sub(r"([\\^\]&~|\[])", r"\\\1", inner[1:] if negated else inner)
-    return f"[{'^' if negated else ''}{escaped}]" if escaped else re.escape(part)
+_STARS = ("*", "**")
+_MOST = 10_000
+"""Characters of a name with an address: to look for its beginning takes long."""
+
+
+@lru_cache(maxsize=256)
+def _parts(pattern: str) -> tuple[str, ...]:
+    """Return stars, ``?``, sets in brackets, and single characters with a backslash before."""
+    parts: list[str] = []
+    at, last_end = 0, pattern.rfind("]")
+    while at < len(pattern):
+        part = pattern[at]
+        if part == "[" and at < last_end:
+            part = pattern[at : pattern.index("]", at + 1) + 1]
+        elif pattern.startswith("**", at):
+            part = "**"
+        at += len(part)
+        if part not in ("*", "**", "?") and not _set(part):
+            parts += [f"\\{char}" for char in part]
+        elif part in _STARS and parts and parts[-1] in _STARS:
+            parts[-1] = max(part, parts[-1])  # two stars in a row take what the wider takes
+        else:
+            parts.append(part)
+    return tuple(parts)
+
+
+def _takes(part: str, char: str) -> bool:
+    """Tell whether a character is one that a part stands for."""
+    if part == "**":
+        return True
+    if part in ("*", "?"):
+        return char != "."
+    if part.startswith("\\"):
+        return part[1:] == char
+    found = _set(part)
+    return found is not None and found.fullmatch(char) is not None
+
+
+@lru_cache(maxsize=256)
+def _set(part: str) -> re.Pattern[str] | None:
+    """Return a set of characters as a regular expression, None if it is none."""
+    negated = part.startswith("[!")
+    inner = part[2 if negated else 1 : -1]
+    if not (part.startswith("[") and part.endswith("]") and inner):
+        return None
+    escaped = re.sub(r"([\\^\]&~|\[])", r"\\\1", inner)
+    try:
+        return re.compile(f"[{'^' if negated else ''}{escaped}]", re.DOTALL)
+    except re.error:  # such as [z-a]
+        return None

@@ -4,23 +4,41 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 BARS = "▁▂▃▄▅▆▇█"
 _POINTS = 16  # of a sparkline
 
 
+_UNSEEN = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f"
+    r"\u200b-\u200f\u2028-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb"
+    r"\U000e0000-\U000e0fff\ud800-\udfff]"
+)
+"""Characters that control, have no width, or turn the direction of writing; not line feed and tab.
+
+They are those of Unicode that are ignorable by default (DerivedCoreProperties.txt), and blanks that
+count as letters.
+"""
+
+
+def shown(text: str) -> str:
+    """Return text in which every character can be seen; others are escaped."""
+    return _UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
 def printable(text: str) -> str:
-    """Return text on one line, with its control characters escaped.
+    """Return text on one line, with its control characters escaped, and those that are not seen.
 
     A leading ``::`` and any ``##[`` are escaped too: where GitHub runs a workflow it reads lines
     with them as commands.
     """
-    shown = "".join(
+    line = "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
     )
-    shown = re.sub(r"^(\s*):(?=:)", r"\1\\x3a", shown)
-    return shown.replace("##[", "#\\x23[")
+    line = re.sub(r"^(\s*):(?=:)", r"\1\\x3a", shown(line))
+    return line.replace("##[", "#\\x23[")
 
 
 def shortened(text: str, limit: int = 200) -> str:
@@ -87,3 +105,19 @@ def one_line(error: BaseException | str, most: int = 240) -> str:
     head = text[:most]
     end = max(head.rfind(". "), head.rfind("; "))
     return head[:end] if end > most // 4 else f"{head.rpartition(' ')[0] or head} ..."
+
+
+def as_csv(rows: Iterable[Iterable[Any]]) -> str:
+    """Return rows as CSV, whose lines end with a line feed alone."""
+    import csv
+    import io
+
+    text = io.StringIO(newline="")
+    one = io.StringIO(newline="")
+    table = csv.writer(one)  # of both ends of lines, so that fields with either are quoted
+    for row in rows:
+        table.writerow(row)
+        text.write(one.getvalue().removesuffix("\r\n") + "\n")
+        one.seek(0)
+        one.truncate()
+    return text.getvalue()

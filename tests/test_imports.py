@@ -16,6 +16,7 @@ _BASE = {"data", "arrays", "seeding", "text", "errors"}
 MAY_IMPORT = {
     "errors": set(),
     "error_codes": {"estimators"},
+    "owners": set(),
     "seeding": set(),
     "text": set(),
     "calls": {"errors"},
@@ -36,6 +37,7 @@ MAY_IMPORT = {
         "numerics",
         "estimators",
         "runs",
+        "owners",
         "results",  # what `session` returns
         "patterns",
         *_BASE,
@@ -52,7 +54,16 @@ MAY_IMPORT = {
         *_BASE,
     },
     "gate": {"gate", "calls", "results", "estimators", "numerics", "patterns", "text", *_BASE},
-    "plots": {"plots", "calls", "gate", "results", "estimators", "schemas", *_BASE},
+    "plots": {
+        "plots",
+        "calls",
+        "gate",
+        "results",
+        "estimators",
+        "runs",  # how files are written whole
+        "schemas",
+        *_BASE,
+    },
     "testing": {"validation", "estimators"},
     "validation": {"validation", "estimators", "numerics", *_BASE},
 }

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from infoplane.analysis import worker
+from infoplane.analysis import remembered, worker
 from infoplane.analysis.handover import Handover, OutOfReachError, taken
 from infoplane.analysis.keys import CellKeys
 from infoplane.analysis.selection import Cells, Group, Part, groups_of, parts_of
@@ -208,14 +208,13 @@ def _analyze(
         missing = wanted[run, key.estimator_id] = {}
         for part in to_measure:
             for step in cells[run][1]:
-                known = cache.get(key.cell(part.slots, step)) if cache else None
-                if known is None:
+                found = cache.get(key.cell(part.slots, step)) if cache else None
+                measured = remembered.measurement(found, run.name, step, part, estimator)
+                if measured is None:
                     missing.setdefault(part, []).append(step)
                 else:
-                    yield Measurement.restored(
-                        run.name, step, part.slots[0], key.estimator_id, known, part.subject
-                    )
-        known = cache.get(key.artifacts) if cache else None
+                    yield measured
+        known = remembered.artifacts(cache.get(key.artifacts)) if cache else None
         if missing or known is None:
             first = (-float("inf"), len(schedule.waiting))
             work = _Work(run, estimator, rank=first, gpu=gpu)

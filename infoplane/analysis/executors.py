@@ -22,6 +22,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from infoplane.analysis.safe_start import keep_the_working_folder_out
 from infoplane.calls import unfit
 from infoplane.errors import InputError, WorkerError
 
@@ -120,6 +121,7 @@ class Processes(Executor):
         return self
 
     def __enter__(self) -> Processes:
+        keep_the_working_folder_out()
         self._before = {name: os.environ.get(name) for name in _THREADS}
         os.environ.update(dict.fromkeys(_THREADS, "1"))
         return self
@@ -171,6 +173,7 @@ class Dask:
             ) from error
         logging.getLogger("distributed").setLevel(logging.CRITICAL)
         if self.address is None:
+            keep_the_working_folder_out()
             self._cluster = LocalCluster(
                 n_workers=self.jobs,
                 threads_per_worker=1,
@@ -206,7 +209,7 @@ class Dask:
 class Mpi:
     """The ranks of an MPI job; the first one directs, the others work.
 
-    ``mpiexec -n 5 python3 -m mpi4py.futures -m infoplane analyze ... --executor mpi``
+    ``mpiexec -n 5 python3 -I -m mpi4py.futures -m infoplane analyze ... --executor mpi``
     """
 
     executor: Executor
@@ -230,7 +233,7 @@ class Mpi:
             raise InputError(
                 "executor mpi: expected an MPI job of at least 2 ranks, found 1",
                 argument="executor",
-                hint="mpiexec -n 5 python3 -m mpi4py.futures -m infoplane analyze ...",
+                hint="mpiexec -n 5 python3 -I -m mpi4py.futures -m infoplane analyze ...",
                 code="IP109",
             )
         self.executor = MPIPoolExecutor(initializer=_begin_rank)

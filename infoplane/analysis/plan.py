@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from infoplane.analysis import remembered
 from infoplane.analysis.engine import Cache, check_different, gpu_for
 from infoplane.analysis.keys import CellKeys
 from infoplane.analysis.selection import Cells, groups_of, parts_of
@@ -125,9 +126,10 @@ def plan(
             key = CellKeys(run, estimator, seed, gpu, groups[run], kept)
             for part in parts_of(estimator, run, layers):
                 cost = model.predict(estimator, len(run.kept), part.n_units)
+                ready = [cache.get(key.cell(part.slots, step)) if cache else None for step in steps]
                 known = sum(
-                    cache is not None and cache.get(key.cell(part.slots, step)) is not None
-                    for step in steps
+                    remembered.measurement(one, run.name, step, part, estimator) is not None
+                    for one, step in zip(ready, steps, strict=True)
                 )
                 total += len(steps)
                 cached += known

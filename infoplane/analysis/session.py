@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from infoplane.analysis import remembered
 from infoplane.analysis.cache import CellCache
 from infoplane.analysis.engine import Workers, check_different
 from infoplane.analysis.engine import analyze as estimate_cells
@@ -439,4 +440,4 @@ def _machine() -> str:
 
 def _costs(cache: CellCache | None) -> dict[str, Any]:
     """Return what cells cost on this machine, as far as the cache knows."""
-    return (cache.get(_machine()) if cache else None) or {}
+    return remembered.costs(cache.get(_machine())) if cache else {}

@@ -19,9 +19,8 @@ from infoplane.analysis.selection import Part
 from infoplane.arrays import count_nonfinite_rows
 from infoplane.data import Array, ProbeSet, Slot
 from infoplane.errors import EstimationError, InfoplaneError, InputError
-from infoplane.estimators.base import Estimator
+from infoplane.estimators.base import Estimator, check_estimates
 from infoplane.estimators.estimate import Estimate, Measurement
-from infoplane.estimators.measure_id import MeasureId
 from infoplane.estimators.registry import estimator_id
 from infoplane.numerics import devices
 from infoplane.runs.run import Run
@@ -192,7 +191,7 @@ def _measure(
             cost = estimator.needs(len(run.kept), part.n_units)
             given = _given(estimator, part, values, device)
             with at_most(cost):
-                estimates = _checked(estimator, estimator.estimate(prepared, given, rng))
+                estimates = check_estimates(estimator, estimator.estimate(prepared, given, rng))
             if device is not None:
                 estimates = _noted(estimates, device=devices.device_name(device))
     except OutOfTime:
@@ -232,55 +231,6 @@ def _given(estimator: Estimator, part: Part, values: Sequence[Any], device: str 
     if estimator.subject == "run":
         return {slot.name: array for slot, array in zip(part.slots, values, strict=True)}
     return tuple(values) if estimator.subject == "pair" else values[0]
-
-
-def _is_number(found: Any) -> bool:
-    """Tell whether something is None or a number, be it of numpy or torch."""
-    if found is None:
-        return True
-    try:
-        float(found)
-    except (TypeError, ValueError):
-        return False
-    return not isinstance(found, (str, bytes))
-
-
-def _checked(estimator: Estimator, found: object) -> Mapping[str, Estimate]:
-    """Return what an estimator returned, if it is what it declares.
-
-    Raises
-    ------
-    EstimationError
-        If it is no mapping of declared quantities to estimates.
-    """
-    if not isinstance(found, Mapping):
-        raise EstimationError(
-            f"{estimator.name} returned {type(found).__name__}, expected estimates by quantity"
-        )
-    names = [quantity.name for quantity in estimator.quantities]
-    for key, estimate in found.items():
-        if MeasureId.read(str(key)).name not in names:
-            raise EstimationError(
-                f"{estimator.name} returned {key!r}, which it does not declare; "
-                f"it declares {', '.join(names)}"
-            )
-        if not isinstance(estimate, Estimate):
-            raise EstimationError(
-                f"{estimator.name} returned {type(estimate).__name__} for {key}, "
-                "expected an Estimate"
-            )
-        for what in ("bits", "low", "high", "bound_low", "bound_high"):
-            if not _is_number(number := getattr(estimate, what)):
-                raise EstimationError(
-                    f"{estimator.name} returned {type(number).__name__} as {what} of {key}, "
-                    "expected a number or None"
-                )
-        flags: object = estimate.flags
-        if isinstance(flags, str):
-            raise EstimationError(
-                f"{estimator.name} returned {flags!r} as flags of {key}, expected a tuple"
-            )
-    return found
 
 
 def _noted(estimates: Mapping[str, Estimate], **notes: Any) -> dict[str, Estimate]:

@@ -24,10 +24,11 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import numpy as np
 
 from infoplane.data import SUBJECTS, Array, RunData, Slot, SubjectKind
-from infoplane.errors import InputError
+from infoplane.errors import EstimationError, InputError
 from infoplane.estimators.estimate import Estimate
 from infoplane.estimators.flags import Flag
 from infoplane.estimators.flags import declared as declared_flag
+from infoplane.estimators.measure_id import MeasureId
 from infoplane.estimators.quantities import Quantity, declared
 from infoplane.text import one_line
 
@@ -279,3 +280,52 @@ class Estimator(ABC):
         EstimationError
             If the quantity is undefined for this data. The cell is marked failed, the run goes on.
         """
+
+
+def check_estimates(estimator: Estimator, found: object) -> Mapping[str, Estimate]:
+    """Return what an estimator returned, if it is what it declares.
+
+    Raises
+    ------
+    EstimationError
+        If it is no mapping of declared quantities to estimates.
+    """
+    if not isinstance(found, Mapping):
+        raise EstimationError(
+            f"{estimator.name} returned {type(found).__name__}, expected estimates by quantity"
+        )
+    names = [quantity.name for quantity in estimator.quantities]
+    for key, estimate in found.items():
+        if MeasureId.read(str(key)).name not in names:
+            raise EstimationError(
+                f"{estimator.name} returned {key!r}, which it does not declare; "
+                f"it declares {', '.join(names)}"
+            )
+        if not isinstance(estimate, Estimate):
+            raise EstimationError(
+                f"{estimator.name} returned {type(estimate).__name__} for {key}, "
+                "expected an Estimate"
+            )
+        for what in ("bits", "low", "high", "bound_low", "bound_high"):
+            if not _is_number(number := getattr(estimate, what)):
+                raise EstimationError(
+                    f"{estimator.name} returned {type(number).__name__} as {what} of {key}, "
+                    "expected a number or None"
+                )
+        flags: object = estimate.flags
+        if isinstance(flags, str):
+            raise EstimationError(
+                f"{estimator.name} returned {flags!r} as flags of {key}, expected a tuple"
+            )
+    return found
+
+
+def _is_number(found: Any) -> bool:
+    """Tell whether something is None or a number, be it of numpy or torch."""
+    if found is None:
+        return True
+    try:
+        float(found)
+    except (TypeError, ValueError):
+        return False
+    return not isinstance(found, (str, bytes))

@@ -50,7 +50,7 @@ def run_manifest(
         "settings": {**settings, "model_sha256": model_hash(model), **arithmetic(model)},
         "provenance": {
             "model_class": f"{type(model).__module__}.{type(model).__qualname__}",
-            "argv": sys.argv,
+            "argv": without_secrets(sys.argv),
             "python": platform.python_version(),
             "packages": {
                 package: metadata.version(package)
@@ -59,6 +59,42 @@ def run_manifest(
             **json_values(provenance),
         },
     }
+
+
+_SECRET = re.compile(
+    r"secret|token(?![a-z])|passw|pwd|passphrase|credential|(api|access|private|auth|account|signing)[-_.]?key"
+    r"|(^|[-_.])(auth|pass|key|bearer)$",
+    re.IGNORECASE,
+)
+_LOOKS_SECRET = re.compile(
+    r"(sk|pk|rk|hf|ghp|gho|ghs|glpat|npm|pypi|dop_v1|github_pat|xox[abprs]|AKIA|ASIA|AIza|eyJ)"
+    r"[-_A-Za-z0-9.]{16,}"
+)
+_LOGIN = re.compile(r"(?<=://)[^/@\s]+(?=@)")
+_MASK = "***"
+
+
+def without_secrets(words: Sequence[str]) -> list[str]:
+    """Return the words of a command line; values that look like secrets are ``***``.
+
+    These are the values of arguments whose names say so (``--api-key X``, ``wandb.token=X``),
+    logins in addresses, and tokens in the forms of well-known services. A secret without any name
+    cannot be told.
+    """
+    found: list[str] = []
+    masked = False  # whether the next word is the value of a secret
+    for word in map(str, words):
+        name, equals, value = word.partition("=")
+        named = _SECRET.search(name.lstrip("-+")) is not None and not re.search(r"[/\s]", name)
+        if masked and not word.startswith("--"):
+            found.append(_MASK)
+            masked = False
+            continue
+        masked = named and not equals and word.startswith("-")
+        if equals and named:
+            value = _MASK
+        found.append(_LOOKS_SECRET.sub(_MASK, _LOGIN.sub(_MASK, name + equals + value)))
+    return found
 
 
 def number(value: Any, name: str) -> float:

@@ -10,11 +10,12 @@ import numpy as np
 
 from infoplane.data import Slot
 from infoplane.errors import DataError
-from infoplane.recording.checkpoints.find import Checkpoint
-from infoplane.recording.checkpoints.load import load_into
+from infoplane.recording.checkpoints.models import load_checkpoint
 from infoplane.recording.checkpoints.read import load_weights
+from infoplane.recording.checkpoints.steps import Checkpoint, Steps
 from infoplane.recording.hooks.modes import evaluation_mode
 from infoplane.recording.hooks.passes import ProbePasses
+from infoplane.recording.hooks.survey import surveyed
 
 _BYTES_PER_SECOND = 1e9
 """Of writing with checksum and statistics, roughly, on one core."""
@@ -72,16 +73,14 @@ def sample_bytes(layer: Slot) -> int:
 
 
 def plan_recording(passes: ProbePasses, n_steps: int) -> RecordingPlan:
-    """Return what it takes to record ``n_steps`` steps, from a pass of two samples.
+    """Return what it takes to record ``n_steps`` steps, from passes of a few samples.
 
     Raises
     ------
     DataError
         If the model fails, or a layer cannot be recorded.
     """
-    with evaluation_mode(passes.model):
-        layers = passes.found_layers()
-    return RecordingPlan(n_steps, passes.n_samples, layers)
+    return RecordingPlan(n_steps, passes.n_samples, surveyed(passes))
 
 
 def plan_checkpoints(
@@ -91,6 +90,7 @@ def plan_checkpoints(
     key: str | None = None,
     strict: bool = True,
     trust_model: bool = False,
+    reference: str = "",
 ) -> RecordingPlan:
     """Return what it takes to record checkpoints; the first is loaded, and one batch timed.
 
@@ -101,7 +101,9 @@ def plan_checkpoints(
     """
     first = checkpoints[0].path
     start = time.perf_counter()
-    load_into(passes.model, load_weights(first, key, trust_model=trust_model), first, strict=strict)
+    weights = load_weights(first, key, trust_model=trust_model)
+    Steps().of(checkpoints[0], weights)
+    passes = passes.of(load_checkpoint(passes.model, first, weights, reference, strict=strict)[0])
     loading = time.perf_counter() - start
     plan = plan_recording(passes, len(checkpoints))  # its pass is to warm up, too
     with evaluation_mode(passes.model):

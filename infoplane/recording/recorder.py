@@ -19,8 +19,10 @@ from infoplane.recording.hashes import parameter_hash
 from infoplane.recording.hooks.capture import At
 from infoplane.recording.hooks.modes import evaluation_mode
 from infoplane.recording.hooks.passes import SampleKind, described, probe_passes
+from infoplane.recording.hooks.survey import surveyed
 from infoplane.recording.manifest import finite_epoch, json_values, number, run_manifest
 from infoplane.recording.plan import plan_recording
+from infoplane.recording.probes.classes import warn_of_splits
 from infoplane.recording.probes.from_arrays import as_probe_set, joined
 from infoplane.recording.processes import Shard, chosen_shard
 from infoplane.recording.schedule import as_schedule, check_options, whole_step
@@ -66,6 +68,10 @@ class Recorder:
     reduce : mapping of str to str, optional
         How large layers are made small, by layer glob: ``{"conv*": "sketch:1024"}``; see
         ``Reduction``. Layers of more than 16,384 units need a choice; ``flatten`` keeps all.
+    mask : mapping of str to str, optional
+        Which argument of the model is the mask of a layer's tokens, by layer glob, for the
+        reductions ``last``, ``mean`` and ``tokens:K``: ``NAME`` marks tokens, ``!NAME`` padding,
+        ``none`` lets all count. Without it the mask is found, or the layer refused.
     batch_size : int, default 512
         Samples per forward pass.
     schedule : str or iterable of int, default "log:10"
@@ -123,6 +129,7 @@ class Recorder:
         at: At = "output",
         batch_dims: Mapping[str, int] | None = None,
         reduce: Mapping[str, str] | None = None,
+        mask: Mapping[str, str] | None = None,
         batch_size: int = 512,
         schedule: str | Iterable[int] = "log:10",
         shard: bool | Shard = False,
@@ -137,6 +144,7 @@ class Recorder:
         check_options(reduce=reduce, overwrite=overwrite, resume=resume)
         if isinstance(probe, Mapping) and probe:
             self.probe = joined({str(name): as_probe_set(part) for name, part in probe.items()})
+            warn_of_splits(self.probe)
         else:
             self.probe = as_probe_set(probe)
         first = self.probe.parts[0]
@@ -156,6 +164,7 @@ class Recorder:
             at=at,
             batch_dims=batch_dims,
             reduce=reduce,
+            mask=mask,
             batch_size=batch_size,
             rows=rows,
         )
@@ -172,6 +181,7 @@ class Recorder:
                 "batch_size": batch_size,
                 "batch_dims": dict(batch_dims or {}),
                 **({"reduce": dict(reduce)} if reduce else {}),
+                **({"mask": dict(mask)} if mask else {}),
             },
             provenance=provenance or {},
         )
@@ -206,6 +216,17 @@ class Recorder:
     def steps(self) -> tuple[int, ...]:
         """Steps that were recorded, in the order of their snapshots."""
         return tuple(self._steps)
+
+    def use(self, model: nn.Module) -> None:
+        """Record another model of the same layers from now on.
+
+        Raises
+        ------
+        DataError
+            If it lacks a layer.
+        """
+        self._passes = self._passes.of(model)
+        self.model, self.layers = self._passes.model, self._passes.layers
 
     def close(self) -> None:
         """Release the run folder for other writers."""
@@ -323,8 +344,9 @@ class Recorder:
             self._steps[step] = None
             self.recorded = list(self._first)
             return
-        with writer, evaluation_mode(self.model):
-            self._passes.record(writer)
+        surveyed(self._passes)
+        with writer, evaluation_mode(self.model) as state:
+            self._passes.record(writer, state)
             written = writer.layers.values()
             shapes = {layer.name: (layer.shape[1:], layer.dtype_name) for layer in written}
             self._check_layers(step, shapes)

@@ -32,6 +32,7 @@ from infoplane.recording.checkpoints.models import load_model
 from infoplane.recording.checkpoints.replay import record_checkpoints
 from infoplane.recording.hooks.passes import probe_passes
 from infoplane.recording.plan import RecordingPlan, plan_checkpoints
+from infoplane.recording.probes.classes import warn_of_splits
 from infoplane.recording.probes.from_arrays import as_probe_set, joined
 from infoplane.recording.probes.named import load_probe, load_splits
 from infoplane.recording.recorder import Recorder
@@ -82,6 +83,7 @@ class Recording:
         at: Literal["output", "input"] = "output",
         batch_dims: Mapping[str, int] | None = None,
         reduce: Mapping[str, str] | None = None,
+        mask: Mapping[str, str] | None = None,
         batch_size: int = 512,
         max_size: int | None = None,
         step_pattern: str | None = None,
@@ -100,7 +102,7 @@ class Recording:
     ) -> None:
         self.output = path_of(output, "output")
         self.max_size = None if max_size is None else whole(max_size, "max_size", 0)
-        self._passes = _passes(layers, at, batch_dims, reduce, batch_size)
+        self._passes = _passes(layers, at, batch_dims, reduce, mask, batch_size)
         self._options = _options(name, group, overwrite, resume)
         check_options(reduce=self._passes["reduce"], overwrite=overwrite, resume=resume)
         self._weights = _weights(weights, strict, trust_model)
@@ -112,7 +114,7 @@ class Recording:
         expression = text_or_none(step_pattern, "step_pattern")
         self._found = find_checkpoints(_patterns(checkpoints), expression)
         self.device = own_gpu(where) if where.startswith("cuda") else where
-        self.model, named = self._made(model, trust_model)
+        self.model, named = self._made(model)
         self.probe, told = _probe_set(data, choice)
         self._provenance = {**named, **told, "device": self.device}
 
@@ -121,12 +123,13 @@ class Recording:
         """Steps of the checkpoints, None where the file itself must tell."""
         return [checkpoint.step for checkpoint in self._found]
 
-    def _made(self, model: object, trust_model: bool) -> tuple[nn.Module, dict[str, str]]:
+    def _made(self, model: object) -> tuple[nn.Module, dict[str, str]]:
         """Return the model, where it computes, and what the provenance says of it."""
         named = {}
         if isinstance(model, str):
             named = {"model": model}
-            made: object = load_model(model, self._found[0].path, trust_model=trust_model)
+            made: object = load_model(model, self._found[0].path, **self._weights)
+            self._weights["reference"] = model
         elif isinstance(model, nn.Module) or not callable(model):
             made = model
         else:
@@ -196,6 +199,7 @@ def record(
     at: Literal["output", "input"] = "output",
     batch_dims: Mapping[str, int] | None = None,
     reduce: Mapping[str, str] | None = None,
+    mask: Mapping[str, str] | None = None,
     batch_size: int = 512,
     max_size: int | None = None,
     step_pattern: str | None = None,
@@ -238,7 +242,7 @@ def record(
         Refuse weights that do not all fit the model.
     trust_model : bool, default False
         Load exported programs (``.pt2``), which are code.
-    layers, at, batch_dims, reduce, batch_size, name, group, overwrite, resume
+    layers, at, batch_dims, reduce, mask, batch_size, name, group, overwrite, resume
         As of `Recorder`.
     max_size : int, optional
         Refuse to record more bytes, before the first step.
@@ -274,10 +278,11 @@ def record(
     """
     return Recording(
         model, checkpoints, data, output, weights=weights, strict=strict, trust_model=trust_model,
-        layers=layers, at=at, batch_dims=batch_dims, reduce=reduce, batch_size=batch_size,
-        max_size=max_size, step_pattern=step_pattern, device=device, gradients=gradients,
-        gradient_batch_size=gradient_batch_size, name=name, group=group, overwrite=overwrite,
-        resume=resume, labels=labels, label_bins=label_bins, x=x, samples=samples, seed=seed,
+        layers=layers, at=at, batch_dims=batch_dims, reduce=reduce, mask=mask,
+        batch_size=batch_size, max_size=max_size, step_pattern=step_pattern, device=device,
+        gradients=gradients, gradient_batch_size=gradient_batch_size, name=name, group=group,
+        overwrite=overwrite, resume=resume, labels=labels, label_bins=label_bins, x=x,
+        samples=samples, seed=seed,
     ).run(progress)  # fmt: skip
 
 
@@ -294,13 +299,14 @@ def _patterns(given: object) -> list[str]:
 
 
 def _passes(
-    layers: object, at: object, batch_dims: object, reduce: object, batch_size: object
+    layers: object, at: object, batch_dims: object, reduce: object, mask: object, batch_size: object
 ) -> dict[str, Any]:
     return {
         "layers": texts(layers, "layers"),
         "at": one_of(at, "at", "output", "input"),
         "batch_dims": _by_layer(batch_dims, "batch_dims", int, "layer globs and axes"),
         "reduce": _by_layer(reduce, "reduce", str, "layer globs and kinds such as 'sketch:256'"),
+        "mask": _by_layer(mask, "mask", str, "layer globs and arguments such as 'attention_mask'"),
         "batch_size": whole(batch_size, "batch_size", 1),
     }
 
@@ -360,7 +366,9 @@ def _probe_set(data: object, choice: Mapping[str, Any]) -> tuple[ProbeSet, dict[
                 argument=argument,
             )
     if isinstance(data, Mapping) and data:
-        return joined({str(name): _of_arrays(part) for name, part in data.items()}), {}
+        probe = joined({str(name): _of_arrays(part) for name, part in data.items()})
+        warn_of_splits(probe)
+        return probe, {}
     return _of_arrays(data), {}
 
 

@@ -6,7 +6,6 @@ without.
 
 from __future__ import annotations
 
-import csv
 import importlib
 import io
 import json
@@ -21,6 +20,7 @@ from infoplane.calls import PathLike, path_of, unfit
 from infoplane.errors import DataError, InputError, RunFileError, unwritable
 from infoplane.results.notebook import Results
 from infoplane.runs.atomic import replace_file
+from infoplane.text import as_csv
 
 COLUMNS = {
     "group": "string",
@@ -51,23 +51,30 @@ COLUMNS = {
 EVENTS = "events.out.tfevents.0.infoplane"
 
 
-def csv_text(results: Results) -> str:
+def csv_text(results: Results, *, formulas: bool = True) -> str:
     """Return the rows as CSV.
 
     Numbers are written so that they read back the same; an empty field is a missing value, flags
-    are joined by blanks, ``diag`` is JSON.
+    are joined by blanks, ``diag`` is JSON. Without ``formulas``, a text that a spreadsheet would
+    take for a formula has an apostrophe before it.
     """
-    text = io.StringIO(newline="")
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(COLUMNS)
+    return as_csv([tuple(COLUMNS), *_csv_rows(results, formulas)])
+
+
+def _csv_rows(results: Results, formulas: bool) -> Iterator[tuple[Any, ...]]:
     for row in _rows(results):
         row["flags"] = " ".join(row["flags"])
         row["cached"] = None if row["cached"] is None else str(row["cached"]).lower()
-        table.writerow(row.values())
-    return text.getvalue()
+        yield tuple(value if formulas else _as_text(value) for value in row.values())
 
 
-def write_csv(results: Results, path: PathLike) -> int:
+def _as_text(value: Any) -> Any:
+    """Return a text so that no spreadsheet computes it; see owasp.org, "CSV Injection"."""
+    begins = isinstance(value, str) and value.lstrip(" ").startswith(tuple("=+-@\t\r\n"))
+    return f"'{value}" if begins else value
+
+
+def write_csv(results: Results, path: PathLike, *, formulas: bool = True) -> int:
     """Write the rows as CSV, see `csv_text`; return how many there are.
 
     Raises
@@ -80,7 +87,7 @@ def write_csv(results: Results, path: PathLike) -> int:
     >>> infoplane.write_csv(infoplane.load("results.json"), "results.csv")
     12
     """
-    replace_file(path_of(path, "path"), csv_text(results).encode())
+    replace_file(path_of(path, "path"), csv_text(results, formulas=formulas).encode())
     return len(results["rows"])
 
 
@@ -164,17 +171,23 @@ def write_tensorboard(results: Results, folder: PathLike, *, overwrite: bool = F
         if row["value"] is not None:
             by_run[row["run"]].append(row)
     try:
-        for old in folder.glob(f"*/{EVENTS}"):
-            old.unlink()
+        before = set(folder.glob(f"*/{EVENTS}"))
         for run, rows in by_run.items():
             target = folder / _folder_name(run)
-            target.mkdir(parents=True, exist_ok=True)
-            with (target / EVENTS).open("wb") as file:
-                writer = records.RecordWriter(file)
-                start = event_pb2.Event(wall_time=at, file_version="brain.Event:2")
-                writer.write(start.SerializeToString())
-                for row in sorted(rows, key=lambda row: int(row["step"])):
-                    writer.write(_event(row, at).SerializeToString())
+            if target.is_symlink():
+                raise RunFileError(f"{target}: expected a folder, found a link", code="IP305")
+            events = io.BytesIO()
+            writer = records.RecordWriter(events)
+            start = event_pb2.Event(wall_time=at, file_version="brain.Event:2")
+            writer.write(start.SerializeToString())
+            for row in sorted(rows, key=lambda row: int(row["step"])):
+                writer.write(_event(row, at).SerializeToString())
+            replace_file(target / EVENTS, events.getvalue())
+            before.discard(target / EVENTS)
+        for old in before:
+            old.unlink()
+    except RunFileError:
+        raise
     except OSError as error:
         raise unwritable(folder, error) from error
     return sum(map(len, by_run.values()))

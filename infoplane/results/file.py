@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
+import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from infoplane.errors import DataError, RunFileError
+from infoplane.errors import DataError, RunFileError, is_of_system, unreadable
 from infoplane.results.schema import Check, compile_schema
 from infoplane.runs.atomic import check_regular, replace_file
 
@@ -21,12 +23,21 @@ SCHEMA = "infoplane.results/1"
 def write_results(path: Path, results: Mapping[str, Any]) -> None:
     """Write a results document; the file appears only when it is complete.
 
+    Names that are no text, such as those of folders that are not UTF-8, are written with escapes.
+
     Raises
     ------
     RunFileError
         If the file cannot be written.
+    DataError
+        If it could not be read again.
     """
     text = json.dumps(dict(results), allow_nan=False, separators=(",", ":"))
+    document = json.loads(text)
+    if mistake := _shape()(document) or _contradiction(document):
+        raise DataError(f"{path}: cannot be written: {': '.join(mistake)}", code="IP315")
+    if re.search(r"\\ud[89a-f]", text):
+        text = json.dumps(_legible(document), allow_nan=False, separators=(",", ":"))
     data = (text.replace('{"run":', '\n{"run":') + "\n").encode()
     replace_file(path, gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
 
@@ -46,7 +57,7 @@ def read_results(path: Path) -> dict[str, Any]:
             check_regular(path)
         data = path.read_bytes()
         if data[:2] == b"\x1f\x8b":
-            data = gzip.decompress(data)
+            data = _unpacked(data)
         document = json.loads(data, parse_constant=_refuse)
         if b"\\ud" in data.lower():
             json.dumps(document, ensure_ascii=False).encode()  # half a pair is no character
@@ -68,7 +79,9 @@ def read_results(path: Path) -> dict[str, Any]:
             hint="expected the file that 'infoplane analyze -o' wrote",
             code="IP303",
         ) from error
-    except (OSError, EOFError, zlib.error) as error:
+    except (OSError, EOFError, zlib.error, MemoryError) as error:
+        if is_of_system(error):
+            raise unreadable(path, error) from error
         raise RunFileError(f"{path}: cannot be read ({error})") from error
     except (ValueError, RecursionError) as error:
         raise RunFileError(
@@ -95,17 +108,43 @@ def read_results(path: Path) -> dict[str, Any]:
     return results
 
 
+_LEAST_LIMIT = 64 << 20  # bytes
+_MOST_TIMES = 100  # results take a fifteenth of their size when they are compressed
+
+
+def _unpacked(data: bytes) -> bytes:
+    """Return what a gzip file holds, once it is known that it is not many times larger.
+
+    Raises
+    ------
+    ValueError
+        If it is.
+    """
+    limit = max(_LEAST_LIMIT, _MOST_TIMES * len(data))
+    size = 0
+    with gzip.open(io.BytesIO(data)) as file:
+        while block := file.read(1 << 20):
+            size += len(block)
+            if size > limit:
+                raise ValueError(f"{len(data):,} bytes of gzip hold more than {limit:,}")
+    return gzip.decompress(data)
+
+
 _IN_BITS = ("value", "ci_low", "ci_high", "bound_low", "bound_high")
 _MOST_BITS = 1e100  # sums and squares of such numbers still are numbers
 
 
 @cache
-def _shape() -> Check:
+def _shape(member: str | None = None) -> Check:
+    """Return the check of a document, or of a member of it."""
     text = resources.files("infoplane.schemas").joinpath("results.schema.json").read_text()
     open_enums = (
         "flags", "bound_name", "ci_method", "verdict", "interval", "about", "direction",
     )  # fmt: skip
-    return compile_schema(json.loads(text), open_enums=open_enums)
+    schema = json.loads(text)
+    if member is not None:
+        schema = {**schema["properties"][member], "$defs": schema.get("$defs", {})}
+    return compile_schema(schema, open_enums=open_enums)
 
 
 def _contradiction(document: Mapping[str, Any]) -> tuple[str, str] | None:
@@ -140,6 +179,28 @@ def _contradiction(document: Mapping[str, Any]) -> tuple[str, str] | None:
             if (bits := row.get(name)) is not None and abs(bits) > _MOST_BITS:
                 return f"rows[{index}].{name}", f"expected a number of {unit}, got {bits!r:.12}"
     return None
+
+
+def check_recordings(recordings: Sequence[Mapping[str, Any]], seen: str) -> None:
+    """Make sure, before the work, that results with these recordings could be read again.
+
+    Raises
+    ------
+    DataError
+        If they could not; the message begins with where they were ``seen``.
+    """
+    if mistake := _shape("recordings")(recordings):
+        raise DataError(f"{seen}{mistake[0].partition('.')[2]}: {mistake[1]}", code="IP310")
+
+
+def _legible(value: Any) -> Any:
+    """Return a JSON value whose texts are text: half a pair of UTF-16 becomes an escape."""
+    if isinstance(value, str):
+        whole = value.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
+        return whole.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, Mapping):
+        return {_legible(key): _legible(part) for key, part in value.items()}
+    return [_legible(part) for part in value] if isinstance(value, (list, tuple)) else value
 
 
 def _refuse(constant: str) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from infoplane.data import Array, plain
+from infoplane.data import Array, Slot, plain
 from infoplane.errors import InfoplaneError
 from infoplane.numerics.discrete.symbols import row_symbols
 from infoplane.results.file import read_results
@@ -54,6 +54,11 @@ def damage(path: Path) -> list[Finding]:
         read_results(path)
         return []
     return verify(Run(path))
+
+
+def is_empty(path: Path) -> bool:
+    """Tell whether this is a run without a complete step."""
+    return not (path.is_file() and not _is_hdf5(path)) and not Run(path).steps
 
 
 def _is_hdf5(path: Path) -> bool:
@@ -108,7 +113,7 @@ def describe_run(run: Run, *, every_step: bool = False) -> dict[str, Any]:
                 "reduction": layer.reduction,
                 "noise": layer.noise,
                 "nonfinite": layer.nonfinite,
-                **_numbers(run, step, layer.name),
+                **_numbers(run, step, layer),
             }
             for step in shown
             for layer in infos[step].layers
@@ -127,28 +132,39 @@ def _entropy(counts: Array) -> float:
     return float(-(shares * np.log2(shares)).sum()) + 0.0
 
 
-def _numbers(run: Run, step: int, layer: str) -> dict[str, Any]:
+def _numbers(run: Run, step: int, layer: Slot) -> dict[str, Any]:
     """Return range, zeros, dead units and distinct rows of a layer, read in blocks."""
     try:
-        values = run.activations(step, layer)
+        return _numbers_of(_blocks(run, step, layer), run.n_samples * layer.n_units)
     except InfoplaneError as error:
         return {"min": None, "max": None, "zeros": None, "distinct": None, "error": str(error)}
-    low, high, zeros = np.inf, -np.inf, 0
-    varies = np.zeros(values.shape[1], dtype=bool)
-    for start in range(0, len(values), _ROWS):
-        block = np.asarray(values[start : start + _ROWS])
+
+
+def _blocks(run: Run, step: int, layer: Slot) -> Iterator[Array]:
+    for block in run.blocks(step, layer, _ROWS):
+        yield run.values_of(block.reshape(len(block), -1), layer)
+
+
+def _numbers_of(blocks: Iterable[Array], size: int) -> dict[str, Any]:
+    low, high, zeros, all_finite = np.inf, -np.inf, 0, True
+    first, varies, kept = None, np.False_, []
+    for block in blocks:
+        first = block[0] if first is None else first
         finite = block[np.isfinite(block)] if block.dtype.kind == "f" else block
         if finite.size:
             low, high = min(low, float(finite.min())), max(high, float(finite.max()))
         zeros += block.size - int(np.count_nonzero(block))
-        varies |= (block != values[0]).any(axis=0)
-    small = values.size <= _MOST_VALUES and np.isfinite(values).all()
+        varies = varies | (block != first).any(axis=0)
+        all_finite &= finite.size == block.size
+        kept += [block] if size <= _MOST_VALUES and all_finite else []
     return {
         "min": low if low <= high else None,
         "max": high if low <= high else None,
-        "zeros": zeros / values.size,
+        "zeros": zeros / size,
         "constant_units": int((~varies).sum()),
-        "distinct": row_symbols(values).n_states if small else None,
+        "distinct": row_symbols(np.concatenate(kept)).n_states
+        if len(kept) and all_finite
+        else None,
     }
 
 

@@ -13,6 +13,7 @@ from infoplane.numerics.discrete.bottleneck import (
     recorded_distribution,
 )
 from infoplane.numerics.gradients import transition_if_any
+from infoplane.results.file import check_recordings
 from infoplane.results.merging import separate_unlike
 from infoplane.runs.run import Run
 from infoplane.runs.step_info import StepInfo
@@ -34,6 +35,8 @@ def describe_recordings(
             bounds[key] = _bottleneck(run.probe)
         recording["bottleneck"] = bounds[key]
     separate_unlike(recordings)
+    for run, recording in zip(runs, recordings, strict=True):
+        check_recordings([recording], f"{run.path}: ")
     return recordings
 
 

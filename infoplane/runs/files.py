@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -34,10 +35,9 @@ import numpy as np
 
 from infoplane.calls import path_of
 from infoplane.data import Array, ProbeSet, Slot, SlotKind
-from infoplane.errors import DataError, InputError, NotFoundError, RunFileError
+from infoplane.errors import DataError, InputError, NotFoundError, RunFileError, unreadable
 from infoplane.runs.atomic import check_regular
-from infoplane.runs.checksum import crc32
-from infoplane.runs.hdf5 import has_link, json_object, mapped, opened, reading
+from infoplane.runs.hdf5 import Place, has_link, json_object, opened, place_of, reading
 from infoplane.runs.layout import (
     MOST_TEXT,
     check_format,
@@ -91,14 +91,17 @@ class RunFiles:
         RunFileError
             If there is nothing, or neither a run folder nor an HDF5 file.
         """
-        if not self.path.exists():
+        try:
+            if stat.S_ISDIR(self.path.stat().st_mode):
+                return False
+        except (FileNotFoundError, NotADirectoryError) as error:
             raise RunFileError(
                 f"{self.path}: no such run",
                 hint="a run is the folder that 'infoplane record -o' wrote",
                 code="IP303",
-            )
-        if self.path.is_dir():
-            return False
+            ) from error
+        except OSError as error:
+            raise unreadable(self.path, error) from error
         check_regular(self.path)
         with reading(str(self.path)), self.path.open("rb") as file:
             if file.read(8) == _SIGNATURE:
@@ -136,7 +139,7 @@ class RunFiles:
             return (json.dumps(self.manifest, indent=1) + "\n").encode()
         if self.packed:
             with opened(self.path, self._remedy) as file:
-                return bytes(mapped(file, "manifest", self.path)[:MOST_TEXT])
+                return bytes(place_of(file, "manifest", self.path).mapped()[:MOST_TEXT])
         path = self.path / "manifest.json"
         if not path.is_file():
             raise RunFileError(
@@ -154,11 +157,11 @@ class RunFiles:
             if self.shards:
                 probes = [shard.whole_probe for shard in self.shards]
                 return joined_probe(probes, self.manifest["probe"])
-            with self._probe_file() as (file, prefix, path):
+            with self._probe_file() as (file, prefix, path, hint):
                 group = file[prefix or "/"]
                 return read_probe(
                     lambda name: has_link(group, name),
-                    lambda name: mapped(file, f"{prefix}{name}", path),
+                    lambda name: place_of(file, f"{prefix}{name}", path, hint).read(),
                     self.manifest["probe"],
                 )
         except InputError as error:
@@ -170,8 +173,8 @@ class RunFiles:
         """Number of samples in the files; the probe set is not read for it."""
         if self.shards:
             return sum(shard.n_samples for shard in self.shards)
-        with self._probe_file() as (file, prefix, path):
-            return len(mapped(file, f"{prefix}inputs", path))
+        with self._probe_file() as (file, prefix, path, hint):
+            return place_of(file, f"{prefix}inputs", path, hint).shape[0]
 
     @cached_property
     def steps(self) -> tuple[int, ...]:
@@ -181,13 +184,18 @@ class RunFiles:
             return tuple(sorted(set.intersection(*(set(shard.steps) for shard in self.shards))))
         if self.packed:
             with opened(self.path, self._remedy) as file:
-                index = mapped(file, "steps/index", self.path)
+                index = place_of(file, "steps/index", self.path).read()
                 with reading(f"{self.path}: index of steps"):
                     if index.ndim != 1 or index.min(initial=0) < 0 or (np.diff(index) <= 0).any():
                         raise RunFileError(f"{self.path}: expected an index of ascending steps")
                     return tuple(index.tolist())
-        with reading(str(self.path)):
-            names = [entry.stem for entry in (self.path / "steps").glob("step_*.h5")]
+        folder = self.path / "steps"
+        with reading(str(folder)):
+            try:
+                files = [Path(name) for name in os.listdir(folder)]  # noqa: PTH208  - glob hides errors
+            except FileNotFoundError:
+                files = []
+        names = [file.stem for file in files if file.suffix == ".h5"]
         return tuple(sorted(step for name in names if (step := step_of(name)) is not None))
 
     def holds(self, step: int) -> bool:
@@ -240,6 +248,13 @@ class RunFiles:
             If the step was not recorded.
         """
         if not self.holds(step):
+            if step in self.steps:  # it was there
+                raise RunFileError(
+                    f"{self.step_file(step)}: is gone: the run was moved, removed or recorded "
+                    "anew while it was read",
+                    hint="run the command again, on the run where it is now",
+                    code="IP303",
+                )
             raise NotFoundError(
                 f"{self.path}: no step {step}; it has {listed(self.steps)}", code="IP402"
             )
@@ -256,7 +271,7 @@ class RunFiles:
         """Return the metadata of a step; of several shards, what they say together."""
         if self.shards:
             return self._joined_meta(self.shards, step)
-        return read_meta(self._dataset(step, "meta"), self.step_file(step), self._remedy)
+        return read_meta(self._text(step), self.step_file(step), self._remedy)
 
     def _joined_meta(self, shards: Sequence[RunFiles], step: int) -> dict[str, Any]:
         metas = [shard._meta(step) for shard in shards]
@@ -308,24 +323,36 @@ class RunFiles:
         if self.shards:  # each has some rows of the layers, and all weights
             shards = self.shards if slot.kind == "layer" else self.shards[:1]
             return joined_rows([shard.stored(step, slot, verify=verify) for shard in shards])
-        path, found = self.step_file(step), self._dataset(step, dataset_name(slot))
-        shape = (self.n_samples, *slot.shape) if slot.kind == "layer" else slot.shape
-        if found.shape != shape or str(found.dtype) != slot.dtype:
-            raise RunFileError(
-                f"{path}: step {step}, {slot.kind} {slot.name!r}: expected shape {shape} of "
-                f"{slot.dtype}, found {found.shape} of {found.dtype}",
-                hint=self._remedy,
-            )
         recorded = self.step_info(step).slot(slot.name, slot.kind) if verify else slot
-        if verify and crc32(found.data) != recorded.checksum:
-            where = f"step {step}, " if self.packed else ""
-            raise RunFileError(
-                f"{path}: {where}{slot.kind} {slot.name!r} does not match its checksum: the data "
-                "was changed or damaged after recording",
-                hint=self._remedy,
-                code="IP307",
-            )
-        return found
+        with self._place(step, slot) as place:
+            if verify and place.checksum() != recorded.checksum:
+                where = f"step {step}, " if self.packed else ""
+                raise RunFileError(
+                    f"{self.step_file(step)}: {where}{slot.kind} {slot.name!r} does not match its "
+                    "checksum: the data was changed or damaged after recording",
+                    hint=self._remedy,
+                    code="IP307",
+                )
+            return place.mapped()
+
+    def blocks(self, step: int, layer: Slot, n_rows: int) -> Iterator[Array]:
+        """Yield a layer as it is in the file, read by blocks of at most ``n_rows`` samples."""
+        for shard in self.shards or (self,):
+            with shard._place(step, layer) as place:
+                yield from place.blocks(n_rows)
+
+    @contextmanager
+    def _place(self, step: int, slot: Slot) -> Iterator[Place]:
+        """Find the dataset of a slot, of the shape and dtype that it should have."""
+        shape = (self.n_samples, *slot.shape) if slot.kind == "layer" else slot.shape
+        with self._dataset(step, dataset_name(slot)) as place:
+            if place.shape != shape or str(place.dtype) != slot.dtype:
+                raise RunFileError(
+                    f"{self.step_file(step)}: step {step}, {slot.kind} {slot.name!r}: expected "
+                    f"shape {shape} of {slot.dtype}, found {place.shape} of {place.dtype}",
+                    hint=self._remedy,
+                )
+            yield place
 
     def datasets(self, step: int, *, verify: bool = False) -> dict[str, Array]:
         """Return everything that is stored of a step, by name of the dataset."""
@@ -334,14 +361,20 @@ class RunFiles:
         if self.shards:
             text = np.frombuffer(padded_json(self._meta(step)), dtype=np.uint8)
             return {**found, "meta": text}
-        return {**found, "meta": self._dataset(step, "meta")}
+        return {**found, "meta": self._text(step)}
 
-    def _dataset(self, step: int, name: str) -> Array:
-        """Return a dataset of a step, as a read-only memory map."""
+    def _text(self, step: int) -> Array:
+        """Return the bytes of a step's metadata."""
+        with self._dataset(step, "meta") as place:
+            return place.read()
+
+    @contextmanager
+    def _dataset(self, step: int, name: str) -> Iterator[Place]:
+        """Open the file of a step, and find a dataset of it."""
         path = self.step_file(step)
         name = f"steps/{step_name(step)}/{name}" if self.packed else name
         with opened(path, self._remedy) as file:
-            return mapped(file, name, path, self._remedy)
+            yield place_of(file, name, path, self._remedy)
 
     @property
     def _remedy(self) -> str:
@@ -352,12 +385,12 @@ class RunFiles:
         )
 
     @contextmanager
-    def _probe_file(self) -> Iterator[tuple[h5py.File, str, Path]]:
+    def _probe_file(self) -> Iterator[tuple[h5py.File, str, Path, str]]:
         self.manifest  # noqa: B018  - its checks come first
         path = self.path if self.packed else self.path / "probe.h5"
         hint = self._remedy if self.packed else "record the run again"
         with opened(path, hint) as file, reading(str(path), hint):
-            yield file, "probe/" if self.packed else "", path
+            yield file, "probe/" if self.packed else "", path, hint
 
 
 def listed(items: Iterable[object], most: int = 12) -> str:

@@ -7,13 +7,15 @@ tells where data lie: the bytes are mapped, and written, at their offset.
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import mmap
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -21,12 +23,17 @@ import h5py
 import numpy as np
 
 from infoplane.data import Array
-from infoplane.errors import InfoplaneError, RunFileError
+from infoplane.errors import InfoplaneError, RunFileError, is_of_system, unreadable
 from infoplane.runs.atomic import check_regular
+from infoplane.runs.checksum import crc32
+from infoplane.runs.disk import complete, read_at, reserve, write_at
 from infoplane.runs.layout import MOST_TEXT
 
 Spec: TypeAlias = tuple[tuple[int, ...], np.dtype[Any]]
 """Shape and dtype of a dataset."""
+
+_SMALL = 1 << 18
+"""Bytes that are faster read than mapped."""
 
 DAMAGE = (
     OSError,
@@ -37,11 +44,13 @@ DAMAGE = (
     AttributeError,
     ArithmeticError,
     MemoryError,
+    EOFError,
 )
 """What h5py and the metadata of damaged files raise."""
 
 
-def opened(path: Path, hint: str | None = None) -> h5py.File:
+@contextmanager
+def opened(path: Path, hint: str | None = None) -> Iterator[h5py.File]:
     """Open an HDF5 file for reading, whatever is wrong with it told in one line.
 
     Raises
@@ -49,17 +58,22 @@ def opened(path: Path, hint: str | None = None) -> h5py.File:
     RunFileError
         If it is missing, unreadable, truncated or no HDF5 file.
     """
-    status = check_regular(path, hint)
+    status = check_regular(path)
     try:
-        return h5py.File(path, "r", locking="best-effort")
+        file = h5py.File(path, "r", locking=False)
     except DAMAGE as error:
-        if isinstance(error, PermissionError):
-            raise RunFileError(f"{path}: cannot be read ({error.strerror})") from error
+        if is_of_system(error):
+            raise unreadable(path, error) from error
         stored = _stored_size(error)
         what = f"has {status.st_size:,} bytes"
         if stored is not None:
             what = f"truncated: {status.st_size:,} of {stored:,} bytes"
         raise RunFileError(f"{path}: not a complete HDF5 file ({what})", hint=hint) from error
+    try:
+        yield file
+    finally:
+        with suppress(OSError, RuntimeError):  # nothing was written
+            file.close()
 
 
 def _stored_size(error: Exception) -> int | None:
@@ -78,7 +92,7 @@ def missing_size(path: Path) -> int | None:
     """
     check_regular(path)
     try:
-        h5py.File(path, "r", locking="best-effort").close()
+        h5py.File(path, "r", locking=False).close()
     except DAMAGE as error:
         return _stored_size(error)
     return None
@@ -86,18 +100,83 @@ def missing_size(path: Path) -> int | None:
 
 @contextmanager
 def reading(where: str, hint: str | None = None) -> Iterator[None]:
-    """Turn what damaged content raises into one line."""
+    """Turn what damaged content raises, and the system in reading it, into one line."""
     try:
         yield
     except InfoplaneError:
         raise
     except DAMAGE as error:
+        if is_of_system(error):
+            raise unreadable(where, error) from error
         reason = " ".join(str(error).split())[:160] or type(error).__name__
         raise RunFileError(f"{where}: damaged ({reason})", hint=hint) from error
 
 
-def mapped(file: h5py.File, name: str, path: Path, hint: str | None = None) -> Array:
-    """Return a dataset as a read-only memory map.
+@dataclass(frozen=True)
+class Place:
+    """A dataset of an open file: plain numbers, contiguous and inside the file."""
+
+    descriptor: int
+    where: str  # for messages
+    hint: str | None
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    offset: int
+
+    @property
+    def spec(self) -> Spec:
+        """Shape and dtype."""
+        return self.shape, self.dtype
+
+    def mapped(self) -> Array:
+        """Return the dataset as a read-only memory map; a small one is read.
+
+        A map ends the process where the disk fails or the file is cut off; reading is an error.
+        """
+        size = n_bytes(self.spec)
+        if size < _SMALL:
+            return self.read()
+        before = self.offset % mmap.ALLOCATIONGRANULARITY
+        start, length = self.offset - before, size + before
+        with reading(self.where, self.hint):
+            try:
+                pages = mmap.mmap(self.descriptor, length, access=mmap.ACCESS_READ, offset=start)
+            except OSError as error:
+                if error.errno != errno.ENODEV:  # a file system that maps nothing
+                    raise
+                return self.read()
+            return np.ndarray(self.shape, self.dtype, pages, before)
+
+    def read(self) -> Array:
+        """Return the dataset, read-only and in memory."""
+        return next(self.blocks(max(self.shape[0], 1)), np.empty(self.shape, self.dtype))
+
+    def blocks(self, n_rows: int) -> Iterator[Array]:
+        """Yield the dataset by blocks of rows, read-only and in memory."""
+        row = n_bytes((self.shape[1:], self.dtype))
+        for first in range(0, self.shape[0] if row else 0, n_rows):
+            with reading(self.where, self.hint):
+                shape = min(n_rows, self.shape[0] - first), *self.shape[1:]
+                block = np.empty(shape, self.dtype)
+                view = block.reshape(-1).view(np.uint8).data
+                read_at(self.descriptor, view, self.offset + first * row)
+            block.flags.writeable = False
+            yield block
+
+    def checksum(self) -> int:
+        """Return the CRC-32 of the bytes."""
+        found, end = 0, self.offset + n_bytes(self.spec)
+        buffer = memoryview(bytearray(min(_SMALL, end - self.offset)))
+        with reading(self.where, self.hint):
+            for offset in range(self.offset, end, _SMALL):
+                part = buffer[: end - offset]
+                read_at(self.descriptor, part, offset)
+                found = crc32(part, found)
+        return found
+
+
+def place_of(file: h5py.File, name: str, path: Path, hint: str | None = None) -> Place:
+    """Find a dataset.
 
     Raises
     ------
@@ -127,15 +206,10 @@ def mapped(file: h5py.File, name: str, path: Path, hint: str | None = None) -> A
             raise RunFileError(f"{where}: expected numbers, found dtype {dtype}", hint=hint)
         if layout.get_layout() != h5py.h5d.CONTIGUOUS or offset is None or not shape:
             raise RunFileError(f"{where}: expected contiguous data", hint=hint)
-        size, descriptor = n_bytes((shape, dtype)), int(file.id.get_vfd_handle())
-        if offset + size > os.fstat(descriptor).st_size:
+        descriptor = int(file.id.get_vfd_handle())
+        if offset + n_bytes((shape, dtype)) > os.fstat(descriptor).st_size:
             raise RunFileError(f"{where}: extends beyond the end of the file", hint=hint)
-        if not size:
-            return np.empty(shape, dtype)
-        before = offset % mmap.ALLOCATIONGRANULARITY
-        start, length = offset - before, size + before
-        pages = mmap.mmap(descriptor, length, access=mmap.ACCESS_READ, offset=start)
-        return np.ndarray(shape, dtype, pages, before)
+        return Place(descriptor, where, hint, shape, dtype, offset)
 
 
 def has_link(group: h5py.Group, name: str) -> bool:
@@ -185,6 +259,7 @@ class Outline:
             alignment_threshold=65536,
             alignment_interval=4096,
             meta_block_size=structure_bytes,
+            locking=False,  # the name is new
         )
         self._properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
         self._properties.set_layout(h5py.h5d.CONTIGUOUS)
@@ -224,99 +299,12 @@ def write_arrays(
 ) -> None:
     """Write an HDF5 file of these datasets, their values given one after the other."""
     offsets = lay_out(path, specs, structure_bytes)
-    descriptor = os.open(path, os.O_WRONLY)
-    try:
+    with complete(path, os.O_WRONLY) as descriptor:
         reserve(descriptor, path.stat().st_size)
         for array, offset in zip(arrays, offsets, strict=True):
             write_at(descriptor, np.ascontiguousarray(array).data, offset)
-    finally:
-        os.close(descriptor)
 
 
 def specs_of(arrays: Mapping[str, Array]) -> dict[str, Spec]:
     """Return shape and dtype of each array."""
     return {name: (array.shape, array.dtype) for name, array in arrays.items()}
-
-
-def reserve(descriptor: int, size: int) -> None:
-    """Give a file at least this size on the disk; a full disk shows here, and not half-way.
-
-    It never shrinks: HDF5 may put a later dataset in a gap before an earlier one.
-    """
-    if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(descriptor, 0, size)
-    elif os.fstat(descriptor).st_size < size:
-        os.ftruncate(descriptor, size)
-
-
-def write_at(descriptor: int, data: bytes | memoryview, offset: int) -> None:
-    """Write all of the data at an offset; the system takes at most 2 GiB at once."""
-    view = memoryview(data).cast("B")
-    while view:
-        written = os.pwrite(descriptor, view, offset)
-        view, offset = view[written:], offset + written
-
-
-_LUMP = 1 << 26
-"""Bytes that are given back at once, at least: to shorten a file takes a millisecond."""
-
-
-GO_ON = "finished steps are kept: make room or restore the folder, and go on with --resume"
-
-
-@contextmanager
-def writing(path: Path, hint: str | None = None) -> Iterator[None]:
-    """Turn what goes wrong in writing into one line that names the file."""
-    try:
-        yield
-    except RunFileError:
-        raise
-    except (OSError, RuntimeError) as error:
-        number = error.errno if isinstance(error, OSError) else None
-        reason = os.strerror(number) if number else " ".join(str(error).split())[:200]
-        raise RunFileError(
-            f"{path}: cannot be written ({reason})", hint=hint, code="IP305"
-        ) from error
-
-
-class Room:
-    """Space for parts of a size, in a file without a name: it ends with the process, however.
-
-    Parameters
-    ----------
-    folder : Path
-        On the disk.
-    part : int
-        Bytes of a part.
-    n_parts : int
-        How many.
-
-    Raises
-    ------
-    OSError
-        If the disk is too small.
-    """
-
-    def __init__(self, folder: Path, part: int, n_parts: int) -> None:
-        self._part, self._left, self._size = part, n_parts, part * n_parts
-        path = folder / "room.tmp"
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        self._file = os.open(path, flags, 0o600)
-        try:
-            path.unlink()
-            if self._size:
-                reserve(self._file, self._size)
-        except BaseException:
-            self.close()
-            raise
-
-    def take(self) -> None:
-        """Give the space of one part back, to be used for it; of small parts, that of several."""
-        self._left = max(self._left - 1, 0)
-        if self._size > self._part * self._left:
-            self._size = max(min(self._part * self._left, self._size - _LUMP), 0)
-            os.ftruncate(self._file, self._size)
-
-    def close(self) -> None:
-        """Give back what is left."""
-        os.close(self._file)

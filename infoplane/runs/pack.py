@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +9,9 @@ import numpy as np
 
 from infoplane.data import Array
 from infoplane.errors import InputError, NotFoundError, RunFileError
-from infoplane.runs.hdf5 import Spec, specs_of, write_arrays, writing
+from infoplane.runs.atomic import replacing
+from infoplane.runs.disk import writing
+from infoplane.runs.hdf5 import Spec, specs_of, write_arrays
 from infoplane.runs.layout import step_name
 from infoplane.runs.probe_parts import probe_parts
 from infoplane.runs.run import Run
@@ -55,16 +56,11 @@ def pack(run: Run, output: Path, *, overwrite: bool = False) -> int:
     if not run.steps:
         raise NotFoundError(f"{run.path}: the run holds no complete step", code="IP402")
     run.check()
-    temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
     head = _head(run)
-    with writing(output):
-        try:
-            specs = _specs(run, head)
-            room = _STRUCTURE_BYTES * (2 + len(specs))
-            write_arrays(temporary, specs, _arrays(run, head), room)
-            temporary.replace(output)
-        finally:
-            temporary.unlink(missing_ok=True)
+    with writing(output), replacing(output) as temporary:
+        specs = _specs(run, head)
+        room = _STRUCTURE_BYTES * (2 + len(specs))
+        write_arrays(temporary, specs, _arrays(run, head), room)
     return output.stat().st_size
 
 

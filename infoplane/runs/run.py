@@ -159,14 +159,14 @@ class Run(RunFiles):
         found = self.stored(step, info, verify=verify)
         found = found.reshape(len(found), -1)
         found = rows_of(found, self.kept) if self.dropped else found[self._rows]
-        return self._values(found, info)
+        return self.values_of(found, info)
 
     def weight(self, step: int, name: str, *, verify: bool = False) -> Array:
         """Return a weight in its shape; dtype, mapping and ``verify`` as of ``activations``."""
         info = self.slot(name, "weight")
-        return self._values(self.stored(step, info, verify=verify), info)
+        return self.values_of(self.stored(step, info, verify=verify), info)
 
-    def _values(self, found: Array, slot: Slot) -> Array:
+    def values_of(self, found: Array, slot: Slot) -> Array:
         """Return the numbers that an array stands for."""
         if slot.encoding == BFLOAT16:
             found = bfloat16_values(found)

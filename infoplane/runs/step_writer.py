@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from infoplane.data import Array
 from infoplane.errors import RunFileError
 from infoplane.runs.checksum import crc32
-from infoplane.runs.hdf5 import GO_ON, Outline, Spec, lay_out, n_bytes, reserve, write_at, writing
+from infoplane.runs.disk import GO_ON, reserve, write_at, writing
+from infoplane.runs.hdf5 import Outline, Spec, lay_out, n_bytes
 from infoplane.runs.layout import BFLOAT16, FORMAT, VERSION, activations_name, bfloat16_values
 from infoplane.runs.step_info import META_BLOCK, padded_json
 
@@ -191,8 +192,9 @@ class StepWriter:
         self._reserved = 0  # bytes
         self._unlike: _Layer | None = None  # the first layer that is not as in the other steps
         with writing(self.path, GO_ON):
-            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
-            self._file = os.open(self._temporary, flags, 0o666)
+            self._temporary.unlink(missing_ok=True)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+            self._file = os.open(self._temporary, flags | os.O_CLOEXEC, 0o666)
             try:
                 self.make_room()
                 if self.layout.layers is None:
@@ -271,6 +273,7 @@ class StepWriter:
             if kind is None:
                 self._finish()
                 with writing(self.path, GO_ON):
+                    self._close()  # where NFS tells that the disk is full
                     self.before_commit()
                     self._temporary.replace(self.path)
                 self.layout.layers = tuple(layer.spec for layer in self.layers.values())
@@ -280,14 +283,22 @@ class StepWriter:
 
     def _discard(self, *, keep: bool = False) -> None:
         with suppress(OSError):
-            os.close(self._file)
+            self._close()
+        with suppress(OSError, RuntimeError):
             self._close_outline()
+        with suppress(OSError):
             if not keep:
                 self._temporary.unlink()
 
+    def _close(self) -> None:
+        if self._file >= 0:
+            descriptor, self._file = self._file, -1
+            os.close(descriptor)
+
     def _close_outline(self) -> None:
         if self._outline is not None:
-            self._outline.close()
+            outline, self._outline = self._outline, None
+            outline.close()
             self.layout.scratch.unlink(missing_ok=True)
 
     def _finish(self) -> None:
@@ -307,9 +318,9 @@ class StepWriter:
                 f"found {found!r}",
                 hint="record all steps of a run with the same model and layers",
             )
-        self._close_outline()
         text = self._metadata()
         with writing(self.path, GO_ON):
+            self._close_outline()
             structure = self.layout.structure(specs, len(text))
             assert list(structure.offsets[: len(specs)]) == self._offsets[: len(specs)]
             self._reserve(structure.size)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from infoplane.data import Slot
-from infoplane.errors import DataError, InfoplaneError, RunFileError
-from infoplane.runs.hdf5 import missing_size, writing
+from infoplane.errors import DataError, InfoplaneError, RunFileError, is_of_system
+from infoplane.runs.atomic import private_folder
+from infoplane.runs.disk import writing
+from infoplane.runs.hdf5 import missing_size
 from infoplane.runs.probe_parts import probe_sha256
 from infoplane.runs.run import Run
 from infoplane.runs.writer import RunWriter
@@ -25,6 +27,12 @@ class Finding:
     step: int | None  # None for the manifest and the probe set
     layer: str | None  # or the weight
     message: str  # one line
+    damage: bool = True  # or the system does not let us read it
+
+    @classmethod
+    def of(cls, error: InfoplaneError, path: Path, step: int | None, layer: str | None) -> Finding:
+        """Return what an error in reading tells."""
+        return cls(path, step, layer, str(error), not is_of_system(error.__cause__ or error))
 
 
 def verify(run: Run) -> list[Finding]:
@@ -41,7 +49,7 @@ def verify(run: Run) -> list[Finding]:
             return [Finding(path, None, None, message)]
         steps = run.steps
     except InfoplaneError as error:  # nothing can be read without them
-        return [Finding(run.path, None, None, str(error))]
+        return [Finding.of(error, run.path, None, None)]
     found = [finding for shard in run.shards for finding in verify(Run(shard.path))]
     told = {finding.step for finding in found}
     expected: tuple[Slot, ...] = ()
@@ -50,7 +58,7 @@ def verify(run: Run) -> list[Finding]:
         try:
             slots = run.step_info(step).slots
         except InfoplaneError as error:
-            found.append(Finding(path, step, None, str(error)))
+            found.append(Finding.of(error, path, step, None))
             continue
         expected = expected or slots
         if slots != expected:
@@ -61,7 +69,7 @@ def verify(run: Run) -> list[Finding]:
             try:
                 run.stored(step, slot, verify=True)
             except InfoplaneError as error:
-                found.append(Finding(path, step, slot.name, str(error)))
+                found.append(Finding.of(error, path, step, slot.name))
     return found
 
 
@@ -89,14 +97,12 @@ def _of_full_length(run: Run, output: Path) -> Iterator[Run]:
     if size is None:
         yield run
         return
-    copy = output.with_name(f".{output.name}.{os.getpid()}.tmp")
-    try:
-        with writing(copy):
+    with ExitStack() as stack:
+        with writing(output):
+            copy = stack.enter_context(private_folder(output)) / run.path.name
             shutil.copyfile(run.path, copy)
             os.truncate(copy, size)
         yield Run(copy)
-    finally:
-        copy.unlink(missing_ok=True)
 
 
 def _rescued(run: Run, output: Path) -> tuple[int, ...]:

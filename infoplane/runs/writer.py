@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
@@ -10,13 +9,15 @@ import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
 from infoplane.data import Array, ProbeSet, Slot
 from infoplane.errors import InputError, RunFileError
-from infoplane.runs.hdf5 import GO_ON, Room, specs_of, write_arrays, writing
+from infoplane.runs.atomic import replace_file
+from infoplane.runs.disk import GO_ON, Room, lock, replace_synced, writing
+from infoplane.runs.hdf5 import specs_of, write_arrays
 from infoplane.runs.layout import FORMAT, VERSION, step_name
 from infoplane.runs.probe_parts import probe_manifest, probe_parts
 from infoplane.runs.run import Run
@@ -87,7 +88,7 @@ class RunWriter:
                 if resume and (path / "manifest.json").exists():
                     self._go_on(json.loads(self._manifest))
             except BaseException:
-                self._lock.close()
+                self._unlock()
                 raise
 
     def n_missing(self, n_steps: int) -> int:
@@ -135,12 +136,12 @@ class RunWriter:
                 (self.path / "steps").rmdir()
                 (self.path / ".lock").unlink(missing_ok=True)
                 self.path.rmdir()
-        self._lock.close()  # at the end, lest another writer locks a file that is then removed
+        self._unlock()  # at the end, lest another writer locks a file that is then removed
 
     def _clean(self) -> None:
         """Remove what a writer that was killed has left behind."""
         for residue in [*self.path.glob("*.tmp"), *(self.path / "steps").glob("*.tmp")]:
-            residue.unlink()
+            shutil.rmtree(residue) if residue.is_dir() else residue.unlink()
 
     def _go_on(self, manifest: Mapping[str, Any]) -> None:
         """Take over the steps that are here, if they were recorded in the same way."""
@@ -189,7 +190,7 @@ class RunWriter:
         with writing(path):
             write_arrays(temporary, specs_of(arrays), arrays.values())
             self._begin()
-            temporary.replace(path)
+            replace_synced(temporary, path)
 
     def step(self, step: int) -> StepWriter:
         """Return the writer of one step, to be used in a ``with`` block."""
@@ -213,23 +214,29 @@ class RunWriter:
         for file in (self.path / "steps").glob("step_*.h5"):
             file.unlink()
         self._new_probe.replace(self.path / "probe.h5")
-        _write_atomically(self.path / "manifest.json", self._manifest)
+        replace_file(self.path / "manifest.json", self._manifest)
         self._begun = True
 
-    def _locked(self) -> IO[str]:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
-        lock = os.fdopen(os.open(self.path / ".lock", flags, 0o666), "w")
+    def _locked(self) -> int:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        descriptor = os.open(self.path / ".lock", flags, 0o666)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            lock.close()
-            raise RunFileError(
-                f"{self.path}: another process is writing this run",
-                hint="of a training on several processes, record in the first alone, or in all "
-                "with shard=True",
-                code="IP306",
-            ) from error
-        return lock
+            if not lock(descriptor, self.path):
+                raise RunFileError(
+                    f"{self.path}: another process is writing this run",
+                    hint="of a training on several processes, record in the first alone, or in all "
+                    "with shard=True",
+                    code="IP306",
+                )
+        except BaseException:
+            with suppress(OSError):
+                os.close(descriptor)
+            raise
+        return descriptor
+
+    def _unlock(self) -> None:
+        with suppress(OSError):
+            os.close(self._lock)
 
     @property
     def _new_probe(self) -> Path:
@@ -253,6 +260,12 @@ def check_folder(path: Path, *, replace: bool) -> None:
     """
     if path.exists() and not path.is_dir():
         raise RunFileError(f"{path}: expected a folder, found a file", code="IP302")
+    if (path / "steps").is_symlink():
+        raise RunFileError(
+            f"{path / 'steps'}: expected a folder, found a link",
+            hint="put the run itself where there is room, or link the whole of its folder",
+            code="IP302",
+        )
     is_run = (path / "manifest.json").exists()
     if is_run and any((path / "steps").glob("step_*.h5")) and not replace:
         raise RunFileError(
@@ -261,7 +274,7 @@ def check_folder(path: Path, *, replace: bool) -> None:
             code="IP302",
         )
     if path.exists() and not is_run:
-        own = re.compile(r"(manifest\.json|probe\.h5|steps|\.lock)(\..*tmp)?")
+        own = re.compile(r"\.?(manifest\.json|probe\.h5|steps|lock)(\..*tmp)?")
         names = sorted(entry.name for entry in path.iterdir())
         if others := [name for name in names if not own.fullmatch(name)]:
             raise RunFileError(
@@ -284,9 +297,3 @@ def _flat(manifest: Mapping[str, Any]) -> dict[str, Any]:
         for key, value in flat.items()
         if key != "created" and not key.startswith("provenance.")
     }
-
-
-def _write_atomically(path: Path, data: bytes) -> None:
-    temporary = path.with_name(path.name + f".{os.getpid()}.tmp")
-    temporary.write_bytes(data)
-    temporary.replace(path)

@@ -266,11 +266,15 @@ def build():
     command = ["record", "--model", "rnn.py:build", "--data", "probe.npz", "-o", "run"]
     command += ["--checkpoints", "rnn/*.pt"]
     done = infoplane(*command)
+    assert done.code == 0
+    assert "left out: rnn (no axis of the samples: (4, 2, 3) for 2)" in done.err
+    done = infoplane(*command, "--overwrite", "--layers", "rnn")
     assert done.code == 3
     assert "--batch-dim 'rnn=1'" in done.err
+    command.append("--overwrite")
     done = infoplane(*command, "--layers", "rnn[1][0]", "--batch-dim", "rnn=1")
     assert (done.code, Run(Path("run")).layer("rnn[1][0]").shape) == (0, (1, 3))
-    done = infoplane(*command, "--overwrite", "--at", "input", "--batch-dim", "rnn=1")
+    done = infoplane(*command, "--at", "input", "--batch-dim", "rnn=1")
     assert (done.code, Run(Path("run")).layer("rnn").shape) == (0, (4, 1))
     done = infoplane("analyze", "run", "--layers", "rnn[1][0]", "-o", "x.json")
     assert (done.code, "rnn[1][0]" in done.err) == (4, True)

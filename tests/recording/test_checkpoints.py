@@ -9,6 +9,7 @@ from infoplane.errors import DataError, InputError, NotFoundError, RunFileError
 from infoplane.recording.checkpoints.find import find_checkpoints
 from infoplane.recording.checkpoints.load import load_into
 from infoplane.recording.checkpoints.read import load_weights
+from infoplane.recording.checkpoints.steps import Steps
 from tests.conftest import small_net
 
 
@@ -32,7 +33,6 @@ def touch(*names):
         ("epoch=3-step=1200.ckpt", 1200),
         ("step=1200-epoch=3.ckpt", 1200),
         ("checkpoint-500.pt", 500),
-        ("model_42.pth", 42),
         ("resnet18_iter900.pt", 900),
         ("last.pt", None),
         ("model-00001-of-00002.pt", None),
@@ -47,6 +47,13 @@ def touch(*names):
         ("checkpoint-500/pytorch_model.bin", 500),
         ("checkpoint-500/epoch_3.pt", 3),
         ("deep4/last.pt", None),
+        ("7.pt", 7),
+        ("it_12.pt", 12),
+        ("model_42.pth", None),
+        ("resnet18.pth", None),
+        ("checkpoint_1_500.pt", None),
+        ("ckpt_10_resnet18.pt", 10),
+        ("step1e3.pt", None),
     ],
 )
 def test_step_in_the_file_name(name, step):
@@ -54,31 +61,159 @@ def test_step_in_the_file_name(name, step):
     assert find_checkpoints([name])[0].step == step
 
 
+def steps_of(files):
+    """Return the steps of files by name, of which some hold numbers."""
+    touch(*files)
+    steps, found = Steps(), find_checkpoints(list(files))
+    return [
+        steps.of(checkpoint, weights_of(**files[checkpoint.path.as_posix()]))
+        for checkpoint in found
+    ]
+
+
+def weights_of(**numbers):
+    torch.save({"state_dict": {"w": torch.ones(1)}, **numbers}, "told.tmp")
+    return load_weights(Path("told.tmp"))
+
+
 @pytest.mark.parametrize(
-    "name",
+    ("name", "found"),
     [
-        "step1e3.pt",
-        "step_1e-3.pt",
-        "ckpt_1.5.pt",
-        "step_100.5",
-        "step_-5.pt",
-        "step_10k.pt",
-        "epoch_3-5.pt",
-        "epoch_3_epoch_5.pt",
-        "checkpoint_3_epoch_5.pt",
-        "model_-5.pt",
-        "step_9223372036854775808.pt",
-        "step1e3/model.pt",
+        ("step1e3.pt", "'1e3' after 'step' is no plain whole number"),
+        ("step_1e-3.pt", "'1e-3' after 'step'"),
+        ("ckpt_1.5.pt", "'1.5' after 'ckpt'"),
+        ("step_100.5", "'100.5'"),
+        ("step_-5.pt", "'-5'"),
+        ("step_10k.pt", "'10k'"),
+        ("epoch_3-5.pt", "'3-5'"),
+        ("epoch_3_epoch_5.pt", "3 or 5"),
+        ("checkpoint_3_epoch_5.pt", "3 or 5"),
+        ("model_-5.pt", ""),
+        ("step_9223372036854775808.pt", r"above 2\*\*63"),
+        ("step1e3/model.pt", "'1e3'"),
+        ("checkpoint_1_500.pt", "it could be 1 or 500"),
+        ("ckpt-2_1000.pth", "it could be 2 or 1000"),
+        ("model_1_500.pt", "it could be 1 or 500"),
+        ("resnet18.pth", "no word announces 18 as one"),
+        ("vgg16_bn.pt", "no word announces 16"),
+        ("efficientnet_b0.pth", "no word announces 0"),
+        ("model_v2.pt", "no word announces 2"),
+        ("resnet50_cifar10.pt", "it could be 50 or 10"),
+        ("net-50k.pt", ""),
+        ("model_42.pth", "no word announces 42"),
+        ("last.pt", ""),
+        ("lr_0.01.pt", ""),
     ],
 )
-def test_step_that_would_be_a_guess_is_refused(name):
-    touch(name)
-    with pytest.raises(DataError, match="the file name does not tell the step") as error:
-        find_checkpoints([name])
+def test_step_that_would_be_a_guess_is_refused_unless_the_file_tells_it(name, found):
+    with pytest.raises(DataError, match=f"the file name does not tell the step.*{found}") as error:
+        steps_of({name: {}})
     assert name in str(error.value)
     assert "--step-pattern" in error.value.hint
+    assert steps_of({name: {"epoch": 90}}) == [90]
+    assert steps_of({name: {"epoch": 90, "global_step": 1000}}) == [1000]
     if "5" in name:
         assert find_checkpoints([name], "([0-9])[^0-9]*$")[0].step is not None
+
+
+@pytest.mark.parametrize(
+    ("names", "steps"),
+    [
+        (["1.pt", "2.pt", "10.pt"], [1, 2, 10]),
+        (["weights_001.pt", "weights_002.pt"], [1, 2]),
+        (["model-10.pt", "model-9.pt"], [9, 10]),
+        (["resnet18_10.pt", "resnet18_20.pt"], [10, 20]),
+        (["net0.5_10.pt", "net0.5_20.pt"], [10, 20]),
+        (["checkpoint_1_500.pt", "checkpoint_1_1000.pt"], [500, 1000]),
+        (["7.pt"], [7]),
+    ],
+)
+def test_number_in_which_alone_the_files_differ_is_the_step(names, steps):
+    assert steps_of({name: {} for name in names}) == steps
+    told = {name: {"iter_num": 100 * place} for place, name in enumerate(names)}
+    assert sorted(steps_of(told)) == [100 * place for place in range(len(names))]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["checkpoint_1_500.pt", "checkpoint_2_1000.pt"],
+        ["model_1_500.pt", "model_2_1000.pt"],
+        ["seed_0.pt", "seed_1.pt"],
+        ["net_fold1.pt", "net_fold2.pt"],
+        ["model_v1.pt", "model_v2.pt"],
+        ["vgg16.pt", "resnet18.pt"],
+        ["a/resnet18.pt", "b/resnet18.pt"],
+        ["lr_0.01.pt", "lr_0.02.pt"],
+        ["net-50k.pt", "net-100k.pt"],
+    ],
+)
+def test_files_that_differ_in_more_or_in_something_else_tell_no_step(names):
+    with pytest.raises(DataError, match="the file name does not tell the step"):
+        steps_of({name: {} for name in names})
+
+
+@pytest.mark.parametrize(
+    ("name", "numbers", "step"),
+    [
+        ("step_100.pt", {"step": 100}, 100),
+        ("step_100.pt", {"epoch": 3}, 100),
+        ("step_100.pt", {}, 100),
+        ("epoch=3-step=100.ckpt", {"epoch": 3, "global_step": 100}, 100),
+        ("epoch_3.pt", {"epoch": 3, "global_step": 1200}, 3),
+        ("epoch_3.pt", {"epoch": 2}, 3),  # counted from 0
+        ("epoch_3.pt", {"step": 1200}, 3),
+        ("checkpoint_3.pt", {"epoch": 3, "step": 1200}, 3),
+        ("checkpoint_3.pt", {"step": 3000}, 3000),
+        ("checkpoint_500.pt", {"epoch": 2}, 500),
+        ("resnet18.pth", {"epoch": 90}, 90),
+        ("ckpt.pt", {"iter_num": 2000}, 2000),
+        ("18.pt", {"meta": {"epoch": 12, "iter": 1000}}, 1000),
+        ("net.pt", {"step": 3, "global_step": 500}, 500),
+        ("net.pt", {"step": 3, "iteration": 500, "epoch": 7}, 7),
+    ],
+)
+def test_word_goes_before_a_bare_number_wherever_it_stands(name, numbers, step):
+    assert steps_of({name: numbers}) == [step]
+
+
+@pytest.mark.parametrize(
+    ("name", "numbers", "message"),
+    [
+        ("step_100.pt", {"step": 200}, "name tells step 100, the file step 200"),
+        ("step_100.pt", {"global_step": 101, "epoch": 1}, "step 100, the file step 101"),
+        ("iter_7.pt", {"iter_num": 8}, "step 7, the file step 8"),
+        ("epoch_3.pt", {"epoch": 30}, "epoch 3, the file epoch 30"),
+    ],
+)
+def test_name_and_file_that_contradict_each_other_are_refused(name, numbers, message):
+    with pytest.raises(DataError, match=message) as error:
+        steps_of({name: numbers})
+    assert "--step-pattern" in error.value.hint
+    by_hand = Steps().of(find_checkpoints([name], "_([0-9]+)")[0], weights_of(**numbers))
+    assert by_hand in (100, 7, 3)
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"epoch_1.pt": {}, "step_200.pt": {}},
+        {"1.pt": {"epoch": 10}, "2.pt": {}},
+        {"a.pt": {"epoch": 10}, "b.pt": {"step": 2000}},
+    ],
+)
+def test_steps_that_count_different_things_are_refused(files):
+    with pytest.raises(DataError, match="its step is .*, that of .* is"):
+        steps_of(files)
+
+
+def test_steps_before_the_first_count_nothing():
+    assert steps_of({"step_0.pt": {}, "epoch_1.pt": {}}) == [0, 1]
+
+
+def test_two_files_that_tell_one_step_are_refused():
+    with pytest.raises(DataError, match=r"two checkpoints of step 90: a\.pt and b\.pt"):
+        steps_of({"a.pt": {"epoch": 90}, "b.pt": {"epoch": 90}})
 
 
 def test_natural_order():

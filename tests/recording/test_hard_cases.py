@@ -215,7 +215,7 @@ def test_samples_that_are_not_on_the_first_axis_need_their_axis(tmp_path, probe)
 def test_axis_of_the_samples_is_not_mistaken_where_lengths_agree(tmp_path, probe):
     """Five time steps of five samples: only another batch tells the two axes apart."""
     five = (probe.inputs[:5], probe.labels[:5])
-    with pytest.raises(DataError, match=r"one row per sample of the batch, got \(5, 2, 3\)"):
+    with pytest.raises(DataError, match=r"one row per sample of the batch, got \(5, \d, 3\)"):
         recorded(Recurrent(), five, tmp_path / "r")
     run = recorded(Recurrent(), five, tmp_path / "r", batch_dims={"rnn": 1})
     assert run.layer("rnn").shape == (5, 3)
@@ -291,7 +291,9 @@ def test_what_has_as_many_rows_as_the_batch_by_chance_is_no_layer_of_samples(tmp
 
     with (
         Recorder(Positions(), probe, tmp_path / "r", layers="table", batch_size=60) as recorder,
-        pytest.raises(DataError, match=r"'table': expected an output of shape \(2, n_units\)"),
+        pytest.raises(
+            DataError, match=r"'table': expected an output of shape \(2, n_units\).* got \(60, 4\)"
+        ),
     ):
         recorder.snapshot(0)
 
@@ -540,15 +542,19 @@ def test_cache_that_grows_during_the_pass_is_no_change(tmp_path, probe):
 
 
 def test_nothing_is_kept_alive(tmp_path, probe):
-    model = nn.Sequential(nn.Linear(5, 3), nn.Tanh())
     outputs = []
-    hook = model[0].register_forward_hook(lambda *found: outputs.append(weakref.ref(found[2])))
+
+    class Seen(nn.Linear):  # a list that a hook appends to would be put back
+        def forward(self, x):
+            outputs.append(weakref.ref(h := super().forward(x)))
+            return h
+
+    model = nn.Sequential(Seen(5, 3), nn.Tanh())
     with Recorder(model, probe, tmp_path / "r") as recorder:
         recorder.snapshot(0)
         gc.collect()
         assert outputs
         assert not any(output() is not None for output in outputs)
-    hook.remove()
     kept = weakref.ref(model)
     del model, recorder
     gc.collect()
@@ -633,16 +639,6 @@ def test_module_named_as_a_call_of_another_is_refused(tmp_path):
     ):
         recorder.snapshot(0)
     assert error.value.hint.endswith("--layers '!a#0'")
-
-
-def test_layers_that_normalise_by_the_batch_are_told(tmp_path, caplog):
-    x = torch.randn(8, 3)
-    with Recorder(nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2)), (x, None), tmp_path / "a"):
-        assert not caplog.text
-    model = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2, track_running_stats=False))
-    with Recorder(model, (x, None), tmp_path / "b"):
-        assert "depends on the others of its batch" in caplog.text
-        assert ": 1 normalise by the batch" in caplog.text
 
 
 @pytest.mark.parametrize("model", [None, nn.Linear, {"weight": torch.ones(1)}])

@@ -55,7 +55,7 @@ BESIDE = {
     "path": Path("x"),
     "enum": Kind.LARGE,
     "object": Watched(),
-    "array": np.zeros(3),
+    "words": np.array(["tanh", "relu"]),
     "default": defaultdict(list, {1: [2]}),
     "settings": Settings(lr=0.1),
     "history": History([1, 2]),
@@ -85,6 +85,8 @@ def test_objects_beside_the_weights_become_inert(name, zipped):
         assert issubclass(beside, Inert)
     elif name == "nested":
         assert all(isinstance(one, Inert) for one in beside["a"][0]["b"])
+    elif name == "words":
+        assert not vars(beside)
     else:
         assert isinstance(beside, Inert)
         assert not vars(beside)

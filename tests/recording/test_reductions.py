@@ -119,7 +119,7 @@ def test_a_large_layer_asks_for_a_choice(tmp_path):
     probe = as_probe(x, np.arange(12) % 2)
     message = r"20 x 30 x 30 = 18,000 units"
     with (
-        Recorder(model, probe, tmp_path / "a") as one,
+        Recorder(model, probe, tmp_path / "a", layers=["*"]) as one,
         pytest.raises(DataError, match=message) as error,
     ):
         one.snapshot(0)

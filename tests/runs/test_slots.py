@@ -131,7 +131,7 @@ def test_schema_describes_what_stands_in_a_step(weighted):
     jsonschema = pytest.importorskip("jsonschema")
     text = resources.files("infoplane.schemas").joinpath("run.schema.json").read_text()
     schema = json.loads(text)
-    meta = json.loads(bytes(weighted._dataset(0, "meta")))
+    meta = json.loads(bytes(weighted._text(0)))
     step = {"$defs": schema["$defs"], **schema["$defs"]["step"]}
     jsonschema.validate(meta, step)
     meta["weights"][0].pop("crc32")

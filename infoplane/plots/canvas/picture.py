@@ -12,8 +12,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from infoplane.errors import InputError, unwritable
+from infoplane.errors import InputError
 from infoplane.plots.canvas import style as look
+from infoplane.runs.atomic import replace_file
 
 FORMATS = ("png", "svg", "pdf")
 
@@ -54,12 +55,7 @@ def save(figure: Figure, path: str | Path, *, dpi: float = 200) -> None:
     kind = path.suffix.lstrip(".").lower()
     if kind not in FORMATS:
         raise InputError(f"expected a file name ending in .png, .svg or .pdf, got {path.name!r}")
-    data = image(figure, kind, dpi=dpi)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-    except OSError as error:
-        raise unwritable(path, error) from error
+    replace_file(path, image(figure, kind, dpi=dpi))
 
 
 def image(figure: Figure, kind: str, *, dpi: float = 200) -> bytes:

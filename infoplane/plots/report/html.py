@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import csv
 import gzip
 import io
 import re
@@ -18,6 +17,7 @@ from matplotlib.figure import Figure
 from infoplane.data import FloatArray
 from infoplane.plots.canvas.picture import small_png
 from infoplane.plots.canvas.style import context
+from infoplane.text import as_csv
 
 LARGEST_SVG = 250_000
 """Characters; larger figures are embedded as PNG."""
@@ -132,11 +132,7 @@ def _png(drawn: Figure, alternative: str) -> str:
 
 def download(name: str, heads: Sequence[str], rows: Iterable[Sequence[object]], text: str) -> str:
     """Return a link that saves a table as CSV, gzipped where it is long."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(heads)
-    writer.writerows([["" if v is None else v for v in row] for row in rows])
-    data = out.getvalue()
+    data = as_csv([heads, *rows])
     if len(data) > _LARGEST_CSV:
         packed = base64.b64encode(gzip.compress(data.encode(), 9, mtime=0)).decode()
         return (

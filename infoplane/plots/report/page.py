@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import re
 from collections.abc import Mapping
 from html import escape
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from infoplane.errors import unwritable
 from infoplane.plots.report import sections
 from infoplane.plots.report.groups import group_sections, overview
 from infoplane.plots.view import View
-
-_CONTROL = r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]"
+from infoplane.runs.atomic import replace_file
+from infoplane.text import shown
 
 
 def render_report(
@@ -75,8 +73,7 @@ def render_report(
         "<body>\n<main>\n" + "\n".join(body) + "\n</main>\n"
         f"<script>{script}</script>\n</body>\n</html>\n"
     )
-    # Names may hold characters that control a terminal, or turn the direction of writing.
-    return re.sub(_CONTROL, lambda found: found[0].encode("unicode_escape").decode(), page)
+    return shown(page)  # names may hold any character
 
 
 def write_report(
@@ -96,12 +93,7 @@ def write_report(
         If the file cannot be written.
     """
     page = render_report(results, title=title, baseline=baseline)
-    path = Path(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(page, encoding="utf-8", newline="\n")
-    except OSError as error:
-        raise unwritable(path, error) from error
+    replace_file(Path(path), page.encode())
 
 
 def _asset(name: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import pickle
 import pickletools
+import struct
 import sys
 import zipfile
 from collections import OrderedDict
@@ -23,7 +24,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from infoplane.errors import RunFileError
+from infoplane import errors
+from infoplane.errors import RunFileError, is_of_system
 from infoplane.runs.checksum import crc32
 from infoplane.text import one_line
 
@@ -31,6 +33,9 @@ _NUMBERS = {"BININT": 4, "BININT1": 1, "BININT2": 2, "BINFLOAT": 8}
 """Opcodes that push a number, and the bytes of it that follow."""
 
 _BLOCK = 1 << 18  # bytes that stay in the processor's cache
+
+_IN_RECORD = 0xFFFFFFFF
+"""What the short record says of a number that the one of zip64 holds."""
 
 _DTYPES = {
     "DoubleStorage": torch.float64,
@@ -59,9 +64,35 @@ def archive_members(path: Path) -> list[zipfile.ZipInfo]:
             return []
         try:
             with zipfile.ZipFile(file) as archive:
+                _check_directory(path, file)
                 return archive.infolist()
+        except RunFileError:
+            raise
         except Exception as error:  # damage surfaces in many ways
             raise unreadable(path, error) from error
+
+
+def _check_directory(path: Path, file: BinaryIO) -> None:
+    """Make sure that an archive has one directory, the same for every reader.
+
+    Python looks for it before the record at the end, torch at the offset that the record tells.
+    Layout: https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT, 4.3.14 to 4.3.16.
+    """
+    at = file.seek(0, io.SEEK_END) - 22
+    file.seek(max(at - 20 - 56, 0))
+    tail = file.read()
+    end, locator, record = tail[-22:], tail[-42:-22], tail[-98:-42]
+    size, offset = struct.unpack("<II", end[12:20])
+    whole = end[:4] == b"PK\x05\x06" and end[20:] == b"\0\0"  # torch.save writes no comment
+    if locator[:4] == b"PK\x06\x07":
+        at -= len(locator) + len(record)
+        (told,) = struct.unpack("<Q", locator[8:16])
+        whole = whole and record[:4] == b"PK\x06\x06" and told == at
+        short = size, offset
+        size, offset = struct.unpack("<QQ", record[40:56])
+        whole = whole and short[0] in (size, _IN_RECORD) and short[1] in (offset, _IN_RECORD)
+    if not whole or offset + size != at:
+        raise unreadable(path, "its directory is not where its last record says")
 
 
 def check_sums(path: Path, members: Sequence[zipfile.ZipInfo]) -> None:
@@ -94,7 +125,9 @@ def check_sums(path: Path, members: Sequence[zipfile.ZipInfo]) -> None:
 
 
 def unreadable(path: Path, error: Exception | str) -> RunFileError:
-    """Return the error of a checkpoint that is damaged."""
+    """Return the error of a checkpoint that is damaged, or that the system does not let us read."""
+    if isinstance(error, OSError) and is_of_system(error):
+        return errors.unreadable(path, error)
     text = one_line(error, 160) or type(error).__name__
     return RunFileError(
         f"{path}: not a readable PyTorch checkpoint ({path.stat().st_size:,} bytes; {text})",

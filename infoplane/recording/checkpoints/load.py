@@ -1,10 +1,17 @@
-"""Load weights into a model: find the names that fit, and account for every one that does not."""
+"""Load weights into a model as torch does, and account for every name that does not fit.
+
+Torch's own ``load_state_dict`` decides: hooks that rename, versions of modules and old forms of
+parameters are its business. What is done here comes on top: wrappers' prefixes, tied weights of
+which a file holds one, words for what was refused, and what torch passes over in silence.
+"""
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +20,12 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from infoplane.errors import DataError
-from infoplane.recording.checkpoints.read import Weights
+from infoplane.recording.checkpoints.fit import Unmatched, check_fit, coarser
+from infoplane.recording.checkpoints.pretrained import is_pretrained, load_by_library
+from infoplane.recording.checkpoints.read import StateDict, Weights, without_prefix
 from infoplane.text import one_line
+
+log = logging.getLogger("infoplane")
 
 _WRAPPERS = re.compile(
     r"(?:^|(?<=\.))(?:module|_orig_mod|_forward_module|_fsdp_wrapped_module"
@@ -22,39 +33,14 @@ _WRAPPERS = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class Unmatched:
-    """What was left out when weights were loaded."""
-
-    missing: tuple[str, ...] = ()  # names of the model that the checkpoint lacks
-    unexpected: tuple[str, ...] = ()  # names of the checkpoint that the model lacks
-    reshaped: tuple[str, ...] = ()  # names whose shapes differ, with both shapes
-
-    def __bool__(self) -> bool:
-        return bool(self.missing or self.unexpected or self.reshaped)
-
-    def listed(self, most: int = 3) -> str:
-        """Return the names in words, the first ``most`` of each kind."""
-        kinds = {
-            "missing": self.missing,
-            "unexpected": self.unexpected,
-            "of another shape": self.reshaped,
-        }
-        return "; ".join(
-            f"{word} {', '.join(names[:most])}"
-            + (f" and {len(names) - most} more" if names[most:] else "")
-            for word, names in kinds.items()
-            if names
-        )
-
-
 def load_into(model: nn.Module, weights: Weights, path: Path, *, strict: bool = True) -> Unmatched:
     """Load weights into a model and return the names that were left out.
 
-    Prefixes that wrappers or a surrounding module add to the names (``module.``, ``_orig_mod.``,
-    the ``net.`` of a Lightning module) are taken off where the model fits better without; weights
-    outside of such a prefix belong to other parts and are left out. Tied weights, of which
-    ``.safetensors`` keeps one name, count as present.
+    What ``model.load_state_dict(state)`` accepts is loaded by it. Beyond that, prefixes that
+    wrappers or a surrounding module add to the names (``module.``, ``_orig_mod.``, the ``net.`` of
+    a Lightning module) are taken off where the model fits better without; weights outside of such a
+    prefix belong to other parts and are left out. Tied weights, of which ``.safetensors`` keeps one
+    name, count as present. For models of ``transformers`` the library has the last word.
 
     Parameters
     ----------
@@ -64,65 +50,133 @@ def load_into(model: nn.Module, weights: Weights, path: Path, *, strict: bool = 
     Raises
     ------
     DataError
-        If a name or shape does not fit, or without ``strict`` none does; the first are named.
+        If a name or shape does not fit, or without ``strict`` none does; if tensors of the file
+        differ that are one tensor in the model; if one would be loaded as something else. A model
+        whose weights were refused may hold some of them.
     """
+    try:
+        return _load(model, weights, path, strict=strict)
+    except DataError:
+        if not is_pretrained(model):
+            raise
+        left = load_by_library(model, weights, path)
+        if left is None or left.missing or left.reshaped:
+            raise
+        return left
+
+
+def _load(model: nn.Module, weights: Weights, path: Path, *, strict: bool) -> Unmatched:
+    """Load weights by their names; parameters and errors as of ``load_into``."""
     expected = model.state_dict()
+    _check_kinds(model, expected, weights.state, path)
+    for state in (weights.state, _inner(weights.state)) if strict else ():
+        if _accepted(model, state):
+            _check_shared(model, state, path)
+            return Unmatched(rounded=coarser(expected, state))
     fitted, outside = _fitting(weights.state, expected, path)
+    _check_kinds(model, expected, fitted, path)
     ignored = _ignored(model, fitted, fitted.keys() - expected.keys())
-    present = _with_tied(fitted, expected)
+    present = _with_tied(fitted, expected, leave=ignored)
     reshaped = [key for key in expected if key in present and _reshaped(expected, present, key)]
+    usable = present.renamed(lambda key: None if key in reshaped else key)
+    missing, unexpected = _loaded(model, usable, path)
     left = Unmatched(
-        tuple(key for key in expected if key not in present),
-        tuple(key for key in fitted if key not in expected and key not in ignored),
+        tuple(key for key in missing if key not in reshaped),
+        tuple(unexpected),
         tuple(
             f"{key} {tuple(expected[key].shape)}, found {tuple(present[key].shape)}"
             for key in reshaped
         ),
+        coarser(expected, fitted),
     )
-    if left and strict:
-        detail = (
-            f"{reshaped[0]}: expected shape {left.reshaped[0].removeprefix(reshaped[0] + ' ')}"
-            if not left.missing and not left.unexpected
-            else left.listed()
+    check_fit(left, path, len(expected), strict=strict)
+    _check_shared(model, usable, path)
+    return replace(left, unexpected=left.unexpected + outside)
+
+
+def _accepted(model: nn.Module, state: StateDict) -> bool:
+    """Load a state dict as it is, and tell whether torch took all of it."""
+    try:
+        model.load_state_dict(state)
+    except Exception as error:  # noqa: BLE001  - the model's own code takes part
+        log.debug("not loaded as it is: %s", one_line(error))
+        return False
+    return True
+
+
+def _loaded(model: nn.Module, state: StateDict, path: Path) -> tuple[list[str], list[str]]:
+    """Load what fits; return the names that the state dict lacks, and that the model lacks."""
+    try:
+        found = model.load_state_dict(state, strict=False)
+        return list(found.missing_keys), list(found.unexpected_keys)
+    except Exception as error:  # the model's own code takes part
+        expected = model.state_dict()
+        left = Unmatched(
+            tuple(key for key in expected if key not in state),
+            tuple(key for key in state if key not in expected),
         )
         raise DataError(
-            f"{path}: the weights do not fit the model: {detail}",
-            hint="check that --model builds the model that was trained, or load what fits with "
-            "--no-strict",
-            code="IP312",
-        )
-    usable = {key: present[key] for key in expected if key in present and key not in reshaped}
-    if expected and not usable:
-        raise DataError(
-            f"{path}: none of the weights fit the model: {left.listed()}",
+            f"{path}: the weights do not fit the model: {left.listed() or one_line(error)}",
             hint="check that --model builds the model that was trained",
             code="IP312",
-        )
-    for key, found in usable.items():
-        _check_kind(key, expected[key], found, path)
-    try:
-        model.load_state_dict(usable, strict=False)
-    except Exception as error:  # the model's own code takes part
-        raise DataError(
-            f"{path}: the weights do not fit the model: {one_line(error)}", code="IP312"
         ) from error
-    return Unmatched(left.missing, left.unexpected + outside, left.reshaped)
+
+
+def _check_shared(model: nn.Module, state: StateDict, path: Path) -> None:
+    """Refuse different tensors for what is one tensor in the model: the last would stay.
+
+    Names whose memory overlaps are read back and compared with what was loaded.
+    """
+    now = model.state_dict()
+    for one, other in _overlapping(now):
+        if all(key not in state or _same(now[key], state[key]) for key in (one, other)):
+            continue
+        raise DataError(
+            f"{path}: {one} and {other} are one tensor in the model, two different ones in the "
+            "file",
+            hint="let --model build the model without tied weights, as it was trained",
+            code="IP312",
+        )
+
+
+def _overlapping(state: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return pairs of names whose tensors may share memory."""
+    spans = []
+    for key, value in state.items():
+        if _place(value) is not None and not value.is_quantized:
+            reach = sum((n - 1) * step for n, step in zip(value.shape, value.stride(), strict=True))
+            start = value.data_ptr()
+            spans.append((str(value.device), start, start + (reach + 1) * value.itemsize, key))
+    spans.sort()
+    return [
+        (one[3], other[3])
+        for one, other in pairwise(spans)
+        if one[0] == other[0] and other[1] < one[2]
+    ]
+
+
+def _same(value: torch.Tensor, found: Any) -> bool:
+    """Tell whether a tensor holds what was loaded into it, in its own dtype."""
+    if not isinstance(found, torch.Tensor) or found.shape != value.shape:
+        return False
+    given, nan = found.to(value), value.isnan()
+    return torch.equal(given[~nan], value[~nan]) and bool(given[nan].isnan().all())
 
 
 def _fitting(
-    state: Mapping[str, Any], expected: Mapping[str, Any], path: Path
-) -> tuple[dict[str, Any], tuple[str, ...]]:
+    state: StateDict, expected: Mapping[str, Any], path: Path
+) -> tuple[StateDict, tuple[str, ...]]:
     """Return the state dict in the model's names, and the names outside of a prefix taken off."""
     if state.keys() == expected.keys():
-        return dict(state), ()
-    bare = {_WRAPPERS.sub("", key): value for key, value in state.items()}
-    candidates = [dict(state)]
+        return state, ()
+    bare = state.renamed(lambda key: _WRAPPERS.sub("", key))
+    candidates = [state]
     if len(bare) == len(state) and bare.keys() != state.keys():
         bare.pop("n_averaged", None)
-        candidates.append(bare)
+        candidates.insert(0, bare)  # hooks of the model may know names that it does not have
     best = max(candidates, key=lambda found: len(expected.keys() & found.keys()))
     hits = len(expected.keys() & best.keys())
-    outer = {prefix: _without(best, prefix) for prefix in _prefixes(best, expected)}
+    outer = {prefix: without_prefix(best, prefix) for prefix in _prefixes(best, expected)}
     full = {prefix: len(expected.keys() & inner.keys()) for prefix, inner in outer.items()}
     most = max(full.values(), default=0)
     if most <= hits:
@@ -138,6 +192,12 @@ def _fitting(
     return outer[chosen[0]], tuple(key for key in best if not key.startswith(chosen[0]))
 
 
+def _inner(state: StateDict) -> StateDict:
+    """Return the weights of the one module that holds all of them, in its own names."""
+    heads = {key.partition(".")[0] for key in state}
+    return without_prefix(state, f"{heads.pop()}.") if len(heads) == 1 else state
+
+
 def _prefixes(state: Iterable[str], expected: Mapping[str, Any]) -> list[str]:
     """Return the prefixes under which the first name of the model stands in the state dict."""
     first = next(iter(expected), None)
@@ -146,29 +206,23 @@ def _prefixes(state: Iterable[str], expected: Mapping[str, Any]) -> list[str]:
     return [key.removesuffix(first) for key in state if key.endswith(f".{first}")]
 
 
-def _without(state: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    return {
-        key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)
-    }
-
-
-def _with_prefix(state: Mapping[str, Any], expected: Iterable[str]) -> dict[str, Any]:
+def _with_prefix(state: StateDict, expected: Iterable[str]) -> StateDict:
     """Return the weights of an inner module in the names of the model around it."""
     first = next(iter(state), None)
     ends = [key.removesuffix(first) for key in expected if first and key.endswith(f".{first}")]
-    return {ends[0] + key: value for key, value in state.items()} if len(ends) == 1 else dict(state)
+    return state.renamed(lambda key: ends[0] + key) if len(ends) == 1 else state
 
 
-def _with_tied(state: Mapping[str, Any], expected: Mapping[str, Any]) -> dict[str, Any]:
+def _with_tied(
+    state: StateDict, expected: Mapping[str, Any], *, leave: Collection[str]
+) -> StateDict:
     """Return the state dict completed by names that share their tensor with a name in it."""
-    if expected.keys() <= state.keys():
-        return {key: state[key] for key in expected}
+    complete = state.renamed(lambda key: None if key in leave else key)
     found = {_place(expected[key]): state[key] for key in expected if key in state}
-    return {
-        key: state[key] if key in state else found[_place(value)]
-        for key, value in expected.items()
-        if key in state or (_place(value) is not None and _place(value) in found)
-    }
+    for key, value in expected.items():
+        if key not in state and (place := _place(value)) is not None and place in found:
+            complete[key] = found[place]
+    return complete
 
 
 def _place(value: Any) -> object:
@@ -208,24 +262,37 @@ def _class(tensor: torch.Tensor) -> str:
     return "floating" if tensor.is_floating_point() else "whole"
 
 
-def _check_kind(key: str, value: Any, found: Any, path: Path) -> None:
+def _check_kinds(
+    model: nn.Module, expected: Mapping[str, Any], state: Mapping[str, Any], path: Path
+) -> None:
     """Refuse tensors that would load as something else, or unfold to more than the file holds."""
-    if not isinstance(found, torch.Tensor) or not isinstance(value, torch.Tensor):
-        return
+    parameters = dict(model.named_parameters(remove_duplicate=False))
+    for key in expected:
+        value, found = expected[key], state.get(key)
+        if not isinstance(found, torch.Tensor) or not isinstance(value, torch.Tensor):
+            continue
+        if why := _unfit(value, found):
+            raise DataError(f"{path}: {key}{why}", code="IP312")
+        if is_lazy(value) or _class(value) == _class(found):
+            continue
+        if key in parameters or not torch.equal(found.to(value.dtype).to(found.dtype), found):
+            raise DataError(
+                f"{path}: {key}: expected {value.dtype}, found {found.dtype}", code="IP312"
+            )
+
+
+def _unfit(value: torch.Tensor, found: torch.Tensor) -> str | None:
+    """Say why a tensor of a file cannot be loaded into one of a model."""
     if is_lazy(found):
-        raise DataError(f"{path}: {key} was saved before it was initialised", code="IP312")
+        return " was saved before it was initialised"
     if found.layout is not torch.strided or found.is_quantized != value.is_quantized:
         kind = "quantised" if found.is_quantized else str(found.layout).removeprefix("torch.")
-        raise DataError(f"{path}: {key}: expected a dense tensor, found {kind}", code="IP312")
+        return f": expected a dense tensor, found {kind}"
     if found.device.type == "meta":
-        raise DataError(f"{path}: {key} was saved without its values", code="IP312")
-    if is_lazy(value):
-        if found.numel() * found.itemsize > found.untyped_storage().nbytes():
-            raise DataError(
-                f"{path}: {key}: shape {tuple(found.shape)} repeats values that the file holds "
-                "once; a parameter has values of its own",
-                code="IP312",
-            )
-        return
-    if _class(value) != _class(found):
-        raise DataError(f"{path}: {key}: expected {value.dtype}, found {found.dtype}", code="IP312")
+        return " was saved without its values"
+    if is_lazy(value) and found.numel() * found.itemsize > found.untyped_storage().nbytes():
+        return (
+            f": shape {tuple(found.shape)} repeats values that the file holds once; a parameter "
+            "has values of its own"
+        )
+    return None

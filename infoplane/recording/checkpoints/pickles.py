@@ -29,6 +29,7 @@ from infoplane.recording.checkpoints.archives import (
     check_sums,
     unreadable,
 )
+from infoplane.recording.checkpoints.foreign import as_tensors, tensors_of_others
 
 _HOSTILE = re.compile(
     r"(?:os|posix|nt|sys|subprocess|commands|shutil|socket|pty|importlib|runpy|ctypes|pickle"
@@ -94,15 +95,36 @@ def read_pickle(
     _check_members(path, members)
     check_sums(path, members)
     if earlier is not None and (content := earlier.read_alike(path, members)) is not None:
-        return content
+        return _bared(content)
     try:
-        content = _loaded(path)
+        content = as_tensors(_bared(_loaded(path)), path)
     except InfoplaneError:
         raise
     except Exception as error:  # damage surfaces in many ways
         raise unreadable(path, error) from error
     if earlier is not None:
         earlier.accept(path, members)
+    return content
+
+
+def _bared(content: Any) -> Any:
+    """Return the content without attributes that stand before methods, such as ``items``.
+
+    A pickle may give any attribute to an ``OrderedDict`` or a tensor; nothing here needs one.
+    """
+    seen: set[int] = set()
+    left = [content]
+    while left:
+        value = left.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, (dict, torch.Tensor)):
+            getattr(value, "__dict__", {}).clear()
+        if isinstance(value, dict):
+            left += dict.values(value)
+        elif isinstance(value, (list, tuple)):
+            left += value
     return content
 
 
@@ -134,7 +156,9 @@ def _loaded(path: Path) -> Any:
         try:
             with (
                 warnings.catch_warnings(),
-                torch.serialization.safe_globals([*_numpy_numbers(), *allowed]),
+                torch.serialization.safe_globals(
+                    [*_numpy_numbers(), *tensors_of_others(), *allowed]
+                ),
             ):
                 warnings.simplefilter("ignore")  # torch warns of pickles that it then refuses
                 return torch.load(path, map_location="cpu", weights_only=True)
@@ -164,10 +188,14 @@ def _loaded(path: Path) -> Any:
 def _unknown_names(path: Path) -> list[str]:
     """Return the objects that an archive asks for; the older format tells them on the way."""
     try:
-        with torch.serialization.safe_globals(_numpy_numbers()):
+        with torch.serialization.safe_globals(_known()):
             return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(str(path)))
     except (RuntimeError, ValueError, OSError, EOFError, KeyError, pickle.UnpicklingError):
         return []
+
+
+def _known() -> list[Any]:
+    return [*_numpy_numbers(), *tensors_of_others()]
 
 
 @cache

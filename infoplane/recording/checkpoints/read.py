@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,17 +19,27 @@ import numpy as np
 import torch
 from torch.nn.parameter import is_lazy
 
-from infoplane.errors import DataError, RunFileError
+from infoplane.errors import DataError, RunFileError, is_of_system, unreadable
 from infoplane.recording.checkpoints.archives import Earlier, archive_members
-from infoplane.recording.checkpoints.models import is_exported, load_exported
+from infoplane.recording.checkpoints.exported import is_exported, load_exported
 from infoplane.recording.checkpoints.pickles import Inert, read_pickle
 from infoplane.recording.checkpoints.safetensors import is_safetensors, read_safetensors
 
 INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 """What a Hugging Face folder holds; an index goes before the file."""
+_OF_FOLDERS = (*INDEXES, *WEIGHT_FILES)
 
-_STEP_KEYS = ("step", "global_step", "iteration", "epoch")
+_STEP_KEYS = (
+    ("global_step", "global_steps", "global_iteration", "global_iter"),
+    ("step", "iteration", "iter", "iter_num", "current_step", "cur_step", "train_step"),
+    ("epoch", "current_epoch", "cur_epoch", "epoch_num"),
+)
+"""Words for the step; those of an earlier group count before those of a later one."""
+
+_PROGRESS = ("meta", "metadata", "train_state", "trainer_state", "training_state", "extra_state")
+"""Under what a checkpoint may hold them, beside the weights."""
+
 _WEIGHT_KEYS = (
     "state_dict",
     "model_state_dict",
@@ -43,14 +54,55 @@ _SHARD = re.compile(r"-[0-9]{5}-of-[0-9]{5}\.")
 _MOST_JSON = 64 * 2**20  # bytes
 
 
+class StateDict(OrderedDict[str, Any]):
+    """Weights by name, as ``load_state_dict`` takes them.
+
+    Most are tensors; modules may keep other values (``..._extra_state``, packed quantised weights).
+    Beside them torch keeps the version of each module, in an attribute of this name: older versions
+    are loaded in other ways.
+    """
+
+    _metadata: dict[str, Any]
+
+    @classmethod
+    def of(cls, found: Mapping[str, Any]) -> StateDict:
+        """Return a mapping, with the versions that it has, as a state dict."""
+        state = cls(found)
+        versions = getattr(found, "_metadata", None)
+        if isinstance(versions, Mapping):
+            state._metadata = {
+                str(module): dict(about)
+                for module, about in versions.items()
+                if isinstance(about, Mapping)
+            }
+        return state
+
+    def renamed(self, rename: Callable[[str], str | None]) -> StateDict:
+        """Return it with other names; without what ``rename`` gives none.
+
+        ``rename`` is also asked for the names of modules, with a dot at their end.
+        """
+        state = StateDict(
+            (new, value) for name, value in self.items() if (new := rename(name)) is not None
+        )
+        if hasattr(self, "_metadata"):
+            state._metadata = {
+                new.removesuffix("."): about
+                for module, about in self._metadata.items()
+                if (new := rename(f"{module}." if module else "")) is not None
+            }
+        return state
+
+
 @dataclass(frozen=True)
 class Weights:
     """What a checkpoint holds."""
 
-    state: dict[str, torch.Tensor]
+    state: StateDict
     step: int | None
     epoch: float | None
     metrics: dict[str, float]
+    by_epoch: bool = False  # the step is that of the epoch
 
 
 def load_weights(
@@ -84,9 +136,14 @@ def load_weights(
     try:
         if path.is_dir():
             return _folder(path, key, earlier)
-        return _file(path, key, earlier, trust_model)
+        weights = _file(path, key, earlier, trust_model)
+        return _trained(weights, path.parent) if path.name in _OF_FOLDERS else weights
     except FileNotFoundError as error:
         raise RunFileError(f"{error.filename or path}: no such file", code="IP303") from error
+    except OSError as error:
+        if isinstance(error, RunFileError) or not is_of_system(error):
+            raise
+        raise unreadable(error.filename or path, error) from error
 
 
 def _file(
@@ -126,17 +183,21 @@ def _file(
 
 
 def _folder(path: Path, key: str | None, earlier: Earlier | None) -> Weights:
-    """Read a Hugging Face folder; its ``trainer_state.json`` knows step, epoch and metrics."""
+    """Read a Hugging Face folder."""
     name = weight_file(path)
     if name is None:
         raise RunFileError(
-            f"{path}: expected one of {', '.join((*INDEXES, *WEIGHT_FILES))} in the folder",
+            f"{path}: expected one of {', '.join(_OF_FOLDERS)} in the folder",
             code="IP303",
         )
-    weights = _file(path / name, key, earlier)
-    if not (path / "trainer_state.json").is_file():
+    return _trained(_file(path / name, key, earlier), path)
+
+
+def _trained(weights: Weights, folder: Path) -> Weights:
+    """Return weights with what ``trainer_state.json`` beside them tells, if it is there."""
+    if not (folder / "trainer_state.json").is_file():
         return weights
-    state = read_json(path / "trainer_state.json")
+    state = read_json(folder / "trainer_state.json")
     step, epoch = _number(state.get("global_step")), _number(state.get("epoch"))
     history = state.get("log_history")
     entries = [
@@ -148,14 +209,14 @@ def _folder(path: Path, key: str | None, earlier: Earlier | None) -> Weights:
         str(name): value
         for entry in entries
         for name, value in entry.items()
-        if name not in _STEP_KEYS
+        if not _is_progress(name)
     }
     return Weights(weights.state, _step(step), _finite(epoch), _metrics(metrics))
 
 
 def weight_file(folder: Path) -> str | None:
     """Return the name of the weights in a Hugging Face folder, or None."""
-    return next((name for name in (*INDEXES, *WEIGHT_FILES) if (folder / name).is_file()), None)
+    return next((name for name in _OF_FOLDERS if (folder / name).is_file()), None)
 
 
 def _shards(index: Path) -> dict[str, Any]:
@@ -196,6 +257,8 @@ def read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         if isinstance(error, RunFileError):
             raise
+        if is_of_system(error):
+            raise unreadable(path, error) from error
         text = " ".join(str(error).split())[:120]
         raise RunFileError(f"{path}: not readable as JSON ({text})") from error
     if not isinstance(content, dict):
@@ -214,6 +277,7 @@ def _weights(content: Any, key: str | None, path: Path) -> Weights:
         )
     state = _chosen(content, key, path) if key else _state_dict(content)
     if state is None:
+        _refuse_code(content, path)
         raise DataError(
             f"{path}: expected a state dict, alone or under one of {', '.join(_WEIGHT_KEYS)}; "
             f"found keys {', '.join(map(str, list(content)[:6]))}",
@@ -222,16 +286,44 @@ def _weights(content: Any, key: str | None, path: Path) -> Weights:
         )
     beside = {} if _tensors(content) is not None else content  # buffers are no metrics
     numbers = {**_metrics(beside.get("metrics")), **_metrics(beside)}
-    step = next((numbers[name] for name in _STEP_KEYS if name in numbers), None)
+    progress = [numbers, *(_metrics(beside.get(name)) for name in _PROGRESS)]
+    overall, inner, epoch = (_told(progress, keys) for keys in _STEP_KEYS)
+    step = _step(inner) if _step(overall) is None else _step(overall)
     return Weights(
         state=state,
-        step=_step(step),
-        epoch=_finite(numbers.get("epoch")),
-        metrics={name: value for name, value in numbers.items() if name not in _STEP_KEYS},
+        step=_step(epoch) if step is None else step,
+        epoch=_finite(epoch),
+        metrics={name: value for name, value in numbers.items() if not _is_progress(name)},
+        by_epoch=step is None,
     )
 
 
-def _state_dict(content: Mapping[Any, Any]) -> dict[str, torch.Tensor] | None:
+def _refuse_code(content: Mapping[Any, Any], path: Path) -> None:
+    """Refuse weights that only their own code can unpack, as of quantised recurrent layers."""
+    for name, value in content.items():
+        if isinstance(value, Inert) and any(_is_weight(other) for other in content.values()):
+            raise DataError(
+                f"{path}: expected tensors, found an object under {name!r:.80}, which only code "
+                "could unpack; quantised recurrent layers are saved so",
+                hint="if you trust the file, load it yourself with torch.load(FILE, "
+                "weights_only=False), and record with infoplane.Recorder",
+                code="IP312",
+            )
+
+
+def _told(progress: Sequence[Mapping[str, float]], keys: Sequence[str]) -> float | None:
+    """Return the number under one of the keys; None if there are several, which differ."""
+    for numbers in progress:
+        if found := {numbers[key] for key in keys if key in numbers}:
+            return found.pop() if len(found) == 1 else None
+    return None
+
+
+def _is_progress(name: str) -> bool:
+    return any(name in keys for keys in _STEP_KEYS)
+
+
+def _state_dict(content: Mapping[Any, Any]) -> StateDict | None:
     """Return the state dict in a checkpoint: the content itself, or under a usual key."""
     candidates = [
         found
@@ -239,31 +331,34 @@ def _state_dict(content: Mapping[Any, Any]) -> dict[str, torch.Tensor] | None:
         if (found := _tensors(candidate)) is not None
     ]
     # A model without parameters has an empty state dict.
-    return next((found for found in candidates if found), {} if candidates else None)
+    return next((found for found in candidates if found), StateDict() if candidates else None)
 
 
-def _tensors(candidate: Any) -> dict[str, torch.Tensor] | None:
+def _tensors(candidate: Any) -> StateDict | None:
     if not isinstance(candidate, Mapping) or not all(isinstance(key, str) for key in candidate):
         return None
-    tensors = all(
-        isinstance(value, torch.Tensor) or key.endswith("_extra_state")
-        for key, value in candidate.items()
+    weights = all(
+        _is_weight(value) or key.endswith("_extra_state") for key, value in candidate.items()
     )
-    return dict(candidate) if tensors else None
+    return StateDict.of(candidate) if weights else None
 
 
-def _chosen(content: Mapping[Any, Any], key: str, path: Path) -> dict[str, torch.Tensor] | None:
+def _is_weight(value: Any) -> bool:
+    """Tell whether a value can be one of a module: quantised ones pack a pair, and keep a dtype."""
+    if isinstance(value, (torch.Tensor, torch.dtype)):
+        return True
+    packed = isinstance(value, tuple) and isinstance(next(iter(value), None), torch.Tensor)
+    return packed and all(part is None or _is_weight(part) for part in value)
+
+
+def _chosen(content: Mapping[Any, Any], key: str, path: Path) -> StateDict | None:
     """Return the state dict under a dotted path; what is left of the path is a prefix of names."""
     parts, found = key.split("."), content
     while parts and isinstance(found.get(parts[0]), Mapping):
         found = found[parts.pop(0)]
-    state = _tensors(found) or _state_dict(found)
+    state = _tensors(found) or _state_dict(found) or StateDict()
     prefix = ".".join(parts) + "." if parts else ""
-    chosen = {
-        name.removeprefix(prefix): value
-        for name, value in (state or {}).items()
-        if name.startswith(prefix)
-    }
+    chosen = without_prefix(state, prefix)
     if not chosen:
         heads = dict.fromkeys(str(name).partition(".")[0] for name in state or found)
         raise DataError(
@@ -271,6 +366,13 @@ def _chosen(content: Mapping[Any, Any], key: str, path: Path) -> dict[str, torch
             code="IP312",
         )
     return chosen
+
+
+def without_prefix(state: StateDict, prefix: str) -> StateDict:
+    """Return what stands under a prefix, in names without it."""
+    return state.renamed(
+        lambda name: name.removeprefix(prefix) if name.startswith(prefix) else None
+    )
 
 
 def _metrics(found: Any) -> dict[str, float]:
@@ -284,7 +386,10 @@ def _metrics(found: Any) -> dict[str, float]:
 def _number(value: Any) -> float | None:
     """Return a number, also of NumPy or in a tensor without axes; None for anything else."""
     if isinstance(value, (torch.Tensor, np.generic)) and value.ndim == 0:
-        value = value.item() if not isinstance(value, torch.Tensor) or not is_lazy(value) else None
+        try:
+            value = None if isinstance(value, torch.Tensor) and is_lazy(value) else value.item()
+        except (RuntimeError, NotImplementedError):  # on the device "meta" it has no value
+            return None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     return value if isinstance(value, float) or abs(value) < 2**1023 else None

@@ -5,17 +5,17 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from torch.nn.functional import cross_entropy
 from torch.nn.parameter import is_lazy
 
-from infoplane.errors import DataError
 from infoplane.recording.checkpoints.archives import Earlier
-from infoplane.recording.checkpoints.find import Checkpoint
-from infoplane.recording.checkpoints.load import Unmatched, load_into
+from infoplane.recording.checkpoints.fit import Unmatched
+from infoplane.recording.checkpoints.models import load_checkpoint
 from infoplane.recording.checkpoints.read import load_weights
+from infoplane.recording.checkpoints.steps import Checkpoint, Steps
 from infoplane.recording.recorder import Recorder
 
 log = logging.getLogger("infoplane")
@@ -30,16 +30,17 @@ def record_checkpoints(
     key: str | None = None,
     strict: bool = True,
     trust_model: bool = False,
+    reference: str = "",
     max_size: int | None = None,
 ) -> Iterator[int]:
     """Load each checkpoint into the recorder's model and record it; yield the steps as recorded.
 
     With ``gradients``, statistics of the cross-entropy gradient over mini-batches of
-    ``gradient_batch_size`` probe samples are kept with each step. ``key``, ``trust_model`` and
-    ``strict`` say which weights are taken, as in ``load_weights`` and ``load_into``; names that
-    were left out are reported once, and those that a checkpoint lacks have the values that the
-    model was made with. Before the first step the run is compared with ``max_size``
-    bytes and with the disk, and its space is set aside.
+    ``gradient_batch_size`` probe samples are kept with each step. ``key``, ``trust_model``,
+    ``reference`` and ``strict`` say which weights are taken, as in ``load_weights`` and
+    ``load_checkpoint``; names that were left out or rounded are reported once, and those that a
+    checkpoint lacks have the values that the model was made with. Before the first step the run is
+    compared with ``max_size`` bytes and with the disk, and its space is set aside.
 
     Raises
     ------
@@ -49,36 +50,27 @@ def record_checkpoints(
     RunFileError
         If a checkpoint cannot be read.
     """
-    seen: dict[int, Checkpoint] = {}
+    steps = Steps()
+    prepared = False
     told = Unmatched()
     earlier = Earlier()
     initial: dict[str, Any] = {}
     for checkpoint in checkpoints:
         weights = load_weights(checkpoint.path, key, trust_model=trust_model, earlier=earlier)
-        step = checkpoint.step if checkpoint.step is not None else weights.step
-        if step is None:
-            raise DataError(
-                f"{checkpoint.path}: neither the file name nor the file tells the step",
-                hint="tell where it stands in the path with --step-pattern 'REGEX'",
-                code="IP313",
-            )
-        if step in seen:
-            raise DataError(
-                f"two checkpoints of step {step}: {seen[step].path} and {checkpoint.path}",
-                hint="narrow --checkpoints, or tell the step with --step-pattern 'REGEX'",
-                code="IP313",
-            )
-        seen[step] = checkpoint
+        step = steps.of(checkpoint, weights)
         if not strict:  # what this one lacks is not left as the one before had it
             state = recorder.model.state_dict()
             initial = initial or copy.deepcopy({k: v for k, v in state.items() if not is_lazy(v)})
             recorder.model.load_state_dict(initial, strict=False)
-        left = load_into(recorder.model, weights, checkpoint.path, strict=strict)
-        if left and left != told:
-            log.warning("%s: not loaded: %s", checkpoint.path, left.listed(most=12))
-            told = left
-        if len(seen) == 1:
+        model, left = load_checkpoint(
+            recorder.model, checkpoint.path, weights, reference, strict=strict
+        )
+        recorder.use(model)
+        _warn(checkpoint.path, left, told)
+        told = left
+        if not prepared:
             recorder.prepare(len(checkpoints), max_size)
+            prepared = True
         recorder.snapshot(
             step,
             metrics=weights.metrics,
@@ -87,7 +79,37 @@ def record_checkpoints(
             gradient_batch_size=gradient_batch_size,
             provenance={
                 "checkpoint": str(checkpoint.path),
-                **({"not_loaded": asdict(left)} if left else {}),
+                **({"not_loaded": _names(left)} if left else {}),
+                **(
+                    {"rounded": sorted({kinds for _, kinds in left.rounded})}
+                    if left.rounded
+                    else {}
+                ),
             },
         )
         yield step
+
+
+def _warn(path: Path, left: Unmatched, told: Unmatched) -> None:
+    """Tell what was left out or rounded, unless it is as in the checkpoint before."""
+    if left and _names(left) != _names(told):
+        log.warning("%s: not loaded: %s", path, left.listed(most=12))
+    if left.rounded and left.rounded != told.rounded:
+        (name, kinds), n = left.rounded[0], len(left.rounded)
+        log.warning(
+            "%s: weights are rounded, since the model is coarser: %s %s%s; to compute as in the "
+            "training, let --model build it in that dtype",
+            path,
+            name,
+            kinds,
+            f", and {n - 1} more" if n > 1 else "",
+        )
+
+
+def _names(left: Unmatched) -> dict[str, tuple[str, ...]]:
+    """Return the names that were left out, by the reason."""
+    return {
+        "missing": left.missing,
+        "unexpected": left.unexpected,
+        "reshaped": left.reshaped,
+    }

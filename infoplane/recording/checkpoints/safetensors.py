@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from infoplane.errors import InfoplaneError, RunFileError
+from infoplane.errors import InfoplaneError, RunFileError, is_of_system, unreadable
 
 _MOST_HEADER = 32 * 2**20  # bytes; a model of 100,000 tensors needs a third of it
 _DTYPES = {
@@ -69,6 +69,8 @@ def read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str
     except InfoplaneError:
         raise
     except (OSError, ValueError, RecursionError) as error:
+        if is_of_system(error):
+            raise unreadable(path, error) from error
         text = " ".join(str(error).split())[:160] or type(error).__name__
         raise _unreadable(path, text) from error
     data = np.memmap(path, mode="c", offset=8 + length) if size > 8 + length else None
@@ -109,6 +111,9 @@ def _span(path: Path, name: str, entry: Any) -> tuple[int, int, torch.dtype, tup
             f"tensor {name!r:.80} of shape {shape} and dtype {dtype} needs {expected:,} bytes, its "
             f"data_offsets hold {end - start:,}",
         )
+    if math.prod(max(n, 1) for n in shape) * _DTYPES[dtype].itemsize >= 2**63:
+        # torch multiplies the lengths in 64 bits, also where one is zero
+        raise _unreadable(path, f"tensor {name!r:.80} of shape {shape} is too large")
     return start, end, _DTYPES[dtype], tuple(shape)
 
 

@@ -9,10 +9,9 @@ from typing import Any, Literal, TypeAlias
 import torch
 from torch import nn
 
-from infoplane.errors import DataError
 from infoplane.patterns import written
 from infoplane.recording.hooks.layers import Layer
-from infoplane.recording.hooks.outputs import Address, tensor_at
+from infoplane.recording.hooks.outputs import Address, UnfitLayerError, tensor_at
 
 Receive: TypeAlias = Callable[[str, int, Address, torch.Tensor], None]
 """Called inside the hook with layer name, index of the call in this forward pass, the address of
@@ -21,15 +20,24 @@ the tensor in what the layer takes or returns, and the tensor."""
 At: TypeAlias = Literal["output", "input"]
 
 
+def raised(error: UnfitLayerError) -> None:
+    """Raise the error."""
+    raise error
+
+
 @contextmanager
 def captured(
-    layers: Mapping[str, Layer], receive: Receive, at: At = "output"
+    layers: Mapping[str, Layer],
+    receive: Receive,
+    at: At = "output",
+    unfit: Callable[[UnfitLayerError], None] = raised,
 ) -> Iterator[Callable[[], None]]:
     """Hand every output (or input) of the layers to ``receive`` while the block runs.
 
     ``receive`` must have copied what it needs when it returns: a later in-place operation (such as
     ``ReLU(inplace=True)``) changes the tensor. Yields a function to be called before each forward
-    pass. The hooks are removed in every case.
+    pass. The hooks are removed in every case. ``unfit`` is given the error of a layer that cannot
+    be recorded.
 
     An address into an input starts with a number for a positional argument, with a name for a
     keyword argument.
@@ -43,13 +51,21 @@ def captured(
         except LookupError as error:
             kind = type(layer.module).__name__
             asked = written(layer.address) if layer.address else "a tensor"
-            raise DataError(
-                f"layer {name!r} ({kind}): expected {asked} in its {at}; {error}",
-                hint=f"leave the layer out: --layers '!{name}'",
-            ) from error
+            unfit(
+                UnfitLayerError(
+                    name,
+                    f"no tensor in its {at}",
+                    f"layer {name!r} ({kind}): expected {asked} in its {at}; {error}",
+                    f"leave the layer out: --layers '!{name}'",
+                )
+            )
+            return
         call = calls.get(name, 0)
         calls[name] = call + 1
-        receive(name, call, address, tensor)
+        try:
+            receive(name, call, address, tensor)
+        except UnfitLayerError as error:
+            unfit(error)
 
     def after(name: str, layer: Layer) -> Callable[[nn.Module, Any, Any], None]:
         return lambda module, inputs, output: take(name, layer, output)

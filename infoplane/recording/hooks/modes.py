@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import random
 import sys
 from collections.abc import Iterable, Iterator
@@ -12,26 +11,25 @@ from typing import TypeAlias
 import numpy as np
 import torch
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from infoplane.errors import DataError
-from infoplane.recording.hooks.wrappers import named_layers
-
-log = logging.getLogger("infoplane")
+from infoplane.recording.hooks.state import State
 
 _Versions: TypeAlias = dict[tuple[nn.Module, str], tuple[torch.Tensor, int]]
 
 
 @contextmanager
-def evaluation_mode(model: nn.Module) -> Iterator[None]:
+def evaluation_mode(model: nn.Module) -> Iterator[State]:
     """Run the block in evaluation mode without gradients; leave no trace in the model.
 
-    The training flag of every sub-module and the random state of torch, NumPy and ``random`` are
-    as before afterwards. The flags are set by themselves: what a model does in its own ``train()``,
-    such as adding low-rank weights to others, could not be undone exactly. Compiled code and the
-    fused path of ``nn.TransformerEncoder`` pass hooks by, so both are off in the block. So is an
-    autocast around it: the model computes in the dtypes of its own, whatever place of a training
-    the block stands in.
+    The training flag of every sub-module, plain attributes (hidden states, queues, counters), what
+    hooks of the user's own keep, and the random state of torch, NumPy and ``random`` are as before
+    afterwards; see ``State``. The flags are set by themselves: what a model does in its own
+    ``train()``, such as adding low-rank weights to others, could not be undone exactly. Compiled
+    code and the fused path of ``nn.TransformerEncoder`` pass hooks by, so both are off in the
+    block. So is an autocast around it: the model computes in the dtypes of its own, whatever place
+    of a training the block stands in. Yields the state that is put back, so that every batch can
+    begin with it.
 
     Raises
     ------
@@ -58,7 +56,13 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
             for module, mode in modes.items():
                 if mode:
                     _set_training(module, False)
-            yield
+            state = State(model)
+            try:
+                yield state
+            finally:
+                changed = _changed(versions, _versions(modes))
+                state.put_back()
+                state.forget()
     finally:
         for module, mode in modes.items():
             if module.training is not mode:
@@ -66,29 +70,12 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(fused)
         np.random.set_state(numpy_state)  # noqa: NPY002
         random.setstate(python_state)
-    if changed := _changed(versions, _versions(modes)):
+    if changed or state.lost:
         names = {module: f"{name}." if name else "" for name, module in model.named_modules()}
-        told = [names[module] + name for module, name in changed[:3]]
+        told = [names[module] + name for module, name in changed] + state.lost
         raise DataError(
-            f"the forward pass changed {', '.join(told)} of the model in evaluation mode",
+            f"the forward pass changed {', '.join(told[:3])} of the model in evaluation mode",
             hint="a layer that ignores eval() learns from the probe set; let it heed self.training",
-        )
-
-
-def warn_of_batch_statistics(model: nn.Module) -> None:
-    """Warn of layers that compute statistics of the batch in evaluation mode, too."""
-    dependent = [
-        name
-        for name, module in named_layers(model).items()
-        if isinstance(module, _BatchNorm) and module.running_mean is None
-    ]
-    if dependent:
-        more = f" and {len(dependent) - 3} more" if dependent[3:] else ""
-        log.warning(
-            "what a sample gives depends on the others of its batch, in evaluation mode as well: "
-            "%s%s normalise by the batch",
-            ", ".join(dependent[:3]),
-            more,
         )
 
 

@@ -67,11 +67,11 @@ class Operations:
 
     def axis(self, name: str) -> int:
         """Return the axis of the samples of an operation."""
-        return _last(self.batch_dims, name) or 0
+        return last_match(self.batch_dims, name) or 0
 
     def reduction(self, name: str) -> Reduction | None:
         """Return the reduction of an operation."""
-        return _last(self.reductions, name)
+        return last_match(self.reductions, name)
 
     def check(self) -> None:
         """Refuse a glob that no operation of the pass matches.
@@ -93,8 +93,8 @@ class Operations:
                 )
 
 
-def _last(values: Mapping[str, _Value], name: str) -> _Value | None:
-    """Return the last value whose glob means an operation."""
+def last_match(values: Mapping[str, _Value], name: str) -> _Value | None:
+    """Return the last value whose glob means a layer or operation."""
     names = name, split_address(name)[0]
     found = [value for glob, value in values.items() if any(matches(one, glob) for one in names)]
     return found[-1] if found else None

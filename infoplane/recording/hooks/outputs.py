@@ -19,6 +19,8 @@ from infoplane.runs.layout import BFLOAT16
 Address: TypeAlias = tuple[int | str, ...]
 """Where a tensor stands in nested mappings, sequences and dataclasses; () is the value itself."""
 
+Key: TypeAlias = tuple[str, int]
+"""Name of a layer, and index of the call in a forward pass."""
 
 _OF_NUMPY = {
     torch.float64,
@@ -31,6 +33,14 @@ _OF_NUMPY = {
     torch.uint8,
     torch.bool,
 }
+
+
+class UnfitLayerError(DataError):
+    """A layer that cannot be recorded; ``why`` says it in a few words."""
+
+    def __init__(self, layer: str, why: str, message: str, hint: str) -> None:
+        super().__init__(message, hint=hint)
+        self.layer, self.why = layer, why
 
 
 def tensor_at(value: Any, address: Address | None = None) -> tuple[Address, torch.Tensor]:
@@ -127,16 +137,18 @@ def to_stored(tensor: torch.Tensor, name: str) -> tuple[Array, str | None]:
     return to_array(tensor, name), None
 
 
-def not_storable(tensor: torch.Tensor, name: str) -> DataError:
+def not_storable(tensor: torch.Tensor, name: str) -> UnfitLayerError:
     """Return the error that says what kind of tensor a layer has."""
     kind = "nested tensor" if tensor.is_nested else f"{tensor.layout} tensor"
     if type(tensor) not in (torch.Tensor, nn.Parameter) and not tensor.is_nested:
         kind = type(tensor).__name__
-    return DataError(
-        f"layer {name!r}: expected a tensor whose values can be stored, got a "
-        f"{kind.removeprefix('torch.')} of {str(tensor.dtype).removeprefix('torch.')} on "
-        f"{tensor.device}",
-        hint=f"leave the layer out: --layers '!{name}'",
+    kind = kind.removeprefix("torch.")
+    return UnfitLayerError(
+        name,
+        f"a {kind} of {str(tensor.dtype).removeprefix('torch.')} on {tensor.device}",
+        f"layer {name!r}: expected a tensor whose values can be stored, got a {kind} of "
+        f"{str(tensor.dtype).removeprefix('torch.')} on {tensor.device}",
+        f"leave the layer out: --layers '!{name}'",
     )
 
 

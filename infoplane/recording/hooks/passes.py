@@ -6,22 +6,31 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias, TypeVar
 
+import numpy as np
 import torch
 from torch import nn
 
-from infoplane.data import Array, IntArray, ProbeSet, Slot
+from infoplane.data import Array, ProbeSet, Slot
 from infoplane.errors import DataError, InfoplaneError, InputError
 from infoplane.patterns import split_address, written
-from infoplane.recording.hooks.capture import At, Receive, captured, direct_calls
+from infoplane.recording.hooks.capture import At, Receive, captured, direct_calls, raised
+from infoplane.recording.hooks.hints import of_failure, of_vmap, under_vmap
 from infoplane.recording.hooks.layers import Layer, chosen_by, select_layers, why_silent
-from infoplane.recording.hooks.modes import warn_of_batch_statistics
-from infoplane.recording.hooks.operations import MARK, Operations, captured_operations, is_operation
-from infoplane.recording.hooks.outputs import Address, not_storable, to_stored
+from infoplane.recording.hooks.masks import TokenMask, Tokens, chosen_mask, known_masks, untold
+from infoplane.recording.hooks.operations import (
+    MARK,
+    Operations,
+    captured_operations,
+    is_operation,
+    last_match,
+)
+from infoplane.recording.hooks.outputs import Address, Key, UnfitLayerError, not_storable, to_stored
 from infoplane.recording.hooks.reductions import Reduction, check_units, chosen_reductions
-from infoplane.recording.hooks.wrappers import unwrapped
+from infoplane.recording.hooks.state import State, raising_hook
+from infoplane.recording.hooks.wrappers import named_layers, unwrapped
 from infoplane.recording.probes.batches import Batch, batch_of
 from infoplane.runs.step_writer import StepWriter
 from infoplane.text import one_line
@@ -29,6 +38,9 @@ from infoplane.text import one_line
 log = logging.getLogger("infoplane")
 
 _Choice = TypeVar("_Choice")
+Found: TypeAlias = tuple[str, tuple[int, ...], str, "str | None"]
+"""Class of a layer, shape of a sample, dtype and encoding as stored."""
+
 SampleKind: TypeAlias = tuple[tuple[int, ...], str]
 """Shape of a sample of a layer, and its dtype."""
 
@@ -43,8 +55,8 @@ class ProbePasses:
         In evaluation mode when ``record`` is called.
     probe : ProbeSet
         The samples.
-    layers : mapping of str to Layer
-        What to record, by name.
+    layers : dict of str to Layer
+        What to record, by name; the survey takes out what nobody named and cannot be recorded.
     at : {"output", "input"}
         What layers return, or what they are given.
     batch_size : int
@@ -57,32 +69,39 @@ class ProbePasses:
         The rows of the probe set that are sent; all by default.
     operations : Operations, optional
         What to record of what the model computes outside of modules.
+    masks : mapping of str to str
+        Which mask belongs to the tokens of layers, by glob, where it was said.
     """
 
     model: nn.Module
     probe: ProbeSet
-    layers: Mapping[str, Layer]
+    layers: dict[str, Layer]
     at: At
     batch_size: int
     batch_dims: Mapping[str, int]
     reductions: Mapping[str, Reduction] = field(default_factory=dict)
     rows: slice | None = None
     operations: Operations = field(default_factory=Operations)
-    _positions: dict[str, IntArray | None] = field(default_factory=dict)  # of tokens:K
+    by_default: bool = False  # nobody named the layers
+    survey: tuple[Slot, ...] | None = None  # what it found, once it is made
+    masks: Mapping[str, str] = field(default_factory=dict)  # chosen, by glob
+    tokens: dict[Key, Tokens] = field(default_factory=dict)  # of layers of which tokens are kept
     _reported: set[str] = field(default_factory=set)  # silent layers that were named
-    _lengths: set[int] = field(default_factory=set)  # of batches whose outputs had a row for each
 
-    def record(self, writer: StepWriter) -> None:
-        """Send the probe set through the model, writing layers from inside their hooks."""
+    def record(self, writer: StepWriter, state: State) -> None:
+        """Send the probe set through the model, writing layers from inside their hooks.
+
+        Every batch begins with the state, so that no sample is told of those before it.
+        """
         first = self._sent.start
         row, rows = first, 0
-        kinds: dict[tuple[str, int], SampleKind] = {}  # of the first batch
-        heard: set[tuple[str, int]] = set()  # in the batch that is sent
-        mask: torch.Tensor | None = None
+        kinds: dict[Key, SampleKind] = {}  # of the first batch
+        heard: set[Key] = set()  # in the batch that is sent
+        batch: Batch
 
         def receive(name: str, call: int, address: Address, tensor: torch.Tensor) -> None:
             key = name, call
-            tensor = self._by_sample(name, tensor, rows)
+            tensor = self.by_sample(name, tensor, rows)
             found = tuple(tensor.shape[1:]), str(tensor.dtype).removeprefix("torch.")
             if row == first:
                 kinds[key] = found
@@ -90,75 +109,94 @@ class ProbePasses:
                 raise self._unlike(key, row, found, kinds.get(key))
             heard.add(key)
             kind = self._kind(name)
-            array, encoding = to_stored(self._reduced(name, tensor, mask), name)
+            array, encoding = to_stored(self._reduced(key, tensor, batch), name)
             writer.write(key, name, kind, row - first, array, found[1], encoding)
             if row == first:
                 writer.layers[key].details = {"at": self.at, "address": written(address)}
                 self._note_reduction(writer, key)
 
-        with self._captured(receive) as next_pass:
+        with self.captured(receive) as next_pass:
             for batch_rows in self.batches():
-                row, batch = batch_rows.start, self._batch(batch_rows)
-                rows, mask = len(batch), batch.named.get("attention_mask")
+                row, batch = batch_rows.start, self.batch(batch_rows)
+                rows = len(batch)
                 heard.clear()
                 next_pass()
-                self._forward(batch)
-                self._lengths.add(rows)
+                if row != first:
+                    state.put_back()
+                self.forward(batch)
                 if absent := [key for key in kinds if key not in heard]:
                     raise self._unlike(absent[0], row, None, kinds[absent[0]])
                 if not kinds:
                     break  # nothing fires, so nothing will
-        if len(self._lengths) == 1:
-            self._check_axes()
         fired = {name for name, _ in kinds}
         self.operations.check()
         self._report_silent([name for name in self.layers if name not in fired])
         _name_calls(writer)
 
-    def found_layers(self, rows: slice | None = None) -> tuple[Slot, ...]:
-        """Return what a pass records, from these rows; by default from two, if the model takes two.
+    def of(self, model: nn.Module) -> ProbePasses:
+        """Return the same passes of another model with layers of the same names.
+
+        Raises
+        ------
+        DataError
+            If it lacks one.
+        """
+        if model is self.model:
+            return self
+        named = named_layers(model)
+        if missing := [name for name in self.layers if split_address(name)[0] not in named]:
+            raise DataError(f"the model has no layer {missing[0]!r}, which another checkpoint has")
+        layers = {
+            name: Layer(named[split_address(name)[0]], layer.address)
+            for name, layer in self.layers.items()
+        }
+        return replace(self, model=model, layers=layers)
+
+    def found_layers(self, rows: slice) -> tuple[Slot, ...]:
+        """Return what a pass records, from these rows.
 
         Raises
         ------
         DataError
             As ``record``.
         """
-        if rows is not None:
-            return self._found(self._batch(rows))
-        try:
-            found = self._found(self._batch(slice(2)))
-            self._lengths.add(2)
-            return found
-        except DataError:
-            return self._found(self._batch(next(self.batches())))
-
-    def _found(self, batch: Batch) -> tuple[Slot, ...]:
-        found: dict[tuple[str, int], tuple[str, Array, str | None]] = {}
-        mask = batch.named.get("attention_mask")
+        batch = self.batch(rows)
+        found: dict[Key, Found] = {}
 
         def receive(name: str, call: int, address: Address, tensor: torch.Tensor) -> None:
-            tensor = self._reduced(name, self._by_sample(name, tensor, len(batch)), mask)
-            found[name, call] = (self._kind(name), *to_stored(tensor, name))
+            tensor = self.by_sample(name, tensor, len(batch))
+            found[name, call] = self.found((name, call), tensor, batch)
 
-        with self._captured(receive):
-            self._forward(batch)
+        with self.captured(receive):
+            self.forward(batch)
         self.operations.check()
+        return self.slots(found)
+
+    def found(self, key: Key, tensor: torch.Tensor, batch: Batch) -> Found:
+        """Return how an output (n_samples, ...) is stored."""
+        array, encoding = to_stored(self._reduced(key, tensor, batch), key[0])
+        return self._kind(key[0]), array.shape[1:], str(array.dtype), encoding
+
+    def slots(self, found: Mapping[Key, Found]) -> tuple[Slot, ...]:
+        """Return what is recorded of layers, by their final names."""
         names = _call_names(found)
         return tuple(
             Slot(
                 name=names[key],
                 index=index,
                 type=kind,
-                shape=array.shape[1:],
-                dtype=str(array.dtype),
-                reduction=str(self._reduction(key[0]) or "none"),
+                shape=shape,
+                dtype=dtype,
+                reduction=str(self.reduction(key[0]) or "none"),
                 encoding=encoding,
             )
-            for index, (key, (kind, array, encoding)) in enumerate(found.items())
+            for index, (key, (kind, shape, dtype, encoding)) in enumerate(found.items())
         )
 
     @contextmanager
-    def _captured(self, receive: Receive) -> Iterator[Callable[[], None]]:
+    def captured(
+        self, receive: Receive, unfit: Callable[[UnfitLayerError], None] = raised
+    ) -> Iterator[Callable[[], None]]:
         """Hand what is chosen to ``receive``; yield what is to be called before each pass."""
         with ExitStack() as stack:
             starts = []
@@ -166,7 +204,7 @@ class ProbePasses:
                 watching = captured_operations(self.model, self.operations, receive)
                 receive, begin = stack.enter_context(watching)
                 starts.append(begin)
-            starts.append(stack.enter_context(captured(self.layers, receive, self.at)))
+            starts.append(stack.enter_context(captured(self.layers, receive, self.at, unfit)))
 
             def start_all() -> None:
                 for start in starts:
@@ -180,79 +218,102 @@ class ProbePasses:
             return split_address(name)[0].rpartition(".")[2].removeprefix(MARK)
         return type(self.layers[name].module).__name__
 
-    def _reduction(self, name: str) -> Reduction | None:
+    def reduction(self, name: str) -> Reduction | None:
+        """Return how a layer is made small."""
         return self.operations.reduction(name) if is_operation(name) else self.reductions.get(name)
 
-    def _reduced(self, name: str, tensor: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+    def mask(self, name: str) -> str | None:
+        """Return the mask that was chosen for a layer."""
+        return last_match(self.masks, name)
+
+    def _reduced(self, key: Key, tensor: torch.Tensor, batch: Batch) -> torch.Tensor:
         """Return an output as it is stored."""
-        reduction = self._reduction(name)
+        name = key[0]
+        reduction = self.reduction(name)
         if reduction is None:
             check_units(name, tuple(tensor.shape[1:]))
             return tensor
-        if reduction.kind == "tokens" and name not in self._positions:
-            every = self.probe.arguments.get("attention_mask")
-            self._positions[name] = reduction.positions(name, tensor.shape[1], every)
-        return reduction.applied(tensor, name, mask, self._positions.get(name))
+        if not reduction.of_tokens:
+            return reduction.applied(tensor, name, None, None)
+        tokens = self.tokens.get(key)
+        if tokens is None:  # not before the survey has found out, whose shapes are the same
+            if self.survey is not None and (masks := known_masks(self.arguments, self.model)):
+                raise untold(name, tensor.shape[1], self.arguments, masks)
+            tokens = Tokens(None, reduction.positions(name, tensor.shape[1], None))
+        mask = tokens.mask
+        real = None if mask is None else mask.real(batch.argument(mask.name))
+        return reduction.applied(tensor, name, real, tokens.positions)
 
-    def _note_reduction(self, writer: StepWriter, key: tuple[str, int]) -> None:
+    @property
+    def arguments(self) -> Mapping[str, Array]:
+        """What the model is given, by name or place; empty if it is one input."""
+        return self.probe.arguments
+
+    def choose_tokens(self, key: Key, length: int, mask: TokenMask | None) -> None:
+        """Let the tokens of a mask count in a layer.
+
+        Raises
+        ------
+        DataError
+            If they are not as many, or a sample has none.
+        """
+        reduction = self.reduction(key[0])
+        assert reduction is not None
+        real: Array | None = None
+        if mask is not None:
+            real = mask.real(torch.from_numpy(np.array(self.arguments[mask.name]))).numpy()
+            if real.shape[1] != length:
+                raise untold(key[0], length, self.arguments, [mask.name])
+            if not real.any(axis=1).all():
+                row = int(np.flatnonzero(~real.any(axis=1))[0])
+                raise DataError(f"mask {mask.name!r}: sample {row} has no token")
+        self.tokens[key] = Tokens(mask, reduction.positions(key[0], length, real))
+
+    def _note_reduction(self, writer: StepWriter, key: Key) -> None:
         """Say in the metadata of a layer how it was reduced."""
-        reduction = self._reduction(key[0])
+        reduction = self.reduction(key[0])
         if reduction is None or reduction.kind == "flatten":
             return
         layer = writer.layers[key]
         layer.reduction = str(reduction)
-        positions = self._positions.get(key[0])
-        if positions is not None:
-            layer.details["positions"] = positions.tolist()
+        tokens = self.tokens.get(key, Tokens())
+        if tokens.positions is not None:
+            layer.details["positions"] = tokens.positions.tolist()
+        if tokens.mask is not None:
+            layer.details["mask"] = tokens.mask.name
 
-    def _axis(self, name: str) -> int:
+    def axis(self, name: str) -> int:
+        """Return the axis of the samples."""
         return self.operations.axis(name) if is_operation(name) else self.batch_dims.get(name, 0)
 
-    def _by_sample(self, name: str, tensor: torch.Tensor, rows: int) -> torch.Tensor:
+    def by_sample(self, name: str, tensor: torch.Tensor, rows: int) -> torch.Tensor:
         """Return an output with its samples on the first axis."""
         if tensor.is_nested:
             raise not_storable(tensor, name)
-        axis, shape = self._axis(name), tuple(tensor.shape)
+        axis, shape = self.axis(name), tuple(tensor.shape)
         hint = f"leave the layer out: --layers '!{name}'"
-        if axis >= len(shape) or shape[axis] != rows:
+        alone = under_vmap(tensor)
+        if alone or axis >= len(shape) or shape[axis] != rows:
             if rows in shape[1:]:
                 hint = f"name the axis: --batch-dim '{name}={shape.index(rows, 1)}'; or {hint}"
+            if alone:
+                hint = of_vmap(name)
             expected = "one row per sample of the batch" if not axis else f"samples on axis {axis}"
-            raise DataError(
+            raise UnfitLayerError(
+                name,
+                f"no axis of the samples: {shape} for {rows}",
                 f"layer {name!r}: expected an {self.at} of shape ({rows}, n_units), {expected}, "
                 f"got {shape}",
-                hint=hint,
+                hint,
             )
         if 0 in shape:
-            raise DataError(
-                f"layer {name!r}: expected an {self.at} with units, got {shape}", hint=hint
-            )
+            message = f"layer {name!r}: expected an {self.at} with units, got {shape}"
+            raise UnfitLayerError(name, f"no units: {shape}", message, hint)
         tensor = tensor.movedim(axis, 0) if axis else tensor
         return tensor if len(shape) > 1 else tensor[:, None]  # one unit
 
-    def _check_axes(self) -> None:
-        """Send a batch of another length: an axis that keeps its length is not that of samples."""
-        (before,) = self._lengths
-        batch = self._batch(slice(3 if before == 2 else 2))
-        if len(batch) == before:
-            return  # there are no more samples
-
-        def receive(name: str, call: int, address: Address, tensor: torch.Tensor) -> None:
-            axis = self._axis(name)
-            if axis < tensor.ndim and tensor.shape[axis] == before:
-                self._by_sample(name, tensor, len(batch))
-
-        with self._captured(receive):
-            try:
-                batch.through(self.model)
-            except InfoplaneError:
-                raise
-            except Exception as error:  # noqa: BLE001  - a model of one batch size alone
-                log.debug("cannot check the axes of the samples: %s", one_line(error))
-        self._lengths.add(len(batch))
-
     def _unlike(
-        self, key: tuple[str, int], row: int, now: SampleKind | None, before: SampleKind | None
+        self, key: Key, row: int, now: SampleKind | None, before: SampleKind | None
     ) -> DataError:
         """Return the error of a layer that is not alike in all batches."""
         name, call = key
@@ -280,23 +341,34 @@ class ProbePasses:
     def _sent(self) -> slice:
         return self.rows or slice(0, self.probe.n_samples)
 
-    def _batch(self, rows: slice) -> Batch:
+    def batch(self, rows: slice) -> Batch:
+        """Return rows of the probe set as the model takes them."""
         return batch_of(self.probe, rows, self.model)
 
-    def _forward(self, batch: Batch) -> None:
+    def forward(self, batch: Batch) -> None:
+        """Send a batch through the model.
+
+        Raises
+        ------
+        DataError
+            If the model fails.
+        """
         try:
             batch.through(self.model)
         except InfoplaneError:
             raise
         except (Exception, SystemExit) as error:  # user code may raise anything
-            by_name = isinstance(error, TypeError) and "keyword argument" in str(error)
+            if (hook := raising_hook(self.model, error)) is not None:
+                raise DataError(
+                    f"a hook of the model ({hook}) failed in the pass of the probe set: "
+                    f"{type(error).__name__}: {one_line(error)}",
+                    hint="hooks fire in the pass as in training, but without gradients and on "
+                    "other samples; let it return where not module.training",
+                ) from error
             raise DataError(
                 f"the model failed on probe inputs of {batch}: {type(error).__name__}: "
                 f"{one_line(error)}",
-                hint="inputs of other names than 'inputs' are given by name: --data FILE:x,y takes "
-                "the array x as the only input and y as labels"
-                if by_name and batch.named
-                else "check that the probe inputs have the shape and dtype that the model expects",
+                hint=of_failure(error, batch),
             ) from error
 
     def _report_silent(self, silent: Sequence[str]) -> None:
@@ -309,7 +381,7 @@ class ProbePasses:
         names = {name: split_address(name)[0] for name in new}
         modules = {names[name]: self.layers[name].module for name in new}
         with direct_calls(modules) as direct:
-            self._forward(self._batch(slice(self.batch_size)))
+            self.forward(self.batch(slice(self.batch_size)))
         fired = [split_address(name)[0] for name in self.layers if name not in silent]
         reasons = "; ".join(
             f"{name} ({why_silent(self.model, names[name], fired, direct)})" for name in new
@@ -327,6 +399,7 @@ def probe_passes(
     at: At = "output",
     batch_dims: Mapping[str, int] | None = None,
     reduce: Mapping[str, str] | None = None,
+    mask: Mapping[str, str] | None = None,
     batch_size: int = 512,
     rows: slice | None = None,
 ) -> ProbePasses:
@@ -348,9 +421,12 @@ def probe_passes(
     modules = [pattern for pattern in layers if not is_operation(pattern)]
     if functions and at != "output":
         raise InputError(f"expected at='output' to record operations ({functions[0]}), got {at!r}")
-    warn_of_batch_statistics(model)
     chosen = select_layers(model, modules) if modules or not functions else {}
-    dims, kinds = batch_dims or {}, reduce or {}
+    dims, kinds, masks = batch_dims or {}, reduce or {}, mask or {}
+    for glob, text in masks.items():
+        chosen_mask(text, probe.arguments)
+        if not is_operation(glob):
+            chosen_by(glob, chosen, "whose mask is given")
 
     def of_modules(values: Mapping[str, _Choice]) -> dict[str, _Choice]:
         return {glob: one for glob, one in values.items() if chosen and not is_operation(glob)}
@@ -365,6 +441,8 @@ def probe_passes(
         chosen_reductions(of_modules(kinds), chosen),
         rows,
         Operations(functions, dims, {glob: Reduction.parse(kind) for glob, kind in kinds.items()}),
+        by_default=all(pattern.startswith("!") for pattern in layers),
+        masks=masks,
     )
 
 
@@ -391,7 +469,7 @@ def _name_calls(writer: StepWriter) -> None:
         layer.name = names[key]
 
 
-def _call_names(keys: Iterable[tuple[str, int]]) -> dict[tuple[str, int], str]:
+def _call_names(keys: Iterable[Key]) -> dict[Key, str]:
     """Return a name for each layer and call: ``name#0``, ``name#1[0]``, ... of several calls."""
     keys = list(keys)
     counts = Counter(name for name, _ in keys)

@@ -19,6 +19,7 @@ import torch
 from infoplane.data import Array, IntArray
 from infoplane.errors import DataError, InputError
 from infoplane.recording.hooks.layers import chosen_by
+from infoplane.recording.hooks.outputs import UnfitLayerError
 from infoplane.seeding import generator
 
 MOST_UNITS = 16384
@@ -60,6 +61,11 @@ class Reduction:
     def __str__(self) -> str:
         return self.kind if self.size is None else f"{self.kind}:{self.size}"
 
+    @property
+    def of_tokens(self) -> bool:
+        """Whether it heeds the mask of the tokens."""
+        return self.kind in ("last", "mean", "tokens")
+
     @classmethod
     def parse(cls, text: str) -> Reduction:
         """Return the reduction that ``KIND`` or ``KIND:K`` names."""
@@ -77,8 +83,8 @@ class Reduction:
         ----------
         tensor : tensor (n_samples, ...)
             The output.
-        mask : tensor (n_samples, length), optional
-            Not zero where a sample has a token.
+        mask : tensor of bool (n_samples, length), optional
+            True where a sample has a token.
         positions : array of int, optional
             Those of ``tokens:K``.
 
@@ -106,16 +112,22 @@ class Reduction:
         if self.kind == "tokens":
             assert positions is not None
             return tensor[:, torch.from_numpy(positions).to(tensor.device)]
-        if mask is None or mask.shape != tensor.shape[:2]:
+        if mask is None:
             return tensor[:, -1] if self.kind == "last" else _floating(tensor).mean(1)
-        real = mask.to(tensor.device) != 0
+        if mask.shape != tensor.shape[:2]:
+            raise DataError(
+                f"layer {name!r}: {self} under a mask of {mask.shape[1]} places, the layer has "
+                f"{tensor.shape[1]} tokens",
+                hint=f"choose another mask with --mask '{name}=NAME', or none: '{name}=none'",
+            )
+        real = mask.to(tensor.device)
         if self.kind == "last":
             length = tensor.shape[1]
             last = (real * torch.arange(1, length + 1, device=tensor.device)).argmax(1)
             return tensor[torch.arange(len(tensor), device=tensor.device), last]
         weights = real.to(_floating(tensor).dtype)
         total = (_floating(tensor) * weights[..., None]).sum(1)
-        return total / weights.sum(1, keepdim=True).clamp(min=1)
+        return total / weights.sum(1, keepdim=True)
 
     def positions(self, name: str, length: int, mask: Array | None) -> IntArray | None:
         """Return the positions of ``tokens:K``, of those where every sample has a token.
@@ -128,9 +140,7 @@ class Reduction:
         if self.kind != "tokens":
             return None
         assert self.size is not None
-        usable = np.arange(length)
-        if mask is not None and mask.ndim == 2 and mask.shape[1] == length:
-            usable = np.flatnonzero((mask != 0).all(axis=0))
+        usable = np.arange(length) if mask is None else np.flatnonzero(mask.all(axis=0))
         if len(usable) < self.size:
             raise DataError(
                 f"layer {name!r}: {self}: {len(usable)} of {length} positions have a token in "
@@ -199,10 +209,12 @@ def check_units(name: str, shape: tuple[int, ...]) -> None:
     """
     units = math.prod(shape)
     if units > MOST_UNITS:
-        raise DataError(
+        raise UnfitLayerError(
+            name,
+            f"{units:,} units, for which --reduce '{name}=sketch:1024' would make a choice",
             f"layer {name!r}: {' x '.join(map(str, shape))} = {units:,} units for each sample, "
             f"more than {MOST_UNITS:,}",
-            hint=f"choose how to keep it: --reduce '{name}=sketch:1024' (or gap, grid:4, ...), or "
+            f"choose how to keep it: --reduce '{name}=sketch:1024' (or gap, grid:4, ...), or "
             f"all of it: --reduce '{name}=flatten'",
         )
 

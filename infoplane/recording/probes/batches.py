@@ -29,6 +29,31 @@ class Batch:
         parts = {**{str(i): one for i, one in enumerate(self.positional)}, **self.named}
         return ", ".join(f"{name} {tuple(one.shape)} {one.dtype}" for name, one in parts.items())
 
+    def argument(self, name: str) -> torch.Tensor:
+        """Return an argument by its name, or its place as a number."""
+        return self.positional[int(name)] if name.isdecimal() else self.named[name]
+
+    def cut(self, lengths: Mapping[str, int], length: int) -> Batch:
+        """Return the batch with arguments cut along the axis, or those of a mask, of a length."""
+
+        def shortened(name: str, tensor: torch.Tensor) -> torch.Tensor:
+            axes = [a for a in range(1, tensor.ndim) if tensor.shape[a] == lengths.get(name)]
+            for axis in axes if tensor.ndim == 4 else axes[:1]:
+                tensor = tensor.narrow(axis, 0, length)
+            return tensor
+
+        return Batch(
+            tuple(shortened(str(place), one) for place, one in enumerate(self.positional)),
+            {name: shortened(name, one) for name, one in self.named.items()},
+        )
+
+    def turned(self) -> Batch:
+        """Return the same rows, the first of them as the last."""
+        return Batch(
+            tuple(one.roll(-1, 0) for one in self.positional),
+            {name: one.roll(-1, 0) for name, one in self.named.items()},
+        )
+
     def through(self, model: nn.Module) -> Any:
         """Return what the model makes of the batch."""
         return model(*self.positional, **self.named)

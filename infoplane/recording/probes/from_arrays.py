@@ -12,7 +12,13 @@ import torch
 from infoplane.data import Array, IntArray, ProbeSet, class_ids
 from infoplane.errors import InputError
 from infoplane.recording.hooks.outputs import to_array
+from infoplane.recording.probes.classes import warn_of_classes
 from infoplane.text import one_line
+
+WITHOUT_ROWS = (
+    "an input without a row for each sample, such as the edges of a graph, belongs into the model: "
+    "keep it there as a buffer; and record all nodes in one batch, --batch-size of their number"
+)
 
 
 def as_probe(
@@ -68,7 +74,10 @@ def as_probe_set(given: Any) -> ProbeSet:
         raise InputError(
             f"expected a ProbeSet or a pair (inputs, labels), got {type(given).__name__}"
         )
-    return as_probe(*given)
+    probe = as_probe(*given)
+    if probe.labels is not None:
+        warn_of_classes(probe.labels, "labels")
+    return probe
 
 
 def joined(parts: Mapping[str, ProbeSet]) -> ProbeSet:
@@ -183,5 +192,5 @@ def _side_by_side(arguments: Mapping[str, Array], x: str | None) -> Array:
     lengths = {name: array.shape[:1] for name, array in arguments.items()}
     if len(set(lengths.values())) > 1 or () in lengths.values():
         found = ", ".join(f"{name} {array.shape}" for name, array in arguments.items())
-        raise InputError(f"expected inputs of as many rows, got {found}")
+        raise InputError(f"expected inputs of as many rows, got {found}", hint=WITHOUT_ROWS)
     return np.concatenate([array.reshape(len(array), -1) for array in arrays], axis=1)

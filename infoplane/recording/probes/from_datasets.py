@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,14 @@ from infoplane.errors import DataError
 from infoplane.recording.checkpoints.sources import user_code
 from infoplane.text import one_line
 
+log = logging.getLogger("infoplane")
+
+_MOST, _MOST_BYTES = 2**18, 2**32
+"""Samples, and bytes, after which a stream without a length is taken to have no end."""
+
+_AHEAD = 10
+"""Times as many samples as are asked for that are read of it, so that rare classes are found."""
+
 
 @dataclass(frozen=True)
 class Returned:
@@ -25,7 +34,14 @@ class Returned:
     labels: Any
 
 
-def returned_by(found: Any, what: str, label_names: Sequence[str], *, seed: int = 0) -> Returned:
+def returned_by(
+    found: Any,
+    what: str,
+    label_names: Sequence[str],
+    *,
+    seed: int = 0,
+    samples: int | None = None,
+) -> Returned:
     """Return inputs and labels of what a data callable returned.
 
     That may be a tuple ``(inputs, labels)``; a mapping with ``inputs`` and ``labels``, or of named
@@ -33,12 +49,13 @@ def returned_by(found: Any, what: str, label_names: Sequence[str], *, seed: int 
     is a tuple ``(input, label)``, a mapping, or an input alone. An input may itself be a mapping or
     tuple, for a model with several arguments.
 
-    Random draws of a dataset or loader start from ``seed`` and leave no trace.
+    Random draws of a dataset or loader start from ``seed`` and leave no trace. Of a stream without
+    a length, which may have no end, ten times as many ``samples`` are read at most.
 
     Raises
     ------
     DataError
-        If it is none of these, or samples have unlike shapes.
+        If it is none of these, samples have unlike shapes, or a stream does not end.
     InputError
         If its code fails.
     """
@@ -60,7 +77,11 @@ def returned_by(found: Any, what: str, label_names: Sequence[str], *, seed: int 
             f"a dataset of (input, label) tuples, got {type(found).__name__}"
         )
     with user_code(what), _own_randomness(seed):
-        items = [found[index] for index in range(len(found))] if mapped else list(found)
+        items = (
+            [found[index] for index in range(len(found))]
+            if mapped
+            else _read(found, samples, what, batches=batches)
+        )
     parts = [_of_sample(item, index, label_names, what) for index, item in enumerate(items)]
     if not parts:
         raise DataError(f"{what}: expected samples of one shape, got none")
@@ -72,6 +93,48 @@ def returned_by(found: Any, what: str, label_names: Sequence[str], *, seed: int 
         _joined([part.inputs for part in parts], batches, what),
         None if without else _names_of_classes(labels) or _joined(labels, batches, what),
     )
+
+
+def _read(found: Iterable[Any], samples: int | None, what: str, *, batches: bool) -> list[Any]:
+    """Return the items of a stream; of one without a length, as many as may be enough."""
+    if _has_length(found):
+        return list(found)
+    wanted = _MOST if samples is None else samples * _AHEAD
+    items, rows, size = [], 0, 0
+    for item in found:
+        items.append(item)
+        arrays = list(_arrays_in(item))
+        rows += len(arrays[0]) if batches and arrays and arrays[0].ndim else 1
+        size += sum(array.nbytes for array in arrays)
+        if rows < wanted and (size < _MOST_BYTES or rows < (samples or 0)):
+            continue
+        if samples is None:
+            raise DataError(
+                f"{what}: no end after {rows:,} samples of {size:,} bytes",
+                hint="say how many to take: --samples N",
+            )
+        log.warning(
+            "%s: no end after %d samples: those of --samples %d are chosen among these",
+            what, rows, samples,
+        )  # fmt: skip
+        break
+    return items
+
+
+def _has_length(found: Any) -> bool:
+    try:
+        len(found)
+    except TypeError:
+        return False
+    return True
+
+
+def _arrays_in(item: Any) -> Iterator[Any]:
+    if isinstance(item, (torch.Tensor, np.ndarray)):
+        yield item
+    elif isinstance(item, (Mapping, tuple, list)):
+        for part in item.values() if isinstance(item, Mapping) else item:
+            yield from _arrays_in(part)
 
 
 def _of_mapping(found: Mapping[Any, Any], label_names: Sequence[str], what: str) -> Returned:

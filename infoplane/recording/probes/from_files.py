@@ -16,7 +16,14 @@ from typing import IO, Any
 import numpy as np
 
 from infoplane.data import Array, IntArray
-from infoplane.errors import DataError, InfoplaneError, InputError, RunFileError
+from infoplane.errors import (
+    DataError,
+    InfoplaneError,
+    InputError,
+    RunFileError,
+    is_of_system,
+    unreadable,
+)
 from infoplane.recording.checkpoints.safetensors import read_safetensors
 from infoplane.recording.probes.from_arrays import as_array
 from infoplane.recording.probes.hdf5 import arrays_in_hdf5, grows_too_much
@@ -45,10 +52,14 @@ def read_arrays(path: Path, wanted: Sequence[str] = ()) -> dict[str, Array]:
         raise RunFileError(f"{path}: expected a regular file", code="IP303")
     kind, read = _reader(path, wanted)
     try:
+        with path.open("rb") as file:
+            file.read(1)  # zipfile takes an error of the disk for the end of the file
         return read(path)
     except InfoplaneError:
         raise
     except Exception as error:  # damage surfaces in zipfile, zlib, tokenize, ...
+        if is_of_system(error):
+            raise unreadable(path, error) from error
         text = one_line(error, 160) or type(error).__name__
         raise RunFileError(f"{path}: not a readable {kind} file ({text})") from error
 

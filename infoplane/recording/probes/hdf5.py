@@ -9,7 +9,7 @@ from typing import Any
 import h5py
 
 from infoplane.data import Array
-from infoplane.errors import DataError, InfoplaneError, RunFileError
+from infoplane.errors import DataError, InfoplaneError, RunFileError, is_of_system, unreadable
 
 _FILTERS = {
     h5py.h5z.FILTER_DEFLATE,
@@ -42,12 +42,14 @@ def arrays_in_hdf5(path: Path, wanted: Sequence[str] = ()) -> dict[str, Array]:
         the file.
     """
     try:
-        with h5py.File(path, "r", locking="best-effort") as file:
+        with h5py.File(path, "r", locking=False) as file:
             datasets = _named(file, wanted, path) if wanted else _all(file, path)
             return {name: _read(dataset, name, path) for name, dataset in datasets}
     except InfoplaneError:
         raise
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError) as error:
+        if is_of_system(error):
+            raise unreadable(path, error) from error
         text = " ".join(str(error).split())[:160]
         raise RunFileError(f"{path}: not a readable HDF5 file ({text})") from error
 

@@ -10,11 +10,17 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from infoplane.arrays import sortable
 from infoplane.data import Array, IntArray, ProbeSet
 from infoplane.errors import DataError, InputError
 from infoplane.recording.checkpoints.sources import called
-from infoplane.recording.probes.from_arrays import as_array, as_probe, joined, labels_and_targets
+from infoplane.recording.probes.classes import classes_of, warn_of_labels, warn_of_splits
+from infoplane.recording.probes.from_arrays import (
+    WITHOUT_ROWS,
+    as_array,
+    as_probe,
+    joined,
+    labels_and_targets,
+)
 from infoplane.recording.probes.from_datasets import Returned, returned_by
 from infoplane.recording.probes.from_files import images_in, is_array_file, read_arrays
 from infoplane.seeding import generator
@@ -71,7 +77,7 @@ def load_probe(
     x : str, optional
         Which of several inputs is X.
     label_bins : int, optional
-        Make class ids of scalar targets: this many classes of as many samples.
+        Make class ids of scalar targets: this many classes of as many samples, ties together.
 
     Raises
     ------
@@ -82,7 +88,9 @@ def load_probe(
     InputError
         If the callable cannot be resolved or fails, or ``samples`` is below 2.
     """
-    return _loaded(_source(reference, seed), reference, samples, seed, labels, x, label_bins)
+    return _loaded(
+        _source(reference, seed, samples), reference, samples, seed, labels, x, label_bins
+    )
 
 
 def _loaded(
@@ -108,7 +116,8 @@ def _loaded(
     try:
         classes, targets = labels_and_targets(source.labels)
         if label_bins is not None:
-            classes = _binned(targets if classes is None else source.labels, label_bins)
+            numbers = targets if classes is None else source.labels
+            classes = classes_of(numbers, label_bins, reference)
         known = classes if classes is not None and len(classes) == len(source) else None
         rows = chosen_rows(len(source), known, samples, seed)
         probe = as_probe(_taken(source, rows), None, ids=rows, x=x)
@@ -120,8 +129,8 @@ def _loaded(
             probe.ids,
         )
     except InputError as error:
-        raise DataError(f"{reference}: {error}") from error
-    _warn_without_classes(probe, reference)
+        raise DataError(f"{reference}: {error}", hint=error.hint) from error
+    warn_of_labels(probe, reference)
     if known is not None and (lost := len(np.unique(known)) - len(np.unique(known[rows]))):
         log.warning("%s: none of the %d samples is of %d rare classes", reference, len(rows), lost)
     return probe
@@ -136,24 +145,18 @@ def _of_probe_set(
     try:
         if label_bins is not None:
             numbers = probe.labels if probe.targets is None else probe.targets
-            probe = replace(probe, labels=_binned(numbers, label_bins))
+            probe = replace(probe, labels=classes_of(numbers, label_bins, reference))
     except InputError as error:
-        raise DataError(f"{reference}: {error}") from error
+        raise DataError(f"{reference}: {error}", hint=error.hint) from error
     if samples is not None:
         parts = [probe.take(rows) for rows in probe.parts]
         kept = [
             part.take(chosen_rows(part.n_samples, part.labels, samples, seed)) for part in parts
         ]
         probe = joined(dict(zip(probe.splits, kept, strict=True))) if probe.splits else kept[0]
-    _warn_without_classes(probe, reference)
+    warn_of_labels(probe, reference)
+    warn_of_splits(probe)
     return probe
-
-
-def _warn_without_classes(probe: ProbeSet, reference: str) -> None:
-    if probe.labels is None:
-        why = "real targets" if probe.targets is not None else "no labels"
-        remedy = "; --label-bins K makes classes of them" if probe.targets is not None else ""
-        log.warning("%s: %s: I(T;Y) will not be estimated%s", reference, why, remedy)
 
 
 def load_splits(
@@ -175,16 +178,18 @@ def load_splits(
     InfoplaneError
         As ``load_probe``; and ``DataError`` if the probe sets are not alike.
     """
-    sources = {name: _source(where, seed) for name, where in references.items()}
+    sources = {name: _source(where, seed, samples) for name, where in references.items()}
     try:
-        return joined(
+        probe = joined(
             {
                 name: _loaded(source, references[name], samples, seed, labels, x, label_bins)
                 for name, source in _numbered_alike(sources).items()
             }
         )
     except InputError as error:
-        raise DataError(str(error)) from error
+        raise DataError(str(error), hint=error.hint) from error
+    warn_of_splits(probe)
+    return probe
 
 
 def _numbered_alike(sources: Mapping[str, Source | ProbeSet]) -> dict[str, Source | ProbeSet]:
@@ -235,7 +240,7 @@ def chosen_rows(n: int, labels: IntArray | None, samples: int | None, seed: int)
     return rows
 
 
-def _source(reference: str, seed: int) -> Source | ProbeSet:
+def _source(reference: str, seed: int, samples: int | None) -> Source | ProbeSet:
     path = Path(reference)
     if path.is_dir():
         images = images_in(path)
@@ -248,7 +253,7 @@ def _source(reference: str, seed: int) -> Source | ProbeSet:
     found = called(reference, "data")
     if isinstance(found, ProbeSet):
         return found
-    returned = returned_by(found, f"--data {reference}", LABELS, seed=seed)
+    returned = returned_by(found, f"--data {reference}", LABELS, seed=seed, samples=samples)
     return _of_returned(returned, reference)
 
 
@@ -343,7 +348,9 @@ def _taken(source: Source, rows: IntArray) -> Array | dict[str, Array]:
     for name, values in source.inputs.items():
         if len(values) != len(source):
             lengths = ", ".join(f"{key} {len(one)}" for key, one in source.inputs.items())
-            raise InputError(f"expected inputs of as many rows, got {lengths} ({name!r})")
+            raise InputError(
+                f"expected inputs of as many rows, got {lengths} ({name!r})", hint=WITHOUT_ROWS
+            )
     return {name: _rows_of(rows_, rows, len(source)) for name, rows_ in source.inputs.items()}
 
 
@@ -352,15 +359,3 @@ def _rows_of(values: Rows, rows: IntArray, n: int) -> Array:
     if isinstance(values, np.ndarray) and (len(values) != n or len(rows) == n):
         return np.asarray(values)
     return values[rows]
-
-
-def _binned(targets: Array | None, bins: int) -> IntArray:
-    """Return class ids of scalar targets: ``bins`` classes of as many samples, ties together."""
-    if targets is None or targets.ndim != 1 or targets.dtype.kind not in "fiu" or bins < 2:
-        raise InputError("expected scalar targets and at least 2 bins for --label-bins")
-    if not np.isfinite(targets).all():
-        raise InputError("expected finite targets, got NaN or inf")
-    targets = sortable(targets)
-    edges = np.quantile(targets, np.arange(1, bins) / bins)
-    classes: IntArray = np.searchsorted(edges, targets, side="right").astype(np.int64)
-    return np.unique(classes, return_inverse=True)[1].astype(np.int64).reshape(-1)

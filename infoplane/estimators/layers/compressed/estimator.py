@@ -331,10 +331,12 @@ class Compressed(Estimator):
         InputError
             If it is not what is kept here.
         """
-        c, sigma = kept.get("c"), kept.get("sigma")
-        if not isinstance(c, list) or not isinstance(sigma, Mapping):
-            raise InputError("expected the noise of a group, with its c and sigma")
-        return SharedByGroup(tuple(map(float, c)), {k: float(v) for k, v in sigma.items()})
+        c: Any = kept.get("c")
+        sigma: Any = kept.get("sigma")
+        try:
+            return SharedByGroup(tuple(map(float, c)), {k: float(v) for k, v in sigma.items()})
+        except (AttributeError, TypeError, ValueError) as error:
+            raise InputError("expected the noise of a group, with its c and sigma") from error
 
     def prepare_run(self, run: RunData, rng: np.random.Generator) -> SharedByRun:
         """Return what the cells of a run share that is a group of its own."""

@@ -1,0 +1,316 @@
+"""Put back what forward passes change beside parameters: plain attributes, and what hooks keep.
+
+Hidden states, queues, counters and caches are plain attributes, and a hook of the user's own may
+append to a list of the script. All of it is followed from the attributes of the modules and from
+the hooks: containers and plain objects by reference, tensors, arrays and generators of random
+numbers by copies. Whatever is neither is left alone: files, locks, optimizers, data sets, and
+objects of other packages.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import operator
+import random
+import sys
+import types
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.modules import module as torch_module
+
+_MOST_BYTES = 2**26
+"""Of tensors and arrays that are copied; a larger tensor that a pass changes is an error."""
+
+_MOST_VALUES = 100_000
+"""That are looked at; beyond it containers are still put back, but not what they hold."""
+
+_PLAIN = frozenset(
+    {
+        *(type(None), bool, int, float, complex, str, bytes, type, range, slice),
+        *(types.BuiltinFunctionType, types.ModuleType, types.GenericAlias, nn.Parameter),
+        *(torch.dtype, torch.device, torch.Size, torch.memory_format, torch.layout),
+    }
+)
+_OF_MODULES = frozenset(vars(nn.Module()))
+"""Attributes of every module, which passes do not change or which are put back elsewhere."""
+
+_LEFT_ALONE = (torch.optim.Optimizer, torch.utils.data.Dataset, torch.utils.data.DataLoader)
+_MISSING: Any = object()
+
+
+class State:
+    """What a model and its hooks hold besides parameters, as it is now.
+
+    ``lost`` names the attributes that ``put_back`` could not put back.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.lost: list[str] = []
+        self._dicts: list[tuple[dict[str, Any], dict[str, Any]]] = []
+        self._undo: list[Callable[[], object]] = []
+        self._seen: dict[int, Any] = {}
+        self._bytes, self._values = _MOST_BYTES, _MOST_VALUES
+        self._next: deque[tuple[Any, str, str]] = deque()  # with the package and the name
+        for module in model.modules():
+            self._module(module)
+        for hooks in (torch_module._global_forward_hooks, torch_module._global_forward_pre_hooks):
+            self._hooks(hooks.values())
+        while self._next:
+            self._follow(*self._next.popleft())
+
+    def put_back(self) -> None:
+        """Undo what has changed since."""
+        for now, before in self._dicts:
+            if not _same(now, before):
+                now.clear()
+                now.update(before)
+        for undo in self._undo:
+            undo()
+
+    def forget(self) -> None:
+        """Let go of all of it."""
+        self._dicts, self._undo, self._seen = [], [], {}
+
+    def _module(self, module: nn.Module) -> None:
+        attributes = vars(module)
+        package = ""
+        for kept in (attributes, module._parameters, module._buffers, module._modules):
+            self._dicts.append((kept, kept.copy()))
+        for name in attributes.keys() - _OF_MODULES:
+            if type(value := attributes[name]) not in _PLAIN:
+                package = package or _package(type(module).__module__)
+                self._next.append((value, package, name))
+        if module._forward_hooks or module._forward_pre_hooks:
+            self._hooks(module._forward_hooks.values())
+            self._hooks(module._forward_pre_hooks.values())
+
+    def _hooks(self, hooks: Iterable[Any]) -> None:
+        for hook in hooks:
+            self._function(hook)
+
+    def _function(self, function: Any) -> None:
+        """Follow what a function of the user's own can reach by name, or as its object."""
+        if id(function) in self._seen:
+            return
+        self._seen[id(function)] = function
+        if isinstance(function, functools.partial):
+            self._function(function.func)
+            self._each([*function.args, *function.keywords.values()], "", "")
+        elif isinstance(function, types.MethodType):
+            self._object(function.__self__)
+            self._function(function.__func__)
+        elif isinstance(function, types.FunctionType):
+            if _is_library(_package(function.__module__ or "")):
+                return
+            for cell in function.__closure__ or ():
+                self._undo.append(functools.partial(_refill, cell, _content(cell)))
+                self._reach(_content(cell), function)
+            space = function.__globals__
+            for name in _names(function.__code__):
+                value = space.get(name, _MISSING)
+                self._undo.append(functools.partial(_rebind, space, name, value))
+                self._reach(value, function)
+            self._each(function.__defaults__ or (), "", "")
+        else:
+            self._object(function)
+
+    def _object(self, value: Any) -> None:
+        """Follow the object of a hook."""
+        package = _package(type(value).__module__)
+        if not _is_library(package):
+            self._next.append((value, package, ""))
+
+    def _reach(self, value: Any, function: types.FunctionType) -> None:
+        if isinstance(value, types.FunctionType):
+            if value.__globals__ is function.__globals__:
+                self._function(value)
+        elif type(value) not in _PLAIN:
+            self._next.append((value, _package(function.__module__ or ""), ""))
+
+    def _each(self, values: Iterable[Any], package: str, name: str) -> None:
+        for value in values:
+            self._values -= 1
+            if self._values < 0:
+                return
+            if type(value) not in _PLAIN:
+                self._next.append((value, package, name))
+
+    def _follow(self, value: Any, package: str, name: str) -> None:
+        if id(value) in self._seen:
+            return
+        self._seen[id(value)] = value
+        if isinstance(value, torch.Tensor):
+            self._tensor(value, name)
+        elif isinstance(value, np.ndarray):
+            self._array(value)
+        elif isinstance(value, nn.Module):
+            for module in value.modules():
+                if id(module) not in self._seen or module is value:
+                    self._seen[id(module)] = module
+                    self._module(module)
+        elif isinstance(value, (dict, list, set, deque)):
+            self._undo.append(functools.partial(_refilled, value, _copy(value)))
+            self._each(list(value.values() if isinstance(value, dict) else value), package, name)
+        elif isinstance(value, (tuple, frozenset)):
+            self._each(value, package, name)
+        elif (restore := _random_state(value)) is not None:
+            self._undo.append(restore)
+        elif self._is_plain_object(value, package):
+            members = getattr(value, "__dict__", None)
+            if isinstance(members, dict):
+                self._dicts.append((members, dict(members)))
+                self._each(list(members.values()), package, name)
+            self._slots(value, package, name)
+
+    def _slots(self, value: Any, package: str, name: str) -> None:
+        for base in type(value).__mro__:
+            slots = vars(base).get("__slots__", ())
+            for slot in (slots,) if isinstance(slots, str) else slots:
+                if hasattr(value, slot) and slot not in ("__dict__", "__weakref__"):
+                    held = getattr(value, slot)
+                    self._undo.append(functools.partial(object.__setattr__, value, slot, held))
+                    self._each([held], package, name)
+
+    @staticmethod
+    def _is_plain_object(value: Any, package: str) -> bool:
+        if isinstance(value, (*_LEFT_ALONE, type, types.FunctionType)):
+            return False
+        own = _package(type(value).__module__)
+        kind = dataclasses.is_dataclass(value) or isinstance(value, types.SimpleNamespace)
+        return own != "infoplane" and (own == package or kind)
+
+    def _tensor(self, tensor: torch.Tensor, name: str) -> None:
+        if isinstance(tensor, nn.Parameter) or tensor.is_inference() or tensor.is_meta:
+            return
+        self._bytes -= (size := tensor.numel() * tensor.element_size())
+        copied = None
+        if self._bytes >= 0 and tensor.layout is torch.strided:
+            copied = tensor.detach().clone()
+        else:
+            self._bytes += size
+        self._undo.append(functools.partial(self._restored, tensor, tensor._version, copied, name))
+
+    def _restored(
+        self, tensor: torch.Tensor, version: int, copied: torch.Tensor | None, name: str
+    ) -> None:
+        if tensor._version == version:
+            return
+        if copied is None or copied.shape != tensor.shape:
+            self.lost.append(name)
+        else:
+            tensor.data.copy_(copied)
+
+    def _array(self, array: np.ndarray[Any, Any]) -> None:
+        if array.dtype.hasobject or isinstance(array, np.memmap) or array.nbytes > self._bytes:
+            return
+        self._bytes -= array.nbytes
+        if array.flags.writeable:
+            self._undo.append(functools.partial(np.copyto, array, array.copy()))
+
+
+def raising_hook(model: nn.Module, error: BaseException) -> str | None:
+    """Return file, line and name of a hook of the user's own that raised, None if none did."""
+    codes = {
+        getattr(getattr(hook, "__func__", hook), "__code__", None)
+        for module in model.modules()
+        for hook in (*module._forward_hooks.values(), *module._forward_pre_hooks.values())
+        if not _is_library(_package(getattr(hook, "__module__", None) or ""))
+    }
+    frame = error.__traceback__
+    while frame is not None:
+        code = frame.tb_frame.f_code
+        if code in codes:
+            return f"{Path(code.co_filename).name}:{frame.tb_lineno}, {code.co_name}"
+        frame = frame.tb_next
+    return None
+
+
+def _same(now: dict[str, Any], before: dict[str, Any]) -> bool:
+    """Tell whether two dictionaries hold the very same objects, in the same order."""
+    return (
+        len(now) == len(before)
+        and all(map(operator.is_, now.values(), before.values()))
+        and all(map(operator.eq, now, before))
+    )
+
+
+def _copy(value: Any) -> Any:
+    return dict(value) if isinstance(value, dict) else list(value)
+
+
+def _refilled(value: Any, before: Any) -> None:
+    """Give a container back what it held."""
+    if isinstance(value, dict):
+        if not _same(value, before):
+            kind = OrderedDict if isinstance(value, OrderedDict) else dict
+            kind.clear(value)
+            for key, one in before.items():
+                kind.__setitem__(value, key, one)
+    elif len(value) != len(before) or any(a is not b for a, b in zip(value, before, strict=True)):
+        if isinstance(value, list):
+            list.__setitem__(value, slice(None), before)
+        elif isinstance(value, set):
+            set.clear(value)
+            set.update(value, before)
+        else:
+            deque.clear(value)
+            deque.extend(value, before)
+
+
+def _content(cell: types.CellType) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # empty yet
+        return _MISSING
+
+
+def _refill(cell: types.CellType, value: Any) -> None:
+    if value is not _MISSING and _content(cell) is not value:
+        cell.cell_contents = value
+
+
+def _rebind(space: dict[str, Any], name: str, value: Any) -> None:
+    if value is _MISSING:
+        space.pop(name, None)
+    elif space.get(name, _MISSING) is not value:
+        space[name] = value
+
+
+def _names(code: types.CodeType) -> Iterable[str]:
+    """Return the global names that a function uses, those of functions inside it as well."""
+    inner = (one for one in code.co_consts if isinstance(one, types.CodeType))
+    return dict.fromkeys([*code.co_names, *(name for one in inner for name in _names(one))])
+
+
+def _random_state(value: Any) -> Callable[[], object] | None:
+    """Return what puts a generator of random numbers back; None if it is none."""
+    if isinstance(value, np.random.Generator):
+        bits = value.bit_generator
+        return functools.partial(setattr, bits, "state", bits.state)
+    if isinstance(value, np.random.RandomState):
+        return functools.partial(value.set_state, value.get_state())
+    if isinstance(value, torch.Generator):
+        return functools.partial(value.set_state, value.get_state())
+    if isinstance(value, random.Random):
+        return functools.partial(value.setstate, value.getstate())
+    return None
+
+
+def _package(module: str) -> str:
+    return module.partition(".")[0]
+
+
+@functools.lru_cache(maxsize=256)
+def _is_library(package: str) -> bool:
+    """Tell whether a package is installed, or of Python itself: none of the user's own code."""
+    if package in sys.stdlib_module_names and package != "__main__":
+        return True
+    file = getattr(sys.modules.get(package), "__file__", None) or ""
+    return package == "infoplane" or "site-packages" in file or "dist-packages" in file

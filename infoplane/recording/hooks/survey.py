@@ -1,0 +1,238 @@
+"""Try a few samples before the first step, to see what can be recorded and what depends on more."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import torch
+
+from infoplane.data import Slot
+from infoplane.errors import DataError
+from infoplane.recording.hooks.capture import Receive
+from infoplane.recording.hooks.masks import Lengths, assigned, chosen_mask
+from infoplane.recording.hooks.modes import evaluation_mode
+from infoplane.recording.hooks.outputs import Address, Key, UnfitLayerError
+from infoplane.recording.hooks.passes import Found, ProbePasses
+from infoplane.recording.hooks.trials import Trial
+from infoplane.recording.probes.batches import Batch
+
+log = logging.getLogger("infoplane")
+
+_FEW = 8
+"""Samples of a trial at most, where the model takes so few."""
+
+
+def surveyed(passes: ProbePasses) -> tuple[Slot, ...]:
+    """Return what is recorded, from passes of a few samples, made once.
+
+    Layers that nobody named and that cannot be recorded are taken from the passes and named in one
+    warning. Another warning names those that depend on chance, on earlier passes or on the other
+    samples of a batch. A model that does not take a few samples is given the first batch.
+
+    Raises
+    ------
+    DataError
+        As ``ProbePasses.record``.
+    """
+    if passes.survey is None:
+        most = passes.n_samples // 512  # of a large probe set more: chance seldom spares them all
+        few = min(max(most, 2), _FEW, passes.probe.n_samples)
+        try:
+            survey = _Survey(passes, slice(0, few))
+            survey.make()
+        except DataError as error:
+            log.debug("the survey takes the first batch: %s", error)
+            survey = _Survey(passes, next(passes.batches()))
+            survey.make()
+        survey.choose_tokens()
+        survey.tell()
+        passes.survey = passes.slots(survey.found)
+    return passes.survey
+
+
+class _Survey:
+    """The passes of a survey; every one begins with the state that the model has now."""
+
+    def __init__(self, passes: ProbePasses, rows: slice) -> None:
+        self.passes, self.rows = passes, range(rows.start, rows.stop)
+        self.found: dict[Key, Found] = {}
+        self.unfit: dict[str, UnfitLayerError] = {}
+        self.lengths: Lengths = {}  # of layers of which tokens are kept
+        self.batch = passes.batch(rows)
+        self.trial = Trial(self.rows)
+        self.again: tuple[Batch, Trial] | None = None  # some of the samples in another batch
+
+    def make(self) -> None:
+        """Make two passes that have samples in common.
+
+        Raises
+        ------
+        DataError
+            If the model fails, or a layer that was asked for, or every layer, cannot be recorded.
+        """
+        with evaluation_mode(self.passes.model):
+            self._send(self.batch, self._receive, self._unfit)
+            self.passes.operations.check()
+            for batch, rows in self._others():
+                trial = Trial(rows)
+                try:
+                    self._send(batch, self._receive_again(trial), lambda error: None)
+                except DataError as error:  # a model of one batch size alone
+                    log.debug("no batch of another size: %s", error)
+                else:
+                    self.again = batch, trial
+                    break
+        for key in [key for key in self.found if key[0] in self.unfit]:
+            del self.found[key]
+        for name, found in self.unfit.items():
+            if not (self.passes.by_default and self.found) or name in self.passes.batch_dims:
+                raise found
+
+    def tell(self) -> None:
+        """Take from the passes what cannot be recorded, and warn."""
+        for name in self.unfit:
+            del self.passes.layers[name]
+        if self.unfit:
+            log.warning(
+                "left out: %s; --layers asks for a layer, and --batch-dim 'NAME=AXIS' says where "
+                "its samples are not on the first axis",
+                "; ".join(f"{name} ({error.why})" for name, error in self.unfit.items()),
+            )
+        if self.again is not None and (unlike := self.trial.unlike(self.again[1])):
+            self._explain(unlike)
+
+    def choose_tokens(self) -> None:
+        """Find the masks of layers of which tokens are kept.
+
+        Raises
+        ------
+        DataError
+            If one cannot be told, or does not fit.
+        """
+        passes = self.passes
+        given = {key: passes.mask(key[0]) for key in self.lengths}
+        asked = {key: length for key, length in self.lengths.items() if given[key] is None}
+        masks = assigned(asked, passes.arguments, passes.model, self._cut)
+        for key, length in self.lengths.items():
+            text = given[key]
+            mask = masks[key] if text is None else chosen_mask(text, passes.arguments)
+            passes.choose_tokens(key, length, mask)
+
+    def _cut(self, lengths: Mapping[str, int], length: int) -> Lengths | None:
+        """Return the lengths of layers if arguments are cut; None if the model fails."""
+        found: Lengths = {}
+
+        def receive(name: str, call: int, address: Address, tensor: torch.Tensor) -> None:
+            tensor = self.passes.by_sample(name, tensor, len(self.batch))
+            self._note_length(found, (name, call), tensor)
+
+        try:
+            with evaluation_mode(self.passes.model):
+                self._send(self.batch.cut(lengths, length), receive, lambda error: None)
+        except DataError as error:
+            log.debug("%s cannot be cut: %s", ", ".join(lengths), error)
+            return None
+        return found
+
+    def _note_length(self, lengths: Lengths, key: Key, tensor: torch.Tensor) -> None:
+        reduction = self.passes.reduction(key[0])
+        if reduction is not None and reduction.of_tokens and tensor.ndim == 3:
+            lengths[key] = tensor.shape[1]
+
+    def _others(self) -> list[tuple[Batch, Sequence[int]]]:
+        """Return other batches with some of the samples: of another length, and in another order.
+
+        Of another length they begin some rows later, so that no sample keeps its place.
+        """
+        start, n, total = self.rows.start, len(self.rows), self.passes.probe.n_samples
+        if n > _FEW:
+            rows = range(start, start + 2)
+        elif start + n // 2 + n + 1 <= total:
+            rows = range(start + n // 2, start + n // 2 + n + 1)
+        else:
+            rows = range(start, min(start + n + 1, total)) if start + n < total else range(n - 1)
+        turned = (self.batch.turned(), [*self.rows[1:], self.rows[0]])
+        return [(self.passes.batch(slice(rows.start, rows.stop)), rows), turned][not rows :]
+
+    def _send(
+        self, batch: Batch, receive: Receive, unfit: Callable[[UnfitLayerError], None]
+    ) -> None:
+        with self.passes.captured(receive, unfit):
+            self.passes.forward(batch)
+
+    def _unfit(self, error: UnfitLayerError) -> None:
+        self.unfit.setdefault(error.layer, error)
+
+    def _receive(self, name: str, call: int, address: Address, tensor: torch.Tensor) -> None:
+        tensor = self.passes.by_sample(name, tensor, len(self.batch))
+        self.found[name, call] = self.passes.found((name, call), tensor, self.batch)
+        self._note_length(self.lengths, (name, call), tensor)
+        self.trial.add((name, call), tensor)
+
+    def _receive_again(self, trial: Trial) -> Receive:
+        before, now = len(self.rows), len(trial.rows)
+
+        def receive(name: str, call: int, address: Address, tensor: torch.Tensor) -> None:
+            axis = self.passes.axis(name)
+            if axis < tensor.ndim and tensor.shape[axis] in (before, now):
+                try:
+                    trial.add((name, call), self.passes.by_sample(name, tensor, now))
+                except UnfitLayerError as error:  # an axis that keeps its length is another one
+                    self._unfit(error)
+
+        return receive
+
+    def _explain(self, unlike: Sequence[str]) -> None:
+        """Find out on what the layers depend, and warn."""
+        assert self.again is not None
+        other, rows = self.again[0], self.again[1].rows
+        alone = self._seeded(0, [], self.batch, self.rows)
+        chance = alone.unlike(self._seeded(1, [], self.batch, self.rows))
+        state = alone.unlike(self._seeded(0, [other], self.batch, self.rows))
+        company = alone.unlike(self._seeded(0, [], other, rows))
+        company += [name for name in unlike if name not in {*chance, *state, *company}]
+        for found, what in ((chance, _CHANCE), (state, _STATE), (company, _COMPANY)):
+            names = [name for name in found if found is chance or name not in chance]
+            if names:
+                more = f" and {len(names) - 3} more" if names[3:] else ""
+                log.warning("%s%s: %s", ", ".join(names[:3]), more, what)
+
+    def _seeded(
+        self, seed: int, before: Sequence[Batch], batch: Batch, rows: Sequence[int]
+    ) -> Trial:
+        """Return what a batch gives after others, from one state of the random numbers."""
+        trial = Trial(rows)
+
+        def receive(name: str, call: int, address: Address, tensor: torch.Tensor) -> None:
+            trial.add((name, call), self.passes.by_sample(name, tensor, len(rows)))
+
+        with evaluation_mode(self.passes.model):
+            torch.manual_seed(seed)
+            np.random.seed(seed)  # noqa: NPY002  - that of the model
+            random.seed(seed)
+            try:
+                for one in before:
+                    self.passes.forward(one)
+                self._send(batch, receive, lambda error: None)
+            except DataError as error:  # a state that does not fit another batch
+                log.debug("no further trial: %s", error)
+        return trial
+
+
+_CHANCE = (
+    "random in evaluation mode: the same samples give other values in every pass; let dropout and "
+    "noise heed self.training, or leave the layers out with --layers '!NAME'"
+)
+_STATE = (
+    "the model keeps state from pass to pass, on which these values depend; every batch is "
+    "recorded from the state that the model has when the step begins; for values of the sample "
+    "alone, reset it in evaluation mode"
+)
+_COMPANY = (
+    "what a sample gives depends on the others of its batch, in evaluation mode as well, and so on "
+    "--batch-size; compute statistics of the batch in training alone, or leave the layers out with "
+    "--layers '!NAME'"
+)

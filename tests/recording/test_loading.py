@@ -1,0 +1,404 @@
+"""Weights are loaded as the framework loads them, to the bit; the rest is refused in words."""
+
+import copy
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from infoplane.errors import DataError
+from infoplane.recording.checkpoints.load import load_into
+from infoplane.recording.checkpoints.read import load_weights
+from infoplane.recording.recorder import Recorder
+from infoplane.recording.session import record
+from infoplane.runs.run import Run
+from tests.conftest import small_net
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # torch says that old forms are old
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def drawn(make, seed):
+    torch.manual_seed(seed)
+    return make()
+
+
+class Renaming(nn.Module):
+    """Knows the names of an earlier release."""
+
+    def __init__(self):
+        super().__init__()
+        self.new = nn.Linear(3, 3, bias=False)
+        self.register_load_state_dict_pre_hook(self._rename)
+
+    @staticmethod
+    def _rename(module, state, prefix, *rest):
+        if f"{prefix}old.weight" in state:
+            state[f"{prefix}new.weight"] = state.pop(f"{prefix}old.weight")
+
+
+class Versioned(nn.Module):
+    """Before version 2 its scale was kept as a logarithm."""
+
+    _version = 2
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.rand(4) + 1)
+
+    def _load_from_state_dict(self, state, prefix, about, *rest):
+        if about.get("version", 1) < 2:
+            state[f"{prefix}scale"] = state[f"{prefix}scale"].exp()
+        super()._load_from_state_dict(state, prefix, about, *rest)
+
+
+class Stepped(nn.Module):
+    """Keeps what is no tensor."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight, self.seen = nn.Parameter(torch.rand(3)), 0
+
+    def get_extra_state(self):
+        return {"seen": self.seen}
+
+    def set_extra_state(self, state):
+        self.seen = state["seen"]
+
+
+class Resized(nn.Module):
+    """Takes a buffer of any length."""
+
+    def __init__(self, n=2):
+        super().__init__()
+        self.register_buffer("queue", torch.rand(n))
+
+    def _load_from_state_dict(self, state, prefix, *rest):
+        self.queue = torch.empty_like(state[f"{prefix}queue"])
+        super()._load_from_state_dict(state, prefix, *rest)
+
+
+class Owning(nn.Module):
+    """Changes the names in a method of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Linear(2, 2)
+
+    def load_state_dict(self, state, strict=True, assign=False):
+        state = {f"body.{name.removeprefix('core.')}": value for name, value in state.items()}
+        return super().load_state_dict(state, strict=strict, assign=assign)
+
+
+def quantised():
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        torch.ao.quantization.QuantStub(), nn.Linear(6, 8), nn.ReLU(), nn.Conv1d(8, 2, 1)
+    )
+    model = nn.Sequential(model[0], model[1], model[2], torch.ao.quantization.DeQuantStub()).eval()
+    model.qconfig = torch.ao.quantization.get_default_qconfig("fbgemm")
+    torch.ao.quantization.prepare(model, inplace=True)
+    model(torch.randn(64, 6))
+    return torch.ao.quantization.convert(model)
+
+
+def dynamic():
+    body = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 2))
+    return torch.ao.quantization.quantize_dynamic(body, {nn.Linear}, dtype=torch.qint8)
+
+
+def old_weight_norm(state):
+    ends = {".parametrizations.weight.original0": "_g", ".parametrizations.weight.original1": "_v"}
+    for name in list(state):
+        for end, short in ends.items():
+            if name.endswith(end):
+                state[f"{name.removesuffix(end)}.weight{short}"] = state.pop(name)
+    return state
+
+
+def changed(change):
+    """Return what saves a state dict after a change that keeps the versions of its modules."""
+
+    def saved(model):
+        state = model.state_dict()
+        versions = state._metadata
+        state = change(state)
+        state._metadata = versions
+        return state
+
+    return saved
+
+
+def renamed_old(state):
+    return type(state)((name.replace("new", "old"), value) for name, value in state.items())
+
+
+def aged(state):
+    state["scale"] = state["scale"].log()
+    return state
+
+
+def saved_by_version_1(model):
+    state = aged(model.state_dict())
+    state._metadata[""]["version"] = 1
+    return state
+
+
+def without_counters(model):
+    state = model.state_dict()
+    del state["1.num_batches_tracked"]
+    state._metadata["1"]["version"] = 1
+    return state
+
+
+def norm():
+    return nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
+
+
+def weight_norm():
+    return nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(3, 4)), nn.Tanh())
+
+
+def weight_norm_without_bias():
+    return nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(3, 4, bias=False)))
+
+
+def wrapped(save):
+    return lambda model: changed(
+        lambda state: type(state)((f"module.{name}", value) for name, value in state.items())
+    )(type("Saved", (), {"state_dict": lambda self: save(model)})())
+
+
+KINDS = {
+    "plain": (small_net, lambda model: model.state_dict()),
+    "hooks that rename": (Renaming, changed(renamed_old)),
+    "an older version": (Versioned, saved_by_version_1),
+    "this version": (Versioned, lambda model: model.state_dict()),
+    "no versions": (Versioned, lambda model: dict(aged(model.state_dict()))),
+    "weight_norm": (weight_norm, lambda model: model.state_dict()),
+    "weight_norm, old names": (weight_norm, changed(old_weight_norm)),
+    "counters absent": (norm, without_counters),
+    "counters of floats": (
+        norm,
+        lambda model: {name: value.float() for name, value in model.state_dict().items()},
+    ),
+    "extra state": (Stepped, lambda model: model.state_dict()),
+    "a length of its own": (lambda: Resized(5), lambda model: model.state_dict()),
+    "a method of its own": (
+        Owning,
+        lambda model: {f"core.{n}": v for n, v in model.body.state_dict().items()},
+    ),
+    "spectral_norm": (
+        lambda: nn.utils.parametrizations.spectral_norm(nn.Linear(3, 4)),
+        lambda model: model.state_dict(),
+    ),
+    "quantised": (quantised, lambda model: model.state_dict()),
+    "quantised while it runs": (dynamic, lambda model: model.state_dict()),
+    "lazy": (
+        lambda: nn.Sequential(nn.LazyLinear(3)),
+        lambda model: nn.Sequential(nn.Linear(5, 3)).state_dict(),
+    ),
+    "attention": (
+        lambda: nn.MultiheadAttention(8, 2),
+        lambda model: model.state_dict(),
+    ),
+}
+
+
+def flat(model):
+    """Return every value of a state dict, packed ones opened, as bytes that can be compared."""
+    found = {}
+    for name, value in model.state_dict().items():
+        for index, part in enumerate(value if isinstance(value, tuple) else [value]):
+            if isinstance(part, torch.Tensor):
+                part = part.int_repr() if part.is_quantized else part
+                part = part.detach().numpy().tobytes()
+            found[f"{name}/{index}"] = repr(part)
+    return found
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_torch_accepts_is_loaded_to_the_bit(kind):
+    make, save = KINDS[kind]
+    torch.save(save(drawn(make, 1)), "c.pt")
+    ours, theirs = drawn(make, 2), drawn(make, 2)
+    theirs.load_state_dict(torch.load("c.pt", weights_only=False))
+    assert not load_into(ours, load_weights(Path("c.pt")), Path("c.pt"))
+    assert flat(ours) == flat(theirs)
+
+
+@pytest.mark.parametrize(
+    ("make", "save"),
+    [
+        (small_net, KINDS["plain"][1]),
+        (weight_norm, changed(old_weight_norm)),
+        (weight_norm_without_bias, changed(old_weight_norm)),
+        (norm, without_counters),
+    ],
+)
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "net."])
+def test_names_of_a_wrapper_come_off_with_their_versions(make, save, prefix):
+    state = save(drawn(make, 1))
+    named = type(state)((prefix + name, value) for name, value in state.items())
+    named._metadata = {
+        prefix.rstrip("."): state._metadata[""],
+        **{prefix + module: about for module, about in state._metadata.items() if module},
+    }
+    torch.save(named, "c.pt")
+    ours, theirs = drawn(make, 2), drawn(make, 2)
+    theirs.load_state_dict(state)
+    assert not load_into(ours, load_weights(Path("c.pt")), Path("c.pt"))
+    assert flat(ours) == flat(theirs)
+
+
+def fused(model):
+    model.dec.weight = model.enc.weight
+    return model
+
+
+def transposed(model):
+    model.dec.weight = nn.Parameter(model.enc.weight.T)
+    return model
+
+
+def parts(model):
+    whole = torch.randn(8, 6)
+    model.enc.weight, model.dec.weight = nn.Parameter(whole[:6]), nn.Parameter(whole[2:])
+    return model
+
+
+def pair():
+    return nn.ModuleDict({"enc": nn.Linear(6, 6, bias=False), "dec": nn.Linear(6, 6, bias=False)})
+
+
+@pytest.mark.parametrize("tie", [fused, transposed, parts])
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_two_tensors_for_what_is_one(tie, prefix):
+    separate, tied = drawn(pair, 1), tie(drawn(pair, 2))
+    torch.save({prefix + k: v for k, v in separate.state_dict().items()}, "c.pt")
+    for strict in (True, False):
+        with pytest.raises(DataError, match="one tensor in the model, two different") as error:
+            load_into(tied, load_weights(Path("c.pt")), Path("c.pt"), strict=strict)
+    assert "without tied weights" in error.value.hint
+    other = tie(drawn(pair, 3))
+    torch.save({prefix + k: v for k, v in other.state_dict().items()}, "c.pt")
+    assert not load_into(tied, load_weights(Path("c.pt")), Path("c.pt"))
+    assert flat(tied) == flat(other)
+
+
+def test_tied_weights_with_what_is_no_number():
+    model = fused(pair())
+    with torch.no_grad():
+        model.enc.weight[0, 0] = torch.nan
+    torch.save(model.state_dict(), "c.pt")
+    assert not load_into(fused(pair()), load_weights(Path("c.pt")), Path("c.pt"))
+
+
+@pytest.mark.parametrize(
+    ("file", "model", "said"),
+    [
+        (torch.float64, torch.float32, "float64 -> float32"),
+        (torch.float32, torch.bfloat16, "float32 -> bfloat16"),
+        (torch.float16, torch.bfloat16, "float16 -> bfloat16"),
+        (torch.bfloat16, torch.float16, "bfloat16 -> float16"),
+        (torch.bfloat16, torch.float32, None),
+        (torch.float32, torch.float64, None),
+        (torch.float32, torch.float32, None),
+    ],
+)
+def test_rounding_is_said(file, model, said, caplog):
+    x = np.random.default_rng(0).normal(size=(20, 5))
+    for step in (1, 2):
+        torch.save(small_net().to(file).state_dict(), f"step_{step}.pt")
+    run = record(small_net().to(model), "step_*.pt", (x, None), "run")
+    warned = [text for text in caplog.messages if "rounded" in text]
+    assert len(warned) == (said is not None)
+    assert said is None or f"fc1.weight {said}, and 5 more" in warned[0]
+    kept = run.step_info(2).provenance.get("rounded")
+    assert kept == (None if said is None else [said])
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        (lambda s: {**s, "fc1.weight": torch.zeros(2, 2)}, r"fc1.weight: expected shape"),
+        (lambda s: {**s, "more": torch.zeros(2)}, "unexpected more"),
+        (lambda s: {k: v for k, v in s.items() if k != "fc1.bias"}, "missing fc1.bias"),
+    ],
+)
+def test_what_torch_refuses_is_refused_in_our_words(state, message):
+    found = state(small_net().state_dict())
+    with pytest.raises(RuntimeError):
+        small_net().load_state_dict(found)
+    torch.save(found, "c.pt")
+    with pytest.raises(DataError, match=message):
+        load_into(small_net(), load_weights(Path("c.pt")), Path("c.pt"))
+
+
+def test_a_counter_that_is_no_whole_number_is_refused():
+    state = {k: v.float() for k, v in norm().state_dict().items()}
+    state["1.num_batches_tracked"] += 0.5
+    torch.save(state, "c.pt")
+    with pytest.raises(DataError, match=r"num_batches_tracked: expected torch.int64, found"):
+        load_into(norm(), load_weights(Path("c.pt")), Path("c.pt"))
+
+
+def test_quantised_network_is_recorded():
+    x = np.random.default_rng(0).normal(size=(50, 6)).astype("f4")
+    trained = quantised()
+    torch.save(trained.state_dict(), "step_1.pt")
+    run = record(quantised(), "step_1.pt", (x, None), "run")
+    expected = trained(torch.from_numpy(x)).numpy()
+    np.testing.assert_array_equal(run.activations(1, "2"), expected)
+
+
+def test_a_state_dict_in_other_places_keeps_its_versions():
+    model = drawn(Versioned, 1)
+    state = saved_by_version_1(copy.deepcopy(model))
+    for content, key in (
+        ({"model": state}, None),
+        ({"ema": {"model": state}, "step": 3}, "ema.model"),
+    ):
+        torch.save(content, "c.pt")
+        found = drawn(Versioned, 2)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            load_into(found, load_weights(Path("c.pt"), key), Path("c.pt"))
+        assert torch.allclose(found.scale, model.scale)
+
+
+class Recurrent(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.rnn, self.out = nn.LSTM(4, 4, batch_first=True), nn.Linear(4, 2)
+
+    def forward(self, x):
+        return self.out(self.rnn(x)[0])
+
+
+def test_weights_that_only_code_unpacks_are_named():
+    model = torch.ao.quantization.quantize_dynamic(Recurrent(), {nn.LSTM, nn.Linear})
+    torch.save(model.state_dict(), "c.pt")
+    with pytest.raises(DataError, match=r"an object under 'rnn\._all_weight_values") as error:
+        load_weights(Path("c.pt"))
+    assert "weights_only=False" in error.value.hint
+    other = torch.ao.quantization.quantize_dynamic(Recurrent(), {nn.LSTM, nn.Linear})
+    other.load_state_dict(torch.load("c.pt", weights_only=False))  # as the hint says
+    x = torch.rand(5, 3, 4)
+    with Recorder(other, (x, None), "run", layers=["out"]) as recorder:
+        recorder.snapshot(0)
+    expected = model(x).detach().numpy().reshape(5, -1)
+    np.testing.assert_array_equal(Run("run").activations(0, "out"), expected)
+
+
+def test_float_weights_of_a_quantised_model_are_named():
+    torch.save(nn.Sequential(nn.Linear(6, 8)).state_dict(), "c.pt")
+    with pytest.raises(DataError, match=r"missing 0\.scale.*unexpected 0\.weight"):
+        load_into(dynamic()[:1], load_weights(Path("c.pt")), Path("c.pt"))
