@@ -50,7 +50,7 @@ def show(ctx: click.Context, command: str | None, arguments: tuple[str, ...], or
     infoplane config show --origin analyze --seed 7
     """
     from infoplane.cli.output import plain, printable, width
-    from infoplane.cli.table import Column, render
+    from infoplane.cli.table_columns import Column, render
 
     group = ctx.find_root().command
     assert isinstance(group, click.Group)

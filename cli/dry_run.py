@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from infoplane.analysis.plan import PlannedWork, wall_seconds
 from infoplane.cli.output import printable, width
 from infoplane.cli.sizes import size_text
-from infoplane.cli.table import Column, render
+from infoplane.cli.table_columns import Column, render
 
 if TYPE_CHECKING:
     from infoplane.recording.plan import RecordingPlan

@@ -30,7 +30,7 @@ def estimators(name: str | None) -> None:
     infoplane estimators dse
     """
     from infoplane.cli.output import plain, printable, width
-    from infoplane.cli.table import Column, render
+    from infoplane.cli.table_columns import Column, render
     from infoplane.estimators.description import describe
     from infoplane.estimators.registry import PRESETS, estimator_class, estimator_names
 
@@ -79,7 +79,7 @@ def _measured(cls: type[Estimator], room: int) -> list[str]:
 def _described(about: Description) -> Iterator[str]:
     """Yield the lines of a description."""
     from infoplane.cli.sizes import size_text
-    from infoplane.cli.table import Column, render
+    from infoplane.cli.table_columns import Column, render
 
     yield from _wrapped(about.summary, 0)
     yield "\nQuantities"

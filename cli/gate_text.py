@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from infoplane.cli.output import painted, plain, width
-from infoplane.cli.table import Column, render
+from infoplane.cli.table_columns import Column, render
 from infoplane.gate.checks import Outcome, Report
 from infoplane.gate.comparison import Comparison, Difference
 from infoplane.text import change_between, counted, decimal, printable, shortened

@@ -132,7 +132,7 @@ def _text(found: Mapping[str, Any], *, wide: bool) -> list[str]:
 
 def _run_text(found: Mapping[str, Any], *, wide: bool) -> list[str]:
     from infoplane.cli.output import printable, width
-    from infoplane.cli.table import Column, render
+    from infoplane.cli.table_columns import Column, render
     from infoplane.text import counted
 
     limit = None if wide else width()

@@ -31,6 +31,12 @@ from infoplane.errors import InputError, NotFoundError
 @click.option(
     "--ity", metavar="ID", help="In the plane, take I(T;Y) of this estimator instead, e.g. probe."
 )
+@click.option(
+    "--x", metavar="NAME", help="Quantity across in the plane: effective_rank, say, instead of ixt."
+)
+@click.option(
+    "--y", metavar="NAME", help="Quantity upwards in the plane: probe, say, instead of ity."
+)
 @click.option("--group", metavar="NAME", help="Group of runs to draw. Default: the first.")
 @click.option("-l", "--layers", multiple=True, metavar="NAME", help="Layers to draw; repeatable.")
 @click.option(
@@ -101,6 +107,7 @@ def plot(
     infoplane plot results.json
     infoplane plot results.json -f plane -e compressed --format png,svg -o figures
     infoplane plot results.json -f plane -e compressed --ity probe
+    infoplane plot results.json -f plane --x effective_rank --y probe
     infoplane plot seeds-*.json --report report.html
     infoplane plot pr.json --baseline main.json -f compare
     """

@@ -1,15 +1,16 @@
-"""The per-layer summary on the terminal: natural width, whole columns dropped when narrow."""
+"""The per-layer summary on the terminal."""
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from infoplane.cli.measures_table import measures_table
 from infoplane.cli.output import bars, plain, printable, width
+from infoplane.cli.table_columns import Column, render
 from infoplane.data import FloatArray
 from infoplane.estimators.measure_id import MeasureId
 from infoplane.estimators.quantities import QUANTITIES, Quantity
@@ -23,54 +24,6 @@ from infoplane.text import change_between, counted, decimal, in_lines, spark
 
 _FEW = 12
 """Layers; of more, only --wide tells each one's story."""
-
-
-@dataclass
-class Column:
-    """A column of text cells; the higher ``drop``, the sooner it goes when there is no room."""
-
-    title: str
-    cells: list[str]
-    right: bool = False
-    drop: int = 0
-    called: str = ""  # where it is hidden; by default its title
-
-    @property
-    def width(self) -> int:
-        """Characters of the widest cell."""
-        return max(map(len, [self.title, *self.cells]))
-
-    def line(self, text: str) -> str:
-        """Return a cell padded to the width of the column."""
-        return text.rjust(self.width) if self.right else text.ljust(self.width)
-
-
-def render(columns: Sequence[Column], *, limit: int | None) -> list[str]:
-    """Return the lines of a table that fits ``limit`` columns by leaving out whole columns."""
-    kept = list(columns)
-
-    def total() -> int:
-        return sum(column.width for column in kept) + 2 * (len(kept) - 1)
-
-    hidden: list[Column] = []
-    while limit is not None and total() > limit:
-        candidates = [column for column in kept if column.drop]
-        if not candidates:
-            break
-        dropped = max(candidates, key=lambda column: column.drop)
-        kept.remove(dropped)
-        hidden.append(dropped)
-    rows = [[column.title for column in kept], ["─" * column.width for column in kept]]
-    rows += [list(row) for row in zip(*(column.cells for column in kept), strict=True)]
-    lines = [
-        "  ".join(column.line(text) for column, text in zip(kept, row, strict=True)).rstrip()
-        for row in rows
-    ]
-    if hidden:
-        names = [column.called or column.title for column in columns if column in hidden]
-        note = f"({', '.join(names)} hidden at {limit} columns; --wide shows all)"
-        lines += textwrap.wrap(note, limit or 100)
-    return lines
 
 
 def summary(
@@ -114,6 +67,7 @@ def summary(
             lines += _what_happened(results, group, shown, quantities, wide=wide)
             if "ixt" in quantities:
                 lines += _fixed_noise(drawn, group, shown, wide=wide)
+        lines += measures_table(results, drawn, group, limit)
         apart = in_words({key[1:]: said for key, said in unlike.items() if key[0] == group})
         for sentence in apart:
             lines += ["", *_wrapped(f"not averaged: {sentence}", limit)]

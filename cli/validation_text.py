@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from infoplane.cli.output import plain, printable, width
-from infoplane.cli.table import Column, render
+from infoplane.cli.table_columns import Column, render
 
 if TYPE_CHECKING:
     from infoplane.validation.expectations import Expectation

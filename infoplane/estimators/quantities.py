@@ -128,6 +128,12 @@ KNN = Quantity("knn", "kNN accuracy", _SHARE, smallest_change=0.02, colour=_PURP
 PROBE_R2 = Quantity("probe_r2", "probe R²", _SHARE, smallest_change=0.02, colour=_RED)
 ITY_NORMAL = Quantity("ity_normal", "I(T;Y) normal", "bits", smallest_change=0.25, colour=_RED)
 
+REPRESENTATION = tuple(
+    quantity.name
+    for quantity in (*SPECTRAL, *DIMENSIONS, *COLLAPSE, RDM_STABILITY, PROBE, KNN, PROBE_R2)
+)
+"""Names of the measures of a representation, which tables and figures show side by side."""
+
 QUANTITIES: dict[str, Quantity] = {
     quantity.name: quantity
     for quantity in (

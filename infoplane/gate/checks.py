@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -27,6 +27,7 @@ from infoplane.gate.statistics import Cell, Statistic, cell, not_averaged
 from infoplane.patterns import matches
 from infoplane.results.curves import CurveKey
 from infoplane.results.phases import family_of
+from infoplane.results.segments import named
 from infoplane.text import counted, printable, shortened
 
 Status = Literal["pass", "fail", "unknown"]
@@ -68,7 +69,8 @@ class Observation:
         """The place and the number alone."""
         value = self.statistic.value
         text = shown(value) if isinstance(value, float) else str(value)
-        return f"{self.where} {text}".strip()
+        unit = "" if self.statistic.unit == "bits" else named(self.statistic.unit)
+        return f"{self.where} {text}{unit}".strip()
 
 
 @dataclass(frozen=True)
@@ -286,7 +288,8 @@ def _observation(check: Check, place: Place, found: Statistic) -> Observation:
         note = f" ({_interval(found)})"
     holds = OPERATORS[rule.operator](value, rule.expected)
     relation = rule.operator if holds else _FAILS[rule.operator]
-    text = f"{prefix}{shown(value, rule.expected)}{note} {relation} {rule.expected_text}"
+    unit = "" if found.unit == "bits" else named(found.unit)
+    text = f"{prefix}{shown(value, rule.expected)}{unit}{note} {relation} {rule.expected_text}"
     return Observation(place, found, "pass" if holds else "fail", text)
 
 
@@ -334,7 +337,8 @@ def _found(rule: Rule, evidence: Evidence) -> Iterable[tuple[Place, Statistic]]:
 
 def _of_curve(rule: Rule, key: CurveKey, evidence: Evidence) -> Statistic:
     if rule.statistic != "verdict":
-        return evidence.statistic(rule.statistic, key, rule.step)
+        found = evidence.statistic(rule.statistic, key, rule.step)
+        return found if rule.statistic == "onset" else replace(found, unit=_unit(evidence, key))
     if reason := not_averaged(evidence.curves[key]):
         return Statistic(reason=reason)
     phase = evidence.phases[key]
@@ -343,6 +347,10 @@ def _of_curve(rule: Rule, key: CurveKey, evidence: Evidence) -> Statistic:
     return Statistic(
         str(phase["verdict"]), n_runs=phase["n_runs"], exact=True, note=phase["sentence"]
     )
+
+
+def _unit(evidence: Evidence, key: CurveKey) -> str:
+    return printable(evidence.curves[key].declared.unit)
 
 
 def _flagged(rule: Rule, evidence: Evidence) -> Iterable[tuple[Place, Statistic]]:

@@ -32,7 +32,7 @@ _REASONS = {
 
 @dataclass(frozen=True)
 class Statistic:
-    """A number in bits (or a count, step or verdict), or the reason why there is none.
+    """A number in ``unit`` (or a count, step or verdict), or the reason why there is none.
 
     ``exact`` numbers have no sampling interval to speak of: counts, shares and verdicts.
     """
@@ -44,6 +44,7 @@ class Statistic:
     exact: bool = False
     reason: str = ""
     note: str = ""  # what happened, of a verdict
+    unit: str = "bits"
 
 
 def curve_statistic(

@@ -57,11 +57,11 @@ def depth(results: Mapping[str, Any] | View, **options: Unpack[QuantityOptions])
             raise NotFoundError(
                 f"this figure needs {on.about.symbol} of two layers; {on.group!r} has {len(found)}"
             )
-        steps = _moments(found)
+        steps = steps_to_draw(found)
         names, stride, flat = _names(on, [c.layer for c in found])
         area = on.area(3.4 if flat else 3.2 + 0.6 * _small() / 72 * max(map(len, names)))
         ax = area.add_subplot()
-        values = np.stack([_at(found, step, "mean") for step in steps])
+        values = np.stack([values_at(found, step, "mean") for step in steps])
         handles = _lines(ax, steps, values)
         ends = np.concatenate([_bars(ax, found, steps), _brackets(ax, found, steps)])
         _frame(ax, on, found, np.concatenate([values.ravel(), ends]))
@@ -86,17 +86,22 @@ def depth(results: Mapping[str, Any] | View, **options: Unpack[QuantityOptions])
         return ax
 
 
-def _moments(found: Sequence[Curves]) -> IntArray:
+def steps_to_draw(found: Sequence[Curves]) -> IntArray:
     """Return the steps to draw: the first, the last, and some between, even in log time."""
     every = np.unique(
         np.concatenate([c.steps[np.isfinite(c.mean()) | c.bounds_alone] for c in found])
     )
+    return evenly_in_time(every)
+
+
+def evenly_in_time(every: IntArray) -> IntArray:
+    """Return the first, the last, and some steps between, even in log time."""
     time = np.log10(every + 1.0)
     wanted = np.linspace(time[0], time[-1], _LINES)
     return np.unique(every[np.abs(time[:, None] - wanted).argmin(axis=0)])
 
 
-def _at(found: Sequence[Curves], step: int, what: str) -> FloatArray:
+def values_at(found: Sequence[Curves], step: int, what: str) -> FloatArray:
     """Return the mean over runs, or the ends of its interval or bracket, of each layer."""
     rows = []
     for curve in found:
@@ -110,7 +115,7 @@ def _at(found: Sequence[Curves], step: int, what: str) -> FloatArray:
     return np.array(rows, dtype=float)
 
 
-def _colours(steps: IntArray) -> FloatArray:
+def step_colours(steps: IntArray) -> FloatArray:
     """Return the colour of each step (n_steps, 4); the first are dark, which dark grounds hide."""
     time = np.log10(steps + 1.0)
     share = (time - time[0]) / max(time[-1] - time[0], 1e-9)
@@ -124,7 +129,7 @@ def _lines(ax: Axes, steps: IntArray, values: FloatArray) -> list[Line2D]:
     handles = []
     for i, (step, line) in enumerate(zip(steps.tolist(), values, strict=True)):
         last = i == len(steps) - 1
-        colour = _colours(steps)[i]
+        colour = step_colours(steps)[i]
         marks: dict[str, Any] = {"marker": "o" if last or i == 0 else ".", "color": colour}
         if i == 0 and not last:
             marks |= {"markerfacecolor": look.paper(), "markeredgewidth": 1.2}
@@ -140,10 +145,12 @@ def _bars(ax: Axes, found: Sequence[Curves], steps: IntArray) -> FloatArray:
     """Draw the intervals of the first and the last step; return their ends."""
     every = []
     for i, step in enumerate(dict.fromkeys((int(steps[0]), int(steps[-1])))):
-        ends = _at(found, step, "interval")
+        ends = values_at(found, step, "interval")
         x = np.repeat(np.arange(len(found)), 3).astype(float)
         y = np.column_stack([ends, np.full(len(found), np.nan)]).ravel()
-        ax.plot(x, y, color=_colours(steps)[-i], linewidth=1.0, zorder=2.5, label=f"_bars {step}")
+        ax.plot(
+            x, y, color=step_colours(steps)[-i], linewidth=1.0, zorder=2.5, label=f"_bars {step}"
+        )
         every.append(look.finite(ends))
     return np.concatenate(every)
 
@@ -152,9 +159,9 @@ def _brackets(ax: Axes, found: Sequence[Curves], steps: IntArray) -> FloatArray:
     """Draw a light bar between the bounds at the first and the last step; return their ends."""
     every = [np.empty(0)]
     for i, step in enumerate(dict.fromkeys((int(steps[0]), int(steps[-1])))):
-        ends = _at(found, step, "bracket")
+        ends = values_at(found, step, "bracket")
         ax.vlines(
-            np.arange(len(found)), *ends.T, color=_colours(steps)[-i], alpha=2 * BRACKET,
+            np.arange(len(found)), *ends.T, color=step_colours(steps)[-i], alpha=2 * BRACKET,
             linewidth=5, zorder=1.8, label=f"_bracket {step}",
         )  # fmt: skip
         every.append(look.finite(ends))
@@ -210,11 +217,16 @@ def _bounds(ax: Axes, found: Sequence[Curves]) -> dict[str, Any]:
 
 def _names(on: Drawing, layers: Sequence[str]) -> tuple[list[str], int, bool]:
     """Return the names of layers, of how many one is written, and whether side by side."""
-    width, letter = page.inches(on.size) if on.ax is None else page.width(on.ax), 0.6 * _small()
-    names = list(short_names(layers, 24).values())
-    flat = len(layers) * (max(map(len, names)) + 2) * letter <= (width - 0.8) * 72
-    room = len(layers) if flat else max(2, int((width - 0.8) * 72 / (2.4 * letter)))
-    return names, math.ceil(len(layers) / room), flat
+    width = (page.inches(on.size) if on.ax is None else page.width(on.ax)) - 0.8
+    names, stride = layer_names(layers, width)
+    flat = len(layers) * (max(map(len, names)) + 2) * 0.6 * _small() <= width * 72
+    return names, 1 if flat else stride, flat
+
+
+def layer_names(layers: Sequence[str], width: float) -> tuple[list[str], int]:
+    """Return names of layers, and of how many one is written upright, over a width in inches."""
+    room = max(2, int(width * 72 / (1.44 * _small())))
+    return list(short_names(layers, 24).values()), math.ceil(len(layers) / room)
 
 
 def _small() -> float:

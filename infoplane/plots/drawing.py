@@ -140,11 +140,14 @@ class Drawing:
     ax: Axes | None
     size: str | float
     aside: tuple[str, ...] = ()  # what is said of estimators that are not drawn
-    ity: str = ""  # estimator of I(T;Y) in the plane, where that is another one
+    plane: tuple[str, str] = ("ixt", "ity")  # quantities of the axes of a plane
+    upwards: str = ""  # estimator of the second of them, where that is another one
 
     @cached_property
     def ceiling(self) -> float | None:
         """log2 N in bits, if all runs share it, it bounds what is drawn, and it is near."""
+        if self.plane[0] not in SIZES:
+            return None
         ceiling = self.view.ceiling(self.group, self.estimator or None)
         sizes = [c.values for c in self.view.of_group(self.group, self.estimator or None)
                  if c.quantity in SIZES]  # fmt: skip
@@ -153,8 +156,8 @@ class Drawing:
 
     @cached_property
     def label_entropy(self) -> float | None:
-        """H(Y) in bits, if all runs share it."""
-        return self.view.label_entropy(self.group)
+        """H(Y) in bits, if all runs share it, and it bounds what is drawn."""
+        return self.view.label_entropy(self.group) if self.plane[1] == "ity" else None
 
     @cached_property
     def units(self) -> dict[str, int]:
@@ -174,8 +177,8 @@ class Drawing:
     def curve(self, layer: str, quantity: str = "") -> Curves | None:
         """Return the curve of a layer, None where there is neither a number nor a bracket."""
         key = self._key(layer, quantity)
-        if self.ity and quantity == "ity":
-            key = (self.group, layer, self.ity, quantity)
+        if self.upwards and quantity == self.plane[1]:
+            key = (self.group, layer, self.upwards, quantity)
         found = self.view.curves.get(key)
         return found if found is not None and found.says_something else None
 
@@ -209,7 +212,9 @@ class Drawing:
     @property
     def below_probe(self) -> str:
         """What is said where a probe reads more of the label than the I(T;Y) that is drawn."""
-        return self.view.below_probe(self.group, self.ity or self.estimator)
+        if self.plane[1] != "ity":
+            return ""
+        return self.view.below_probe(self.group, self.upwards or self.estimator)
 
     def few(self, layers: Sequence[str], most: int) -> list[str]:
         """Return ``most`` of the layers, evenly taken, or those that are named."""

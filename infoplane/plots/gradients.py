@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, NullLocator
 
 from infoplane.errors import NotFoundError
 from infoplane.plots.canvas import page
 from infoplane.plots.canvas import style as look
+from infoplane.plots.canvas.axes import log_numbers
 from infoplane.plots.canvas.multiples import limit, outer_ticks
 from infoplane.plots.drawing import Options, drawing, figure, left_out
 from infoplane.plots.view import View, broken, short_names
@@ -69,7 +69,7 @@ def gradients(results: Mapping[str, Any] | View, **options: Unpack[Options]) -> 
         limits = [panel.get_ylim() for panel in axes]
         span = min(low for low, _ in limits), max(high for _, high in limits)
         limit(axes, look.time_limits(steps), span)
-        _ratios(axes[0])
+        log_numbers(axes[0].yaxis)
         outer_ticks(grid)
         axes[0].set_ylabel("gradient / |W|  [ratio]")
         notes = [
@@ -89,14 +89,6 @@ def _handles() -> list[Line2D]:
         Line2D([], [], color=look.ink(), linestyle="none", marker="|", markersize=9,
                label="drop of their ratio, per run"),
     ]  # fmt: skip
-
-
-def _ratios(ax: Axes) -> None:
-    """Label a log axis with numbers: its own formatter writes mathtext, which is switched off."""
-    low, high = ax.get_ylim()
-    ax.yaxis.set_major_locator(LogLocator(subs=(1.0,) if high > 30 * low else (1.0, 2.0, 5.0)))
-    ax.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    ax.yaxis.set_minor_locator(NullLocator())
 
 
 def _draw(ax: Axes, runs: Sequence[Mapping[str, Any]]) -> None:

@@ -16,7 +16,7 @@ from infoplane.calls import document_of
 from infoplane.data import IntArray
 from infoplane.errors import InputError, NotFoundError
 from infoplane.estimators.measure_id import MeasureId
-from infoplane.estimators.quantities import QUANTITIES, Quantity
+from infoplane.estimators.quantities import QUANTITIES, REPRESENTATION, Quantity
 from infoplane.plots.canvas.style import bits, drawable, readable
 from infoplane.results.choice import SIZES as SIZES
 from infoplane.results.choice import Choice, best_estimator, silent_estimators
@@ -222,11 +222,11 @@ class View:
     def further(self, group: str) -> list[str]:
         """Return the quantities that the figures of information do not show.
 
-        Those that estimators measure beyond the register, and of the register those that stand
-        alone: I(T;Y) without I(X;T), say.
+        Those beyond the register, and of it those that stand alone: I(T;Y) without I(X;T), say.
         """
         shown = {"ixt", "ity"} if self.estimators("ixt", group=group) else set()
         shown |= set(SPECTRAL) if self.estimators("dse", group=group) else set()
+        shown |= set(REPRESENTATION)
         shown |= set(NEEDS) if self.estimators(*NEEDS, group=group) else set()
         return [
             quantity
@@ -254,7 +254,7 @@ class View:
         if wanted is not None and wanted not in known:
             raise InputError(f"expected a quantity of {', '.join(known)}, got {wanted!r}")
         there = self.quantities(group, estimator)
-        able = [q for q in (*first, *self.further(group)) if q in there]
+        able = [q for q in (*first, *self.further(group), *there) if q in there]
         return wanted or [*able, *first][0]
 
     def layers(

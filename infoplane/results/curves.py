@@ -39,6 +39,7 @@ class Curves:
     high: FloatArray  # (n_runs, n_steps)
     bracket_low: FloatArray  # (n_runs, n_steps) bounds on the value, NaN where there are none
     bracket_high: FloatArray  # (n_runs, n_steps)
+    null: FloatArray  # (n_runs, n_steps) what is read without the structure, NaN where unknown
     saturated: NDArray[np.bool_]  # (n_runs, n_steps)
     bound: float | None  # highest upper bound of any cell, but for brackets
     bound_name: str
@@ -181,7 +182,9 @@ def _curves_of_cells(key: CurveKey, rows: list[Mapping[str, Any]], declared: Qua
     steps = np.unique(np.array([row["step"] for row in rows], dtype=np.int64))
     run_at = {run: i for i, run in enumerate(runs)}
     step_at = {int(step): i for i, step in enumerate(steps)}
-    values, low, high, bracket_low, bracket_high = np.full((5, len(runs), len(steps)), np.nan)
+    values, low, high, bracket_low, bracket_high, nulls = np.full(
+        (6, len(runs), len(steps)), np.nan
+    )
     saturated = np.zeros(values.shape, dtype=bool)
     bounds: list[tuple[float, str]] = []
     flags: dict[str, NDArray[np.bool_]] = {}
@@ -192,6 +195,9 @@ def _curves_of_cells(key: CurveKey, rows: list[Mapping[str, Any]], declared: Qua
             flags.setdefault(flag, np.zeros(values.shape, dtype=bool))[at] = True
         for level, three in _levels(row):
             by_c.setdefault(level, np.full((3, *values.shape), np.nan))[(slice(None), *at)] = three
+        null = (row.get("diag") or {}).get("null")
+        if isinstance(null, (int, float)):
+            nulls[at] = null
         if row["value"] is not None:
             values[at] = row["value"]
             saturated[at] = "saturated" in row["flags"]
@@ -217,6 +223,7 @@ def _curves_of_cells(key: CurveKey, rows: list[Mapping[str, Any]], declared: Qua
         high=high,
         bracket_low=bracket_low,
         bracket_high=bracket_high,
+        null=nulls,
         saturated=saturated,
         bound=bound,
         bound_name=bound_name,

@@ -139,7 +139,7 @@ def _shape(member: str | None = None) -> Check:
     """Return the check of a document, or of a member of it."""
     text = resources.files("infoplane.schemas").joinpath("results.schema.json").read_text()
     open_enums = (
-        "flags", "bound_name", "ci_method", "verdict", "interval", "about", "direction",
+        "flags", "bound_name", "ci_method", "verdict", "interval", "about", "direction", "stage",
     )  # fmt: skip
     schema = json.loads(text)
     if member is not None:

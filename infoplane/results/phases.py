@@ -47,6 +47,7 @@ from infoplane.numerics.quantiles import normal_quantile
 from infoplane.results.curves import CurveKey, Curves, curves
 from infoplane.results.segments import Course, Samples, Segment, amount, course, jitter, named
 from infoplane.results.segments import parts as segment_parts
+from infoplane.results.stages import tell_stages
 from infoplane.seeding import generator
 from infoplane.text import printable
 
@@ -105,6 +106,7 @@ class Phase:
     scale: float | None = None
     about: str = "runs"  # what the verdict is about: these runs, or the network
     withheld: str | None = None  # why there is no verdict
+    stages: Sequence[Mapping[str, Any]] = ()  # of a rank, see `infoplane.results.stages`
 
     @classmethod
     def of_entry(cls, entry: Mapping[str, Any]) -> Phase:
@@ -194,10 +196,12 @@ def find_phases(
         cells[phase.group, phase.layer, phase.voters].append(phase)
     votes = {key: _votes(same) for key, same in cells.items()}
     together = [votes[phase.group, phase.layer, phase.voters] for phase in phases]
-    return [
+    entries = [
         asdict(replace(phase, agree=vote[phase.verdict], of=vote.total()))
         for phase, vote in zip(phases, together, strict=True)
     ]
+    tell_stages(entries, made, results)
+    return entries
 
 
 @dataclass(frozen=True)

@@ -214,8 +214,8 @@ class Course:
 
 
 def named(unit: str) -> str:
-    """Return a unit after a number; ratios and shares have none."""
-    return "" if unit in ("ratio", "share") else f" {unit}"
+    """Return a unit after a number; ratios, shares and exponents have none."""
+    return "" if unit in ("ratio", "share", "exponent") else f" {unit}"
 
 
 def amount(value: float, unit: str, *, sign: bool = False) -> str:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import infoplane as ip
+from infoplane.estimators.layers.representation import Null
 from infoplane.estimators.layers.spectrum import kept_eigenvalues
 from infoplane.estimators.registry import parse_estimator
 from infoplane.numerics.spectra import OPERATORS, moments, null_spectrum
@@ -254,3 +255,12 @@ def test_the_preset_stands_for_estimators():
     specs = without_presets(["representation", "dse"])
     assert specs == [*PRESETS["representation"], "dse"]
     assert [parse_estimator(spec).name for spec in specs] == ["spectrum", "collapse", "dse"]
+
+
+@pytest.mark.parametrize(
+    ("value", "near"), [(1.5, False), (80.0, True), (600.0, True), (30000.0, False), (0.0, False)]
+)
+def test_a_quotient_is_compared_with_its_null_by_factors(value: float, near: bool) -> None:
+    null = Null.of([150.0, 400.0, 900.0, 300.0, 250.0], quotient=True)  # as NC1 of shuffled labels
+    assert null is not None
+    assert null.is_near(value, 0.1 * value) is near

@@ -254,3 +254,20 @@ def test_runs_of_other_settings_are_unknown_with_the_reason():
         assert "the runs differ: c=0.25 (s0, s1), c=0.3 (s2): not averaged" in found.message
     report = run_checks(results, [Check("n", parse_rule("last(ixt) >= 1"))])
     assert not report.passes
+
+
+@pytest.mark.parametrize(
+    ("unit", "written"),
+    [
+        ("dimensions", " dimensions is less than 40"),
+        ("octaves", " octaves is less than 40"),
+        ("share", " is less than 40"),
+        ("bits", " is less than 40"),
+    ],
+)
+def test_a_message_names_the_unit_of_what_is_counted(unit: str, written: str) -> None:
+    results = flat(12.0, quantity="volume", unit=unit)
+    results["quantities"] = {"volume": {"symbol": "V", "unit": unit}}
+    found = outcome(results, "last(volume, fc1) >= 40")
+    assert f"12{written}" in found.message
+    assert found.worst.short.endswith(f"12{written.partition(' is')[0]}")

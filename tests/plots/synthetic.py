@@ -389,3 +389,62 @@ def shapes() -> dict[str, dict[str, Any]]:
         ),
     }
     return {name: sampled(document) for name, document in shaped.items()}
+
+
+def of_representations(
+    *, n_layers: int = 3, n_steps: int = 8, n_seeds: int = 1, names: list[str] | None = None
+) -> dict[str, Any]:
+    """Return results of a network whose layers warm up, spread, and lose rank again.
+
+    The exponent moves against the rank, NC1 falls by 10 with each decade of steps, and the training
+    error is 0 from the middle checkpoint on. Eigenvalues fall as a power of rank.
+    """
+    shape = {"n_layers": n_layers, "n_steps": n_steps, "n_seeds": n_seeds, "names": names}
+    document = results(**{**shape, "estimators": ("binning",), "saturated_layers": 0})
+    steps = document["recordings"][0]["steps"]
+    for recording in document["recordings"]:
+        right = [0.5 if step < steps[len(steps) // 2] else 1.0 for step in steps]
+        recording["metrics"] = {"train_accuracy": right}
+    rows = []
+    for row in document["rows"]:
+        if row["quantity"] != "ixt":
+            continue
+        at, deep = steps.index(row["step"]) / (len(steps) - 1), row["layer_index"] / n_layers
+        course = np.interp(at, [0.0, 1 / (len(steps) - 1), 0.6, 1.0], [1.0, 0.4, 1.4, 0.5])
+        alpha = 2.0 - course
+        eigenvalues = {
+            "ranks": list(range(1, 61)),
+            "values": (np.arange(1, 61) ** -alpha).tolist(),
+            "sum": float((np.arange(1, 61) ** -alpha).sum()),
+            "floor": 0.0,
+        }
+        measured = {
+            "effective_rank": (40.0 * course * (1 - 0.5 * deep), "dimensions", 90.0),
+            "alpha_req": (alpha, "exponent", 0.2),
+            "nc1": (10.0 / (row["step"] + 1.0), "ratio", 100.0),
+            "cdnv": (4.0 / (row["step"] + 1.0), "ratio", 80.0),
+            "label_alignment": (0.1 + 0.8 * at * deep, "ratio", 0.01),
+        }
+        for quantity, (value, unit, null) in measured.items():
+            estimator = "spectrum" if unit in ("dimensions", "exponent") else "collapse"
+            diag: dict[str, Any] = {"null": null}
+            if quantity == "effective_rank":
+                diag["eigenvalues"] = eigenvalues
+            if quantity == "alpha_req":
+                diag["ranks"] = [12, 60]
+            rows.append(
+                {
+                    **row, "estimator": estimator, "quantity": quantity, "unit": unit,
+                    "value": value, "ci_low": value * 0.99, "ci_high": value * 1.01,
+                    "bound_high": None, "bound_name": "none", "flags": [], "diag": diag,
+                }
+            )  # fmt: skip
+    document["rows"] = rows
+    document["estimators"] = [
+        {**ESTIMATORS["binning"], "id": one, "name": name, "params": {}, "quantities": []}
+        for one, name in (("spectrum", "spectrum"), ("collapse", "class geometry"))
+    ]
+    from infoplane.results.phases import find_phases
+
+    document["phases"] = find_phases(document)
+    return document

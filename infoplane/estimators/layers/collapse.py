@@ -194,7 +194,7 @@ class Collapse(Estimator):
         return beside_null(
             value,
             halves,
-            Null.of(nulls),
+            Null.of(nulls, quotient=name in ("nc1", "nc1_quotient", "cdnv")),
             samples,
             bounds=(0.0, high),
             flags=flags,

@@ -62,18 +62,35 @@ class ChosenSamples:
 
 @dataclass(frozen=True)
 class Null:
-    """What a measure reads without the structure it is about: mean and spread of some draws."""
+    """What a measure reads without the structure it is about: mean and spread of some draws.
+
+    That of a quotient is a geometric mean, and ``sd`` that of logarithms: shuffled labels can read
+    100 or 1000.
+    """
 
     mean: float
     sd: float
+    quotient: bool = False
 
     @classmethod
-    def of(cls, values: Iterable[float]) -> Null | None:
-        """Return the null of values; None without any."""
+    def of(cls, values: Iterable[float], *, quotient: bool = False) -> Null | None:
+        """Return the null of values, which are above 0 for a quotient; None without any."""
         found = np.array([value for value in values if math.isfinite(value)])
+        if quotient:
+            found = np.log(found[found > 0.0])
         if not len(found):
             return None
-        return cls(float(found.mean()), float(found.std(ddof=1)) if len(found) > 1 else 0.0)
+        mean, sd = float(found.mean()), float(found.std(ddof=1)) if len(found) > 1 else 0.0
+        return cls(math.exp(mean) if quotient else mean, sd, quotient)
+
+    def is_near(self, value: float, error: float) -> bool:
+        """Return whether a value is nearer than three standard errors of both."""
+        if not self.quotient:
+            slack = CHANCE * math.hypot(error, self.sd) + 1e-9 * abs(self.mean)
+            return abs(value - self.mean) <= slack
+        if value <= 0.0:
+            return False
+        return abs(math.log(value / self.mean)) <= CHANCE * math.hypot(error / value, self.sd)
 
 
 def beside_null(
@@ -120,8 +137,7 @@ def beside_null(
         raised += ["biased"] * (abs(interval.drift) > chance and abs(interval.bias(rate)) > least)
     if null is not None:
         error = 0.0 if interval is None else interval.standard_error
-        slack = CHANCE * math.hypot(error, null.sd) + 1e-9 * abs(null.mean)
-        raised += ["within_null"] * (abs(value - null.mean) <= slack)
+        raised += ["within_null"] * null.is_near(value, error)
     return Estimate(
         value,
         low=None if interval is None else interval.low,

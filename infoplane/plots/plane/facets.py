@@ -17,12 +17,14 @@ from infoplane.plots.canvas.multiples import limit, outer_ticks
 from infoplane.plots.canvas.titles import figure_titled
 from infoplane.plots.drawing import OTHERS, Drawing, as_note, left_out
 from infoplane.plots.plane.panel import (
+    axis_names,
     draw_bounds,
     draw_path,
     draw_plane,
     has_bar,
     name_axes,
     plane_legend,
+    plane_title,
     time_bar,
 )
 from infoplane.plots.plane.paths import find_paths, time_norm
@@ -32,6 +34,7 @@ FACETS = ("none", "layer", "estimator", "group")
 """What small multiples differ in."""
 
 MAX_PANELS = 24
+_LONG = 20  # letters beside a small panel
 _MARGIN = 0.08
 """Share of the range beside it: half a mark in a small panel."""
 
@@ -43,7 +46,7 @@ def planes_beside(
 
     The parameters are those of `infoplane.plots.plane.figure.plane`.
     """
-    view, needs = on.view, ("ixt",) if on.ity else ("ixt", "ity")
+    view, needs = on.view, on.plane[:1] if on.upwards else on.plane
     if facet == "estimator":
         silent = view.silent(on.group)
         having = view.estimators(*needs, group=on.group)
@@ -51,7 +54,7 @@ def planes_beside(
         told = [] if able == having else [silent[e] for e in having if e in silent]
         panels = [replace(on, estimator=e) for e in able]
         heads = [view.estimator_title(e) for e in able]
-        title = f"Information plane by estimator — {middle_cut(look.drawable(on.group), 48)}"
+        title = f"{plane_title(on)} by estimator — {middle_cut(look.drawable(on.group), 48)}"
         subtitle = view.subtitle(on.group)
     else:
         wanted, told = on.estimator or None, list[str]()
@@ -62,9 +65,9 @@ def planes_beside(
         by = {g: view.estimator(wanted, *needs, group=g) for g in view.groups}
         panels = [replace(on, group=g, estimator=e) for g, e in by.items()]
         heads = list(by)
-        title = "Information plane by group of runs"
+        title = f"{plane_title(on)} by group of runs"
         same = {g: e for g, e in by.items() if e == panels[0].estimator}
-        differ = view.groups_differ(same, "ixt")
+        differ = view.groups_differ(same, on.plane[0])
         subtitle = " · ".join(filter(None, [view.estimator_title(panels[0].estimator), differ]))
     paths = [find_paths(part) for part in panels]
     every = [p for some in paths for p in some]
@@ -127,15 +130,18 @@ def plane_by_layer(on: Drawing, *, seeds: str, bounds: bool, legend: bool) -> Ax
         )  # fmt: skip
         look.few_ticks(panel.xaxis, max(2, int(room[0] / 3)))
         look.few_ticks(panel.yaxis, max(2, int(room[1] / 2)))
-    _outer_labels(grid, on)
+    long = max(map(len, axis_names(on))) > _LONG and on.plane != ("ixt", "ity")
+    if not long:  # else the note names them
+        _outer_labels(grid, on)
     outer_ticks(grid)
     if has_bar(shown):
         time_bar(axes, norm, shown)
     others = Line2D([], [], color=look.hair(), linewidth=2, label="all layers")
     band = bounds and on.ceiling is not None
     handles = [*plane_legend(shown, seeds, band=band, chains=False), others] if legend else []
-    notes = [*as_note(on.below_probe), *left_out(shown, paths, OTHERS)]
-    on.finish(area, "Information plane by layer", notes, handles)
+    notes = [f"Across: {axis_names(on)[0]}; upwards: {axis_names(on)[1]}."] if long else []
+    notes += [*as_note(on.below_probe), *left_out(shown, paths, OTHERS)]
+    on.finish(area, f"{plane_title(on)} by layer", notes, handles)
     return axes[0]
 
 
@@ -153,7 +159,9 @@ def _limits(
     """Return limits of both axes that hold all values, and the bounds if they are drawn."""
     x, y = look.finite(values[:, 0]), look.finite(values[:, 1])
     low, high = look.padded(float(x.min()), float(x.max()), _MARGIN)
-    bottom, top = look.padded(min(0.0, float(y.min())), float(y.max()), _MARGIN)
+    bottom, top = look.padded(
+        min(0.0 if on.plane[1] == "ity" else np.inf, float(y.min())), float(y.max()), _MARGIN
+    )
     h_y, ceiling = on.label_entropy, on.ceiling
     if bounds and ceiling is not None:
         low, high = min(low, ceiling - 1), max(high, ceiling + _MARGIN * (ceiling - low))

@@ -1,4 +1,4 @@
-"""The information plane: I(T;Y) over I(X;T), one path per layer, coloured by training step."""
+"""The information plane, or that of any two quantities: a path per layer, coloured by step."""
 
 from __future__ import annotations
 
@@ -14,7 +14,14 @@ from infoplane.plots.canvas import page
 from infoplane.plots.canvas import style as look
 from infoplane.plots.drawing import EstimatorOptions, drawing, figure
 from infoplane.plots.plane.facets import FACETS, plane_by_layer, planes_beside
-from infoplane.plots.plane.panel import draw_plane, has_bar, name_axes, plane_legend, time_bar
+from infoplane.plots.plane.panel import (
+    draw_plane,
+    has_bar,
+    name_axes,
+    plane_legend,
+    plane_title,
+    time_bar,
+)
 from infoplane.plots.plane.paths import find_paths, time_norm
 from infoplane.plots.view import View
 
@@ -30,6 +37,8 @@ def plane(
     results: Mapping[str, Any] | View,
     *,
     facet: str | None = None,
+    x: str | None = None,
+    y: str | None = None,
     ity: str | None = None,
     seeds: str = "both",
     bounds: bool = True,
@@ -47,8 +56,12 @@ def plane(
         What the panels of small multiples differ in, on the same axes; "none" is one panel. By
         layer, the others stay visible in grey; of more than 24 layers, 24 are taken evenly unless
         they are named. The default is "layer" above 8 layers, else "none", and "none" with ``ax``.
+    x, y : str, optional
+        Quantities across and upwards, I(X;T) and I(T;Y) by default: "effective_rank" and "probe",
+        say.
     ity : str, optional
-        Estimator of I(T;Y), e.g. "probe": ``estimator`` is then that of I(X;T) alone.
+        Estimator of what is drawn upwards, e.g. "probe": ``estimator`` is then that of what is
+        drawn across alone.
     seeds : {"both", "mean", "all"}, default "both"
         Mean over runs, single runs, or the mean over faint single runs.
     bounds : bool, default True
@@ -61,23 +74,26 @@ def plane(
     Returns
     -------
     Axes
-        The axes, of small multiples the first; all quantities in bits.
+        The axes, of small multiples the first.
 
     Raises
     ------
     InputError
-        If ``facet`` is none of these.
+        If ``facet`` is none of these, or there is no such quantity.
     NotFoundError
         If no estimator of the group has both quantities, ``ity`` has none, or a layer is not there.
     """
+    for argument, value in (("x", x), ("y", y), ("ity", ity)):
+        text_or_none(value, argument)
     if facet not in (None, *FACETS):
         raise InputError(f"expected a facet of {', '.join(FACETS)}, got {facet!r}")
-    text_or_none(ity, "ity")
-    both = ("ixt",) if ity else ("ixt", "ity")
-    needs = () if facet in ("estimator", "group") else both
-    with drawing(results, *needs, **options) as on:
-        if ity:
-            on = replace(on, ity=on.view.estimator(ity, "ity", group=on.group))
+    view, wanted = View.of(results), (x or "ixt", y or "ity")
+    apart = bool(ity) or _apart(view, options.get("group"), wanted)
+    needs = wanted[:1] if apart else wanted
+    with drawing(view, *(() if facet in ("estimator", "group") else needs), **options) as on:
+        on = replace(on, plane=wanted)
+        if apart:
+            on = replace(on, upwards=view.estimator(ity, wanted[1], group=on.group))
         if facet in ("estimator", "group"):
             return planes_beside(on, facet, seeds=seeds, bounds=bounds, zoom=zoom, legend=legend)
         many = len(on.wanted or on.layers()) > MAX_LAYERS
@@ -89,7 +105,7 @@ def plane(
         label = draw_plane(ax, on, paths, norm, seeds=seeds, bounds=bounds, zoom=zoom)
         name_axes(ax, on)
         below = on.below_probe
-        on.title(ax, "Information plane", more=f" · {below}" if below else "")
+        on.title(ax, plane_title(on), more=f" · {below}" if below else "")
         if legend:
             handles = plane_legend(paths, seeds, band=bounds and on.ceiling is not None)
             look.legend_below(ax, handles, page.width(ax) - 0.8)
@@ -98,3 +114,18 @@ def plane(
         page.laid_out(ax)
         label()
         return ax
+
+
+def _apart(view: View, group: str | None, wanted: tuple[str, str]) -> bool:
+    """Return whether the quantities of a plane are those of two estimators.
+
+    Raises
+    ------
+    InputError
+        If there is no such quantity.
+    """
+    for quantity in wanted:
+        if quantity not in view.vocabulary.quantities:
+            known = ", ".join(view.vocabulary.quantities)
+            raise InputError(f"expected a quantity of {known}, got {quantity!r}")
+    return wanted != ("ixt", "ity") and not view.estimators(*wanted, group=view.group(group))

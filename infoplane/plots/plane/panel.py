@@ -186,12 +186,27 @@ def _range(parts: Sequence[FloatArray]) -> tuple[float, float]:
 
 
 def name_axes(ax: Axes, on: Drawing, *, x: bool = True, y: bool = True) -> None:
-    """Name I(X;T) below the axes and I(T;Y) beside them, with its estimator if it has its own."""
+    """Name the quantities below and beside the axes, the second with an estimator of its own."""
+    across, upwards = axis_names(on)
     if x:
-        ax.set_xlabel(on.view.quantity("ixt").axis)
+        ax.set_xlabel(across)
     if y:
-        title = look.drawable(on.view.estimator_title(on.ity)) if on.ity else ""
-        ax.set_ylabel(on.view.quantity("ity").axis + (f",  {title}" if title else ""))
+        ax.set_ylabel(upwards)
+
+
+def axis_names(on: Drawing) -> tuple[str, str]:
+    """Return what the axes of a plane are called."""
+    across, upwards = (on.view.quantity(quantity).axis for quantity in on.plane)
+    title = look.drawable(on.view.estimator_title(on.upwards)) if on.upwards else ""
+    return across, upwards + (f",  {title}" if title else "")
+
+
+def plane_title(on: Drawing) -> str:
+    """Return what a plane is called: that of information, or by its quantities."""
+    if on.plane == ("ixt", "ity"):
+        return "Information plane"
+    across, upwards = (on.view.quantity(quantity).symbol for quantity in on.plane)
+    return f"{upwards[:1].upper()}{upwards[1:]} over {across}"
 
 
 def _chains(ax: Axes, paths: Sequence[Path]) -> list[FloatArray]:

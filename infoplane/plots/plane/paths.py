@@ -12,13 +12,14 @@ from infoplane.data import FloatArray, IntArray
 from infoplane.errors import NotFoundError
 from infoplane.plots.canvas import style as look
 from infoplane.plots.drawing import Drawing
+from infoplane.plots.view import SIZES
 from infoplane.results.curves import Curves
 from infoplane.results.phases import Phase
 
 
 @dataclass(frozen=True, eq=False)
 class Path:
-    """One layer in the plane; coordinates in bits."""
+    """One layer in the plane; coordinates in the units of its quantities."""
 
     layer: str
     steps: IntArray  # (n_steps,)
@@ -38,7 +39,7 @@ class Path:
 
 
 def find_paths(on: Drawing, layers: Sequence[str] | None = None) -> list[Path]:
-    """Return the paths of the layers that have I(X;T) and I(T;Y), in order of the forward pass.
+    """Return the paths of layers that have both quantities, in order of the forward pass.
 
     ``layers`` are those to draw, by default those that are wanted.
 
@@ -50,17 +51,18 @@ def find_paths(on: Drawing, layers: Sequence[str] | None = None) -> list[Path]:
     have = on.view.layers(on.group, on.estimator)
     paths = []
     for layer in on.view.layers(on.group, on.estimator, among=layers or on.wanted):
-        x, y = on.curve(layer, "ixt"), on.curve(layer, "ity")
+        x, y = (on.curve(layer, quantity) for quantity in on.plane)
         if x is None or y is None:
             continue
         marker = look.LAYER_MARKERS[have.index(layer) % len(look.LAYER_MARKERS)]
-        path = _path(x, y, on.phase(layer, "ixt"), marker)
+        path = _path(x, y, on.phase(layer, on.plane[0]), marker)
         if path is not None:
             paths.append(path)
     if not paths:
+        across, upwards = (on.view.quantity(quantity).symbol for quantity in on.plane)
         raise NotFoundError(
-            f"no layer of {on.group!r} has both I(X;T) by {on.estimator} and I(T;Y) by "
-            f"{on.ity or on.estimator}"
+            f"no layer of {on.group!r} has both {across} by {on.estimator} and {upwards} by "
+            f"{on.upwards or on.estimator}"
         )
     return paths
 
@@ -94,7 +96,7 @@ def _path(x: Curves, y: Curves, phase: Phase, marker: str) -> Path | None:
         if (found := curve.bracket()) is not None
     ]
     bracket = np.array(bounds) if len(bounds) == 2 and np.isfinite(bounds).all() else None
-    onset = phase.onset_step
+    onset = phase.onset_step if x.quantity in SIZES else None  # the mark is that of compression
     present = np.isfinite(x.values)
     return Path(
         layer=x.layer,

@@ -13,16 +13,17 @@ from matplotlib.figure import Figure
 
 from infoplane.errors import NotFoundError
 from infoplane.estimators.measure_id import MeasureId
-from infoplane.estimators.quantities import IXT, QUANTITIES, Quantity
+from infoplane.estimators.quantities import QUANTITIES, REPRESENTATION
 from infoplane.plots.canvas.style import drawable
 from infoplane.plots.drawing import as_note
 from infoplane.plots.figures import draw_once
 from infoplane.plots.plane.figure import MAX_LAYERS
 from infoplane.plots.report import html
 from infoplane.plots.report.html import Cell, table
+from infoplane.plots.report.rows import HEADS, PARTNERS, main_row, measure_row, phase_row
 from infoplane.plots.report.sections import Section, judged
 from infoplane.plots.view import SIZES, View, short_names
-from infoplane.results.phases import VERDICTS, LayerVerdict, Phase, layer_verdicts
+from infoplane.results.phases import VERDICTS, Phase, layer_verdicts
 from infoplane.results.shape_and_scale import NEEDS, splits
 
 _LONGEST_TABLE, _LONGEST_CURVES = 200, 20_000
@@ -33,10 +34,6 @@ _MANY_ROWS = 24
 
 _VECTOR_LAYERS = 12
 """Figures of more layers are embedded as PNG."""
-
-_HEADS = ("Layer", "Course", "First#", "Peak#", "Last#", "Change#", "95 % interval#", "Onset#")
-_PARTNERS = {"ixt": "ity", "dse": "dsmi_y"}
-"""What is told of the labels beside the size of a layer."""
 
 _WAYS = {"steps": "over training", "depth": "by depth", "heat": "by layer and step"}
 
@@ -167,6 +164,7 @@ def group_sections(
     found.append(("steps", "Over training", over))
     heading = "Diffusion spectral entropy"
     found.append(("spectral", heading, of.series("spectral", heading, spectra, "dse")))
+    found.append(("representation", "Representation", _representation(of)))
     for i, quantity in enumerate(view.further(group)):
         found.append((f"quantity{i}", _headed(view, quantity), _quantity(of, i, quantity)))
     parts = one_per_name(e["estimator"] for e in view.results.get("sampling") or ())
@@ -202,8 +200,8 @@ def _quantity(of: _Group, number: int, quantity: str) -> list[str]:
         phases = [p for p in of.phases if (p.estimator, p.quantity) == (estimator, quantity)]
         title = f"{about.symbol}, {of.view.estimator_title(estimator)}"
         if phases:
-            short, heads = short_names([p.layer for p in phases]), [*_HEADS, "Verdict"]
-            rows = [_main_row(of.view, p, short[p.layer]) for p in phases]
+            short, heads = short_names([p.layer for p in phases]), [*HEADS, "Verdict"]
+            rows = [main_row(of.view, p, short[p.layer]) for p in phases]
             found.append(table(f"{title}, {about.unit}", heads, rows))
         many = len(of.view.layers(of.name, estimator, quantity)) > MAX_LAYERS
         for name in ("steps", "depth", "heat") if many else ("steps", "depth"):
@@ -215,6 +213,37 @@ def _quantity(of: _Group, number: int, quantity: str) -> list[str]:
             text = _in_words(of, estimator, quantity)
             found.append(of.embed(figure, f"{name}q{number}e{i}", alternative, text))
     return found
+
+
+_MEASURES = {
+    "representation": "Main measures of the representation, by depth and over training. Dotted: "
+    "what independent units of this shape, or shuffled labels, read.",
+    "collapse": "Neural collapse: 0 is a layer in which each class is one point, and the classes "
+    "are the corners of a simplex. Dotted: what shuffled labels read.",
+    "eigenvalues": "Eigenvalues of the covariance by rank, with the power law of the last "
+    "checkpoint.",
+}
+
+
+def _representation(of: _Group) -> list[str]:
+    """Return the figures of representations, and a table of what each measure did."""
+    found = []
+    for name, text in _MEASURES.items():
+        try:
+            figure = of.drawn(name)
+        except NotFoundError:
+            continue
+        found.append(of.embed(figure, name, name.capitalize(), text, text))
+    if not found:
+        return []
+    phases = [p for p in of.phases if p.quantity in REPRESENTATION and p.last is not None]
+    short = short_names(list(dict.fromkeys(p.layer for p in phases)))
+    rows = [measure_row(of.view, p, short[p.layer]) for p in phases]
+    heads = ["Layer", "Measure", "First#", "Last#", "Null#", *HEADS[5:], "What happened"]
+    whole = table("Measures of the representation", heads, rows)
+    if len(rows) > _MANY_ROWS:
+        whole = f"<details><summary>All measures of all layers</summary>{whole}</details>"
+    return [*found, whole]
 
 
 def overview(view: View) -> Section:
@@ -295,9 +324,9 @@ def _compression(of: _Group) -> list[str]:
     first = next((p for p in sizes if (p.estimator, p.quantity) == main), sizes[0])
     of_main = [p for p in sizes if (p.estimator, p.quantity) == (first.estimator, first.quantity)]
     short = short_names([p.layer for p in of_main])
-    rows = [_main_row(view, p, short[p.layer], verdicts[of.name, p.layer]) for p in of_main]
-    about, partner = view.quantity(first.quantity), view.quantity(_PARTNERS[first.quantity])
-    heads = [*_HEADS, f"{partner.symbol}#", "Verdict", "All estimators"]
+    rows = [main_row(view, p, short[p.layer], verdicts[of.name, p.layer]) for p in of_main]
+    about, partner = view.quantity(first.quantity), view.quantity(PARTNERS[first.quantity])
+    heads = [*HEADS, f"{partner.symbol}#", "Verdict", "All estimators"]
     picture = of.embed(
         of.drawn("compression"), "compression", f"Compression by layer, {of.name}",
         " ".join(
@@ -313,7 +342,7 @@ def _compression(of: _Group) -> list[str]:
         "All estimators and quantities, in bits where no unit is named",
         ["Layer", "Estimator", "Quantity", "Runs#", "First#", "Peak#", "Last#", "Change#",
          "95 % interval#", "Onset step#", "Verdict"],
-        [_phase_row(view, p) for p in of.phases if p.estimator not in silent],
+        [phase_row(view, p) for p in of.phases if p.estimator not in silent],
     )  # fmt: skip
     aside = "".join(f"<p>{escape(text[:1].upper() + text[1:])}.</p>" for text in silent.values())
     return [
@@ -393,67 +422,6 @@ def _verdicts(of: _Group) -> str:
     rows = ([getattr(p, field) for field in fields] for p in of.phases)
     link = html.download("phases", fields, rows, "Download all verdicts")
     return f"<div class=download>{link}</div>"
-
-
-def _main_row(view: View, p: Phase, name: str, joint: LayerVerdict | None = None) -> list[Cell]:
-    """Return a layer by the main estimator, and, of the size of a layer, what all say together."""
-    curve, n_units = view.curves[p.key], view.units(p.group).get(p.layer)
-    high = curve.bound or float(np.nanmax(curve.mean()))
-    spark = html.sparkline(curve.time, curve.mean(), high, saturated=p.saturated)
-    verdict = Cell(markup=_pill(p.verdict, view.quantity(p.quantity)))
-    row = [
-        Cell(name if n_units is None else f"{name} ({n_units})", title=p.layer),
-        Cell(markup=spark or "—"),
-        *(_number(view, p, value) for value in (p.first, p.peak, p.last)),
-        *_change(view, p),
-    ]
-    if joint is None:
-        return [*row, verdict]
-    partner = view.phases.get((*p.key[:3], _PARTNERS[p.quantity]))
-    together = _pill(joint.verdict)
-    if joint.agree and joint.verdict != "inconclusive":
-        together += f" {joint.agree} of {joint.of}"
-    last = Cell("—", number=True) if partner is None else _number(view, partner, partner.last)
-    return [*row, last, verdict, Cell(markup=together)]
-
-
-def _phase_row(view: View, p: Phase) -> list[Cell]:
-    return [
-        Cell(p.layer),
-        Cell(view.estimator_title(p.estimator)),
-        Cell(_named(view.quantity(p.quantity))),
-        Cell(str(p.n_runs), p.n_runs, number=True),
-        *(_number(view, p, value) for value in (p.first, p.peak, p.last)),
-        *_change(view, p),
-        Cell(markup=_pill(p.verdict, view.quantity(p.quantity))),
-    ]
-
-
-def _change(view: View, p: Phase) -> list[Cell]:
-    """Return change, interval and onset: nothing where the layer is saturated."""
-    if p.saturated or p.change is None:
-        return [Cell("—", number=True)] * 3
-    low, high = (view.number(p.quantity, end) for end in (p.change_low, p.change_high))
-    onset = p.onset_step
-    return [
-        Cell(view.number(p.quantity, p.change, sign=True), p.change, number=True),
-        Cell("—" if p.change_low is None else f"[{low}, {high}]", p.change_low, number=True),
-        Cell("—" if onset is None else f"{onset:,}", onset, number=True),
-    ]
-
-
-def _number(view: View, p: Phase, value: float | None) -> Cell:
-    return Cell(view.number(p.quantity, value), value, number=True)
-
-
-def _pill(verdict: str, quantity: Quantity = IXT) -> str:
-    """Return a verdict as a badge, in the words of the quantity."""
-    return f'<span class="verdict {escape(verdict)}">{escape(quantity.word(verdict))}</span>'
-
-
-def _named(quantity: Quantity) -> str:
-    """Return a quantity, its unit with it unless it is bits."""
-    return quantity.symbol if quantity.unit == "bits" else f"{quantity.symbol}, {quantity.unit}"
 
 
 def _curve_download(view: View, group: str) -> str:

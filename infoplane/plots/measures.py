@@ -1,0 +1,227 @@
+"""Measures side by side: by depth, a line per checkpoint; over training, a line per layer."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+from infoplane.data import FloatArray
+from infoplane.errors import NotFoundError
+from infoplane.plots.canvas import page
+from infoplane.plots.canvas import style as look
+from infoplane.plots.canvas.axes import log_numbers
+from infoplane.plots.depth import layer_names, step_colours, steps_to_draw, values_at
+from infoplane.plots.drawing import Drawing, Options, drawing, figure
+from infoplane.plots.view import View, short_names, subject
+from infoplane.results.curves import Curves, mean_over_runs
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+REPRESENTATION = (
+    "effective_rank", "alpha_req", "intrinsic_dimension", "label_alignment", "probe",
+)  # fmt: skip
+"""How many directions, how fast they fall off, how many around a sample; and what of the labels."""
+
+COLLAPSE = ("nc1", "cdnv", "nc2_equinorm", "nc2_equiangle", "nc3", "nc4")
+"""What falls to 0 as classes collapse."""
+
+_NAMED = 6
+"""Layers; of more, the first, the last and some between are in the legend."""
+
+_NULL = (0, (1, 1.5))
+
+
+@figure(Options)
+def representation(results: Mapping[str, Any] | View, **options: Unpack[Options]) -> Axes:
+    """Draw the main measures of a representation, each by depth and over training.
+
+    Dotted is the null of the last checkpoint: what independent units, or shuffled labels, read.
+
+    Parameters
+    ----------
+    results : mapping or View
+        A results document.
+
+    Raises
+    ------
+    NotFoundError
+        If there is none of `REPRESENTATION`.
+    """
+    return _overview(results, "Representation", REPRESENTATION, "-e representation", options)
+
+
+@figure(Options)
+def collapse(results: Mapping[str, Any] | View, **options: Unpack[Options]) -> Axes:
+    """Draw neural collapse, by depth and over training; 0 is a layer whose classes are points.
+
+    Dotted is the null of the last checkpoint: what shuffled labels read. NC3 and NC4 need the
+    weights of the classifier.
+
+    Parameters
+    ----------
+    results : mapping or View
+        A results document.
+
+    Raises
+    ------
+    NotFoundError
+        If there is none of `COLLAPSE`.
+    """
+    return _overview(results, "Neural collapse", COLLAPSE, "-e collapse", options, log=True)
+
+
+def _overview(
+    results: Mapping[str, Any] | View,
+    title: str,
+    wanted: Sequence[str],
+    how: str,
+    options: Options,
+    *,
+    log: bool = False,
+) -> Axes:
+    """Draw a column per measure: above by depth, below over training."""
+    with drawing(results, **options) as on:
+        shown = {name: found for name in wanted if (found := _curves(on, name))}
+        if not shown:
+            symbols = ", ".join(on.view.quantity(name).symbol for name in wanted)
+            raise NotFoundError(
+                f"this figure needs one of {symbols}; {on.group!r} has none",
+                hint=f"analyze with {how}",
+            )
+        most = max(1, on.abreast(1.3))
+        names = list(shown)[:most]
+        layers = list(dict.fromkeys(c.layer for name in names for c in shown[name]))
+        area = on.area(4.6)
+        grid = area.subplots(2, len(names), squeeze=False)
+        small = look.font_size("xtick.labelsize")
+        room = look.letters(0.75 * page.width(area) / len(names), small, bold=True)
+        for (upper, lower), name in zip(grid.T, names, strict=True):
+            head = on.view.quantity(name)
+            scaled = log or head.unit == "dimensions"
+            _by_depth(upper, on, shown[name], layers, log=scaled)
+            _over_training(lower, on, shown[name], layers, log=scaled)
+            symbol = textwrap.fill(head.symbol, max(room, 6))
+            upper.set_title(symbol, loc="left", fontsize=small, linespacing=1.1)
+            for ax in (upper, lower):
+                ax.set_ylabel(head.unit, labelpad=1, fontsize=small)
+        steps = steps_to_draw([c for name in names for c in shown[name]])
+        handles = [*_steps(steps), *_layers(layers), *_null(shown, names)]
+        left = [on.view.quantity(name).symbol for name in list(shown)[most:]]
+        notes = [
+            f"Above: {subject(layers)}s in the order of the forward pass, a line per checkpoint.",
+            "Below: training step (log scale), a line per layer.",
+            *([f"Not shown for want of room: {', '.join(left)}."] if left else []),
+        ]
+        on.finish(area, title, notes, handles)
+        first: Axes = grid[0, 0]
+        return first
+
+
+def _curves(on: Drawing, quantity: str) -> list[Curves]:
+    """Return the curves of a quantity by the estimator that says most of it."""
+    if not on.view.estimators(quantity, group=on.group):
+        return []
+    by = replace(on, estimator=on.view.choice(on.group, quantity).estimator, quantity=quantity)
+    return [curve for layer in by.layers(quantity) if (curve := by.curve(layer)) is not None]
+
+
+def _by_depth(
+    ax: Axes, on: Drawing, found: Sequence[Curves], layers: Sequence[str], *, log: bool
+) -> None:
+    steps = steps_to_draw(found)
+    x = [layers.index(curve.layer) for curve in found]
+    mark = "." if len(x) <= 24 else ""
+    for i, step in enumerate(steps.tolist()):
+        last = i == len(steps) - 1
+        ax.plot(
+            x, _shown(values_at(found, step, "mean"), log=log), marker=mark, markersize=4,
+            color=step_colours(steps)[i], linewidth=1.8 if last else 1.0, zorder=3 + 0.1 * i,
+            label=f"_step {step}",
+        )  # fmt: skip
+    nulls = np.array([_last(mean_over_runs(curve.null)) for curve in found])
+    ax.plot(x, _shown(nulls, log=log), color=look.muted(), linestyle=_NULL, zorder=2.5,
+            label="_null")  # fmt: skip
+    ax.set_xlim(-0.4, len(layers) - 0.6)
+    names, stride = layer_names(layers, 0.8 * ax.figure.bbox.width / ax.figure.dpi / 5)
+    ax.set_xticks(range(0, len(layers), stride), names[::stride], rotation=90)
+    for label in ax.get_xticklabels():
+        label.set_parse_math(False)
+    ax.grid(visible=False, axis="x")
+    _scale(ax, log=log)
+
+
+def _over_training(
+    ax: Axes, on: Drawing, found: Sequence[Curves], layers: Sequence[str], *, log: bool
+) -> None:
+    colours = layer_colours(len(layers))
+    for curve in found:
+        mean, at = _shown(curve.mean(), log=log), layers.index(curve.layer)
+        mark = "." if np.isfinite(mean).sum() == 1 else ""
+        ax.plot(
+            curve.time, mean, marker=mark, color=colours[at], linewidth=1.2,
+            zorder=3 + at / len(layers), label=f"_layer {curve.layer}",
+        )  # fmt: skip
+        if len(layers) <= _NAMED and (spread := curve.interval()) is not None:
+            low, high = (_shown(side, log=log) for side in spread)
+            ax.fill_between(curve.time, low, high, color=colours[at], alpha=0.15, linewidth=0)
+    every = on.view.steps(on.group)
+    ax.set_xlim(*look.time_limits(every))
+    look.step_axis(ax.xaxis, every, n_ticks=4)
+    _scale(ax, log=log)
+
+
+def _shown(values: FloatArray, *, log: bool) -> FloatArray:
+    """Return what can be drawn: on log axes only what is above 0."""
+    return np.where(values > 0, values, np.nan) if log else values
+
+
+def _last(values: FloatArray) -> float:
+    there = look.finite(values)
+    return float(there[-1]) if len(there) else np.nan
+
+
+def _scale(ax: Axes, *, log: bool) -> None:
+    if log:
+        ax.set_yscale("log")
+        log_numbers(ax.yaxis)
+    else:
+        look.few_ticks(ax.yaxis, 4)
+        low, high = ax.get_ylim()
+        if 0 < low < 0.5 * high:
+            ax.set_ylim(0.0, high)
+
+
+def layer_colours(n: int) -> FloatArray:
+    """Return a colour per layer (n, 4), from the input to the output; unlike those of steps."""
+    ends = (0.05, 0.8) if look.on_white() else (0.25, 0.95)
+    colours: FloatArray = mpl.colormaps["plasma"](np.linspace(*ends, max(n, 1)))
+    return colours
+
+
+def _steps(steps: Any) -> list[Artist]:
+    return [
+        Line2D([], [], color=colour, linewidth=1.6, label=f"step {step:,}")
+        for step, colour in zip(steps.tolist(), step_colours(steps), strict=True)
+    ]
+
+
+def _layers(layers: Sequence[str]) -> list[Artist]:
+    """Return the legend of layers: all, or the first, the last and some between."""
+    at = np.unique(np.linspace(0, len(layers) - 1, min(_NAMED, len(layers))).round().astype(int))
+    names, colours = list(short_names(layers, 24).values()), layer_colours(len(layers))
+    return [Line2D([], [], color=colours[i], linewidth=1.6, label=names[i]) for i in at]
+
+
+def _null(shown: Mapping[str, Sequence[Curves]], names: Sequence[str]) -> list[Artist]:
+    there = any(np.isfinite(c.null).any() for name in names for c in shown[name])
+    line = Line2D([], [], color=look.muted(), linestyle=_NULL, label="null, last checkpoint")
+    return [line] if there else []

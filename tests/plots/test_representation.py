@@ -1,0 +1,89 @@
+"""Figures of representations: measures side by side, eigenvalues, planes of any quantities."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from infoplane.errors import InputError, NotFoundError
+from infoplane.plots.figures import default_figures, draw
+from infoplane.plots.report.page import render_report
+from infoplane.plots.view import View
+from tests.plots import synthetic
+from tests.plots.test_figures import outside, overlapping, words
+
+NAMES = [f"encoder.layers.{i}.attention.output" for i in range(60)]
+
+
+@pytest.fixture(scope="module")
+def three() -> View:
+    return View.of(synthetic.of_representations())
+
+
+@pytest.fixture(scope="module")
+def sixty() -> View:
+    return View.of(synthetic.of_representations(n_layers=60, n_steps=4, names=NAMES))
+
+
+FIGURES: list[tuple[str, dict[str, Any]]] = [
+    ("representation", {}),
+    ("collapse", {}),
+    ("eigenvalues", {}),
+    ("plane", {"x": "effective_rank", "y": "label_alignment"}),
+]
+
+
+@pytest.mark.parametrize("size", ["single", "double"])
+@pytest.mark.parametrize(("name", "options"), FIGURES)
+@pytest.mark.parametrize("shape", ["three", "sixty"])
+def test_nothing_is_cut_or_covered(
+    shape: str, name: str, options: dict[str, Any], size: str, request: pytest.FixtureRequest
+) -> None:
+    figure = draw(request.getfixturevalue(shape), name, size=size, **options)
+    assert outside(figure) == []
+    assert overlapping(figure) == []
+
+
+def test_measures_have_a_line_per_checkpoint_above_and_per_layer_below(three: View) -> None:
+    figure = draw(three, "representation")
+    above, below = figure.axes[0], figure.axes[3]
+    assert sum(str(line.get_label()).startswith("_step") for line in above.lines) == 5
+    assert sum(str(line.get_label()).startswith("_layer") for line in below.lines) == 3
+    null = next(line for line in above.lines if line.get_label() == "_null")
+    np.testing.assert_allclose(null.get_ydata(), 90.0)
+
+
+def test_a_power_law_lies_on_its_eigenvalues(three: View) -> None:
+    ax = draw(three, "eigenvalues").axes[0]
+    (fit,) = [line for line in ax.lines if line.get_label() == "_fit"]
+    ranks, drawn = np.asarray(fit.get_xydata()).T
+    total = (np.arange(1, 61) ** -1.5).sum()
+    np.testing.assert_allclose(drawn, ranks**-1.5 / total, rtol=1e-9)
+    assert "α = 1.50" in words(ax.figure)
+
+
+def test_a_plane_takes_any_two_quantities_of_any_estimators(three: View) -> None:
+    ax = draw(three, "plane", x="effective_rank", y="label_alignment").axes[0]
+    assert ax.get_xlabel() == "effective rank  [dimensions]"
+    assert ax.get_ylabel().startswith("CKA(T,Y)  [ratio]")
+    ax = draw(three, "plane", x="effective_rank", y="alpha_req").axes[0]
+    assert ax.get_ylabel() == "α  [exponent]"
+    with pytest.raises(InputError, match="expected a quantity of"):
+        draw(three, "plane", x="volume", y="alpha_req")
+    with pytest.raises(NotFoundError, match="needs an estimator with I"):
+        draw(three, "plane")
+
+
+def test_by_itself_measures_are_drawn_once(three: View) -> None:
+    names = [file for file, *_ in default_figures(three, {}, every=False)]
+    assert {"representation", "collapse", "eigenvalues"} <= set(names)
+    assert not any("-" in name for name in names)
+
+
+def test_the_report_tells_stages_and_nulls(three: View) -> None:
+    page = render_report(three)
+    assert "warm-up, then entropy-seeking, then compression-seeking" in page
+    assert "no training error since" in page
+    assert "Measures of the representation" in page
