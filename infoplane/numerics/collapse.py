@@ -31,6 +31,8 @@ from infoplane.numerics.spectra import moments
 
 _BLOCK = 1 << 21  # values held at once in double precision: 16 MiB
 _SINGULAR = 1e-12  # share of the largest eigenvalue below which one is rounding
+_TOGETHER = 1 << 22  # products of samples and classes, over all labellings: 32 MiB
+_COLLAPSED = 1e-6  # share of the variance that is within classes
 _ALIKE = 1e-26  # share of the mean square of the layer that a variance of rounding has
 
 
@@ -60,7 +62,7 @@ class ClassScatter:
         self.within, self.along = np.zeros(n), np.zeros((n, k))
 
     @cached_property
-    def _averages(self) -> Any:
+    def averages(self) -> Any:
         """The sparse matrix (K, n) that takes samples to the means of their classes."""
         from scipy.sparse import csr_array
 
@@ -70,7 +72,7 @@ class ClassScatter:
 
     def add(self, centred: FloatArray, scaled: FloatArray) -> None:
         """Add a block of units (n, n_units): about their mean, and of rows scaled to length 1."""
-        means, centroids = self._averages @ centred, self._averages @ scaled
+        means, centroids = self.averages @ centred, self.averages @ scaled
         self.centroids += centroids @ centroids.T
         own = self.labels[self.rows]
         rest = (centred if len(own) == len(centred) else centred[self.rows]) - means[own]
@@ -159,14 +161,50 @@ def scatters(values: Array, labellings: Sequence[IntArray]) -> list[ClassScatter
         centred = block - block.mean(axis=0)
         varies += float(np.vdot(centred, centred))
         block /= lengths
-        for one in found:
-            one.add(centred, block)
+        found[0].add(centred, block)
+        if len(values) * sum(len(one.counts) for one in found) <= _TOGETHER:
+            _add_together(found[1:], centred, block)
+        else:
+            for one in found[1:]:
+                one.add(centred, block)
+    if float(found[0].within.sum()) < _COLLAPSED * varies:  # differences of products lose digits
+        found[1:] = [ClassScatter(labels) for labels in labellings[1:]]
+        for _, block in _unit_blocks(values):
+            for one in found[1:]:
+                one.add(block - block.mean(axis=0), block / lengths)
     least = _ALIKE * float(squares.sum())
     if varies <= least:
         raise EstimationError("expected a layer that varies, got a constant one")
     if float(np.trace(found[0].means)) * len(values) <= least:
         raise EstimationError("expected class means that differ, got equal ones")
     return found
+
+
+def _add_together(found: Sequence[ClassScatter], centred: FloatArray, scaled: FloatArray) -> None:
+    """Add a block of units to several labellings, in three products for all of them.
+
+    Distances to class means come from the products, |x|^2 - 2 x m + |m|^2.
+    """
+    if not found:
+        return
+    averages = np.concatenate([one.averages.toarray() for one in found])
+    means, centroids = averages @ centred, averages @ scaled
+    products = centred @ means.T
+    squares = np.einsum("ij,ij->i", centred, centred)
+    start = 0
+    for one in found:
+        k = len(one.counts)
+        mine = slice(start, start + k)
+        start += k
+        of_means, own = means[mine] @ means[mine].T, one.labels[one.rows]
+        each = products[one.rows, mine]
+        one.centroids += centroids[mine] @ centroids[mine].T
+        one.within += squares[one.rows] - 2.0 * each[np.arange(one.n), own]
+        one.within += np.diag(of_means)[own]
+        rest = each - of_means[own]
+        one.along += rest - rest.mean(axis=1, keepdims=True)
+        off = np.eye(k) - 1.0 / k
+        one.means += off @ of_means @ off
 
 
 def gram_norm(values: Array, parts: Sequence[IntArray] = ()) -> list[float]:

@@ -197,10 +197,15 @@ def random_halves(n: int, repeats: int, rng: np.random.Generator) -> Iterator[In
         yield np.sort(rng.permutation(n)[: n // 2])
 
 
-def interval_of_halves(whole: float, values: FloatArray, n: int, level: float = 0.95) -> Interval:
-    """Return the interval of an estimate from its values on random halves of ``n`` samples."""
+def interval_of_halves(
+    whole: float, values: FloatArray, n: int, level: float = 0.95, least: float = 0.0
+) -> Interval:
+    """Return the interval of an estimate from its values on random halves of ``n`` samples.
+
+    The standard error is ``least`` where theory knows that; a few halves may lie close by chance.
+    """
     m = n // 2
-    error = float(values.std(ddof=1)) * math.sqrt(m / (n - m))
+    error = max(float(values.std(ddof=1)) * math.sqrt(m / (n - m)), least)
     return _interval(whole, error, len(values) - 1, float(values.mean()) - whole, n / m, level)
 
 

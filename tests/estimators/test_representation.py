@@ -9,6 +9,7 @@ import infoplane as ip
 from infoplane.estimators.layers.representation import Null
 from infoplane.estimators.layers.spectrum import kept_eigenvalues
 from infoplane.estimators.registry import parse_estimator
+from infoplane.numerics.collapse import scatters
 from infoplane.numerics.spectra import OPERATORS, moments, null_spectrum
 from infoplane.numerics.spectral_measures import MEASURES
 from infoplane.validation.problems import Problem
@@ -264,3 +265,31 @@ def test_a_quotient_is_compared_with_its_null_by_factors(value: float, near: boo
     null = Null.of([150.0, 400.0, 900.0, 300.0, 250.0], quotient=True)  # as NC1 of shuffled labels
     assert null is not None
     assert null.is_near(value, 0.1 * value) is near
+
+
+@pytest.mark.parametrize("within", [1.0, 1e-2, 1e-5, 1e-9])
+@pytest.mark.parametrize("shape", [(60, 200), (200, 30)])
+def test_labellings_that_are_read_together_are_as_exact_as_alone(
+    within: float, shape: tuple[int, int]
+) -> None:
+    rng = np.random.default_rng(0)
+    labels = np.arange(shape[0]) % 4
+    x = 3.0 + rng.standard_normal((4, shape[1]))[labels] + within * rng.standard_normal(shape)
+    half = np.where(np.arange(shape[0]) < shape[0] // 2, labels, -1)
+    others = [rng.permutation(labels), half]
+    together = scatters(x, [labels, *others])[1:]
+    for one, labelling in zip(together, others, strict=True):
+        alone = scatters(x, [labelling])[0]
+        for name in ("nc1", "nc1_quotient", "cdnv", "separation", "nuclear_norm"):
+            expected = getattr(alone, name)()
+            assert getattr(one, name)() == pytest.approx(expected, rel=1e-7), name
+
+
+@pytest.mark.parametrize(("d", "seed"), [(3, 0), (5, 4), (2, 1), (4, 2)])
+def test_an_interval_of_two_neighbours_is_no_narrower_than_theory(d: int, seed: int) -> None:
+    n, rng = 300, np.random.default_rng(seed)
+    layer = rng.standard_normal((n, d))
+    problem = Problem(np.arange(n)[:, None], layer, np.zeros(n, np.int64))
+    found = estimate_problem(parse_estimator("dimension"), problem, seed, "best")
+    value = found["intrinsic_dimension"]
+    assert value.high - value.low >= 2 * 1.96 * value.bits / math.sqrt(0.9 * n)

@@ -103,6 +103,7 @@ def beside_null(
     flags: Iterable[str] = (),
     diagnostics: Mapping[str, Any] | None = None,
     rate: float | None = None,
+    error: float = 0.0,
 ) -> Estimate:
     """Return an estimate with the interval that random halves give, and its null.
 
@@ -125,19 +126,21 @@ def beside_null(
     rate : float, optional
         Power of the number of samples by which the bias falls. Where halves read so much more or
         less that it is above 5 %, and that is no chance, the value is flagged ``biased``.
+    error : float
+        Standard error by theory, below which that of the halves does not go.
     """
     parts = np.array(list(halves))
     interval = None
     if len(parts) > 1 and np.isfinite(parts).all():
-        interval = interval_of_halves(value, parts, samples.n)
+        interval = interval_of_halves(value, parts, samples.n, least=error)
     raised = [*flags, *samples.flags]
     if interval is not None and rate is not None:
         chance = CHANCE * float(parts.std(ddof=1)) / math.sqrt(len(parts))
         least = SMALLEST_SHARE * abs(value)
         raised += ["biased"] * (abs(interval.drift) > chance and abs(interval.bias(rate)) > least)
     if null is not None:
-        error = 0.0 if interval is None else interval.standard_error
-        raised += ["within_null"] * null.is_near(value, error)
+        known = 0.0 if interval is None else interval.standard_error
+        raised += ["within_null"] * null.is_near(value, known)
     return Estimate(
         value,
         low=None if interval is None else interval.low,
