@@ -1,9 +1,9 @@
 """What measures of a representation read on networks whose training is known.
 
-Four perceptrons 64-128-128-10 on scikit-learn's digits, second hidden layer, 900 training images:
+Four perceptrons 64-128-128-10 on scikit-learn's digits, last hidden layer, 900 training images:
 
 - clean: usual training;
-- collapses: the same, with weight decay, long after the training error is 0;
+- collapses: five hidden layers and weight decay, long after the training error is 0;
 - memorises: 40 % of the training labels are random, trained until all of them are known;
 - lazy: outputs times 30 and the untrained outputs subtracted, so that weights hardly move
   (Chizat, Oyallon, Bach, NeurIPS 2019).
@@ -19,6 +19,7 @@ import argparse
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
@@ -32,9 +33,9 @@ import infoplane as ip  # noqa: E402
 
 EPOCHS = (0, 1, 2, 4, 8, 16, 32, 64, 128, 256)
 MEASURES = ("train", "test", "effective_rank", "alpha", "nc1", "alignment", "dimension", "probe")
-NETWORKS: dict[str, dict[str, float]] = {
+NETWORKS: dict[str, dict[str, Any]] = {
     "clean": {},
-    "collapses": {"decay": 5e-3},
+    "collapses": {"decay": 1e-3, "depth": 5},
     "memorises": {"noise": 0.4},
     "lazy": {"scale": 30.0, "rate": 1e-5},
 }
@@ -48,11 +49,13 @@ def trained(
     decay: float = 0.0,
     scale: float = 1.0,
     rate: float = 1e-3,
+    depth: int = 2,
     seed: int = 0,
 ) -> None:
     """Train a network, and show it and what it returns at some epochs."""
     torch.manual_seed(seed)
-    body = nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 128), nn.ReLU())
+    hidden = [part for _ in range(depth - 1) for part in (nn.Linear(128, 128), nn.ReLU())]
+    body = nn.Sequential(nn.Linear(64, 128), nn.ReLU(), *hidden)
     head = nn.Linear(128, 10)
     first = nn.Sequential(body, head)
     untrained = [p.detach().clone() for p in first.parameters()]
@@ -82,7 +85,7 @@ def trained(
             look(body, outputs, epoch)
 
 
-def measured(settings: dict[str, float]) -> dict[str, list[float]]:
+def measured(settings: dict[str, Any]) -> dict[str, list[float]]:
     """Return the measures of a network by epoch."""
     images, labels = load_digits(return_X_y=True)
     order = np.random.default_rng(0).permutation(len(images))
