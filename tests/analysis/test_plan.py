@@ -6,7 +6,6 @@ import pytest
 
 from infoplane.analysis.cache import CellCache
 from infoplane.analysis.engine import analyze
-from infoplane.analysis.executors import Serial
 from infoplane.analysis.plan import CostModel, plan, scales_of, wall_seconds
 from infoplane.analysis.selection import select_cells
 from infoplane.data import LayerInfo
@@ -14,6 +13,7 @@ from infoplane.errors import InputError
 from infoplane.estimators.estimate import Measurement
 from infoplane.estimators.registry import parse_estimator
 from infoplane.runs.run import Run
+from tests.analysis.test_engine import Serial
 from tests.cli.analyses import write_run
 
 LAYER = LayerInfo("fc", 0, "Tanh", (64,), "float32")
