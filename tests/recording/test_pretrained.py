@@ -93,6 +93,10 @@ def test_names_of_an_earlier_release_and_dtypes():
     other = bert()
     assert not load_into(other, load_weights(Path("file.pt")), Path("file.pt"))
     assert all(map(torch.equal, model.state_dict().values(), other.state_dict().values()))
+    torch.save({name: value.double() for name, value in state.items()}, "file.pt")
+    left = load_into(other, load_weights(Path("file.pt")), Path("file.pt"))
+    assert other.dtype == torch.float32  # it stays what it was built as, and that is told
+    assert left.changed[0][1] == "float64 -> float32"
 
 
 def test_a_file_beside_its_configuration():
@@ -101,6 +105,13 @@ def test_a_file_beside_its_configuration():
     torch.save({"state_dict": {f"model.{k}": v for k, v in model.state_dict().items()}}, "a.ckpt")
     found = load_model("hf:AutoModel", Path("a.ckpt"))
     assert all(map(torch.equal, model.state_dict().values(), found.state_dict().values()))
+
+
+def test_several_weights_in_a_folder():
+    one, other = bert(), bert()
+    folder = saved(one, 1, change=lambda state: {"model": state, "ema": other.state_dict()})
+    found = load_model("hf:AutoModel", folder, key="ema")
+    assert all(map(torch.equal, other.state_dict().values(), found.state_dict().values()))
 
 
 def test_what_a_folder_lacks():
