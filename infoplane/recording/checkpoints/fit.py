@@ -82,6 +82,7 @@ def coarser(expected: Mapping[str, Any], state: Mapping[str, Any]) -> tuple[tupl
         for key, value in expected.items()
         if isinstance(value, torch.Tensor)
         and isinstance(found := state.get(key), torch.Tensor)
+        and found.dtype is not value.dtype
         and not (is_lazy(value) or found.is_quantized)
         and torch.promote_types(value.dtype, found.dtype) != value.dtype
     )
