@@ -7,6 +7,7 @@ import itertools
 import pickle
 import random
 import types
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -303,7 +304,7 @@ class Classy(nn.Module):
     """Keeps what it counts in its class."""
 
     count = 0
-    seen: list[int] = []
+    seen: ClassVar[list[int]] = []
     table = torch.zeros(4)
 
     def __init__(self):
