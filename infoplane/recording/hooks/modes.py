@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import TypeAlias
 
@@ -15,7 +15,7 @@ from torch import nn
 from infoplane.errors import DataError
 from infoplane.recording.hooks.state import State
 
-_Held: TypeAlias = tuple[nn.Module, str, dict[str, torch.Tensor | None], torch.Tensor, int]
+_Held: TypeAlias = tuple[nn.Module, str, Mapping[str, torch.Tensor | None], torch.Tensor, int]
 """A module, a name of a parameter or buffer, where it is kept, the tensor, and its version."""
 
 
