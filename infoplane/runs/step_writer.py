@@ -192,9 +192,7 @@ class StepWriter:
         self._reserved = 0  # bytes
         self._unlike: _Layer | None = None  # the first layer that is not as in the other steps
         with writing(self.path, GO_ON):
-            self._temporary.unlink(missing_ok=True)
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-            self._file = os.open(self._temporary, flags | os.O_CLOEXEC, 0o666)
+            self._file = _new_file(self._temporary)
             try:
                 self.make_room()
                 if self.layout.layers is None:
@@ -343,6 +341,16 @@ class StepWriter:
             "gradients": self.gradients,
         }
         return padded_json(document)
+
+
+def _new_file(path: Path) -> int:
+    """Open a file that nobody else has, in place of one that was left behind."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        return os.open(path, flags, 0o666)
+    except FileExistsError:
+        path.unlink()
+        return os.open(path, flags, 0o666)
 
 
 def _finite(value: float) -> float | None:

@@ -3,9 +3,11 @@
 import collections
 import dataclasses
 import hashlib
+import itertools
 import pickle
 import random
 import types
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -296,3 +298,79 @@ def test_what_is_too_large_to_copy_and_changes_is_told(tmp_path, monkeypatch):
         pytest.raises(DataError, match="changed kept of the model in evaluation mode"),
     ):
         recorder.snapshot(0)
+
+
+class Classy(nn.Module):
+    """Keeps what it counts in its class."""
+
+    count = 0
+    seen: ClassVar[list[int]] = []
+    table = torch.zeros(4)
+
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(3, 4)
+
+    def forward(self, x):
+        h = self.fc(x)
+        Classy.count += 1
+        Classy.seen.append(len(x))
+        Classy.table.add_(h.detach().mean(0))
+        Classy.late = getattr(Classy, "late", 0) + 1
+        return h + 0.1 * Classy.count + 0.1 * len(Classy.seen) + Classy.table + Classy.late
+
+
+def test_attributes_of_classes_are_put_back(tmp_path):
+    def make():
+        Classy.count, Classy.seen, Classy.table = 0, [], torch.zeros(4)
+        if hasattr(Classy, "late"):
+            del Classy.late
+        return Classy()
+
+    assert trained(make) == trained(make, tmp_path / "run")
+    assert (Classy.count, len(Classy.seen), Classy.late) == (6, 6, 6)
+
+
+NOT_PUT_BACK = {
+    "kept (count)": (itertools.count, lambda m, h: next(m.kept)),
+    "kept (list_iterator)": (lambda: iter([0] * 99), lambda m, h: next(m.kept)),
+    "kept (repeat)": (lambda: itertools.repeat(0.5, 99), lambda m, h: next(m.kept)),
+    "kept (array of 0 MiB)": STATE["array"],
+}
+
+
+@pytest.mark.parametrize("what", NOT_PUT_BACK)
+def test_what_cannot_be_put_back_is_told_once(tmp_path, monkeypatch, caplog, what):
+    monkeypatch.setattr("infoplane.recording.hooks.state._MOST_BYTES", 8)
+    start, change = NOT_PUT_BACK[what]
+    with Recorder(keeps(start, change)(), (torch.randn(9, 3), None), tmp_path / "r") as recorder:
+        recorder.snapshot(0)
+        recorder.snapshot(1)
+    told = [r.getMessage() for r in caplog.records if "cannot be put back" in r.getMessage()]
+    assert len(told) == 1
+    assert f"changed {what}, which" in told[0]
+
+
+def test_nothing_is_told_of_iterators_that_rest(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr("infoplane.recording.hooks.state._MOST_BYTES", 8)
+    model = nn.Sequential(nn.Linear(3, 4), nn.Tanh())
+    model.kept = [itertools.count(), iter([1, 2]), np.zeros((5, 4)), np.array(3.0)]
+    with Recorder(model, (torch.randn(9, 3), None), tmp_path / "r") as recorder:
+        recorder.snapshot(0)
+    assert not [r for r in caplog.records if "put back" in r.getMessage()]
+
+
+def test_an_entry_that_moves_to_another_module_comes_back(tmp_path):
+    class Moving(keeps(lambda: None, lambda m, h: 0)):
+        def forward(self, x):
+            h = super().forward(x)
+            if "late" in vars(self.act):
+                self.inner.late = vars(self.act).pop("late")
+            return h
+
+    model = Moving()
+    model.act.late = 0.5
+    with Recorder(model, (torch.randn(9, 3), None), tmp_path / "r") as recorder:
+        recorder.snapshot(0)
+    assert "late" not in vars(model.inner)
+    assert vars(model.act)["late"] == 0.5

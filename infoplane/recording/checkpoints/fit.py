@@ -88,6 +88,7 @@ def changed_kinds(
         for key, value in expected.items()
         if isinstance(value, torch.Tensor)
         and isinstance(found := state.get(key), torch.Tensor)
+        and found.dtype is not value.dtype
         and not (is_lazy(value) or found.is_quantized)
         and _is_changed(value, found)
     )

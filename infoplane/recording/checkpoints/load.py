@@ -68,8 +68,8 @@ def _load(model: nn.Module, weights: Weights, path: Path, *, strict: bool) -> Un
     """Load weights by their names; parameters and errors as of ``load_into``."""
     expected = model.state_dict()
     _check_kinds(expected, weights.state, path)
-    for state in (weights.state, _inner(weights.state)) if strict else ():
-        if _accepted(model, state):
+    for make in (lambda state: state, _inner) if strict else ():
+        if _accepted(model, state := make(weights.state)):
             _check_shared(model, state, path)
             return Unmatched(changed=changed_kinds(expected, state))
     fitted, outside = _fitting(weights.state, expected, path)
@@ -142,11 +142,14 @@ def _overlapping(state: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return pairs of names whose tensors may share memory."""
     spans = []
     for key, value in state.items():
-        if _place(value) is not None and not value.is_quantized:
-            reach = sum((n - 1) * step for n, step in zip(value.shape, value.stride(), strict=True))
-            start = value.data_ptr()
-            spans.append((str(value.device), start, start + (reach + 1) * value.itemsize, key))
-    found, furthest = [], ("", 0, 0, "")  # the span so far that ends last
+        if _in_memory(value) and not value.is_quantized:
+            start, length = value.data_ptr(), value.nbytes
+            if not value.is_contiguous():
+                steps = zip(value.shape, value.stride(), strict=True)
+                length = (sum((n - 1) * step for n, step in steps) + 1) * value.itemsize
+            spans.append((value.get_device(), start, start + length, key))
+    found: list[tuple[str, str]] = []
+    furthest = (-2, 0, 0, "")  # the span so far that ends last
     for span in sorted(spans):
         if span[0] == furthest[0] and span[1] < furthest[2]:
             found.append((furthest[3], span[3]))
@@ -227,11 +230,20 @@ def _with_tied(
 
 def _place(value: Any) -> object:
     """Return what tells two names of one tensor; None where nothing does."""
-    if not isinstance(value, torch.Tensor) or is_lazy(value) or not value.numel():
-        return None
-    if value.layout is not torch.strided or value.device.type == "meta":
+    if not _in_memory(value):
         return None
     return (value.data_ptr(), value.shape, value.stride(), value.dtype)
+
+
+def _in_memory(value: Any) -> bool:
+    """Tell whether something is a tensor of which each value has a place."""
+    return (
+        isinstance(value, torch.Tensor)
+        and not is_lazy(value)
+        and value.layout is torch.strided
+        and not value.is_meta
+        and value.numel() > 0
+    )
 
 
 def _ignored(model: nn.Module, state: Mapping[str, Any], names: Collection[str]) -> set[str]:
@@ -267,7 +279,7 @@ def _unfit(value: torch.Tensor, found: torch.Tensor) -> str | None:
     if found.layout is not torch.strided or found.is_quantized != value.is_quantized:
         kind = "quantised" if found.is_quantized else str(found.layout).removeprefix("torch.")
         return f": expected a dense tensor, found {kind}"
-    if found.device.type == "meta":
+    if found.is_meta:
         return " was saved without its values"
     if is_lazy(value) and found.numel() * found.itemsize > found.untyped_storage().nbytes():
         return (

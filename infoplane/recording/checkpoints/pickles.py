@@ -117,7 +117,7 @@ def _bared(content: Any) -> Any:
     left = [content]
     while left:
         value = left.pop()
-        if isinstance(value, torch.Tensor):
+        if type(value) in (torch.Tensor, torch.nn.Parameter):  # others stand for something else
             vars(value).clear()
         elif isinstance(value, (dict, list, tuple)) and id(value) not in seen:
             seen.add(id(value))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import TypeAlias
 
@@ -15,7 +15,8 @@ from torch import nn
 from infoplane.errors import DataError
 from infoplane.recording.hooks.state import State
 
-_Versions: TypeAlias = dict[tuple[nn.Module, str], tuple[torch.Tensor, int]]
+_Held: TypeAlias = tuple[nn.Module, str, Mapping[str, torch.Tensor | None], torch.Tensor, int]
+"""A module, a name of a parameter or buffer, where it is kept, the tensor, and its version."""
 
 
 @contextmanager
@@ -37,8 +38,9 @@ def evaluation_mode(model: nn.Module) -> Iterator[State]:
         After the block, if it changed a parameter or buffer in place: training would go on from
         other values than without the recording.
     """
-    modes = {module: module.training for module in model.modules()}
-    versions = _versions(modes)
+    modules = list(model.modules())
+    modes = [module.training for module in modules]
+    weights = _weights(modules)
     numpy_state = np.random.get_state()  # noqa: NPY002  - saved, not used
     python_state = random.getstate()
     devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
@@ -49,22 +51,22 @@ def evaluation_mode(model: nn.Module) -> Iterator[State]:
             stack.enter_context(torch.no_grad())
             if "torch._dynamo" in sys.modules:  # importing it costs a second; then nothing uses it
                 stack.enter_context(torch.compiler.set_stance("force_eager"))
-            for device in {"cpu", *(value.device.type for value in model.parameters())}:
+            for device in {"cpu", *(value.device.type for *_, value, _ in weights)}:
                 if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
                     stack.enter_context(torch.autocast(device, enabled=False))
             torch.backends.mha.set_fastpath_enabled(False)
-            for module, mode in modes.items():
-                if mode:
+            for module in modules:
+                if module.training:
                     _set_training(module, False)
-            state = State(model)
+            state = State(modules)
             try:
                 yield state
             finally:
-                changed = _changed(versions, _versions(modes))
+                changed = _changed(weights)
                 state.put_back()
                 state.forget()
     finally:
-        for module, mode in modes.items():
+        for module, mode in zip(modules, modes, strict=True):
             if module.training is not mode:
                 _set_training(module, mode)
         torch.backends.mha.set_fastpath_enabled(fused)
@@ -84,29 +86,31 @@ def _set_training(module: nn.Module, mode: bool) -> None:
     object.__setattr__(module, "training", mode)
 
 
-def _versions(modules: Iterable[nn.Module]) -> _Versions:
+def _weights(modules: Iterable[nn.Module]) -> list[_Held]:
     """Return every parameter and buffer, and how often it was changed in place.
 
     Read from where modules keep them: ``named_parameters`` takes several times as long.
     """
-    return {
-        (module, name): (value, value._version)
+    return [
+        (module, name, kept, value, value._version)
         for module in modules
         for kept in (module._parameters, module._buffers)
+        if kept
         for name, value in kept.items()
         if value is not None and not value.is_inference()
-    }
+    ]
 
 
-def _changed(before: _Versions, after: _Versions) -> list[tuple[nn.Module, str]]:
+def _changed(weights: Iterable[_Held]) -> list[tuple[nn.Module, str]]:
     """Return what changed its values; a buffer of another shape is a cache that grew."""
     return [
-        where
-        for where, (value, version) in after.items()
-        if (old := before.get(where)) is not None
-        and (
-            version != old[1]
-            if value is old[0]
-            else value.shape == old[0].shape and not torch.equal(value, old[0])
+        (module, name)
+        for module, name, kept, value, version in weights
+        if (
+            value._version != version
+            if (now := kept.get(name)) is value
+            else now is not None
+            and now.shape == value.shape
+            and not (now.is_inference() or torch.equal(now, value))
         )
     ]

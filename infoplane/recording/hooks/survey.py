@@ -77,13 +77,14 @@ class _Survey:
             self._send(self.batch, self._receive, self._unfit)
             self.passes.operations.check()
             for batch, rows in self._others():
-                trial = Trial(rows)
+                trial, heard = Trial(rows), set[Key]()
                 try:
-                    self._send(batch, self._receive_again(trial), lambda error: None)
+                    self._send(batch, self._receive_again(trial, heard), lambda error: None)
                 except DataError as error:  # a model of one batch size alone
                     log.debug("no batch of another size: %s", error)
                 else:
                     self.again = batch, trial
+                    self._leave_irregular(heard)
                     break
         for key in [key for key in self.found if key[0] in self.unfit]:
             del self.found[key]
@@ -172,12 +173,26 @@ class _Survey:
         self._note_length(self.lengths, (name, call), tensor)
         self.trial.add((name, call), tensor)
 
-    def _receive_again(self, trial: Trial) -> Receive:
+    def _leave_irregular(self, heard: set[Key]) -> None:
+        """Leave out layers that nobody named and that fire in one batch alone, as experts do.
+
+        A step would fail at the first batch that is unlike the one before.
+        """
+        if self.passes.by_default:
+            for name, _ in sorted(self.found.keys() ^ heard):
+                why = "not called in every batch, or not on all of its samples"
+                hint = f"leave the layer out: --layers '!{name}'"
+                self._unfit(UnfitLayerError(name, why, f"layer {name!r}: {why}", hint))
+
+    def _receive_again(self, trial: Trial, heard: set[Key]) -> Receive:
         before, now = len(self.rows), len(trial.rows)
 
         def receive(name: str, call: int, address: Address, tensor: torch.Tensor) -> None:
             axis = self.passes.axis(name)
-            if axis < tensor.ndim and tensor.shape[axis] in (before, now):
+            if axis >= tensor.ndim or tensor.shape[axis] not in (before, now):
+                heard.add((name, -1))  # on other rows
+            else:
+                heard.add((name, call))
                 try:
                     trial.add((name, call), self.passes.by_sample(name, tensor, now))
                 except UnfitLayerError as error:  # an axis that keeps its length is another one
