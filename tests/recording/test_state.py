@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 import hashlib
+import importlib
 import itertools
 import pickle
 import random
@@ -374,3 +375,96 @@ def test_an_entry_that_moves_to_another_module_comes_back(tmp_path):
         recorder.snapshot(0)
     assert "late" not in vars(model.inner)
     assert vars(model.act)["late"] == 0.5
+
+
+def scaled(module):
+    module.fc.weight.data.mul_(0.9)
+
+
+def replaced(module):
+    module.fc.weight.data = module.fc.weight.data * 0.9
+
+
+def clamped(module):
+    module.fc.weight.data.clamp_(-0.1, 0.1)
+
+
+def filled(module):
+    module.queue.data[0] += 1
+
+
+def counted(module):
+    module.queue.add_(1)
+
+
+def swapped(module):
+    module.queue = module.queue + 1
+
+
+@pytest.mark.parametrize("change", [scaled, replaced, clamped, filled, counted, swapped])
+@pytest.mark.parametrize("place", ["network", "hook"])
+def test_weights_and_buffers_that_a_pass_changes_are_put_back_and_told(change, place, tmp_path):
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(3, 4)
+            self.register_buffer("queue", torch.tensor([0.5, torch.nan]))
+
+        def forward(self, x):
+            if place == "network":
+                change(self)
+            return self.fc(x)
+
+    torch.manual_seed(0)
+    net = Net()
+    if place == "hook":
+        net.fc.register_forward_hook(lambda module, given, output: change(net))
+    before = [value.clone() for value in net.state_dict().values()]
+    with (
+        Recorder(net, (torch.randn(9, 3), None), tmp_path / "r", layers=["fc"]) as recorder,
+        pytest.raises(DataError, match="the forward pass changed (fc.weight|queue)"),
+    ):
+        recorder.snapshot(0)
+    for one, other in zip(before, net.state_dict().values(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+class Tally:
+    """A hook that is an object."""
+
+    def __init__(self):
+        self.calls, self.seen = 0, []
+
+    def __call__(self, module, given, output):
+        self.calls += 1
+        self.seen.append(output)
+
+
+def test_a_hook_that_is_an_object_is_put_back(tmp_path):
+    model, tally = nn.Sequential(nn.Linear(3, 4), nn.Tanh()), Tally()
+    model[1].register_forward_hook(tally)
+    with Recorder(model, (torch.randn(9, 3), None), tmp_path / "r") as recorder:
+        recorder.snapshot(0)
+    assert (tally.calls, tally.seen) == (0, [])
+
+
+def test_an_object_of_another_file_of_the_user_is_put_back(tmp_path, monkeypatch):
+    (tmp_path / "memory_bank.py").write_text(
+        "class Bank:\n    def __init__(self): self.count, self.kept = 0, []\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    bank = importlib.import_module("memory_bank").Bank()
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc, self.bank = nn.Linear(3, 4), bank
+
+        def forward(self, x):
+            self.bank.count += 1
+            self.bank.kept.append(x)
+            return self.fc(x)
+
+    with Recorder(Net(), (torch.randn(9, 3), None), tmp_path / "r") as recorder:
+        recorder.snapshot(0)
+    assert (bank.count, bank.kept) == (0, [])

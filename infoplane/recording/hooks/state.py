@@ -55,6 +55,8 @@ _OF_CLASSES = frozenset(
 )
 """Members of classes that hold nothing of a pass."""
 
+_FUNCTIONS = (functools.partial, types.MethodType, types.FunctionType)
+
 _LEFT_ALONE = (torch.optim.Optimizer, torch.utils.data.Dataset, torch.utils.data.DataLoader)
 _MISSING: Any = object()
 
@@ -129,6 +131,9 @@ class State:
 
     def _function(self, function: Any) -> None:
         """Follow what a function of the user's own can reach by name, or as its object."""
+        if not isinstance(function, _FUNCTIONS):
+            self._object(function)
+            return
         if id(function) in self._seen:
             return
         self._seen[id(function)] = function
@@ -150,8 +155,6 @@ class State:
                 self._undo.append(functools.partial(_rebind, space, name, value))
                 self._reach(value, function)
             self._each(function.__defaults__ or (), "", "")
-        else:
-            self._object(function)
 
     def _object(self, value: Any) -> None:
         """Follow the object of a hook."""
@@ -219,7 +222,7 @@ class State:
             return False
         own = _package(type(value).__module__)
         kind = dataclasses.is_dataclass(value) or isinstance(value, types.SimpleNamespace)
-        return own != "infoplane" and (own == package or kind)
+        return own != "infoplane" and (own == package or kind or not _is_library(own))
 
     def _tensor(self, tensor: torch.Tensor, name: str) -> None:
         if isinstance(tensor, nn.Parameter) or tensor.is_inference() or tensor.is_meta:

@@ -73,7 +73,7 @@ class _Survey:
         DataError
             If the model fails, or a layer that was asked for, or every layer, cannot be recorded.
         """
-        with evaluation_mode(self.passes.model):
+        with evaluation_mode(self.passes.model, thorough=True):
             self._send(self.batch, self._receive, self._unfit)
             self.passes.operations.check()
             for batch, rows in self._others():
