@@ -83,6 +83,13 @@ from infoplane.numerics.neighbors.estimates import (
     mixed_mutual_information as mixed_mutual_information,
 )
 from infoplane.numerics.neighbors.estimates import shuffle_difference as shuffle_difference
+from infoplane.numerics.similarity.functions import cka as cka
+from infoplane.numerics.similarity.functions import cka_without_top as cka_without_top
+from infoplane.numerics.similarity.functions import mutual_neighbors as mutual_neighbors
+from infoplane.numerics.similarity.functions import procrustes_distance as procrustes_distance
+from infoplane.numerics.similarity.functions import pwcca as pwcca
+from infoplane.numerics.similarity.functions import rsa as rsa
+from infoplane.numerics.similarity.functions import svcca as svcca
 
 # isort: split
 # results: open, read, write
