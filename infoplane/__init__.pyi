@@ -24,6 +24,8 @@ from infoplane.estimators.registry import estimator_class as estimator_class
 from infoplane.estimators.registry import estimator_id as estimator_id
 from infoplane.estimators.registry import estimator_names as estimator_names
 from infoplane.estimators.registry import parse_estimator as parse_estimator
+from infoplane.similarity.session import SimilarityAnalysis as SimilarityAnalysis
+from infoplane.similarity.session import similarities as similarities
 
 # isort: split
 # estimate from arrays

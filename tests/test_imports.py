@@ -40,6 +40,16 @@ MAY_IMPORT = {
         "patterns",
         *_BASE,
     },
+    "similarity": {
+        "similarity",
+        "analysis",
+        "calls",
+        "numerics",
+        "estimators",
+        "runs",
+        "results",
+        *_BASE,
+    },
     "results": {
         "results",
         "calls",

@@ -22,6 +22,7 @@ from infoplane.numerics.similarity.permuted import Moments, permuted_variance
 from infoplane.numerics.similarity.samples import Compared, groups_of, parts, spread
 
 Metric: TypeAlias = Literal["sqeuclidean", "euclidean", "cosine", "correlation", "cityblock"]
+_DIGITS = 12  # beyond these, differences between equal distances are rounding
 METRICS = ("sqeuclidean", "euclidean", "cosine", "correlation", "cityblock")
 
 
@@ -45,7 +46,7 @@ def distance_view(
     EstimationError
         If all distances are equal, or one is undefined.
     """
-    distances = scipy.spatial.distance.pdist(activations, metric)
+    distances = _distances(activations, metric)
     if not np.isfinite(distances).all():
         raise EstimationError(
             f"the {metric} distance is undefined: a sample has the same value in all units",
@@ -85,3 +86,15 @@ def compared(x: DistanceView, y: DistanceView) -> Compared:
     variance = permuted_variance(x.moments, y.moments, int(bounds[-1]))
     total = math.sqrt(float(x.squares.sum() * y.squares.sum()))
     return Compared(float(values[0]), spread(values), 0.0, math.sqrt(max(variance, 0.0)) / total)
+
+
+def _distances(activations: FloatArray, metric: str) -> FloatArray:
+    """Return the distances of all pairs (n_pairs,); equal ones are equal numbers."""
+    if metric not in ("sqeuclidean", "euclidean"):
+        return np.asarray(scipy.spatial.distance.pdist(activations, metric))
+    products = activations @ activations.T
+    squares = products.diagonal()
+    rows, columns = np.triu_indices(len(squares), 1)
+    found = squares[rows] + squares[columns] - 2 * products[rows, columns]
+    found = np.round(found / found.max(), _DIGITS) if found.max() > 0 else found
+    return np.sqrt(found) if metric == "euclidean" else found
