@@ -135,7 +135,8 @@ def add_ceilings(member: dict[str, Any], recordings: Sequence[Mapping[str, Any]]
             for side in "ab"
         }  # fmt: skip
         bands = [known[key] for key in sorted(keys) if key in known]
-        if len(bands) == len(keys) and (band := Band.of([v for values in bands for v in values])):
+        enough = len(bands) == len(keys) or (row["axis"] == "drift" and bands)
+        if enough and (band := Band.of([v for values in bands for v in values])):
             row.update(ceiling=band.mean, ceiling_low=band.low, ceiling_high=band.high)
 
 

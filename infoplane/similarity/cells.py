@@ -17,10 +17,10 @@ import numpy as np
 
 from infoplane.analysis.selection import Cells, groups_of
 from infoplane.data import Array, Slot
-from infoplane.errors import DataError
+from infoplane.errors import DataError, NotFoundError
 from infoplane.runs.run import Run
 
-Axis: TypeAlias = Literal["layers", "steps", "seeds", "models"]
+Axis: TypeAlias = Literal["layers", "steps", "seeds", "models", "drift"]
 AXES = ("layers", "steps", "runs")
 
 
@@ -65,17 +65,52 @@ def families(cells: Cells, axes: Sequence[str]) -> list[Family]:
         if "steps" in axes and len(steps) > 1:
             for layer in layers:
                 found.append(Family("steps", tuple(Cell(run, layer, step) for step in steps)))
-    groups = _groups(cells)
-    for runs in groups.values():
+    found += _seeds(cells)
+    groups = list(_groups(cells).values())
+    if "runs" in axes:
+        for one, other in itertools.combinations(groups, 2):
+            for a, b in zip(one, other, strict=False):
+                if a.split == b.split:
+                    found.append(Family("models", _last(a, cells), _last(b, cells)))
+    return found
+
+
+def against(baseline: Cells, cells: Cells) -> list[Family]:
+    """Return each layer of runs against that of the same name in a baseline, at the last steps.
+
+    Runs are paired by their names; where these differ, in their order.
+
+    Raises
+    ------
+    NotFoundError
+        If they have no layer of the same name.
+    """
+    found = [*_seeds(baseline), *_seeds(cells)]
+    by_name = {run.name: run for run in baseline}
+    in_order = itertools.cycle(baseline)
+    n_seeds = len(found)
+    for run in cells:
+        other = by_name.get(run.name) or next(in_order)
+        known = {cell.layer.name: cell for cell in _last(other, baseline)}
+        for cell in _last(run, cells):
+            if cell.layer.name in known:
+                found.append(Family("drift", (cell,), (known[cell.layer.name],)))
+    if len(found) == n_seeds:
+        raise NotFoundError(
+            "the runs have no layer of the same name as the baseline",
+            hint="compare all layers with all: infoplane similarity --axes runs",
+        )
+    return found
+
+
+def _seeds(cells: Cells) -> list[Family]:
+    """Return each layer against itself in the other runs of a group, at each step they share."""
+    found = []
+    for runs in _groups(cells).values():
         if len(runs) > 1:
             shared = sorted(set.intersection(*(set(cells[run][1]) for run in runs)))
             for step, layer in itertools.product(shared, cells[runs[0]][0]):
                 found.append(Family("seeds", tuple(Cell(run, layer, step) for run in runs)))
-    if "runs" in axes:
-        for one, other in itertools.combinations(groups.values(), 2):
-            for a, b in zip(one, other, strict=False):
-                if a.split == b.split:
-                    found.append(Family("models", _last(a, cells), _last(b, cells)))
     return found
 
 

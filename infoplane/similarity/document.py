@@ -10,6 +10,7 @@ from infoplane.data import plain
 from infoplane.numerics.quantiles import student_quantile
 from infoplane.numerics.similarity.samples import CHANCE
 from infoplane.results.similarities import add_ceilings, settling
+from infoplane.runs.run import Run
 from infoplane.similarity.engine import Pair
 from infoplane.similarity.measure import PairMeasure
 
@@ -20,12 +21,13 @@ def similarities(
     found: Iterable[tuple[Pair, Mapping[str, Any]]],
     measures: Sequence[PairMeasure],
     recordings: Sequence[Mapping[str, Any]],
+    names: Mapping[Run, str],
 ) -> dict[str, Any]:
     """Return the member ``similarities`` of a document."""
     by_id = {measure.id: measure for measure in measures}
     order = {recording["run"]: index for index, recording in enumerate(recordings)}
     n_samples = {recording["run"]: recording["n"] for recording in recordings}
-    rows = [_row(pair, value, by_id[pair.measure], n_samples) for pair, value in found]
+    rows = [_row(pair, value, by_id[pair.measure], n_samples, names) for pair, value in found]
     ids = list(by_id)
     rows.sort(key=lambda row: (ids.index(row["measure"]), row["axis"], *_places(row, order)))
     member = {"measures": [_described(measure) for measure in measures], "rows": rows}
@@ -48,7 +50,11 @@ def _described(measure: PairMeasure) -> dict[str, Any]:
 
 
 def _row(
-    pair: Pair, found: Mapping[str, Any], measure: PairMeasure, n_samples: Mapping[str, int]
+    pair: Pair,
+    found: Mapping[str, Any],
+    measure: PairMeasure,
+    n_samples: Mapping[str, int],
+    names: Mapping[Run, str],
 ) -> dict[str, Any]:
     value, error = found["value"], found.get("standard_error")
     low = high = None
@@ -62,14 +68,14 @@ def _row(
             flags.append("at_chance")
         if found["few"]:
             flags.append("small_n")
-        if found["n"] < n_samples[pair.a.run.name]:
+        if found["n"] < n_samples[names[pair.a.run]]:
             flags.append("subsampled")
     a, b = pair.a, pair.b
     return {
         "axis": pair.axis,
         "measure": pair.measure,
-        "run_a": a.run.name, "step_a": a.step, "layer_a": a.layer.name, "index_a": a.layer.index,
-        "run_b": b.run.name, "step_b": b.step, "layer_b": b.layer.name, "index_b": b.layer.index,
+        "run_a": names[a.run], "step_a": a.step, "layer_a": a.layer.name, "index_a": a.layer.index,
+        "run_b": names[b.run], "step_b": b.step, "layer_b": b.layer.name, "index_b": b.layer.index,
         "value": value,
         "ci_low": low,
         "ci_high": high,
@@ -79,7 +85,7 @@ def _row(
         "ceiling": None,
         "ceiling_low": None,
         "ceiling_high": None,
-        "n": found.get("n") or n_samples[a.run.name],
+        "n": found.get("n") or n_samples[names[a.run]],
         "flags": flags,
         "seconds": found["seconds"],
         "cached": bool(found.get("cached")),

@@ -27,10 +27,14 @@ from infoplane.errors import InputError, NotFoundError
 from infoplane.results.document import build_results
 from infoplane.results.notebook import Results
 from infoplane.results.recordings import describe_recordings
-from infoplane.similarity.cells import AXES, count_pairs, families, on_the_same_samples
+from infoplane.runs.run import Run
+from infoplane.similarity.cells import AXES, against, count_pairs, families, on_the_same_samples
 from infoplane.similarity.document import similarities as as_member
 from infoplane.similarity.engine import VIEWS_BYTES, Compare
 from infoplane.similarity.registry import DEFAULT, parse_measure
+
+BASELINE = "baseline"
+"""The group of the runs that others are compared with."""
 
 
 class SimilarityAnalysis:
@@ -45,6 +49,7 @@ class SimilarityAnalysis:
         measures: Texts = DEFAULT,
         *,
         axes: Texts = AXES,
+        baseline: Runs | None = None,
         layers: Texts = (),
         steps: Steps | None = None,
         splits: Texts = (),
@@ -72,9 +77,18 @@ class SimilarityAnalysis:
         drop = one_of(nan, "nan", "fail", "drop") == "drop"
         patterns, only = texts(layers, "layers"), texts(splits, "splits")
         at = None if steps is None else steps_of(steps, "steps")
-        chosen = select_cells(open_runs(runs), patterns, at, drop_nonfinite=drop, splits=only)
-        self.cells = on_the_same_samples(chosen)
-        self.families = families(self.cells, self.axes)
+        sides = [
+            select_cells(open_runs(of), patterns, at, drop_nonfinite=drop, splits=only)
+            for of in ([runs] if baseline is None else [baseline, runs])
+        ]
+        self.cells = on_the_same_samples({run: of for side in sides for run, of in side.items()})
+        paths = {(run.path, run.split) for run in sides[0]} if baseline is not None else set()
+        before = {run: of for run, of in self.cells.items() if (run.path, run.split) in paths}
+        after = {run: of for run, of in self.cells.items() if run not in before}
+        if baseline is not None and not after:
+            raise InputError("expected another run than the baseline, got the same")
+        self.baseline = before
+        self.families = against(before, after) if before else families(after, self.axes)
         if not self.families:
             raise NotFoundError(
                 f"nothing to compare along {' and '.join(self.axes)}: there is one layer, one step "
@@ -83,7 +97,7 @@ class SimilarityAnalysis:
             )
         self.settings: Mapping[str, Any] = {
             "measures": ids,
-            "axes": list(self.axes),
+            "axes": list(self.axes) if baseline is None else ["baseline"],
             "layers": list(patterns),
             **({"split": list(only)} if only else {}),
             "steps": written_steps(at),
@@ -140,7 +154,7 @@ class SimilarityAnalysis:
         member, seconds = self.member(progress, exchange=exchange)
         failed = any(row["value"] is None for row in member["rows"])
         results = build_results(
-            [], describe_recordings(self.cells), [], {"similarity": self.settings},
+            [], self._recordings(), [], {"similarity": self.settings},
             status="partial" if failed else "complete", wall_seconds=seconds, jobs=self.jobs,
         )  # fmt: skip
         return Results(with_similarities(results, member))
@@ -163,8 +177,20 @@ class SimilarityAnalysis:
                 failed = value["value"] is None
                 now = now._replace(done=now.done + 1, failed=now.failed + failed)
                 tell(now)
-        member = as_member(found, self.measures, describe_recordings(self.cells))
+        names = {run: self._named(run) for run in self.cells}
+        member = as_member(found, self.measures, self._recordings(), names)
         return member, time.monotonic() - start
+
+    def _recordings(self) -> list[dict[str, Any]]:
+        """Return the recordings; those of a baseline are a group of that name."""
+        recordings = describe_recordings(self.cells)
+        for run, recording in zip(self.cells, recordings, strict=True):
+            if run in self.baseline:
+                recording |= {"run": self._named(run), "group": BASELINE}
+        return recordings
+
+    def _named(self, run: Run) -> str:
+        return f"{BASELINE}/{run.name}" if run in self.baseline else run.name
 
     def _compare(self, cache: CellCache | None) -> Compare:
         return Compare(
@@ -222,6 +248,7 @@ def similarities(
     measures: Texts = DEFAULT,
     *,
     axes: Texts = AXES,
+    baseline: Runs | None = None,
     layers: Texts = (),
     steps: Steps | None = None,
     splits: Texts = (),
@@ -245,6 +272,8 @@ def similarities(
     axes : str or sequence of str
         ``layers`` of a run at each step, ``steps`` of each layer, ``runs``: each layer of one group
         of runs with each of another. Equal layers of other seeds are always compared.
+    baseline : path, Run or sequence of these, optional
+        Compare each layer with that of the same name here, at the last steps, and nothing else.
     layers, steps, splits, nan, jobs, executor, cache, seed, progress
         As of `analyze`.
     max_memory : int, optional
@@ -275,6 +304,6 @@ def similarities(
     ['layers', 'steps']
     """
     return SimilarityAnalysis(
-        runs, measures, axes=axes, layers=layers, steps=steps, splits=splits, nan=nan, jobs=jobs,
-        executor=executor, max_memory=max_memory, cache=cache, seed=seed,
+        runs, measures, axes=axes, baseline=baseline, layers=layers, steps=steps, splits=splits,
+        nan=nan, jobs=jobs, executor=executor, max_memory=max_memory, cache=cache, seed=seed,
     ).run(progress)  # fmt: skip
