@@ -267,8 +267,8 @@ def _finished(pieces: Sequence[Piece], pool: Workers) -> Iterator[list[tuple[str
     while waiting or pending:
         try:
             while waiting and len(pending) < _IN_FLIGHT:
-                piece = waiting.pop()
-                pending[executor.submit(measure_piece, piece)] = piece
+                pending[executor.submit(measure_piece, waiting[-1])] = waiting[-1]
+                waiting.pop()
             done, _ = wait(pending, return_when=FIRST_COMPLETED)
             for future in done:
                 found = future.result()

@@ -130,10 +130,12 @@ def colours(on: Chosen) -> Colormap:
     return scale if on.identical > 0 else scale.reversed()
 
 
-def scale(on: Chosen, values: FloatArray) -> Normalize:
-    """Return the scale of values: from chance, or the lowest, to identity."""
-    low, high = float(np.nanmin(values)), float(np.nanmax(values))
-    return Normalize(min(low, 0.0), max(high, 1.0 if on.identical > 0 else high, 1e-6))
+def scale(on: Chosen, values: FloatArray, rows: Iterable[Row]) -> Normalize:
+    """Return the scale of values, with identity and chance on it."""
+    null = on.null(rows)
+    ends = [*look.finite(values), on.identical, *([] if null is None else [null.mean])]
+    low, high = min(0.0, *ends), max(ends)
+    return Normalize(low, high if high > low else low + 1)
 
 
 def names_on(ax: Axes, names: Sequence[str], *, down: bool, across: bool, room: float) -> None:
@@ -166,7 +168,7 @@ def colour_bar(
     """Draw the scale, with what chance and other seeds read marked beside it."""
     mappable = mpl.cm.ScalarMappable(norm=norm, cmap=colours(on))
     bar = area.colorbar(mappable, ax=ax, pad=0.02, fraction=0.05, aspect=24)
-    bar.set_label(on.label, labelpad=14)
+    bar.set_label(on.label, labelpad=4)
     bar.outline.set_linewidth(0.5)
     low, high = norm.vmin or 0.0, norm.vmax or 1.0
     for band, word, colour in (

@@ -27,6 +27,8 @@ from infoplane.plots.similarity.common import (
 from infoplane.plots.view import View, joined
 from infoplane.results.similarities import Band, Row, matrix
 
+_CELL = 0.8  # inches of the side of a cell, at most
+
 
 def similarity(
     results: Mapping[str, Any] | View, *, ax: Axes | None = None, measure: str | None = None,
@@ -72,10 +74,11 @@ def similarity(
         known = on.all.ceilings(on.measure["id"], on.group)
         ceiling = Band.of([v for name in names for v in known.get((name, on.last), [])])
         wide = min(page.inches(size), 7.0)
-        area = page.area(ax, size, 0.8 * wide + 0.4)
+        side = min(0.66 * wide, _CELL * len(names))
+        area = page.area(ax, _narrow(size, side), side + 1.5)
         axes = area.add_subplot()
-        norm = _draw(axes, values, on)
-        names_on(axes, names, down=True, across=True, room=0.66 * wide / len(names))
+        norm = _draw(axes, values, on, rows)
+        names_on(axes, names, down=True, across=True, room=side / len(names))
         if len(names) <= VALUES_UP_TO:
             write_values(axes, values, norm, colours(on))
         marks = _mark_chance(axes, chance)
@@ -125,11 +128,11 @@ def similarity_models(
         down, across = (on.all.layers(on.all.groups[one]) for one in (a, b))
         values = _between(rows, down, across)
         wide = min(page.inches(size), 7.0)
-        tall = 0.66 * wide * min(len(down) / len(across), 1.4)
-        area = page.area(ax, size, max(tall, 1.4) + 1.5)
+        room = min(0.66 * wide / len(across), 0.9 * wide / len(down), _CELL)
+        width = _narrow(size, room * len(across))
+        area = page.area(ax, width, max(room * len(down), 1.0) + 1.7)
         axes = area.add_subplot()
-        norm = _draw(axes, values, on)
-        room = min(0.66 * wide / len(across), max(tall, 1.4) / len(down))
+        norm = _draw(axes, values, on, rows)
         names_on(axes, down, down=True, across=False, room=room)
         names_on(axes, across, down=False, across=True, room=room)
         axes.set_ylabel(a)
@@ -158,8 +161,14 @@ def similarity_models(
         return axes
 
 
-def _draw(ax: Axes, values: FloatArray, on: Chosen) -> Any:
-    norm = scale(on, values)
+def _narrow(size: str | float, side: float) -> str | float:
+    """Return the width of a figure that a small matrix does not fill."""
+    least = side + 2.6
+    return size if least >= page.inches(size) else max(least, min(4.6, page.inches(size)))
+
+
+def _draw(ax: Axes, values: FloatArray, on: Chosen, rows: Sequence[Row]) -> Any:
+    norm = scale(on, values, rows)
     ax.imshow(np.ma.masked_invalid(values), norm=norm, cmap=colours(on), aspect="equal",
               interpolation="nearest")  # fmt: skip
     ax.grid(visible=False)

@@ -129,7 +129,7 @@ def similarity_steps(
             matrix([r for r in rows if r["layer_a"] == name], steps, "step", on.identical)
             for name in names
         ]
-        norm = scale(on, np.concatenate([values.ravel() for values in by_layer]))
+        norm = scale(on, np.concatenate([values.ravel() for values in by_layer]), rows)
         at = edges(steps)
         for panel, name, values in zip(panels, names, by_layer, strict=True):
             panel.pcolormesh(at, at, np.ma.masked_invalid(values), norm=norm, cmap=colours(on),
@@ -197,6 +197,5 @@ def _references(ax: Axes, rows: Sequence[Row], band: Band | None, on: Chosen) ->
         ax.axhspan(null.low, null.high, color=look.muted(), alpha=0.15, linewidth=0, zorder=0.8)
         ax.axhline(null.mean, color=look.muted(), linestyle=":", linewidth=0.9, zorder=0.9)
     if band is not None:
-        least = 0.006
-        low, high = band.low, max(band.high, band.low + least)
+        low, high = band.low - 0.004, band.high + 0.004  # one pair of seeds has a line, too
         ax.axhspan(low, high, color=look.SATURATED, alpha=0.25, linewidth=0, zorder=0.7)
