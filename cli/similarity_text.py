@@ -114,7 +114,8 @@ def _models(found: Similarities, limit: int | None) -> Iterator[str]:
 
 
 def _cautions(results: Mapping[str, Any]) -> Iterator[str]:
-    for warning in results["warnings"]:
+    of_pairs = {flag for row in results["similarities"]["rows"] for flag in row["flags"]}
+    for warning in (w for w in results["warnings"] if w.get("flag") in of_pairs):
         text = f"{warning['code']}: {warning['count']:,} {warning['message']}: {warning['hint']}"
         yield from textwrap.wrap(plain(printable(text)), width() or 100)
     found = Similarities(results)

@@ -264,3 +264,25 @@ def matrix(rows: Iterable[Row], places: Sequence[Any], of: str, identical: float
     found = np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
     np.fill_diagonal(found, identical)
     return found
+
+
+def joined(
+    documents: Sequence[Mapping[str, Any]], recordings: Sequence[Mapping[str, Any]]
+) -> dict[str, Any] | None:
+    """Return the similarities of several documents as one member; None if none holds any.
+
+    A pair that two documents hold counts once.
+    """
+    members = [d["similarities"] for d in documents if d.get("similarities")]
+    if not members:
+        return None
+    measures = {one["id"]: one for member in members for one in member["measures"]}
+    rows = {_pair(row): dict(row) for member in members for row in member["rows"]}
+    found: dict[str, Any] = {"measures": [*measures.values()], "rows": [*rows.values()]}
+    add_ceilings(found, recordings)
+    return found | {"settling": settling(found, recordings)}
+
+
+def _pair(row: Row) -> tuple[Any, ...]:
+    sides = [tuple(row[f"{key}_{side}"] for key in ("run", "step", "layer")) for side in "ab"]
+    return row["axis"], row["measure"], *sorted(sides)

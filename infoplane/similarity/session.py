@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, nullcontext
@@ -24,6 +25,7 @@ from infoplane.analysis.session import Runs, Steps, Texts, steps_of, written_ste
 from infoplane.calls import Listener, PathLike, Progress, listener, one_of, path_of, texts, unfit
 from infoplane.calls import whole as whole_number
 from infoplane.errors import InputError, NotFoundError
+from infoplane.estimators.flags import FLAGS
 from infoplane.results.document import build_results
 from infoplane.results.notebook import Results
 from infoplane.results.recordings import describe_recordings
@@ -159,12 +161,21 @@ class SimilarityAnalysis:
         )  # fmt: skip
         return Results(with_similarities(results, member))
 
+    def beside(
+        self, results: Results, progress: bool | Listener = False, *, exchange: PathLike | None
+    ) -> Results:
+        """Return results of the same runs with the similarities in them."""
+        member, _ = self.member(progress, exchange=exchange)
+        document = with_similarities(results, member)
+        document["config"] = {**results["config"], "similarity": self.settings}
+        if any(row["value"] is None for row in member["rows"]):
+            document["status"] = "partial"
+        return Results(document)
+
     def member(
         self, progress: bool | Listener = False, *, exchange: PathLike | None = None
     ) -> tuple[dict[str, Any], float]:
         """Return the similarities as a document holds them, and the seconds that they took."""
-        import time
-
         start, tell = time.monotonic(), listener(progress)
         shared = self.cache or path_of(exchange or ".", "exchange")
         with self._open_cache() as cache, self._workers(shared) as pool:
@@ -223,8 +234,6 @@ class SimilarityAnalysis:
 
 def with_similarities(document: Mapping[str, Any], member: Mapping[str, Any]) -> dict[str, Any]:
     """Return a document that holds similarities as well, and counts their flags as warnings."""
-    from infoplane.estimators.flags import FLAGS
-
     warnings = [*document["warnings"]]
     for flag in FLAGS.values():
         rows = [row for row in member["rows"] if flag.name in row["flags"]]
