@@ -12,6 +12,7 @@ import pytest
 
 from tests.cli.analyses import rows_of, write_run
 from tests.cli.test_executors import mpiexec
+from tests.similarity import made
 
 ROOT = Path(__file__).parent.parent
 ON_ARRAYS = {"python-api.md", *(f"estimators/{name}.md" for name in ("compressed", "dse", "probe"))}
@@ -71,7 +72,7 @@ def test_quick_start_runs_as_printed(tmp_path, monkeypatch):
 
 def test_similarity_page_runs_as_printed(tmp_path):
     for seed in range(2):
-        write_run(tmp_path / "runs" / f"net-s{seed}", n=100, steps=(0, 5), seed=seed)
+        made.write_run(tmp_path / "runs" / f"net-s{seed}", made.network(seed), seed=seed)
     for _, commands in blocks("similarity.md"):
         bash(commands, tmp_path)
     assert (tmp_path / "figures" / "similarity.png").exists()
