@@ -146,6 +146,9 @@ def similarity_steps(
         ceilings = [v for (layer, step), values in
                     on.all.ceilings(on.measure["id"], on.group).items()
                     if layer in names and step == steps[-1] for v in values]  # fmt: skip
+        engine = area.get_layout_engine() if ax is None else None
+        if engine is not None:  # matrices of equal sides push the scale to the edge
+            engine.set(rect=(0, 0, 0.98, 1))
         colour_bar(area, list(grid.ravel()), on, norm, on.null(rows), Band.of(ceilings))
         hidden = len(on.all.layers(on.runs)) - len(names)
         notes = ["Training steps, log scale, from the top left."]
