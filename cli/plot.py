@@ -47,6 +47,9 @@ from infoplane.errors import InputError, NotFoundError
     help="Quantity that steps, heat, depth and sampling draw: ixt, dse, ...",
 )
 @click.option(
+    "-m", "--measure", metavar="NAME", help="Measure that the figures of similarity draw."
+)
+@click.option(
     "--seeds",
     type=click.Choice(["both", "mean", "all"]),
     help="In the plane, draw all runs, their mean, or both.",
@@ -138,7 +141,8 @@ def plot(
         if key in wanted:
             wanted[key] = _estimator(wanted[key], document["estimators"])
     named = ("group", "layers", "estimator", "ity")
-    view.check_names(**{key: value for key, value in wanted.items() if key in named})
+    if view.curves:
+        view.check_names(**{key: value for key, value in wanted.items() if key in named})
     if baseline is not None:
         wanted["baseline"] = View.of(load(baseline))
     written = []
@@ -170,7 +174,12 @@ def plot(
     if not written:
         where = ", ".join(results)
         raise NotFoundError(f"{where}: the results hold nothing to draw", code="IP404")
-    if table:
+    if table and not view.curves:
+        from infoplane.cli.similarity_text import similarity_lines
+
+        for line in similarity_lines(document, wide=wide):
+            click.echo(line)
+    elif table:
         click.echo(
             summary(document, wide=wide, known=view.curves, estimator=wanted.get("estimator"))
         )

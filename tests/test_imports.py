@@ -42,6 +42,16 @@ MAY_IMPORT = {
         "patterns",
         *_BASE,
     },
+    "similarity": {
+        "similarity",
+        "analysis",
+        "calls",
+        "numerics",
+        "estimators",
+        "runs",
+        "results",
+        *_BASE,
+    },
     "results": {
         "results",
         "calls",
