@@ -28,7 +28,12 @@ from infoplane.recording.hooks.operations import (
     last_match,
 )
 from infoplane.recording.hooks.outputs import Address, Key, UnfitLayerError, not_storable, to_stored
-from infoplane.recording.hooks.reductions import Reduction, check_units, chosen_reductions
+from infoplane.recording.hooks.reductions import (
+    Reduction,
+    check_units,
+    chosen_reductions,
+    reductions_by_glob,
+)
 from infoplane.recording.hooks.state import State, raising_hook
 from infoplane.recording.hooks.wrappers import named_layers, unwrapped
 from infoplane.recording.probes.batches import Batch, batch_of
@@ -85,6 +90,7 @@ class ProbePasses:
     by_default: bool = False  # nobody named the layers
     survey: tuple[Slot, ...] | None = None  # what it found, once it is made
     masks: Mapping[str, str] = field(default_factory=dict)  # chosen, by glob
+    whole: set[Key] = field(default_factory=set)  # without the axes that a glob's reduction needs
     tokens: dict[Key, Tokens] = field(default_factory=dict)  # of layers of which tokens are kept
     _reported: set[str] = field(default_factory=set)  # silent layers that were named
 
@@ -187,7 +193,7 @@ class ProbePasses:
                 type=kind,
                 shape=shape,
                 dtype=dtype,
-                reduction=str(self.reduction(key[0]) or "none"),
+                reduction=str(self.reduction(key) or "none"),
                 encoding=encoding,
             )
             for index, (key, (kind, shape, dtype, encoding)) in enumerate(found.items())
@@ -218,8 +224,11 @@ class ProbePasses:
             return split_address(name)[0].rpartition(".")[2].removeprefix(MARK)
         return type(self.layers[name].module).__name__
 
-    def reduction(self, name: str) -> Reduction | None:
+    def reduction(self, key: Key) -> Reduction | None:
         """Return how a layer is made small."""
+        name = key[0]
+        if key in self.whole:
+            return None
         return self.operations.reduction(name) if is_operation(name) else self.reductions.get(name)
 
     def mask(self, name: str) -> str | None:
@@ -229,7 +238,10 @@ class ProbePasses:
     def _reduced(self, key: Key, tensor: torch.Tensor, batch: Batch) -> torch.Tensor:
         """Return an output as it is stored."""
         name = key[0]
-        reduction = self.reduction(name)
+        reduction = self.reduction(key)
+        if reduction is not None and not reduction.named and not reduction.fits(tensor):
+            self.whole.add(key)
+            reduction = None
         if reduction is None:
             check_units(name, tuple(tensor.shape[1:]))
             return tensor
@@ -257,7 +269,7 @@ class ProbePasses:
         DataError
             If they are not as many, or a sample has none.
         """
-        reduction = self.reduction(key[0])
+        reduction = self.reduction(key)
         assert reduction is not None
         real: Array | None = None
         if mask is not None:
@@ -271,7 +283,7 @@ class ProbePasses:
 
     def _note_reduction(self, writer: StepWriter, key: Key) -> None:
         """Say in the metadata of a layer how it was reduced."""
-        reduction = self.reduction(key[0])
+        reduction = self.reduction(key)
         if reduction is None or reduction.kind == "flatten":
             return
         layer = writer.layers[key]
@@ -422,7 +434,7 @@ def probe_passes(
     if functions and at != "output":
         raise InputError(f"expected at='output' to record operations ({functions[0]}), got {at!r}")
     chosen = select_layers(model, modules) if modules or not functions else {}
-    dims, kinds, masks = batch_dims or {}, reduce or {}, mask or {}
+    dims, kinds, masks = batch_dims or {}, reductions_by_glob(reduce or {}), mask or {}
     for glob, text in masks.items():
         chosen_mask(text, probe.arguments)
         if not is_operation(glob):
@@ -440,7 +452,7 @@ def probe_passes(
         _sample_axes(of_modules(dims), chosen),
         chosen_reductions(of_modules(kinds), chosen),
         rows,
-        Operations(functions, dims, {glob: Reduction.parse(kind) for glob, kind in kinds.items()}),
+        Operations(functions, dims, kinds),
         by_default=all(pattern.startswith("!") for pattern in layers),
         masks=masks,
     )

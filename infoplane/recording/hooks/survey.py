@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -12,10 +12,12 @@ import torch
 from infoplane.data import Slot
 from infoplane.errors import DataError
 from infoplane.recording.hooks.capture import Receive
-from infoplane.recording.hooks.masks import Lengths, assigned, chosen_mask
+from infoplane.recording.hooks.masks import chosen_mask
 from infoplane.recording.hooks.modes import evaluation_mode
 from infoplane.recording.hooks.outputs import Address, Key, UnfitLayerError
 from infoplane.recording.hooks.passes import Found, ProbePasses
+from infoplane.recording.hooks.places import Lengths, Tries
+from infoplane.recording.hooks.sequences import assigned
 from infoplane.recording.hooks.trials import Trial
 from infoplane.recording.probes.batches import Batch
 
@@ -102,6 +104,12 @@ class _Survey:
                 "its samples are not on the first axis",
                 "; ".join(f"{name} ({error.why})" for name, error in self.unfit.items()),
             )
+        if whole := dict.fromkeys(name for name, _ in self.passes.whole):
+            log.warning(
+                "kept whole, as their outputs have no such axes: %s; --reduce 'NAME=KIND' reduces "
+                "a layer",
+                ", ".join(whole),
+            )
         if self.again is not None and (unlike := self.trial.unlike(self.again[1])):
             self._explain(unlike)
 
@@ -116,32 +124,17 @@ class _Survey:
         passes = self.passes
         given = {key: passes.mask(key[0]) for key in self.lengths}
         asked = {key: length for key, length in self.lengths.items() if given[key] is None}
-        masks = assigned(asked, passes.arguments, passes.model, self._cut)
+        tries = Tries(passes, self.batch)
+        masks = assigned(asked, passes.arguments, passes.model, tries)
         for key, length in self.lengths.items():
             text = given[key]
             mask = masks[key] if text is None else chosen_mask(text, passes.arguments)
             passes.choose_tokens(key, length, mask)
 
-    def _cut(self, lengths: Mapping[str, int], length: int) -> Lengths | None:
-        """Return the lengths of layers if arguments are cut; None if the model fails."""
-        found: Lengths = {}
-
-        def receive(name: str, call: int, address: Address, tensor: torch.Tensor) -> None:
-            tensor = self.passes.by_sample(name, tensor, len(self.batch))
-            self._note_length(found, (name, call), tensor)
-
-        try:
-            with evaluation_mode(self.passes.model):
-                self._send(self.batch.cut(lengths, length), receive, lambda error: None)
-        except DataError as error:
-            log.debug("%s cannot be cut: %s", ", ".join(lengths), error)
-            return None
-        return found
-
-    def _note_length(self, lengths: Lengths, key: Key, tensor: torch.Tensor) -> None:
-        reduction = self.passes.reduction(key[0])
+    def _note_length(self, key: Key, tensor: torch.Tensor) -> None:
+        reduction = self.passes.reduction(key)
         if reduction is not None and reduction.of_tokens and tensor.ndim == 3:
-            lengths[key] = tensor.shape[1]
+            self.lengths[key] = tensor.shape[1]
 
     def _others(self) -> list[tuple[Batch, Sequence[int]]]:
         """Return other batches with some of the samples: of another length, and in another order.
@@ -170,7 +163,7 @@ class _Survey:
     def _receive(self, name: str, call: int, address: Address, tensor: torch.Tensor) -> None:
         tensor = self.passes.by_sample(name, tensor, len(self.batch))
         self.found[name, call] = self.passes.found((name, call), tensor, self.batch)
-        self._note_length(self.lengths, (name, call), tensor)
+        self._note_length((name, call), tensor)
         self.trial.add((name, call), tensor)
 
     def _leave_irregular(self, heard: set[Key]) -> None:
