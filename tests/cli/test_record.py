@@ -22,7 +22,7 @@ CHECKPOINTS = ("--checkpoints", "ckpt/*.pt")
 def test_record_from_files_alone(project, probe):
     done = infoplane_process(*RECORD, *CHECKPOINTS, "--layers", "act*", "--layers", "!act1")
     assert (done.code, done.err) == (0, "record   3/3 checkpoints, " + done.err.split(", ")[1])
-    assert done.out.startswith("recorded 3 steps x 1 layers x 120 samples in run (")
+    assert done.out.startswith("recorded 3 steps x 1 layer x 120 samples in run (")
     run = Run(Path("run"))
     assert run.steps == (0, 2, 10)
     assert [layer.name for layer in run.layers] == ["act2"]
@@ -267,7 +267,8 @@ def build():
     command += ["--checkpoints", "rnn/*.pt"]
     done = infoplane(*command)
     assert done.code == 0
-    assert "left out: rnn (no axis of the samples: (4, 2, 3) for 2)" in done.err
+    told = "left out: rnn (no axis of the samples: (4, 2, 3) for 2, unless --batch-dim 'rnn=1')"
+    assert f"warning: {told}\n" in done.err
     done = infoplane(*command, "--overwrite", "--layers", "rnn")
     assert done.code == 3
     assert "--batch-dim 'rnn=1'" in done.err

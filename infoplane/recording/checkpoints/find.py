@@ -59,7 +59,7 @@ def find_checkpoints(patterns: Sequence[str], step_pattern: str | None = None) -
         if checkpoint.step is None or checkpoint.told_by in ("checkpoint", "number"):
             continue  # the file may tell another
         if checkpoint.step in by_step:
-            raise twice(checkpoint.step, by_step[checkpoint.step], checkpoint.path)
+            raise twice(checkpoint.step, by_step[checkpoint.step], checkpoint)
         by_step[checkpoint.step] = checkpoint.path
     return sorted(found, key=lambda c: (c.step is None, c.step or 0))
 

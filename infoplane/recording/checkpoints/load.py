@@ -21,7 +21,8 @@ from torch.nn.parameter import is_lazy
 from infoplane.errors import DataError
 from infoplane.recording.checkpoints.fit import Unmatched, changed_kinds, check_fit
 from infoplane.recording.checkpoints.pretrained import is_pretrained, load_by_library
-from infoplane.recording.checkpoints.read import StateDict, Weights, without_prefix
+from infoplane.recording.checkpoints.read import Weights
+from infoplane.recording.checkpoints.states import StateDict, without_prefix
 from infoplane.text import one_line
 
 log = logging.getLogger("infoplane")

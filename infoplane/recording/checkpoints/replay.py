@@ -58,6 +58,11 @@ def record_checkpoints(
     for checkpoint in checkpoints:
         weights = load_weights(checkpoint.path, key, trust_model=trust_model, earlier=earlier)
         step = steps.of(checkpoint, weights)
+        if weights.rivals and not prepared:
+            log.warning(
+                "%s: the weights under %s are taken; --weights %s takes others of the same names",
+                checkpoint.path, weights.taken, " or ".join(weights.rivals[:4]),
+            )  # fmt: skip
         if not strict:  # what this one lacks is not left as the one before had it
             state = recorder.model.state_dict()
             initial = initial or copy.deepcopy({k: v for k, v in state.items() if not is_lazy(v)})

@@ -36,11 +36,14 @@ _OF_NUMPY = {
 
 
 class UnfitLayerError(DataError):
-    """A layer that cannot be recorded; ``why`` says it in a few words."""
+    """A layer that cannot be recorded; ``why`` says it in a few words.
 
-    def __init__(self, layer: str, why: str, message: str, hint: str) -> None:
-        super().__init__(message, hint=hint)
-        self.layer, self.why = layer, why
+    It is ``mendable`` if there is a hint that leads to its values; else the layer can be left out.
+    """
+
+    def __init__(self, layer: str, why: str, message: str, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint or f"leave the layer out: --layers '!{layer}'")
+        self.layer, self.why, self.mendable = layer, why, hint is not None
 
 
 def tensor_at(value: Any, address: Address | None = None) -> tuple[Address, torch.Tensor]:
@@ -148,7 +151,6 @@ def not_storable(tensor: torch.Tensor, name: str) -> UnfitLayerError:
         f"a {kind} of {str(tensor.dtype).removeprefix('torch.')} on {tensor.device}",
         f"layer {name!r}: expected a tensor whose values can be stored, got a {kind} of "
         f"{str(tensor.dtype).removeprefix('torch.')} on {tensor.device}",
-        f"leave the layer out: --layers '!{name}'",
     )
 
 

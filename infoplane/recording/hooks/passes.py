@@ -17,7 +17,7 @@ from infoplane.data import Array, ProbeSet, Slot
 from infoplane.errors import DataError, InfoplaneError, InputError
 from infoplane.patterns import split_address, written
 from infoplane.recording.hooks.capture import At, Receive, captured, direct_calls, raised
-from infoplane.recording.hooks.hints import of_failure, of_vmap, under_vmap
+from infoplane.recording.hooks.hints import of_failure, of_transform, transform_of
 from infoplane.recording.hooks.layers import Layer, chosen_by, select_layers, why_silent
 from infoplane.recording.hooks.masks import TokenMask, Tokens, chosen_mask, known_masks, untold
 from infoplane.recording.hooks.operations import (
@@ -303,24 +303,26 @@ class ProbePasses:
         if tensor.is_nested:
             raise not_storable(tensor, name)
         axis, shape = self.axis(name), tuple(tensor.shape)
-        hint = f"leave the layer out: --layers '!{name}'"
-        alone = under_vmap(tensor)
-        if alone or axis >= len(shape) or shape[axis] != rows:
-            if rows in shape[1:]:
-                hint = f"name the axis: --batch-dim '{name}={shape.index(rows, 1)}'; or {hint}"
-            if alone:
-                hint = of_vmap(name)
-            expected = "one row per sample of the batch" if not axis else f"samples on axis {axis}"
-            raise UnfitLayerError(
-                name,
-                f"no axis of the samples: {shape} for {rows}",
-                f"layer {name!r}: expected an {self.at} of shape ({rows}, n_units), {expected}, "
-                f"got {shape}",
-                hint,
+        if (transform := transform_of(tensor)) is not None:
+            message = (
+                f"layer {name!r}: expected values of all samples, got those within {transform}"
             )
+            why = f"within {transform}"
+            raise UnfitLayerError(name, why, message, of_transform(name, transform))
+        if axis >= len(shape) or shape[axis] != rows:
+            why, hint = f"no axis of the samples: {shape} for {rows}", None
+            if rows in shape[1:]:
+                other = f"--batch-dim '{name}={shape.index(rows, 1)}'"
+                why += f", unless {other}"
+                hint = f"name the axis: {other}; or leave the layer out: --layers '!{name}'"
+            expected = "one row per sample of the batch" if not axis else f"samples on axis {axis}"
+            message = (
+                f"layer {name!r}: expected an {self.at} of shape ({rows}, n_units), {expected}"
+            )
+            raise UnfitLayerError(name, why, f"{message}, got {shape}", hint)
         if 0 in shape:
             message = f"layer {name!r}: expected an {self.at} with units, got {shape}"
-            raise UnfitLayerError(name, f"no units: {shape}", message, hint)
+            raise UnfitLayerError(name, f"no units: {shape}", message)
         tensor = tensor.movedim(axis, 0) if axis else tensor
         return tensor if len(shape) > 1 else tensor[:, None]  # one unit
 

@@ -12,6 +12,7 @@ import torch
 from infoplane.data import Slot
 from infoplane.errors import DataError
 from infoplane.recording.hooks.capture import Receive
+from infoplane.recording.hooks.hints import OF_NONE
 from infoplane.recording.hooks.masks import chosen_mask
 from infoplane.recording.hooks.modes import evaluation_mode
 from infoplane.recording.hooks.outputs import Address, Key, UnfitLayerError
@@ -20,6 +21,7 @@ from infoplane.recording.hooks.places import Lengths, Tries
 from infoplane.recording.hooks.sequences import assigned
 from infoplane.recording.hooks.trials import Trial
 from infoplane.recording.probes.batches import Batch
+from infoplane.runs.files import listed
 
 log = logging.getLogger("infoplane")
 
@@ -91,19 +93,27 @@ class _Survey:
         for key in [key for key in self.found if key[0] in self.unfit]:
             del self.found[key]
         for name, found in self.unfit.items():
-            if not (self.passes.by_default and self.found) or name in self.passes.batch_dims:
+            if not self.passes.by_default or name in self.passes.batch_dims:
                 raise found
+        if self.unfit and not self.found:
+            raise self._none_left()
+
+    def _none_left(self) -> DataError:
+        """Return the error of a model of which no layer can be recorded as it is."""
+        for found in self.unfit.values():
+            if found.mendable:
+                return found
+        return DataError(f"no layer can be recorded: {self._why()}", hint=OF_NONE)
+
+    def _why(self) -> str:
+        return listed((f"{name} ({error.why})" for name, error in self.unfit.items()), 8)
 
     def tell(self) -> None:
         """Take from the passes what cannot be recorded, and warn."""
         for name in self.unfit:
             del self.passes.layers[name]
         if self.unfit:
-            log.warning(
-                "left out: %s; --layers asks for a layer, and --batch-dim 'NAME=AXIS' says where "
-                "its samples are not on the first axis",
-                "; ".join(f"{name} ({error.why})" for name, error in self.unfit.items()),
-            )
+            log.warning("left out: %s", self._why())
         if whole := dict.fromkeys(name for name, _ in self.passes.whole):
             log.warning(
                 "kept whole, as their outputs have no such axes: %s; --reduce 'NAME=KIND' reduces "
