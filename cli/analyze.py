@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from infoplane.cli.options import Location, SharedOptions, shared_options
+from infoplane.cli.options import Location, SharedOptions, globbed, shared_options
 from infoplane.cli.progress import Stages
 from infoplane.cli.settings import estimator_specs
 from infoplane.cli.shared_options import rank_of
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("runs", nargs=-1, required=True, metavar="RUN...")
+@click.argument("runs", nargs=-1, required=True, callback=globbed, metavar="RUN...")
 @click.option(
     "-e",
     "--estimator",

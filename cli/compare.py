@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from infoplane.cli.options import Location, SharedOptions, shared_options
+from infoplane.cli.options import Location, SharedOptions, globbed, shared_options
 from infoplane.errors import ExitCode, InputError
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("baseline", metavar="BASELINE")
-@click.argument("candidates", nargs=-1, required=True, metavar="CANDIDATE...")
+@click.argument("candidates", nargs=-1, required=True, callback=globbed, metavar="CANDIDATE...")
 @click.option(
     "--tolerance",
     type=float,

@@ -8,12 +8,12 @@ from typing import Any
 
 import click
 
-from infoplane.cli.options import Location, SharedOptions, shared_options
+from infoplane.cli.options import Location, SharedOptions, globbed, shared_options
 from infoplane.errors import InputError, NotFoundError
 
 
 @click.command()
-@click.argument("results", nargs=-1, required=True, metavar="RESULTS...")
+@click.argument("results", nargs=-1, required=True, callback=globbed, metavar="RESULTS...")
 @click.option(
     "-f",
     "--figure",

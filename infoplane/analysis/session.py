@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -40,6 +39,7 @@ from infoplane.results.document import Document
 from infoplane.results.notebook import Results
 from infoplane.results.recordings import describe_recordings
 from infoplane.runs.run import Run
+from infoplane.system import processors
 
 Runs: TypeAlias = "PathLike | Run | Iterable[PathLike | Run]"
 Estimators: TypeAlias = "str | Estimator | Sequence[str | Estimator]"
@@ -109,7 +109,7 @@ class Analysis:
             steps = baseline.settings.get("steps") if steps is None else steps
             sampling = sampling or baseline.settings.get("sampling") or False
         self.seed = seed
-        self.jobs = len(os.sched_getaffinity(0)) if jobs is None else whole_number(jobs, "jobs", 1)
+        self.jobs = processors() if jobs is None else whole_number(jobs, "jobs", 1)
         self.device = check_device(device)
         self.executor = check_executor(executor)
         self.max_memory = self._enough(max_memory)

@@ -34,6 +34,8 @@ _OF_NUMPY = {
     torch.bool,
 }
 
+_AS_SINGLE = {torch.bfloat16, getattr(torch, "float8_e8m0fnu", torch.bfloat16)}  # from 2.7 on
+
 
 class UnfitLayerError(DataError):
     """A layer that cannot be recorded; ``why`` says it in a few words.
@@ -115,7 +117,7 @@ def to_array(tensor: torch.Tensor, name: str) -> Array:
         if tensor.is_complex():
             tensor = torch.view_as_real(tensor.resolve_conj())
         tensor = tensor.resolve_neg().cpu()
-        if tensor.dtype in (torch.bfloat16, torch.float8_e8m0fnu):
+        if tensor.dtype in _AS_SINGLE:
             tensor = tensor.float()
         elif tensor.is_floating_point() and tensor.dtype.itemsize == 1:
             tensor = tensor.half()

@@ -65,7 +65,9 @@ class Tries:
         if length < 3:  # what is cut to one place may be broadcast
             return None
         seen = self._seen(self.batch.cut(dict.fromkeys(names, length), shorter(length)))
-        return seen and {key: values.shape[1] for key, values in seen.items()}
+        if seen is None:
+            return None
+        return {key: values.shape[1] for key, values in seen.items()}
 
     def places(
         self,
@@ -116,7 +118,7 @@ class Tries:
                 units = values.reshape(*values.shape[:2], -1)
                 size = units.shape[2]
                 if size not in weights:
-                    weights[size] = generator(0, "places", size).normal(size=size)
+                    weights[size] = np.asarray(generator(0, "places", size).normal(size=size))
                 seen[key] = units @ weights[size]
 
         def receive(name: str, call: int, address: Address, tensor: torch.Tensor) -> None:
