@@ -90,7 +90,7 @@ class ProbePasses:
     by_default: bool = False  # nobody named the layers
     survey: tuple[Slot, ...] | None = None  # what it found, once it is made
     masks: Mapping[str, str] = field(default_factory=dict)  # chosen, by glob
-    whole: set[Key] = field(default_factory=set)  # without the axes that a glob's reduction needs
+    whole: set[Key] = field(default_factory=set)  # without axes that a glob's reduction needs
     tokens: dict[Key, Tokens] = field(default_factory=dict)  # of layers of which tokens are kept
     _reported: set[str] = field(default_factory=set)  # silent layers that were named
 
@@ -227,9 +227,8 @@ class ProbePasses:
     def reduction(self, key: Key) -> Reduction | None:
         """Return how a layer is made small."""
         name = key[0]
-        if key in self.whole:
-            return None
-        return self.operations.reduction(name) if is_operation(name) else self.reductions.get(name)
+        values = self.operations.reduction if is_operation(name) else self.reductions.get
+        return None if key in self.whole else values(name)
 
     def mask(self, name: str) -> str | None:
         """Return the mask that was chosen for a layer."""

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TypeAlias
 
 import numpy as np
@@ -18,7 +19,7 @@ import torch
 
 from infoplane.data import FloatArray
 from infoplane.errors import DataError
-from infoplane.recording.hooks.capture import Receive, captured
+from infoplane.recording.hooks.capture import At, captured
 from infoplane.recording.hooks.layers import Layer
 from infoplane.recording.hooks.masks import TokenMask
 from infoplane.recording.hooks.modes import evaluation_mode
@@ -36,8 +37,7 @@ Lengths: TypeAlias = dict[Key, int]
 _Seen: TypeAlias = dict[Key, FloatArray]
 """A number for each sample and place of a layer, in the order of the pass."""
 
-_INPUT = "input of "
-"""Begins the names of what modules are given; it tells of the layers after it."""
+_BOTH: tuple[At, At] = ("input", "output")
 
 _SMALL = 1e-3
 """Of the largest change in a layer: no change of a place. Masks as low numbers leave a trace."""
@@ -65,9 +65,7 @@ class Tries:
         if length < 3:  # what is cut to one place may be broadcast
             return None
         seen = self._seen(self.batch.cut(dict.fromkeys(names, length), shorter(length)))
-        if seen is None:
-            return None
-        return {key: values.shape[1] for key, values in seen.items()}
+        return None if seen is None else {key: one.shape[1] for key, one in seen.items()}
 
     def places(
         self,
@@ -95,9 +93,8 @@ class Tries:
             signs = list(_signs(key, tried, where))
             found.moved.update([key] * any(sign.moved for sign in signs))
             found.single.update([key] * any(sign.single for sign in signs))
-            fits = tried[0][0][key].shape[1] == length and (
-                cut is None or cut.get(key) in (None, shorter(length))
-            )
+            n_places = tried[0][0][key].shape[1]
+            fits = n_places == length and (cut or {}).get(key) == shorter(length)
             if any(sign.own for sign in signs):
                 found.own.add(key)
                 told = told or fits
@@ -108,38 +105,32 @@ class Tries:
         return found
 
     def _seen(self, batch: Batch) -> _Seen | None:
-        """Return what layers of tokens hold, and what modules are given; None if a pass fails."""
+        """Return what layers hold, and what all modules take and return; None if a pass fails."""
         seen: _Seen = {}
-        weights: dict[int, FloatArray] = {}
-
-        def note(key: Key, tensor: torch.Tensor) -> None:
-            if tensor.ndim == 3:
-                values = np.nan_to_num(to_array(tensor, key[0]).astype(np.float64))
-                units = values.reshape(*values.shape[:2], -1)
-                size = units.shape[2]
-                if size not in weights:
-                    weights[size] = np.asarray(generator(0, "places", size).normal(size=size))
-                seen[key] = units @ weights[size]
 
         def receive(name: str, call: int, address: Address, tensor: torch.Tensor) -> None:
-            note((name, call), self.passes.by_sample(name, tensor, len(batch)))
+            tensor = self.passes.by_sample(name, tensor, len(batch))
+            if tensor.ndim == 3:
+                seen[name, call] = _by_place(tensor, name)
 
-        def given(name: str, call: int, address: Address, tensor: torch.Tensor) -> None:
-            if not tensor.is_nested and tensor.shape[0] == len(batch) != tensor.shape[-2]:
-                note((_INPUT + name, call), tensor)
+        def watch(name: str, call: int, address: Address, tensor: torch.Tensor) -> None:
+            plain = tensor.ndim == 3 and not tensor.is_nested
+            if plain and tensor.shape[0] == len(batch) != tensor.shape[1]:
+                seen[name, call] = _by_place(tensor, name)
+                seen[f"{name}, channels first", call] = _by_place(tensor.mT, name)
 
+        named = named_layers(self.passes.model).items()
         try:
             with evaluation_mode(self.passes.model), ExitStack() as stack:
-                stack.enter_context(captured(self._modules(), _of_tokens(given), "input", _ignored))
+                for at in _BOTH:
+                    watched = {f"{at} of {name}": Layer(module) for name, module in named}
+                    stack.enter_context(captured(watched, watch, at, _ignored))
                 stack.enter_context(self.passes.captured(receive, _ignored))
                 self.passes.forward(batch)
         except DataError as error:
             log.debug("not to be cut or changed: %s", error)
             return None
         return seen
-
-    def _modules(self) -> dict[str, Layer]:
-        return {name: Layer(module) for name, module in named_layers(self.passes.model).items()}
 
 
 def shorter(length: int) -> int:
@@ -179,6 +170,18 @@ def _signs(key: Key, tried: Sequence[tuple[_Seen, _Seen]], where: Sequence[int])
         )
 
 
+def _by_place(tensor: torch.Tensor, name: str) -> FloatArray:
+    """Return a number for each sample and place (n_samples, length), drawn from all its units."""
+    values = np.nan_to_num(to_array(tensor, name).astype(np.float64))
+    units = values.reshape(*values.shape[:2], -1)
+    return np.asarray(units @ _weights(units.shape[2]))
+
+
+@lru_cache(maxsize=32)
+def _weights(size: int) -> FloatArray:
+    return generator(0, "places", size).normal(size=size)
+
+
 def _blank(values: FloatArray, place: int) -> bool:
     """Tell whether all samples have one value at a place, as what a mask multiplies by 0."""
     if place >= values.shape[1] or len(values) < 2:
@@ -197,16 +200,6 @@ def _changed(values: torch.Tensor, length: int, where: Sequence[int]) -> torch.T
         other = old[row, place] + 1 if values.is_floating_point() else old[row, place]
         new[row, place] = next(unlike, other)
     return new.movedim(1, axis)
-
-
-def _of_tokens(receive: Receive) -> Receive:
-    """Leave out what has no axis of tokens."""
-
-    def heard(name: str, call: int, address: Address, tensor: torch.Tensor) -> None:
-        if tensor.ndim == 3:
-            receive(name, call, address, tensor)
-
-    return heard
 
 
 def _ignored(error: UnfitLayerError) -> None:

@@ -49,8 +49,7 @@ class _Sequence:
 
     def in_order(self, key: Key, length: int) -> bool:
         """Tell whether a layer that holds its tokens has each at its own place."""
-        mixed = self.cut is not None and key in self.places.mixed
-        return length == self.length and (mixed or key in self.places.own)
+        return length == self.length and key in self.places.own | self.places.mixed
 
     def spares(self, key: Key) -> bool:
         """Tell whether its tokens leave a layer as it is."""
