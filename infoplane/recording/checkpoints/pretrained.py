@@ -217,12 +217,22 @@ def _library(path: Path, what: str) -> Iterator[None]:
             torch.manual_seed(0)  # weights that a checkpoint lacks are drawn
             yield
     except Exception as error:  # whatever the library says of a folder
-        raise DataError(
-            f"{path}: {what}: {one_line(error)}",
-            hint="code that a configuration names is not run; a model of your own can be made by "
-            "--model MODULE:CALLABLE",
-        ) from error
+        raise DataError(f"{path}: {what}: {one_line(error)}", hint=_remedy(error, path)) from error
     finally:
         logging.set_verbosity(verbosity)
         if bars:
             logging.enable_progress_bar()
+
+
+def _remedy(error: Exception, path: Path) -> str:
+    """Return what to do about an error of the library."""
+    own = "a model of your own can be made by --model MODULE:CALLABLE"
+    if "trust_remote_code" in str(error):
+        return f"code that a configuration names is not run; {own}"
+    if isinstance(error, ImportError):
+        return f"install the package that is named, beside infoplane; or {own}"
+    config = path if path.name == "config.json" else path / "config.json"
+    names = read_json(config).get("architectures") if config.is_file() else None
+    if "configuration class" in str(error) and isinstance(names, list) and names:
+        return f"the configuration names the class {names[0]!s:.80}: --model hf:{names[0]!s:.80}"
+    return own

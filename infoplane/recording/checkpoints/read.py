@@ -132,15 +132,22 @@ def _file(
     if is_exported(member.filename for member in members):
         program = load_exported(path, trust_model=trust_model)
         return _weights({"state_dict": dict(program.state_dict)}, key, path)
-    head = b"PK" if members else _head(path)
-    if head[:1] != b"\x80" and head[:2] != b"PK":  # neither a pickle nor a zip archive
-        what = "an HDF5 file, as Keras writes" if head[:8] == b"\x89HDF\r\n\x1a\n" else None
-        raise RunFileError(
-            f"{path}: not a PyTorch checkpoint ("
-            + (what or f"{path.stat().st_size:,} bytes that are neither a zip archive nor a pickle")
-            + ")"
-        )
+    if not members:
+        _check_head(path)
     return _weights(read_pickle(path, members, earlier), key, path)
+
+
+def _check_head(path: Path) -> None:
+    """Refuse a file that begins neither as a pickle nor as a zip archive."""
+    head = _head(path)
+    if head[:1] == b"\x80" or head[:2] == b"PK":
+        return
+    what = "an HDF5 file, as Keras writes" if head[:8] == b"\x89HDF\r\n\x1a\n" else None
+    raise RunFileError(
+        f"{path}: not a PyTorch checkpoint ("
+        + (what or f"{path.stat().st_size:,} bytes that are neither a zip archive nor a pickle")
+        + ")"
+    )
 
 
 def _head(path: Path) -> bytes:

@@ -184,8 +184,7 @@ class _Survey:
         if self.passes.by_default:
             for name, _ in sorted(self.found.keys() ^ heard):
                 why = "not called in every batch, or not on all of its samples"
-                hint = f"leave the layer out: --layers '!{name}'"
-                self._unfit(UnfitLayerError(name, why, f"layer {name!r}: {why}", hint))
+                self._unfit(UnfitLayerError(name, why, f"layer {name!r}: {why}"))
 
     def _receive_again(self, trial: Trial, heard: set[Key]) -> Receive:
         before, now = len(self.rows), len(trial.rows)
