@@ -28,12 +28,7 @@ from infoplane.recording.hooks.operations import (
     last_match,
 )
 from infoplane.recording.hooks.outputs import Address, Key, UnfitLayerError, not_storable, to_stored
-from infoplane.recording.hooks.reductions import (
-    Reduction,
-    check_units,
-    chosen_reductions,
-    reductions_by_glob,
-)
+from infoplane.recording.hooks.reductions import Reduction, by_glob, check_units, chosen_reductions
 from infoplane.recording.hooks.state import State, raising_hook
 from infoplane.recording.hooks.wrappers import named_layers, unwrapped
 from infoplane.recording.probes.batches import Batch, batch_of
@@ -435,7 +430,7 @@ def probe_passes(
     if functions and at != "output":
         raise InputError(f"expected at='output' to record operations ({functions[0]}), got {at!r}")
     chosen = select_layers(model, modules) if modules or not functions else {}
-    dims, kinds, masks = batch_dims or {}, reductions_by_glob(reduce or {}), mask or {}
+    dims, kinds, masks = batch_dims or {}, by_glob(reduce or {}), mask or {}
     for glob, text in masks.items():
         chosen_mask(text, probe.arguments)
         if not is_operation(glob):

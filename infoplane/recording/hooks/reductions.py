@@ -191,7 +191,7 @@ class Reduction:
         return tensor if tensor.layout is torch.strided else tensor.to_dense()
 
 
-def reductions_by_glob(values: Mapping[str, str]) -> dict[str, Reduction]:
+def by_glob(values: Mapping[str, str]) -> dict[str, Reduction]:
     """Return the reductions of globs; one with wildcards names no layer.
 
     Raises
