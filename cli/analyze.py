@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from infoplane.cli.options import Location, SharedOptions, shared_options
+from infoplane.cli.options import Location, SharedOptions, globbed, shared_options
 from infoplane.cli.progress import Stages
 from infoplane.cli.settings import estimator_specs
 from infoplane.cli.shared_options import rank_of
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("runs", nargs=-1, required=True, metavar="RUN...")
+@click.argument("runs", nargs=-1, required=True, callback=globbed, metavar="RUN...")
 @click.option(
     "-e",
     "--estimator",
@@ -104,6 +104,14 @@ if TYPE_CHECKING:
     help="Steps for --sampling.",
 )
 @click.option(
+    "--similarity",
+    "measures",
+    multiple=True,
+    metavar="MEASURE",
+    help="Also compare layers, steps, seeds and models by a measure, as infoplane similarity; "
+    "repeatable.",
+)
+@click.option(
     "--executor",
     default="processes",
     show_default=True,
@@ -141,6 +149,7 @@ def analyze(
     no_cache: bool,
     sampling: bool,
     sampling_steps: str,
+    measures: tuple[str, ...],
     dry_run: bool,
     strict: bool,
     wide: bool,
@@ -159,6 +168,7 @@ def analyze(
     infoplane analyze runs/s0 -e binning:bins=30,mode=fixed --layers 'tanh*' --steps 0,last
     infoplane analyze runs/s0 --sampling -o results.json
     infoplane analyze runs/* --settings-from main.json -o results.json
+    infoplane analyze runs/* --similarity cka --similarity procrustes
     infoplane analyze runs/* --dry-run
     """
     from infoplane.analysis.session import Analysis
@@ -184,17 +194,31 @@ def analyze(
         cache=None if no_cache else cache,
         **chosen,
     )
+    pairs = None
+    if measures:
+        from infoplane.similarity.session import SimilarityAnalysis
+
+        of_both = {name: value for name, value in chosen.items() if name != "device"}
+        pairs = SimilarityAnalysis(runs, measures, cache=analysis.cache, **of_both)
     if dry_run:
-        n_runs, works = len(analysis.cells), analysis.plan()
+        n_runs, works = len(analysis.cells), analysis.plan() + (pairs.plan() if pairs else [])
         click.echo(described(works, runs=n_runs, jobs=analysis.jobs, output=output))
         return ExitCode.OK
     target = _target(output, overwrite or (not no_cache and _is_unfinished(output, analysis)))
     results = _run(analysis, target, output, shared)
+    if pairs is not None:
+        with Stages("pairs", shared) as stages:
+            results = pairs.beside(results, stages, exchange=Path(output).parent)
     if target is None:
         print_json(results.document)
     else:
         results.save(target)
         click.echo(summary(results, wide=wide))
+        if pairs is not None:
+            from infoplane.cli.similarity_text import similarity_lines
+
+            for line in ["", *similarity_lines(results, wide=wide)]:
+                click.echo(line)
         if not shared.quiet:
             click.echo(f"wrote {output} ({len(results['rows']):,} rows)", err=True)
     return ExitCode.PARTIAL if strict and results["status"] == "partial" else ExitCode.OK

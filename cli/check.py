@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from infoplane.cli.options import Location, SharedOptions, shared_options
+from infoplane.cli.options import Location, SharedOptions, globbed, shared_options
 from infoplane.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("results", nargs=-1, required=True, metavar="RESULTS...")
+@click.argument("results", nargs=-1, required=True, callback=globbed, metavar="RESULTS...")
 @click.option(
     "--require",
     "rules",

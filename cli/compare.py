@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from infoplane.cli.options import Location, SharedOptions, shared_options
+from infoplane.cli.options import Location, SharedOptions, globbed, shared_options
 from infoplane.errors import ExitCode, InputError
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("baseline", metavar="BASELINE")
-@click.argument("candidates", nargs=-1, required=True, metavar="CANDIDATE...")
+@click.argument("candidates", nargs=-1, required=True, callback=globbed, metavar="CANDIDATE...")
 @click.option(
     "--tolerance",
     type=float,
@@ -51,6 +51,34 @@ if TYPE_CHECKING:
     help="Format of stdout.",
 )
 @click.option("--wide", is_flag=True, help="Show all columns of the table.")
+@click.option(
+    "--similarity",
+    "as_runs",
+    is_flag=True,
+    help="BASELINE and CANDIDATE are runs: compare their layers of the same names.",
+)
+@click.option(
+    "-m",
+    "--measure",
+    "measures",
+    multiple=True,
+    metavar="NAME",
+    help="With --similarity: measure; repeatable. Default: as infoplane similarity.",
+)
+@click.option(
+    "--require",
+    "rules",
+    multiple=True,
+    metavar="RULE",
+    help="With --similarity: rule, as \"drift(cka, 'fc*', baseline) >= 0.95\"; repeatable.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=Location(),
+    metavar="FILE",
+    help="With --similarity: write the results, for infoplane check --junit and plot.",
+)
 @shared_options
 @click.pass_obj
 def compare(
@@ -64,6 +92,10 @@ def compare(
     markdown: str | None,
     format_: str,
     wide: bool,
+    as_runs: bool,
+    measures: tuple[str, ...],
+    rules: tuple[str, ...],
+    output: str | None,
 ) -> int:
     """Compare each CANDIDATE with BASELINE, per layer and quantity; exit with 1 if one differs.
 
@@ -73,7 +105,15 @@ def compare(
     \b
     infoplane compare main.json results.json
     infoplane compare main.json results.json --missing-baseline ok --markdown comment.md
+    infoplane compare runs/main runs/pr --similarity --require "drift(cka, 'fc*', baseline) >= 0.95"
     """
+    if as_runs:
+        from infoplane.cli.drift import compare_runs
+
+        return compare_runs(shared, baseline, candidates, measures, rules, output, wide=wide)
+    for name, given in (("-m", measures), ("--require", rules), ("-o", output)):
+        if given:
+            raise InputError(f"{name}: expected with --similarity only")
     if tolerance is not None and not 0 <= tolerance < float("inf"):
         raise InputError(f"--tolerance: expected a number of at least 0, got {tolerance}")
     from infoplane.cli.gate_text import comparison_lines

@@ -21,6 +21,7 @@ from typing import Any, NoReturn, TypeAlias
 
 from infoplane.errors import InputError
 from infoplane.owners import TRUST, stranger
+from infoplane.system import relative
 from infoplane.text import printable, shortened
 
 if sys.version_info >= (3, 11):
@@ -324,4 +325,4 @@ def relative_to_working_directory(path: str, folder: Path) -> str:
     """Return a path that is relative to ``folder`` as one relative to the working directory."""
     if os.path.isabs(path) or path == "-" or folder == Path.cwd():  # noqa: PTH117  - a text
         return path
-    return os.path.relpath(folder / path)
+    return relative(folder / path, Path.cwd())

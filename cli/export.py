@@ -6,13 +6,13 @@ import sys
 
 import click
 
-from infoplane.cli.options import Location, SharedOptions, shared_options
+from infoplane.cli.options import Location, SharedOptions, globbed, shared_options
 from infoplane.errors import InputError
 from infoplane.text import printable
 
 
 @click.command()
-@click.argument("results", nargs=-1, required=True, metavar="RESULTS...")
+@click.argument("results", nargs=-1, required=True, callback=globbed, metavar="RESULTS...")
 @click.option(
     "--to",
     "kind",

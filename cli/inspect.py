@@ -8,12 +8,12 @@ from typing import Any
 
 import click
 
-from infoplane.cli.options import SharedOptions, shared_options, text_or_json
+from infoplane.cli.options import SharedOptions, globbed, shared_options, text_or_json
 from infoplane.errors import ExitCode, InputError
 
 
 @click.command()
-@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.argument("files", nargs=-1, required=True, callback=globbed, metavar="FILE...")
 @click.option("--verify", "check", is_flag=True, help="Compare every byte with its checksum.")
 @click.option("--rescue", metavar="OUT", help="Copy the intact steps of a damaged run to OUT.")
 @click.option("--stats", is_flag=True, help="Show statistics of each layer at every step.")

@@ -34,6 +34,7 @@ _COMMANDS = {
     "Pipeline": {
         "record": "Hook layers and save their activations, step by step.",
         "analyze": "Estimate information for every run, step and layer.",
+        "similarity": "Compare layers, checkpoints, seeds and models.",
         "plot": "Draw the figures and the HTML report.",
         "pack": "Turn a run into one file.",
         "merge": "Join several results documents into one.",

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from infoplane.cli.options import Location, SharedOptions, shared_options
+from infoplane.cli.options import Location, SharedOptions, globbed, shared_options
 
 
 @click.command()
-@click.argument("results", nargs=-1, required=True, metavar="RESULTS...")
+@click.argument("results", nargs=-1, required=True, callback=globbed, metavar="RESULTS...")
 @click.option(
     "-o",
     "--output",

@@ -9,17 +9,33 @@
 
 from __future__ import annotations
 
+import glob
+import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
 
+from infoplane import system
 from infoplane.cli.settings import Location, configure
 from infoplane.cli.shared_options import SharedOptions
 
-__all__ = ["Location", "SharedOptions", "shared_options", "text_or_json"]
+__all__ = ["Location", "SharedOptions", "globbed", "shared_options", "text_or_json"]
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+
+def globbed(
+    ctx: click.Context, parameter: click.Parameter, names: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Return the paths that globs match, where the shell leaves that to its programs."""
+    if system.SHELL_RESOLVES_GLOBS:
+        return names
+    found = (
+        [name] if os.path.lexists(name) else sorted(glob.glob(name)) or [name]  # noqa: PTH207
+        for name in names
+    )
+    return tuple(path for paths in found for path in paths)
 
 
 text_or_json = click.option(

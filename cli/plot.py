@@ -8,12 +8,12 @@ from typing import Any
 
 import click
 
-from infoplane.cli.options import Location, SharedOptions, shared_options
+from infoplane.cli.options import Location, SharedOptions, globbed, shared_options
 from infoplane.errors import InputError, NotFoundError
 
 
 @click.command()
-@click.argument("results", nargs=-1, required=True, metavar="RESULTS...")
+@click.argument("results", nargs=-1, required=True, callback=globbed, metavar="RESULTS...")
 @click.option(
     "-f",
     "--figure",
@@ -51,6 +51,9 @@ from infoplane.errors import InputError, NotFoundError
     "--quantity",
     metavar="NAME",
     help="Quantity that steps, heat, depth and sampling draw: ixt, dse, ...",
+)
+@click.option(
+    "-m", "--measure", metavar="NAME", help="Measure that the figures of similarity draw."
 )
 @click.option(
     "--seeds",
@@ -145,7 +148,8 @@ def plot(
         if key in wanted:
             wanted[key] = _estimator(wanted[key], document["estimators"])
     named = ("group", "layers", "estimator", "ity")
-    view.check_names(**{key: value for key, value in wanted.items() if key in named})
+    if view.curves:
+        view.check_names(**{key: value for key, value in wanted.items() if key in named})
     if baseline is not None:
         wanted["baseline"] = View.of(load(baseline))
     written = []
@@ -177,7 +181,12 @@ def plot(
     if not written:
         where = ", ".join(results)
         raise NotFoundError(f"{where}: the results hold nothing to draw", code="IP404")
-    if table:
+    if table and not view.curves:
+        from infoplane.cli.similarity_text import similarity_lines
+
+        for line in similarity_lines(document, wide=wide):
+            click.echo(line)
+    elif table:
         click.echo(
             summary(document, wide=wide, known=view.curves, estimator=wanted.get("estimator"))
         )

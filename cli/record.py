@@ -14,6 +14,7 @@ from infoplane.cli.probe_options import ProbeChoice, probe_options
 from infoplane.cli.progress import Stages
 from infoplane.cli.sizes import byte_size
 from infoplane.errors import InfoplaneError, InputError, TerminatedError
+from infoplane.text import counted
 
 if TYPE_CHECKING:
     from infoplane.recording.recorder import Recorder
@@ -339,8 +340,8 @@ def _tell(recorder: Recorder, n_steps: int, output: str, *, resumed: bool) -> No
             size += file.stat().st_size
     kept = f", {len(recorder.kept)} of them kept from before" if resumed else ""
     click.echo(
-        f"recorded {n_steps} steps x {len(recorder.recorded)} layers x "
-        f"{recorder.probe.n_samples:,} samples in {output} ({size / 1e6:,.1f} MB){kept}"
+        f"recorded {counted(n_steps, 'step')} x {counted(len(recorder.recorded), 'layer')} x "
+        f"{counted(recorder.probe.n_samples, 'sample')} in {output} ({size / 1e6:,.1f} MB){kept}"
     )
 
 

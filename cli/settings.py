@@ -24,6 +24,7 @@ from infoplane.cli.configuration import (
     require_version,
 )
 from infoplane.errors import InputError
+from infoplane.system import split_reference
 from infoplane.text import printable
 
 if TYPE_CHECKING:
@@ -228,7 +229,7 @@ def _scalar(
 
 
 def _located(path: str, folder: Path, kind: Location) -> str:
-    files = [folder / path, folder / path.rpartition(":")[0]]
+    files = [folder / path, folder / split_reference(path)[0]]
     if kind.reference and not any(file.is_file() for file in files):
         return path
     return relative_to_working_directory(path, folder)

@@ -16,6 +16,8 @@ _KINDS: dict[int, type[KeyboardInterrupt]] = {
     signal.SIGINT: KeyboardInterrupt,
     signal.SIGTERM: TerminatedError,
 }
+if hasattr(signal, "SIGBREAK"):  # Windows, where nobody can send SIGTERM
+    _KINDS[signal.SIGBREAK] = TerminatedError
 _received: list[int] = []
 
 

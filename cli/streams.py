@@ -32,7 +32,7 @@ def _lasting(stream: TextIO | None, descriptor: int) -> TextIO:
     like: Any = stream or io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
     like.flush()
     return io.TextIOWrapper(
-        io.BufferedWriter(_Raw(descriptor)),
+        io.BufferedWriter(_Raw(_console(stream) or io.FileIO(descriptor, "w", closefd=False))),
         encoding=like.encoding,
         errors="backslashreplace" if like.errors == "strict" else like.errors,
         line_buffering=like.line_buffering,
@@ -40,14 +40,33 @@ def _lasting(stream: TextIO | None, descriptor: int) -> TextIO:
     )
 
 
-class _Raw(io.FileIO):
+def _console(stream: TextIO | None) -> io.RawIOBase | None:
+    """Return what writes to a console of Windows: its file takes bytes of the console's code."""
+    raw = getattr(getattr(stream, "buffer", None), "raw", None)
+    return raw if isinstance(raw, io.RawIOBase) and not isinstance(raw, io.FileIO) else None
+
+
+class _Raw(io.RawIOBase):
     """The file behind a stream; after its first failure it takes everything and keeps nothing."""
 
-    def __init__(self, descriptor: int) -> None:
-        super().__init__(descriptor, "w", closefd=False)
+    def __init__(self, file: io.RawIOBase) -> None:
+        super().__init__()
+        self._file = file
         self._failed = False
 
-    def write(self, data: Any, /) -> int:
+    def writable(self) -> bool:
+        """Tell that it can be written to."""
+        return True
+
+    def fileno(self) -> int:
+        """Return the descriptor."""
+        return self._file.fileno()
+
+    def isatty(self) -> bool:
+        """Tell whether somebody looks at it."""
+        return self._file.isatty()
+
+    def write(self, data: Any, /) -> int | None:
         """Write bytes.
 
         Raises
@@ -57,7 +76,7 @@ class _Raw(io.FileIO):
         """
         try:
             if not self._failed:
-                return super().write(data)
+                return self._file.write(data)
         except OSError as error:
             self._failed = True
             if self.fileno() == 1 and not isinstance(error, BrokenPipeError):

@@ -24,6 +24,8 @@ from infoplane.estimators.registry import estimator_class as estimator_class
 from infoplane.estimators.registry import estimator_id as estimator_id
 from infoplane.estimators.registry import estimator_names as estimator_names
 from infoplane.estimators.registry import parse_estimator as parse_estimator
+from infoplane.similarity.session import SimilarityAnalysis as SimilarityAnalysis
+from infoplane.similarity.session import similarities as similarities
 
 # isort: split
 # estimate from arrays
@@ -90,6 +92,13 @@ from infoplane.numerics.neighbors.estimates import (
     mixed_mutual_information as mixed_mutual_information,
 )
 from infoplane.numerics.neighbors.estimates import shuffle_difference as shuffle_difference
+from infoplane.numerics.similarity.functions import cka as cka
+from infoplane.numerics.similarity.functions import cka_without_top as cka_without_top
+from infoplane.numerics.similarity.functions import mutual_neighbors as mutual_neighbors
+from infoplane.numerics.similarity.functions import procrustes_distance as procrustes_distance
+from infoplane.numerics.similarity.functions import pwcca as pwcca
+from infoplane.numerics.similarity.functions import rsa as rsa
+from infoplane.numerics.similarity.functions import svcca as svcca
 from infoplane.numerics.spectral_measures import PowerLaw as PowerLaw
 from infoplane.numerics.spectral_measures import alpha_req as alpha_req
 from infoplane.numerics.spectral_measures import effective_rank as effective_rank

@@ -102,6 +102,8 @@ _ERRORS = tuple(
          "give each run once, analyzed with the same settings"),
         ("IP318", "results made with different settings", "compare, analyze",
          "`analyze --settings-from A`, or `infoplane compare --allow-mismatch A B`"),
+        ("IP319", "runs of other samples, or of the same in another order", "similarity",
+         "record them on one probe set: `--data probe.npz`"),
         ("IP401", "no layer, run or row has that name", "selection",
          "the message lists the names"),
         ("IP402", "no such step, or no complete step", "analyze", "the message lists the steps"),

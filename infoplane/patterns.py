@@ -29,6 +29,11 @@ def matches(name: str, pattern: str) -> bool:
     return name == pattern or (at == address and _glob(found, base))
 
 
+def is_literal(pattern: str) -> bool:
+    """Tell whether a glob is a name: it has no wildcards before its address."""
+    return all(part.startswith("\\") for part in _parts(split_address(pattern)[0]))
+
+
 def split_address(name: str) -> tuple[str, tuple[int | str, ...]]:
     """Return what stands before an address such as ``[0]['key']``, and the address.
 

@@ -22,6 +22,6 @@ def generator(seed: int, *key: object) -> np.random.Generator:
         What is computed, e.g. run, step, layer and estimator; ``str`` of each part counts.
     """
     text = "\x1f".join(str(part) for part in key)
-    digest = hashlib.sha256(text.encode()).digest()
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()  # names of any bytes
     words = [int.from_bytes(digest[i : i + 4], "little") for i in range(0, 16, 4)]
     return np.random.default_rng(np.random.SeedSequence([seed, *words]))

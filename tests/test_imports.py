@@ -12,11 +12,12 @@ from infoplane.estimators.registry import BUILT_IN
 
 ROOT = Path(__file__).parent.parent
 
-_BASE = {"data", "arrays", "seeding", "text", "errors"}
+_BASE = {"data", "arrays", "seeding", "text", "errors", "system"}
 MAY_IMPORT = {
     "errors": set(),
     "error_codes": {"estimators"},
     "owners": set(),
+    "system": set(),
     "seeding": set(),
     "text": set(),
     "calls": {"errors"},
@@ -40,6 +41,16 @@ MAY_IMPORT = {
         "owners",
         "results",  # what `session` returns
         "patterns",
+        *_BASE,
+    },
+    "similarity": {
+        "similarity",
+        "analysis",
+        "calls",
+        "numerics",
+        "estimators",
+        "runs",
+        "results",
         *_BASE,
     },
     "results": {

@@ -12,11 +12,13 @@ import pytest
 
 from tests.cli.analyses import rows_of, write_run
 from tests.cli.test_executors import mpiexec
+from tests.similarity import made
 
 ROOT = Path(__file__).parent.parent
 ON_ARRAYS = {"python-api.md", *(f"estimators/{name}.md" for name in ("compressed", "dse", "probe"))}
 HERE = ON_ARRAYS | {
     "ci.md", "quick-start.md", "validate.md", "scaling.md", "figures-and-report.md",
+    "similarity.md",
 }  # fmt: skip
 ELSEWHERE = {
     "artifacts-and-probes.md": "test_artifacts_page.py",
@@ -66,6 +68,15 @@ def test_quick_start_runs_as_printed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     exec(notebook, {})
     assert len((tmp_path / "results.csv").read_text().splitlines()) == 1 + 5 * 2 * 3
+
+
+def test_similarity_page_runs_as_printed(tmp_path):
+    for seed in range(2):
+        made.write_run(tmp_path / "runs" / f"net-s{seed}", made.network(seed), seed=seed)
+    for _, commands in blocks("similarity.md"):
+        bash(commands, tmp_path)
+    assert (tmp_path / "figures" / "similarity.png").exists()
+    assert (tmp_path / "drift.json").exists()
 
 
 def test_what_to_expect_at_the_shape_of_a_run(tmp_path):

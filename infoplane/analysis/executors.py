@@ -25,6 +25,7 @@ from typing import Any
 from infoplane.analysis.safe_start import keep_the_working_folder_out
 from infoplane.calls import unfit
 from infoplane.errors import InputError, WorkerError
+from infoplane.system import MOST_PROCESSES
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 _CONNECT_SECONDS = 15
@@ -94,7 +95,7 @@ class Processes(Executor):
     exchange: Path | None = None
 
     def __init__(self, jobs: int, *, program: bool = False) -> None:
-        self.jobs, self._program = jobs, program
+        self.jobs, self._program = min(jobs, MOST_PROCESSES or jobs), program
         self._pool: ProcessPoolExecutor | None = None
 
     @property

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -45,6 +44,7 @@ from infoplane.results.document import Document
 from infoplane.results.notebook import Results
 from infoplane.results.recordings import describe_recordings
 from infoplane.runs.run import Run
+from infoplane.system import processors
 
 Runs: TypeAlias = "PathLike | Run | Iterable[PathLike | Run]"
 Estimators: TypeAlias = "str | Estimator | Sequence[str | Estimator]"
@@ -114,7 +114,7 @@ class Analysis:
             steps = baseline.settings.get("steps") if steps is None else steps
             sampling = sampling or baseline.settings.get("sampling") or False
         self.seed = seed
-        self.jobs = len(os.sched_getaffinity(0)) if jobs is None else whole_number(jobs, "jobs", 1)
+        self.jobs = processors() if jobs is None else whole_number(jobs, "jobs", 1)
         self.device = check_device(device)
         self.executor = check_executor(executor)
         self.max_memory = self._enough(max_memory)
@@ -122,7 +122,7 @@ class Analysis:
         self.estimators, specs = baseline.estimators() if baseline else _estimators(estimators)
         check_different(self.estimators)
         drop = one_of(nan, "nan", "fail", "drop") == "drop"
-        at = None if steps is None else _steps(steps, "steps")
+        at = None if steps is None else steps_of(steps, "steps")
         parts = _sampled(sampling)
         self.cells = select_cells(open_runs(runs), patterns, at, drop_nonfinite=drop, splits=only)
         self._shared: Shared = {}
@@ -134,10 +134,10 @@ class Analysis:
             "estimators": specs,
             "layers": list(patterns),
             **({"split": list(only)} if only else {}),
-            "steps": _written(at),
+            "steps": written_steps(at),
             "seed": self.seed,
             "nan": nan,
-            "sampling": _written(parts),
+            "sampling": written_steps(parts),
             **({"device": device} if device != "auto" else {}),
             **({"settings_from": baseline.name} if baseline else {}),
         }
@@ -403,7 +403,7 @@ def _estimators(given: object) -> tuple[list[Estimator], list[str]]:
     return found, [one if isinstance(one, str) else estimator_id(one) for one in listed]
 
 
-def _steps(given: object, argument: str) -> list[int]:
+def steps_of(given: object, argument: str) -> list[int]:
     """Return steps, -1 for the last one."""
     expected = "numbers and 'last', e.g. 0,100,last"
     if isinstance(given, str):
@@ -427,10 +427,11 @@ def _sampled(given: object) -> list[int] | None:
     """Return the steps at which parts of the samples are estimated."""
     if given is False or given is None:
         return None
-    return [-1] if given is True else _steps(given, "sampling")
+    return [-1] if given is True else steps_of(given, "sampling")
 
 
-def _written(steps: Sequence[int] | None) -> str | None:
+def written_steps(steps: Sequence[int] | None) -> str | None:
+    """Return steps as the results write them."""
     return None if steps is None else ",".join("last" if s < 0 else str(s) for s in steps)
 
 

@@ -22,7 +22,8 @@ from infoplane.calls import document_of, one_of, texts
 from infoplane.errors import NotFoundError
 from infoplane.estimators.measure_id import MeasureId
 from infoplane.gate.evidence import Evidence
-from infoplane.gate.rules import OPERATORS, Check, Rule, forbid, parse_rule
+from infoplane.gate.pairs import pair_findings
+from infoplane.gate.rules import OPERATORS, PAIRS, Check, Rule, forbid, parse_rule
 from infoplane.gate.statistics import Cell, Statistic, cell, not_averaged
 from infoplane.patterns import matches
 from infoplane.results.curves import CurveKey
@@ -248,6 +249,13 @@ def _is_estimator(identifier: str, wanted: str) -> bool:
 
 
 def _outcome(check: Check, evidence: Evidence) -> Outcome:
+    if check.rule.statistic in PAIRS:
+        pairs = pair_findings(check.rule, evidence.results)
+        of_pairs = [
+            Observation(Place(one.group, one.words), one.statistic, one.status, one.message)
+            for one in pairs
+        ]
+        return Outcome.of(check, of_pairs)
     found = [_observation(check, *at) for at in _found(check.rule, evidence)]
     if not found:
         nothing = Statistic(reason=_nothing(check.rule, evidence))

@@ -16,6 +16,8 @@
 ``share(flag[, layer[, estimator]])``       of the cells that have a flag
 ``count(flag[, layer[, estimator]])``       their number
 ``runs()``                                  runs of a group
+``similarity(measure, layer, layer)``       of two layers at the last step
+``drift(measure, layer, baseline)``         similarity of a layer to that of another group or run
 ==========================================  =====================================================
 
 A rule is read by this module and evaluated by `infoplane.gate.checks`; no part of it is ever run as
@@ -39,6 +41,8 @@ from infoplane.results.vocabulary import Vocabulary
 CURVE_STATISTICS = ("first", "last", "peak", "min", "max", "mean", "change", "onset")
 SYNONYMS = {"falls": "compresses", "rises": "expands"}
 """Words for the verdicts of quantities that do not compress."""
+PAIRS = ("similarity", "drift")
+"""The statistics that are about pairs of layers; see `infoplane.gate.pairs`."""
 OPERATORS: dict[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
     "<=": operator.le,
@@ -47,7 +51,7 @@ OPERATORS: dict[str, Callable[[float, float], bool]] = {
     "==": operator.eq,
 }
 
-_STATISTICS = (*CURVE_STATISTICS, "at:STEP", "agree", "verdict", "share", "count", "runs")
+_STATISTICS = (*CURVE_STATISTICS, "at:STEP", "agree", "verdict", "share", "count", "runs", *PAIRS)
 _LONGEST = 1000  # characters of a rule
 _TOKEN = re.compile(
     r"\s*(?:(?P<open>\()|(?P<close>\))|(?P<comma>,)|(?P<op><=|>=|==|<|>)"
@@ -163,6 +167,12 @@ class _Parser:
         statistic, _, step = name.text.partition(":")
         if len(arguments) > 3:
             self._fail("expected at most 3 arguments", name)
+        if statistic == "similarity" and len(arguments) < 3:
+            self._fail("expected similarity(measure, layer, layer)", name)
+        if statistic == "drift" and len(arguments) == 2:
+            arguments.append("baseline")
+        if statistic == "drift" and len(arguments) < 2:
+            self._fail("expected drift(measure, layer, baseline)", name)
         subject, layer, third = (*arguments, *[""] * 3)[:3]
         if statistic == "runs" and arguments:
             self._fail("runs() takes no arguments", name)
@@ -257,6 +267,8 @@ def resolved(rule: Rule, known: Vocabulary) -> Rule:
         IP503 for a quantity, flag or verdict that is not known, with the nearest name.
     """
     where = f"rule {rule.text!r}"
+    if rule.statistic in PAIRS:
+        return rule  # its names are those of the results; what they do not hold is unknown
     if rule.statistic in ("share", "count"):
         _member(rule.subject, tuple(known.flags), "flag", where, "IP503")
     elif rule.statistic in ("peak", "change", "onset", "agree", "verdict"):
@@ -291,6 +303,8 @@ def _checked(rule: Rule) -> Rule:
             f"found {rule.expected_text!r}",
             code="IP501",
         )
+    if rule.statistic in PAIRS and rule.operator == "==":
+        raise InputError(f"{where}: expected one of < <= > >=, found ==", code="IP501")
     return rule
 
 

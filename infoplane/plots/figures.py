@@ -34,6 +34,10 @@ FIGURES: dict[str, str] = {
     "diagnostics": "infoplane.plots.diagnostics:diagnostics",
     "gradients": "infoplane.plots.gradients:gradients",
     "depth": "infoplane.plots.depth:depth",
+    "similarity": "infoplane.plots.similarity.layers:similarity",
+    "similarity-training": "infoplane.plots.similarity.training:similarity_training",
+    "similarity-steps": "infoplane.plots.similarity.training:similarity_steps",
+    "similarity-models": "infoplane.plots.similarity.layers:similarity_models",
 }
 """Figures by name, as ``module:function``."""
 
@@ -100,6 +104,8 @@ def default_figures(
     chosen. I(X;T) and DSE by depth are left out unless ``every`` figure is wanted: plane and
     compression tell of it.
     """
+    if not view.curves:
+        return [(name, name, {}) for name in FIGURES if name.startswith("similarity")]
     group = view.group(options.get("group"))
     chosen = "quantity" in options
     further = [] if chosen else [{"quantity": quantity} for quantity in view.further(group)]

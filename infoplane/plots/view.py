@@ -56,7 +56,10 @@ class View:
         """
         if isinstance(results, View):
             return results
-        if not document_of(results, "results")["rows"]:
+        document = document_of(results, "results")
+        if not document["rows"] and document.get("similarities"):
+            return cls(results, Vocabulary.of(results), {}, {})
+        if not document["rows"]:
             raise NotFoundError("the results hold no rows: there is nothing to draw")
         made = curves(results)
         unlike = {key: c.settings_differ for key, c in made.items() if c.settings_differ}

@@ -10,6 +10,7 @@ from contextlib import suppress
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 _ROW = 1 << 14  # bytes
@@ -47,7 +48,7 @@ def parameter_hash(model: nn.Module) -> str:
         digest.update(name.encode(errors="backslashreplace"))
         if isinstance(value, torch.Tensor) and _is_plain(value):
             digest.update(repr((value.dtype, tuple(value.shape))).encode())
-            raw = value.reshape(-1).view(torch.uint8).numpy(force=True)
+            raw = _raw(value)
             whole = len(raw) // _ROW * _ROW
             if whole:
                 table = raw[:whole].view(np.uint64).reshape(-1, _ROW // 8)
@@ -62,9 +63,18 @@ def parameter_hash(model: nn.Module) -> str:
     return digest.hexdigest()
 
 
+def _raw(value: torch.Tensor) -> NDArray[np.uint8]:
+    """Return the bytes of a tensor, in the order of its values."""
+    try:
+        array = np.ascontiguousarray(value.numpy(force=True))
+    except TypeError:  # a dtype that NumPy lacks
+        array = value.reshape(-1).view(torch.uint8).numpy(force=True)
+    return array.reshape(-1).view(np.uint8)
+
+
 def _is_plain(value: torch.Tensor) -> bool:
     """Tell whether the bytes of a tensor are its values."""
-    strided = value.layout is torch.strided and value.device.type != "meta"
+    strided = value.layout is torch.strided and not value.is_meta
     return strided and not (value.is_quantized or value.is_conj() or value.is_neg())
 
 

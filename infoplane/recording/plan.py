@@ -103,7 +103,9 @@ def plan_checkpoints(
     start = time.perf_counter()
     weights = load_weights(first, key, trust_model=trust_model)
     Steps().of(checkpoints[0], weights)
-    passes = passes.of(load_checkpoint(passes.model, first, weights, reference, strict=strict)[0])
+    passes = passes.of(
+        load_checkpoint(passes.model, first, weights, reference, key, strict=strict)[0]
+    )
     loading = time.perf_counter() - start
     plan = plan_recording(passes, len(checkpoints))  # its pass is to warm up, too
     with evaluation_mode(passes.model):

@@ -19,6 +19,7 @@ from infoplane.recording.hashes import parameter_hash
 from infoplane.recording.hooks.capture import At
 from infoplane.recording.hooks.modes import evaluation_mode
 from infoplane.recording.hooks.passes import SampleKind, described, probe_passes
+from infoplane.recording.hooks.state import State
 from infoplane.recording.hooks.survey import surveyed
 from infoplane.recording.manifest import finite_epoch, json_values, number, run_manifest
 from infoplane.recording.plan import plan_recording
@@ -197,6 +198,7 @@ class Recorder:
         self._steps: dict[int, None] = {}
         self._first: dict[str, SampleKind] = {}  # of the first snapshot
         self._nonfinite: set[str] = set()
+        self._left: set[str] = set()  # what passes changed for good
         self._prepared = self._closed = False
         self._writer = RunWriter(
             folder, written_probe, manifest, overwrite=overwrite, resume=resume
@@ -361,6 +363,7 @@ class Recorder:
         if self._fresh and self._whole is not None:
             Run(self._whole).compare_shards(step)
         self._report_nonfinite(writer)
+        self._report_left(step, state)
 
     def prepare(self, n_steps: int, most: int | None = None) -> None:
         """Set space for ``n_steps`` steps aside, before the first pass of the probe set.
@@ -402,6 +405,17 @@ class Recorder:
                     f"step {self._first_step}; a run has the same layers at every step",
                     hint=f"leave the layer out: --layers '!{name.partition('#')[0]}'",
                 )
+
+    def _report_left(self, step: int, state: State) -> None:
+        """Warn of what the passes changed and what could not be put back, once for each."""
+        if new := [what for what in state.left if what not in self._left]:
+            self._left.update(new)
+            log.warning(
+                "the passes of step %d changed %s, which cannot be put back: what follows is not "
+                "as without the recording; let the model leave it alone where not self.training",
+                step,
+                ", ".join(new[:3]) + (f" and {len(new) - 3} more" if new[3:] else ""),
+            )
 
     def _report_nonfinite(self, writer: StepWriter) -> None:
         """Warn of NaN and infinity, once for each layer."""

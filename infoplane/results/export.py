@@ -14,12 +14,12 @@ from collections import defaultdict
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
-from urllib.parse import quote
 
 from infoplane.calls import PathLike, path_of, unfit
 from infoplane.errors import DataError, InputError, RunFileError, unwritable
 from infoplane.results.notebook import Results
 from infoplane.runs.atomic import replace_file
+from infoplane.system import file_name
 from infoplane.text import as_csv
 
 COLUMNS = {
@@ -172,8 +172,10 @@ def write_tensorboard(results: Results, folder: PathLike, *, overwrite: bool = F
             by_run[row["run"]].append(row)
     try:
         before = set(folder.glob(f"*/{EVENTS}"))
+        names: list[str] = []
         for run, rows in by_run.items():
-            target = folder / _folder_name(run)
+            names.append(file_name(run, names))
+            target = folder / names[-1]
             if target.is_symlink():
                 raise RunFileError(f"{target}: expected a folder, found a link", code="IP305")
             events = io.BytesIO()
@@ -191,12 +193,6 @@ def write_tensorboard(results: Results, folder: PathLike, *, overwrite: bool = F
     except OSError as error:
         raise unwritable(folder, error) from error
     return sum(map(len, by_run.values()))
-
-
-def _folder_name(run: str) -> str:
-    """Return a name that leads neither out of its folder nor to a hidden one."""
-    name = quote(run, safe=" ")
-    return "%2E" + name[1:] if name.startswith(".") else name
 
 
 def _time(created: str) -> float:

@@ -137,7 +137,8 @@ _MOST_BITS = 1e100  # sums and squares of such numbers still are numbers
 @cache
 def _shape(member: str | None = None) -> Check:
     """Return the check of a document, or of a member of it."""
-    text = resources.files("infoplane.schemas").joinpath("results.schema.json").read_text()
+    schema_file = resources.files("infoplane.schemas").joinpath("results.schema.json")
+    text = schema_file.read_text(encoding="utf-8")
     open_enums = (
         "flags", "bound_name", "ci_method", "verdict", "interval", "about", "direction", "stage",
     )  # fmt: skip

@@ -90,7 +90,9 @@ def gap_correlations(
             continue
         points = np.array([[changes[run], gaps[run]] for run in runs])
         key = "\x1f".join((curve.group, curve.layer, curve.estimator, curve.quantity))
-        rng = np.random.default_rng([seed, zlib.crc32(key.encode())])  # whatever else is there
+        rng = np.random.default_rng(
+            [seed, zlib.crc32(key.encode("utf-8", "surrogatepass"))]
+        )  # whatever else is there
         found.append(
             {
                 "group": curve.group,

@@ -12,6 +12,7 @@ from infoplane.numerics.gradients import transition_if_any
 from infoplane.results.curves import CurveKey, Curves, curves, group_of, group_of_runs
 from infoplane.results.phases import find_phases
 from infoplane.results.settings import apart, difference, in_words, values_apart
+from infoplane.results.similarities import joined
 from infoplane.results.vocabulary import contradictory
 from infoplane.text import counted, printable
 
@@ -99,6 +100,8 @@ def merged(documents: Sequence[Mapping[str, Any]], *, names: Sequence[str]) -> d
         whole[member] = {k: v for d in documents for k, v in (d.get(member) or {}).items()}
     whole["artifacts"] = {k: v for d in documents for k, v in (d.get("artifacts") or {}).items()}
     whole["timing"] = _timing(documents)
+    if (similar := joined(documents, whole["recordings"])) is not None:
+        whole["similarities"] = similar
     if len(documents) > 1:
         whole["phases"] = find_phases(whole, drawn=_alike(whole))
     return whole

@@ -6,14 +6,14 @@ import os
 import re
 import shutil
 import stat
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from infoplane import system
 from infoplane.errors import RunFileError, unreadable, unwritable
-from infoplane.runs.disk import complete, replace_synced, write_at
+from infoplane.runs.disk import complete, replace_synced
 
 _KEPT = 50  # characters of a name in that of its temporary: a name has at most 255 bytes
 _IN_USE = -1  # in place of a descriptor
@@ -88,7 +88,7 @@ def replace_file(path: Path, data: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
         with replacing(path) as temporary, complete(temporary, flags) as descriptor:
-            write_at(descriptor, data, 0)
+            system.write_at(descriptor, data, 0)
     except OSError as error:
         raise unwritable(path, error) from error
 
@@ -101,11 +101,11 @@ def append_file(path: Path, data: bytes) -> None:
     RunFileError
         If it cannot be written, or is a link.
     """
-    follow = 0 if _is_stream(path) else getattr(os, "O_NOFOLLOW", 0)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0) | follow
-        with os.fdopen(os.open(path, flags, 0o666), "ab", buffering=0) as file:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        opened = os.open(path, flags) if _is_stream(path) else system.open_file(path, flags)
+        with os.fdopen(opened, "ab", buffering=0) as file:
             before = os.fstat(file.fileno()).st_size
             try:
                 view = memoryview(data)
@@ -174,20 +174,19 @@ def _remove_dead(path: Path) -> None:
 
 def _lock(path: Path) -> int | None:
     """Lock a file or folder; return the descriptor that holds it, None where there are no locks."""
-    if sys.platform == "win32":  # there nobody can remove what is open
-        return None
-    import fcntl
-
-    descriptor = None
     try:
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-        descriptor = os.open(path, flags)
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if descriptor is not None:
-            os.close(descriptor)
-        return _IN_USE if isinstance(error, BlockingIOError) else None
-    return descriptor
+        descriptor = system.open_file(path, os.O_RDONLY)
+    except OSError:  # of a folder on Windows, where nobody can remove what is open in it
+        return None
+    try:
+        failed = None if system.lock(descriptor) else _IN_USE
+    except OSError:
+        failed = None
+    else:
+        if failed is None:
+            return descriptor
+    os.close(descriptor)
+    return failed
 
 
 def _is_old(path: Path) -> bool:

@@ -8,21 +8,20 @@ written.
 from __future__ import annotations
 
 import errno
-import fcntl
 import logging
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from infoplane import system
 from infoplane.errors import RunFileError, errno_of
 
 log = logging.getLogger("infoplane")
 
 _LUMP = 1 << 26
 """Bytes that are given back at once, at least: to shorten a file takes a millisecond."""
-
-_BLOCK = 1 << 20  # bytes
 
 GO_ON = "finished steps are kept: make room or restore the folder, and go on with --resume"
 
@@ -62,30 +61,6 @@ def reserve(descriptor: int, size: int) -> None:
             os.ftruncate(descriptor, size)
 
 
-def write_at(descriptor: int, data: bytes | memoryview, offset: int) -> None:
-    """Write all of the data at an offset; the system takes at most 2 GiB at once."""
-    view = memoryview(data).cast("B")
-    while view:
-        written = os.pwrite(descriptor, view, offset)
-        view, offset = view[written:], offset + written
-
-
-def read_at(descriptor: int, view: memoryview, offset: int) -> None:
-    """Fill the bytes of a view with those at an offset.
-
-    Raises
-    ------
-    EOFError
-        If the file ends before.
-    """
-    while view:
-        data = os.pread(descriptor, min(len(view), _BLOCK), offset)
-        if not data:
-            raise EOFError("it was cut off while it was read")
-        view[: len(data)] = data
-        view, offset = view[len(data) :], offset + len(data)
-
-
 @contextmanager
 def complete(path: Path, flags: int, *, synced: bool = True) -> Iterator[int]:
     """Open a file to write; at the end its bytes have arrived, or it is an error.
@@ -95,7 +70,7 @@ def complete(path: Path, flags: int, *, synced: bool = True) -> Iterator[int]:
     path : Path
         Of the file.
     flags : int
-        Of ``os.open``.
+        Of ``os.open``; no link is followed.
     synced : bool, default True
         Whether the bytes outlast a power cut. Otherwise they outlast this process.
 
@@ -104,11 +79,12 @@ def complete(path: Path, flags: int, *, synced: bool = True) -> Iterator[int]:
     OSError
         If it cannot be opened, or does not hold what was written.
     """
-    descriptor = os.open(path, flags | getattr(os, "O_CLOEXEC", 0), 0o666)
+    descriptor = system.open_file(path, flags)
     try:
         yield descriptor
         if synced:
-            _sync(descriptor)
+            with _unless_unable():
+                system.sync(descriptor)
     except BaseException:
         with suppress(OSError):
             os.close(descriptor)
@@ -118,17 +94,16 @@ def complete(path: Path, flags: int, *, synced: bool = True) -> Iterator[int]:
 
 def replace_synced(temporary: Path, path: Path) -> None:
     """Give a file its final name, so that it keeps it after a power cut."""
-    temporary.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        _sync(folder)
-    finally:
-        os.close(folder)
+    system.patiently(temporary.replace, path)
+    with _unless_unable():
+        system.sync_folder(path.parent)
 
 
-def _sync(descriptor: int) -> None:
+@contextmanager
+def _unless_unable() -> Iterator[None]:
+    """Go on where a file system cannot sync; what it could not write is an error."""
     try:
-        os.fsync(descriptor)
+        yield
     except OSError as error:
         if error.errno not in {*_UNABLE, errno.EBADF, errno.EACCES, errno.EROFS}:
             raise
@@ -140,9 +115,7 @@ def lock(descriptor: int, path: Path) -> bool:
     Where the file system has no locks, that is assumed, with a warning.
     """
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
+        return system.lock(descriptor)
     except OSError as error:
         if error.errno not in {*_UNABLE, errno.ENOLCK, errno.EBADF}:
             raise
@@ -173,13 +146,10 @@ class Room:
 
     def __init__(self, folder: Path, part: int, n_parts: int) -> None:
         self._part, self._left, self._size = part, n_parts, part * n_parts
-        path = folder / "room.tmp"
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        self._file = os.open(path, flags, 0o600)
+        self._file = tempfile.TemporaryFile(dir=folder, suffix=".tmp")  # noqa: SIM115
         try:
-            path.unlink()
             if self._size:
-                reserve(self._file, self._size)
+                reserve(self._file.fileno(), self._size)
         except BaseException:
             self.close()
             raise
@@ -189,8 +159,8 @@ class Room:
         self._left = max(self._left - 1, 0)
         if self._size > self._part * self._left:
             self._size = max(min(self._part * self._left, self._size - _LUMP), 0)
-            os.ftruncate(self._file, self._size)
+            os.ftruncate(self._file.fileno(), self._size)
 
     def close(self) -> None:
         """Give back what is left."""
-        os.close(self._file)
+        self._file.close()

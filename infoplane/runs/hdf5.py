@@ -26,8 +26,9 @@ from infoplane.data import Array
 from infoplane.errors import InfoplaneError, RunFileError, is_of_system, unreadable
 from infoplane.runs.atomic import check_regular
 from infoplane.runs.checksum import crc32
-from infoplane.runs.disk import complete, read_at, reserve, write_at
+from infoplane.runs.disk import complete, reserve
 from infoplane.runs.layout import MOST_TEXT
+from infoplane.system import read_at, write_at
 
 Spec: TypeAlias = tuple[tuple[int, ...], np.dtype[Any]]
 """Shape and dtype of a dataset."""
@@ -114,9 +115,13 @@ def reading(where: str, hint: str | None = None) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Place:
-    """A dataset of an open file: plain numbers, contiguous and inside the file."""
+    """A dataset of a file: plain numbers, contiguous and inside the file.
 
-    descriptor: int
+    They are not read through HDF5's own descriptor: on Windows it is none of Python's, and HDF5
+    counts on its position.
+    """
+
+    path: Path
     where: str  # for messages
     hint: str | None
     shape: tuple[int, ...]
@@ -138,9 +143,9 @@ class Place:
             return self.read()
         before = self.offset % mmap.ALLOCATIONGRANULARITY
         start, length = self.offset - before, size + before
-        with reading(self.where, self.hint):
+        with self._opened() as descriptor:
             try:
-                pages = mmap.mmap(self.descriptor, length, access=mmap.ACCESS_READ, offset=start)
+                pages = mmap.mmap(descriptor, length, access=mmap.ACCESS_READ, offset=start)
             except OSError as error:
                 if error.errno != errno.ENODEV:  # a file system that maps nothing
                     raise
@@ -154,25 +159,30 @@ class Place:
     def blocks(self, n_rows: int) -> Iterator[Array]:
         """Yield the dataset by blocks of rows, read-only and in memory."""
         row = n_bytes((self.shape[1:], self.dtype))
-        for first in range(0, self.shape[0] if row else 0, n_rows):
-            with reading(self.where, self.hint):
+        with self._opened() as descriptor:
+            for first in range(0, self.shape[0] if row else 0, n_rows):
                 shape = min(n_rows, self.shape[0] - first), *self.shape[1:]
                 block = np.empty(shape, self.dtype)
                 view = block.reshape(-1).view(np.uint8).data
-                read_at(self.descriptor, view, self.offset + first * row)
-            block.flags.writeable = False
-            yield block
+                read_at(descriptor, view, self.offset + first * row)
+                block.flags.writeable = False
+                yield block
 
     def checksum(self) -> int:
         """Return the CRC-32 of the bytes."""
         found, end = 0, self.offset + n_bytes(self.spec)
         buffer = memoryview(bytearray(min(_SMALL, end - self.offset)))
-        with reading(self.where, self.hint):
+        with self._opened() as descriptor:
             for offset in range(self.offset, end, _SMALL):
                 part = buffer[: end - offset]
-                read_at(self.descriptor, part, offset)
+                read_at(descriptor, part, offset)
                 found = crc32(part, found)
         return found
+
+    @contextmanager
+    def _opened(self) -> Iterator[int]:
+        with reading(self.where, self.hint), self.path.open("rb", buffering=0) as file:
+            yield file.fileno()
 
 
 def place_of(file: h5py.File, name: str, path: Path, hint: str | None = None) -> Place:
@@ -206,10 +216,9 @@ def place_of(file: h5py.File, name: str, path: Path, hint: str | None = None) ->
             raise RunFileError(f"{where}: expected numbers, found dtype {dtype}", hint=hint)
         if layout.get_layout() != h5py.h5d.CONTIGUOUS or offset is None or not shape:
             raise RunFileError(f"{where}: expected contiguous data", hint=hint)
-        descriptor = int(file.id.get_vfd_handle())
-        if offset + n_bytes((shape, dtype)) > os.fstat(descriptor).st_size:
+        if offset + n_bytes((shape, dtype)) > path.stat().st_size:
             raise RunFileError(f"{where}: extends beyond the end of the file", hint=hint)
-        return Place(descriptor, where, hint, shape, dtype, offset)
+        return Place(path, where, hint, shape, dtype, offset)
 
 
 def has_link(group: h5py.Group, name: str) -> bool:

@@ -21,10 +21,11 @@ from numpy.typing import NDArray
 from infoplane.data import Array
 from infoplane.errors import RunFileError
 from infoplane.runs.checksum import crc32
-from infoplane.runs.disk import GO_ON, reserve, write_at, writing
+from infoplane.runs.disk import GO_ON, reserve, writing
 from infoplane.runs.hdf5 import Outline, Spec, lay_out, n_bytes
 from infoplane.runs.layout import BFLOAT16, FORMAT, VERSION, activations_name, bfloat16_values
 from infoplane.runs.step_info import META_BLOCK, padded_json
+from infoplane.system import open_file, patiently, read_at, write_at
 
 _BLOCK = 1 << 19  # bytes; checksum, statistics and write find them in the processor's cache
 
@@ -90,7 +91,9 @@ def _bytes_around(
     around, end = [], 0
     for offset, length in [*sorted(extents), (os.fstat(descriptor).st_size, 0)]:
         if offset > end:
-            around.append((end, os.pread(descriptor, offset - end, end)))
+            data = bytearray(offset - end)
+            read_at(descriptor, memoryview(data), end)
+            around.append((end, bytes(data)))
         end = offset + length
     return tuple(around)
 
@@ -192,9 +195,7 @@ class StepWriter:
         self._reserved = 0  # bytes
         self._unlike: _Layer | None = None  # the first layer that is not as in the other steps
         with writing(self.path, GO_ON):
-            self._temporary.unlink(missing_ok=True)
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-            self._file = os.open(self._temporary, flags | os.O_CLOEXEC, 0o666)
+            self._file = _new_file(self._temporary)
             try:
                 self.make_room()
                 if self.layout.layers is None:
@@ -275,7 +276,7 @@ class StepWriter:
                 with writing(self.path, GO_ON):
                     self._close()  # where NFS tells that the disk is full
                     self.before_commit()
-                    self._temporary.replace(self.path)
+                    patiently(self._temporary.replace, self.path)
                 self.layout.layers = tuple(layer.spec for layer in self.layers.values())
                 complete = True
         finally:
@@ -343,6 +344,16 @@ class StepWriter:
             "gradients": self.gradients,
         }
         return padded_json(document)
+
+
+def _new_file(path: Path) -> int:
+    """Open a file that nobody else has, in place of one that was left behind."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+    try:
+        return open_file(path, flags)
+    except FileExistsError:
+        path.unlink()
+        return open_file(path, flags)
 
 
 def _finite(value: float) -> float | None:

@@ -23,6 +23,7 @@ from infoplane.runs.probe_parts import probe_manifest, probe_parts
 from infoplane.runs.run import Run
 from infoplane.runs.step_info import StepInfo
 from infoplane.runs.step_writer import StepLayout, StepWriter
+from infoplane.system import open_file, patiently
 
 
 class RunWriter:
@@ -134,9 +135,16 @@ class RunWriter:
         if self._made and not self._begun:
             with suppress(OSError):  # not empty: somebody else has put something there
                 (self.path / "steps").rmdir()
-                (self.path / ".lock").unlink(missing_ok=True)
+                self._remove_lock()
                 self.path.rmdir()
         self._unlock()  # at the end, lest another writer locks a file that is then removed
+
+    def _remove_lock(self) -> None:
+        try:
+            (self.path / ".lock").unlink(missing_ok=True)
+        except PermissionError:  # Windows: nobody can remove what is open, another writer's neither
+            self._unlock()
+            (self.path / ".lock").unlink()
 
     def _clean(self) -> None:
         """Remove what a writer that was killed has left behind."""
@@ -158,7 +166,7 @@ class RunWriter:
                 "with --overwrite, or go on as it was recorded",
                 code="IP302",
             )
-        self._new_probe.replace(self.path / "probe.h5")  # the same, and intact
+        patiently(self._new_probe.replace, self.path / "probe.h5")  # the same, and intact
         for step in run.steps:
             with suppress(RunFileError):
                 self.resumed = run.step_info(step)
@@ -210,16 +218,15 @@ class RunWriter:
         """Make the run, now that its first step is complete; an earlier run ends only here."""
         if self._begun:
             return
-        (self.path / "manifest.json").unlink(missing_ok=True)
+        patiently((self.path / "manifest.json").unlink, True)
         for file in (self.path / "steps").glob("step_*.h5"):
-            file.unlink()
-        self._new_probe.replace(self.path / "probe.h5")
+            patiently(file.unlink)
+        patiently(self._new_probe.replace, self.path / "probe.h5")
         replace_file(self.path / "manifest.json", self._manifest)
         self._begun = True
 
     def _locked(self) -> int:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        descriptor = os.open(self.path / ".lock", flags, 0o666)
+        descriptor = open_file(self.path / ".lock", os.O_WRONLY | os.O_CREAT)
         try:
             if not lock(descriptor, self.path):
                 raise RunFileError(
@@ -236,7 +243,8 @@ class RunWriter:
 
     def _unlock(self) -> None:
         with suppress(OSError):
-            os.close(self._lock)
+            descriptor, self._lock = self._lock, -1
+            os.close(descriptor)
 
     @property
     def _new_probe(self) -> Path:

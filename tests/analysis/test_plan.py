@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from infoplane.analysis.cache import CellCache
+from infoplane.analysis.engine import analyze
 from infoplane.analysis.plan import CostModel, plan, scales_of, wall_seconds
 from infoplane.analysis.selection import select_cells
 from infoplane.data import LayerInfo
@@ -12,6 +13,7 @@ from infoplane.errors import InputError
 from infoplane.estimators.estimate import Measurement
 from infoplane.estimators.registry import parse_estimator
 from infoplane.runs.run import Run
+from tests.analysis.test_engine import Serial
 from tests.cli.analyses import write_run
 
 LAYER = LayerInfo("fc", 0, "Tanh", (64,), "float32")
@@ -63,11 +65,9 @@ def test_plan_counts_what_is_cached_and_how_long_the_rest_takes(tmp_path, monkey
     one, two = (wall_seconds(first, jobs) for jobs in (1, 2))
     assert one - two == pytest.approx(sum(work.seconds for work in first) / 2)
 
-    class All(dict):
-        def get(self, key, default=None):
-            return {}
-
-    done = plan(cells, estimators, seed=0, model=CostModel(), cache=All())
+    with CellCache(tmp_path / "full") as full:
+        list(analyze(cells, estimators, Serial(), cache=full))
+        done = plan(cells, estimators, seed=0, model=CostModel(), cache=full)
     assert [(work.cells, work.cached, work.seconds) for work in done] == [(10, 10, 0.0)] * 2
     assert wall_seconds(done, 1) == 0.0
     with CellCache(tmp_path / "cache") as empty:

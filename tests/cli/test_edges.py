@@ -126,6 +126,7 @@ def test_results_of_folders_of_any_name_are_read_again(name):
     for arguments in (["inspect", "a.json"], ["check", "a.json", "--require", "runs() == 1"]):
         assert infoplane_here(*arguments).code == 0
     rows = json.loads(Path("a.json").read_text(encoding="utf-8"))["rows"]
+    assert all(row["value"] is not None for row in rows if row["quantity"] == "ixt")
     assert {row["run"] for row in rows} == {name.decode("utf-8", "surrogateescape").encode(
         "utf-8", "backslashreplace").decode()}  # fmt: skip
 

@@ -22,7 +22,7 @@ CHECKPOINTS = ("--checkpoints", "ckpt/*.pt")
 def test_record_from_files_alone(project, probe):
     done = infoplane_process(*RECORD, *CHECKPOINTS, "--layers", "act*", "--layers", "!act1")
     assert (done.code, done.err) == (0, "record   3/3 checkpoints, " + done.err.split(", ")[1])
-    assert done.out.startswith("recorded 3 steps x 1 layers x 120 samples in run (")
+    assert done.out.startswith("recorded 3 steps x 1 layer x 120 samples in run (")
     run = Run(Path("run"))
     assert run.steps == (0, 2, 10)
     assert [layer.name for layer in run.layers] == ["act2"]
@@ -267,7 +267,8 @@ def build():
     command += ["--checkpoints", "rnn/*.pt"]
     done = infoplane(*command)
     assert done.code == 0
-    assert "left out: rnn (no axis of the samples: (4, 2, 3) for 2)" in done.err
+    told = "left out: rnn (no axis of the samples: (4, 2, 3) for 2, unless --batch-dim 'rnn=1')"
+    assert f"warning: {told}\n" in done.err
     done = infoplane(*command, "--overwrite", "--layers", "rnn")
     assert done.code == 3
     assert "--batch-dim 'rnn=1'" in done.err
@@ -279,3 +280,88 @@ def build():
     done = infoplane("analyze", "run", "--layers", "rnn[1][0]", "-o", "x.json")
     assert (done.code, "rnn[1][0]" in done.err) == (4, True)
     assert infoplane(*command, "--batch-dim", "rnn").code == 2
+
+
+PAIR = """
+import torch
+from torch import nn
+
+
+class Pair(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embed, self.act = nn.Embedding(20, 3), nn.Tanh()
+
+    def forward(self, words, real, padding):
+        return self.act(self.embed(words))
+
+
+def build():
+    torch.manual_seed(0)
+    return Pair()
+"""
+
+
+@pytest.fixture
+def tokens(tmp_path, monkeypatch):
+    """A model of tokens with two masks whose names say nothing; return the masks."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    real = np.arange(6) < rng.integers(1, 7, 15)[:, None]
+    padding = np.arange(6) >= rng.integers(1, 7, 15)[:, None]
+    ids = rng.integers(0, 20, (15, 6))
+    np.savez("probe.npz", words=ids, real=real, padding=padding, y=np.arange(15) % 2)
+    Path("net.py").write_text(PAIR)
+    net = {}
+    exec(PAIR, net)
+    model = net["build"]()
+    torch.save(model.state_dict(), "step_1.pt")
+    with torch.no_grad():
+        h = model(torch.from_numpy(ids), None, None).numpy()
+    every = np.ones_like(real)
+    return {
+        name: (h * keep[..., None]).sum(1) / keep.sum(1, keepdims=True)
+        for name, keep in {"real": real, "!padding": ~padding, "none": every}.items()
+    }
+
+
+def record_masked(configured, mask):
+    command = [*RECORD, "--checkpoints", "step_1.pt", "--layers", "act"]
+    if not configured:
+        return infoplane(*command, "--reduce", "act=mean", "--mask", f"act={mask}")
+    Path("infoplane.toml").write_text(f'[record]\nreduce = ["act=mean"]\nmask = ["act={mask}"]\n')
+    return infoplane(*command)
+
+
+@pytest.mark.parametrize("configured", [False, True])
+@pytest.mark.parametrize("mask", ["real", "!padding", "none"])
+def test_mask_of_a_layer(tokens, configured, mask):
+    done = record_masked(configured, mask)
+    assert done.code == 0, done.err
+    run = Run(Path("run"))
+    np.testing.assert_allclose(run.activations(1, "act"), tokens[mask], atol=1e-6)
+    assert run.manifest["settings"]["mask"] == {"act": mask}
+
+
+@pytest.mark.parametrize("configured", [False, True])
+@pytest.mark.parametrize("mask", ["reel", "!pad", "None", "!none"])
+def test_mask_that_is_no_argument_is_refused_with_those_that_are(tokens, configured, mask):
+    done = record_masked(configured, mask)
+    assert done.code == 2
+    assert f"mask {mask!r}: no such argument of the model" in done.err
+    assert "the probe set has words, real, padding" in done.err
+    assert not Path("run").exists()
+
+
+@pytest.mark.parametrize("text", ["act", "act=", "=real"])
+def test_mask_without_a_glob_or_a_name_is_refused(tokens, text):
+    done = infoplane(*RECORD, "--checkpoints", "step_1.pt", "--mask", text)
+    assert done.code == 2
+    assert "expected GLOB=NAME" in done.err
+
+
+def test_mask_of_no_layer_is_refused(tokens):
+    done = infoplane(*RECORD, "--checkpoints", "step_1.pt", "--mask", "fc=real")
+    assert done.code == 4
+    assert "fc" in done.err
+    assert "act" in done.err

@@ -1,3 +1,5 @@
+import re
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +51,18 @@ def touch(*names):
         ("deep4/last.pt", None),
         ("7.pt", 7),
         ("it_12.pt", 12),
+        ("steps_100.pt", 100),
+        ("iters-100.pt", 100),
+        ("epochs_10.pt", 10),
+        ("Step 100.pt", 100),
+        ("net.epoch.7.pt", 7),
+        ("global-steps=90.pt", 90),
+        ("ckpt_ep5_it2000.pt", 2000),
+        ("max_steps_1000_epoch_3.pt", 3),
+        ("train_step_100.pt", 100),
+        ("step_20240102.pt", 20240102),
+        ("checkpoint-500/resnet18.pt", 500),
+        ("epoch_3/mp_rank_00_model.pt", 3),
         ("model_42.pth", None),
         ("resnet18.pth", None),
         ("checkpoint_1_500.pt", None),
@@ -101,6 +115,18 @@ def weights_of(**numbers):
         ("resnet50_cifar10.pt", "it could be 50 or 10"),
         ("net-50k.pt", ""),
         ("model_42.pth", "no word announces 42"),
+        ("gemma-2-it_100.pt", "2 or 100"),
+        ("llama-it_100.pt", "no word announces 100"),
+        ("max_steps_1000.pt", "no word announces 1000"),
+        ("num_epochs_50.pt", "no word announces 50"),
+        ("ckpt_20240102.pt", "20240102 could be a date"),
+        ("epoch_20240102.pt", "could be a date"),
+        ("20240102.pt", "could be a date"),
+        ("checkpoint_20240101_120500.pt", "could be a date"),
+        ("model_1704067205.pt", "could be a date"),
+        ("step2/100.pt", "it could be 100 or, of its folder, 'step2'"),
+        ("ckpt2/model_5.pt", "5 or, of its folder, 'ckpt2'"),
+        ("epoch_20240102/model.pt", "could be a date"),
         ("last.pt", ""),
         ("lr_0.01.pt", ""),
     ],
@@ -112,8 +138,10 @@ def test_step_that_would_be_a_guess_is_refused_unless_the_file_tells_it(name, fo
     assert "--step-pattern" in error.value.hint
     assert steps_of({name: {"epoch": 90}}) == [90]
     assert steps_of({name: {"epoch": 90, "global_step": 1000}}) == [1000]
-    if "5" in name:
-        assert find_checkpoints([name], "([0-9])[^0-9]*$")[0].step is not None
+    number = re.search("[0-9]+", Path(name).name)
+    if number and found.startswith(("no word", "it could be", number[0])):
+        pattern = shlex.split(error.value.hint.partition("--step-pattern ")[2])[0]
+        assert str(find_checkpoints([name], pattern)[0].step) in name
 
 
 @pytest.mark.parametrize(
@@ -122,13 +150,18 @@ def test_step_that_would_be_a_guess_is_refused_unless_the_file_tells_it(name, fo
         (["1.pt", "2.pt", "10.pt"], [1, 2, 10]),
         (["weights_001.pt", "weights_002.pt"], [1, 2]),
         (["model-10.pt", "model-9.pt"], [9, 10]),
-        (["resnet18_10.pt", "resnet18_20.pt"], [10, 20]),
         (["net0.5_10.pt", "net0.5_20.pt"], [10, 20]),
+        (["G_1000.pth", "G_2000.pth"], [1000, 2000]),
+        (["snapshot10.pt", "Snapshot20.pt"], [10, 20]),
+        (["step2/100.pt", "step2/200.pt"], [100, 200]),
+        (["it1/model_5.pt", "it1/model_10.pt"], [5, 10]),
+        (["epoch_1/100.pt", "epoch_1/200.pt", "epoch_2/300.pt", "epoch_2/400.pt"], None),
         (["checkpoint_1_500.pt", "checkpoint_1_1000.pt"], [500, 1000]),
         (["7.pt"], [7]),
     ],
 )
 def test_number_in_which_alone_the_files_differ_is_the_step(names, steps):
+    steps = steps or [100 * (1 + place) for place in range(len(names))]
     assert steps_of({name: {} for name in names}) == steps
     told = {name: {"iter_num": 100 * place} for place, name in enumerate(names)}
     assert sorted(steps_of(told)) == [100 * place for place in range(len(names))]
@@ -146,11 +179,40 @@ def test_number_in_which_alone_the_files_differ_is_the_step(names, steps):
         ["a/resnet18.pt", "b/resnet18.pt"],
         ["lr_0.01.pt", "lr_0.02.pt"],
         ["net-50k.pt", "net-100k.pt"],
+        ["mlp_64.pt", "mlp_128.pt"],
+        ["width64.pt", "width128.pt"],
+        ["dropout_10.pt", "dropout_20.pt"],
+        ["model_dim_64.pt", "model_dim_128.pt"],
+        ["d_64.pt", "d_128.pt"],
+        ["best_91.pt", "best_93.pt"],
+        ["resnet18_10.pt", "resnet18_20.pt"],
+        ["mlp2_64.pt", "mlp2_128.pt"],
+        ["lr0.1_10.pt", "lr0.1_20.pt"],
+        ["gemma-it_100.pt", "gemma-it_200.pt"],
+        ["2024-01-02.pt", "2024-01-03.pt"],
+        ["model_20240101_1205.pt", "model_20240101_1305.pt"],
     ],
 )
 def test_files_that_differ_in_more_or_in_something_else_tell_no_step(names):
-    with pytest.raises(DataError, match="the file name does not tell the step"):
+    with pytest.raises(DataError, match="the file name does not tell the step") as error:
         steps_of({name: {} for name in names})
+    assert "--step-pattern" in error.value.hint
+
+
+def test_pattern_in_the_hint_of_a_series_leads_to_its_steps():
+    names = ["resnet18_10.pt", "resnet18_20.pt"]
+    with pytest.raises(DataError, match="no word announces 10 as one") as error:
+        steps_of({name: {} for name in names})
+    pattern = shlex.split(error.value.hint.partition("--step-pattern ")[2])[0]
+    assert [found.step for found in find_checkpoints(names, pattern)] == [10, 20]
+
+
+def test_checkpoints_of_one_epoch_are_told_apart_by_the_pattern_in_the_hint():
+    files = {"checkpoint_400.pt": {"epoch": 2}, "checkpoint_500.pt": {"epoch": 2}}
+    with pytest.raises(DataError, match="two checkpoints of step 2") as error:
+        steps_of(files)
+    pattern = shlex.split(error.value.hint.partition("--step-pattern ")[2])[0]
+    assert [found.step for found in find_checkpoints(list(files), pattern)] == [400, 500]
 
 
 @pytest.mark.parametrize(
@@ -165,7 +227,12 @@ def test_files_that_differ_in_more_or_in_something_else_tell_no_step(names):
         ("epoch_3.pt", {"step": 1200}, 3),
         ("checkpoint_3.pt", {"epoch": 3, "step": 1200}, 3),
         ("checkpoint_3.pt", {"step": 3000}, 3000),
-        ("checkpoint_500.pt", {"epoch": 2}, 500),
+        ("checkpoint_500.pt", {"epoch": 2}, 2),
+        ("checkpoint_5.pt", {"epoch": 7}, 7),
+        ("checkpoint_5.pt", {"epoch": 4}, 5),  # counted from 0
+        ("step2/100.pt", {"step": 300}, 300),
+        ("ckpt_20240102.pt", {"step": 300}, 300),
+        ("mlp_64.pt", {"step": 300}, 300),
         ("resnet18.pth", {"epoch": 90}, 90),
         ("ckpt.pt", {"iter_num": 2000}, 2000),
         ("18.pt", {"meta": {"epoch": 12, "iter": 1000}}, 1000),
@@ -190,7 +257,8 @@ def test_name_and_file_that_contradict_each_other_are_refused(name, numbers, mes
     with pytest.raises(DataError, match=message) as error:
         steps_of({name: numbers})
     assert "--step-pattern" in error.value.hint
-    by_hand = Steps().of(find_checkpoints([name], "_([0-9]+)")[0], weights_of(**numbers))
+    pattern = shlex.split(error.value.hint.partition("--step-pattern ")[2])[0]
+    by_hand = Steps().of(find_checkpoints([name], pattern)[0], weights_of(**numbers))
     assert by_hand in (100, 7, 3)
 
 

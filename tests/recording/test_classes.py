@@ -95,6 +95,8 @@ ZERO_TO_FOUR = np.arange(300) % 5
     [
         (np.zeros(300, int), "one class: I(T;Y) is 0 in every layer, as all 300 samples"),
         (np.full(300, 3.0), "one class: I(T;Y) is 0"),
+        (np.full(300, -100), "all 300 samples have the label -100, by which data often marks"),
+        (np.full(300, -1.0), "all 300 samples have the label -1, by which data often marks"),
         (np.full(300, "cat"), "one class: I(T;Y) is 0"),
         (np.where(ZERO_TO_FOUR == 4, -1, ZERO_TO_FOUR), "60 of 300 samples have the label -1,"),
         (np.where(ZERO_TO_FOUR == 4, -1, 0), "60 of 300 samples have the label -1,"),

@@ -53,6 +53,62 @@ def test_module_under_vmap_of_as_many_units_as_samples_is_told_as_well():
     assert "one sample at a time" in error.value.hint
 
 
+class Derived(nn.Module):
+    def __init__(self, way):
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(6, 4), nn.Tanh())
+        self.way = way
+
+    def forward(self, x):
+        return self.way(self.body, x)
+
+
+def slope(body, x):
+    return torch.func.grad(lambda z: body(z).sum())(x)
+
+
+TRANSFORMS = {
+    "jacrev": lambda f, x: torch.func.jacrev(lambda z: f(z).sum(0))(x).movedim(1, 0),
+    "grad": slope,
+    "vjp": lambda f, x: torch.func.vjp(f, x)[1](torch.ones(len(x), 4))[0],
+    "grads of samples": lambda f, x: torch.vmap(lambda z: slope(f, z))(x),
+    "vmap of rows": lambda f, x: torch.vmap(lambda z: slope(f, z[None])[0])(x),
+}
+
+
+@pytest.mark.parametrize("way", TRANSFORMS)
+def test_module_under_a_transform_is_told_and_the_one_around_it_recorded(way):
+    model = Derived(TRANSFORMS[way])
+    with pytest.raises(DataError, match=r"layer 'body\.0': .* within torch\.(func|vmap)") as error:
+        recorded(model)
+    assert "build nn.Sequential(model), --layers 0" in error.value.hint
+    run = recorded(nn.Sequential(model), layers="0")
+    with torch.enable_grad():
+        expected = model(torch.tensor(X)).detach().numpy().reshape(len(X), -1)
+    np.testing.assert_allclose(run.activations(1, "0"), expected, rtol=1e-5, atol=1e-6)
+
+
+class Apart(nn.Module):
+    """A network whose layers hold something else than samples."""
+
+    def __init__(self):
+        super().__init__()
+        self.table, self.map = nn.Embedding(20, 6), nn.Linear(6, 6)
+
+    def forward(self, x):
+        return x + self.map(self.table(torch.arange(5))).mean(0)
+
+
+def test_model_of_layers_without_samples_is_told_once_and_its_output_recorded():
+    model = Apart()
+    with pytest.raises(DataError, match=r"no layer can be recorded: table \(.*\), map \(") as error:
+        recorded(model)
+    assert "build nn.Sequential(model), --layers 0" in error.value.hint
+    run = recorded(nn.Sequential(model), layers="0")
+    expected = model(torch.tensor(X)).detach().numpy()
+    np.testing.assert_allclose(run.activations(1, "0"), expected, rtol=1e-5, atol=1e-6)
+
+
 class Field(nn.Module):
     """The gradient of a network by its input, as of physics-informed networks."""
 

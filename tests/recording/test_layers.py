@@ -78,6 +78,24 @@ def test_pattern_without_match_lists_what_exists(patterns):
     assert "layer10.act (ReLU)" in error.value.hint
 
 
+@pytest.mark.parametrize(
+    ("pattern", "near"),
+    [("layer7.fc3", "layer7.fc1"), ("*.layer7.act2", "layer7.act"), ("!haed", "head")],
+)
+def test_of_many_modules_the_nearest_are_named_and_all_with_more_detail(pattern, near, caplog):
+    model = Net()
+    for number in range(2, 10):
+        model.add_module(f"layer{number}", Block())
+        model.get_submodule(f"layer{number}").add_module("fc1", nn.Linear(2, 2))
+    caplog.set_level("INFO", "infoplane")
+    with pytest.raises(NotFoundError) as error:
+        select_layers(model, [pattern])
+    assert f"{near} (" in error.value.hint
+    assert "of the 49 modules (-v lists all)" in error.value.hint
+    assert len(error.value.hint) < 300
+    assert all(f"layer{n}.drop (Dropout)" in caplog.text for n in range(1, 11))
+
+
 def test_nothing_left_is_an_error():
     with pytest.raises(NotFoundError, match="no layer is left"):
         chosen("head", "!head")

@@ -308,20 +308,23 @@ def test_tied_weights_with_what_is_no_number():
         (torch.float32, torch.bfloat16, "float32 -> bfloat16"),
         (torch.float16, torch.bfloat16, "float16 -> bfloat16"),
         (torch.bfloat16, torch.float16, "bfloat16 -> float16"),
+        (torch.int8, torch.float32, "int8 -> float32"),
+        (torch.complex64, torch.float32, "complex64 -> float32"),
         (torch.bfloat16, torch.float32, None),
         (torch.float32, torch.float64, None),
         (torch.float32, torch.float32, None),
     ],
 )
-def test_rounding_is_said(file, model, said, caplog):
+def test_what_is_not_kept_is_said(file, model, said, caplog):
     x = np.random.default_rng(0).normal(size=(20, 5))
     for step in (1, 2):
-        torch.save(small_net().to(file).state_dict(), f"step_{step}.pt")
+        state = {name: value.to(file) for name, value in small_net().state_dict().items()}
+        torch.save(state, f"step_{step}.pt")
     run = record(small_net().to(model), "step_*.pt", (x, None), "run")
-    warned = [text for text in caplog.messages if "rounded" in text]
+    warned = [text for text in caplog.messages if "not kept as they are" in text]
     assert len(warned) == (said is not None)
     assert said is None or f"fc1.weight {said}, and 5 more" in warned[0]
-    kept = run.step_info(2).provenance.get("rounded")
+    kept = run.step_info(2).provenance.get("changed")
     assert kept == (None if said is None else [said])
 
 
@@ -342,12 +345,31 @@ def test_what_torch_refuses_is_refused_in_our_words(state, message):
         load_into(small_net(), load_weights(Path("c.pt")), Path("c.pt"))
 
 
-def test_a_counter_that_is_no_whole_number_is_refused():
+def test_a_counter_of_floats_is_told_where_it_is_no_whole_number():
     state = {k: v.float() for k, v in norm().state_dict().items()}
-    state["1.num_batches_tracked"] += 0.5
+    for extra, changed in ((3.0, ()), (0.5, (("1.num_batches_tracked", "float32 -> int64"),))):
+        state["1.num_batches_tracked"] += extra
+        torch.save(state, "c.pt")
+        assert load_into(norm(), load_weights(Path("c.pt")), Path("c.pt")).changed == changed
+
+
+def whole():
+    """Return parts of one tensor that is a parameter, too, registered before them or after."""
+    model, tensor = nn.Module(), torch.randn(12)
+    for name, part in (("a", tensor), ("q", tensor[:4]), ("k", tensor[4:8]), ("v", tensor[8:])):
+        model.register_parameter(name, nn.Parameter(part))
+    return model
+
+
+@pytest.mark.parametrize("other", ["q", "k", "v", "a"])
+def test_a_part_of_a_tensor_that_differs(other):
+    torch.save(drawn(whole, 1).state_dict(), "c.pt")
+    assert not load_into(drawn(whole, 2), load_weights(Path("c.pt")), Path("c.pt"))
+    state = drawn(whole, 1).state_dict()
+    state[other] = state[other] + 1
     torch.save(state, "c.pt")
-    with pytest.raises(DataError, match=r"num_batches_tracked: expected torch.int64, found"):
-        load_into(norm(), load_weights(Path("c.pt")), Path("c.pt"))
+    with pytest.raises(DataError, match="one tensor in the model"):
+        load_into(drawn(whole, 2), load_weights(Path("c.pt")), Path("c.pt"))
 
 
 def test_quantised_network_is_recorded():

@@ -67,7 +67,7 @@ def check(path, model, data, layer, real, options=None, call=None):
         np.testing.assert_allclose(values, by_hand(h, real), atol=1e-5)
 
 
-def refused(path, model, data, layer, message, options=None):
+def refused(path, model, data, layer, message, options=None, offer=None):
     for kind in (*KINDS, "tokens:1"):
         with (
             Recorder(
@@ -79,6 +79,10 @@ def refused(path, model, data, layer, message, options=None):
             recorder.snapshot(0)
         assert f"layer {layer!r}" in str(error.value)
         assert f"'{layer}=none'" in error.value.hint
+        # A mask is offered where the layer has its places, another reduction where it has not.
+        offered = [name for name in data if f"--mask '{layer}={name}'" in error.value.hint]
+        assert offered == ([] if offer is None else [offer])
+        assert (f"'{layer}=gap'" in error.value.hint) is (offer is None)
 
 
 class Pair(nn.Module):
@@ -152,6 +156,10 @@ class Single(nn.Module):
         self.e, self.body = nn.Embedding(50, 6), nn.Linear(6, 6)
         self.place = nn.Parameter(torch.randn(8, 6)) if fixed else 0.0
         self.conv = nn.Conv1d(6, 6, 2, stride=2)
+        self.near, self.channels = nn.Conv1d(6, 6, 3, padding=1), nn.Conv1d(6, 8, 3, padding=1)
+        self.lstm = nn.LSTM(6, 6, batch_first=True)
+        self.both = nn.LSTM(6, 3, batch_first=True, bidirectional=True)
+        self.attention = nn.MultiheadAttention(6, 2, batch_first=True)
         self.then = then
 
     def forward(self, input_ids, attention_mask=None, mask=None, key_padding_mask=None):
@@ -177,6 +185,118 @@ def test_a_mask_that_does_not_fit_is_refused(tmp_path, kind):
     check(tmp_path / "all", model, data, "body", None, {"mask": {"body": "none"}})
 
 
+def shifted(h):
+    return torch.cat([h[:, :1] * 0 + 1, h[:, :-1]], 1)
+
+
+ORDERED = {
+    "as they are": lambda m, h: h,
+    "recurrent": lambda m, h: m.lstm(h)[0],
+    "recurrent both ways": lambda m, h: m.both(h)[0],
+    "convolution": lambda m, h: m.near(h.transpose(1, 2)).transpose(1, 2),
+    "attention without a mask": lambda m, h: m.attention(h, h, h)[0],
+    "turned where nothing is kept": lambda m, h: h + h.flip(1).sum(1, keepdim=True),
+}
+DISORDERED = {
+    "turned": lambda m, h: h.flip(1),
+    "turned, then recurrent": lambda m, h: m.lstm(h.flip(1))[0],
+    "turned, then recurrent both ways": lambda m, h: m.both(h.flip(1))[0],
+    "a first token for the last": lambda m, h: shifted(h),
+    "a first token for the last, then recurrent": lambda m, h: m.lstm(shifted(h))[0],
+    "a first token for the last, then both ways": lambda m, h: m.both(shifted(h))[0],
+    "a first token for the last, then attention": lambda m, h: m.attention(*[shifted(h)] * 3)[0],
+    "a first token for the last, then convolution": lambda m, h: m.near(shifted(h).mT).mT,
+    "rolled": lambda m, h: h.roll(2, 1),
+    "queries that attend": lambda m, h: m.attention(torch.ones(len(h), 8, 6), h, h)[0],
+    "channels as many as places": lambda m, h: m.channels(h.transpose(1, 2))[..., :6],
+}
+
+
+@pytest.mark.parametrize("kind", ORDERED)
+def test_layers_that_keep_the_order_of_the_tokens(tmp_path, kind):
+    data = {"input_ids": ids(), "attention_mask": right()}
+    check(tmp_path, Single(ORDERED[kind]), data, "body", data["attention_mask"])
+
+
+@pytest.mark.parametrize("kind", DISORDERED)
+def test_tokens_in_another_order_are_refused(tmp_path, kind):
+    data = {"input_ids": ids(), "attention_mask": right()}
+    model = Single(DISORDERED[kind])
+    refused(tmp_path, model, data, "body", r"it has 8 tokens, .*'attention_mask' \(8 places\)")
+    check(tmp_path / "e", model, data, "e", data["attention_mask"])
+
+
+NAMES = [
+    ("x", "input_mask", None), ("input_ids", "input_mask", None), ("x", "valid_mask", None),
+    ("x", "seq_mask", None), ("tokens", "attn_mask", None), ("tokens", "token_mask", None),
+    ("x", "mask_x", None), ("x", "masks", None), ("x", "padmask", None), ("x", "attnMask", None),
+    ("src", "src_mask", None), ("x", "attention_mask", True), ("x", "attentionMask", True),
+    ("tokens", "text_attention_mask", True), ("x", "encoder_attention_mask", True),
+    ("x", "src_key_padding_mask", False), ("x", "keyPaddingMask", False),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("tokens", "mask", "marks"), NAMES)
+def test_masks_of_any_name(tmp_path, tokens, mask, marks):
+    class Named(Single):
+        def forward(self, **given):
+            return super().forward(given[tokens]) * given[mask][..., None]
+
+    real = right()
+    data = {tokens: ids(), mask: real if marks is not False else 1 - real}
+    if marks is None:
+        message = rf"cannot be told from the mask '{mask}' \(8 places\)"
+        refused(tmp_path, Named(), data, "body", message, offer=mask)
+    else:
+        check(tmp_path, Named(), data, "body", real)
+
+
+def test_a_decoder_of_the_tokens_before(tmp_path):
+    class Shifting(Pair):
+        def forward(self, input_ids, attention_mask):
+            shifted = torch.cat([input_ids[:, :1] * 0, input_ids[:, :-1]], 1)
+            return super().forward(input_ids, attention_mask, shifted)
+
+    data = {"input_ids": ids(), "attention_mask": right()}
+    check(tmp_path / "e", Shifting(), data, "enc", data["attention_mask"])
+    refused(tmp_path / "d", Shifting(), data, "dec", "it has 8 tokens")
+    model = transformer("Bart", SMALL)
+    encoder, decoder, cross = OF_BART
+    check(tmp_path / "be", model, data, encoder, data["attention_mask"])
+    check(tmp_path / "bc", model, data, cross, data["attention_mask"])
+    refused(tmp_path / "bd", model, data, decoder, "it has 8 tokens")
+
+
+@pytest.mark.parametrize("kind", ["mean", "tokens:2", "gap"])
+def test_a_glob_leaves_layers_without_such_axes_whole(tmp_path, caplog, kind):
+    class Head(Single):
+        def __init__(self):
+            super().__init__()
+            self.head = nn.Linear(6, 3)
+
+        def forward(self, input_ids, attention_mask):
+            return self.head(super().forward(input_ids).mean(1))
+
+    data = {"input_ids": ids(), "attention_mask": np.ones((N, 8), np.int64)}
+    options = {"layers": ["e", "body", "head"], "batch_size": 16}
+    with Recorder(Head(), (data, None), tmp_path / "a", reduce={"**": kind}, **options) as one:
+        one.snapshot(0)
+    run = Run(tmp_path / "a")
+    assert [layer.reduction for layer in run.layers] == [kind, kind, "none"]
+    np.testing.assert_allclose(
+        run.activations(0, "head"), outputs(Head(), data, "head")[0], atol=1e-6
+    )
+    assert [r.getMessage() for r in caplog.records if "kept whole" in r.getMessage()] == [
+        "kept whole, as their outputs have no such axes: head; --reduce 'NAME=KIND' reduces a layer"
+    ]
+    reduce = {"**": kind, "head": kind}
+    with (
+        Recorder(Head(), (data, None), tmp_path / "b", reduce=reduce, **options) as two,
+        pytest.raises(DataError, match=f"layer 'head': {kind} needs an output of shape"),
+    ):
+        two.snapshot(0)
+
+
 def test_a_model_of_one_length_has_the_only_mask_there_is(tmp_path):
     data = {"input_ids": ids(), "attention_mask": left()}
     check(tmp_path, Single(fixed=True), data, "body", data["attention_mask"])
@@ -199,6 +319,7 @@ FORMS = {
 @pytest.mark.parametrize("form", FORMS)
 def test_forms_of_masks(tmp_path, form):
     real = right()
+    real[:16] = 1  # a batch without padding
     data = {"input_ids": ids(), "attention_mask": FORMS[form](real)}
     check(tmp_path, Single(), data, "body", real)
 
@@ -212,7 +333,14 @@ def test_a_mask_that_marks_padding(tmp_path):
 def test_a_mask_of_which_nothing_says_what_it_marks(tmp_path):
     real = right()
     model, data = Single(), {"input_ids": ids(), "mask": real}
-    refused(tmp_path, model, data, "body", r"cannot be told from the mask 'mask' \(8 places\)")
+    refused(
+        tmp_path,
+        model,
+        data,
+        "body",
+        r"cannot be told from the mask 'mask' \(8 places\)",
+        offer="mask",
+    )
     check(tmp_path / "a", model, data, "body", real, {"mask": {"body": "mask"}})
     check(tmp_path / "b", model, data | {"mask": 1 - real}, "body", real, {"mask": {"*": "!mask"}})
     check(tmp_path / "c", model, data, "body", None, {"mask": {"body": "none"}})

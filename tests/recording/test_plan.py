@@ -99,7 +99,8 @@ def test_space_of_the_whole_run_is_set_aside_and_used_up(tmp_path, probe, monkey
 
     def look(module, inputs):
         for entry in Path("/proc/self/fd").iterdir():
-            if "room.tmp" in str(entry.readlink() if entry.is_symlink() else ""):
+            lies = str(entry.readlink() if entry.is_symlink() else "")
+            if lies.startswith(str(tmp_path)) and entry.stat().st_nlink == 0:
                 seen.append((len(inputs[0]), entry.stat().st_size, 512 * entry.stat().st_blocks))
 
     class Looking(type(small_net())):  # what a hook keeps would be put back

@@ -93,6 +93,10 @@ def test_names_of_an_earlier_release_and_dtypes():
     other = bert()
     assert not load_into(other, load_weights(Path("file.pt")), Path("file.pt"))
     assert all(map(torch.equal, model.state_dict().values(), other.state_dict().values()))
+    torch.save({name: value.double() for name, value in state.items()}, "file.pt")
+    left = load_into(other, load_weights(Path("file.pt")), Path("file.pt"))
+    assert other.dtype == torch.float32  # it stays what it was built as, and that is told
+    assert left.changed[0][1] == "float64 -> float32"
 
 
 def test_a_file_beside_its_configuration():
@@ -101,6 +105,13 @@ def test_a_file_beside_its_configuration():
     torch.save({"state_dict": {f"model.{k}": v for k, v in model.state_dict().items()}}, "a.ckpt")
     found = load_model("hf:AutoModel", Path("a.ckpt"))
     assert all(map(torch.equal, model.state_dict().values(), found.state_dict().values()))
+
+
+def test_several_weights_in_a_folder():
+    one, other = bert(), bert()
+    folder = saved(one, 1, change=lambda state: {"model": state, "ema": other.state_dict()})
+    found = load_model("hf:AutoModel", folder, key="ema")
+    assert all(map(torch.equal, other.state_dict().values(), found.state_dict().values()))
 
 
 def test_what_a_folder_lacks():
@@ -149,3 +160,44 @@ def test_folders_of_something_else(name, message):
     (folder / name).write_text("{}")
     with pytest.raises(DataError, match=message):
         load_model("hf:AutoModel", folder)
+
+
+def test_class_of_another_kind_is_told_the_one_of_the_configuration():
+    folder = saved(gpt(), 1)
+    with pytest.raises(DataError, match="Unrecognized configuration class") as error:
+        load_model("hf:AutoModelForImageClassification", folder)
+    assert error.value.hint.endswith("--model hf:GPT2LMHeadModel")
+    assert_recorded("GPT2LMHeadModel", [folder], ["transformer.h.0"])
+
+
+@pytest.mark.parametrize(
+    ("change", "words", "hint"),
+    [
+        ({"model_type": "nosuch"}, "nosuch", "a model of your own"),
+        ({"n_head": 5}, "divisible", "a model of your own"),
+        (
+            {"model_type": "mine", "auto_map": {"AutoConfig": "conf.C", "AutoModel": "mod.M"}},
+            "custom code",
+            "code that a configuration names is not run",
+        ),
+    ],
+)
+def test_code_is_named_where_it_is_the_reason_alone(change, words, hint):
+    folder = saved(gpt(), 1)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, **change}))
+    with pytest.raises(DataError, match=words) as error:
+        load_model("hf:AutoModel", folder)
+    assert error.value.hint.startswith(hint)
+
+
+def test_package_that_is_missing_is_told(monkeypatch):
+    folder = saved(gpt(), 1)
+
+    def lacking(*_, **__):
+        raise ImportError("this needs bitsandbytes: pip install -U bitsandbytes")
+
+    monkeypatch.setattr(transformers.AutoModel, "from_pretrained", lacking)
+    with pytest.raises(DataError, match="this needs bitsandbytes") as error:
+        load_model("hf:AutoModel", folder)
+    assert error.value.hint.startswith("install the package that is named")

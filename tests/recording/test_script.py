@@ -131,7 +131,7 @@ def test_script_that_goes_to_another_folder(project, capsys):
     )
     Path("train.py").write_text(text)
     assert command(["record", "-o", "runs/a", "--", "python", "train.py"]) == 0
-    assert "recorded 4 steps x 1 layers x 4 samples in runs/a" in capsys.readouterr().out
+    assert "recorded 4 steps x 1 layer x 4 samples in runs/a" in capsys.readouterr().out
     assert Path.cwd() == project
     assert Run(Path("runs/a")).steps == (0, 1, 2, 3)
 

@@ -3,9 +3,12 @@
 import collections
 import dataclasses
 import hashlib
+import importlib
+import itertools
 import pickle
 import random
 import types
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -296,3 +299,172 @@ def test_what_is_too_large_to_copy_and_changes_is_told(tmp_path, monkeypatch):
         pytest.raises(DataError, match="changed kept of the model in evaluation mode"),
     ):
         recorder.snapshot(0)
+
+
+class Classy(nn.Module):
+    """Keeps what it counts in its class."""
+
+    count = 0
+    seen: ClassVar[list[int]] = []
+    table = torch.zeros(4)
+
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(3, 4)
+
+    def forward(self, x):
+        h = self.fc(x)
+        Classy.count += 1
+        Classy.seen.append(len(x))
+        Classy.table.add_(h.detach().mean(0))
+        Classy.late = getattr(Classy, "late", 0) + 1
+        return h + 0.1 * Classy.count + 0.1 * len(Classy.seen) + Classy.table + Classy.late
+
+
+def test_attributes_of_classes_are_put_back(tmp_path):
+    def make():
+        Classy.count, Classy.seen, Classy.table = 0, [], torch.zeros(4)
+        if hasattr(Classy, "late"):
+            del Classy.late
+        return Classy()
+
+    assert trained(make) == trained(make, tmp_path / "run")
+    assert (Classy.count, len(Classy.seen), Classy.late) == (6, 6, 6)
+
+
+NOT_PUT_BACK = {
+    "kept (count)": (itertools.count, lambda m, h: next(m.kept)),
+    "kept (list_iterator)": (lambda: iter([0] * 99), lambda m, h: next(m.kept)),
+    "kept (repeat)": (lambda: itertools.repeat(0.5, 99), lambda m, h: next(m.kept)),
+    "kept (array of 0 MiB)": STATE["array"],
+}
+
+
+@pytest.mark.parametrize("what", NOT_PUT_BACK)
+def test_what_cannot_be_put_back_is_told_once(tmp_path, monkeypatch, caplog, what):
+    monkeypatch.setattr("infoplane.recording.hooks.state._MOST_BYTES", 8)
+    start, change = NOT_PUT_BACK[what]
+    with Recorder(keeps(start, change)(), (torch.randn(9, 3), None), tmp_path / "r") as recorder:
+        recorder.snapshot(0)
+        recorder.snapshot(1)
+    told = [r.getMessage() for r in caplog.records if "cannot be put back" in r.getMessage()]
+    assert len(told) == 1
+    assert f"changed {what}, which" in told[0]
+
+
+def test_nothing_is_told_of_iterators_that_rest(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr("infoplane.recording.hooks.state._MOST_BYTES", 8)
+    model = nn.Sequential(nn.Linear(3, 4), nn.Tanh())
+    model.kept = [itertools.count(), iter([1, 2]), np.zeros((5, 4)), np.array(3.0)]
+    with Recorder(model, (torch.randn(9, 3), None), tmp_path / "r") as recorder:
+        recorder.snapshot(0)
+    assert not [r for r in caplog.records if "put back" in r.getMessage()]
+
+
+def test_an_entry_that_moves_to_another_module_comes_back(tmp_path):
+    class Moving(keeps(lambda: None, lambda m, h: 0)):
+        def forward(self, x):
+            h = super().forward(x)
+            if "late" in vars(self.act):
+                self.inner.late = vars(self.act).pop("late")
+            return h
+
+    model = Moving()
+    model.act.late = 0.5
+    with Recorder(model, (torch.randn(9, 3), None), tmp_path / "r") as recorder:
+        recorder.snapshot(0)
+    assert "late" not in vars(model.inner)
+    assert vars(model.act)["late"] == 0.5
+
+
+def scaled(module):
+    module.fc.weight.data.mul_(0.9)
+
+
+def replaced(module):
+    module.fc.weight.data = module.fc.weight.data * 0.9
+
+
+def clamped(module):
+    module.fc.weight.data.clamp_(-0.1, 0.1)
+
+
+def filled(module):
+    module.queue.data[0] += 1
+
+
+def counted(module):
+    module.queue.add_(1)
+
+
+def swapped(module):
+    module.queue = module.queue + 1
+
+
+@pytest.mark.parametrize("change", [scaled, replaced, clamped, filled, counted, swapped])
+@pytest.mark.parametrize("place", ["network", "hook"])
+def test_weights_and_buffers_that_a_pass_changes_are_put_back_and_told(change, place, tmp_path):
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(3, 4)
+            self.register_buffer("queue", torch.tensor([0.5, torch.nan]))
+
+        def forward(self, x):
+            if place == "network":
+                change(self)
+            return self.fc(x)
+
+    torch.manual_seed(0)
+    net = Net()
+    if place == "hook":
+        net.fc.register_forward_hook(lambda module, given, output: change(net))
+    before = [value.clone() for value in net.state_dict().values()]
+    with (
+        Recorder(net, (torch.randn(9, 3), None), tmp_path / "r", layers=["fc"]) as recorder,
+        pytest.raises(DataError, match="the forward pass changed (fc.weight|queue)"),
+    ):
+        recorder.snapshot(0)
+    for one, other in zip(before, net.state_dict().values(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+class Tally:
+    """A hook that is an object."""
+
+    def __init__(self):
+        self.calls, self.seen = 0, []
+
+    def __call__(self, module, given, output):
+        self.calls += 1
+        self.seen.append(output)
+
+
+def test_a_hook_that_is_an_object_is_put_back(tmp_path):
+    model, tally = nn.Sequential(nn.Linear(3, 4), nn.Tanh()), Tally()
+    model[1].register_forward_hook(tally)
+    with Recorder(model, (torch.randn(9, 3), None), tmp_path / "r") as recorder:
+        recorder.snapshot(0)
+    assert (tally.calls, tally.seen) == (0, [])
+
+
+def test_an_object_of_another_file_of_the_user_is_put_back(tmp_path, monkeypatch):
+    (tmp_path / "memory_bank.py").write_text(
+        "class Bank:\n    def __init__(self): self.count, self.kept = 0, []\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    bank = importlib.import_module("memory_bank").Bank()
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc, self.bank = nn.Linear(3, 4), bank
+
+        def forward(self, x):
+            self.bank.count += 1
+            self.bank.kept.append(x)
+            return self.fc(x)
+
+    with Recorder(Net(), (torch.randn(9, 3), None), tmp_path / "r") as recorder:
+        recorder.snapshot(0)
+    assert (bank.count, bank.kept) == (0, [])

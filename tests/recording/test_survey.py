@@ -231,3 +231,53 @@ def test_a_model_of_one_batch_size_is_tried_on_its_batch(tmp_path, caplog):
 
     recorded(Fixed(), torch.randn(20, 5), tmp_path / "r")
     assert "act: random in evaluation mode" in caplog.text
+
+
+class Experts(nn.Module):
+    """An expert is called on the rows that are sent to it, if there are any."""
+
+    def __init__(self):
+        super().__init__()
+        self.body, self.all, self.some, self.act = (
+            *(nn.Linear(3, 4) for _ in range(3)),
+            nn.Tanh(),
+        )
+
+    def forward(self, x):
+        h, sent = self.body(x) + self.all(x), x[:, 0] > 0
+        if sent.any():
+            h = h.index_add(0, sent.nonzero()[:, 0], self.some(x[sent]))
+        return self.act(h)
+
+
+EXPERTS = {  # the rows that are sent; the survey looks at 0 and 1, then at 1 to 3
+    "first batch alone": [0, 1],
+    "second batch alone": [2, 3, 20],
+    "some of the first": [0, 8],
+    "some of the second": [3, 12],
+    "all of one, some of the other": [0, 1, 2],
+    "all of both": [0, 1, 2, 3],
+}
+
+
+@pytest.mark.parametrize("kind", EXPERTS)
+def test_experts_that_do_not_get_every_sample_are_left_out(tmp_path, caplog, kind):
+    x = torch.randn(24, 3)
+    x[:, 0] = -1
+    x[EXPERTS[kind], 0] = 1
+    if kind == "all of both":  # what the few samples cannot tell
+        with pytest.raises(DataError, match="layer 'some'") as caught:
+            recorded(Experts(), x, tmp_path / "r", batch_size=8)
+        assert "--layers '!some'" in caught.value.hint
+    else:
+        assert names(recorded(Experts(), x, tmp_path / "r", batch_size=8)) == ["body", "all", "act"]
+        assert "left out: some (" in caplog.text
+    assert names(recorded(Experts(), x, tmp_path / "not", layers=["!some"]))[0] == "body"
+
+
+def test_experts_that_later_get_none_are_an_error_that_names_them(tmp_path):
+    x = torch.ones(24, 3)
+    x[16:, 0] = -1
+    with pytest.raises(DataError, match="layer 'some': absent in the batch from row 16") as caught:
+        recorded(Experts(), x, tmp_path / "r", batch_size=8)
+    assert "--layers '!some'" in caught.value.hint

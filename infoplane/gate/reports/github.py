@@ -13,6 +13,7 @@ from infoplane.gate.checks import Outcome, Report
 from infoplane.gate.evidence import Evidence
 from infoplane.gate.reports import markdown
 from infoplane.results.curves import Curves
+from infoplane.system import relative
 from infoplane.text import decimal, printable
 
 SUMMARY_BYTES = 200_000
@@ -104,7 +105,7 @@ def _in_workspace(file: str) -> str:
     workspace = os.environ.get("GITHUB_WORKSPACE")
     if not workspace:
         return file
-    return os.path.relpath(Path(file).absolute(), workspace)
+    return relative(Path(file).absolute(), Path(workspace)).replace(os.sep, "/")
 
 
 def _data(text: str) -> str:

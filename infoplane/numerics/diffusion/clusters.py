@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from infoplane.data import Array, IntArray, class_ids
+from infoplane.data import Array, FloatArray, IntArray, class_ids
 from infoplane.errors import InputError
 
 Kind: TypeAlias = Literal["auto", "labels", "scalar", "vector", "clusters"]
@@ -143,17 +142,35 @@ def _spectral(values: Array, n_clusters: int) -> Clusters:
     if n_clusters >= n:
         raise InputError(f"expected more than n_clusters = {n_clusters} samples, got {n}")
     from scipy.sparse.csgraph import connected_components
-    from sklearn.cluster import SpectralClustering
     from sklearn.neighbors import kneighbors_graph
 
     neighbours = min(_NEIGHBOURS, n - 1)
     graph = kneighbors_graph(values, n_neighbors=neighbours, include_self=True)
     affinity = 0.5 * (graph + graph.T)
     n_components = int(connected_components(affinity, directed=False)[0])
-    model = SpectralClustering(
-        n_clusters, affinity="precomputed", assign_labels="cluster_qr", random_state=0
-    )
-    with warnings.catch_warnings():  # "not fully connected" is reported as n_components
-        warnings.simplefilter("ignore", UserWarning)
-        labels = model.fit_predict(affinity)
+    labels = _assigned(_embedding(affinity, n_clusters))
     return _counted(labels.astype(np.int64), "vector", n_components)
+
+
+def _embedding(affinity: Any, size: int) -> FloatArray:
+    """Return the lowest eigenvectors of a graph's Laplacian, over the roots of degrees (n, size).
+
+    The Laplacian has the eigenvalue 0 once for every component. At a shift of 0, as scikit-learn
+    before 1.9 took it, ARPACK misses some of their vectors; just below 0 it finds all.
+    """
+    from scipy.sparse.csgraph import laplacian
+    from scipy.sparse.linalg import eigsh
+
+    matrix, roots = laplacian(affinity, normed=True, return_diag=True)
+    start = np.random.default_rng(0).uniform(-1, 1, matrix.shape[0])  # else one of its own
+    _, vectors = eigsh(matrix, k=size, sigma=-1e-5, which="LM", v0=start)
+    return np.asarray(vectors / roots[:, None])
+
+
+def _assigned(embedding: FloatArray) -> IntArray:
+    """Return the cluster of every row, by a QR decomposition with pivots."""
+    from scipy.linalg import qr, svd
+
+    pivots = qr(embedding.T, mode="r", pivoting=True)[1][: embedding.shape[1]]
+    left, _, right = svd(embedding[pivots].T)
+    return np.asarray(np.abs(embedding @ (left @ right)).argmax(axis=1))

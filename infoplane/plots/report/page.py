@@ -12,7 +12,9 @@ from typing import Any
 
 from infoplane.plots.report import sections
 from infoplane.plots.report.groups import group_sections, overview
+from infoplane.plots.report.similarity import similarity_section
 from infoplane.plots.view import View
+from infoplane.results.curves import groups_of
 from infoplane.runs.atomic import replace_file
 from infoplane.text import shown
 
@@ -41,20 +43,21 @@ def render_report(
     """
     view = View.of(results)
     what = "Information plane" if view.estimators("ixt", "ity") else "Analysis"
-    title = title or f"{what} — {', '.join(view.groups[:4])}"
+    names = view.groups or groups_of(view.results)
+    title = title or f"{what} — {', '.join(names[:4])}"
     parts: list[tuple[str, str, str]] = []
     if len(view.groups) > 1:
         parts.append(overview(view))
     before = None if baseline is None else View.of(baseline)
     for i, group in enumerate(view.groups):
         parts.extend(group_sections(view, group, i, baseline=before))
+    parts.extend(similarity_section(view))
     parts.extend(sections.closing_sections(view))
     body = [
         f"<h1>{escape(title)}</h1>",
         f'<p class="quiet">{escape(sections.provenance_line(view))}</p>',
         "<nav>" + "".join(f'<a href="#{a}">{escape(h)}</a>' for a, h, _ in parts) + "</nav>",
-        sections.key_cards(view),
-        *sections.notes(view),
+        *([sections.key_cards(view), *sections.notes(view)] if view.curves else []),
     ]
     for anchor, heading, markup in parts:
         body.append(f'<section id="{anchor}"><h2>{escape(heading)}</h2>\n{markup}</section>')

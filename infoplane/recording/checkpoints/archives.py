@@ -272,5 +272,6 @@ def _stored(file: BinaryIO, member: zipfile.ZipInfo | None) -> NDArray[np.uint8]
 def _start(file: BinaryIO, member: zipfile.ZipInfo) -> int:
     """Return where the bytes of a member begin: behind its name and what fills up."""
     file.seek(member.header_offset + 26)
-    lengths = file.read(2), file.read(2)
-    return member.header_offset + 30 + sum(int.from_bytes(n, "little") for n in lengths)
+    lengths = file.read(4)
+    name, more = int.from_bytes(lengths[:2], "little"), int.from_bytes(lengths[2:], "little")
+    return member.header_offset + 30 + name + more

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import logging
+import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -59,7 +60,7 @@ def find_checkpoints(patterns: Sequence[str], step_pattern: str | None = None) -
         if checkpoint.step is None or checkpoint.told_by in ("checkpoint", "number"):
             continue  # the file may tell another
         if checkpoint.step in by_step:
-            raise twice(checkpoint.step, by_step[checkpoint.step], checkpoint.path)
+            raise twice(checkpoint.step, by_step[checkpoint.step], checkpoint)
         by_step[checkpoint.step] = checkpoint.path
     return sorted(found, key=lambda c: (c.step is None, c.step or 0))
 
@@ -100,7 +101,7 @@ def _matching(pattern: str) -> list[Path]:
 def _literal_first(pattern: str) -> str:
     """Return a glob in which a part that names a file or folder as it is written stands for it."""
     done: list[str] = []
-    for part in pattern.split("/"):
+    for part in pattern.replace(os.sep, "/").split("/"):
         literal = "/".join([*done, glob.escape(part)])
         there = part != "**" and glob.has_magic(part) and glob.glob(literal, recursive=True)  # noqa: PTH207
         done.append(glob.escape(part) if there else part)

@@ -20,7 +20,7 @@ class Unmatched:
     missing: tuple[str, ...] = ()  # names of the model that the checkpoint lacks
     unexpected: tuple[str, ...] = ()  # names of the checkpoint that the model lacks
     reshaped: tuple[str, ...] = ()  # names whose shapes differ, with both shapes
-    rounded: tuple[tuple[str, str], ...] = ()  # loaded in a coarser dtype: names, both dtypes
+    changed: tuple[tuple[str, str], ...] = ()  # not kept as they are: names, both dtypes
 
     def __bool__(self) -> bool:
         return bool(self.missing or self.unexpected or self.reshaped)
@@ -75,13 +75,27 @@ def check_fit(
         )
 
 
-def coarser(expected: Mapping[str, Any], state: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    """Return the tensors that the model keeps in a coarser dtype: name, and both dtypes."""
+def changed_kinds(
+    expected: Mapping[str, Any], state: Mapping[str, Any]
+) -> tuple[tuple[str, str], ...]:
+    """Return the tensors that a model cannot keep as they are: name, and both dtypes.
+
+    Numbers are rounded in a coarser dtype. Whole numbers as weights may be codes for others, and
+    are told in any case, unless a buffer such as a counter keeps them exactly.
+    """
     return tuple(
         (key, f"{found.dtype} -> {value.dtype}".replace("torch.", ""))
         for key, value in expected.items()
         if isinstance(value, torch.Tensor)
         and isinstance(found := state.get(key), torch.Tensor)
+        and found.dtype is not value.dtype
         and not (is_lazy(value) or found.is_quantized)
-        and torch.promote_types(value.dtype, found.dtype) != value.dtype
+        and _is_changed(value, found)
     )
+
+
+def _is_changed(value: torch.Tensor, found: torch.Tensor) -> bool:
+    if value.is_floating_point() == found.is_floating_point():
+        return torch.promote_types(value.dtype, found.dtype) != value.dtype
+    counts = value.ndim == 0 or not value.is_floating_point()
+    return not (counts and torch.equal(found.to(value.dtype).to(found.dtype), found))

@@ -11,7 +11,6 @@ import logging
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +19,10 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from infoplane.errors import DataError
-from infoplane.recording.checkpoints.fit import Unmatched, check_fit, coarser
+from infoplane.recording.checkpoints.fit import Unmatched, changed_kinds, check_fit
 from infoplane.recording.checkpoints.pretrained import is_pretrained, load_by_library
-from infoplane.recording.checkpoints.read import StateDict, Weights, without_prefix
+from infoplane.recording.checkpoints.read import Weights
+from infoplane.recording.checkpoints.states import StateDict, without_prefix
 from infoplane.text import one_line
 
 log = logging.getLogger("infoplane")
@@ -68,13 +68,13 @@ def load_into(model: nn.Module, weights: Weights, path: Path, *, strict: bool = 
 def _load(model: nn.Module, weights: Weights, path: Path, *, strict: bool) -> Unmatched:
     """Load weights by their names; parameters and errors as of ``load_into``."""
     expected = model.state_dict()
-    _check_kinds(model, expected, weights.state, path)
-    for state in (weights.state, _inner(weights.state)) if strict else ():
-        if _accepted(model, state):
+    _check_kinds(expected, weights.state, path)
+    for make in (lambda state: state, _inner) if strict else ():
+        if _accepted(model, state := make(weights.state)):
             _check_shared(model, state, path)
-            return Unmatched(rounded=coarser(expected, state))
+            return Unmatched(changed=changed_kinds(expected, state))
     fitted, outside = _fitting(weights.state, expected, path)
-    _check_kinds(model, expected, fitted, path)
+    _check_kinds(expected, fitted, path)
     ignored = _ignored(model, fitted, fitted.keys() - expected.keys())
     present = _with_tied(fitted, expected, leave=ignored)
     reshaped = [key for key in expected if key in present and _reshaped(expected, present, key)]
@@ -87,7 +87,7 @@ def _load(model: nn.Module, weights: Weights, path: Path, *, strict: bool) -> Un
             f"{key} {tuple(expected[key].shape)}, found {tuple(present[key].shape)}"
             for key in reshaped
         ),
-        coarser(expected, fitted),
+        changed_kinds(expected, fitted),
     )
     check_fit(left, path, len(expected), strict=strict)
     _check_shared(model, usable, path)
@@ -143,16 +143,20 @@ def _overlapping(state: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return pairs of names whose tensors may share memory."""
     spans = []
     for key, value in state.items():
-        if _place(value) is not None and not value.is_quantized:
-            reach = sum((n - 1) * step for n, step in zip(value.shape, value.stride(), strict=True))
-            start = value.data_ptr()
-            spans.append((str(value.device), start, start + (reach + 1) * value.itemsize, key))
-    spans.sort()
-    return [
-        (one[3], other[3])
-        for one, other in pairwise(spans)
-        if one[0] == other[0] and other[1] < one[2]
-    ]
+        if _in_memory(value) and not value.is_quantized:
+            start, length = value.data_ptr(), value.nbytes
+            if not value.is_contiguous():
+                steps = zip(value.shape, value.stride(), strict=True)
+                length = (sum((n - 1) * step for n, step in steps) + 1) * value.itemsize
+            spans.append((value.get_device(), start, start + length, key))
+    found: list[tuple[str, str]] = []
+    furthest = (-2, 0, 0, "")  # the span so far that ends last
+    for span in sorted(spans):
+        if span[0] == furthest[0] and span[1] < furthest[2]:
+            found.append((furthest[3], span[3]))
+        if (span[0], span[2]) > (furthest[0], furthest[2]):
+            furthest = span
+    return found
 
 
 def _same(value: torch.Tensor, found: Any) -> bool:
@@ -227,11 +231,20 @@ def _with_tied(
 
 def _place(value: Any) -> object:
     """Return what tells two names of one tensor; None where nothing does."""
-    if not isinstance(value, torch.Tensor) or is_lazy(value) or not value.numel():
-        return None
-    if value.layout is not torch.strided or value.device.type == "meta":
+    if not _in_memory(value):
         return None
     return (value.data_ptr(), value.shape, value.stride(), value.dtype)
+
+
+def _in_memory(value: Any) -> bool:
+    """Tell whether something is a tensor of which each value has a place."""
+    return (
+        isinstance(value, torch.Tensor)
+        and not is_lazy(value)
+        and value.layout is torch.strided
+        and not value.is_meta
+        and value.numel() > 0
+    )
 
 
 def _ignored(model: nn.Module, state: Mapping[str, Any], names: Collection[str]) -> set[str]:
@@ -240,12 +253,7 @@ def _ignored(model: nn.Module, state: Mapping[str, Any], names: Collection[str])
     Older releases of a library save what newer ones compute, such as ``position_ids``.
     """
     buffers = dict(model.named_buffers()) if names else {}
-    return {name for name in names if name in buffers and _equal(buffers[name], state[name])}
-
-
-def _equal(one: torch.Tensor, other: Any) -> bool:
-    same = isinstance(other, torch.Tensor) and one.shape == other.shape
-    return same and bool((one.cpu() == other).all())
+    return {name for name in names if name in buffers and _same(buffers[name], state[name])}
 
 
 def _reshaped(expected: Mapping[str, Any], state: Mapping[str, Any], key: str) -> bool:
@@ -255,30 +263,14 @@ def _reshaped(expected: Mapping[str, Any], state: Mapping[str, Any], key: str) -
     return not is_lazy(found) and value.shape != found.shape
 
 
-def _class(tensor: torch.Tensor) -> str:
-    """Return the kind of numbers; of another, a tensor would be loaded as other numbers."""
-    if tensor.is_complex():
-        return "complex"
-    return "floating" if tensor.is_floating_point() else "whole"
-
-
-def _check_kinds(
-    model: nn.Module, expected: Mapping[str, Any], state: Mapping[str, Any], path: Path
-) -> None:
-    """Refuse tensors that would load as something else, or unfold to more than the file holds."""
-    parameters = dict(model.named_parameters(remove_duplicate=False))
-    for key in expected:
-        value, found = expected[key], state.get(key)
+def _check_kinds(expected: Mapping[str, Any], state: Mapping[str, Any], path: Path) -> None:
+    """Refuse tensors that have no values, or unfold to more than the file holds."""
+    for key, value in expected.items():
+        found = state.get(key)
         if not isinstance(found, torch.Tensor) or not isinstance(value, torch.Tensor):
             continue
         if why := _unfit(value, found):
             raise DataError(f"{path}: {key}{why}", code="IP312")
-        if is_lazy(value) or _class(value) == _class(found):
-            continue
-        if key in parameters or not torch.equal(found.to(value.dtype).to(found.dtype), found):
-            raise DataError(
-                f"{path}: {key}: expected {value.dtype}, found {found.dtype}", code="IP312"
-            )
 
 
 def _unfit(value: torch.Tensor, found: torch.Tensor) -> str | None:
@@ -288,7 +280,7 @@ def _unfit(value: torch.Tensor, found: torch.Tensor) -> str | None:
     if found.layout is not torch.strided or found.is_quantized != value.is_quantized:
         kind = "quantised" if found.is_quantized else str(found.layout).removeprefix("torch.")
         return f": expected a dense tensor, found {kind}"
-    if found.device.type == "meta":
+    if found.is_meta:
         return " was saved without its values"
     if is_lazy(value) and found.numel() * found.itemsize > found.untyped_storage().nbytes():
         return (

@@ -49,7 +49,7 @@ def load_model(
     """
     if reference.startswith(MARK):
         path = checkpoint or Path()
-        return _pretrained(reference, path, load_weights(path, key), strict=strict)[0]
+        return _pretrained(reference, path, load_weights(path, key), key, strict=strict)[0]
     if reference.endswith(".pt2"):
         return unflattened(load_exported(Path(reference), trust_model=trust_model), reference)
     made = called(reference, "model")
@@ -62,7 +62,13 @@ def load_model(
 
 
 def load_checkpoint(
-    model: nn.Module, path: Path, weights: Weights, reference: str = "", *, strict: bool = True
+    model: nn.Module,
+    path: Path,
+    weights: Weights,
+    reference: str = "",
+    key: str | None = None,
+    *,
+    strict: bool = True,
 ) -> tuple[nn.Module, Unmatched]:
     """Return the model with the weights of a checkpoint, and what was left out.
 
@@ -70,8 +76,8 @@ def load_checkpoint(
     ----------
     model : torch.nn.Module
         The model, which weights are loaded into; of ``hf:CLASS`` each checkpoint makes its own.
-    reference : str, optional
-        What named the model.
+    reference, key : str, optional
+        What named the model, and the weights in the checkpoint.
 
     Raises
     ------
@@ -80,16 +86,17 @@ def load_checkpoint(
     """
     if not reference.startswith(MARK):
         return model, load_into(model, weights, path, strict=strict)
-    made, left = _pretrained(reference, path, weights, strict=strict)
+    made, left = _pretrained(reference, path, weights, key, strict=strict)
     device = next((parameter.device for parameter in model.parameters()), None)
     return made.to(device), left
 
 
 def _pretrained(
-    reference: str, path: Path, weights: Weights, *, strict: bool
+    reference: str, path: Path, weights: Weights, key: str | None, *, strict: bool
 ) -> tuple[nn.Module, Unmatched]:
     """Return the model of a folder, or of weights with ``config.json`` beside."""
-    if path.is_dir():
+    if path.is_dir() and key is None:
         return load_folder(reference, path, weights, strict=strict)
-    model = made_by_configuration(reference, path.parent)
+    folder = path if path.is_dir() else path.parent
+    model = made_by_configuration(reference, folder, weights)
     return model, load_into(model, weights, path, strict=strict)

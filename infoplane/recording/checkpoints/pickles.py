@@ -110,21 +110,24 @@ def read_pickle(
 def _bared(content: Any) -> Any:
     """Return the content without attributes that stand before methods, such as ``items``.
 
-    A pickle may give any attribute to an ``OrderedDict`` or a tensor; nothing here needs one.
+    A pickle may give any attribute to an ``OrderedDict`` or a tensor. Only the versions of modules
+    are needed, ``_metadata`` of a state dict.
     """
     seen: set[int] = set()
     left = [content]
     while left:
         value = left.pop()
-        if id(value) in seen:
-            continue
-        seen.add(id(value))
-        if isinstance(value, (dict, torch.Tensor)):
-            getattr(value, "__dict__", {}).clear()
-        if isinstance(value, dict):
-            left += dict.values(value)
-        elif isinstance(value, (list, tuple)):
-            left += value
+        if type(value) in (torch.Tensor, torch.nn.Parameter):  # others stand for something else
+            vars(value).clear()
+        elif isinstance(value, (dict, list, tuple)) and id(value) not in seen:
+            seen.add(id(value))
+            left += dict.values(value) if isinstance(value, dict) else value
+            if attributes := getattr(value, "__dict__", None):
+                versions = attributes.get("_metadata")
+                attributes.clear()
+                if isinstance(versions, dict):
+                    attributes["_metadata"] = versions
+                    left.append(versions)
     return content
 
 

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from infoplane.errors import DataError, InputError, RunFileError
-from infoplane.recording.checkpoints.fit import Unmatched, check_fit, coarser
+from infoplane.recording.checkpoints.fit import Unmatched, changed_kinds, check_fit
 from infoplane.recording.checkpoints.read import Weights, read_json
 from infoplane.text import one_line
 
@@ -61,7 +61,7 @@ def load_folder(
     model, left = _loaded(kind, folder, str(folder), local_files_only=True, trust_remote_code=False)
     expected = model.state_dict()
     check_fit(left, folder, len(expected), strict=strict, foreign=True)
-    return model, replace(left, rounded=coarser(expected, weights.state))
+    return model, replace(left, changed=changed_kinds(expected, weights.state))
 
 
 def load_by_library(model: nn.Module, weights: Weights, path: Path) -> Unmatched | None:
@@ -73,7 +73,11 @@ def load_by_library(model: nn.Module, weights: Weights, path: Path) -> Unmatched
         What was left out; the model has the weights only if none are missing or of other shapes.
         None if the library cannot load them.
     """
-    given = {"config": model.config, "state_dict": dict(weights.state)}
+    given = {
+        "config": model.config,
+        "state_dict": dict(weights.state),
+        "torch_dtype": model.dtype,
+    }
     try:
         loaded, left = _loaded(type(model), path, None, **given)
     except DataError:
@@ -85,11 +89,13 @@ def load_by_library(model: nn.Module, weights: Weights, path: Path) -> Unmatched
     loaded.to(device)
     for (_, mine), (_, theirs) in modules:
         mine._parameters, mine._buffers = theirs._parameters, theirs._buffers
-    return replace(left, rounded=coarser(model.state_dict(), weights.state))
+    return replace(left, changed=changed_kinds(model.state_dict(), weights.state))
 
 
-def made_by_configuration(reference: str, folder: Path) -> nn.Module:
+def made_by_configuration(reference: str, folder: Path, weights: Weights) -> nn.Module:
     """Return the model that ``config.json`` in a folder describes, with weights that are drawn.
+
+    Its dtype is that of the configuration, else that of the weights, as in ``from_pretrained``.
 
     Raises
     ------
@@ -101,7 +107,10 @@ def made_by_configuration(reference: str, folder: Path) -> nn.Module:
     with _library(folder / "config.json", f"makes no {reference.removeprefix(MARK)}"):
         made = make(config)
     assert isinstance(made, nn.Module)
-    return made
+    given = getattr(config, "dtype", None) or getattr(config, "torch_dtype", None)
+    tensors = (value for value in weights.state.values() if isinstance(value, torch.Tensor))
+    own = next((value.dtype for value in tensors if value.is_floating_point()), None)
+    return made if given is not None else made.to(own)
 
 
 def _class_and_configuration(reference: str, folder: Path) -> tuple[Any, Any]:
@@ -208,12 +217,22 @@ def _library(path: Path, what: str) -> Iterator[None]:
             torch.manual_seed(0)  # weights that a checkpoint lacks are drawn
             yield
     except Exception as error:  # whatever the library says of a folder
-        raise DataError(
-            f"{path}: {what}: {one_line(error)}",
-            hint="code that a configuration names is not run; a model of your own can be made by "
-            "--model MODULE:CALLABLE",
-        ) from error
+        raise DataError(f"{path}: {what}: {one_line(error)}", hint=_remedy(error, path)) from error
     finally:
         logging.set_verbosity(verbosity)
         if bars:
             logging.enable_progress_bar()
+
+
+def _remedy(error: Exception, path: Path) -> str:
+    """Return what to do about an error of the library."""
+    own = "a model of your own can be made by --model MODULE:CALLABLE"
+    if "trust_remote_code" in str(error):
+        return f"code that a configuration names is not run; {own}"
+    if isinstance(error, ImportError):
+        return f"install the package that is named, beside infoplane; or {own}"
+    config = path if path.name == "config.json" else path / "config.json"
+    names = read_json(config).get("architectures") if config.is_file() else None
+    if "configuration class" in str(error) and isinstance(names, list) and names:
+        return f"the configuration names the class {names[0]!s:.80}: --model hf:{names[0]!s:.80}"
+    return own

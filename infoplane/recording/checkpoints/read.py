@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,15 @@ from infoplane.recording.checkpoints.archives import Earlier, archive_members
 from infoplane.recording.checkpoints.exported import is_exported, load_exported
 from infoplane.recording.checkpoints.pickles import Inert, read_pickle
 from infoplane.recording.checkpoints.safetensors import is_safetensors, read_safetensors
+from infoplane.recording.checkpoints.states import (
+    StateDict,
+    chosen,
+    is_weight,
+    none_found,
+    rivals,
+    tensors_in,
+    usual,
+)
 
 INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
@@ -40,58 +49,9 @@ _STEP_KEYS = (
 _PROGRESS = ("meta", "metadata", "train_state", "trainer_state", "training_state", "extra_state")
 """Under what a checkpoint may hold them, beside the weights."""
 
-_WEIGHT_KEYS = (
-    "state_dict",
-    "model_state_dict",
-    "model",
-    "net",
-    "module",
-    "weights",
-    "params",
-    "ema",
-)
 _SHARD = re.compile(r"-[0-9]{5}-of-[0-9]{5}\.")
+_LFS = b"version https://git-lfs"
 _MOST_JSON = 64 * 2**20  # bytes
-
-
-class StateDict(OrderedDict[str, Any]):
-    """Weights by name, as ``load_state_dict`` takes them.
-
-    Most are tensors; modules may keep other values (``..._extra_state``, packed quantised weights).
-    Beside them torch keeps the version of each module, in an attribute of this name: older versions
-    are loaded in other ways.
-    """
-
-    _metadata: dict[str, Any]
-
-    @classmethod
-    def of(cls, found: Mapping[str, Any]) -> StateDict:
-        """Return a mapping, with the versions that it has, as a state dict."""
-        state = cls(found)
-        versions = getattr(found, "_metadata", None)
-        if isinstance(versions, Mapping):
-            state._metadata = {
-                str(module): dict(about)
-                for module, about in versions.items()
-                if isinstance(about, Mapping)
-            }
-        return state
-
-    def renamed(self, rename: Callable[[str], str | None]) -> StateDict:
-        """Return it with other names; without what ``rename`` gives none.
-
-        ``rename`` is also asked for the names of modules, with a dot at their end.
-        """
-        state = StateDict(
-            (new, value) for name, value in self.items() if (new := rename(name)) is not None
-        )
-        if hasattr(self, "_metadata"):
-            state._metadata = {
-                new.removesuffix("."): about
-                for module, about in self._metadata.items()
-                if (new := rename(f"{module}." if module else "")) is not None
-            }
-        return state
 
 
 @dataclass(frozen=True)
@@ -103,6 +63,8 @@ class Weights:
     epoch: float | None
     metrics: dict[str, float]
     by_epoch: bool = False  # the step is that of the epoch
+    taken: str = ""  # the key of the weights
+    rivals: tuple[str, ...] = ()  # other keys, whose weights are of the same names
 
 
 def load_weights(
@@ -170,16 +132,36 @@ def _file(
     if is_exported(member.filename for member in members):
         program = load_exported(path, trust_model=trust_model)
         return _weights({"state_dict": dict(program.state_dict)}, key, path)
-    with path.open("rb") as file:
-        head = file.read(8)
-    if head[:1] != b"\x80" and head[:2] != b"PK":  # neither a pickle nor a zip archive
-        what = "an HDF5 file, as Keras writes" if head == b"\x89HDF\r\n\x1a\n" else None
-        raise RunFileError(
-            f"{path}: not a PyTorch checkpoint ("
-            + (what or f"{path.stat().st_size:,} bytes that are neither a zip archive nor a pickle")
-            + ")"
-        )
+    if not members:
+        _check_head(path)
     return _weights(read_pickle(path, members, earlier), key, path)
+
+
+def _check_head(path: Path) -> None:
+    """Refuse a file that begins neither as a pickle nor as a zip archive."""
+    head = _head(path)
+    if head[:1] == b"\x80" or head[:2] == b"PK":
+        return
+    what = "an HDF5 file, as Keras writes" if head[:8] == b"\x89HDF\r\n\x1a\n" else None
+    raise RunFileError(
+        f"{path}: not a PyTorch checkpoint ("
+        + (what or f"{path.stat().st_size:,} bytes that are neither a zip archive nor a pickle")
+        + ")"
+    )
+
+
+def _head(path: Path) -> bytes:
+    """Return the first bytes of a file, if they are there."""
+    with path.open("rb") as file:
+        head = file.read(len(_LFS))
+    if not head:
+        raise RunFileError(f"{path}: an empty file", hint="save it again, or copy it once more")
+    if head == _LFS:
+        raise RunFileError(
+            f"{path}: a pointer of git lfs, which stands for a file that was not fetched",
+            hint=f"in its folder: git lfs pull --include {shlex.quote(path.name)}",
+        )
+    return head
 
 
 def _folder(path: Path, key: str | None, earlier: Earlier | None) -> Weights:
@@ -233,6 +215,7 @@ def _shards(index: Path) -> dict[str, Any]:
         shard = index.parent / name
         if not shard.is_file():
             raise RunFileError(f"{shard}: no such file, though {index.name} names it", code="IP303")
+        _head(shard)
         part = read_safetensors(shard)[0] if is_safetensors(shard) else read_pickle(shard)
         if not isinstance(part, Mapping):
             raise DataError(f"{shard}: expected a state dict", code="IP312")
@@ -275,16 +258,12 @@ def _weights(content: Any, key: str | None, path: Path) -> Weights:
             hint="save model.state_dict(), which holds tensors alone",
             code="IP311" if whole else "IP312",
         )
-    state = _chosen(content, key, path) if key else _state_dict(content)
-    if state is None:
+    found = (key, chosen(content, key, path)) if key else usual(content)
+    if found is None:
         _refuse_code(content, path)
-        raise DataError(
-            f"{path}: expected a state dict, alone or under one of {', '.join(_WEIGHT_KEYS)}; "
-            f"found keys {', '.join(map(str, list(content)[:6]))}",
-            hint="save model.state_dict(), or name the key with --weights KEY",
-            code="IP312",
-        )
-    beside = {} if _tensors(content) is not None else content  # buffers are no metrics
+        raise none_found(content, path)
+    taken, state = found
+    beside = {} if tensors_in(content) is not None else content  # buffers are no metrics
     numbers = {**_metrics(beside.get("metrics")), **_metrics(beside)}
     progress = [numbers, *(_metrics(beside.get(name)) for name in _PROGRESS)]
     overall, inner, epoch = (_told(progress, keys) for keys in _STEP_KEYS)
@@ -295,13 +274,15 @@ def _weights(content: Any, key: str | None, path: Path) -> Weights:
         epoch=_finite(epoch),
         metrics={name: value for name, value in numbers.items() if not _is_progress(name)},
         by_epoch=step is None,
+        taken=taken,
+        rivals=() if key or not taken else tuple(rivals(content, taken)),
     )
 
 
 def _refuse_code(content: Mapping[Any, Any], path: Path) -> None:
     """Refuse weights that only their own code can unpack, as of quantised recurrent layers."""
     for name, value in content.items():
-        if isinstance(value, Inert) and any(_is_weight(other) for other in content.values()):
+        if isinstance(value, Inert) and any(is_weight(other) for other in content.values()):
             raise DataError(
                 f"{path}: expected tensors, found an object under {name!r:.80}, which only code "
                 "could unpack; quantised recurrent layers are saved so",
@@ -321,58 +302,6 @@ def _told(progress: Sequence[Mapping[str, float]], keys: Sequence[str]) -> float
 
 def _is_progress(name: str) -> bool:
     return any(name in keys for keys in _STEP_KEYS)
-
-
-def _state_dict(content: Mapping[Any, Any]) -> StateDict | None:
-    """Return the state dict in a checkpoint: the content itself, or under a usual key."""
-    candidates = [
-        found
-        for candidate in (content, *(content.get(key) for key in _WEIGHT_KEYS))
-        if (found := _tensors(candidate)) is not None
-    ]
-    # A model without parameters has an empty state dict.
-    return next((found for found in candidates if found), StateDict() if candidates else None)
-
-
-def _tensors(candidate: Any) -> StateDict | None:
-    if not isinstance(candidate, Mapping) or not all(isinstance(key, str) for key in candidate):
-        return None
-    weights = all(
-        _is_weight(value) or key.endswith("_extra_state") for key, value in candidate.items()
-    )
-    return StateDict.of(candidate) if weights else None
-
-
-def _is_weight(value: Any) -> bool:
-    """Tell whether a value can be one of a module: quantised ones pack a pair, and keep a dtype."""
-    if isinstance(value, (torch.Tensor, torch.dtype)):
-        return True
-    packed = isinstance(value, tuple) and isinstance(next(iter(value), None), torch.Tensor)
-    return packed and all(part is None or _is_weight(part) for part in value)
-
-
-def _chosen(content: Mapping[Any, Any], key: str, path: Path) -> StateDict | None:
-    """Return the state dict under a dotted path; what is left of the path is a prefix of names."""
-    parts, found = key.split("."), content
-    while parts and isinstance(found.get(parts[0]), Mapping):
-        found = found[parts.pop(0)]
-    state = _tensors(found) or _state_dict(found) or StateDict()
-    prefix = ".".join(parts) + "." if parts else ""
-    chosen = without_prefix(state, prefix)
-    if not chosen:
-        heads = dict.fromkeys(str(name).partition(".")[0] for name in state or found)
-        raise DataError(
-            f"{path}: no weights under {key!r}; there is {', '.join(list(heads)[:8])}",
-            code="IP312",
-        )
-    return chosen
-
-
-def without_prefix(state: StateDict, prefix: str) -> StateDict:
-    """Return what stands under a prefix, in names without it."""
-    return state.renamed(
-        lambda name: name.removeprefix(prefix) if name.startswith(prefix) else None
-    )
 
 
 def _metrics(found: Any) -> dict[str, float]:

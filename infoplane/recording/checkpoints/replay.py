@@ -38,7 +38,7 @@ def record_checkpoints(
     With ``gradients``, statistics of the cross-entropy gradient over mini-batches of
     ``gradient_batch_size`` probe samples are kept with each step. ``key``, ``trust_model``,
     ``reference`` and ``strict`` say which weights are taken, as in ``load_weights`` and
-    ``load_checkpoint``; names that were left out or rounded are reported once, and those that a
+    ``load_checkpoint``; what was left out or changed is reported once, and those that a
     checkpoint lacks have the values that the model was made with. Before the first step the run is
     compared with ``max_size`` bytes and with the disk, and its space is set aside.
 
@@ -58,12 +58,17 @@ def record_checkpoints(
     for checkpoint in checkpoints:
         weights = load_weights(checkpoint.path, key, trust_model=trust_model, earlier=earlier)
         step = steps.of(checkpoint, weights)
+        if weights.rivals and not prepared:
+            log.warning(
+                "%s: the weights under %s are taken; --weights %s takes others of the same names",
+                checkpoint.path, weights.taken, " or ".join(weights.rivals[:4]),
+            )  # fmt: skip
         if not strict:  # what this one lacks is not left as the one before had it
             state = recorder.model.state_dict()
             initial = initial or copy.deepcopy({k: v for k, v in state.items() if not is_lazy(v)})
             recorder.model.load_state_dict(initial, strict=False)
         model, left = load_checkpoint(
-            recorder.model, checkpoint.path, weights, reference, strict=strict
+            recorder.model, checkpoint.path, weights, reference, key, strict=strict
         )
         recorder.use(model)
         _warn(checkpoint.path, left, told)
@@ -77,33 +82,34 @@ def record_checkpoints(
             epoch=weights.epoch,
             gradients=cross_entropy if gradients else None,
             gradient_batch_size=gradient_batch_size,
-            provenance={
-                "checkpoint": str(checkpoint.path),
-                **({"not_loaded": _names(left)} if left else {}),
-                **(
-                    {"rounded": sorted({kinds for _, kinds in left.rounded})}
-                    if left.rounded
-                    else {}
-                ),
-            },
+            provenance={"checkpoint": str(checkpoint.path), **_noted(left)},
         )
         yield step
 
 
 def _warn(path: Path, left: Unmatched, told: Unmatched) -> None:
-    """Tell what was left out or rounded, unless it is as in the checkpoint before."""
+    """Tell what was left out or changed, unless it is as in the checkpoint before."""
     if left and _names(left) != _names(told):
         log.warning("%s: not loaded: %s", path, left.listed(most=12))
-    if left.rounded and left.rounded != told.rounded:
-        (name, kinds), n = left.rounded[0], len(left.rounded)
+    if left.changed and left.changed != told.changed:
+        (name, kinds), more = left.changed[0], len(left.changed) - 1
         log.warning(
-            "%s: weights are rounded, since the model is coarser: %s %s%s; to compute as in the "
-            "training, let --model build it in that dtype",
+            "%s: weights are not kept as they are: %s %s%s; to compute as in the training, let "
+            "--model build the model in the dtype of the file",
             path,
             name,
             kinds,
-            f", and {n - 1} more" if n > 1 else "",
+            f", and {more} more" if more else "",
         )
+
+
+def _noted(left: Unmatched) -> dict[str, Any]:
+    """Return what a step keeps of it."""
+    kinds = sorted({kinds for _, kinds in left.changed})
+    return {
+        **({"not_loaded": _names(left)} if left else {}),
+        **({"changed": kinds} if kinds else {}),
+    }
 
 
 def _names(left: Unmatched) -> dict[str, tuple[str, ...]]:

@@ -14,13 +14,14 @@ from typing import Any
 from torch import nn
 
 from infoplane.errors import InfoplaneError, InputError
+from infoplane.system import split_reference
 from infoplane.text import one_line
 
 
 def called(reference: str, argument: str) -> Any:
     """Resolve a reference and call it, unless it names an object that is no callable."""
-    module_name, colon, attribute = reference.rpartition(":")
-    if not colon or not attribute:
+    module_name, attribute = split_reference(reference)
+    if not attribute:
         raise InputError(
             f"{argument}: expected MODULE:CALLABLE or path/to/file.py:callable, got {reference!r}",
             argument=argument,

@@ -7,6 +7,7 @@ file announce a step; the 18 of ``resnet18.pt`` does not.
 from __future__ import annotations
 
 import re
+import shlex
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -19,30 +20,49 @@ from infoplane.recording.checkpoints.read import Weights
 ToldBy: TypeAlias = Literal["pattern", "step", "epoch", "checkpoint", "number"]
 """What tells the step in a name: a pattern of the user, a word, or a bare number in a series."""
 
-_WORDS = (
-    ("globalstep", "global_step"),
-    ("step",),
-    ("iteration", "iter", "itr", "it"),
-    ("checkpoint", "ckpt", "epoch", "ep"),
+_NO_COUNT = "".join(
+    rf"(?<!(?<![a-z]){word}[-_ .])" for word in ("n", "num", "max", "total", "warmup", "per")
 )
+"""``max_steps`` and the like announce a setting of the training, not where it stands."""
+
+_ANNOUNCED = [
+    re.compile(
+        rf"(?<![a-z]){_NO_COUNT}(?P<word>{words})[-_=. ]?(?P<sign>[-+]?)(?P<number>[0-9]+)",
+        re.IGNORECASE | re.ASCII,
+    )
+    for words in (
+        r"global[-_ ]?steps?",
+        r"steps?",
+        r"(?:iteration|iter|itr)s?|^it|it(?==?[0-9])",  # the "it" of gemma-2-it_100 is no word
+        r"checkpoint|ckpt|epochs?|ep",
+    )
+]
 """Words that announce a step; those of an earlier group count before those of a later one."""
 
-_EPOCH = ("epoch", "ep")
 _OF_STEPS, _OF_EPOCHS = "a number of steps", "the number of an epoch"
-_OTHER = (
-    "seed", "fold", "run", "trial", "rank", "gpu", "worker", "part", "shard", "split", "v",
-    "version", "layer", "layers", "lr",
+_HEADS = (
+    "model", "net", "network", "weight", "weights", "param", "params", "parameters", "state",
+    "dict", "snapshot", "snap", "save", "saved", "checkpoint", "ckpt", "generator",
+    "discriminator", "actor", "critic", "policy", "agent",
 )  # fmt: skip
-"""Words that announce a number which is no step."""
+"""What files of weights are called: a number after another word, as in mlp_64, is one of a kind."""
 
-_ANNOUNCED = re.compile(
-    rf"(?<![a-z])({'|'.join(word for group in _WORDS for word in group)})"
-    r"[-_=]?([-+]?)([0-9]+)"
-)
-_CONTINUED = re.compile(r"[.-][0-9]|e[-+]?[0-9]|[km](?![a-z])")
+_CONTINUED = re.compile(r"[.-][0-9]|e[-+]?[0-9]|[km](?![a-z])", re.IGNORECASE)
 _SECOND = re.compile(r"_([0-9]+)(?![0-9.])")  # another number at once, as in checkpoint_1_500
-_BARE = re.compile(r"(?<![\d.])(?<![^a-z0-9][-+])(?<!^[-+])[0-9]+(?![\d.]|[km](?![a-z])|e[-+]?\d)")
-_ENDING = re.compile(r"\.[a-z]\w*$")
+_BARE = re.compile(
+    r"(?<![\d.])(?<![^a-z0-9][-+])(?<!^[-+])[0-9]+(?![\d.]|[km](?![a-z])|e[-+]?\d)",
+    re.IGNORECASE | re.ASCII,
+)
+_BEFORE = re.compile(r"([a-z]*)(?:[0-9.]+[-_= ])*[-_= ]?$", re.IGNORECASE)
+"""The word before a number; other numbers may stand between them."""
+
+_DATE = re.compile(
+    r"(?<![0-9])(?:(?:19|20)[0-9]{2}([-_.]?)(?:0[1-9]|1[0-2])\1(?:0[1-9]|[12][0-9]|3[01])"
+    r"(?:[-_t ]?(?:[01][0-9]|2[0-3])([-_.]?)[0-5][0-9](?:\2[0-5][0-9])?)?"
+    r"|1[4-9][0-9]{8})(?![0-9])",  # seconds since 1970
+    re.IGNORECASE,
+)
+_ENDING = re.compile(r"\.[a-z]\w*$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -53,19 +73,23 @@ class Checkpoint:
     step: int | None
     told_by: ToldBy = "pattern"
     doubt: str = ""  # why the name tells no step
+    pattern: str = "step_([0-9]+)"  # of --step-pattern, which finds the number in question
 
 
 def told_by_names(paths: Sequence[Path]) -> list[Checkpoint]:
     """Return checkpoints with the steps that their names tell.
 
     That is the number after one of the words global_step, step, iter, checkpoint, ckpt, epoch in
-    the file name, else after such a word in the name of its folder. A bare number counts where it
-    is the whole name, or the only one in which the names of several files differ.
+    the file name. A bare number counts after a usual name of such files (``model_7``) or after none
+    (``7.pt``), where it is the whole name, or the only one in which the names of several files of a
+    folder differ. If the file name has no number that could count, the name of its folder does.
     """
-    found = {path: _announced(path) for path in paths}
+    found: dict[Path, Checkpoint] = {}
     series: dict[tuple[Path, str], list[Path]] = defaultdict(list)
-    for path, checkpoint in found.items():
-        if checkpoint.step is None and not checkpoint.doubt:
+    for path in paths:
+        announced = _announced(path, _stem(path))
+        found[path] = announced or Checkpoint(path, None, "number")
+        if announced is None:
             series[path.parent, _without_numbers(path)].append(path)
     for alike in series.values():
         found.update(_of_series(alike))
@@ -90,7 +114,7 @@ class Steps:
         """
         step, kind = _agreed(checkpoint, weights)
         if step in self._seen:
-            raise twice(step, self._seen[step], checkpoint.path)
+            raise twice(step, self._seen[step], checkpoint)
         self._seen[step] = checkpoint.path
         if step and kind:  # before the first step nothing is counted
             self._kinds.setdefault(kind, checkpoint.path)
@@ -105,11 +129,13 @@ class Steps:
         return step
 
 
-def twice(step: int, one: Path, other: Path) -> DataError:
+def twice(step: int, one: Path, other: Checkpoint) -> DataError:
     """Return the error of two checkpoints with one step."""
+    in_name = other.step not in (None, step)  # the file told another
     return DataError(
-        f"two checkpoints of step {step}: {one} and {other}",
-        hint="narrow --checkpoints, or tell the step with --step-pattern 'REGEX'",
+        f"two checkpoints of step {step}: {one} and {other.path}",
+        hint="narrow --checkpoints, or tell the step with "
+        + (_by_hand(other) if in_name else "--step-pattern 'REGEX'"),
         code="IP313",
     )
 
@@ -119,35 +145,36 @@ def _agreed(checkpoint: Checkpoint, weights: Weights) -> tuple[int, str]:
     name, told_by = checkpoint.step, checkpoint.told_by
     in_file, kind = (
         weights.step,
-        "the number of an epoch" if weights.by_epoch else "one in the file",
+        _OF_EPOCHS if weights.by_epoch else "one in the file",
     )
-    if name is None or told_by == "number":
+    epoch = weights.epoch
+    counts_epochs = epoch is not None and name is not None and abs(epoch - name) <= 1
+    if told_by == "checkpoint" and name is not None and counts_epochs:
+        return name, ""
+    if name is None or told_by in (
+        "checkpoint",
+        "number",
+    ):  # the file has a word for what it counts
         if in_file is not None:
             return in_file, kind
         if name is not None:
-            return name, "a bare number in its name"
+            return name, "a bare number in its name" if told_by == "number" else ""
         raise DataError(
             f"{checkpoint.path}: the file name does not tell the step"
             + (f": {checkpoint.doubt}" if checkpoint.doubt else "")
             + "; nor does the file",
             hint="name the file as step_100.pt, save the step in it ({'state_dict': ..., 'step': "
-            "100}), or tell where it stands in the path with --step-pattern 'REGEX', for example "
-            "--step-pattern 'step_([0-9]+)'",
+            f"100}}), or tell where it stands in the path: {_by_hand(checkpoint)}",
             code="IP313",
         )
-    epoch = weights.epoch
     if told_by == "step":
         if in_file not in (None, name) and not weights.by_epoch:
             raise _contradicted(checkpoint, f"step {in_file}")
         return name, _OF_STEPS
     if told_by == "epoch":
-        if epoch is not None and abs(epoch - name) > 1:  # they are counted from 0, or from 1
+        if epoch is not None and not counts_epochs:  # they are counted from 0, or from 1
             raise _contradicted(checkpoint, f"epoch {epoch:g}")
         return name, _OF_EPOCHS
-    if told_by == "checkpoint" and in_file is not None and not weights.by_epoch:
-        # A number of checkpoints, of epochs or of steps: the file has a word for the last.
-        of_epochs = epoch is not None and abs(epoch - name) <= 1
-        return (name, "") if of_epochs or in_file == name else (in_file, kind)
     return name, ""
 
 
@@ -155,85 +182,127 @@ def _contradicted(checkpoint: Checkpoint, found: str) -> DataError:
     return DataError(
         f"{checkpoint.path}: the file name tells {checkpoint.told_by} {checkpoint.step}, the file "
         f"{found}",
-        hint="rename the file, or, if the name is right, tell where the step stands in it with "
-        f"--step-pattern '{checkpoint.told_by}[-_=]?([0-9]+)'",
+        hint="rename the file, or, if the name is right, tell where the step stands in it: "
+        + _by_hand(checkpoint),
         code="IP313",
     )
 
 
-def _announced(path: Path) -> Checkpoint:
-    """Return what a word in the name of a file, or else of its folder, announces."""
-    for text in (_stem(path), path.parent.name.lower()):
-        found = list(_ANNOUNCED.finditer(text))
-        for group in _WORDS:
-            matches = [match for match in found if match[1] in group]
-            if matches:
-                return _after_words(path, text, matches)
-    return Checkpoint(path, None, "number")
+def _by_hand(checkpoint: Checkpoint) -> str:
+    return f"--step-pattern {shlex.quote(checkpoint.pattern)}"
 
 
-def _after_words(path: Path, text: str, matches: Sequence[re.Match[str]]) -> Checkpoint:
-    words = {match[1] for match in matches}
-    told_by: ToldBy = "checkpoint"
-    if words & set(_EPOCH):
+def _announced(path: Path, text: str) -> Checkpoint | None:
+    """Return what a word in the name of a file, or of its folder, announces."""
+    for expression in _ANNOUNCED:
+        if matches := list(expression.finditer(text)):
+            return _after_words(path, text, matches)
+    return None
+
+
+def _after_words(path: Path, text: str, matches: Sequence[re.Match[str]]) -> Checkpoint | None:
+    words = {match["word"].lower() for match in matches}
+    told_by: ToldBy = "step"
+    if any(word.startswith("ep") for word in words):
         told_by = "epoch"
-    elif not words & set(_WORDS[-1]):
-        told_by = "step"
+    elif words & {"checkpoint", "ckpt"}:
+        told_by = "checkpoint"
+    first, pattern = matches[0], _pattern(path, text, matches[0].start("number"))
     for match in matches:
-        if match[2] or _CONTINUED.match(text, match.end()):
+        if match["sign"] or _CONTINUED.match(text, match.end()):
             more = re.match(r"[-+.\w]*", text[match.end() :])
-            whole = f"{match[2]}{match[3]}{more[0] if more else ''}"
-            why = f"{whole!r} after {match[1]!r} is no plain whole number"
-            return Checkpoint(path, None, told_by, why)
-    second = _SECOND.match(text, matches[0].end())
-    if told_by == "checkpoint" and second:
-        return Checkpoint(path, None, "number")
-    steps = sorted({int(match[3]) for match in matches})
+            whole = f"{match['sign']}{match['number']}{more[0] if more else ''}"
+            why = f"{whole!r} after {match['word']!r} is no plain whole number"
+            return Checkpoint(path, None, told_by, why, pattern)
+    if told_by == "checkpoint" and _SECOND.match(text, first.end()):
+        return None  # neither is announced
+    if told_by != "step" and (why := _dated(text, first.start("number"))):
+        return Checkpoint(path, None, told_by, why, pattern)
+    steps = sorted({int(match["number"]) for match in matches})
     if len(steps) > 1:
-        return Checkpoint(path, None, told_by, f"it could be {' or '.join(map(str, steps))}")
-    return _fitting(Checkpoint(path, steps[0], told_by))
+        why = f"it could be {' or '.join(map(str, steps))}"
+        return Checkpoint(path, None, told_by, why, pattern)
+    return _fitting(Checkpoint(path, steps[0], told_by, pattern=pattern))
 
 
 def _of_series(paths: Sequence[Path]) -> dict[Path, Checkpoint]:
-    """Return files whose names are alike but for bare numbers."""
-    names = [_stem(path) for path in paths]
-    numbers = [_BARE.findall(name) for name in names]
+    """Return files whose names have no word for the step, and are alike but for bare numbers."""
+    numbers = [list(_BARE.finditer(_stem(path))) for path in paths]
     varying = [
-        place for place, values in enumerate(zip(*numbers, strict=True)) if len({*values}) > 1
+        place
+        for place, found in enumerate(zip(*numbers, strict=True))
+        if len({match[0] for match in found}) > 1
     ]
-    if len(paths) == 1 and names[0].isdecimal():
-        varying = [0]
-    if len(varying) != 1:
-        return {
-            path: Checkpoint(path, None, "number", _doubt(found))
-            for path, found in zip(paths, numbers, strict=True)
-        }
-    (place,) = varying
-    start = list(_BARE.finditer(names[0]))[place].start()
-    word = re.search(r"([a-z]*)[-_=]?$", names[0][:start])
-    if word is not None and word[1] in _OTHER:
-        why = f"the number after {word[1]!r} is none"
-        return {path: Checkpoint(path, None, "number", why) for path in paths}
-    return {
-        path: _fitting(Checkpoint(path, int(found[place]), "number"))
-        for path, found in zip(paths, numbers, strict=True)
-    }
+    found = {}
+    for path, matches in zip(paths, numbers, strict=True):
+        whole = len(paths) == 1 and _stem(path).isdecimal()
+        place = 0 if whole else varying[0] if len(varying) == 1 else None
+        of_folder = _announced(path, path.parent.name)
+        if of_folder is not None and len(paths) == 1:
+            found[path] = _or_of_folder(of_folder, matches)
+            continue
+        found[path] = _bare(path, matches, place)
+        if of_folder is not None and found[path].step is None:
+            found[path] = _or_of_folder(of_folder, matches)
+    return found
 
 
-def _doubt(numbers: Sequence[str]) -> str:
-    if len(numbers) == 1:
-        return f"no word announces {int(numbers[0])} as one"
-    return f"it could be {' or '.join(str(int(n)) for n in numbers)}" if numbers else ""
+def _bare(path: Path, matches: Sequence[re.Match[str]], place: int | None) -> Checkpoint:
+    """Return what bare numbers in a name tell, of which the one at ``place`` may be the step."""
+    if not matches:
+        return Checkpoint(path, None, "number")
+    match = matches[-1 if place is None else place]
+    stem, told = match.string, [str(int(match[0])) for match in matches]
+    why = _dated(stem, match.start())
+    if not why and place is None and len(matches) > 1:
+        why = f"it could be {' or '.join(told)}"
+    elif not why and (place is None or not _may_count(match)):
+        why = f"no word announces {int(match[0])} as one"
+    pattern = _pattern(path, stem, match.start())
+    if why:
+        return Checkpoint(path, None, "number", why, pattern)
+    return _fitting(Checkpoint(path, int(match[0]), "number", pattern=pattern))
+
+
+def _or_of_folder(of_folder: Checkpoint, matches: Sequence[re.Match[str]]) -> Checkpoint:
+    """Return what the name of a folder tells, unless the file's has a number that could count."""
+    path, own = of_folder.path, [match for match in matches if _may_count(match)]
+    if not own:
+        return of_folder
+    numbers = [str(int(match[0])) for match in own]
+    why = f"it could be {' or '.join(numbers)} or, of its folder, {path.parent.name!r}"
+    return Checkpoint(path, None, "number", why, _pattern(path, own[0].string, own[0].start()))
+
+
+def _may_count(match: re.Match[str]) -> bool:
+    """Tell whether a bare number follows a usual name of files of weights, or no word."""
+    before = _BEFORE.search(match.string[: match.start()])
+    word = before[1] if before is not None else ""
+    return not word or word.lower() in _HEADS or word in ("G", "D")  # d_64 is a width
+
+
+def _dated(text: str, at: int) -> str:
+    """Say so if the number that begins at a place is one of a date or a time."""
+    for match in _DATE.finditer(text):
+        if match.start() <= at < match.end():
+            return f"{match[0]} could be a date"
+    return ""
+
+
+def _pattern(path: Path, text: str, at: int) -> str:
+    """Return the regular expression that finds the number at a place in the name, or the folder."""
+    rest = "[^/]*$" if text == _stem(path) else "[^/]*/[^/]*$"
+    return f"{re.escape(text[:at])}([0-9]+){rest}"
 
 
 def _without_numbers(path: Path) -> str:
     """Return the name of a file with its bare numbers taken out."""
     stem = _stem(path)
-    return _BARE.sub("\0", stem) + path.name.lower()[len(stem) :]
+    return (_BARE.sub("\0", stem) + path.name[len(stem) :]).lower()
 
 
 def _stem(path: Path) -> str:
-    return _ENDING.sub("", path.name.lower())
+    return _ENDING.sub("", path.name)
 
 
 def _fitting(checkpoint: Checkpoint) -> Checkpoint:

@@ -56,7 +56,6 @@ def captured(
                     name,
                     f"no tensor in its {at}",
                     f"layer {name!r} ({kind}): expected {asked} in its {at}; {error}",
-                    f"leave the layer out: --layers '!{name}'",
                 )
             )
             return

@@ -7,18 +7,28 @@ import torch
 from infoplane.recording.probes.batches import Batch
 
 
-def under_vmap(tensor: torch.Tensor) -> bool:
-    """Tell whether a tensor is that of one sample, seen from inside of ``torch.vmap``."""
-    return bool(torch._C._functorch.is_batchedtensor(tensor))
+def transform_of(tensor: torch.Tensor) -> str | None:
+    """Return the transform of functions that a tensor is seen from inside of, if it is."""
+    if torch._C._functorch.is_batchedtensor(tensor):
+        return "torch.vmap"
+    inside = torch._C._functorch.is_functorch_wrapped_tensor(tensor)
+    return "torch.func (grad, jacrev, ...)" if inside else None
 
 
-def of_vmap(name: str) -> str:
-    """Return the hint for a layer that runs under ``torch.vmap``."""
+def of_transform(name: str, transform: str) -> str:
+    """Return the hint for a layer that runs under a transform of functions."""
+    see = "see one sample at a time" if "vmap" in transform else "see no plain values"
     return (
-        "modules under torch.vmap see one sample at a time: record the module that calls vmap "
-        f"(of the model itself: build nn.Sequential(model), --layers 0), or leave the layer out: "
-        f"--layers '!{name}'"
+        f"modules under {transform} {see}: record the module that calls it (of the model itself: "
+        f"build nn.Sequential(model), --layers 0), or leave the layer out: --layers '!{name}'"
     )
+
+
+OF_NONE = (
+    "record what the model returns: build nn.Sequential(model), --layers 0; or functions that are "
+    "no modules: --layers 'op:NAME'"
+)
+"""For a model of which no layer can be recorded."""
 
 
 def of_failure(error: BaseException, batch: Batch) -> str:

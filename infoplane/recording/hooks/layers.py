@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +14,8 @@ from infoplane.errors import NotFoundError
 from infoplane.patterns import matches, split_address, written
 from infoplane.recording.hooks.outputs import Address
 from infoplane.recording.hooks.wrappers import named_layers
+
+log = logging.getLogger("infoplane")
 
 _ACTIVATIONS = tuple(
     cls
@@ -57,7 +61,7 @@ def select_layers(model: nn.Module, patterns: Sequence[str] = ()) -> dict[str, L
         if not any(matches(name, split_address(pattern)[0]) for name in named):
             raise NotFoundError(
                 f"no layer matches {pattern!r}",
-                hint=f"{_what_exists(named)}; functions that are no modules: --layers "
+                hint=f"{_what_exists(named, pattern)}; functions that are no modules: --layers "
                 f"'op:{pattern.removeprefix('!')}'",
             )
     excluded = {
@@ -80,7 +84,7 @@ def select_layers(model: nn.Module, patterns: Sequence[str] = ()) -> dict[str, L
             "no layer is left to record: expected leaf modules with parameters or an activation"
             if not patterns
             else f"no layer is left to record after {' '.join(patterns)}",
-            hint=_what_exists(named),
+            hint=_what_exists(named, " ".join(patterns)),
         )
     return chosen
 
@@ -120,14 +124,18 @@ def _is_default(name: str, module: nn.Module) -> bool:
     return leaf and (has_parameters or isinstance(module, _ACTIVATIONS))
 
 
-def _what_exists(named: Mapping[str, nn.Module], most: int = 24) -> str:
+def _what_exists(named: Mapping[str, nn.Module], pattern: str, most: int = 12) -> str:
+    """Name the modules of a model; of many, those that are named most like a pattern."""
     if not named:
         return "the model has no sub-modules; give its layers names"
-    names = [f"{name} ({type(module).__name__})" for name, module in named.items()]
-    text = ", ".join(names[:most])
-    more = f", and {len(names) - most} more" if len(names) > most else ""
+    kinds = {name: f"{name} ({type(module).__name__})" for name, module in named.items()}
     nested = "; '**' matches across dots" if any("." in name for name in named) else ""
-    return f"the model has {text}{more}{nested}"
+    if len(kinds) <= most:
+        return f"the model has {', '.join(kinds.values())}{nested}"
+    log.info("the model has %s", ", ".join(kinds.values()))
+    near = difflib.get_close_matches(pattern.strip("!*"), kinds, n=5, cutoff=0.0)
+    like = ", ".join(kinds[name] for name in kinds if name in near)
+    return f"of the {len(kinds)} modules (-v lists all) the nearest are {like}{nested}"
 
 
 def chosen_by(pattern: str, layers: Iterable[str], why: str) -> list[str]:

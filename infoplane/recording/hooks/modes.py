@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from typing import TypeAlias
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,11 +15,44 @@ from torch import nn
 from infoplane.errors import DataError
 from infoplane.recording.hooks.state import State
 
-_Versions: TypeAlias = dict[tuple[nn.Module, str], tuple[torch.Tensor, int]]
+_MOST_BYTES = 2**26
+"""Of buffers that are copied; sixteen times as many of parameters, where they are."""
+
+
+@dataclass(slots=True)
+class _Held:
+    """A parameter or buffer: where a module keeps it, and what it is before a pass."""
+
+    module: nn.Module
+    name: str
+    kept: Mapping[str, torch.Tensor | None]
+    tensor: torch.Tensor
+    version: int  # counts changes in place, but not those that go through .data
+    place: int  # of its values
+    copied: torch.Tensor | None
+
+    def changed(self) -> bool:
+        """Tell whether it has other values; a buffer of another shape is a cache that grew."""
+        now = self.kept.get(self.name)
+        if now is self.tensor:
+            moved = self.place != 0 and now.data_ptr() != self.place
+            return (
+                moved
+                or now._version != self.version
+                or (self.copied is not None and not _alike(now, self.copied))
+            )
+        if now is None or now.shape != self.tensor.shape or now.is_inference():
+            return False
+        return not _alike(now, self.tensor)
+
+    def put_back(self) -> None:
+        """Give the tensor its values back, where they are known."""
+        if self.copied is not None and self.copied.shape == self.tensor.shape:
+            self.tensor.data.copy_(self.copied)
 
 
 @contextmanager
-def evaluation_mode(model: nn.Module) -> Iterator[State]:
+def evaluation_mode(model: nn.Module, *, thorough: bool = False) -> Iterator[State]:
     """Run the block in evaluation mode without gradients; leave no trace in the model.
 
     The training flag of every sub-module, plain attributes (hidden states, queues, counters), what
@@ -31,14 +64,18 @@ def evaluation_mode(model: nn.Module) -> Iterator[State]:
     of a training the block stands in. Yields the state that is put back, so that every batch can
     begin with it.
 
+    Buffers are copied, and with ``thorough`` parameters as well: what changes them is an error, and
+    they are as before. Without copies a change of parameters shows by its version alone, which
+    ``.data`` goes past.
+
     Raises
     ------
     DataError
-        After the block, if it changed a parameter or buffer in place: training would go on from
-        other values than without the recording.
+        After the block, if it changed a parameter or buffer in place.
     """
-    modes = {module: module.training for module in model.modules()}
-    versions = _versions(modes)
+    modules = list(model.modules())
+    modes = [module.training for module in modules]
+    weights = _weights(modules, thorough=thorough)
     numpy_state = np.random.get_state()  # noqa: NPY002  - saved, not used
     python_state = random.getstate()
     devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
@@ -49,22 +86,24 @@ def evaluation_mode(model: nn.Module) -> Iterator[State]:
             stack.enter_context(torch.no_grad())
             if "torch._dynamo" in sys.modules:  # importing it costs a second; then nothing uses it
                 stack.enter_context(torch.compiler.set_stance("force_eager"))
-            for device in {"cpu", *(value.device.type for value in model.parameters())}:
+            for device in {"cpu", *(held.tensor.device.type for held in weights)}:
                 if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
                     stack.enter_context(torch.autocast(device, enabled=False))
             torch.backends.mha.set_fastpath_enabled(False)
-            for module, mode in modes.items():
-                if mode:
+            for module in modules:
+                if module.training:
                     _set_training(module, False)
-            state = State(model)
+            state = State(modules)
             try:
                 yield state
             finally:
-                changed = _changed(versions, _versions(modes))
+                changed = [held for held in weights if held.changed()]
+                for held in changed:
+                    held.put_back()
                 state.put_back()
                 state.forget()
     finally:
-        for module, mode in modes.items():
+        for module, mode in zip(modules, modes, strict=True):
             if module.training is not mode:
                 _set_training(module, mode)
         torch.backends.mha.set_fastpath_enabled(fused)
@@ -72,7 +111,7 @@ def evaluation_mode(model: nn.Module) -> Iterator[State]:
         random.setstate(python_state)
     if changed or state.lost:
         names = {module: f"{name}." if name else "" for name, module in model.named_modules()}
-        told = [names[module] + name for module, name in changed] + state.lost
+        told = [names[held.module] + held.name for held in changed] + state.lost
         raise DataError(
             f"the forward pass changed {', '.join(told[:3])} of the model in evaluation mode",
             hint="a layer that ignores eval() learns from the probe set; let it heed self.training",
@@ -84,29 +123,30 @@ def _set_training(module: nn.Module, mode: bool) -> None:
     object.__setattr__(module, "training", mode)
 
 
-def _versions(modules: Iterable[nn.Module]) -> _Versions:
-    """Return every parameter and buffer, and how often it was changed in place.
+def _weights(modules: Iterable[nn.Module], *, thorough: bool) -> list[_Held]:
+    """Return every parameter and buffer as it is now.
 
     Read from where modules keep them: ``named_parameters`` takes several times as long.
     """
-    return {
-        (module, name): (value, value._version)
-        for module in modules
-        for kept in (module._parameters, module._buffers)
-        for name, value in kept.items()
-        if value is not None and not value.is_inference()
-    }
+    found, room = [], _MOST_BYTES * (16 if thorough else 1)
+    for module in modules:
+        for kept in (module._parameters, module._buffers):
+            for name, value in kept.items() if kept else ():
+                if value is None or value.is_inference():
+                    continue
+                strided = value.layout is torch.strided and not value.is_meta
+                copied = None
+                if strided and (thorough or kept is module._buffers) and value.nbytes <= room:
+                    room -= value.nbytes
+                    copied = value.detach().clone()
+                place = value.data_ptr() if strided else 0
+                found.append(_Held(module, name, kept, value, value._version, place, copied))
+    return found
 
 
-def _changed(before: _Versions, after: _Versions) -> list[tuple[nn.Module, str]]:
-    """Return what changed its values; a buffer of another shape is a cache that grew."""
-    return [
-        where
-        for where, (value, version) in after.items()
-        if (old := before.get(where)) is not None
-        and (
-            version != old[1]
-            if value is old[0]
-            else value.shape == old[0].shape and not torch.equal(value, old[0])
-        )
-    ]
+def _alike(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Tell whether two tensors have the same values; NaN is like NaN."""
+    if torch.equal(one, other):
+        return True
+    same = one.shape == other.shape and one.dtype == other.dtype and one.is_floating_point()
+    return same and bool(((one == other) | (one.isnan() & other.isnan())).all())

@@ -34,13 +34,18 @@ _OF_NUMPY = {
     torch.bool,
 }
 
+_AS_SINGLE = {torch.bfloat16, getattr(torch, "float8_e8m0fnu", torch.bfloat16)}  # from 2.7 on
+
 
 class UnfitLayerError(DataError):
-    """A layer that cannot be recorded; ``why`` says it in a few words."""
+    """A layer that cannot be recorded; ``why`` says it in a few words.
 
-    def __init__(self, layer: str, why: str, message: str, hint: str) -> None:
-        super().__init__(message, hint=hint)
-        self.layer, self.why = layer, why
+    It is ``mendable`` if there is a hint that leads to its values; else the layer can be left out.
+    """
+
+    def __init__(self, layer: str, why: str, message: str, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint or f"leave the layer out: --layers '!{layer}'")
+        self.layer, self.why, self.mendable = layer, why, hint is not None
 
 
 def tensor_at(value: Any, address: Address | None = None) -> tuple[Address, torch.Tensor]:
@@ -112,7 +117,7 @@ def to_array(tensor: torch.Tensor, name: str) -> Array:
         if tensor.is_complex():
             tensor = torch.view_as_real(tensor.resolve_conj())
         tensor = tensor.resolve_neg().cpu()
-        if tensor.dtype in (torch.bfloat16, torch.float8_e8m0fnu):
+        if tensor.dtype in _AS_SINGLE:
             tensor = tensor.float()
         elif tensor.is_floating_point() and tensor.dtype.itemsize == 1:
             tensor = tensor.half()
@@ -148,7 +153,6 @@ def not_storable(tensor: torch.Tensor, name: str) -> UnfitLayerError:
         f"a {kind} of {str(tensor.dtype).removeprefix('torch.')} on {tensor.device}",
         f"layer {name!r}: expected a tensor whose values can be stored, got a {kind} of "
         f"{str(tensor.dtype).removeprefix('torch.')} on {tensor.device}",
-        f"leave the layer out: --layers '!{name}'",
     )
 
 

@@ -17,7 +17,7 @@ from infoplane.data import Array, ProbeSet, Slot
 from infoplane.errors import DataError, InfoplaneError, InputError
 from infoplane.patterns import split_address, written
 from infoplane.recording.hooks.capture import At, Receive, captured, direct_calls, raised
-from infoplane.recording.hooks.hints import of_failure, of_vmap, under_vmap
+from infoplane.recording.hooks.hints import of_failure, of_transform, transform_of
 from infoplane.recording.hooks.layers import Layer, chosen_by, select_layers, why_silent
 from infoplane.recording.hooks.masks import TokenMask, Tokens, chosen_mask, known_masks, untold
 from infoplane.recording.hooks.operations import (
@@ -28,7 +28,7 @@ from infoplane.recording.hooks.operations import (
     last_match,
 )
 from infoplane.recording.hooks.outputs import Address, Key, UnfitLayerError, not_storable, to_stored
-from infoplane.recording.hooks.reductions import Reduction, check_units, chosen_reductions
+from infoplane.recording.hooks.reductions import Reduction, by_glob, check_units, chosen_reductions
 from infoplane.recording.hooks.state import State, raising_hook
 from infoplane.recording.hooks.wrappers import named_layers, unwrapped
 from infoplane.recording.probes.batches import Batch, batch_of
@@ -85,6 +85,7 @@ class ProbePasses:
     by_default: bool = False  # nobody named the layers
     survey: tuple[Slot, ...] | None = None  # what it found, once it is made
     masks: Mapping[str, str] = field(default_factory=dict)  # chosen, by glob
+    whole: set[Key] = field(default_factory=set)  # without axes that a glob's reduction needs
     tokens: dict[Key, Tokens] = field(default_factory=dict)  # of layers of which tokens are kept
     _reported: set[str] = field(default_factory=set)  # silent layers that were named
 
@@ -187,7 +188,7 @@ class ProbePasses:
                 type=kind,
                 shape=shape,
                 dtype=dtype,
-                reduction=str(self.reduction(key[0]) or "none"),
+                reduction=str(self.reduction(key) or "none"),
                 encoding=encoding,
             )
             for index, (key, (kind, shape, dtype, encoding)) in enumerate(found.items())
@@ -218,9 +219,11 @@ class ProbePasses:
             return split_address(name)[0].rpartition(".")[2].removeprefix(MARK)
         return type(self.layers[name].module).__name__
 
-    def reduction(self, name: str) -> Reduction | None:
+    def reduction(self, key: Key) -> Reduction | None:
         """Return how a layer is made small."""
-        return self.operations.reduction(name) if is_operation(name) else self.reductions.get(name)
+        name = key[0]
+        values = self.operations.reduction if is_operation(name) else self.reductions.get
+        return None if key in self.whole else values(name)
 
     def mask(self, name: str) -> str | None:
         """Return the mask that was chosen for a layer."""
@@ -229,7 +232,10 @@ class ProbePasses:
     def _reduced(self, key: Key, tensor: torch.Tensor, batch: Batch) -> torch.Tensor:
         """Return an output as it is stored."""
         name = key[0]
-        reduction = self.reduction(name)
+        reduction = self.reduction(key)
+        if reduction is not None and not reduction.named and not reduction.fits(tensor):
+            self.whole.add(key)
+            reduction = None
         if reduction is None:
             check_units(name, tuple(tensor.shape[1:]))
             return tensor
@@ -257,7 +263,7 @@ class ProbePasses:
         DataError
             If they are not as many, or a sample has none.
         """
-        reduction = self.reduction(key[0])
+        reduction = self.reduction(key)
         assert reduction is not None
         real: Array | None = None
         if mask is not None:
@@ -271,7 +277,7 @@ class ProbePasses:
 
     def _note_reduction(self, writer: StepWriter, key: Key) -> None:
         """Say in the metadata of a layer how it was reduced."""
-        reduction = self.reduction(key[0])
+        reduction = self.reduction(key)
         if reduction is None or reduction.kind == "flatten":
             return
         layer = writer.layers[key]
@@ -291,24 +297,26 @@ class ProbePasses:
         if tensor.is_nested:
             raise not_storable(tensor, name)
         axis, shape = self.axis(name), tuple(tensor.shape)
-        hint = f"leave the layer out: --layers '!{name}'"
-        alone = under_vmap(tensor)
-        if alone or axis >= len(shape) or shape[axis] != rows:
-            if rows in shape[1:]:
-                hint = f"name the axis: --batch-dim '{name}={shape.index(rows, 1)}'; or {hint}"
-            if alone:
-                hint = of_vmap(name)
-            expected = "one row per sample of the batch" if not axis else f"samples on axis {axis}"
-            raise UnfitLayerError(
-                name,
-                f"no axis of the samples: {shape} for {rows}",
-                f"layer {name!r}: expected an {self.at} of shape ({rows}, n_units), {expected}, "
-                f"got {shape}",
-                hint,
+        if (transform := transform_of(tensor)) is not None:
+            message = (
+                f"layer {name!r}: expected values of all samples, got those within {transform}"
             )
+            why = f"within {transform}"
+            raise UnfitLayerError(name, why, message, of_transform(name, transform))
+        if axis >= len(shape) or shape[axis] != rows:
+            why, hint = f"no axis of the samples: {shape} for {rows}", None
+            if rows in shape[1:]:
+                other = f"--batch-dim '{name}={shape.index(rows, 1)}'"
+                why += f", unless {other}"
+                hint = f"name the axis: {other}; or leave the layer out: --layers '!{name}'"
+            expected = "one row per sample of the batch" if not axis else f"samples on axis {axis}"
+            message = (
+                f"layer {name!r}: expected an {self.at} of shape ({rows}, n_units), {expected}"
+            )
+            raise UnfitLayerError(name, why, f"{message}, got {shape}", hint)
         if 0 in shape:
             message = f"layer {name!r}: expected an {self.at} with units, got {shape}"
-            raise UnfitLayerError(name, f"no units: {shape}", message, hint)
+            raise UnfitLayerError(name, f"no units: {shape}", message)
         tensor = tensor.movedim(axis, 0) if axis else tensor
         return tensor if len(shape) > 1 else tensor[:, None]  # one unit
 
@@ -422,7 +430,7 @@ def probe_passes(
     if functions and at != "output":
         raise InputError(f"expected at='output' to record operations ({functions[0]}), got {at!r}")
     chosen = select_layers(model, modules) if modules or not functions else {}
-    dims, kinds, masks = batch_dims or {}, reduce or {}, mask or {}
+    dims, kinds, masks = batch_dims or {}, by_glob(reduce or {}), mask or {}
     for glob, text in masks.items():
         chosen_mask(text, probe.arguments)
         if not is_operation(glob):
@@ -440,7 +448,7 @@ def probe_passes(
         _sample_axes(of_modules(dims), chosen),
         chosen_reductions(of_modules(kinds), chosen),
         rows,
-        Operations(functions, dims, {glob: Reduction.parse(kind) for glob, kind in kinds.items()}),
+        Operations(functions, dims, kinds),
         by_default=all(pattern.startswith("!") for pattern in layers),
         masks=masks,
     )

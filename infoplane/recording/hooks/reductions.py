@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -18,6 +18,7 @@ import torch
 
 from infoplane.data import Array, IntArray
 from infoplane.errors import DataError, InputError
+from infoplane.patterns import is_literal
 from infoplane.recording.hooks.layers import chosen_by
 from infoplane.recording.hooks.outputs import UnfitLayerError
 from infoplane.seeding import generator
@@ -26,6 +27,13 @@ MOST_UNITS = 16384
 """Units of a layer beyond which a choice is asked for."""
 
 _WITH_SIZE = ("grid", "tokens", "sketch")
+_MAP, _TOKENS = (3, 5, "(n, channels, ...)"), (3, 3, "(n, length, units)")
+_AXES = {
+    **dict.fromkeys(("gap", "grid"), _MAP),
+    **dict.fromkeys(("last", "mean", "tokens"), _TOKENS),
+}
+"""Least and greatest number of axes of an output, and what they are."""
+
 _KINDS = ("flatten", "gap", "grid:K", "last", "mean", "tokens:K", "sketch:K")
 
 
@@ -47,6 +55,7 @@ class Reduction:
 
     kind: str
     size: int | None = None
+    named: bool = field(default=True, compare=False)  # by the name of the layer, not by a glob
 
     def __post_init__(self) -> None:
         known = {one.partition(":")[0] for one in _KINDS}
@@ -65,6 +74,11 @@ class Reduction:
     def of_tokens(self) -> bool:
         """Whether it heeds the mask of the tokens."""
         return self.kind in ("last", "mean", "tokens")
+
+    def fits(self, tensor: torch.Tensor) -> bool:
+        """Tell whether an output has the axes that it needs."""
+        low, high, _ = _AXES.get(self.kind, (1, math.inf, ""))
+        return low <= tensor.ndim <= high
 
     @classmethod
     def parse(cls, text: str) -> Reduction:
@@ -96,8 +110,13 @@ class Reduction:
         if self.kind == "flatten":
             return tensor
         tensor = self._dense(tensor, name)
+        if not self.fits(tensor):
+            raise DataError(
+                f"layer {name!r}: {self} needs an output of shape {_AXES[self.kind][2]}, got "
+                f"{tuple(tensor.shape)}",
+                hint=f"choose another: --reduce '{name}=sketch:1024'",
+            )
         if self.kind in ("gap", "grid"):
-            self._check(tensor, name, 3, 5, "(n, channels, ...)")
             return self._pooled(_floating(tensor))
         if self.kind == "sketch":
             assert self.size is not None
@@ -108,7 +127,6 @@ class Reduction:
             signed = flat * torch.from_numpy(signs).to(flat)
             made = flat.new_zeros(len(flat), self.size)
             return made.index_add_(1, torch.from_numpy(buckets).to(flat.device), signed)
-        self._check(tensor, name, 3, 3, "(n, length, units)")
         if self.kind == "tokens":
             assert positions is not None
             return tensor[:, torch.from_numpy(positions).to(tensor.device)]
@@ -172,28 +190,31 @@ class Reduction:
         tensor = tensor.dequantize() if tensor.is_quantized else tensor
         return tensor if tensor.layout is torch.strided else tensor.to_dense()
 
-    def _check(self, tensor: torch.Tensor, name: str, low: int, high: int, expected: str) -> None:
-        if not low <= tensor.ndim <= high:
-            raise DataError(
-                f"layer {name!r}: {self} needs an output of shape {expected}, got "
-                f"{tuple(tensor.shape)}",
-                hint=f"choose another: --reduce '{name}=sketch:1024'",
-            )
 
-
-def chosen_reductions(values: Mapping[str, str], layers: Mapping[str, Any]) -> dict[str, Reduction]:
-    """Return the reduction of every layer for which a glob gives one; the last that matches holds.
+def by_glob(values: Mapping[str, str]) -> dict[str, Reduction]:
+    """Return the reductions of globs; one with wildcards names no layer.
 
     Raises
     ------
     InputError
         If a reduction is unknown.
+    """
+    parsed = {glob: Reduction.parse(text) for glob, text in values.items()}
+    return {glob: replace(one, named=is_literal(glob)) for glob, one in parsed.items()}
+
+
+def chosen_reductions(
+    values: Mapping[str, Reduction], layers: Mapping[str, Any]
+) -> dict[str, Reduction]:
+    """Return the reduction of every layer for which a glob gives one; the last that matches holds.
+
+    Raises
+    ------
     NotFoundError
         If a glob matches no chosen layer.
     """
     chosen: dict[str, Reduction] = {}
-    for pattern, text in values.items():
-        reduction = Reduction.parse(text)
+    for pattern, reduction in values.items():
         found = chosen_by(pattern, layers, "for which a reduction is given")
         chosen.update(dict.fromkeys(found, reduction))
     return chosen

@@ -1,22 +1,24 @@
 """Put back what forward passes change beside parameters: plain attributes, and what hooks keep.
 
-Hidden states, queues, counters and caches are plain attributes, and a hook of the user's own may
-append to a list of the script. All of it is followed from the attributes of the modules and from
-the hooks: containers and plain objects by reference, tensors, arrays and generators of random
-numbers by copies. Whatever is neither is left alone: files, locks, optimizers, data sets, and
-objects of other packages.
+Hidden states, queues, counters and caches are plain attributes, of a module or of its class, and a
+hook of the user's own may append to a list of the script. All of it is followed from the attributes
+and from the hooks: containers and plain objects by reference, tensors, arrays and generators of
+random numbers by copies. Iterators and what is too large to copy are only watched. Whatever is
+neither is left alone: files, locks, optimizers, data sets, and objects of other packages.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import operator
 import random
 import sys
 import types
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +27,12 @@ import torch
 from torch import nn
 from torch.nn.modules import module as torch_module
 
+from infoplane.runs.checksum import crc32
+
 _MOST_BYTES = 2**26
 """Of tensors and arrays that are copied; a larger tensor that a pass changes is an error."""
+
+_BLOCK = 2**20  # bytes of an array that are looked at together
 
 _MOST_VALUES = 100_000
 """That are looked at; beyond it containers are still put back, but not what they hold."""
@@ -41,48 +47,63 @@ _PLAIN = frozenset(
 _OF_MODULES = frozenset(vars(nn.Module()))
 """Attributes of every module, which passes do not change or which are put back elsewhere."""
 
+_OF_CLASSES = frozenset(
+    {
+        *(types.FunctionType, property, classmethod, staticmethod),
+        *(types.GetSetDescriptorType, types.MemberDescriptorType),
+    }
+)
+"""Members of classes that hold nothing of a pass."""
+
+_FUNCTIONS = (functools.partial, types.MethodType, types.FunctionType)
+
 _LEFT_ALONE = (torch.optim.Optimizer, torch.utils.data.Dataset, torch.utils.data.DataLoader)
 _MISSING: Any = object()
 
 
 class State:
-    """What a model and its hooks hold besides parameters, as it is now.
+    """What modules and their hooks hold besides parameters, as it is now.
 
-    ``lost`` names the attributes that ``put_back`` could not put back.
+    ``lost`` names the tensors, and ``left`` what else is not as before, after ``put_back`` and
+    ``forget``.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, modules: Sequence[nn.Module]) -> None:
         self.lost: list[str] = []
-        self._dicts: list[tuple[dict[str, Any], dict[str, Any]]] = []
+        self.left: list[str] = []
+        self._dicts: list[dict[str, Any]] = []
         self._undo: list[Callable[[], object]] = []
+        self._watched: list[tuple[str, Callable[[], object], object]] = []
         self._seen: dict[int, Any] = {}
         self._bytes, self._values = _MOST_BYTES, _MOST_VALUES
         self._next: deque[tuple[Any, str, str]] = deque()  # with the package and the name
-        for module in model.modules():
+        for module in modules:
             self._module(module)
+        for kind in set(map(type, modules)):
+            self._class(kind)
         for hooks in (torch_module._global_forward_hooks, torch_module._global_forward_pre_hooks):
             self._hooks(hooks.values())
         while self._next:
             self._follow(*self._next.popleft())
+        self._before = _Entries(self._dicts)
 
     def put_back(self) -> None:
         """Undo what has changed since."""
-        for now, before in self._dicts:
-            if not _same(now, before):
-                now.clear()
-                now.update(before)
+        self._before.put_back()
         for undo in self._undo:
             undo()
 
     def forget(self) -> None:
-        """Let go of all of it."""
-        self._dicts, self._undo, self._seen = [], [], {}
+        """Tell what is left changed, and let go of all of it."""
+        self.lost = list(dict.fromkeys(self.lost))
+        self.left = [what for what, look, before in self._watched if look() != before]
+        self._dicts, self._undo, self._watched, self._seen = [], [], [], {}
+        self._before = _Entries([])
 
     def _module(self, module: nn.Module) -> None:
         attributes = vars(module)
         package = ""
-        for kept in (attributes, module._parameters, module._buffers, module._modules):
-            self._dicts.append((kept, kept.copy()))
+        self._dicts += attributes, module._parameters, module._buffers, module._modules
         for name in attributes.keys() - _OF_MODULES:
             if type(value := attributes[name]) not in _PLAIN:
                 package = package or _package(type(module).__module__)
@@ -91,12 +112,28 @@ class State:
             self._hooks(module._forward_hooks.values())
             self._hooks(module._forward_pre_hooks.values())
 
+    def _class(self, kind: type) -> None:
+        """Follow the attributes of a class of the user's own."""
+        for base in kind.__mro__:
+            package = _package(base.__module__)
+            if _is_library(package) or id(base) in self._seen:
+                continue
+            self._seen[id(base)] = base
+            before = dict(vars(base))
+            self._undo.append(functools.partial(_redefine, base, before))
+            for name, value in before.items():
+                if type(value) not in _OF_CLASSES:
+                    self._each([value], package, name)
+
     def _hooks(self, hooks: Iterable[Any]) -> None:
         for hook in hooks:
             self._function(hook)
 
     def _function(self, function: Any) -> None:
         """Follow what a function of the user's own can reach by name, or as its object."""
+        if not isinstance(function, _FUNCTIONS):
+            self._object(function)
+            return
         if id(function) in self._seen:
             return
         self._seen[id(function)] = function
@@ -118,8 +155,6 @@ class State:
                 self._undo.append(functools.partial(_rebind, space, name, value))
                 self._reach(value, function)
             self._each(function.__defaults__ or (), "", "")
-        else:
-            self._object(function)
 
     def _object(self, value: Any) -> None:
         """Follow the object of a hook."""
@@ -149,12 +184,13 @@ class State:
         if isinstance(value, torch.Tensor):
             self._tensor(value, name)
         elif isinstance(value, np.ndarray):
-            self._array(value)
+            self._array(value, name)
         elif isinstance(value, nn.Module):
             for module in value.modules():
                 if id(module) not in self._seen or module is value:
                     self._seen[id(module)] = module
                     self._module(module)
+                    self._class(type(module))
         elif isinstance(value, (dict, list, set, deque)):
             self._undo.append(functools.partial(_refilled, value, _copy(value)))
             self._each(list(value.values() if isinstance(value, dict) else value), package, name)
@@ -162,10 +198,12 @@ class State:
             self._each(value, package, name)
         elif (restore := _random_state(value)) is not None:
             self._undo.append(restore)
+        elif (look := _position(value)) is not None:
+            self._watch(name, type(value).__name__, look)
         elif self._is_plain_object(value, package):
             members = getattr(value, "__dict__", None)
             if isinstance(members, dict):
-                self._dicts.append((members, dict(members)))
+                self._dicts.append(members)
                 self._each(list(members.values()), package, name)
             self._slots(value, package, name)
 
@@ -184,7 +222,7 @@ class State:
             return False
         own = _package(type(value).__module__)
         kind = dataclasses.is_dataclass(value) or isinstance(value, types.SimpleNamespace)
-        return own != "infoplane" and (own == package or kind)
+        return own != "infoplane" and (own == package or kind or not _is_library(own))
 
     def _tensor(self, tensor: torch.Tensor, name: str) -> None:
         if isinstance(tensor, nn.Parameter) or tensor.is_inference() or tensor.is_meta:
@@ -207,12 +245,46 @@ class State:
         else:
             tensor.data.copy_(copied)
 
-    def _array(self, array: np.ndarray[Any, Any]) -> None:
-        if array.dtype.hasobject or isinstance(array, np.memmap) or array.nbytes > self._bytes:
+    def _array(self, array: np.ndarray[Any, Any], name: str) -> None:
+        if array.dtype.hasobject or isinstance(array, np.memmap) or not array.flags.writeable:
+            return
+        if array.nbytes > self._bytes:
+            what = f"array of {array.nbytes / 2**20:.0f} MiB"
+            self._watch(name, what, functools.partial(_checksum, array))
             return
         self._bytes -= array.nbytes
-        if array.flags.writeable:
-            self._undo.append(functools.partial(np.copyto, array, array.copy()))
+        self._undo.append(functools.partial(np.copyto, array, array.copy()))
+
+    def _watch(self, name: str, what: str, look: Callable[[], object]) -> None:
+        self._watched.append((f"{name or 'what a hook keeps'} ({what})", look, look()))
+
+
+class _Entries:
+    """The entries of dictionaries, in one list: that nothing has changed shows at once."""
+
+    def __init__(self, dicts: Sequence[dict[str, Any]]) -> None:
+        self._dicts = dicts
+        self._sizes, self._names, self._values = self._now()
+
+    def put_back(self) -> None:
+        """Give the dictionaries back the very same objects, in the same order."""
+        sizes, names, values = self._now()
+        if (
+            sizes == self._sizes
+            and names == self._names
+            and all(map(operator.is_, values, self._values))
+        ):
+            return
+        entries = zip(self._names, self._values, strict=True)
+        for one, size in zip(self._dicts, self._sizes, strict=True):
+            before = dict(itertools.islice(entries, size))
+            if not _same(one, before):
+                one.clear()
+                one.update(before)
+
+    def _now(self) -> tuple[list[int], list[str], list[Any]]:
+        values = chain.from_iterable([one.values() for one in self._dicts])
+        return [*map(len, self._dicts)], [*chain.from_iterable(self._dicts)], [*values]
 
 
 def raising_hook(model: nn.Module, error: BaseException) -> str | None:
@@ -287,6 +359,35 @@ def _names(code: types.CodeType) -> Iterable[str]:
     """Return the global names that a function uses, those of functions inside it as well."""
     inner = (one for one in code.co_consts if isinstance(one, types.CodeType))
     return dict.fromkeys([*code.co_names, *(name for one in inner for name in _names(one))])
+
+
+def _redefine(kind: type, before: dict[str, Any]) -> None:
+    """Give a class back the attributes that it had."""
+    now = vars(kind)
+    if len(now) == len(before) and all(map(operator.is_, now.values(), before.values())):
+        return
+    for name in now.keys() - before.keys():
+        type.__delattr__(kind, name)
+    for name, value in before.items():
+        if now.get(name, _MISSING) is not value:
+            type.__setattr__(kind, name, value)
+
+
+def _position(value: Any) -> Callable[[], object] | None:
+    """Return what tells how far an iterator is; None if it is none, or nothing tells."""
+    if isinstance(value, itertools.count):
+        return functools.partial(repr, value)
+    if type(value).__module__ in ("builtins", "itertools") and hasattr(value, "__length_hint__"):
+        return functools.partial(operator.length_hint, value)
+    return None
+
+
+def _checksum(array: np.ndarray[Any, Any]) -> int:
+    found, table = 0, np.atleast_1d(array)
+    rows = max(_BLOCK * len(table) // max(table.nbytes, 1), 1)
+    for row in range(0, len(table), rows):
+        found = crc32(table[row : row + rows].tobytes(), found)
+    return found
 
 
 def _random_state(value: Any) -> Callable[[], object] | None:

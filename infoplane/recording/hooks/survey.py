@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -12,12 +12,16 @@ import torch
 from infoplane.data import Slot
 from infoplane.errors import DataError
 from infoplane.recording.hooks.capture import Receive
-from infoplane.recording.hooks.masks import Lengths, assigned, chosen_mask
+from infoplane.recording.hooks.hints import OF_NONE
+from infoplane.recording.hooks.masks import chosen_mask
 from infoplane.recording.hooks.modes import evaluation_mode
 from infoplane.recording.hooks.outputs import Address, Key, UnfitLayerError
 from infoplane.recording.hooks.passes import Found, ProbePasses
+from infoplane.recording.hooks.places import Lengths, Tries
+from infoplane.recording.hooks.sequences import assigned
 from infoplane.recording.hooks.trials import Trial
 from infoplane.recording.probes.batches import Batch
+from infoplane.runs.files import listed
 
 log = logging.getLogger("infoplane")
 
@@ -73,33 +77,48 @@ class _Survey:
         DataError
             If the model fails, or a layer that was asked for, or every layer, cannot be recorded.
         """
-        with evaluation_mode(self.passes.model):
+        with evaluation_mode(self.passes.model, thorough=True):
             self._send(self.batch, self._receive, self._unfit)
             self.passes.operations.check()
             for batch, rows in self._others():
-                trial = Trial(rows)
+                trial, heard = Trial(rows), set[Key]()
                 try:
-                    self._send(batch, self._receive_again(trial), lambda error: None)
+                    self._send(batch, self._receive_again(trial, heard), lambda error: None)
                 except DataError as error:  # a model of one batch size alone
                     log.debug("no batch of another size: %s", error)
                 else:
                     self.again = batch, trial
+                    self._leave_irregular(heard)
                     break
         for key in [key for key in self.found if key[0] in self.unfit]:
             del self.found[key]
         for name, found in self.unfit.items():
-            if not (self.passes.by_default and self.found) or name in self.passes.batch_dims:
+            if not self.passes.by_default or name in self.passes.batch_dims:
                 raise found
+        if self.unfit and not self.found:
+            raise self._none_left()
+
+    def _none_left(self) -> DataError:
+        """Return the error of a model of which no layer can be recorded as it is."""
+        for found in self.unfit.values():
+            if found.mendable:
+                return found
+        return DataError(f"no layer can be recorded: {self._why()}", hint=OF_NONE)
+
+    def _why(self) -> str:
+        return listed((f"{name} ({error.why})" for name, error in self.unfit.items()), 8)
 
     def tell(self) -> None:
         """Take from the passes what cannot be recorded, and warn."""
         for name in self.unfit:
             del self.passes.layers[name]
         if self.unfit:
+            log.warning("left out: %s", self._why())
+        if whole := dict.fromkeys(name for name, _ in self.passes.whole):
             log.warning(
-                "left out: %s; --layers asks for a layer, and --batch-dim 'NAME=AXIS' says where "
-                "its samples are not on the first axis",
-                "; ".join(f"{name} ({error.why})" for name, error in self.unfit.items()),
+                "kept whole, as their outputs have no such axes: %s; --reduce 'NAME=KIND' reduces "
+                "a layer",
+                ", ".join(whole),
             )
         if self.again is not None and (unlike := self.trial.unlike(self.again[1])):
             self._explain(unlike)
@@ -115,32 +134,17 @@ class _Survey:
         passes = self.passes
         given = {key: passes.mask(key[0]) for key in self.lengths}
         asked = {key: length for key, length in self.lengths.items() if given[key] is None}
-        masks = assigned(asked, passes.arguments, passes.model, self._cut)
+        tries = Tries(passes, self.batch)
+        masks = assigned(asked, passes.arguments, passes.model, tries)
         for key, length in self.lengths.items():
             text = given[key]
             mask = masks[key] if text is None else chosen_mask(text, passes.arguments)
             passes.choose_tokens(key, length, mask)
 
-    def _cut(self, lengths: Mapping[str, int], length: int) -> Lengths | None:
-        """Return the lengths of layers if arguments are cut; None if the model fails."""
-        found: Lengths = {}
-
-        def receive(name: str, call: int, address: Address, tensor: torch.Tensor) -> None:
-            tensor = self.passes.by_sample(name, tensor, len(self.batch))
-            self._note_length(found, (name, call), tensor)
-
-        try:
-            with evaluation_mode(self.passes.model):
-                self._send(self.batch.cut(lengths, length), receive, lambda error: None)
-        except DataError as error:
-            log.debug("%s cannot be cut: %s", ", ".join(lengths), error)
-            return None
-        return found
-
-    def _note_length(self, lengths: Lengths, key: Key, tensor: torch.Tensor) -> None:
-        reduction = self.passes.reduction(key[0])
+    def _note_length(self, key: Key, tensor: torch.Tensor) -> None:
+        reduction = self.passes.reduction(key)
         if reduction is not None and reduction.of_tokens and tensor.ndim == 3:
-            lengths[key] = tensor.shape[1]
+            self.lengths[key] = tensor.shape[1]
 
     def _others(self) -> list[tuple[Batch, Sequence[int]]]:
         """Return other batches with some of the samples: of another length, and in another order.
@@ -169,15 +173,28 @@ class _Survey:
     def _receive(self, name: str, call: int, address: Address, tensor: torch.Tensor) -> None:
         tensor = self.passes.by_sample(name, tensor, len(self.batch))
         self.found[name, call] = self.passes.found((name, call), tensor, self.batch)
-        self._note_length(self.lengths, (name, call), tensor)
+        self._note_length((name, call), tensor)
         self.trial.add((name, call), tensor)
 
-    def _receive_again(self, trial: Trial) -> Receive:
+    def _leave_irregular(self, heard: set[Key]) -> None:
+        """Leave out layers that nobody named and that fire in one batch alone, as experts do.
+
+        A step would fail at the first batch that is unlike the one before.
+        """
+        if self.passes.by_default:
+            for name, _ in sorted(self.found.keys() ^ heard):
+                why = "not called in every batch, or not on all of its samples"
+                self._unfit(UnfitLayerError(name, why, f"layer {name!r}: {why}"))
+
+    def _receive_again(self, trial: Trial, heard: set[Key]) -> Receive:
         before, now = len(self.rows), len(trial.rows)
 
         def receive(name: str, call: int, address: Address, tensor: torch.Tensor) -> None:
             axis = self.passes.axis(name)
-            if axis < tensor.ndim and tensor.shape[axis] in (before, now):
+            if axis >= tensor.ndim or tensor.shape[axis] not in (before, now):
+                heard.add((name, -1))  # on other rows
+            else:
+                heard.add((name, call))
                 try:
                     trial.add((name, call), self.passes.by_sample(name, tensor, now))
                 except UnfitLayerError as error:  # an axis that keeps its length is another one

@@ -33,6 +33,8 @@ from infoplane.recording.processes import first_process
 from infoplane.recording.recorder import Recorder
 from infoplane.text import one_line
 
+_PYTHON = re.compile(r"(python(\d(\.\d+)?)?|py)(\.exe)?", re.IGNORECASE)
+
 log = logging.getLogger("infoplane")
 
 MakeRecorder: TypeAlias = Callable[[nn.Module, tuple[Any, ...]], Recorder]
@@ -154,7 +156,7 @@ def record_script(command: Sequence[str], make: MakeRecorder) -> Recorder:
 def _program(command: Sequence[str]) -> Callable[[], object]:
     """Return what runs the command in this process."""
     words = list(command)
-    if words and re.fullmatch(r"python(\d(\.\d+)?)?", Path(words[0]).name):
+    if words and _PYTHON.fullmatch(Path(words[0]).name):
         words = words[2:] if words[1:2] == ["-u"] else words[1:]
     module = words[:1] == ["-m"] and len(words) > 1
     arguments = words[1:] if module else words

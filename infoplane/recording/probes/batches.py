@@ -47,6 +47,13 @@ class Batch:
             {name: shortened(name, one) for name, one in self.named.items()},
         )
 
+    def replaced(self, new: Mapping[str, torch.Tensor]) -> Batch:
+        """Return the batch with other values of some arguments."""
+        return Batch(
+            tuple(new.get(str(place), one) for place, one in enumerate(self.positional)),
+            {name: new.get(name, one) for name, one in self.named.items()},
+        )
+
     def turned(self) -> Batch:
         """Return the same rows, the first of them as the last."""
         return Batch(

@@ -101,7 +101,13 @@ def warn_of_labels(probe: ProbeSet, where: str) -> None:
 def warn_of_classes(labels: IntArray, where: str) -> None:
     """Warn of a single class, of ids that often mark samples without a label, of too many."""
     classes, counts = np.unique(labels, return_counts=True)
-    if len(classes) == 1:
+    if len(classes) == 1 and classes[0] in _UNLABELLED:
+        log.warning(
+            "%s: all %d samples have the label %d, by which data often marks samples without one: "
+            "I(T;Y) is 0 in every layer; are these the samples of a part without labels?",
+            where, len(labels), classes[0],
+        )  # fmt: skip
+    elif len(classes) == 1:
         log.warning(
             "%s: one class: I(T;Y) is 0 in every layer, as all %d samples have the label %d",
             where, len(labels), classes[0],

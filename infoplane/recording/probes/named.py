@@ -24,6 +24,7 @@ from infoplane.recording.probes.from_arrays import (
 from infoplane.recording.probes.from_datasets import Returned, returned_by
 from infoplane.recording.probes.from_files import images_in, is_array_file, read_arrays
 from infoplane.seeding import generator
+from infoplane.system import split_reference
 
 log = logging.getLogger("infoplane")
 
@@ -245,10 +246,10 @@ def _source(reference: str, seed: int, samples: int | None) -> Source | ProbeSet
     if path.is_dir():
         images = images_in(path)
         return Source(images, images.labels)
-    head, colon, names = reference.rpartition(":")
+    head, names = split_reference(reference)
     if is_array_file(path) or path.is_file():
         return _of_arrays(read_arrays(path), reference)
-    if colon and is_array_file(Path(head)):
+    if names and is_array_file(Path(head)):
         return _named(read_arrays(Path(head), names.split(",")), names, reference)
     found = called(reference, "data")
     if isinstance(found, ProbeSet):

@@ -1,0 +1,162 @@
+"""``infoplane similarity``, its rules, figures and the comparison of runs."""
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from tests.conftest import infoplane_here
+from tests.similarity.made import network, write_run
+
+SCHEMA = Path(__file__).parents[2] / "infoplane" / "schemas" / "results.schema.json"
+
+
+@pytest.fixture
+def runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for seed in range(2):
+        write_run(f"runs/net-s{seed}", network(seed), seed=seed)
+    return ["runs/net-s0", "runs/net-s1"]
+
+
+def similarity(*arguments):
+    return infoplane_here("similarity", *arguments, "-q", "-j", "1")
+
+
+def test_table_document_figures_and_report(runs):
+    done = similarity(*runs, "-m", "cka", "-m", "procrustes")
+    assert done.code == 0, done.err
+    assert "net: 2 runs, 3 steps 0..20, 2 layers, N = 120" in done.out
+    assert "CKA: 0.00 by chance" in done.out
+    document = json.loads(Path("similarity.json").read_text())
+    jsonschema.validate(document, json.loads(SCHEMA.read_text()))
+    drawn = infoplane_here("plot", "similarity.json", "--report", "report.html")
+    assert drawn.code == 0, drawn.err
+    assert "CKA: 0.00 by chance" in drawn.out
+    figures = {path.stem for path in Path("figures").iterdir()}
+    assert figures == {"similarity", "similarity-training", "similarity-steps"}
+    assert 'id="similarity"' in Path("report.html").read_text()
+
+
+def test_dry_run_counts_pairs_and_writes_nothing(runs):
+    done = similarity(*runs, "-m", "cka", "-n")
+    assert done.code == 0, done.err
+    assert "would compare 24 pairs of 2 runs (0 cached)" in done.out
+    assert not Path("similarity.json").exists()
+    similarity(*runs, "-m", "cka")
+    assert "(24 cached)" in similarity(*runs, "-m", "cka", "-n").out
+
+
+def test_analyze_holds_similarities_in_the_same_document(runs):
+    done = infoplane_here(
+        "analyze", runs[0], "-e", "binning", "--similarity", "cka", "-q", "-j", "1"
+    )
+    assert done.code == 0, done.err
+    document = json.loads(Path("results.json").read_text())
+    jsonschema.validate(document, json.loads(SCHEMA.read_text()))
+    assert document["rows"]
+    assert len(document["similarities"]["rows"]) == 3 + 2 * 3
+
+
+def test_documents_of_runs_are_joined(runs):
+    for run in runs:
+        assert similarity(run, "-m", "cka", "-o", f"{Path(run).name}.json").code == 0
+    done = infoplane_here("merge", "net-s0.json", "net-s1.json", "-o", "both.json")
+    assert done.code == 0, done.err
+    rows = json.loads(Path("both.json").read_text())["similarities"]["rows"]
+    assert {row["run_a"] for row in rows} == {"net-s0", "net-s1"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (["-m", "ckka"], 2, "did you mean 'cka'"),
+        (["--axes", "rows"], 2, "--axes"),
+        (["-l", "fc9"], 4, "no layer matches 'fc9'"),
+        (["--steps", "3"], 4, "no step 3"),
+        (["-l", "fc1", "--steps", "last", "--axes", "layers"], 0, ""),
+    ],
+)
+def test_mistakes_are_one_line(runs, arguments, code, told):
+    done = similarity(*runs, *arguments)
+    assert done.code == code
+    assert told in done.err
+
+
+def test_runs_of_other_samples_are_refused(runs, tmp_path):
+    from tests.similarity.made import probe
+
+    write_run("runs/other", network(2), of=probe(seed=3))
+    done = similarity(*runs, "runs/other")
+    assert done.code == 3
+    assert "error[IP319]" in done.err
+    assert "no sample in common" in done.err
+
+
+RULES = {
+    "similarity(cka, fc1, fc1) >= 0": "no such layers",
+    "similarity(ckka, fc1, fc2) >= 0": "no similarities by 'ckka'",
+    "similarity(cka, fc9, fc2) >= 0": "no layer matches 'fc9'",
+    "drift(cka, 'fc*', main) >= 0.9": "no group or run 'main'",
+}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_rules_that_say_nothing_are_unknown(runs, rule):
+    similarity(*runs, "-m", "cka", "-m", "procrustes")
+    done = infoplane_here("check", "similarity.json", "--require", rule)
+    assert done.code == 1
+    assert RULES[rule] in done.out
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "similarity(cka, fc1) >= 0", "drift(cka) >= 0", "similarity(cka, a, b) == 1",
+        "similarity(cka, a, b) >= high",
+    ],
+)  # fmt: skip
+def test_rules_that_do_not_follow_the_grammar(runs, rule):
+    similarity(*runs, "-m", "cka")
+    done = infoplane_here("check", "similarity.json", "--require", rule)
+    assert done.code == 2
+    assert "error[IP501]" in done.err
+
+
+def test_a_change_of_one_layer_fails_with_its_name(runs):
+    """fc1 is another function of the samples, fc2 is not."""
+    write_run("pr/net-s0", network(0, shift=2.0))
+    rule = "drift(cka, 'fc*', baseline) >= 0.95"
+    measures = ["-m", "cka", "-m", "procrustes"]
+    done = infoplane_here(
+        "compare", runs[0], "pr/net-s0", "--similarity", *measures, "--require", rule,
+        "-o", "drift.json", "-q",
+    )  # fmt: skip
+    assert done.code == 1, done.err
+    failed = [line for line in done.out.splitlines() if "is not >= 0.95" in line]
+    assert len(failed) == 1
+    assert failed[0].strip().startswith("fc1 and baseline: cka ")
+    assert "so procrustes" in failed[0]
+    assert "chance" in failed[0]
+    checked = infoplane_here("check", "drift.json", "--require", rule, "--junit", "j.xml")
+    assert checked.code == 1
+    assert "fc1 and baseline" in Path("j.xml").read_text()
+    same = infoplane_here(
+        "compare", runs[0], "pr/net-s0", "--similarity", *measures, "-q",
+        "--require", "drift(cka, fc2, baseline) >= 0.95",
+    )  # fmt: skip
+    assert same.code == 0, same.out
+
+
+def test_one_family_alone_decides_nothing(runs):
+    similarity(runs[0], "-m", "cka", "-m", "cka_without_top")
+    done = infoplane_here("check", "similarity.json", "--require", "similarity(cka, fc1, fc2) <= 1")
+    assert done.code == 1
+    assert "one family of measures alone" in done.out
+
+
+def test_options_of_runs_are_refused_for_results(runs):
+    done = infoplane_here("compare", "a.json", "b.json", "--require", "drift(cka, 'a') >= 1")
+    assert done.code == 2
+    assert "--similarity" in done.err
