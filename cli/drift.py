@@ -9,7 +9,7 @@ import click
 
 from infoplane.cli.output import new_file, plain, width
 from infoplane.cli.progress import Stages
-from infoplane.cli.table import Column, render
+from infoplane.cli.table_columns import Column, render
 from infoplane.errors import ExitCode
 from infoplane.text import decimal, printable
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from infoplane.cli.output import plain, width
-from infoplane.cli.table import Column, render
+from infoplane.cli.table_columns import Column, render
 from infoplane.results.similarities import Band, Row, Similarities, mean_and_interval
 from infoplane.text import counted, decimal, printable
 
