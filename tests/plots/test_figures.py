@@ -361,7 +361,7 @@ def test_styles_leave_the_settings_of_matplotlib_alone(style: str, five: View) -
 
 
 @pytest.mark.parametrize("layout", [None, "constrained"])
-@pytest.mark.parametrize("name", OF_CURVES)
+@pytest.mark.parametrize("name", [name for name in OF_CURVES if name not in OF_REPRESENTATIONS])
 def test_every_figure_is_drawn_into_given_axes(
     name: str, layout: str | None, views: dict[str, View]
 ) -> None:

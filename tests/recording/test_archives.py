@@ -157,7 +157,7 @@ def test_truncated_file_is_refused_wherever_it_ends():
     earlier, data = earlier_of(Path("1.pt")), Path("1.pt").read_bytes()
     for length in range(0, len(data), 97):
         Path("2.pt").write_bytes(data[:length])
-        with pytest.raises(RunFileError, match=r"^2\.pt: not a "):
+        with pytest.raises(RunFileError, match=r"^2\.pt: (not a |an empty file)"):
             load_weights(Path("2.pt"), earlier=earlier)
 
 
