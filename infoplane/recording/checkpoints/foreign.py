@@ -125,6 +125,13 @@ def _tensor(array: Any, otherwise: Any) -> Any:
 
 
 def _whole(tensor: Any, name: str, path: Path) -> torch.Tensor:
+    # Where a library has imported DTensor, torch itself restores it, with its placements.
+    if any(placement.is_partial() for placement in getattr(tensor, "placements", ())):
+        raise DataError(
+            f"{path}: refused: {name} is a sum over processes, of which the file has one part",
+            hint="save whole tensors: tensor.full_tensor()",
+            code="IP312",
+        )
     local: torch.Tensor = tensor._local_tensor.detach()
     if local.shape == tensor.shape:
         return local
