@@ -34,6 +34,7 @@ class _Distributed(torch.Tensor):
     def __setstate__(self, state: Any) -> None:
         """Keep the part of one process."""
         self._local_tensor = state[1]["_local_tensor"]
+        self.placements = getattr(state[1].get("_spec"), "placements", ())
 
     @classmethod
     def __torch_dispatch__(cls, *_: Any, **__: Any) -> Any:
@@ -126,7 +127,8 @@ def _tensor(array: Any, otherwise: Any) -> Any:
 
 def _whole(tensor: Any, name: str, path: Path) -> torch.Tensor:
     # Where a library has imported DTensor, torch itself restores it, with its placements.
-    if any(placement.is_partial() for placement in getattr(tensor, "placements", ())):
+    placements = getattr(tensor, "placements", ())
+    if any(getattr(placement, "is_partial", bool)() for placement in placements):
         raise DataError(
             f"{path}: refused: {name} is a sum over processes, of which the file has one part",
             hint="save whole tensors: tensor.full_tensor()",
