@@ -1,5 +1,6 @@
 """Weights that are DTensors, of FSDP, or arrays of NumPy."""
 
+import importlib
 import signal
 import subprocess
 import sys
@@ -92,6 +93,15 @@ def test_dtensors_are_read_if_whole_and_else_the_hint_leads_to_a_whole_file():
     for name in ("copies_step_1.pt", "legacy_step_1.pt", "step_100.pt"):
         loads(name, state)
     loads("nested.pt", state, step=3)
+    importlib.import_module("torch.distributed.tensor")  # torch now knows its classes by itself
+    before = set(torch.serialization.get_safe_globals())
+    for _ in range(5):
+        with pytest.raises(DataError, match=r"sum\.pt: refused.*a sum over processes"):
+            load_weights(Path("sum.pt"))
+        with pytest.raises(DataError, match="found the part"):
+            load_weights(Path("parts_step_1.pt"))
+    loads("copies_step_1.pt", state)
+    assert set(torch.serialization.get_safe_globals()) == before
 
 
 @pytest.mark.parametrize("zipped", [True, False])

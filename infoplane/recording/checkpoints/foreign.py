@@ -25,6 +25,9 @@ _LAYOUT = [
 ]
 """What says of a DTensor which process has which part of it."""
 
+SUM = "a DTensor that is a sum over processes"
+"""What is refused of one: the file has the part of one process."""
+
 _ARRAYS = [f"numpy.{core}.multiarray._reconstruct" for core in ("core", "_core")]  # NumPy 1 and 2
 
 
@@ -34,7 +37,6 @@ class _Distributed(torch.Tensor):
     def __setstate__(self, state: Any) -> None:
         """Keep the part of one process."""
         self._local_tensor = state[1]["_local_tensor"]
-        self.placements = getattr(state[1].get("_spec"), "placements", ())
 
     @classmethod
     def __torch_dispatch__(cls, *_: Any, **__: Any) -> Any:
@@ -58,7 +60,7 @@ class _Sum(_Ignored):
 
     def __new__(cls, *_: Any) -> _Sum:
         """Refuse it: the values of one process are not those of the tensor."""
-        raise pickle.UnpicklingError("a DTensor that is a sum over processes")
+        raise pickle.UnpicklingError(SUM)
 
 
 class _Array:
@@ -126,14 +128,6 @@ def _tensor(array: Any, otherwise: Any) -> Any:
 
 
 def _whole(tensor: Any, name: str, path: Path) -> torch.Tensor:
-    # Where a library has imported DTensor, torch itself restores it, with its placements.
-    placements = getattr(tensor, "placements", ())
-    if any(getattr(placement, "is_partial", bool)() for placement in placements):
-        raise DataError(
-            f"{path}: refused: {name} is a sum over processes, of which the file has one part",
-            hint="save whole tensors: tensor.full_tensor()",
-            code="IP312",
-        )
     local: torch.Tensor = tensor._local_tensor.detach()
     if local.shape == tensor.shape:
         return local

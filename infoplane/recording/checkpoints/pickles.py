@@ -14,7 +14,8 @@ import re
 import shlex
 import warnings
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ from infoplane.recording.checkpoints.archives import (
     check_sums,
     unreadable,
 )
-from infoplane.recording.checkpoints.foreign import as_tensors, tensors_of_others
+from infoplane.recording.checkpoints.foreign import SUM, as_tensors, tensors_of_others
 
 _HOSTILE = re.compile(
     r"(?:os|posix|nt|sys|subprocess|commands|shutil|socket|pty|importlib|runpy|ctypes|pickle"
@@ -159,14 +160,14 @@ def _loaded(path: Path) -> Any:
         try:
             with (
                 warnings.catch_warnings(),
-                torch.serialization.safe_globals(
-                    [*_numpy_numbers(), *tensors_of_others(), *allowed]
-                ),
+                _allowed([*_known(), *allowed]),
             ):
                 warnings.simplefilter("ignore")  # torch warns of pickles that it then refuses
                 return torch.load(path, map_location="cpu", weights_only=True)
         except pickle.UnpicklingError as error:
             text = str(error)
+            if SUM in text:
+                raise _refused(path, [SUM], text) from error
             if blocked := _BLOCKED.search(text):
                 raise _hostile(path, blocked[1]) from error
             names = [
@@ -188,10 +189,23 @@ def _loaded(path: Path) -> Any:
             raise _refused(path, sorted(stand_ins), str(error)) from error
 
 
+@contextmanager
+def _allowed(known: Sequence[Any]) -> Iterator[None]:
+    """Let ``torch.load`` know these names, and none that other code of this process registered."""
+    before = torch.serialization.get_safe_globals()
+    torch.serialization.clear_safe_globals()
+    torch.serialization.add_safe_globals(list(known))
+    try:
+        yield
+    finally:
+        torch.serialization.clear_safe_globals()
+        torch.serialization.add_safe_globals(before)
+
+
 def _unknown_names(path: Path) -> list[str]:
     """Return the objects that an archive asks for; the older format tells them on the way."""
     try:
-        with torch.serialization.safe_globals(_known()):
+        with _allowed(_known()):
             return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(str(path)))
     except (RuntimeError, ValueError, OSError, EOFError, KeyError, pickle.UnpicklingError):
         return []
