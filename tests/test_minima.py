@@ -31,7 +31,7 @@ USED = [
     ("torch", "2.1", r"always_call=True"),
     ("torch", "2.3", r"torch\.uint16"),
     ("torch", "2.4", r"torch\.is_autocast_enabled\(device\)"),
-    ("torch", "2.5", r"serialization\.safe_globals\("),
+    ("torch", "2.4", r"clear_safe_globals\("),
     ("torch", "2.6", r"get_unsafe_globals_in_checkpoint\("),
     ("torch", "2.6", r"compiler\.set_stance\("),
     ("torch", "2.6", r"weights_only=True"),  # runs code before: CVE-2025-32434

@@ -50,7 +50,7 @@ def estimator_names() -> list[str]:
     Examples
     --------
     >>> estimator_names()[:3]
-    ['binning', 'compressed', 'dse']
+    ['binning', 'collapse', 'compressed']
     """
     return [*BUILT_IN, *sorted(_plugins())]
 

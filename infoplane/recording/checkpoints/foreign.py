@@ -85,7 +85,7 @@ def _empty_array(*_: Any) -> _Array:
 
 
 def tensors_of_others() -> list[Any]:
-    """Return what stands for their classes, as ``torch.serialization.safe_globals`` takes it."""
+    """Return what stands for their classes, as torch takes the names that it may load."""
     return [
         *((_Distributed, name) for name in _DTENSORS),
         *((_Ignored, name) for name in _LAYOUT),
