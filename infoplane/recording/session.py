@@ -25,7 +25,7 @@ from infoplane.calls import (
     whole,
 )
 from infoplane.data import ProbeSet
-from infoplane.errors import InputError
+from infoplane.errors import InputError, RunFileError
 from infoplane.numerics.devices import check_device, own_gpu
 from infoplane.recording.checkpoints.find import find_checkpoints
 from infoplane.recording.checkpoints.models import load_model
@@ -183,7 +183,15 @@ class Recording:
             )
             for done, _ in enumerate(steps, 1):
                 tell(Progress("record", done, len(self._found)))
-        return Run(self.output)
+        run = Run(self.output)
+        if lost := set(self.recorder.steps) - set(run.steps):
+            raise RunFileError(
+                f"{self.output}: {len(lost)} of the {len(self.recorder.steps)} recorded steps are "
+                f"gone, step {min(lost)} first: another process has removed them",
+                hint="--resume records them again",
+                code="IP303",
+            )
+        return run
 
 
 def record(

@@ -1,3 +1,5 @@
+import errno
+import os
 import re
 import shlex
 from pathlib import Path
@@ -319,6 +321,22 @@ def test_two_files_of_one_step_are_refused():
         DataError, match=r"two checkpoints of step 5: epoch_0?5.pt and epoch_0?5.pt"
     ):
         find_checkpoints(["*.pt"])
+
+
+@pytest.mark.parametrize("pattern", ["locked", "locked/*.pt", "locked/**/*.pt"])
+def test_folder_that_may_not_be_listed_is_not_taken_for_empty(pattern, monkeypatch):
+    Path("locked").mkdir()
+    real = os.scandir
+
+    def refused(folder="."):
+        if str(folder).startswith("locked"):
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return real(folder)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    monkeypatch.setattr(os, "listdir", refused)
+    with pytest.raises(RunFileError, match=r"locked: cannot be read \(Permission denied\)"):
+        find_checkpoints([pattern])
 
 
 def test_nothing_matches():

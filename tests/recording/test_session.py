@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from infoplane import Recording, Run, record
-from infoplane.errors import InfoplaneError, InputError
+from infoplane.errors import InfoplaneError, InputError, RunFileError
 from tests.conftest import infoplane_here as command
 from tests.conftest import small_net
 
@@ -55,6 +55,16 @@ def test_model_and_probe_set_may_be_objects(project, probe):
     assert record(small_net, "ckpt", splits, "splits").splits == {"train": 120, "test": 20}
     both = record(small_net, "ckpt", {"a": "probe.npz", "b": Path("probe.npz")}, "both", samples=30)
     assert both.splits == {"a": 30, "b": 30}
+
+
+def test_steps_that_are_removed_meanwhile_are_told(project):
+    def remove(now):
+        if now.done == 2:
+            next(Path("run/steps").glob("step_*.h5")).unlink()
+
+    with pytest.raises(RunFileError, match="1 of the 3 recorded steps are gone, step 0 first"):
+        record(**NAMED, output="run", progress=remove)
+    assert len(record(**NAMED, output="run", resume=True).steps) == 3
 
 
 def test_plan_writes_nothing(project):

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from infoplane.errors import DataError, InputError, NotFoundError, RunFileError
+from infoplane.errors import DataError, InputError, NotFoundError, RunFileError, unreadable
 from infoplane.recording.checkpoints.layouts import (
     SUFFIXES,
     adapter_alone,
@@ -88,6 +88,8 @@ def _matching(pattern: str) -> list[Path]:
                 raise distributed(inner)
             if is_adapter(inner):
                 raise adapter_alone(inner)
+    for folder in folders or [_before_wildcards(pattern)]:
+        _check_may_be_listed(folder)
     what = "holds no checkpoint" if folders else None
     raise NotFoundError(
         f"{pattern}: the folder {what}" if what else f"no checkpoint file matches {pattern!r}",
@@ -96,6 +98,22 @@ def _matching(pattern: str) -> list[Path]:
         else "write the pattern in quotes; it is relative to the current folder",
         code="IP403",
     )
+
+
+def _before_wildcards(pattern: str) -> Path:
+    """Return the folder in which the search begins."""
+    parents = Path(pattern).parents
+    return next((folder for folder in parents if not glob.has_magic(str(folder))), Path())
+
+
+def _check_may_be_listed(folder: Path) -> None:
+    """Refuse a folder whose content is hidden from this user: globs take it for empty."""
+    try:
+        next(folder.iterdir(), None)
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except OSError as error:
+        raise unreadable(folder, error) from error
 
 
 def _literal_first(pattern: str) -> str:
