@@ -133,6 +133,9 @@ def kill_at_random(tmp_path, function, finish, kills):
     while done < kills:
         child = forked(lambda: function(path))
         try:
+            latest = time.monotonic() + 60
+            while done % 2 and not (path / "manifest.json").exists() and time.monotonic() < latest:
+                time.sleep(0.001)  # else all could come before the first step, on a busy machine
             end = time.monotonic() + rng.uniform(0, seconds)
             while time.monotonic() < end:  # readers are never blocked, and never see a part
                 if (path / "manifest.json").exists():
