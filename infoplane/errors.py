@@ -107,6 +107,8 @@ def errno_of(error: BaseException) -> int | None:
         return errno.ENOMEM
     if isinstance(error, OSError) and error.errno is not None:
         return error.errno
+    if type(error).__name__ == "BadZipFile" and isinstance(error.__context__, OSError):
+        return error.__context__.errno  # zipfile takes what it cannot read for no archive
     told = re.search(r"errno = (\d+)", str(error))
     return int(told[1]) if told else None
 

@@ -1,6 +1,8 @@
 """Checkpoints that are read without ``torch.load``, as they differ in numbers from one before."""
 
+import errno
 import itertools
+import os
 import re
 import shutil
 import struct
@@ -272,3 +274,16 @@ def test_member_that_begins_outside_of_the_file_is_told(offset):
     members[-1].header_offset = offset
     with pytest.raises(RunFileError, match="begins outside of the file"):
         check_sums(Path("c.pt"), members)
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.EACCES])
+def test_an_error_of_reading_is_not_taken_for_damage(monkeypatch, number):
+    torch.save(small_net().state_dict(), "epoch_0.pt")
+
+    def fail(file):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(zipfile, "_EndRecData", fail)  # zipfile turns it into BadZipFile
+    with pytest.raises(RunFileError, match=f"cannot be read .{os.strerror(number)}.") as error:
+        load_weights(Path("epoch_0.pt"))
+    assert error.value.code == "IP303"

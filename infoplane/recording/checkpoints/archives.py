@@ -126,7 +126,7 @@ def check_sums(path: Path, members: Sequence[zipfile.ZipInfo]) -> None:
 
 def unreadable(path: Path, error: Exception | str) -> RunFileError:
     """Return the error of a checkpoint that is damaged, or that the system does not let us read."""
-    if isinstance(error, OSError) and is_of_system(error):
+    if isinstance(error, Exception) and is_of_system(error):
         return errors.unreadable(path, error)
     text = one_line(error, 160) or type(error).__name__
     return RunFileError(

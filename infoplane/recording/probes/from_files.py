@@ -52,8 +52,6 @@ def read_arrays(path: Path, wanted: Sequence[str] = ()) -> dict[str, Array]:
         raise RunFileError(f"{path}: expected a regular file", code="IP303")
     kind, read = _reader(path, wanted)
     try:
-        with path.open("rb") as file:
-            file.read(1)  # zipfile takes an error of the disk for the end of the file
         return read(path)
     except InfoplaneError:
         raise
