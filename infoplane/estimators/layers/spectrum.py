@@ -36,6 +36,7 @@ from infoplane.numerics.spectral_measures import (
     FEWEST_RANKS,
     MEASURES,
     RANKS,
+    Measure,
     power_law,
     renyi_entropy,
 )
@@ -79,6 +80,9 @@ class SpectrumOfLayer(Estimator):
         Layers of fewer units have no alpha.
     order : numbers, default none
         Orders of Renyi entropies of the covariance, in bits; 1 is `vne_centred`.
+    directions : bool, default true
+        Whether to decompose rows of length 1, which `vne` alone takes and which costs as much as
+        all other measures.
     halves : int, default 5
         Random halves of the samples behind the intervals; 0 leaves these out.
     max_samples : int, default 2000
@@ -104,6 +108,7 @@ class SpectrumOfLayer(Estimator):
     first_rank: int = RANKS[0]
     last_rank: int = RANKS[1]
     order: tuple[float, ...] | None = None
+    directions: bool = True
     halves: int = 5
     max_samples: int = 2000
 
@@ -133,8 +138,8 @@ class SpectrumOfLayer(Estimator):
 
         def seconds(rows: int, *, read: bool = True) -> float:
             small, large = min(rows, n_units), max(rows, n_units)
-            products = (1 + (rows >= n_units)) * 4e-11 * small**2 * large * read
-            return products + 3 * (1e-8 * small**2 + 8e-11 * small**3)
+            products = (1 + (rows >= n_units and self.directions)) * 4e-11 * small**2 * large * read
+            return products + (1 + self.directions) * (3e-8 * small**2 + 7e-11 * small**3)
 
         of_halves = self.halves * seconds(half, read=n >= n_units)
         small = min(n, n_units)
@@ -152,7 +157,9 @@ class SpectrumOfLayer(Estimator):
         steps = None if layer.encoding is None else _STEPS.get(layer.encoding)
         nulls: dict[str, list[float]] = {}
         for _ in range(NULL_DRAWS if shared.n >= FEWEST else 0):
-            drawn = {one: null_spectrum(one, shared.n, layer.n_units, rng) for one in OPERATORS}
+            drawn = {
+                one: null_spectrum(one, shared.n, layer.n_units, rng) for one in self._operators
+            }
             for name, value in self._values(drawn).items():
                 nulls.setdefault(name, []).append(value)
         return SpectralContext(shared, steps, {k: Null.of(found) for k, found in nulls.items()})
@@ -170,14 +177,15 @@ class SpectrumOfLayer(Estimator):
         samples = prepared.samples
         if samples.n < FEWEST:
             raise EstimationError(f"expected at least {FEWEST} samples, got {samples.n}")
-        whole = moments(rows_of(activations, samples.rows), OPERATORS, prepared.resolution)
-        spectra = _spectra(whole)
+        values = rows_of(activations, samples.rows)
+        whole = moments(values, self._operators, prepared.resolution)
+        spectra = self._spectra(whole)
         if not len(spectra["covariance"].resolved):
             told = without_value("the layer does not vary", samples, "constant")
             return dict.fromkeys([key for key in self._keys if key != "alpha_req"], told)
         count = self.halves if samples.n >= FEWEST_TO_HALVE else 0
         parts = [
-            self._values(_spectra(whole.part(rows)))
+            self._values(self._spectra(whole.part(rows)))
             for rows in random_halves(samples.n, count, rng)
         ]
         return {
@@ -196,14 +204,25 @@ class SpectrumOfLayer(Estimator):
         return self.order or ()
 
     @property
+    def _operators(self) -> tuple[Operator, ...]:
+        return tuple(one for one in OPERATORS if one != "cosine" or self.directions)
+
+    @property
+    def _measures(self) -> dict[str, Measure]:
+        return {name: one for name, one in MEASURES.items() if one.operator in self._operators}
+
+    def _spectra(self, of: Moments) -> dict[Operator, Spectrum]:
+        return {operator: of.spectrum(operator) for operator in self._operators}
+
+    @property
     def _keys(self) -> list[str]:
-        return [*MEASURES, *(_at(order, self._orders) for order in self._orders)]
+        return [*self._measures, *(_at(order, self._orders) for order in self._orders)]
 
     def _values(self, spectra: Mapping[Operator, Spectrum]) -> dict[str, float]:
         """Return the measures by key; NaN where one is not defined."""
         if not all(len(one.resolved) for one in spectra.values()):
             return dict.fromkeys(self._keys, math.nan)
-        found = {name: measure.of(spectra[measure.operator]) for name, measure in MEASURES.items()}
+        found = {name: one.of(spectra[one.operator]) for name, one in self._measures.items()}
         covariance = spectra["covariance"]
         found["alpha_req"] = power_law(covariance, (self.first_rank, self.last_rank)).alpha
         for order in self._orders:
@@ -260,10 +279,6 @@ def kept_eigenvalues(spectrum: Spectrum) -> dict[str, Any]:
         "sum": float(f"{values.sum():.6g}"),
         "floor": float(f"{spectrum.floor:.3g}"),
     }
-
-
-def _spectra(of: Moments) -> dict[Operator, Spectrum]:
-    return {operator: of.spectrum(operator) for operator in OPERATORS}
 
 
 def _bounds(key: str, spectrum: Spectrum) -> tuple[float | None, float | None]:
