@@ -21,7 +21,7 @@ from infoplane.plots.canvas import style as look
 from infoplane.plots.canvas.titles import figure_titled, titled
 from infoplane.plots.view import SIZES, View, bound_label, evenly, middle_cut
 from infoplane.results.curves import Curves
-from infoplane.results.phases import Phase
+from infoplane.results.verdicts import Phase
 
 
 class Options(TypedDict, total=False):
