@@ -226,6 +226,11 @@ class Drawing:
         """Return how many panels stand side by side, see `infoplane.plots.canvas.page.abreast`."""
         return page.abreast(self.size, self.ax, least)
 
+    @property
+    def width(self) -> float:
+        """Inches across, of the figure or of the axes that it takes the place of."""
+        return page.inches(self.size) if self.ax is None else page.width(self.ax)
+
     def area(self, height: float) -> Figure | SubFigure:
         """Return where several panels are drawn, see `infoplane.plots.canvas.page.area`."""
         return page.area(self.ax, self.size, height)

@@ -138,3 +138,18 @@ def test_estimators_are_counted_where_they_agree_on_a_conclusion(results, phase,
     assert row.endswith(f"  {written}")
     text = joined({**results, "phases": changed})
     assert ("n/m: estimators that agree" in text) == ("/" in written)
+
+
+@pytest.mark.parametrize(
+    ("unit", "bound", "top"),
+    [("dimensions", 1568.0, 69.0), ("dimensions", 100.0, 100.0), ("bits", 1568.0, 1568.0)],
+)
+def test_bars_leave_out_a_bound_that_is_far(unit, bound, top):
+    from infoplane.cli.table import _top
+    from infoplane.results.curves import curves
+
+    results = synthetic.bracketed(n_layers=1, n_steps=2, last_step=1, wide_layers=0)
+    results["rows"] = [
+        {**row, "value": 30.0 + 39.0 * row["step"], "bound_high": bound} for row in results["rows"]
+    ]
+    assert _top(list(curves(results).values()), unit) == pytest.approx(top)
