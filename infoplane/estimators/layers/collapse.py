@@ -30,6 +30,8 @@ from infoplane.numerics.kernels.mixtures import stratified
 from infoplane.numerics.representational_distances import FEWEST_UNITS, split_half_stability
 
 _FEW_OF_A_CLASS = 10  # samples on average, below which a scatter within classes says little
+_NOISY = 0.3  # share of a deviation from which on its noise is a bias of 5 %: half the square
+_SIMPLEX = ("nc2_equinorm", "nc2_equiangle", "nc2_etf")
 _RDM_SAMPLES = 300  # between which distances are taken: their ranks cost n^2
 
 
@@ -80,6 +82,7 @@ class Collapse(Estimator):
 
     name: ClassVar[str] = "collapse"
     title: ClassVar[str] = "class geometry"
+    version: ClassVar[str] = "2"
     quantities: ClassVar[tuple[Quantity, ...]] = (*COLLAPSE, RDM_STABILITY)
     shannon: ClassVar[bool] = False
 
@@ -188,6 +191,8 @@ class Collapse(Estimator):
             flags = [flag for flag in flags if flag != "no_simplex"]
         if whole.n < _FEW_OF_A_CLASS * k:
             flags.append("small_n")
+        noise = dict(zip(_SIMPLEX, whole.simplex_noise(), strict=True)).get(name, 0.0)
+        flags += ["biased"] * (noise > _NOISY * value)
         high = {"label_alignment": 1.0, "class_separation": 1.0}.get(name)
         if name == "centroid_nuclear_norm":
             high = float(k) if k <= n_units else math.sqrt(k * n_units)
