@@ -12,6 +12,7 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 
 import argparse  # noqa: E402
+import json  # noqa: E402
 import re  # noqa: E402
 import threading  # noqa: E402
 import time  # noqa: E402
@@ -154,11 +155,60 @@ def watched(peaks: list[int]) -> None:
         time.sleep(0.02)
 
 
+def beside_others(python: str, n: int, d: int) -> None:
+    """Print what other packages read of an array, in another environment, beside ours."""
+    import subprocess
+    import sys
+    import tempfile
+
+    import infoplane
+
+    x, labels = made(n, d)
+    x = x.astype(np.float64)
+    ours: dict[str, Callable[[], float]] = {
+        "effective_rank": lambda: infoplane.effective_rank(x),
+        "stable_rank": lambda: infoplane.stable_rank(x),
+        "alpha_req": lambda: infoplane.alpha_req(x).alpha,
+        "intrinsic_dimension": lambda: infoplane.intrinsic_dimension(x, method="twonn"),
+        "intrinsic_dimension_mle": lambda: infoplane.intrinsic_dimension(x, k=20),
+        "nc1": lambda: infoplane.neural_collapse(x, labels).nc1,
+        "rankme": lambda: infoplane.rankme(x),
+    }
+    sys.path.insert(0, str(Path(__file__).parent))
+    from other_packages import apart
+
+    print(f"{n} x {d}, float64, one thread; each in a process of its own")
+    for name, work in ours.items():
+        work()  # imports
+        print(_row("infoplane", name, apart(work)))
+    with tempfile.NamedTemporaryFile(suffix=".npz") as file:
+        np.savez(file, x=x, labels=labels)
+        file.flush()
+        script = str(Path(__file__).with_name("other_packages.py"))
+        done = subprocess.run([python, script, file.name], capture_output=True, text=True)
+    for line in done.stdout.splitlines():
+        told = json.loads(line)
+        name = told.get("name", "")
+        print(_row(told["package"], f"{name} ~ {told.get('ours', '')}", told))
+
+
+def _row(package: str, name: str, told: dict[str, Any]) -> str:
+    cost = told.get("error") or (
+        f"{told['value']:12.5g}  {1e3 * told['seconds']:7.0f} ms  {told['MiB']:6.0f} MiB"
+    )
+    return f"{package:17s}  {name:50s}  {cost}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--large", nargs=3, metavar=("ESTIMATOR", "N", "D"))
+    parser.add_argument("--others", metavar="PYTHON", help="of an environment with other packages")
     options = parser.parse_args()
+    if options.others:
+        for n, d in ((1000, 256), (2000, 512)):
+            beside_others(options.others, n, d)
+        return
     if options.large:
         spec, n, d = options.large
         large(spec, int(n), int(d))
