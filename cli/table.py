@@ -17,9 +17,9 @@ from infoplane.estimators.quantities import QUANTITIES, Quantity
 from infoplane.results.cautions import cautions, shortest
 from infoplane.results.choice import SIZES, Choice, best_estimator
 from infoplane.results.curves import CurveKey, Curves, curves, group_of, group_of_runs, groups_of
-from infoplane.results.phases import Phase
 from infoplane.results.settings import in_words
 from infoplane.results.shape_and_scale import splits
+from infoplane.results.verdicts import Phase
 from infoplane.text import change_between, counted, decimal, in_lines, spark
 
 _FAR = 3  # times the highest value: a bound under which curves would be flat

@@ -5,18 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 
 from infoplane.arrays import LARGE, rows_of
 from infoplane.data import Array, FloatArray, IntArray, RunData, Slot
 from infoplane.errors import EstimationError
-from infoplane.estimators.base import Cost, Estimator
+from infoplane.estimators.base import Cost
 from infoplane.estimators.estimate import Estimate
 from infoplane.estimators.layers.representation import (
     ChosenSamples,
     Null,
+    OfRepresentation,
     beside_null,
     without_value,
 )
@@ -52,7 +53,7 @@ class DimensionContext:
 
 
 @dataclass(frozen=True)
-class Dimension(Estimator):
+class Dimension(OfRepresentation):
     """Intrinsic dimension: how many directions a layer has around each of its samples.
 
     `intrinsic_dimension` is that of two nearest neighbours (TwoNN) by maximum likelihood, the
@@ -98,20 +99,11 @@ class Dimension(Estimator):
     title: ClassVar[str] = "intrinsic dimension"
     version: ClassVar[str] = "2"
     quantities: ClassVar[tuple[Quantity, ...]] = DIMENSIONS
-    shannon: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         self._expect(min(self.scale, default=0) >= 1, "scales of at least 1", self.scale)
         self._expect(self.k >= 3, "k of at least 3", self.k)
-        self._expect(self.halves == 0 or self.halves >= 2, "halves of 0 or 2 and more", self.halves)
-        self._expect(
-            self.max_samples >= FEWEST, f"max_samples of at least {FEWEST}", self.max_samples
-        )
-
-    @property
-    def pools(self) -> Literal["nothing"]:
-        """Nothing: what is prepared is made of the shape of a layer."""
-        return "nothing"
+        self._check_samples(FEWEST)
 
     def cost(self, n_samples: int, n_units: int) -> Cost:
         """Return what a cell costs: neighbours of all samples, of parts and of halves."""
@@ -119,10 +111,6 @@ class Dimension(Estimator):
         searches = len(self.scale) + 0.25 + self.halves * 0.25 * len(self.scale)
         seconds = 5e-11 * n**2 * n_units + searches * 2e-8 * n**2
         return Cost(1e-2 + seconds, 2**27 + 8 * min(n**2, LARGE) + 4 * min(n * n_units, LARGE))
-
-    def prepare_run(self, run: RunData, rng: np.random.Generator) -> ChosenSamples:
-        """Choose the samples."""
-        return ChosenSamples.of(run, self.max_samples, rng)
 
     def prepare_layer(
         self, shared: ChosenSamples, run: RunData, layer: Slot, rng: np.random.Generator

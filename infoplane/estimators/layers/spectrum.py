@@ -5,20 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 
 from infoplane.arrays import LARGE, rows_of
 from infoplane.data import Array, RunData, Slot
 from infoplane.errors import EstimationError
-from infoplane.estimators.base import Cost, Estimator
+from infoplane.estimators.base import Cost
 from infoplane.estimators.estimate import Estimate
 from infoplane.estimators.layers.representation import (
     FEWEST,
     FEWEST_TO_HALVE,
     ChosenSamples,
     Null,
+    OfRepresentation,
     beside_null,
     without_value,
 )
@@ -64,7 +65,7 @@ class SpectralContext:
 
 
 @dataclass(frozen=True)
-class SpectrumOfLayer(Estimator):
+class SpectrumOfLayer(OfRepresentation):
     """Ranks and entropies of the spectrum of a layer, and the exponent of its decay.
 
     One decomposition of each operator serves all: `rankme` is exp H of the singular values of the
@@ -115,7 +116,6 @@ class SpectrumOfLayer(Estimator):
     name: ClassVar[str] = "spectrum"
     title: ClassVar[str] = "spectrum"
     quantities: ClassVar[tuple[Quantity, ...]] = (*SPECTRAL, RENYI_ENTROPY)
-    shannon: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         self._expect(self.first_rank >= 1, "first_rank of at least 1", self.first_rank)
@@ -123,13 +123,7 @@ class SpectrumOfLayer(Estimator):
         self._expect(self.last_rank >= self._fewest, told, self.last_rank)
         orders = [order >= 0 for order in self._orders]  # NaN is not
         self._expect(all(orders), "orders of at least 0", self.order)
-        self._expect(self.halves == 0 or self.halves >= 2, "halves of 0 or 2 and more", self.halves)
-        self._expect(self.max_samples >= FEWEST, "max_samples of at least 3", self.max_samples)
-
-    @property
-    def pools(self) -> Literal["nothing"]:
-        """Nothing: what is prepared is made of the shape of a layer."""
-        return "nothing"
+        self._check_samples()
 
     def cost(self, n_samples: int, n_units: int) -> Cost:
         """Return what a cell costs: products, and decompositions of the smaller side."""
@@ -145,10 +139,6 @@ class SpectrumOfLayer(Estimator):
         small = min(n, n_units)
         memory = 2**26 + 48 * small**2 + 8 * min(n * n_units, LARGE)
         return Cost(5e-3 + seconds(n) + of_halves, memory)
-
-    def prepare_run(self, run: RunData, rng: np.random.Generator) -> ChosenSamples:
-        """Choose the samples."""
-        return ChosenSamples.of(run, self.max_samples, rng)
 
     def prepare_layer(
         self, shared: ChosenSamples, run: RunData, layer: Slot, rng: np.random.Generator
