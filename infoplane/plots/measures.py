@@ -109,7 +109,7 @@ def _overview(
         written = layer_names(layers, room)
         area, grid = _panels(on, len(names), legends, written)
         small = look.font_size("xtick.labelsize")
-        letters = look.letters(room, small, bold=True)
+        letters = look.letters(0.9 * room, small, bold=True)
         for (upper, lower), name in zip(grid.T, names, strict=True):
             head = on.view.quantity(name)
             scaled = log or head.unit == "dimensions"
@@ -142,6 +142,7 @@ def _panels(
     size = look.font_size("legend.fontsize") / 72
     columns = [look.legend_columns(handles, width, len(handles)) for handles in legends]
     lines = [math.ceil(len(one) / n) for one, n in zip(legends, columns, strict=True)]
+    columns = [math.ceil(len(one) / n) for one, n in zip(legends, lines, strict=True)]
     strips = [0.08 + 1.5 * size * count for count in lines]
     names, _, flat = written
     upright = 0.0 if flat else 0.6 * size * max(map(len, names))
