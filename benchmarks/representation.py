@@ -12,9 +12,12 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 
 import argparse  # noqa: E402
-import resource  # noqa: E402
+import json  # noqa: E402
+import re  # noqa: E402
+import threading  # noqa: E402
 import time  # noqa: E402
 from collections.abc import Callable  # noqa: E402
+from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
 import numpy as np  # noqa: E402
@@ -121,29 +124,94 @@ def made(n: int, d: int) -> tuple[np.ndarray, np.ndarray]:
     return np.maximum(x, 0.0).astype(np.float32), labels
 
 
-def large(n: int, d: int) -> None:
-    """Print the cost of one spectrum of a layer that is a file."""
+def large(spec: str, n: int, d: int) -> None:
+    """Print the cost of a cell of a layer that is a file."""
     import tempfile
 
     with tempfile.TemporaryFile() as file:
-        x = np.memmap(file, np.float32, "w+", shape=(n, d))
         rng = np.random.default_rng(0)
         for start in range(0, n, 100):
-            x[start : start + 100] = rng.standard_normal((min(100, n - start), d), np.float32)
+            file.write(rng.standard_normal((min(100, n - start), d), np.float32))
+        x = np.memmap(file, np.float32, "r", shape=(n, d))
+        run = ProblemRun(Problem(np.zeros((n, 1)), x, np.arange(n) % 10))
+        estimator, layer = parse_estimator(spec).seeded(0), run.layers[0]
+        peaks: list[int] = []
+        watch = threading.Thread(target=lambda: watched(peaks), daemon=True)
+        watch.start()
         start = time.process_time()
-        found = MEASURES["rankme"].of(moments(x, ("second",)).spectrum("second"))
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        shared = estimator.prepare_member(None, run, rng)
+        prepared = estimator.prepare_layer(shared, run, layer, rng)
+        found = estimator.estimate(prepared, x, rng)
         took = time.process_time() - start
-        print(f"rankme of {n} x {d}: {found:.1f}, {took:.0f} s, at most {peak:.0f} MiB resident")
+        print(f"{spec} of {n} x {d}: {took:.0f} s, {max(peaks)} MiB held at most;", end=" ")
+        print(", ".join(f"{name} {one.bits:.4g}" for name, one in found.items() if one.bits))
+
+
+def watched(peaks: list[int]) -> None:
+    """Note the memory of this process, in MiB, which no file stands for, again and again."""
+    while True:
+        status = Path("/proc/self/status").read_text()
+        peaks.append(int(re.search(r"RssAnon:\s+(\d+)", status)[1]) // 1024)
+        time.sleep(0.02)
+
+
+def beside_others(python: str, n: int, d: int) -> None:
+    """Print what other packages read of an array, in another environment, beside ours."""
+    import subprocess
+    import sys
+    import tempfile
+
+    import infoplane
+
+    x, labels = made(n, d)
+    x = x.astype(np.float64)
+    ours: dict[str, Callable[[], float]] = {
+        "effective_rank": lambda: infoplane.effective_rank(x),
+        "stable_rank": lambda: infoplane.stable_rank(x),
+        "alpha_req": lambda: infoplane.alpha_req(x).alpha,
+        "intrinsic_dimension": lambda: infoplane.intrinsic_dimension(x, method="twonn"),
+        "intrinsic_dimension_mle": lambda: infoplane.intrinsic_dimension(x, k=20),
+        "nc1": lambda: infoplane.neural_collapse(x, labels).nc1,
+        "rankme": lambda: infoplane.rankme(x),
+    }
+    sys.path.insert(0, str(Path(__file__).parent))
+    from other_packages import apart
+
+    print(f"{n} x {d}, float64, one thread; each in a process of its own")
+    for name, work in ours.items():
+        work()  # imports
+        print(_row("infoplane", name, apart(work)))
+    with tempfile.NamedTemporaryFile(suffix=".npz") as file:
+        np.savez(file, x=x, labels=labels)
+        file.flush()
+        script = str(Path(__file__).with_name("other_packages.py"))
+        done = subprocess.run([python, script, file.name], capture_output=True, text=True)
+    for line in done.stdout.splitlines():
+        told = json.loads(line)
+        name = told.get("name", "")
+        print(_row(told["package"], f"{name} ~ {told.get('ours', '')}", told))
+
+
+def _row(package: str, name: str, told: dict[str, Any]) -> str:
+    cost = told.get("error") or (
+        f"{told['value']:12.5g}  {1e3 * told['seconds']:7.0f} ms  {told['MiB']:6.0f} MiB"
+    )
+    return f"{package:17s}  {name:50s}  {cost}"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--large", nargs=2, type=int, metavar=("N", "D"))
+    parser.add_argument("--large", nargs=3, metavar=("ESTIMATOR", "N", "D"))
+    parser.add_argument("--others", metavar="PYTHON", help="of an environment with other packages")
     options = parser.parse_args()
+    if options.others:
+        for n, d in ((1000, 256), (2000, 512)):
+            beside_others(options.others, n, d)
+        return
     if options.large:
-        large(*options.large)
+        spec, n, d = options.large
+        large(spec, int(n), int(d))
         return
     specs = ("spectrum:halves=0", "spectrum", "collapse:splits=0", "dimension", "probe", "dse")
     print("  n x d       textbook  shared  ratio   " + "  ".join(specs))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from infoplane.cli.output import printable
 from infoplane.cli.table_columns import Column, render
-from infoplane.estimators.quantities import REPRESENTATION
+from infoplane.estimators.quantities import COLLAPSE, RDM_STABILITY, REPRESENTATION, SPECTRAL
 from infoplane.results.choice import best_estimator
 from infoplane.results.curves import CurveKey, Curves, mean_over_runs
 from infoplane.text import in_lines
@@ -19,11 +20,22 @@ _FIRST = (
 )  # fmt: skip
 """The order in which measures stay where there is no room for all; others go before these."""
 
+_BLOCKS = (
+    frozenset(quantity.name for quantity in SPECTRAL),
+    frozenset(quantity.name for quantity in (*COLLAPSE, RDM_STABILITY)),
+)
+"""Measures that stand in one table; all others are another."""
+
+_MOST_PLACES = 3
+
+_FEW = 12
+"""Layers up to which there is a table for each of these; of more layers where all is wanted."""
+
 
 def measures_table(
     results: Mapping[str, object], drawn: Mapping[CurveKey, Curves], group: str, limit: int | None
 ) -> list[str]:
-    """Return the lines of the table; none with fewer than two of these measures."""
+    """Return the lines of the tables; none with fewer than two of these measures."""
     by_quantity: dict[str, dict[str, Curves]] = {}
     for quantity in REPRESENTATION:
         choice = best_estimator(results, drawn, group, quantity)
@@ -42,33 +54,54 @@ def measures_table(
         }.items(),
         key=lambda item: item[1],
     )
-    columns = [Column("layer", [printable(layer) for layer, _ in layers])]
-    for quantity in sorted(by_quantity, key=ranked.index):
+    names = [layer for layer, _ in layers]
+    ordered = sorted(by_quantity, key=ranked.index)
+    blocks: dict[int, list[Column]] = {}
+    apart = limit is None or len(layers) <= _FEW
+    for quantity in ordered:
         found = by_quantity[quantity]
-        cells = [_beside_null(found[layer]) if layer in found else "" for layer, _ in layers]
         symbol = next(iter(found.values())).declared.symbol
-        drop = ranked.index(quantity)
-        columns.append(Column(printable(symbol), cells, right=True, drop=drop))
+        column = Column(
+            printable(symbol), _cells(found, names), right=True, drop=ranked.index(quantity)
+        )
+        block = next((i for i, of in enumerate(_BLOCKS) if quantity in of), len(_BLOCKS))
+        blocks.setdefault(block if apart else 0, []).append(column)
+    lines: list[str] = []
+    for _, columns in sorted(blocks.items()):
+        first = Column("layer", [printable(name) for name in names])
+        lines += ["", *render([first, *columns], limit=limit)]
     caption = (
         "last checkpoint; in brackets the null: what independent units of this shape, or shuffled "
         "labels, read; ~ within it"
     )
-    return ["", *render(columns, limit=limit), *in_lines(caption, limit or 100)]
+    return [*lines, *in_lines(caption, limit or 100)]
 
 
-def _beside_null(curve: Curves) -> str:
-    """Return the last value that there is, its null in brackets, and whether it is within it."""
-    mean, null = curve.mean(), mean_over_runs(curve.null)
-    there = np.flatnonzero(np.isfinite(mean))
-    if not len(there):
-        return ""
-    last = there[-1]
-    within = curve.flags.get("within_null")
-    mark = "~" if within is not None and within[:, last].mean() > 0.5 else ""
-    text = f"{mark}{_number(mean[last])}"
-    return text if np.isnan(null[last]) else f"{text} ({_number(null[last])})"
+def _cells(found: Mapping[str, Curves], layers: Sequence[str]) -> list[str]:
+    """Return the last value of each layer, its null in brackets, all with as many decimals.
+
+    A mark stands before values that are within their null; a layer without a value at the last
+    checkpoint has an empty cell.
+    """
+    last = {name: (c.mean()[-1], mean_over_runs(c.null)[-1]) for name, c in found.items()}
+    sizes = [abs(value) for value, _ in last.values() if np.isfinite(value) and value]
+    places = 2 - math.floor(math.log10(min(sizes))) if sizes else 0
+    places = min(max(places, 0), _MOST_PLACES)
+    cells = []
+    for layer in layers:
+        value, null = last.get(layer, (math.nan, math.nan))
+        if not np.isfinite(value):
+            cells.append("")
+            continue
+        within = found[layer].flags.get("within_null")
+        mark = "~" if within is not None and within[:, -1].mean() > 0.5 else ""
+        text = mark + _number(value, places)
+        cells.append(text if np.isnan(null) else f"{text} ({_number(null, places)})")
+    return cells
 
 
-def _number(value: float) -> str:
-    """Return three digits, without an exponent where that is as short."""
-    return f"{value:.0f}" if 100 <= abs(value) < 1e5 else f"{value:.3g}"
+def _number(value: float, places: int) -> str:
+    """Return a number; from 100 on whole, and with an exponent where nothing would be left."""
+    if abs(value) >= 1e5 or 0 < abs(value) < 0.5 * 10.0**-places:
+        return f"{value:.1e}"
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.{places}f}"

@@ -17,10 +17,12 @@ from infoplane.estimators.quantities import QUANTITIES, Quantity
 from infoplane.results.cautions import cautions, shortest
 from infoplane.results.choice import SIZES, Choice, best_estimator
 from infoplane.results.curves import CurveKey, Curves, curves, group_of, group_of_runs, groups_of
-from infoplane.results.phases import Phase
 from infoplane.results.settings import in_words
 from infoplane.results.shape_and_scale import splits
+from infoplane.results.verdicts import Phase
 from infoplane.text import change_between, counted, decimal, in_lines, spark
+
+_FAR = 3  # times the highest value: a bound under which curves would be flat
 
 _FEW = 12
 """Layers; of more, only --wide tells each one's story."""
@@ -245,10 +247,8 @@ def _group_table(
     layers += [name for name in phases if name not in units]  # pairs, weights, runs
     found = {name: drawn[group, name, estimator, quantity] for name in layers}
     means = {name: curve.mean() for name, curve in found.items()}
-    finite = [value for mean in means.values() for value in mean[np.isfinite(mean)].tolist()]
-    bounds = [curve.bound for curve in found.values() if curve.bound is not None]
-    top = max([*bounds, *finite, 1e-9])
     about = next((curve.declared for curve in found.values()), QUANTITIES["ixt"])
+    top = _top(list(found.values()), about.unit)
     columns = [
         Column("layer", [printable(layer) for layer in layers]),
         Column("units", [units.get(layer, "") for layer in layers], right=True, drop=4),
@@ -285,6 +285,18 @@ def _group_table(
     verdicts = [_verdict(p, about, alone=a) for p, a in zip(chosen, alone, strict=True)]
     columns.append(Column("verdict", verdicts))
     return columns
+
+
+def _top(found: Sequence[Curves], unit: str) -> float:
+    """Return what the highest bar stands for: the bound, or the highest value where it is far.
+
+    Bits are read against their bound in any case.
+    """
+    means = [curve.mean() for curve in found]
+    highest = max((float(m[np.isfinite(m)].max(initial=0.0)) for m in means), default=0.0)
+    bound = max((curve.bound for curve in found if curve.bound is not None), default=0.0)
+    far = unit != "bits" and bound > _FAR * highest > 0.0
+    return max(highest, 0.0 if far else bound, 1e-9)
 
 
 def _last_values(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import infoplane as library
-from infoplane.results.phases import Phase
+from infoplane.results.verdicts import Phase
 from tests.cli.analyses import write_run
 from tests.conftest import infoplane_here as infoplane
 

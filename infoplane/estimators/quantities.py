@@ -34,7 +34,7 @@ class Quantity:
         agreement: "size", "labels", "inputs". Without one, only the settings of one estimator are.
     smallest_change : float, optional
         Smallest change over training that counts, in its unit; 5 % of the bound where that is
-        less, and 5 % of the bound, or without one of the largest value, where none is given.
+        less. Where none is given it is 5 % of the largest value, or of the bound if that is less.
     falls : str, default "falls"
         What a verdict calls a fall from the peak: I(X;T) "compresses".
     colour : str, default "#5A5A5A"

@@ -40,7 +40,7 @@ log = logging.getLogger("infoplane")
 
 DEFAULT = ("binning", "compressed", "dse", "probe")
 
-PRESETS = {"representation": ("spectrum", "collapse:splits=0")}
+PRESETS = {"representation": ("spectrum:directions=false", "collapse:splits=0")}
 """Names that stand for several estimators: those whose measures do not repeat one another."""
 
 
@@ -61,7 +61,7 @@ def without_presets(specs: Iterable[Any]) -> list[Any]:
     Examples
     --------
     >>> without_presets(["dse", "representation"])
-    ['dse', 'spectrum', 'collapse:splits=0']
+    ['dse', 'spectrum:directions=false', 'collapse:splits=0']
     """
     return [
         one

@@ -27,8 +27,8 @@ from infoplane.gate.rules import OPERATORS, PAIRS, Check, Rule, forbid, parse_ru
 from infoplane.gate.statistics import Cell, Statistic, cell, not_averaged
 from infoplane.patterns import matches
 from infoplane.results.curves import CurveKey
-from infoplane.results.phases import family_of
 from infoplane.results.segments import named
+from infoplane.results.verdicts import family_of
 from infoplane.text import counted, printable, shortened
 
 Status = Literal["pass", "fail", "unknown"]

@@ -35,7 +35,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, NoReturn
 
 from infoplane.errors import InputError
-from infoplane.results.phases import VERDICTS
+from infoplane.results.verdicts import VERDICTS
 from infoplane.results.vocabulary import Vocabulary
 
 CURVE_STATISTICS = ("first", "last", "peak", "min", "max", "mean", "change", "onset")

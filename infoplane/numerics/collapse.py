@@ -130,6 +130,24 @@ class ClassScatter:
         of_labels = np.diag(self.counts) - self.n * np.outer(shares, shares)
         return float(np.trace(sums) / (norm * np.linalg.norm(of_labels)))
 
+    def simplex_noise(self) -> tuple[float, float, float]:
+        """Return about what `simplex_deviation` would be of an exact simplex, of as many samples.
+
+        Class means vary along one another by the scatter within classes, divided by the samples of
+        a class. To first order, and of independent means: few means about their mean deviate less,
+        three of them by two fifths.
+        """
+        own, k = self.labels[self.rows], len(self.counts)
+        sums = np.column_stack([np.bincount(own, column**2, k) for column in self.along.T])
+        variances = sums / np.square(self.counts)[:, None]  # (K, K) of one mean along another
+        lengths = np.diag(self.means)
+        with np.errstate(divide="ignore", invalid="ignore"):  # a class in the middle has no angle
+            norms = np.sqrt((np.diag(variances) / lengths).mean()) / np.sqrt(lengths).mean()
+            between = (variances + variances.T) / np.outer(lengths, lengths)
+        angles = np.sqrt(2.0 / np.pi * between[~np.eye(k, dtype=bool)].mean())  # absolute values
+        etf = np.sqrt(2.0 * variances.sum()) / np.linalg.norm(self.means)
+        return float(norms), float(angles), float(etf)
+
     def nuclear_norm(self) -> float:
         """Return the sum of the singular values of the means of rows scaled to length 1."""
         values = np.linalg.eigvalsh(self.centroids)

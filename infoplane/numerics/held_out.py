@@ -12,19 +12,16 @@ classifier probes", 2016.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
-from infoplane.arrays import LARGE, row_blocks
 from infoplane.data import Array, FloatArray, IntArray
 from infoplane.numerics.discrete.symbols import Symbols
-from infoplane.numerics.projection import principal_scores
-from infoplane.numerics.screening import Candidates
-
-COMPONENTS = 64
-"""Principal components that probes see."""
+from infoplane.numerics.held_out_features import Features, View, pairs
+from infoplane.numerics.screening import Screening
 
 PENALTIES = (0.0, 0.003, 0.03, 0.3, 3.0)
 """Weights C of the likelihood beside half the squared coefficients; 0 is the prior alone."""
@@ -40,12 +37,7 @@ COMMON = 25
 
 _PRIOR = 0.01  # share of the prior in every posterior
 _UNSEEN = 0.5  # added to the samples of each class, so that one that was not seen can occur
-_BENT = 10  # components whose products the nonlinear probe sees
-_CLIPPED = 3.0  # standard deviations beyond which they do not count further: products of outliers
-_NEAR = 15  # neighbours of a sample
-_REFERENCES = 4000  # samples among which they are looked for
 _SURE = 2.0  # samples that the prior of the neighbours' classes counts for
-_ROUNDING = 2e-6  # of squared distances in single precision: ties within are ties
 _NEXT_TO_NOTHING = 0.1  # share of H(Y): no further probe is tried for less
 _ITERATIONS = 100
 _CONVERGED = 1e-4  # relative change of the objective
@@ -97,73 +89,6 @@ class Readings:
     neighbours: float  # share of samples in the class of most of their neighbours in other folds
 
 
-@dataclass(frozen=True, eq=False)
-class Features:
-    """What probes see of a layer; nothing of it depends on labels.
-
-    Parameters
-    ----------
-    linear : float32 array (n_linear, n_samples)
-        Whitened principal components, and a row of ones.
-    bent : float32 array (n_bent, n_samples)
-        The same with the products of the first components, all of variance 1.
-    near : bool array (n_references, n_samples)
-        Whether a reference is among the neighbours of a sample.
-    references : array (n_references,)
-        Samples, ascending.
-    candidates : Candidates
-        Units and products of two, of which labels choose some.
-    """
-
-    linear: Array
-    bent: Array
-    near: Array
-    references: IntArray
-    candidates: Candidates
-
-    @classmethod
-    def of(cls, values: Array, groups: IntArray, rng: np.random.Generator) -> Features | None:
-        """Return what probes see of a layer (n_samples, n_units), None if it does not vary.
-
-        Parameters
-        ----------
-        values : array (n_samples, n_units)
-            Finite.
-        groups : array (n_samples,)
-            Samples of one group are no neighbours of one another.
-        rng : numpy.random.Generator
-            Draws the references, and the start of the components of wide layers.
-        """
-        scores = principal_scores(values, COMPONENTS, rng)
-        if scores.shape[1] == 0:
-            return None
-        white = (scores / scores.std(axis=0)).T
-        bent = np.clip(white[:_BENT], -_CLIPPED, _CLIPPED)
-        first, second = np.triu_indices(len(bent))
-        products = bent[first] * bent[second]
-        products -= products.mean(axis=1, keepdims=True)
-        spread = products.std(axis=1)
-        kept = spread > 1e-6
-        products = products[kept] / spread[kept, None]
-        linear = np.vstack([white, np.ones(len(values))]).astype(np.float32)
-        most = max(_NEAR, min(_REFERENCES, LARGE // len(values)))
-        references = np.arange(len(values))
-        if len(values) > most:
-            references = np.sort(rng.permutation(len(values))[:most])
-        near = _neighbours(scores, groups, references)
-        bent = np.vstack([linear, products.astype(np.float32)])
-        return cls(linear, bent, near, references, Candidates.of(values, white))
-
-    def counts(self, classes: IntArray, n_classes: int, fold: IntArray, n_folds: int) -> Array:
-        """Return neighbours by fold and class (n_folds, n_classes, n_samples)."""
-        counts = np.empty((n_folds, n_classes, len(fold)), np.float32)
-        own = np.eye(n_classes, dtype=np.float32)[:, classes[self.references]]
-        for part in range(n_folds):
-            members = np.flatnonzero(fold[self.references] == part)
-            counts[part] = own[:, members] @ self.near[members].astype(np.float32)
-        return counts
-
-
 def sample_groups(rows: Symbols, inputs: Symbols | None, n_folds: int) -> IntArray:
     """Return numbers of groups of samples (n_samples,) that must not be split between folds.
 
@@ -210,33 +135,42 @@ def stratified_folds(
     return fold[groups]
 
 
-def readings(
-    features: Features, classes: IntArray, fold: IntArray, *, curve: bool = False
-) -> Readings:
+def readings(features: Features, classes: IntArray, *, curve: bool = False) -> Readings:
     """Return what the probes read of classes.
 
     Parameters
     ----------
     features : Features
-        The layer.
+        The layer, in folds.
     classes : array (n_samples,)
         Class ids 0, 1, ...; each occurs.
-    fold : array (n_samples,)
-        Fold of each sample, three at least, all of them in use.
     curve : bool, default False
         Whether to find what half as many samples would read.
     """
+    fold = features.fold
     n_folds, n_classes = int(fold.max()) + 1, int(classes.max()) + 1
     own = np.eye(n_classes, dtype=np.float32)[:, classes]
-    near = features.counts(classes, n_classes, fold, n_folds)
-    probes = [_Probe(lambda held: features.linear, None), _Probe(lambda held: features.bent, near)]
+    near = features.counts(classes, n_classes)
+    probes = [
+        _Probe(lambda held: features.without(held).linear, None),
+        _Probe(lambda held: features.without(held).bent, near),
+    ]
     found = [_read(probe, own, fold, np.ones(n_folds, dtype=bool)) for probe in probes]
     # Each fold decides by what is within its training samples.
     share = own.mean(axis=1, dtype=np.float64)
     left = np.min([one.inner for one in found], axis=0) > _NEXT_TO_NOTHING * -share @ np.log(share)
     if left.any():
-        candidates = features.candidates.screened(own, fold)
-        probes.append(_Probe(candidates.features, None, FEW_PENALTIES, shared=False))
+        candidates = features.candidates
+        by_units = candidates.pairs_units(n_classes)
+
+        @cache
+        def screening(view: View | None) -> Screening:
+            return candidates.screened(own, fold, None if view is None else view.linear[:-1])
+
+        def chosen_by(held: Sequence[int]) -> Array:
+            return screening(None if by_units else features.without(held)).features(held)
+
+        probes.append(_Probe(chosen_by, None, FEW_PENALTIES, shared=False))
         found.append(_read(probes[-1], own, fold, left))
     inner = np.array([one.inner for one in found])
     chosen = inner.argmin(axis=0)
@@ -273,31 +207,12 @@ def standard_error(gains: FloatArray, groups: IntArray) -> float:
     return float(np.sqrt(np.square(sums).sum() * m / (m - 1)) / n) if m > 1 else 0.0
 
 
-def _neighbours(scores: FloatArray, groups: IntArray, references: IntArray) -> Array:
-    """Return which references are the nearest of each sample; all that tie are."""
-    squares = np.square(scores).sum(axis=1)
-    points = (scores / np.sqrt(np.median(squares) or squares.mean())).astype(np.float32)
-    squares = np.square(points).sum(axis=1)
-    near = np.empty((len(references), len(points)), dtype=bool)
-    rank = min(_NEAR, len(references)) - 1
-    for rows in row_blocks(near.T):
-        apart = points[rows] @ points[references].T
-        apart *= -2.0
-        apart += squares[references]
-        apart += squares[rows, None]
-        own = groups[rows, None] == groups[references]
-        apart[own] = np.inf
-        reach = np.partition(apart, rank, axis=1)[:, rank] + _ROUNDING * (1 + squares[rows])
-        near[:, rows] = ((apart <= reach[:, None]) & ~own).T
-    return near
-
-
 @dataclass(frozen=True, eq=False)
 class _Probe:
     """What a probe sees.
 
-    ``see`` returns its features (n_features, n_samples) where some folds are held out; they are
-    the same whichever these are if it is ``shared``. ``near`` are `Features.counts`, if any.
+    ``see`` returns its features (n_features, n_samples) where some folds are held out; those of a
+    fold are those of its pair if it is ``shared``. ``near`` are `Features.counts`, if any.
     """
 
     see: Callable[[Sequence[int]], Array]
@@ -319,7 +234,7 @@ def _read(probe: _Probe, own: Array, fold: IntArray, wanted: Array) -> Reading:
     n, n_folds, classes = len(fold), len(wanted), own.argmax(axis=0)
     inner = np.full(n_folds, np.inf)
     chosen: dict[int, tuple[float, FloatArray]] = {}
-    for pair in _pairs(n_folds):
+    for pair in pairs(n_folds):
         of = [(a, b) for a, b in (pair, pair[::-1]) if a not in chosen and wanted[a]]
         if not of:
             continue
@@ -350,32 +265,22 @@ def _read(probe: _Probe, own: Array, fold: IntArray, wanted: Array) -> Reading:
 def _rise(probe: _Probe, own: Array, fold: IntArray, best: Reading) -> float:
     """Return how many bits less a probe reads that is fitted on half as many samples.
 
-    Two parts of the samples are fitted on, and read on what is outside of each. Smaller ones of C
-    are tried, too, as fewer samples ask for.
+    Two pairs of folds are read, each from half of the folds outside of it. Smaller ones of C are
+    tried, too, as fewer samples ask for.
     """
     n_folds, classes = len(best.inner), own.argmax(axis=0)
-    half = (n_folds - 1) // 2
     penalty = float(np.median(best.penalties))
-    falls, times = np.zeros(len(fold)), np.zeros(len(fold))
-    for part in (range(half), range(half, 2 * half)):
-        held = [one for one in range(n_folds) if one not in part]
-        fit = probe.fit(own, fold, held)
-        rows = np.flatnonzero(np.isin(fold, held))
+    falls: list[FloatArray] = []
+    for pair in list(pairs(n_folds))[:2]:
+        others = [one for one in range(n_folds) if one not in pair]
+        fit = probe.fit(own, fold, [*pair, *others[(n_folds - 1) // 2 :]])
+        rows = np.flatnonzero(np.isin(fold, pair))
         coefficients, tried = fit.start, []
         for strength in [c for c in probe.penalties if c <= penalty][-2:]:
             coefficients = fit.solved(strength, coefficients)
             tried.append(fit.read(coefficients, classes, rows)[0])
-        falls[rows] += best.gains[rows] - max(tried, key=np.mean)
-        times[rows] += 1
-    return float((falls / times).mean())
-
-
-def _pairs(n_folds: int) -> Iterator[tuple[int, int]]:
-    """Yield pairs of folds in which each occurs; if their number is odd, the first one twice."""
-    for first in range(0, n_folds - 1, 2):
-        yield first, first + 1
-    if n_folds % 2:
-        yield n_folds - 1, 0
+        falls.append(best.gains[rows] - max(tried, key=np.mean))
+    return float(np.concatenate(falls).mean())
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from infoplane.data import Array, FloatArray, IntArray
+from infoplane.data import FloatArray, IntArray
 
 PENALTIES = np.geomspace(1e-4, 1e4, 17)
 """Weights of the squared coefficients, per sample and in variances of the features."""
@@ -36,13 +37,15 @@ class Regression:
     bits_error: float
 
 
-def regressed(features: Array, targets: FloatArray, fold: IntArray) -> list[Regression]:
+def regressed(
+    scores: Sequence[FloatArray], targets: FloatArray, fold: IntArray
+) -> list[Regression]:
     """Return what is read of each target.
 
     Parameters
     ----------
-    features : array (n_samples, n_features)
-        Whitened.
+    scores : sequence of arrays (n_samples, n_components), one for each fold
+        Principal components of the samples of the other folds.
     targets : array (n_samples, n_targets)
         That vary.
     fold : array (n_samples,)
@@ -50,7 +53,7 @@ def regressed(features: Array, targets: FloatArray, fold: IntArray) -> list[Regr
     """
     normal = np.column_stack([normal_scores(column) for column in targets.T])
     standard = (targets - targets.mean(axis=0)) / targets.std(axis=0)
-    rest = held_out_residuals(features, np.hstack([standard, normal]), fold)
+    rest = held_out_residuals(scores, np.hstack([standard, normal]), fold)
     m = targets.shape[1]
     found = []
     for which in range(m):
@@ -64,16 +67,19 @@ def regressed(features: Array, targets: FloatArray, fold: IntArray) -> list[Regr
     return found
 
 
-def held_out_residuals(features: Array, targets: FloatArray, fold: IntArray) -> FloatArray:
+def held_out_residuals(
+    scores: Sequence[FloatArray], targets: FloatArray, fold: IntArray
+) -> FloatArray:
     """Return what regressions on the other folds leave of targets (n_samples, n_targets).
 
     The penalty of each target is chosen on the other folds alone, by leaving out one sample at a
     time.
     """
     rest = np.empty_like(targets)
-    for held in range(int(fold.max()) + 1):
+    for held, components in enumerate(scores):
         seen, unseen = fold != held, fold == held
-        x, y = np.asarray(features[seen], dtype=np.float64), targets[seen]
+        features = components / components[seen].std(axis=0)
+        x, y = features[seen], targets[seen]
         x_mean, y_mean = x.mean(axis=0), y.mean(axis=0)
         u, s, v = np.linalg.svd(x - x_mean, full_matrices=False)
         projected = u.T @ (y - y_mean)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from infoplane.data import Array, FloatArray
+from infoplane.data import FloatArray
 from infoplane.errors import InputError
 from infoplane.numerics.tensors import Tensor, array_module, beside, double, fetched
 
@@ -21,10 +21,6 @@ _LANCZOS_UNITS = 200  # a full decomposition is quicker below
 _SHIFT_ROWS = 100  # of the first chunk; their mean is near enough to that of all
 _OVERSAMPLING = 8
 _POWER_ITERATIONS = 4
-_QUICK_UNITS = 256  # up to here the covariance is as quick as power iterations
-_SAFE = 1e-100  # smaller numbers, and larger than its inverse, have squares beyond all numbers
-_ROUNDED = 0.25  # standard deviation of rounding, in relative steps between numbers, and more
-_COMPUTED = 100  # of what double precision makes of them
 
 Chunks = Callable[[], Iterable[Tensor]]
 """Starts a new pass over the samples, chunk by chunk, each (n_rows, n_units)."""
@@ -100,46 +96,6 @@ def principal_basis(
     return streaming_basis(lambda: row_chunks(activations), activations.shape[1], n_components, rng)
 
 
-def principal_scores(activations: Array, n_components: int, rng: np.random.Generator) -> FloatArray:
-    """Return samples along the principal directions that rounding does not hide.
-
-    Directions along which the samples vary no more than the rounding of their numbers lets them
-    are left out. Of layers of more than 256 units the directions are those of power iterations:
-    where variances fall slowly, the last ones mix with those that are left out.
-
-    Parameters
-    ----------
-    activations : array (n_samples, n_units)
-        Finite, two samples at least.
-    n_components : int
-        Directions wanted.
-    rng : numpy.random.Generator
-        For the random start.
-
-    Returns
-    -------
-    array (n_samples, n_kept)
-        In the order of falling variance, uncorrelated.
-    """
-    n, n_units = activations.shape
-    largest = max(float(activations.max()), -float(activations.min()))
-    if largest > 0 and not _SAFE < largest < 1 / _SAFE:
-        activations = activations / largest
-    if n_units <= _QUICK_UNITS:
-        basis = principal_basis(activations, n_components, rng)
-    else:
-        basis = _from_random_start(lambda: row_chunks(activations), n_units, n_components, rng)
-    scores, _ = basis.project(activations)
-    squares = np.zeros(n_units)
-    for chunk in row_chunks(activations):
-        squares += np.einsum("ij,ij->j", chunk, chunk, dtype=np.float64)
-    kind = activations.dtype if activations.dtype.kind == "f" else np.dtype(np.float64)
-    highest = 1 + np.sqrt(n_units / n)  # of the directions of noise: Marchenko and Pastur
-    least = highest * _ROUNDED * np.finfo(kind).eps + _COMPUTED * np.finfo(np.float64).eps
-    sizes = np.sqrt(np.square(basis.components).T @ squares / n)
-    return scores[:, scores.std(axis=0) > least * sizes]
-
-
 def streaming_basis(
     chunks: Chunks, n_units: int, n_components: int, rng: np.random.Generator | None = None
 ) -> PrincipalBasis:
@@ -190,6 +146,25 @@ def row_chunks(activations: Tensor) -> Iterator[Tensor]:
 
 
 def _from_covariance(chunks: Chunks, n_units: int, kept: int) -> PrincipalBasis:
+    mean, covariance = covariance_of(chunks, n_units)
+    total = float(np.trace(covariance))
+    values, vectors = _leading(covariance, kept)
+    return PrincipalBasis(
+        mean=mean,
+        components=signed(vectors[:, ::-1])[0],
+        variances=np.maximum(values[::-1], 0.0),
+        total_variance=total,
+    )
+
+
+def covariance_of(chunks: Chunks, n_units: int) -> tuple[FloatArray, FloatArray]:
+    """Return the mean of samples, and the upper triangle of their covariance (Fortran order).
+
+    Raises
+    ------
+    InputError
+        If there are fewer than two samples.
+    """
     from scipy.linalg.blas import dsyr, dsyrk
 
     shift: FloatArray | None = None
@@ -220,14 +195,7 @@ def _from_covariance(chunks: Chunks, n_units: int, kept: int) -> PrincipalBasis:
     offset = sums / n
     products /= n
     covariance = dsyr(-1.0, offset, a=products, overwrite_a=1)  # in place: it may be all there is
-    total = float(np.trace(covariance))
-    values, vectors = _leading(covariance, kept)
-    return PrincipalBasis(
-        mean=shift + offset,
-        components=_signed(vectors[:, ::-1]),
-        variances=np.maximum(values[::-1], 0.0),
-        total_variance=total,
-    )
+    return shift + offset, covariance
 
 
 def _leading(covariance: FloatArray, kept: int) -> tuple[FloatArray, FloatArray]:
@@ -278,14 +246,14 @@ def _from_random_start(
     values, vectors = np.linalg.eigh(small / n)
     return PrincipalBasis(
         mean=mean,
-        components=_signed((frame @ vectors)[:, ::-1][:, :kept]),
+        components=signed((frame @ vectors)[:, ::-1][:, :kept])[0],
         variances=np.maximum(values[::-1][:kept], 0.0),
         total_variance=total / n,
     )
 
 
-def _signed(vectors: FloatArray) -> FloatArray:
-    """Return each direction in the sense that its first large entry is positive.
+def signed(vectors: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return each direction in the sense that its first large entry is positive, and the signs.
 
     Rounding decides on the sense otherwise, and noise added to the scores would differ between
     units of measurement, offsets and widths of the numbers.
@@ -293,7 +261,7 @@ def _signed(vectors: FloatArray) -> FloatArray:
     sizes = np.abs(vectors)
     first = np.argmax(sizes > 0.6 * sizes.max(axis=0), axis=0)
     signs = np.where(vectors[first, np.arange(vectors.shape[1])] < 0.0, -1.0, 1.0)
-    return np.ascontiguousarray(vectors * signs)
+    return np.ascontiguousarray(vectors * signs), signs
 
 
 def _centred(chunk: Tensor, mean: Tensor) -> Tensor:

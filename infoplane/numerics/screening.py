@@ -33,32 +33,23 @@ class Candidates:
         Of mean 0 and variance 1, clipped; of more than 4096 units, as many evenly spaced ones.
     shells : float32 array (n_shells, n_samples)
         Shells around the mean of the layer, in the same way.
-    components : float32 array (n_components, n_samples)
-        Components, in the same way.
     """
 
     units: Array
     shells: Array
-    components: Array
 
     @classmethod
-    def of(cls, values: Array, components: Array) -> Candidates:
-        """Return the candidates of a layer (n_samples, n_units).
-
-        Parameters
-        ----------
-        values : array (n_samples, n_units)
-            Finite.
-        components : array (n_components, n_samples)
-            Whitened components.
-        """
+    def of(cls, values: Array) -> Candidates:
+        """Return the candidates of a layer (n_samples, n_units), finite."""
         units = values[:, :: -(-values.shape[1] // _MOST_UNITS)]
-        return cls(_scaled(units.T), _scaled(_shells(values)), _scaled(components))
+        return cls(_scaled(units.T), _scaled(_shells(values)))
 
-    def screened(self, own: Array, fold: IntArray) -> Screening:
+    def pairs_units(self, n_classes: int) -> bool:
+        """Return whether products are those of units; of wide layers they are of components."""
+        return n_classes * len(self.units) ** 2 <= _PRODUCTS
+
+    def screened(self, own: Array, fold: IntArray, components: Array | None) -> Screening:
         """Return the sums by fold and class that choices are made by.
-
-        Products are those of units, of wide layers those of components.
 
         Parameters
         ----------
@@ -66,9 +57,10 @@ class Candidates:
             1 for the class of a sample.
         fold : array (n_samples,)
             Fold of each sample.
+        components : array (n_components, n_samples)
+            Whitened components, whose products are looked at; None for those of units.
         """
-        few = len(own) * len(self.units) ** 2 <= _PRODUCTS
-        paired = self.units if few else self.components
+        paired = self.units if components is None else _scaled(components)
         single = np.vstack([self.units, self.shells])
         n_folds, n_pairs = int(fold.max()) + 1, len(paired)
         counts = np.empty((n_folds, len(own)))

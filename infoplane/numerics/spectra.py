@@ -6,6 +6,10 @@ units the fewer are decomposed, since the eigenvalues above 0 are the same. The 
 in blocks, and added up in double precision. Memory is one square matrix of the smaller side (two
 where units are fewer and directions are wanted): its lower triangle is where operators are
 decomposed, one after the other.
+
+Covariance and second moments differ in the mean alone, so one tridiagonal matrix serves both. Its
+basis starts with the mean of the units, which the second moments add to the first entry; of
+products of samples it starts with the constant, and the covariance is all but the first row.
 """
 
 from __future__ import annotations
@@ -28,7 +32,12 @@ OPERATORS: tuple[Operator, ...] = ("covariance", "second", "cosine")
 _BLOCK = 1 << 22  # values held at once in double precision: 32 MiB
 _COLUMNS = 256  # of a matrix that are written at a time
 _NOISE = 16.0  # variance of rounding, in squared relative steps: several roundings, and a margin
+_WORK = 16  # of LAPACK, for each column: blocks that suit matrices of some hundreds
 _SAFE = 1e-100  # smaller numbers, and larger than its inverse, have squares beyond all numbers
+
+
+_Diagonals: TypeAlias = tuple[FloatArray, FloatArray]
+"""The diagonal of a symmetric tridiagonal matrix, and the one beside it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,37 +121,58 @@ class _Product:
             total += 2.0 * float(np.square(upper).sum())
         return float(np.sqrt(max(total, 0.0)))
 
-    def eigenvalues(
-        self, one: FloatArray, other: FloatArray, weights: FloatArray | None
-    ) -> FloatArray:
-        """Return the eigenvalues of the matrix + one other' + other one', descending.
+    def tridiagonal(
+        self,
+        one: FloatArray,
+        other: FloatArray,
+        *,
+        first: FloatArray | None = None,
+        border: FloatArray | None = None,
+        weights: FloatArray | None = None,
+    ) -> _Diagonals:
+        """Return a tridiagonal matrix with the eigenvalues of the matrix + one other' + other one'.
 
-        With ``weights`` (size,), rows and columns are multiplied by them.
+        With ``weights`` (size,), rows and columns are multiplied by them. With ``first``, that is
+        the first direction of the basis. With ``border``, first border' + border first' is added:
+        without the first row and column, the matrix is then that of what is orthogonal to ``first``
+        alone, whatever the border.
         """
-        from scipy.linalg import LinAlgError, eigvalsh
+        from scipy.linalg.blas import dsymv
+        from scipy.linalg.lapack import dsytrd
 
         size, matrix = len(self.diagonal), self.matrix
+        ones, others = one[:, None], other[:, None]
+        edge = np.zeros(size)
+        if first is not None and (length := float(np.linalg.norm(first))) > 0.0:
+            mirror = first / length  # Householder: first becomes -+ length times the first axis
+            sign = 1.0 if mirror[0] >= 0.0 else -1.0
+            mirror[0] += sign
+            mirror /= np.linalg.norm(mirror)
+            np.fill_diagonal(matrix, self.diagonal)
+            image = dsymv(1.0, matrix, mirror) + one * (other @ mirror) + other * (one @ mirror)
+            ones = np.column_stack([one, mirror])
+            others = np.column_stack([other, 2.0 * (mirror @ image) * mirror - 2.0 * image])
+            if border is not None:
+                edge = -sign * length * (border - 2.0 * (mirror @ border) * mirror)
         for start in range(0, size, _COLUMNS):
             here, below = slice(start, start + _COLUMNS), slice(start, size)
-            lower = matrix[here, below].T + np.outer(one[below], other[here])
-            lower += np.outer(other[below], one[here])
+            lower = matrix[here, below].T + ones[below] @ others[here].T
+            lower += others[below] @ ones[here].T
             width = lower.shape[1]
-            np.fill_diagonal(lower[:width], self.diagonal[here] + 2.0 * one[here] * other[here])
+            added = 2.0 * (ones[here] * others[here]).sum(axis=1)
+            np.fill_diagonal(lower[:width], self.diagonal[here] + added)
             if weights is not None:
                 lower *= np.outer(weights[below], weights[here])
             square = matrix[here, here]
             matrix[start + width :, here] = lower[width:]
             matrix[here, here] = np.where(np.tri(width, dtype=bool), lower[:width], square)
-        try:
-            found = eigvalsh(matrix, lower=True, overwrite_a=True, check_finite=False)
-        except LinAlgError as error:
-            told = f"expected eigenvalues of a matrix {matrix.shape}, got no convergence"
-            raise EstimationError(told) from error
-        return np.asarray(found[::-1])
-
-
-_Terms: TypeAlias = tuple[_Product, FloatArray, FloatArray, FloatArray | None]
-"""A product, two vectors u and v for product + u v' + v u', and factors of rows and columns."""
+        matrix[0, 0] += edge[0]
+        matrix[:, 0] += edge
+        if size == 1:
+            return matrix[0].copy(), np.empty(0)
+        work = _WORK * size
+        _, along, beside, _, _ = dsytrd(matrix, lower=1, lwork=work, overwrite_a=1)
+        return along, beside
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,8 +200,7 @@ class Moments:
     def spectrum(self, operator: Operator) -> Spectrum:
         """Return the spectrum of an operator."""
         used = self.n if operator != "cosine" else max(self.n - self.zero_rows, 1)
-        product, one, other, weights = self._terms(operator)
-        values = product.eigenvalues(one, other, weights)[: min(self.n, self.d)]
+        values = _eigenvalues(self._diagonals(operator))[: min(self.n, self.d)]
         values = values / (self.n - 1 if operator == "covariance" else used)
         mean_square = self.squares / (self.n * self.d) if operator != "cosine" else 1.0 / self.d
         spread = (1.0 + np.sqrt(self.d / self.n)) ** 2  # of noise: Marchenko and Pastur
@@ -183,11 +212,10 @@ class Moments:
 
     def covariance_norm(self) -> float:
         """Return the Frobenius norm of X'X, X centred; that of XX' is the same."""
-        product, one, other, _ = self._terms("covariance")
-        return product.norm(one, other)
+        raise NotImplementedError
 
-    def _terms(self, operator: Operator) -> _Terms:
-        """Return what the matrix of an operator is made of, but for a factor."""
+    def _diagonals(self, operator: Operator) -> _Diagonals:
+        """Return a tridiagonal matrix with the eigenvalues of an operator, but for a factor."""
         raise NotImplementedError
 
     def part(self, rows: IntArray) -> Moments:
@@ -235,13 +263,33 @@ class _OfUnits(Moments):
             n, d, resolution, squares, zeros, values, scale, shift, sums, product, directions
         )
 
-    def _terms(self, operator: Operator) -> _Terms:
+    def covariance_norm(self) -> float:
+        """Return the Frobenius norm of X'X, X centred."""
+        return self.product.norm(*self._centring)
+
+    def _diagonals(self, operator: Operator) -> _Diagonals:
+        if operator == "cosine":
+            assert self.directions is not None
+            return self.directions.tridiagonal(np.zeros(self.d), np.zeros(self.d))
+        along, beside = self._about_mean
         if operator == "covariance":
-            return self.product, self.sums, -0.5 * self.sums / self.n, None
-        if operator == "second":
-            return self.product, self.shift, self.sums + 0.5 * self.n * self.shift, None
-        assert self.directions is not None
-        return self.directions, np.zeros(self.d), np.zeros(self.d), None
+            return along, beside
+        mean = self._mean
+        return np.append(along[0] + self.n * (mean @ mean), along[1:]), beside
+
+    @cached_property
+    def _about_mean(self) -> _Diagonals:
+        """The tridiagonal matrix of X'X, X centred, whose first direction is the mean."""
+        return self.product.tridiagonal(*self._centring, first=self._mean)
+
+    @property
+    def _mean(self) -> FloatArray:
+        return np.asarray(self.shift + self.sums / self.n)
+
+    @property
+    def _centring(self) -> tuple[FloatArray, FloatArray]:
+        """Vectors u and v: the product + u v' + v u' is that about the mean."""
+        return self.sums, -0.5 * self.sums / self.n
 
     def part(self, rows: IntArray) -> Moments:
         some = taken(self.values, rows)
@@ -279,16 +327,31 @@ class _OfSamples(Moments):
         zeros = int((lengths <= _lost(product, along)).sum())
         return cls(len(along), d, resolution, float(lengths.sum()), zeros, product, along)
 
-    def _terms(self, operator: Operator) -> _Terms:
-        ones = np.ones(self.n)
-        if operator == "covariance":
-            means = self.product.row_sums() / self.n
-            return self.product, ones, 0.5 * means.mean() - means, None
+    def covariance_norm(self) -> float:
+        """Return the Frobenius norm of XX', X centred."""
+        return self.product.norm(np.ones(self.n), self._centring)
+
+    def _diagonals(self, operator: Operator) -> _Diagonals:
         if operator == "second":
-            return self.product, ones, self.along, None
+            return self._uncentred
+        if operator == "covariance":
+            along, beside = self._uncentred
+            return np.append(along[1:], 0.0), np.append(beside[1:], 0.0)
         lengths = self.product.diagonal + 2.0 * self.along
         weights = np.where(lengths > _lost(self.product, self.along), lengths, np.inf) ** -0.5
-        return self.product, ones, self.along, weights
+        return self.product.tridiagonal(np.ones(self.n), self.along, weights=weights)
+
+    @cached_property
+    def _uncentred(self) -> _Diagonals:
+        """The tridiagonal matrix of XX', whose first direction is that of a constant."""
+        centring, ones = self._centring, np.ones(self.n)
+        return self.product.tridiagonal(ones, centring, first=ones, border=self.along - centring)
+
+    @cached_property
+    def _centring(self) -> FloatArray:
+        """The vector v with which the product + 1 v' + v 1' is that about the mean."""
+        means = self.product.row_sums() / self.n
+        return np.asarray(0.5 * means.mean() - means)
 
     def part(self, rows: IntArray) -> Moments:
         return self._of(self.d, self.resolution, self.product.of(rows), self.along[rows])
@@ -345,6 +408,20 @@ def null_spectrum(operator: Operator, n: int, d: int, rng: np.random.Generator) 
     if operator == "cosine":
         values /= values.sum()
     return Spectrum(values, n, d)
+
+
+def _eigenvalues(diagonals: _Diagonals) -> FloatArray:
+    """Return the eigenvalues of a tridiagonal matrix, descending."""
+    from scipy.linalg.lapack import dsterf
+
+    along, beside = diagonals
+    if not len(beside):
+        return along
+    found, failed = dsterf(along, beside)
+    if failed:
+        told = f"expected eigenvalues of a matrix {(len(along),) * 2}, got no convergence"
+        raise EstimationError(told)
+    return np.asarray(found[::-1])
 
 
 def _nonzero(lengths: FloatArray) -> FloatArray:

@@ -19,7 +19,7 @@ from infoplane.plots.canvas.labels import Label, place
 from infoplane.plots.drawing import Drawing, Options, drawing, figure
 from infoplane.plots.view import SIZES, View, middle_cut, short_names
 from infoplane.results.generalization import spearman
-from infoplane.results.phases import Phase
+from infoplane.results.verdicts import Phase
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

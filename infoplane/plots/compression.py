@@ -19,7 +19,7 @@ from infoplane.plots.drawing import FAR, Drawing, Options, drawing, figure
 from infoplane.plots.steps import BRACKET, bracket_notes
 from infoplane.plots.view import SIZES, View, short_names
 from infoplane.results.curves import Curves
-from infoplane.results.phases import LayerVerdict, Phase, layer_verdicts
+from infoplane.results.verdicts import LayerVerdict, Phase, layer_verdicts
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

@@ -12,7 +12,6 @@ from matplotlib.lines import Line2D
 
 from infoplane.data import FloatArray, IntArray
 from infoplane.errors import NotFoundError
-from infoplane.plots.canvas import page
 from infoplane.plots.canvas import style as look
 from infoplane.plots.drawing import FAR, Drawing, QuantityOptions, drawing, figure
 from infoplane.plots.steps import BRACKET, bracket_notes
@@ -58,7 +57,7 @@ def depth(results: Mapping[str, Any] | View, **options: Unpack[QuantityOptions])
                 f"this figure needs {on.about.symbol} of two layers; {on.group!r} has {len(found)}"
             )
         steps = steps_to_draw(found)
-        names, stride, flat = _names(on, [c.layer for c in found])
+        names, stride, flat = layer_names([c.layer for c in found], on.width - 0.8)
         area = on.area(3.4 if flat else 3.2 + 0.6 * _small() / 72 * max(map(len, names)))
         ax = area.add_subplot()
         values = np.stack([values_at(found, step, "mean") for step in steps])
@@ -215,18 +214,16 @@ def _bounds(ax: Axes, found: Sequence[Curves]) -> dict[str, Any]:
     return dashed
 
 
-def _names(on: Drawing, layers: Sequence[str]) -> tuple[list[str], int, bool]:
-    """Return the names of layers, of how many one is written, and whether side by side."""
-    width = (page.inches(on.size) if on.ax is None else page.width(on.ax)) - 0.8
-    names, stride = layer_names(layers, width)
-    flat = len(layers) * (max(map(len, names)) + 2) * 0.6 * _small() <= width * 72
-    return names, 1 if flat else stride, flat
+def layer_names(layers: Sequence[str], width: float) -> tuple[list[str], int, bool]:
+    """Return names of layers, of how many one is written, and whether side by side.
 
-
-def layer_names(layers: Sequence[str], width: float) -> tuple[list[str], int]:
-    """Return names of layers, and of how many one is written upright, over a width in inches."""
+    Names that do not fit side by side in a width in inches are written upright.
+    """
+    names = list(short_names(layers, 24).values())
+    if len(layers) * (max(map(len, names)) + 2) * 0.6 * _small() <= width * 72:
+        return names, 1, True
     room = max(2, int(width * 72 / (1.44 * _small())))
-    return list(short_names(layers, 24).values()), math.ceil(len(layers) / room)
+    return names, math.ceil(len(layers) / room), False
 
 
 def _small() -> float:

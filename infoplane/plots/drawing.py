@@ -21,7 +21,7 @@ from infoplane.plots.canvas import style as look
 from infoplane.plots.canvas.titles import figure_titled, titled
 from infoplane.plots.view import SIZES, View, bound_label, evenly, middle_cut
 from infoplane.results.curves import Curves
-from infoplane.results.phases import Phase
+from infoplane.results.verdicts import Phase
 
 
 class Options(TypedDict, total=False):
@@ -225,6 +225,11 @@ class Drawing:
     def abreast(self, least: float) -> int:
         """Return how many panels stand side by side, see `infoplane.plots.canvas.page.abreast`."""
         return page.abreast(self.size, self.ax, least)
+
+    @property
+    def width(self) -> float:
+        """Inches across, of the figure or of the axes that it takes the place of."""
+        return page.inches(self.size) if self.ax is None else page.width(self.ax)
 
     def area(self, height: float) -> Figure | SubFigure:
         """Return where several panels are drawn, see `infoplane.plots.canvas.page.area`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -11,11 +12,11 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 
 from infoplane.data import FloatArray
 from infoplane.errors import NotFoundError
-from infoplane.plots.canvas import page
 from infoplane.plots.canvas import style as look
 from infoplane.plots.canvas.axes import log_numbers
 from infoplane.plots.depth import layer_names, step_colours, steps_to_draw, values_at
@@ -36,6 +37,8 @@ COLLAPSE = ("nc1", "cdnv", "nc2_equinorm", "nc2_equiangle", "nc3", "nc4")
 
 _NAMED = 6
 """Layers; of more, the first, the last and some between are in the legend."""
+
+_PANEL = 1.3  # inches that a panel is high
 
 _NULL = (0, (1, 1.5))
 
@@ -100,30 +103,60 @@ def _overview(
         most = max(1, on.abreast(1.3))
         names = list(shown)[:most]
         layers = list(dict.fromkeys(c.layer for name in names for c in shown[name]))
-        area = on.area(4.6)
-        grid = area.subplots(2, len(names), squeeze=False)
+        steps = steps_to_draw([c for name in names for c in shown[name]])
+        legends = [[*_steps(steps), *_null(shown, names)], _layers(layers)]
+        room = 0.75 * on.width / len(names)
+        written = layer_names(layers, room)
+        area, grid = _panels(on, len(names), legends, written)
         small = look.font_size("xtick.labelsize")
-        room = look.letters(0.75 * page.width(area) / len(names), small, bold=True)
+        letters = look.letters(0.9 * room, small, bold=True)
         for (upper, lower), name in zip(grid.T, names, strict=True):
             head = on.view.quantity(name)
             scaled = log or head.unit == "dimensions"
-            _by_depth(upper, on, shown[name], layers, log=scaled)
+            _by_depth(upper, shown[name], layers, written, log=scaled)
             _over_training(lower, on, shown[name], layers, log=scaled)
-            symbol = textwrap.fill(head.symbol, max(room, 6))
+            symbol = textwrap.fill(head.symbol, max(letters, 6))
             upper.set_title(symbol, loc="left", fontsize=small, linespacing=1.1)
+            lower.set_xlabel("training step", labelpad=1, fontsize=small)
             for ax in (upper, lower):
                 ax.set_ylabel(head.unit, labelpad=1, fontsize=small)
-        steps = steps_to_draw([c for name in names for c in shown[name]])
-        handles = [*_steps(steps), *_layers(layers), *_null(shown, names)]
         left = [on.view.quantity(name).symbol for name in list(shown)[most:]]
         notes = [
             f"Above: {subject(layers)}s in the order of the forward pass, a line per checkpoint.",
-            "Below: training step (log scale), a line per layer.",
+            "Below: training, a line per layer.",
             *([f"Not shown for want of room: {', '.join(left)}."] if left else []),
         ]
-        on.finish(area, title, notes, handles)
+        on.finish(area, title, notes)
         first: Axes = grid[0, 0]
         return first
+
+
+def _panels(
+    on: Drawing,
+    n: int,
+    legends: Sequence[Sequence[Artist]],
+    written: tuple[list[str], int, bool],
+) -> tuple[Figure | SubFigure, Any]:
+    """Return a place with two rows of ``n`` panels (2, n), the legend of each row below it."""
+    width = on.width - 0.6
+    size = look.font_size("legend.fontsize") / 72
+    columns = [look.legend_columns(handles, width, len(handles)) for handles in legends]
+    lines = [math.ceil(len(one) / n) for one, n in zip(legends, columns, strict=True)]
+    columns = [math.ceil(len(one) / n) for one, n in zip(legends, lines, strict=True)]
+    strips = [0.08 + 1.5 * size * count for count in lines]
+    names, _, flat = written
+    upright = 0.0 if flat else 0.6 * size * max(map(len, names))
+    area = on.area(1.6 + 2 * _PANEL + sum(strips) + upright)
+    spec = area.add_gridspec(4, n, height_ratios=[_PANEL, strips[0], _PANEL, strips[1]])
+    panels = [[area.add_subplot(spec[2 * row, i]) for i in range(n)] for row in range(2)]
+    for row, (handles, many) in enumerate(zip(legends, columns, strict=True)):
+        strip = area.add_subplot(spec[2 * row + 1, :])
+        strip.axis("off")
+        strip.legend(
+            handles=list(handles), loc="upper left", bbox_to_anchor=(0, 1), ncols=many,
+            borderaxespad=0, borderpad=0, columnspacing=1.6, labelspacing=0.35,
+        ).set_in_layout(False)  # fmt: skip
+    return area, np.array(panels)
 
 
 def _curves(on: Drawing, quantity: str) -> list[Curves]:
@@ -135,7 +168,12 @@ def _curves(on: Drawing, quantity: str) -> list[Curves]:
 
 
 def _by_depth(
-    ax: Axes, on: Drawing, found: Sequence[Curves], layers: Sequence[str], *, log: bool
+    ax: Axes,
+    found: Sequence[Curves],
+    layers: Sequence[str],
+    written: tuple[list[str], int, bool],
+    *,
+    log: bool,
 ) -> None:
     steps = steps_to_draw(found)
     x = [layers.index(curve.layer) for curve in found]
@@ -151,8 +189,8 @@ def _by_depth(
     ax.plot(x, _shown(nulls, log=log), color=look.muted(), linestyle=_NULL, zorder=2.5,
             label="_null")  # fmt: skip
     ax.set_xlim(-0.4, len(layers) - 0.6)
-    names, stride = layer_names(layers, 0.8 * ax.figure.bbox.width / ax.figure.dpi / 5)
-    ax.set_xticks(range(0, len(layers), stride), names[::stride], rotation=90)
+    names, stride, flat = written
+    ax.set_xticks(range(0, len(layers), stride), names[::stride], rotation=0 if flat else 90)
     for label in ax.get_xticklabels():
         label.set_parse_math(False)
     ax.grid(visible=False, axis="x")

@@ -25,7 +25,7 @@ from infoplane.plots.drawing import (
 )
 from infoplane.plots.view import SPECTRAL, View, bound_label, broken, short_names, subject
 from infoplane.results.curves import Curves
-from infoplane.results.phases import Phase
+from infoplane.results.verdicts import Phase
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

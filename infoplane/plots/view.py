@@ -22,9 +22,9 @@ from infoplane.results.choice import SIZES as SIZES
 from infoplane.results.choice import Choice, best_estimator, silent_estimators
 from infoplane.results.curves import CurveKey, Curves, curves, group_of_runs
 from infoplane.results.names import names_of_estimators, title_of_estimator
-from infoplane.results.phases import Phase
 from infoplane.results.settings import difference, in_words
 from infoplane.results.shape_and_scale import NEEDS
+from infoplane.results.verdicts import Phase
 from infoplane.results.vocabulary import Vocabulary
 from infoplane.text import counted
 

@@ -1,5 +1,6 @@
 """The table on the terminal: what is shown, what is said of the rest, and how much of it."""
 
+import numpy as np
 import pytest
 
 from infoplane.cli.table import summary
@@ -138,3 +139,57 @@ def test_estimators_are_counted_where_they_agree_on_a_conclusion(results, phase,
     assert row.endswith(f"  {written}")
     text = joined({**results, "phases": changed})
     assert ("n/m: estimators that agree" in text) == ("/" in written)
+
+
+@pytest.mark.parametrize(
+    ("unit", "bound", "top"),
+    [("dimensions", 1568.0, 69.0), ("dimensions", 100.0, 100.0), ("bits", 1568.0, 1568.0)],
+)
+def test_bars_leave_out_a_bound_that_is_far(unit, bound, top):
+    from infoplane.cli.table import _top
+    from infoplane.results.curves import curves
+
+    results = synthetic.bracketed(n_layers=1, n_steps=2, last_step=1, wide_layers=0)
+    results["rows"] = [
+        {**row, "value": 30.0 + 39.0 * row["step"], "bound_high": bound} for row in results["rows"]
+    ]
+    assert _top(list(curves(results).values()), unit) == pytest.approx(top)
+
+
+def test_measures_stand_in_a_table_each_with_as_many_decimals_in_a_column():
+    from infoplane.cli.measures_table import measures_table
+    from infoplane.results.curves import curves
+
+    results = synthetic.of_representations()
+    told = measures_table(results, curves(results), results["recordings"][0]["group"], None)
+    heads = [line.split("  ")[0] for line in told if line.startswith("layer")]
+    assert heads == ["layer", "layer"]  # eigenvalues, classes
+    ranks = told[1 : told.index("", 1)]
+    places = {
+        word.strip("()~").partition(".")[2] for line in ranks[2:] for word in line.split()[1:2]
+    }
+    assert len({len(digits) for digits in places}) == 1
+    assert max(map(len, told)) < 140
+
+
+@pytest.mark.parametrize(
+    ("value", "places", "text"),
+    [(0.1, 3, "0.100"), (1060.4, 2, "1060"), (99.9, 1, "99.9"), (2e-5, 3, "2.0e-05"),
+     (0, 2, "0.00"), (3e6, 0, "3.0e+06")],
+)  # fmt: skip
+def test_numbers_of_a_column_have_its_decimals(value, places, text):
+    from infoplane.cli.measures_table import _number
+
+    assert _number(value, places) == text
+
+
+def test_a_layer_without_a_value_at_the_last_checkpoint_has_an_empty_cell():
+    from infoplane.cli.measures_table import _cells
+    from infoplane.results.curves import curves
+
+    results = synthetic.of_representations()
+    drawn = {key[1]: c for key, c in curves(results).items() if key[3] == "alpha_req"}
+    names = list(drawn)
+    assert all(_cells(drawn, names))
+    drawn[names[0]].values[:, -1] = np.nan
+    assert [bool(cell) for cell in _cells(drawn, names)] == [False, *[True] * (len(names) - 1)]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from infoplane.errors import InputError
 from infoplane.estimators.quantities import Quantity
 from infoplane.gate.rules import forbid, parse_rule, resolved
-from infoplane.results.phases import VERDICTS
+from infoplane.results.verdicts import VERDICTS
 from infoplane.results.vocabulary import Vocabulary
 
 REGISTER = Vocabulary.declared([])

@@ -5,17 +5,17 @@ import math
 import numpy as np
 import pytest
 
-from infoplane.numerics import held_out
+from infoplane.numerics import held_out, held_out_features
 from infoplane.numerics.discrete.symbols import row_symbols
 from infoplane.numerics.held_out import (
     SCREENED,
-    Features,
     readings,
     sample_groups,
     standard_error,
     stratified_folds,
 )
-from infoplane.numerics.projection import principal_scores
+from infoplane.numerics.held_out_components import components_without
+from infoplane.numerics.held_out_features import Features
 
 
 def read(values, labels, *, seed=0, n_folds=5, curve=False):
@@ -23,7 +23,11 @@ def read(values, labels, *, seed=0, n_folds=5, curve=False):
     _, classes = np.unique(labels, return_inverse=True)
     groups = sample_groups(row_symbols(values), None, n_folds)
     fold = stratified_folds(classes, groups, n_folds, rng)
-    return readings(Features.of(values, groups, rng), classes, fold, curve=curve)
+    return readings(Features.of(values, groups, fold, rng), classes, curve=curve)
+
+
+def in_turn(n):
+    return np.arange(n) % 5
 
 
 @pytest.mark.parametrize("n_folds", [3, 5, 8])
@@ -72,19 +76,58 @@ def test_features_are_whitened_and_know_no_labels():
     values = (
         rng.standard_normal((500, 8)) * 10.0 ** (np.arange(8) / 2) @ rng.standard_normal((8, 8))
     )
-    features = Features.of(values, np.arange(500), rng)
-    moments = features.linear[:-1].astype(float) @ features.linear[:-1].T / 500
-    np.testing.assert_allclose(moments, np.eye(8), atol=1e-4)
-    assert (features.linear[-1] == 1).all()
-    assert features.bent.shape == (9 + 36, 500)
-    assert Features.of(np.full((50, 3), 0.1), np.arange(50), rng) is None
+    features = Features.of(values, np.arange(500), in_turn(500), rng)
+    for pair in ((0, 1), (2, 3), (4, 0)):
+        view = features.without(pair)
+        inside = ~np.isin(in_turn(500), pair)
+        white = view.linear[:-1, inside].astype(float)
+        np.testing.assert_allclose(white @ white.T / 300, np.eye(8), atol=1e-4)
+        np.testing.assert_allclose(white.mean(axis=1), 0.0, atol=1e-6)
+        assert (view.linear[-1] == 1).all()
+        assert view.bent.shape == (9 + 36, 500)
+    assert Features.of(np.full((50, 3), 0.1), np.arange(50), in_turn(50), rng) is None
+
+
+@pytest.mark.parametrize("n_folds", range(3, 9))
+def test_no_fold_is_seen_through_components_that_were_fitted_to_it(n_folds):
+    rng = np.random.default_rng(0)
+    values, fold = rng.standard_normal((20 * n_folds, 2)), np.arange(20 * n_folds) % n_folds
+    features = Features.of(values, np.arange(len(values)), fold, rng)
+    for held in range(n_folds):
+        (pair,) = [of for of, view in features.views.items() if view is features.without([held])]
+        assert held in pair
+    for pair, view in features.views.items():
+        assert features.without(pair) is view
+
+
+@pytest.mark.parametrize("n_units", [20, 300, 2000])
+def test_what_is_held_out_changes_no_direction(n_units):
+    """Held-out samples far away in a direction of their own leave scores as they are."""
+    rng = np.random.default_rng(0)
+    shape = np.r_[5.0, 3.0, np.full(n_units - 2, 0.01)]
+    values = rng.standard_normal((250, n_units)) * shape
+    alone = components_without(values[100:], in_turn(150), [()], 2, np.random.default_rng(1))[0]
+    fold = np.r_[np.full(100, 5), in_turn(150)]
+    values[:100] += 100.0 * rng.standard_normal(n_units)
+    beside = components_without(values, fold, [(5,)], 2, np.random.default_rng(1))[0][100:]
+    np.testing.assert_allclose(np.abs(beside), np.abs(alone), atol=2e-3 * np.abs(alone).max())
+
+
+def test_a_layer_wider_than_samples_reads_no_more_for_having_seen_them():
+    """Of independent units no component of other samples tells a sample: variances fall."""
+    rng = np.random.default_rng(0)
+    values, fold = rng.standard_normal((100, 4000)), in_turn(100)
+    (scores,) = components_without(values, fold, [(0,)], 64, rng)
+    seen, held = scores[fold > 0].std(axis=0).mean(), scores[fold == 0].std(axis=0).mean()
+    assert held == pytest.approx(1.0, abs=0.2)  # one direction among independent ones
+    assert seen > 5 * held
 
 
 def test_neighbours_are_the_nearest_but_no_twins():
     rng = np.random.default_rng(0)
     values = rng.standard_normal((200, 3))
     groups = np.repeat(np.arange(100), 2)
-    near = Features.of(values, groups, rng).near
+    near = Features.of(values, groups, groups % 5, rng).near
     apart = np.linalg.norm(values[:, None] - values, axis=2)
     apart[groups[:, None] == groups] = np.inf
     for sample in range(200):
@@ -93,22 +136,22 @@ def test_neighbours_are_the_nearest_but_no_twins():
 
 def test_rows_that_tie_are_all_neighbours():
     values = np.repeat(np.eye(4), 50, axis=0)
-    near = Features.of(values, np.arange(200), np.random.default_rng(0)).near
+    near = Features.of(values, np.arange(200), in_turn(200), np.random.default_rng(0)).near
     expected = np.kron(np.eye(4), np.ones((50, 50))) - np.eye(200)
     np.testing.assert_array_equal(near, expected > 0)
 
 
 def test_of_many_samples_some_are_looked_at_as_neighbours(monkeypatch):
-    monkeypatch.setattr(held_out, "_REFERENCES", 100)
+    monkeypatch.setattr(held_out_features, "_REFERENCES", 100)
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 2, 600)
     values = rng.standard_normal((600, 2)) + 4 * labels[:, None]
-    features = Features.of(values, np.arange(600), rng)
-    assert features.near.shape == (100, 600)
     fold = stratified_folds(labels, np.arange(600), 5, rng)
-    counts = features.counts(labels, 2, fold, 5)
+    features = Features.of(values, np.arange(600), fold, rng)
+    assert features.near.shape == (100, 600)
+    counts = features.counts(labels, 2)
     np.testing.assert_array_equal(counts.sum(axis=(0, 1)), features.near.sum(axis=0))
-    assert readings(features, labels, fold).nonlinear.bits > 0.9
+    assert readings(features, labels).nonlinear.bits > 0.9
 
 
 def test_scores_leave_out_what_rounding_makes():
@@ -116,13 +159,15 @@ def test_scores_leave_out_what_rounding_makes():
     for n_units in (40, 400):  # by the covariance, and by power iterations
         exact = rng.standard_normal((300, 3)) @ rng.standard_normal((3, n_units)) + 5.0
         for dtype in (np.float64, np.float32, np.float16):
-            assert principal_scores(exact.astype(dtype), 64, rng).shape == (300, 3), dtype
+            found = components_without(exact.astype(dtype), in_turn(300), [(0,)], 64, rng)
+            assert found[0].shape == (300, 3), dtype
 
 
 @pytest.mark.parametrize("scale", [1e-200, 1.0, 1e200])
 def test_scores_of_any_scale(scale):
     rng = np.random.default_rng(0)
-    scores = principal_scores(scale * rng.standard_normal((100, 4)), 64, rng)
+    values = scale * rng.standard_normal((100, 4))
+    (scores,) = components_without(values, in_turn(100), [(0,)], 64, rng)
     assert scores.shape == (100, 4)
     assert np.isfinite(scores).all()
 
@@ -221,7 +266,7 @@ def test_the_better_probe_is_chosen_by_what_is_not_held_out():
     labels = np.arange(400) % 2
     values[:, 0] += labels
     fold = stratified_folds(labels, np.arange(400), 5, rng)
-    found = readings(Features.of(values, np.arange(400), rng), labels, fold)
+    found = readings(Features.of(values, np.arange(400), fold, rng), labels)
     probes = found.linear, found.nonlinear, found.screened
     for one in range(5):
         better = min(probes, key=lambda probe: probe.inner[one])

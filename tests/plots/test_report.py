@@ -21,7 +21,7 @@ import pytest
 from infoplane.errors import NotFoundError, RunFileError
 from infoplane.plots.report.page import render_report, write_report
 from infoplane.results.notebook import load
-from infoplane.results.phases import VERDICTS, layer_verdicts
+from infoplane.results.verdicts import VERDICTS, layer_verdicts
 from tests.plots import synthetic
 from tests.plots.browser import EXECUTABLE, Page, browser
 

@@ -87,3 +87,16 @@ def test_the_report_tells_stages_and_nulls(three: View) -> None:
     assert "warm-up, then entropy-seeking, then compression-seeking" in page
     assert "no training error since" in page
     assert "Measures of the representation" in page
+
+
+def test_each_row_has_its_own_legend_and_names_lie_where_they_fit(three: View, sixty: View) -> None:
+    for view, turned in ((three, 0.0), (sixty, 90.0)):
+        figure = draw(view, "representation")
+        *panels, of_steps, of_layers = figure.axes
+        above, below = panels[: len(panels) // 2], panels[len(panels) // 2 :]
+        assert {ax.get_xlabel() for ax in above} == {""}
+        assert {ax.get_xlabel() for ax in below} == {"training step"}
+        assert {label.get_rotation() for ax in above for label in ax.get_xticklabels()} == {turned}
+        told = [[text.get_text() for text in ax.get_legend().texts] for ax in (of_steps, of_layers)]
+        assert all(text.startswith(("step", "null")) for text in told[0])
+        assert not any(text.startswith(("step", "null")) for text in told[1])

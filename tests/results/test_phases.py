@@ -11,7 +11,8 @@ import pytest
 
 from infoplane.estimators.quantities import IXT, Quantity
 from infoplane.results.curves import curves
-from infoplane.results.phases import find_phases, jitter, layer_verdicts, smallest_change
+from infoplane.results.phases import find_phases, jitter, smallest_change
+from infoplane.results.verdicts import layer_verdicts
 
 STEPS = np.unique(np.round(np.geomspace(1, 20001, 71)).astype(int) - 1)
 U = np.log10(STEPS + 1.0) / np.log10(20001.0)
@@ -257,5 +258,27 @@ def test_the_smallest_change_follows_the_bound() -> None:
     assert smallest_change(IXT, None) == 0.25
     own = Quantity("pr", "PR", "dimensions")
     assert smallest_change(own, 64.0) == pytest.approx(3.2)
+    assert smallest_change(own, 1568.0, [69.0, np.nan, 30.0]) == pytest.approx(3.45)
+    assert smallest_change(own, 64.0, [1000.0]) == pytest.approx(3.2)
+    assert smallest_change(own, 64.0, [0.0, 0.0]) == pytest.approx(3.2)
+    assert smallest_change(replace(own, smallest_change=2.0), 64.0, [10.0]) == 2.0
     assert smallest_change(own, None, [np.nan, -20.0, 4.0]) == pytest.approx(1.0)
     assert smallest_change(replace(own, smallest_change=2.0), None) == 2.0
+
+
+@pytest.mark.parametrize(
+    "quantity", ["effective_rank", "rankme", "participation_ratio", "stable_rank", "saturation"]
+)
+def test_a_fall_by_half_counts_however_far_the_bound_is(quantity: str) -> None:
+    scale = 0.01 if quantity == "saturation" else 1.0
+    falls = scale * np.linspace(69.0, 30.0, len(STEPS))
+    told = {
+        bound: find_phases(document([falls], quantity=quantity, bound=bound, half=scale))[0]
+        for bound in (70.0 * scale, 1568.0 * scale)
+    }
+    for phase in told.values():
+        assert phase["verdict"] == "compresses"
+        assert phase["rise"] == pytest.approx(-39.0 * scale, rel=0.05)
+    still = scale * np.linspace(30.0, 30.9, len(STEPS))
+    phase = find_phases(document([still], quantity=quantity, bound=1568.0, half=0.1 * scale))[0]
+    assert phase["verdict"] == "no_change"

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 
 from infoplane.arrays import LARGE, rows_of
-from infoplane.data import Array, IntArray, RunData
+from infoplane.data import Array, IntArray
 from infoplane.errors import EstimationError
-from infoplane.estimators.base import Cost, Estimator
+from infoplane.estimators.base import Cost
 from infoplane.estimators.estimate import Estimate
 from infoplane.estimators.layers.collapse_measures import collapse_flags, unfit_classes
 from infoplane.estimators.layers.representation import (
@@ -20,6 +20,7 @@ from infoplane.estimators.layers.representation import (
     FEWEST_TO_HALVE,
     ChosenSamples,
     Null,
+    OfRepresentation,
     beside_null,
     without_value,
 )
@@ -30,11 +31,13 @@ from infoplane.numerics.kernels.mixtures import stratified
 from infoplane.numerics.representational_distances import FEWEST_UNITS, split_half_stability
 
 _FEW_OF_A_CLASS = 10  # samples on average, below which a scatter within classes says little
+_NOISY = 0.3  # share of a deviation from which on its noise is a bias of 5 %: half the square
+_SIMPLEX = ("nc2_equinorm", "nc2_equiangle", "nc2_etf")
 _RDM_SAMPLES = 300  # between which distances are taken: their ranks cost n^2
 
 
 @dataclass(frozen=True)
-class Collapse(Estimator):
+class Collapse(OfRepresentation):
     """Neural collapse by depth, alignment with the labels, and stability of distances.
 
     `nc1` is Tr(within-class scatter, pseudo-inverse of that of the class means) / K,
@@ -80,19 +83,13 @@ class Collapse(Estimator):
 
     name: ClassVar[str] = "collapse"
     title: ClassVar[str] = "class geometry"
+    version: ClassVar[str] = "2"
     quantities: ClassVar[tuple[Quantity, ...]] = (*COLLAPSE, RDM_STABILITY)
-    shannon: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         self._expect(self.permutations >= 0, "permutations of at least 0", self.permutations)
-        self._expect(self.halves == 0 or self.halves >= 2, "halves of 0 or 2 and more", self.halves)
         self._expect(self.splits >= 0, "splits of at least 0", self.splits)
-        self._expect(self.max_samples >= FEWEST, "max_samples of at least 3", self.max_samples)
-
-    @property
-    def pools(self) -> Literal["nothing"]:
-        """Nothing: what is prepared is made of the probe set."""
-        return "nothing"
+        self._check_samples()
 
     def cost(self, n_samples: int, n_units: int) -> Cost:
         """Return what a cell of ten classes costs."""
@@ -104,10 +101,6 @@ class Collapse(Estimator):
         some = min(n, _RDM_SAMPLES)
         seconds += self.splits * (1 + self.halves / 4) * some**2 * (1.5e-7 + 4e-11 * n_units)
         return Cost(5e-3 + seconds, 2**26 + 16 * small**2 + 8 * min(n * n_units, LARGE))
-
-    def prepare_run(self, run: RunData, rng: np.random.Generator) -> ChosenSamples:
-        """Choose the samples."""
-        return ChosenSamples.of(run, self.max_samples, rng)
 
     def estimate(
         self, prepared: ChosenSamples, activations: Array, rng: np.random.Generator
@@ -188,6 +181,8 @@ class Collapse(Estimator):
             flags = [flag for flag in flags if flag != "no_simplex"]
         if whole.n < _FEW_OF_A_CLASS * k:
             flags.append("small_n")
+        noise = dict(zip(_SIMPLEX, whole.simplex_noise(), strict=True)).get(name, 0.0)
+        flags += ["biased"] * (noise > _NOISY * value)
         high = {"label_alignment": 1.0, "class_separation": 1.0}.get(name)
         if name == "centroid_nuclear_norm":
             high = float(k) if k <= n_units else math.sqrt(k * n_units)

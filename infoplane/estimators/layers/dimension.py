@@ -5,30 +5,32 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 
-from infoplane.arrays import rows_of
-from infoplane.data import Array, FloatArray, RunData, Slot
+from infoplane.arrays import LARGE, rows_of
+from infoplane.data import Array, FloatArray, IntArray, RunData, Slot
 from infoplane.errors import EstimationError
-from infoplane.estimators.base import Cost, Estimator
+from infoplane.estimators.base import Cost
 from infoplane.estimators.estimate import Estimate
 from infoplane.estimators.layers.representation import (
     ChosenSamples,
     Null,
+    OfRepresentation,
     beside_null,
     without_value,
 )
 from infoplane.estimators.quantities import DIMENSIONS, Quantity
 from infoplane.estimators.trust import NORMAL_QUANTILE
+from infoplane.numerics.discrete.symbols import row_symbols
 from infoplane.numerics.intervals import neighbor_rate, random_halves
 from infoplane.numerics.neighbors.terms import dimension_from
 from infoplane.numerics.neighbors.two_neighbors import (
     DISCARDED,
     FEWEST,
+    SquaredDistances,
     censored_dimension,
-    distances_by_products,
     ratios_of,
 )
 
@@ -51,7 +53,7 @@ class DimensionContext:
 
 
 @dataclass(frozen=True)
-class Dimension(Estimator):
+class Dimension(OfRepresentation):
     """Intrinsic dimension: how many directions a layer has around each of its samples.
 
     `intrinsic_dimension` is that of two nearest neighbours (TwoNN) by maximum likelihood, the
@@ -95,32 +97,20 @@ class Dimension(Estimator):
 
     name: ClassVar[str] = "dimension"
     title: ClassVar[str] = "intrinsic dimension"
+    version: ClassVar[str] = "2"
     quantities: ClassVar[tuple[Quantity, ...]] = DIMENSIONS
-    shannon: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         self._expect(min(self.scale, default=0) >= 1, "scales of at least 1", self.scale)
         self._expect(self.k >= 3, "k of at least 3", self.k)
-        self._expect(self.halves == 0 or self.halves >= 2, "halves of 0 or 2 and more", self.halves)
-        self._expect(
-            self.max_samples >= FEWEST, f"max_samples of at least {FEWEST}", self.max_samples
-        )
-
-    @property
-    def pools(self) -> Literal["nothing"]:
-        """Nothing: what is prepared is made of the shape of a layer."""
-        return "nothing"
+        self._check_samples(FEWEST)
 
     def cost(self, n_samples: int, n_units: int) -> Cost:
         """Return what a cell costs: neighbours of all samples, of parts and of halves."""
         n = min(n_samples, self.max_samples)
-        searches = len(self.scale) + 0.25 + self.halves * 0.5 * len(self.scale)
-        seconds = searches * (6e-11 * n**2 * n_units + 3e-8 * n**2)
-        return Cost(1e-2 + seconds, 2**26 + 8 * 4_000_000 + 24 * n * n_units)
-
-    def prepare_run(self, run: RunData, rng: np.random.Generator) -> ChosenSamples:
-        """Choose the samples."""
-        return ChosenSamples.of(run, self.max_samples, rng)
+        searches = len(self.scale) + 0.25 + self.halves * 0.25 * len(self.scale)
+        seconds = 5e-11 * n**2 * n_units + searches * 2e-8 * n**2
+        return Cost(1e-2 + seconds, 2**27 + 8 * min(n**2, LARGE) + 4 * min(n * n_units, LARGE))
 
     def prepare_layer(
         self, shared: ChosenSamples, run: RunData, layer: Slot, rng: np.random.Generator
@@ -128,8 +118,9 @@ class Dimension(Estimator):
         """Return the null of a layer of this shape: normal units."""
         nulls: dict[str, Null | None] = {}
         if shared.n >= FEWEST:
-            drawn = rng.standard_normal((shared.n, layer.n_units))
-            for which, value in self._values(drawn, self.scale, rng)[0].items():
+            drawn = SquaredDistances.of(_normal_points(shared.n, layer.n_units, rng))
+            every = np.arange(shared.n)
+            for which, value in self._values(drawn, every, self.scale, rng)[0].items():
                 nulls[self._key(*which)] = Null.of([value])
         step = 2.0**-7 if layer.encoding == "bfloat16" else None
         return DimensionContext(shared, nulls, step)
@@ -146,27 +137,26 @@ class Dimension(Estimator):
         """
         samples = prepared.samples
         values = np.asarray(rows_of(activations, samples.rows))
-        points = np.unique(values.astype(np.float64), axis=0)
-        if len(points) == 1:
+        rows = np.sort(np.unique(row_symbols(values).ids, return_index=True)[1])
+        if len(rows) == 1:
             constant = without_value("the layer does not vary", samples, "constant")
             return dict.fromkeys((TWONN, MLE), constant)
-        points -= points.mean(axis=0)
-        largest = float(np.abs(points).max())
-        points /= largest
-        if len(points) < FEWEST:
-            few = f"expected at least {FEWEST} distinct samples, got {len(points)}"
+        if len(rows) < FEWEST:
+            few = f"expected at least {FEWEST} distinct samples, got {len(rows)}"
             raise EstimationError(few)
-        found, nearest = self._values(points, self._scales, rng)
-        flags = self._flags(values, len(points), nearest * largest, prepared.step)
-        count = self.halves if len(points) >= 4 * FEWEST else 0
+        pairs = SquaredDistances.of(rows_of(values, rows))
+        every = np.arange(len(rows))
+        found, nearest = self._values(pairs, every, self._scales, rng)
+        flags = self._flags(values, len(rows), nearest, prepared.step)
+        count = self.halves if len(rows) >= 4 * FEWEST else 0
         halves = [
-            self._values(points[rows], self.scale, rng)[0]
-            for rows in random_halves(len(points), count, rng)
+            self._values(pairs, half, self.scale, rng)[0]
+            for half in random_halves(len(rows), count, rng)
         ]
         coarse, fine = found.get((TWONN, _LARGE_SCALE)), found.get((TWONN, 1))
         if coarse is not None and fine is not None:
             flags += ["scale_dependent"] * bool(coarse < _FALL * fine)
-        told = {"distinct": len(points), "at_scale_4": coarse}
+        told = {"distinct": len(rows), "at_scale_4": coarse}
         return {
             self._key(*which): self._estimate(
                 which, value, [half[which] for half in halves if which in half], prepared, flags,
@@ -185,17 +175,21 @@ class Dimension(Estimator):
         return f"{name}@scale={scale}" if len(self.scale) > 1 else name
 
     def _values(
-        self, points: FloatArray, scales: tuple[int, ...], rng: np.random.Generator
+        self,
+        pairs: SquaredDistances,
+        samples: IntArray,
+        scales: tuple[int, ...],
+        rng: np.random.Generator,
     ) -> tuple[dict[tuple[str, int], float], float]:
         """Return the dimensions by name and scale, where samples allow, and the median distance."""
         found: dict[tuple[str, int], float] = {}
         nearest = math.nan
         for scale in scales:
-            parts = np.array_split(rng.permutation(len(points)), scale)
+            parts = np.array_split(rng.permutation(samples), scale)
             k = min(self.k, len(parts[-1]) - 1)
             if len(parts[-1]) < FEWEST:
                 continue
-            distances = [distances_by_products(points[np.sort(part)], k) for part in parts]
+            distances = [pairs.nearest(np.sort(part), k) for part in parts]
             found[TWONN, scale] = float(
                 np.mean([censored_dimension(ratios_of(d)) for d in distances])
             )
@@ -237,3 +231,15 @@ class Dimension(Estimator):
             bounds=(0.0, None), flags=[*flags, *["small_n"] * few], diagnostics=told,
             rate=neighbor_rate(max(1, round(value))), error=error,
         )  # fmt: skip
+
+
+def _normal_points(n: int, d: int, rng: np.random.Generator) -> FloatArray:
+    """Return points (n, min(n, d)) at the distances of normal ones of d independent units.
+
+    Of more units than points their products are drawn (Wishart, by Bartlett's decomposition).
+    """
+    if d <= n:
+        return rng.standard_normal((n, d))
+    drawn = np.tril(rng.standard_normal((n, n)), -1)
+    np.fill_diagonal(drawn, np.sqrt(rng.chisquare(d - np.arange(n))))
+    return drawn

@@ -83,7 +83,7 @@ class Probe(Estimator):
 
     name: ClassVar[str] = "probe"
     title: ClassVar[str] = "held-out probe"
-    version: ClassVar[str] = "3"
+    version: ClassVar[str] = "4"
     quantities: ClassVar[tuple[Quantity, ...]] = (ITY, PROBE, KNN, PROBE_R2, ITY_NORMAL)
     lower_bound: ClassVar[bool] = True
 

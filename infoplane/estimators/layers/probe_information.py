@@ -19,10 +19,8 @@ from infoplane.estimators.trust import (
 )
 from infoplane.numerics.discrete.symbols import Symbols, row_symbols
 from infoplane.numerics.held_out import (
-    COMPONENTS,
     NONLINEAR,
     SCREENED,
-    Features,
     Reading,
     Readings,
     readings,
@@ -30,8 +28,9 @@ from infoplane.numerics.held_out import (
     standard_error,
     stratified_folds,
 )
+from infoplane.numerics.held_out_components import components_without
+from infoplane.numerics.held_out_features import COMPONENTS, Features
 from infoplane.numerics.held_out_regression import regressed
-from infoplane.numerics.projection import principal_scores
 
 PERMUTATIONS = 1
 """Permutations of the labels behind the null."""
@@ -251,12 +250,12 @@ def read_targets(
     if not y.shape[1]:
         return replace(empty, reason="expected targets that vary, got constant ones")
     groups = sample_groups(row_symbols(values), inputs, folds)
-    scores = principal_scores(values, COMPONENTS, rng)
-    if not scores.shape[1]:
+    fold = stratified_folds(np.zeros(n, np.int64), groups, folds, rng)
+    scores = components_without(values, fold, [(part,) for part in range(folds)], COMPONENTS, rng)
+    if not any(one.shape[1] for one in scores):
         return replace(empty, flags=("failed", "constant"), reason="the layer does not vary")
-    features = scores / scores.std(axis=0)
     found, *nulls = (
-        regressed(features, some, stratified_folds(np.zeros(n, np.int64), groups, folds, rng))
+        regressed(scores, some, fold)
         for some in (y, *(rng.permutation(y) for _ in range(permutations)))
     )
     best = max(found, key=lambda one: one.bits)
@@ -304,7 +303,8 @@ def read_labels(
     if rare > MANY_RARE * n:
         reason = f"classes of fewer than {folds} samples: {rare} of {n} samples are in such classes"
         return _without_value(labels, n, folds, reason)
-    features = Features.of(values, groups, rng)
+    fold = stratified_folds(classes, groups, folds, rng)
+    features = Features.of(values, groups, fold, rng)
     raised = {
         "constant": features is None,
         "small_n": n < max(SMALL, SMALL_CLASSES * n_classes) or n_classes == 1 or rare > 0,
@@ -314,10 +314,10 @@ def read_labels(
         certain = ProbeReading(0.0, 0.0, float(np.bincount(classes).max()) / n, ())
         return _information(certain, labels, n, folds, raised)
     found, *nulls = (
-        readings(features, ids, stratified_folds(ids, groups, folds, rng), curve=curve)
+        readings(features, ids, curve=curve)
         for ids, curve in (
             (classes, True),
-            *((rng.permutation(classes), False) for _ in range(permutations)),
+            *((_permuted(classes, fold, rng), False) for _ in range(permutations)),
         )
     )
     best, null = _told(found.best, groups), None
@@ -349,6 +349,15 @@ def read_labels(
         null_accuracy=float(np.mean([one.linear.accuracy for one in nulls])) if nulls else None,
         null_neighbours=float(np.mean([one.neighbours for one in nulls])) if nulls else None,
     )
+
+
+def _permuted(classes: IntArray, fold: IntArray, rng: np.random.Generator) -> IntArray:
+    """Return classes permuted within each fold, so that each fold keeps its counts."""
+    found = classes.copy()
+    for part in range(int(fold.max()) + 1):
+        rows = np.flatnonzero(fold == part)
+        found[rows] = classes[rng.permutation(rows)]
+    return found
 
 
 def common_classes(classes: IntArray, groups: IntArray, folds: int) -> tuple[IntArray, int]:

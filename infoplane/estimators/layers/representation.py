@@ -10,11 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from infoplane.data import IntArray, RunData
+from infoplane.estimators.base import Estimator
 from infoplane.estimators.estimate import Estimate
 from infoplane.estimators.trust import LEVEL, SMALLEST_SHARE
 from infoplane.numerics.discrete.symbols import row_symbols
@@ -58,6 +59,30 @@ class ChosenSamples:
     def used(self) -> int | None:
         """Number of samples, if these are not all."""
         return None if self.rows is None else self.n
+
+
+class OfRepresentation(Estimator):
+    """An estimator of a layer alone, from some samples, its intervals from halves of these."""
+
+    halves: int
+    max_samples: int
+
+    shannon: ClassVar[bool] = False
+
+    def _check_samples(self, fewest: int = FEWEST) -> None:
+        """Refuse numbers of halves and samples that are none."""
+        self._expect(self.halves == 0 or self.halves >= 2, "halves of 0 or 2 and more", self.halves)
+        told = f"max_samples of at least {fewest}"
+        self._expect(self.max_samples >= fewest, told, self.max_samples)
+
+    @property
+    def pools(self) -> Literal["nothing"]:
+        """Nothing: what is prepared is made of the probe set, or the shape of a layer."""
+        return "nothing"
+
+    def prepare_run(self, run: RunData, rng: np.random.Generator) -> ChosenSamples:
+        """Choose the samples."""
+        return ChosenSamples.of(run, self.max_samples, rng)
 
 
 @dataclass(frozen=True)

@@ -5,20 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 
 from infoplane.arrays import LARGE, rows_of
 from infoplane.data import Array, RunData, Slot
 from infoplane.errors import EstimationError
-from infoplane.estimators.base import Cost, Estimator
+from infoplane.estimators.base import Cost
 from infoplane.estimators.estimate import Estimate
 from infoplane.estimators.layers.representation import (
     FEWEST,
     FEWEST_TO_HALVE,
     ChosenSamples,
     Null,
+    OfRepresentation,
     beside_null,
     without_value,
 )
@@ -36,6 +37,7 @@ from infoplane.numerics.spectral_measures import (
     FEWEST_RANKS,
     MEASURES,
     RANKS,
+    Measure,
     power_law,
     renyi_entropy,
 )
@@ -63,7 +65,7 @@ class SpectralContext:
 
 
 @dataclass(frozen=True)
-class SpectrumOfLayer(Estimator):
+class SpectrumOfLayer(OfRepresentation):
     """Ranks and entropies of the spectrum of a layer, and the exponent of its decay.
 
     One decomposition of each operator serves all: `rankme` is exp H of the singular values of the
@@ -79,6 +81,9 @@ class SpectrumOfLayer(Estimator):
         Layers of fewer units have no alpha.
     order : numbers, default none
         Orders of Renyi entropies of the covariance, in bits; 1 is `vne_centred`.
+    directions : bool, default true
+        Whether to decompose rows of length 1, which `vne` alone takes and which costs as much as
+        all other measures.
     halves : int, default 5
         Random halves of the samples behind the intervals; 0 leaves these out.
     max_samples : int, default 2000
@@ -104,13 +109,13 @@ class SpectrumOfLayer(Estimator):
     first_rank: int = RANKS[0]
     last_rank: int = RANKS[1]
     order: tuple[float, ...] | None = None
+    directions: bool = True
     halves: int = 5
     max_samples: int = 2000
 
     name: ClassVar[str] = "spectrum"
     title: ClassVar[str] = "spectrum"
     quantities: ClassVar[tuple[Quantity, ...]] = (*SPECTRAL, RENYI_ENTROPY)
-    shannon: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         self._expect(self.first_rank >= 1, "first_rank of at least 1", self.first_rank)
@@ -118,13 +123,7 @@ class SpectrumOfLayer(Estimator):
         self._expect(self.last_rank >= self._fewest, told, self.last_rank)
         orders = [order >= 0 for order in self._orders]  # NaN is not
         self._expect(all(orders), "orders of at least 0", self.order)
-        self._expect(self.halves == 0 or self.halves >= 2, "halves of 0 or 2 and more", self.halves)
-        self._expect(self.max_samples >= FEWEST, "max_samples of at least 3", self.max_samples)
-
-    @property
-    def pools(self) -> Literal["nothing"]:
-        """Nothing: what is prepared is made of the shape of a layer."""
-        return "nothing"
+        self._check_samples()
 
     def cost(self, n_samples: int, n_units: int) -> Cost:
         """Return what a cell costs: products, and decompositions of the smaller side."""
@@ -133,17 +132,13 @@ class SpectrumOfLayer(Estimator):
 
         def seconds(rows: int, *, read: bool = True) -> float:
             small, large = min(rows, n_units), max(rows, n_units)
-            products = (1 + (rows >= n_units)) * 4e-11 * small**2 * large * read
-            return products + 3 * (1e-8 * small**2 + 8e-11 * small**3)
+            products = (1 + (rows >= n_units and self.directions)) * 4e-11 * small**2 * large * read
+            return products + (1 + self.directions) * (3e-8 * small**2 + 7e-11 * small**3)
 
         of_halves = self.halves * seconds(half, read=n >= n_units)
         small = min(n, n_units)
         memory = 2**26 + 48 * small**2 + 8 * min(n * n_units, LARGE)
         return Cost(5e-3 + seconds(n) + of_halves, memory)
-
-    def prepare_run(self, run: RunData, rng: np.random.Generator) -> ChosenSamples:
-        """Choose the samples."""
-        return ChosenSamples.of(run, self.max_samples, rng)
 
     def prepare_layer(
         self, shared: ChosenSamples, run: RunData, layer: Slot, rng: np.random.Generator
@@ -152,7 +147,9 @@ class SpectrumOfLayer(Estimator):
         steps = None if layer.encoding is None else _STEPS.get(layer.encoding)
         nulls: dict[str, list[float]] = {}
         for _ in range(NULL_DRAWS if shared.n >= FEWEST else 0):
-            drawn = {one: null_spectrum(one, shared.n, layer.n_units, rng) for one in OPERATORS}
+            drawn = {
+                one: null_spectrum(one, shared.n, layer.n_units, rng) for one in self._operators
+            }
             for name, value in self._values(drawn).items():
                 nulls.setdefault(name, []).append(value)
         return SpectralContext(shared, steps, {k: Null.of(found) for k, found in nulls.items()})
@@ -170,14 +167,15 @@ class SpectrumOfLayer(Estimator):
         samples = prepared.samples
         if samples.n < FEWEST:
             raise EstimationError(f"expected at least {FEWEST} samples, got {samples.n}")
-        whole = moments(rows_of(activations, samples.rows), OPERATORS, prepared.resolution)
-        spectra = _spectra(whole)
+        values = rows_of(activations, samples.rows)
+        whole = moments(values, self._operators, prepared.resolution)
+        spectra = self._spectra(whole)
         if not len(spectra["covariance"].resolved):
             told = without_value("the layer does not vary", samples, "constant")
             return dict.fromkeys([key for key in self._keys if key != "alpha_req"], told)
         count = self.halves if samples.n >= FEWEST_TO_HALVE else 0
         parts = [
-            self._values(_spectra(whole.part(rows)))
+            self._values(self._spectra(whole.part(rows)))
             for rows in random_halves(samples.n, count, rng)
         ]
         return {
@@ -196,14 +194,25 @@ class SpectrumOfLayer(Estimator):
         return self.order or ()
 
     @property
+    def _operators(self) -> tuple[Operator, ...]:
+        return tuple(one for one in OPERATORS if one != "cosine" or self.directions)
+
+    @property
+    def _measures(self) -> dict[str, Measure]:
+        return {name: one for name, one in MEASURES.items() if one.operator in self._operators}
+
+    def _spectra(self, of: Moments) -> dict[Operator, Spectrum]:
+        return {operator: of.spectrum(operator) for operator in self._operators}
+
+    @property
     def _keys(self) -> list[str]:
-        return [*MEASURES, *(_at(order, self._orders) for order in self._orders)]
+        return [*self._measures, *(_at(order, self._orders) for order in self._orders)]
 
     def _values(self, spectra: Mapping[Operator, Spectrum]) -> dict[str, float]:
         """Return the measures by key; NaN where one is not defined."""
         if not all(len(one.resolved) for one in spectra.values()):
             return dict.fromkeys(self._keys, math.nan)
-        found = {name: measure.of(spectra[measure.operator]) for name, measure in MEASURES.items()}
+        found = {name: one.of(spectra[one.operator]) for name, one in self._measures.items()}
         covariance = spectra["covariance"]
         found["alpha_req"] = power_law(covariance, (self.first_rank, self.last_rank)).alpha
         for order in self._orders:
@@ -260,10 +269,6 @@ def kept_eigenvalues(spectrum: Spectrum) -> dict[str, Any]:
         "sum": float(f"{values.sum():.6g}"),
         "floor": float(f"{spectrum.floor:.3g}"),
     }
-
-
-def _spectra(of: Moments) -> dict[Operator, Spectrum]:
-    return {operator: of.spectrum(operator) for operator in OPERATORS}
 
 
 def _bounds(key: str, spectrum: Spectrum) -> tuple[float | None, float | None]:

@@ -13,10 +13,12 @@ the unbiased maximum likelihood.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
-from infoplane.data import FloatArray, IntArray
+from infoplane.arrays import empty
+from infoplane.data import Array, FloatArray, IntArray
 from infoplane.errors import EstimationError
 from infoplane.numerics.neighbors.search import neighbor_distances
 
@@ -53,37 +55,82 @@ def ratios_of(distances: FloatArray) -> FloatArray:
     return np.sort(distances[:, 1] / distances[:, 0])
 
 
-def distances_by_products(points: FloatArray, k: int) -> FloatArray:
-    """Return the distances to the k nearest other points (n_samples, k), ascending.
+@dataclass(frozen=True, eq=False)
+class SquaredDistances:
+    """Squared distances between all samples of a layer, from which those of some are taken.
 
-    By products in double precision, the quicker way for a few thousand points of many dimensions;
-    where they cancel, pairs are measured again.
+    They are made of products in double precision, the quicker way for a few thousand samples of
+    many units; where they cancel, the pairs that are needed are measured again. The layer is read
+    in blocks of units.
 
     Parameters
     ----------
-    points : array (n_samples, n_dims)
-        Distinct, about their mean.
-    k : int
-        Below ``n_samples``.
+    values : array (n_samples, n_units)
+        Finite and distinct rows, of any size.
+    scale : float
+        By which values are divided.
+    lengths : array (n_samples,)
+        Squared distances from the mean.
+    apart : array (n_samples, n_samples)
+        Of pairs; infinite on the diagonal.
     """
-    squares = np.einsum("ij,ij->i", points, points)
-    found = np.empty((len(points), k))
-    step = max(1, _BLOCK // len(points))
-    for start in range(0, len(points), step):
-        block = points[start : start + step]
-        here = np.arange(len(block))
-        apart = block @ points.T
-        apart *= -2.0
-        apart += squares
-        apart += squares[start : start + step, None]
-        apart[here, start + here] = np.inf
-        nearest = np.argpartition(apart, k - 1, axis=1)[:, :k]
-        near = np.take_along_axis(apart, nearest, axis=1)
-        lost = np.nonzero(near < _CANCELLED * squares[start : start + step, None])
-        gaps = block[lost[0]] - points[nearest[lost]]
-        near[lost] = np.einsum("ij,ij->i", gaps, gaps)
-        found[start : start + step] = np.sqrt(np.sort(near, axis=1))
-    return found
+
+    values: Array
+    scale: float
+    lengths: FloatArray
+    apart: FloatArray
+
+    @classmethod
+    def of(cls, values: Array) -> SquaredDistances:
+        """Return those between the rows of a layer."""
+        from scipy.linalg.blas import dsyrk
+
+        n, n_units = values.shape
+        scale = max(float(values.max()), -float(values.min())) or 1.0
+        apart = empty((n, n), np.float64).T
+        apart[:] = 0.0
+        step = max(1, _BLOCK // n)
+        for start in range(0, n_units, step):
+            block = np.array(values[:, start : start + step], dtype=np.float64, order="F")
+            block /= scale
+            block -= block.mean(axis=0)
+            apart = dsyrk(-2.0, block, beta=1.0, c=apart, overwrite_c=1)
+        lengths = -0.5 * apart.diagonal()
+        for start in range(0, n, step := max(1, _BLOCK // n)):
+            here = slice(start, start + step)
+            upper = apart[here, start:]  # of rows here, from their own columns on
+            upper += lengths[here, None] + lengths[start:]
+            width = len(upper)
+            upper[:, :width] = np.triu(upper[:, :width], 1)
+            upper[:, :width] += upper[:, :width].T
+            np.fill_diagonal(upper, np.inf)
+            apart[start + width :, here] = upper[:, width:].T
+        return cls(values, scale, lengths, apart)
+
+    def nearest(self, samples: IntArray, k: int) -> FloatArray:
+        """Return the distances of samples to the k nearest of these (n, k), ascending."""
+        found = np.empty((len(samples), k))
+        step = max(1, _BLOCK // len(samples))
+        for start in range(0, len(samples), step):
+            rows = samples[start : start + step]
+            apart = self.apart[samples[:, None], rows].T  # a symmetric matrix, in Fortran order
+            columns = np.argpartition(apart, k - 1, axis=1)[:, :k]
+            near = np.take_along_axis(apart, columns, axis=1)
+            lost = np.nonzero(near < _CANCELLED * self.lengths[rows, None])
+            near[lost] = self._measured(rows[lost[0]], samples[columns[lost]])
+            found[start : start + step] = np.sqrt(np.sort(near, axis=1))
+        return found * self.scale
+
+    def _measured(self, one: IntArray, other: IntArray) -> FloatArray:
+        """Return squared distances by differences."""
+        found = np.empty(len(one))
+        step = max(1, _BLOCK // self.values.shape[1])
+        for start in range(0, len(one), step):
+            here = slice(start, start + step)
+            gaps = self.values[one[here]].astype(np.float64) / self.scale
+            gaps -= self.values[other[here]].astype(np.float64) / self.scale
+            found[here] = np.einsum("ij,ij->i", gaps, gaps)
+        return found
 
 
 def censored_dimension(ratios: FloatArray) -> float:

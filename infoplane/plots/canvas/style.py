@@ -170,11 +170,11 @@ def letters(width: float, size: float, *, bold: bool = False) -> int:
     return max(8, int(width * 72 / size / (0.68 if bold else 0.6)))
 
 
-def legend_columns(handles: Sequence[Artist], width: float) -> int:
-    """Return how many columns of a legend fit in ``width`` inches, at most 3."""
+def legend_columns(handles: Sequence[Artist], width: float, most: int = 3) -> int:
+    """Return how many columns of a legend fit in ``width`` inches, at most ``most``."""
     room = width * 72 / font_size("legend.fontsize")
     lengths = [len(str(handle.get_label())) for handle in handles]
-    for columns in (3, 2):
+    for columns in range(most, 1, -1):
         parts = np.array_split(lengths, columns)  # as matplotlib does
         if sum(0.6 * max(part, default=0) + 4.2 for part in parts) <= room:
             return columns

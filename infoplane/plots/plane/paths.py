@@ -14,7 +14,7 @@ from infoplane.plots.canvas import style as look
 from infoplane.plots.drawing import Drawing
 from infoplane.plots.view import SIZES
 from infoplane.results.curves import Curves
-from infoplane.results.phases import Phase
+from infoplane.results.verdicts import Phase
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,8 +23,8 @@ from infoplane.plots.report.html import Cell, table
 from infoplane.plots.report.rows import HEADS, PARTNERS, main_row, measure_row, phase_row
 from infoplane.plots.report.sections import Section, judged
 from infoplane.plots.view import SIZES, View, short_names
-from infoplane.results.phases import VERDICTS, Phase, layer_verdicts
 from infoplane.results.shape_and_scale import NEEDS, splits
+from infoplane.results.verdicts import VERDICTS, Phase, layer_verdicts
 
 _LONGEST_TABLE, _LONGEST_CURVES = 200, 20_000
 """Rows; longer tables are in the download alone, longer downloads are to 0.01 bits."""

@@ -11,7 +11,7 @@ from infoplane.plots.report import html
 from infoplane.plots.report.html import Cell
 from infoplane.plots.view import View
 from infoplane.results.curves import mean_over_runs
-from infoplane.results.phases import LayerVerdict, Phase
+from infoplane.results.verdicts import LayerVerdict, Phase
 
 HEADS = ("Layer", "Course", "First#", "Peak#", "Last#", "Change#", "95 % interval#", "Onset#")
 

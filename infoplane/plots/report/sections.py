@@ -12,7 +12,7 @@ from infoplane.estimators.quantities import Quantity
 from infoplane.plots.report.html import Cell, table
 from infoplane.plots.view import SIZES, View
 from infoplane.results.cautions import MOST, cautions, shortest
-from infoplane.results.phases import layer_verdicts
+from infoplane.results.verdicts import layer_verdicts
 
 Section: TypeAlias = tuple[str, str, str]
 
