@@ -146,9 +146,9 @@ class Compare:
         names = [self._addresses[number] for number in numbers]
         for measure in measures:
             start = _start_of_key(measure, seed, samples)
-            missing = wanted.setdefault(measure, [])
+            missing, name = wanted.setdefault(measure, []), measure.id
             for i, j in family.pairs():
-                pair = Pair(family.axis, measure.id, cells[i], cells[j])
+                pair = Pair(family.axis, name, cells[i], cells[j])
                 first, second = (i, j) if names[i] <= names[j] else (j, i)
                 key = _key(start, names[first], names[second])
                 if key in self._pairs:

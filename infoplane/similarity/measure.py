@@ -104,12 +104,13 @@ class _Kernel(PairMeasure):
 
     def view_bytes(self, n: int, d: int) -> int:
         """Return how large a view is."""
-        return int(8 * n * (0.55 * n if 4 * d >= n else d))
+        return int(8 * n * (0.55 * n if alignment.as_matrix(n, d) else d))
 
     def seconds(self, n: int, d: int) -> tuple[float, float]:
         """Return seconds of a view and of a comparison."""
-        view = 5e-11 * n * d * min(n, 4 * d)
-        return view, 5e-4 + (5e-10 * n * n if 4 * d >= n else 7e-11 * n * d * d)
+        if alignment.as_matrix(n, d):
+            return 5e-11 * n * n * d + 5e-9 * n * n, 1e-3 + 6e-10 * n * n
+        return 1e-10 * n * d * d + 5e-8 * n * d, 2e-3 + 7e-11 * n * d * d
 
 
 @dataclass(frozen=True)
@@ -173,7 +174,7 @@ class GaussianCka(_Kernel):
 
     def seconds(self, n: int, d: int) -> tuple[float, float]:
         """Return seconds of a view and of a comparison."""
-        return 6e-10 * n * n * d + 4e-8 * n * n, 5e-4 + 5e-10 * n * n
+        return 6e-10 * n * n * d + 4e-8 * n * n, 1e-3 + 6e-10 * n * n
 
 
 @dataclass(frozen=True)
@@ -201,7 +202,7 @@ class Procrustes(PairMeasure):
         side = min(n, d)
         cube, squares = side**3, n * side * side
         view = 2.5e-10 * cube + 6e-11 * squares
-        return view, 5e-3 + 4e-6 * n + 1.3e-10 * cube + 4e-11 * squares
+        return view, 5e-3 + 4e-6 * n + 2.2e-10 * cube + 4e-11 * squares
 
 
 @dataclass(frozen=True)
@@ -240,7 +241,7 @@ class MutualNeighbors(PairMeasure):
 
     def seconds(self, n: int, d: int) -> tuple[float, float]:
         """Return seconds of a view and of a comparison."""
-        return 3e-10 * n * n * (d + 20), 5e-4 + 2.5e-8 * n * self.k
+        return 4e-10 * n * n * (d + 20), 5e-4 + 2.5e-8 * n * self.k
 
     def few(self, n: int, d_x: int, d_y: int) -> bool:
         """Tell whether a value of so few samples says little."""

@@ -45,6 +45,7 @@ class ShapeView:
     leading: FloatArray  # (n_samples, at most _LEADING)
     transform: FloatArray  # s at _NODES
     of_leading: FloatArray  # likewise, of the leading components
+    least: float  # of the larger eigenvalues, relative to the largest
 
 
 def shape_view(centred: FloatArray, bounds: IntArray) -> ShapeView:
@@ -59,12 +60,14 @@ def shape_view(centred: FloatArray, bounds: IntArray) -> ShapeView:
         onto = scipy.linalg.eigh(covariance, subset_by_index=[size - _LEADING, size - 1])[1]
         leading = values @ onto
     transforms = (_transform(spectrum[-k:], n) for k in (size, leading.shape[1]))
-    return ShapeView(bounds, values, float(np.linalg.norm(values)), leading, *transforms)
+    norm, least = float(np.linalg.norm(values)), float(spectrum[size // 20] / spectrum[-1])
+    return ShapeView(bounds, values, norm, leading, *transforms, least)
 
 
 def angle(x: ShapeView, y: ShapeView) -> float:
     """Return the angle between two shapes, in radians."""
-    found = math.acos(min(_nuclear_norm(x.values.T @ y.values) / (x.norm * y.norm), 1.0))
+    norm = _nuclear_norm(x.values.T @ y.values, by_squares=x.least * y.least > _ROUNDING)
+    found = math.acos(min(norm / (x.norm * y.norm), 1.0))
     return _small_angle(x, y) if found < _SMALL else found
 
 
@@ -116,13 +119,12 @@ def _halves(x: ShapeView, y: ShapeView, value: float) -> FloatArray:
     return np.asarray(np.arccos(np.clip(math.cos(value) + cosines - cosines[0], -1.0, 1.0)))
 
 
-def _nuclear_norm(between: FloatArray) -> float:
+def _nuclear_norm(between: FloatArray, *, by_squares: bool) -> float:
     """Return the sum of the singular values.
 
-    Of a large matrix from the eigenvalues of its square, which takes half as long, unless that
-    loses digits.
+    Of a large matrix those of its square take half as long; they serve where no digits are lost.
     """
-    if min(between.shape) > _LEADING:
+    if by_squares and min(between.shape) > _LEADING:
         side = between.T if between.shape[0] < between.shape[1] else between
         squares = scipy.linalg.eigvalsh(side.T @ side)
         found = np.sqrt(np.maximum(squares, 0.0))
