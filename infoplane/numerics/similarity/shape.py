@@ -59,9 +59,12 @@ def shape_view(centred: FloatArray, bounds: IntArray) -> ShapeView:
     if size > _LEADING:
         onto = scipy.linalg.eigh(covariance, subset_by_index=[size - _LEADING, size - 1])[1]
         leading = values @ onto
-    transforms = (_transform(spectrum[-k:], n) for k in (size, leading.shape[1]))
-    norm, least = float(np.linalg.norm(values)), float(spectrum[size // 20] / spectrum[-1])
-    return ShapeView(bounds, values, norm, leading, *transforms, least)
+    return ShapeView(
+        bounds, values, float(np.linalg.norm(values)), leading,
+        transform=_transform(spectrum, n),
+        of_leading=_transform(spectrum[-leading.shape[1] :], n),
+        least=float(spectrum[size // 20] / spectrum[-1]),
+    )  # fmt: skip
 
 
 def angle(x: ShapeView, y: ShapeView) -> float:
