@@ -137,7 +137,7 @@ def others(layers: Layers, python: str) -> None:
         for name, (_, measure, _) in OTHERS.items():
             for interpreter, which in ((python, name), (sys.executable, measure)):
                 told = _told([interpreter, __file__, "--alone", which, path])
-                print(f"  {which:22}", "not to be had: " + told["missing"] if "missing" in told else
+                print(f"  {which:22}", "no value: " + told["missing"] if "missing" in told else
                       f"{told['seconds']:8.2f} s  {told['mib']:7.0f} MiB  {told['value']:.4f}",
                       flush=True)  # fmt: skip
                 if "missing" in told:
@@ -145,7 +145,10 @@ def others(layers: Layers, python: str) -> None:
 
 
 def _told(command: list[str]) -> dict[str, float]:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=900)
+    except subprocess.TimeoutExpired:
+        return {"missing": "not done after 15 min"}
     if done.returncode:
         return {"missing": (done.stderr.splitlines() or ["it died"])[-1]}
     return dict(json.loads(done.stdout.splitlines()[-1]))
