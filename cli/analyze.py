@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from infoplane.cli.options import Location, SharedOptions, globbed, shared_options
+from infoplane.cli.options import (
+    Location,
+    SharedOptions,
+    executor_option,
+    globbed,
+    jobs_option,
+    seed_option,
+    shared_options,
+)
 from infoplane.cli.progress import Stages
 from infoplane.cli.settings import estimator_specs
 from infoplane.cli.shared_options import rank_of
@@ -69,14 +77,8 @@ if TYPE_CHECKING:
     help="Split to analyze, of runs that have several; repeatable. Default: each on its own.",
 )
 @click.option("--steps", metavar="LIST", help="Steps to analyze, e.g. 0,100,last. Default: all.")
-@click.option(
-    "-j",
-    "--jobs",
-    type=int,
-    metavar="N",
-    help="Worker processes. Default: one per core. The numbers do not depend on this.",
-)
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of all random draws.")
+@jobs_option
+@seed_option
 @click.option(
     "--nan",
     type=click.Choice(["fail", "drop"]),
@@ -111,13 +113,7 @@ if TYPE_CHECKING:
     help="Also compare layers, steps, seeds and models by a measure, as infoplane similarity; "
     "repeatable.",
 )
-@click.option(
-    "--executor",
-    default="processes",
-    show_default=True,
-    metavar="KIND",
-    help="processes (on this machine), dask[=ADDRESS], or mpi.",
-)
+@executor_option
 @click.option(
     "--device",
     default="auto",

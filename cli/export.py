@@ -33,6 +33,11 @@ from infoplane.text import printable
     is_flag=True,
     help="CSV: put ' before text that a spreadsheet would compute, such as =1+1.",
 )
+@click.option(
+    "--table",
+    type=click.Choice(["rows", "similarities"]),
+    help="CSV and Parquet: what to write. Default: the rows, or similarities if there are no rows.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace an earlier export.")
 @shared_options
 @click.pass_obj
@@ -42,6 +47,7 @@ def export(
     kind: str,
     output: str,
     no_formulas: bool,
+    table: str | None,
     overwrite: bool,
 ) -> None:
     """Write results for other tools: a long table, or curves for TensorBoard.
@@ -64,9 +70,11 @@ def export(
         raise InputError(f"--to {kind}: expected a path with -o, got - (stdout takes CSV alone)")
     if no_formulas and kind != "csv":
         raise InputError(f"--no-formulas: expected --to csv, got {kind}")
+    if table is not None and kind == "tensorboard":
+        raise InputError("--table: expected --to csv or parquet, got tensorboard")
     loaded = load(*results)
     if output == "-":
-        text = csv_text(loaded, formulas=not no_formulas)
+        text = csv_text(loaded, formulas=not no_formulas, table=table)
         if sys.stdout.isatty():  # a name must not command the terminal
             text = "".join(f"{printable(line)}\n" for line in text.split("\n")[:-1])
         click.echo(text.encode(), nl=False)
@@ -75,9 +83,9 @@ def export(
         count = write_tensorboard(loaded, Path(output), overwrite=overwrite)
     elif kind == "csv":
         path = new_file(output, overwrite=overwrite)
-        count = write_csv(loaded, path, formulas=not no_formulas)
+        count = write_csv(loaded, path, formulas=not no_formulas, table=table)
     else:
-        count = write_parquet(loaded, new_file(output, overwrite=overwrite))
+        count = write_parquet(loaded, new_file(output, overwrite=overwrite), table=table)
     if not shared.quiet:
         rows = "points" if kind == "tensorboard" else "rows"
         click.echo(f"wrote {output} ({count:,} {rows})", err=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -212,12 +213,22 @@ def _results_text(found: Mapping[str, Any]) -> list[str]:
             f"{counted(recording['steps'], 'step')}   layers: "
             + printable(" ".join(recording["layers"][:20]))
         )
-    names = [printable(str(estimator["id"])) for estimator in found["estimators"]]
-    lines.append("estimators: " + ", ".join(names))
-    lines.append(
-        f"{counted(found['rows'], 'row')}, {found['without_value']:,} without a value; "
-        f"quantities: {printable(' '.join(found['quantities']))}"
-    )
+    pairs = found["similarities"]
+    if found["rows"] or not pairs:
+        names = [printable(str(estimator["id"])) for estimator in found["estimators"]]
+        lines.append("estimators: " + ", ".join(names))
+        lines.append(
+            f"{counted(found['rows'], 'row')}, {found['without_value']:,} without a value; "
+            f"quantities: {printable(' '.join(found['quantities']))}"
+        )
+    if pairs:
+        axes = ", ".join(f"{printable(axis)} {count:,}" for axis, count in pairs["pairs"].items())
+        lines.append("similarities: " + printable(", ".join(pairs["measures"])))
+        lines.append(
+            f"{counted(sum(pairs['pairs'].values()), 'pair')} ({axes}), "
+            f"{pairs['without_value']:,} without a value"
+        )
+        found = {**found, "flags": Counter(found["flags"]) + Counter(pairs["flags"])}
     for key in ("flags", "verdicts"):
         if found[key]:
             counts = (f"{printable(str(name))} {count:,}" for name, count in found[key].items())

@@ -44,4 +44,6 @@ def merge(shared: SharedOptions, results: tuple[str, ...], output: str, overwrit
     write_results(target, whole)
     if not shared.quiet:
         runs, rows = len(whole["recordings"]), len(whole["rows"])
-        click.echo(f"wrote {output} ({runs:,} runs, {rows:,} rows)", err=True)
+        pairs = len((whole.get("similarities") or {}).get("rows", ()))
+        told = f"{runs:,} runs, {rows:,} rows" + (f", {pairs:,} pairs" if pairs else "")
+        click.echo(f"wrote {output} ({told})", err=True)

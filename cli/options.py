@@ -20,7 +20,10 @@ from infoplane import system
 from infoplane.cli.settings import Location, configure
 from infoplane.cli.shared_options import SharedOptions
 
-__all__ = ["Location", "SharedOptions", "globbed", "shared_options", "text_or_json"]
+__all__ = [
+    "Location", "SharedOptions", "executor_option", "globbed", "jobs_option", "seed_option",
+    "shared_options", "text_or_json",
+]  # fmt: skip
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -45,6 +48,27 @@ text_or_json = click.option(
     default="text",
     show_default=True,
     help="Of what goes to stdout.",
+)
+
+
+jobs_option = click.option(
+    "-j",
+    "--jobs",
+    type=int,
+    metavar="N",
+    help="Worker processes. Default: one per core. The numbers do not depend on this.",
+)
+
+seed_option = click.option(
+    "--seed", type=int, default=0, show_default=True, help="Seed of all random draws."
+)
+
+executor_option = click.option(
+    "--executor",
+    default="processes",
+    show_default=True,
+    metavar="KIND",
+    help="processes (on this machine), dask[=ADDRESS], or mpi.",
 )
 
 

@@ -7,7 +7,15 @@ from typing import Any
 
 import click
 
-from infoplane.cli.options import Location, SharedOptions, shared_options
+from infoplane.cli.options import (
+    Location,
+    SharedOptions,
+    executor_option,
+    globbed,
+    jobs_option,
+    seed_option,
+    shared_options,
+)
 from infoplane.cli.progress import Stages
 from infoplane.cli.sizes import byte_size
 from infoplane.errors import ExitCode
@@ -15,7 +23,7 @@ from infoplane.text import counted
 
 
 @click.command()
-@click.argument("runs", nargs=-1, required=True, metavar="RUN...")
+@click.argument("runs", nargs=-1, required=True, callback=globbed, metavar="RUN...")
 @click.option(
     "-m",
     "--measure",
@@ -49,14 +57,8 @@ from infoplane.text import counted
     "--split", "splits", multiple=True, metavar="NAME", help="Split of the probe set; repeatable."
 )
 @click.option("--steps", metavar="LIST", help="Steps, e.g. 0,100,last. Default: all.")
-@click.option(
-    "-j",
-    "--jobs",
-    type=int,
-    metavar="N",
-    help="Worker processes. Default: one per core. The numbers do not depend on this.",
-)
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of all random draws.")
+@jobs_option
+@seed_option
 @click.option(
     "--nan",
     type=click.Choice(["fail", "drop"]),
@@ -70,13 +72,7 @@ from infoplane.text import counted
     help="Folder for finished pairs. Default: .infoplane_cache beside FILE.",
 )
 @click.option("--no-cache", is_flag=True, help="Do not read or keep finished pairs.")
-@click.option(
-    "--executor",
-    default="processes",
-    show_default=True,
-    metavar="KIND",
-    help="processes (on this machine), dask[=ADDRESS], or mpi.",
-)
+@executor_option
 @click.option(
     "--max-memory",
     callback=byte_size,

@@ -17,7 +17,7 @@ import numpy as np
 import scipy
 
 from infoplane.calls import document_of, one_of, unfit
-from infoplane.errors import DataError
+from infoplane.errors import DataError, NotFoundError
 from infoplane.estimators.quantities import Quantity
 from infoplane.estimators.trust import UPPER
 from infoplane.gate.evidence import Evidence
@@ -135,6 +135,8 @@ def compare(
     DataError
         IP318, if the settings differ; the message names the first difference. Where only the
         noise differs that the runs fixed (``ixt_fixed``), that is left out and named.
+    NotFoundError
+        If one of them holds similarities and no estimates.
 
     Examples
     --------
@@ -150,6 +152,13 @@ def compare(
     one_of(test, "test", "ci", "tolerance")
     if difference := contradictory({"baseline": baseline, "candidate": candidate}):
         raise DataError(f"not comparable: {difference}", code="IP318")
+    for argument, document in (("baseline", baseline), ("candidate", candidate)):
+        if not document["rows"] and document.get("similarities"):
+            raise NotFoundError(
+                f"{argument}: it holds similarities alone, and no estimates to compare",
+                hint="infoplane compare BASELINE_RUN CANDIDATE_RUN --similarity compares layers",
+                code="IP404",
+            )
     pairs = _paired(baseline, candidate)
     old, new = Evidence(baseline), Evidence(candidate)
     sides = {group: (_Side(old, a), _Side(new, b)) for group, (a, b) in pairs.items()}

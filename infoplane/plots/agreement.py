@@ -17,7 +17,8 @@ from infoplane.plots.canvas import page
 from infoplane.plots.canvas import style as look
 from infoplane.plots.canvas.labels import Label, place
 from infoplane.plots.drawing import Drawing, Options, drawing, figure
-from infoplane.plots.view import SIZES, View, middle_cut, short_names
+from infoplane.plots.labels import middle_cut, short_names
+from infoplane.plots.view import SIZES, View
 from infoplane.results.generalization import spearman
 from infoplane.results.verdicts import Phase
 

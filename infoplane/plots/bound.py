@@ -15,9 +15,10 @@ from infoplane.errors import NotFoundError
 from infoplane.plots.canvas import page
 from infoplane.plots.canvas import style as look
 from infoplane.plots.drawing import Drawing, EstimatorOptions, drawing, figure, left_out
+from infoplane.plots.labels import evenly
 from infoplane.plots.plane.panel import draw_plane, has_bar, name_axes, plane_legend, time_bar
 from infoplane.plots.plane.paths import find_paths, time_norm
-from infoplane.plots.view import View, evenly
+from infoplane.plots.view import View
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

@@ -24,9 +24,10 @@ from infoplane.plots.drawing import (
     figure,
     left_out,
 )
+from infoplane.plots.labels import middle_cut, short_names
 from infoplane.plots.plane.panel import draw_bounds, layer_labels, name_axes
 from infoplane.plots.plane.paths import Path, find_paths
-from infoplane.plots.view import View, middle_cut, short_names
+from infoplane.plots.view import View
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

@@ -16,8 +16,9 @@ from infoplane.errors import NotFoundError
 from infoplane.plots.canvas import page
 from infoplane.plots.canvas import style as look
 from infoplane.plots.drawing import FAR, Drawing, Options, drawing, figure
+from infoplane.plots.labels import short_names
 from infoplane.plots.steps import BRACKET, bracket_notes
-from infoplane.plots.view import SIZES, View, short_names
+from infoplane.plots.view import SIZES, View
 from infoplane.results.curves import Curves
 from infoplane.results.verdicts import LayerVerdict, Phase, layer_verdicts
 

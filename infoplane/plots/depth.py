@@ -14,8 +14,9 @@ from infoplane.data import FloatArray, IntArray
 from infoplane.errors import NotFoundError
 from infoplane.plots.canvas import style as look
 from infoplane.plots.drawing import FAR, Drawing, QuantityOptions, drawing, figure
+from infoplane.plots.labels import short_names, subject
 from infoplane.plots.steps import BRACKET, bracket_notes
-from infoplane.plots.view import SIZES, View, short_names, subject
+from infoplane.plots.view import SIZES, View
 from infoplane.results.curves import Curves
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ from infoplane.errors import NotFoundError
 from infoplane.plots.canvas import style as look
 from infoplane.plots.canvas.labels import Label, place
 from infoplane.plots.drawing import Drawing, EstimatorOptions, drawing, figure, left_out
-from infoplane.plots.view import View, short_names
+from infoplane.plots.labels import short_names
+from infoplane.plots.view import View
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

@@ -19,7 +19,8 @@ from infoplane.estimators.quantities import Quantity
 from infoplane.plots.canvas import page
 from infoplane.plots.canvas import style as look
 from infoplane.plots.canvas.titles import figure_titled, titled
-from infoplane.plots.view import SIZES, View, bound_label, evenly, middle_cut
+from infoplane.plots.labels import bound_label, evenly, middle_cut
+from infoplane.plots.view import SIZES, View
 from infoplane.results.curves import Curves
 from infoplane.results.verdicts import Phase
 

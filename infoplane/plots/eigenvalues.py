@@ -16,7 +16,8 @@ from infoplane.plots.canvas.axes import log_numbers
 from infoplane.plots.canvas.multiples import limit, outer_ticks
 from infoplane.plots.depth import evenly_in_time, step_colours
 from infoplane.plots.drawing import OTHERS, Drawing, QuantityOptions, drawing, figure, left_out
-from infoplane.plots.view import View, broken, short_names
+from infoplane.plots.labels import broken, short_names
+from infoplane.plots.view import View
 from infoplane.results.curves import group_of_runs
 
 if TYPE_CHECKING:

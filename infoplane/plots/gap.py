@@ -12,8 +12,9 @@ from matplotlib.axes import Axes
 from infoplane.errors import NotFoundError
 from infoplane.plots.canvas import style as look
 from infoplane.plots.drawing import Drawing, EstimatorOptions, drawing, figure, left_out
+from infoplane.plots.labels import broken, short_names
 from infoplane.plots.steps import MAX_COLUMNS
-from infoplane.plots.view import SIZES, View, broken, short_names
+from infoplane.plots.view import SIZES, View
 from infoplane.results.generalization import FEWEST_RUNS, gap_correlations, generalization_gaps
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ from infoplane.plots.canvas import style as look
 from infoplane.plots.canvas.axes import log_numbers
 from infoplane.plots.canvas.multiples import limit, outer_ticks
 from infoplane.plots.drawing import Options, drawing, figure, left_out
-from infoplane.plots.view import View, broken, short_names
+from infoplane.plots.labels import broken, short_names
+from infoplane.plots.view import View
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

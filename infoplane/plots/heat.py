@@ -18,7 +18,8 @@ from infoplane.estimators.quantities import QUANTITIES
 from infoplane.plots.canvas import page
 from infoplane.plots.canvas import style as look
 from infoplane.plots.drawing import Drawing, QuantityOptions, drawing, figure
-from infoplane.plots.view import SIZES, View, short_names, subject
+from infoplane.plots.labels import short_names, subject
+from infoplane.plots.view import SIZES, View
 from infoplane.results.curves import Curves
 
 if TYPE_CHECKING:

@@ -21,7 +21,8 @@ from infoplane.plots.canvas import style as look
 from infoplane.plots.canvas.axes import log_numbers
 from infoplane.plots.depth import layer_names, step_colours, steps_to_draw, values_at
 from infoplane.plots.drawing import Drawing, Options, drawing, figure
-from infoplane.plots.view import View, short_names, subject
+from infoplane.plots.labels import short_names, subject
+from infoplane.plots.view import View
 from infoplane.results.curves import Curves, mean_over_runs
 
 if TYPE_CHECKING:

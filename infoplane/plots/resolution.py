@@ -22,9 +22,10 @@ from infoplane.plots.canvas import style as look
 from infoplane.plots.canvas.labels import Label, place
 from infoplane.plots.canvas.titles import titled
 from infoplane.plots.drawing import Drawing, EstimatorOptions, drawing, figure, left_out
+from infoplane.plots.labels import middle_cut, short_names
 from infoplane.plots.sampling import together
 from infoplane.plots.steps import BRACKET
-from infoplane.plots.view import View, middle_cut, short_names
+from infoplane.plots.view import View
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

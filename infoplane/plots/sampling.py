@@ -20,7 +20,8 @@ from infoplane.plots.canvas import page
 from infoplane.plots.canvas import style as look
 from infoplane.plots.canvas.labels import Label, place
 from infoplane.plots.drawing import Drawing, EstimatorOptions, drawing, figure, left_out
-from infoplane.plots.view import SIZES, View, joined, short_names
+from infoplane.plots.labels import joined, short_names
+from infoplane.plots.view import SIZES, View
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

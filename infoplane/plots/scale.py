@@ -15,8 +15,9 @@ from infoplane.plots.canvas import page
 from infoplane.plots.canvas import style as look
 from infoplane.plots.canvas.multiples import limit, outer_ticks
 from infoplane.plots.drawing import OTHERS, Drawing, EstimatorOptions, drawing, figure, left_out
+from infoplane.plots.labels import broken, short_names
 from infoplane.plots.steps import MAX_COLUMNS, NARROWEST, band_notes, draw_curve
-from infoplane.plots.view import View, broken, short_names
+from infoplane.plots.view import View
 from infoplane.results.curves import Curves
 from infoplane.results.shape_and_scale import NEEDS, Split, splits
 

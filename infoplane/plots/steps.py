@@ -23,7 +23,8 @@ from infoplane.plots.drawing import (
     figure,
     left_out,
 )
-from infoplane.plots.view import SPECTRAL, View, bound_label, broken, short_names, subject
+from infoplane.plots.labels import bound_label, broken, short_names, subject
+from infoplane.plots.view import SPECTRAL, View
 from infoplane.results.curves import Curves
 from infoplane.results.verdicts import Phase
 

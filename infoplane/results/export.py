@@ -11,13 +11,15 @@ import io
 import json
 import struct
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from infoplane.calls import PathLike, path_of, unfit
+from infoplane.calls import PathLike, one_of, path_of, unfit
 from infoplane.errors import DataError, InputError, RunFileError, unwritable
+from infoplane.results.curves import group_of
 from infoplane.results.notebook import Results
+from infoplane.results.similarities import Similarities
 from infoplane.runs.atomic import replace_file
 from infoplane.system import file_name
 from infoplane.text import as_csv
@@ -48,21 +50,72 @@ COLUMNS = {
 }
 """Columns of the table and their kinds, in order; see ``docs/results-format.md``."""
 
+PAIR_COLUMNS = {
+    "axis": "string",
+    "measure": "string",
+    **{
+        f"{name}_{side}": kind
+        for side in "ab"
+        for name, kind in {
+            "group": "string", "run": "string", "step": "int64", "layer": "string",
+            "index": "int64",
+        }.items()
+    },
+    "value": "float64",
+    "ci_low": "float64",
+    "ci_high": "float64",
+    "ci_level": "float64",
+    "unit": "string",
+    "null": "float64",
+    "null_sd": "float64",
+    "ceiling": "float64",
+    "ceiling_low": "float64",
+    "ceiling_high": "float64",
+    "n": "int64",
+    "flags": "flags",
+    "seconds": "float64",
+    "cached": "bool",
+    "reason": "string",
+}  # fmt: skip
+"""Columns of the table of similarities, a row for each pair."""
+
+TABLES = {"rows": COLUMNS, "similarities": PAIR_COLUMNS}
+"""Tables by name, with their columns."""
+
 EVENTS = "events.out.tfevents.0.infoplane"
 
 
-def csv_text(results: Results, *, formulas: bool = True) -> str:
-    """Return the rows as CSV.
+def table_of(results: Results, wanted: str | None = None) -> str:
+    """Return the table that is wanted; or the rows, if there are any, else the similarities.
+
+    Raises
+    ------
+    NotFoundError
+        If the similarities are wanted, and there are none.
+    """
+    if not isinstance(results, Results):
+        raise unfit("results", "a Results, as infoplane.load returns it", results)
+    if wanted is not None:
+        one_of(wanted, "table", *TABLES)
+    pairs = (results.get("similarities") or {}).get("rows")
+    if wanted == "similarities" and not pairs:
+        Similarities(results)  # raises
+    return wanted or ("rows" if results["rows"] or not pairs else "similarities")
+
+
+def csv_text(results: Results, *, formulas: bool = True, table: str | None = None) -> str:
+    """Return a table as CSV; without a choice the rows, or the similarities if there are no rows.
 
     Numbers are written so that they read back the same; an empty field is a missing value, flags
     are joined by blanks, ``diag`` is JSON. Without ``formulas``, a text that a spreadsheet would
     take for a formula has an apostrophe before it.
     """
-    return as_csv([tuple(COLUMNS), *_csv_rows(results, formulas)])
+    table = table_of(results, table)
+    return as_csv([tuple(TABLES[table]), *_csv_rows(results, formulas, table)])
 
 
-def _csv_rows(results: Results, formulas: bool) -> Iterator[tuple[Any, ...]]:
-    for row in _rows(results):
+def _csv_rows(results: Results, formulas: bool, table: str) -> Iterator[tuple[Any, ...]]:
+    for row in _rows(results, table):
         row["flags"] = " ".join(row["flags"])
         row["cached"] = None if row["cached"] is None else str(row["cached"]).lower()
         yield tuple(value if formulas else _as_text(value) for value in row.values())
@@ -74,8 +127,12 @@ def _as_text(value: Any) -> Any:
     return f"'{value}" if begins else value
 
 
-def write_csv(results: Results, path: PathLike, *, formulas: bool = True) -> int:
-    """Write the rows as CSV, see `csv_text`; return how many there are.
+def write_csv(
+    results: Results, path: PathLike, *, formulas: bool = True, table: str | None = None
+) -> int:
+    """Write a table as CSV, see `csv_text`; return how many rows there are.
+
+    ``table`` is ``rows`` or ``similarities``; by default the first of them that holds some.
 
     Raises
     ------
@@ -87,12 +144,13 @@ def write_csv(results: Results, path: PathLike, *, formulas: bool = True) -> int
     >>> infoplane.write_csv(infoplane.load("results.json"), "results.csv")
     12
     """
-    replace_file(path_of(path, "path"), csv_text(results, formulas=formulas).encode())
-    return len(results["rows"])
+    rows = csv_text(results, formulas=formulas, table=table)
+    replace_file(path_of(path, "path"), rows.encode())
+    return len(_table(results, table_of(results, table)))
 
 
-def write_parquet(results: Results, path: PathLike) -> int:
-    """Write the rows as Parquet; return how many there are.
+def write_parquet(results: Results, path: PathLike, *, table: str | None = None) -> int:
+    """Write a table as Parquet; return how many rows there are. ``table`` is that of `write_csv`.
 
     Columns have the same types in every file, also where all values are missing. ``flags`` is a
     list, ``diag`` JSON; the metadata names format, units and settings.
@@ -120,16 +178,17 @@ def write_parquet(results: Results, path: PathLike) -> int:
         "flags": arrow.list_(arrow.string()),
         "json": arrow.string(),
     }
+    table = table_of(results, table)
+    rows = list(_rows(results, table))
     about = {
         "infoplane.schema": str(results["schema"]),
         "infoplane.config_hash": str(results["config_hash"]),
-        "infoplane.unit": ", ".join(sorted({str(row["unit"]) for row in results["rows"]})),
+        "infoplane.unit": ", ".join(sorted({str(row["unit"]) for row in rows})),
     }
-    columns = [(name, types[kind]) for name, kind in COLUMNS.items()]
-    rows = list(_rows(results))
-    table = arrow.Table.from_pylist(rows, schema=arrow.schema(columns, metadata=about))
+    columns = [(name, types[kind]) for name, kind in TABLES[table].items()]
+    written = arrow.Table.from_pylist(rows, schema=arrow.schema(columns, metadata=about))
     buffer = io.BytesIO()
-    parquet.write_table(table, buffer)
+    parquet.write_table(written, buffer)
     replace_file(path_of(path, "path"), buffer.getvalue())
     return len(rows)
 
@@ -165,9 +224,14 @@ def write_tensorboard(results: Results, folder: PathLike, *, overwrite: bool = F
             hint="choose another name with -o, or replace an earlier export with --overwrite",
             code="IP302",
         )
+    if table_of(results) == "similarities":
+        raise InputError(
+            "expected results with curves, got similarities alone: pairs are no curves",
+            hint="export them as a table: --to csv, or --to parquet",
+        )
     at = _time(results["created"])
     by_run: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for row in _rows(results):
+    for row in _rows(results, "rows"):
         if row["value"] is not None:
             by_run[row["run"]].append(row)
     try:
@@ -219,16 +283,31 @@ def _event(row: dict[str, Any], at: float) -> Any:
     return event
 
 
-def _rows(results: Results) -> Iterator[dict[str, Any]]:
-    """Yield the rows with all columns, in order; what a row does not have is None."""
-    if not isinstance(results, Results):
-        raise unfit("results", "a Results, as infoplane.load returns it", results)
-    for row in results.to_rows():
-        if abs(row["step"]) >= 2**63 or abs(row["n"]) >= 2**63:
-            raise DataError(f"step {row['step']}: does not fit in 64 bits", code="IP315")
-        found = {name: row.get(name) for name in COLUMNS}
+def _table(results: Results, table: str) -> Sequence[Mapping[str, Any]]:
+    """Return the rows of a table; of pairs with the groups of their runs, and the unit."""
+    if table == "rows":
+        return results.to_rows()
+    found = Similarities(results)
+    group = {run: group_of(recording) for run, recording in found.recordings.items()}
+    return [
+        {**row, "group_a": group[row["run_a"]], "group_b": group[row["run_b"]],
+         "unit": found.measures[row["measure"]]["unit"]}
+        for row in found.rows
+    ]  # fmt: skip
+
+
+def _rows(results: Results, table: str) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a table with all columns, in order; what a row does not have is None."""
+    columns = TABLES[table]
+    whole = [name for name, kind in columns.items() if kind == "int64"]
+    for row in _table(results, table):
+        for name in whole:
+            if name in row and abs(row[name]) >= 2**63:
+                raise DataError(f"{name} {row[name]}: does not fit in 64 bits", code="IP315")
+        found = {name: row.get(name) for name in columns}
         found["flags"] = list(row["flags"])
-        found["diag"] = None if row.get("diag") is None else json.dumps(row["diag"])
+        if "diag" in columns:
+            found["diag"] = None if row.get("diag") is None else json.dumps(row["diag"])
         yield found
 
 

@@ -218,6 +218,20 @@ def describe_results(path: Path) -> dict[str, Any]:
         "verdicts": dict(Counter(str(phase["verdict"]) for phase in document["phases"])),
         "warnings": document.get("warnings", []),
         "checks": len(document.get("checks", [])),
+        "similarities": _similarities(document.get("similarities")),
+    }
+
+
+def _similarities(member: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return the measures, the number of pairs by axis, and the flags of similarities."""
+    if not member:
+        return None
+    rows = member["rows"]
+    return {
+        "measures": [measure["id"] for measure in member["measures"]],
+        "pairs": dict(Counter(row["axis"] for row in rows)),
+        "without_value": sum(row["value"] is None for row in rows),
+        "flags": dict(Counter(flag for row in rows for flag in row["flags"]).most_common()),
     }
 
 

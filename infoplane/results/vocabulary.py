@@ -7,6 +7,7 @@ here. What it says is taken as it is; what it does not say stands under its own 
 from __future__ import annotations
 
 import contextlib
+import difflib
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -72,6 +73,23 @@ class Vocabulary:
     def quantity(self, name: str) -> Quantity:
         """Return a quantity; an unknown one is written by its name."""
         return self.quantities.get(name) or _quantity(name, {})
+
+    def check(self, name: str) -> None:
+        """Refuse what is no quantity, with those that are called alike.
+
+        Raises
+        ------
+        InputError
+            With the names that are nearest.
+        """
+        if name not in self.quantities:
+            near = difflib.get_close_matches(name, self.quantities, n=3, cutoff=0.5)
+            meant = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
+            some = ", ".join([*self.quantities][:8])
+            raise InputError(
+                f"expected a quantity, got {name!r:.60}{meant}",
+                hint=f"{some} and {len(self.quantities) - 8} more: infoplane estimators",
+            )
 
     def symbol(self, name: str) -> str:
         """Return how tables and figures write a quantity."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -34,14 +34,17 @@ class Cell(NamedTuple):
 
 @dataclass(frozen=True)
 class Family:
-    """Cells of which all pairs are compared, or all pairs of the first with the second part.
-
-    They are read and viewed together.
-    """
+    """Cells of which all pairs are compared, or all pairs of the first with the second part."""
 
     axis: Axis
     cells: tuple[Cell, ...]
     others: tuple[Cell, ...] = ()  # empty: pairs among the cells
+
+    @property
+    def place(self) -> Hashable:
+        """What families share that are best read together: a step, or else a layer of a run."""
+        first = self.cells[0]
+        return (first.run.path, first.layer.name) if self.axis == "steps" else first.step
 
     def pairs(self) -> Iterator[tuple[int, int]]:
         """Yield the positions of each pair, those of the others after those of the cells."""

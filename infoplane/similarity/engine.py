@@ -1,8 +1,10 @@
 """Compare pairs of cells on any ``concurrent.futures`` executor.
 
-The unit of work is a family of cells, or a part of one whose views fit the memory: each cell is
-read once for it, its views are made, and all pairs are compared. A value depends on the two arrays,
-the measure and the seed alone, so that neither workers nor their order matter; it is kept by the
+The unit of work is a piece: cells that are read once, and all pairs that are wanted of them, along
+whatever axis. A small analysis is one piece. A larger one has a piece for each step, with the
+layers of all runs, and one for each layer over its steps, so that no cell is read more than twice;
+where the views of a piece do not fit the memory, it is cut. A value depends on the two arrays, the
+measure and the seed alone, so that neither workers nor their order matter; it is kept by the
 content addresses of both cells.
 """
 
@@ -12,11 +14,12 @@ import hashlib
 import itertools
 import json
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from dataclasses import dataclass
 from importlib import metadata
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -28,11 +31,14 @@ from infoplane.similarity.cells import Cell, Family, address, samples_hash
 from infoplane.similarity.measure import PairMeasure
 from infoplane.text import one_line
 
-VIEWS_BYTES = 1 << 30
+VIEWS_BYTES = 1 << 31
 """Bytes that the views of one piece of work may take, two views at least."""
 
+_SHORT = 10.0  # CPU seconds of all pairs, up to which they are one piece
 _IN_FLIGHT = 8  # pieces submitted and unfinished; they are named, not sent, so these are small
 _TRIES = 3  # of a piece whose workers die
+
+_Wanted: TypeAlias = dict[PairMeasure, list[tuple[int, int, str]]]  # positions of cells, and key
 
 
 class Pair(NamedTuple):
@@ -46,12 +52,34 @@ class Pair(NamedTuple):
 
 @dataclass(frozen=True)
 class Piece:
-    """Cells that are read together, and what is compared of them by each measure."""
+    """Cells that are read together, and what is compared of them by each measure.
+
+    The views of one measure are made at a time.
+    """
 
     cells: tuple[Cell, ...]
-    wanted: tuple[tuple[PairMeasure, tuple[tuple[int, int, str], ...]], ...]  # positions and key
+    wanted: _Wanted
     samples: str  # hash of the samples of the cells
     seed: int
+
+    def used(self, measure: PairMeasure) -> set[int]:
+        """Return the positions of the cells that a measure compares."""
+        return {position for i, j, _ in self.wanted[measure] for position in (i, j)}
+
+    def seconds(self, measure: PairMeasure) -> float:
+        """Return about how long the views and comparisons of a measure take, in CPU seconds."""
+        costs = {i: measure.seconds(*self._size(measure, i)) for i in self.used(measure)}
+        views = sum(view for view, _ in costs.values())
+        return views + sum((costs[i][1] + costs[j][1]) / 2 for i, j, _ in self.wanted[measure])
+
+    def bytes(self, measure: PairMeasure) -> int:
+        """Return how much the views of a measure take."""
+        return sum(measure.view_bytes(*self._size(measure, i)) for i in self.used(measure))
+
+    def _size(self, measure: PairMeasure, position: int) -> tuple[int, int]:
+        cell = self.cells[position]
+        recorded = len(cell.run.kept)
+        return min(recorded, measure.most_samples or recorded), cell.layer.n_units
 
 
 class Compare:
@@ -81,13 +109,17 @@ class Compare:
         most_bytes: int = VIEWS_BYTES,
     ) -> None:
         self.known: list[tuple[Pair, dict[str, Any]]] = []
-        self.pieces: list[Piece] = []
         self._pairs: dict[str, list[Pair]] = {}  # by key; equal arrays share one
         self._cache = cache
-        self._addresses: dict[Cell, str] = {}
+        self._numbers: dict[Cell, int] = {}
+        self._addresses: list[str] = []  # by number of the cell
         self._samples: dict[Any, str] = {}
+        places: dict[tuple[str, Hashable], _Wanted] = {}
         for family in families:
-            self._plan(family, measures, seed, most_bytes)
+            samples = self._samples_of(family.cells[0])
+            wanted = places.setdefault((samples, family.place), {})
+            self._plan(family, measures, seed, samples, wanted)
+        self.pieces = self._pieces(places, seed, most_bytes)
 
     @property
     def n_pairs(self) -> int:
@@ -105,42 +137,51 @@ class Compare:
                     yield pair, {**value, "cached": index > 0}
 
     def _plan(
-        self, family: Family, measures: Sequence[PairMeasure], seed: int, most_bytes: int
-    ) -> None:
+        self, family: Family, measures: Sequence[PairMeasure], seed: int, samples: str,
+        wanted: _Wanted,
+    ) -> None:  # fmt: skip
+        """Add to ``wanted`` what is not known of a family."""
         cells = (*family.cells, *family.others)
-        samples = self._samples_of(cells[0])
-        names = [self._address(cell) for cell in cells]
-        wanted: list[tuple[PairMeasure, dict[tuple[int, int], str]]] = []
+        numbers = [self._number(cell) for cell in cells]
+        names = [self._addresses[number] for number in numbers]
         for measure in measures:
-            missing: dict[tuple[int, int], str] = {}
+            start = _start_of_key(measure, seed, samples)
+            missing, name = wanted.setdefault(measure, []), measure.id
             for i, j in family.pairs():
-                pair = Pair(family.axis, measure.id, cells[i], cells[j])
-                key = _key(measure, seed, samples, names[i], names[j])
+                pair = Pair(family.axis, name, cells[i], cells[j])
+                first, second = (i, j) if names[i] <= names[j] else (j, i)
+                key = _key(start, names[first], names[second])
                 if key in self._pairs:
                     self._pairs[key].append(pair)
                 elif self._cache is not None and (value := self._cache.get(key)) is not None:
                     self.known.append((pair, {**value, "cached": True}))
                 else:
                     self._pairs[key] = [pair]
-                    missing[i, j] = key
-            if missing:
-                wanted.append((measure, missing))
-        for part in _tiles(cells, wanted, most_bytes):
-            rows = {position: index for index, position in enumerate(part)}
-            inside = []
-            for measure, missing in wanted:
-                here = [pair for pair in missing if pair[0] in rows and pair[1] in rows]
-                taken = tuple((rows[i], rows[j], missing.pop((i, j))) for i, j in here)
-                if taken:
-                    inside.append((measure, taken))
-            if inside:
-                chosen = tuple(cells[position] for position in part)
-                self.pieces.append(Piece(chosen, tuple(inside), samples, seed))
+                    missing.append((numbers[first], numbers[second], key))
 
-    def _address(self, cell: Cell) -> str:
-        if cell not in self._addresses:
-            self._addresses[cell] = address(cell)
-        return self._addresses[cell]
+    def _pieces(
+        self, places: Mapping[tuple[str, Hashable], _Wanted], seed: int, most_bytes: int
+    ) -> list[Piece]:
+        """Return what is left to do, what little there is of the same samples in one piece."""
+        cells = list(self._numbers)
+        by_samples: dict[str, list[_Wanted]] = defaultdict(list)
+        for (samples, _), wanted in places.items():
+            by_samples[samples].append({of: pairs for of, pairs in wanted.items() if pairs})
+        found = []
+        for samples, parts in by_samples.items():
+            whole = _joined(parts)
+            every = _piece(cells, whole, samples, seed)
+            if _most(every) <= most_bytes and sum(map(every.seconds, every.wanted)) <= _SHORT:
+                parts = [whole]
+            for part in (_piece(cells, wanted, samples, seed) for wanted in parts if wanted):
+                found += _cut(part, most_bytes)
+        return found
+
+    def _number(self, cell: Cell) -> int:
+        if cell not in self._numbers:
+            self._numbers[cell] = len(self._numbers)
+            self._addresses.append(address(cell))
+        return self._numbers[cell]
 
     def _samples_of(self, cell: Cell) -> str:
         run = cell.run
@@ -154,20 +195,13 @@ def measure_piece(piece: Piece) -> list[tuple[str, dict[str, Any]]]:
     """Return the values of a piece by their keys; a worker calls this."""
     n = len(piece.cells[0].run.kept)
     order = generator(piece.seed, "similarity", piece.samples).permutation(n)
-    views: list[list[Any]] = [[] for _ in piece.wanted]
-    needed = [{i for i, j, _ in pairs} | {j for i, j, _ in pairs} for _, pairs in piece.wanted]
-    for position, cell in enumerate(piece.cells):
-        array = _read(cell)
-        for (measure, _), made, of in zip(piece.wanted, views, needed, strict=True):
-            made.append(_viewed(measure, array, order) if position in of else None)
+    arrays = [_read(cell) for cell in piece.cells]  # maps of the files: they take no memory
     found = []
-    for (measure, pairs), made in zip(piece.wanted, views, strict=True):
+    for measure, pairs in piece.wanted.items():
+        views = {i: _viewed(measure, arrays[i], order) for i in piece.used(measure)}
         for i, j, key in pairs:
-            cells = piece.cells[i], piece.cells[j]
-            if _swapped(*cells):
-                i, j = j, i
-            units = cells[0].layer.n_units, cells[1].layer.n_units
-            found.append((key, _compared(measure, made[i], made[j], units, key, piece.seed)))
+            units = piece.cells[i].layer.n_units, piece.cells[j].layer.n_units
+            found.append((key, _compared(measure, views[i], views[j], units, key, piece.seed)))
     return found
 
 
@@ -218,45 +252,67 @@ def _compared(
     }
 
 
-def _swapped(a: Cell, b: Cell) -> bool:
-    return address(a) > address(b)
-
-
-def _key(measure: PairMeasure, seed: int, samples: str, a: str, b: str) -> str:
-    """Return the key of a value: all that it depends on, whichever cell is first."""
+def _start_of_key(measure: PairMeasure, seed: int, samples: str) -> str:
+    """Return all that a value depends on besides its two cells."""
     parts = [
         metadata.version("infoplane"), "similarity",
-        measure.id, measure.version, measure.most_samples, seed, samples, *sorted((a, b)),
+        measure.id, measure.version, measure.most_samples, seed, samples,
     ]  # fmt: skip
-    return hashlib.sha256(json.dumps(parts, separators=(",", ":")).encode()).hexdigest()
+    return json.dumps(parts, separators=(",", ":"))
 
 
-def _tiles(
-    cells: Sequence[Cell],
-    wanted: Iterable[tuple[PairMeasure, Any]],
-    most_bytes: int,
-) -> list[tuple[int, ...]]:
-    """Return the positions of cells whose views are made together; every pair is in one of them."""
-    if not wanted:
-        return []
-    n = len(cells[0].run.kept)
-    sizes = [
-        sum(
-            measure.view_bytes(min(n, measure.most_samples or n), cell.layer.n_units)
-            for measure, _ in wanted
-        )
-        for cell in cells
+def _key(start: str, *addresses: str) -> str:
+    return hashlib.sha256(" ".join((start, *addresses)).encode()).hexdigest()
+
+
+def _joined(parts: Iterable[_Wanted]) -> _Wanted:
+    found: _Wanted = defaultdict(list)
+    for part in parts:
+        for measure, pairs in part.items():
+            found[measure] += pairs
+    return dict(found)
+
+
+def _piece(cells: Sequence[Cell], wanted: _Wanted, samples: str, seed: int) -> Piece:
+    """Return a piece of some of the cells, which ``wanted`` numbers."""
+    used = sorted({number for pairs in wanted.values() for i, j, _ in pairs for number in (i, j)})
+    at = {number: position for position, number in enumerate(used)}
+    placed = {of: [(at[i], at[j], key) for i, j, key in wanted[of]] for of in wanted}
+    return Piece(tuple(cells[number] for number in used), placed, samples, seed)
+
+
+def _most(piece: Piece) -> int:
+    return max(map(piece.bytes, piece.wanted), default=0)
+
+
+def _cut(piece: Piece, most_bytes: int) -> list[Piece]:
+    """Return pieces of two chunks of the cells each, whose views fit; together they are all of it.
+
+    A pair within a chunk is in the first piece that has the chunk.
+    """
+    if _most(piece) <= most_bytes:
+        return [piece]
+    chunk, filled = 0, 0
+    chunk_of = []
+    for position in range(len(piece.cells)):
+        size = max(of.view_bytes(*piece._size(of, position)) for of in piece.wanted)
+        if filled and filled + size > most_bytes / 2:
+            chunk, filled = chunk + 1, 0
+        filled += size
+        chunk_of.append(chunk)
+    parts: dict[tuple[int, int], _Wanted] = {
+        both: defaultdict(list) for both in itertools.combinations(range(chunk + 1), 2)
+    }
+    for measure, pairs in piece.wanted.items():
+        for i, j, key in pairs:
+            a, b = sorted((chunk_of[i], chunk_of[j]))
+            both = (a, b) if a < b else (max(a - 1, 0), max(a, 1))
+            parts[both][measure].append((i, j, key))
+    return [
+        _piece(piece.cells, dict(part), piece.samples, piece.seed)
+        for part in parts.values()
+        if part
     ]
-    if sum(sizes) <= most_bytes:
-        return [tuple(range(len(cells)))]
-    chunks: list[list[int]] = [[]]
-    room = most_bytes / 2
-    for position, size in enumerate(sizes):
-        if chunks[-1] and sum(sizes[p] for p in chunks[-1]) + size > room:
-            chunks.append([])
-        chunks[-1].append(position)
-    both = itertools.combinations_with_replacement(chunks, 2)
-    return [tuple(sorted({*one, *other})) for one, other in both]
 
 
 def _finished(pieces: Sequence[Piece], pool: Workers) -> Iterator[list[tuple[str, dict[str, Any]]]]:

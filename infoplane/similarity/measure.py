@@ -104,12 +104,13 @@ class _Kernel(PairMeasure):
 
     def view_bytes(self, n: int, d: int) -> int:
         """Return how large a view is."""
-        return int(8 * n * (0.55 * n if 4 * d >= n else d))
+        return int(8 * n * (0.55 * n if alignment.as_matrix(n, d) else d))
 
     def seconds(self, n: int, d: int) -> tuple[float, float]:
         """Return seconds of a view and of a comparison."""
-        view = 1.5e-10 * n * d * min(n, 4 * d)
-        return view, 2e-3 + (1e-9 * n * n if 4 * d >= n else 2e-10 * n * d * d)
+        if alignment.as_matrix(n, d):
+            return 5e-11 * n * n * d + 5e-9 * n * n, 1e-3 + 6e-10 * n * n
+        return 1e-10 * n * d * d + 5e-8 * n * d, 2e-3 + 7e-11 * n * d * d
 
 
 @dataclass(frozen=True)
@@ -143,6 +144,11 @@ class CkaWithoutTop(_Kernel):
         rest = alignment.without_top_component(_centred(activations))
         return alignment.linear_view(rest, bounds, debiased=True)
 
+    def seconds(self, n: int, d: int) -> tuple[float, float]:
+        """Return seconds of a view and of a comparison."""
+        view, comparison = super().seconds(n, d)
+        return view + 1.2e-10 * min(n, d) ** 3, comparison
+
 
 @dataclass(frozen=True)
 class GaussianCka(_Kernel):
@@ -166,6 +172,10 @@ class GaussianCka(_Kernel):
         """Return how large a view is."""
         return 5 * n * n
 
+    def seconds(self, n: int, d: int) -> tuple[float, float]:
+        """Return seconds of a view and of a comparison."""
+        return 6e-10 * n * n * d + 4e-8 * n * n, 1e-3 + 6e-10 * n * n
+
 
 @dataclass(frozen=True)
 class Procrustes(PairMeasure):
@@ -177,6 +187,7 @@ class Procrustes(PairMeasure):
     family: ClassVar[str] = "shape"
     unit: ClassVar[str] = "radians"
     identical: ClassVar[float] = 0.0
+    version: ClassVar[str] = "2"  # 1 drew all of its null
 
     def view(self, activations: Array, bounds: IntArray) -> shape.ShapeView:
         """Return what is kept of a cell."""
@@ -189,7 +200,9 @@ class Procrustes(PairMeasure):
     def seconds(self, n: int, d: int) -> tuple[float, float]:
         """Return seconds of a view and of a comparison."""
         side = min(n, d)
-        return 1e-9 * n * side * side, 7e-10 * side**3 + 6e-10 * n * side * side
+        cube, squares = side**3, n * side * side
+        view = 2.5e-10 * cube + 6e-11 * squares
+        return view, 5e-3 + 4e-6 * n + 2.2e-10 * cube + 4e-11 * squares
 
 
 @dataclass(frozen=True)
@@ -228,7 +241,7 @@ class MutualNeighbors(PairMeasure):
 
     def seconds(self, n: int, d: int) -> tuple[float, float]:
         """Return seconds of a view and of a comparison."""
-        return 1e-9 * n * n * (d + 20), 1e-7 * n * self.k
+        return 4e-10 * n * n * (d + 20), 5e-4 + 2.5e-8 * n * self.k
 
     def few(self, n: int, d_x: int, d_y: int) -> bool:
         """Tell whether a value of so few samples says little."""
@@ -271,7 +284,7 @@ class Rsa(PairMeasure):
 
     def seconds(self, n: int, d: int) -> tuple[float, float]:
         """Return seconds of a view and of a comparison."""
-        return 1e-10 * n * n * d + 3e-7 * n * n, 2e-3 + 1e-9 * n * n
+        return 5e-11 * n * n * d + 1.2e-7 * n * n, 5e-4 + 7e-10 * n * n
 
 
 @dataclass(frozen=True)

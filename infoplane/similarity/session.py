@@ -118,22 +118,13 @@ class SimilarityAnalysis:
         with CellCache(self.cache) if known and self.cache else nullcontext() as cache:
             compare = self._compare(cache)
         works = []
+        total = count_pairs(self.families)
+        recorded = max(len(run.kept) for run in self.cells)
         for measure in self.measures:
-            seconds, todo, most = 0.0, 0, 0
-            for piece in compare.pieces:
-                for one, pairs in piece.wanted:
-                    if one != measure:
-                        continue
-                    recorded = len(piece.cells[0].run.kept)
-                    n = min(recorded, one.most_samples or recorded)
-                    costs = [one.seconds(n, cell.layer.n_units) for cell in piece.cells]
-                    used = {i for i, _, _ in pairs} | {j for _, j, _ in pairs}
-                    seconds += sum(costs[i][0] for i in used)
-                    seconds += sum((costs[i][1] + costs[j][1]) / 2 for i, j, _ in pairs)
-                    most = max(most, sum(one.view_bytes(n, c.layer.n_units) for c in piece.cells))
-                    todo += len(pairs)
-            total = count_pairs(self.families)
-            recorded = max(len(run.kept) for run in self.cells)
+            pieces = [piece for piece in compare.pieces if measure in piece.wanted]
+            todo = sum(len(piece.wanted[measure]) for piece in pieces)
+            seconds = sum(piece.seconds(measure) for piece in pieces)
+            most = max((piece.bytes(measure) for piece in pieces), default=0)
             samples = (min(recorded, measure.most_samples or recorded), recorded)
             works.append(
                 PlannedWork(
@@ -178,16 +169,17 @@ class SimilarityAnalysis:
         """Return the similarities as a document holds them, and the seconds that they took."""
         start, tell = time.monotonic(), listener(progress)
         shared = self.cache or path_of(exchange or ".", "exchange")
-        with self._open_cache() as cache, self._workers(shared) as pool:
+        with self._open_cache() as cache:
             compare = self._compare(cache)
             now = Progress("similarity", 0, compare.n_pairs)
             tell(now)
             found = []
-            for pair, value in compare.values(pool):
-                found.append((pair, value))
-                failed = value["value"] is None
-                now = now._replace(done=now.done + 1, failed=now.failed + failed)
-                tell(now)
+            with self._workers(len(compare.pieces), shared) as pool:
+                for pair, value in compare.values(pool):
+                    found.append((pair, value))
+                    failed = value["value"] is None
+                    now = now._replace(done=now.done + 1, failed=now.failed + failed)
+                    tell(now)
         names = {run: self._named(run) for run in self.cells}
         member = as_member(found, self.measures, self._recordings(), names)
         return member, time.monotonic() - start
@@ -212,10 +204,10 @@ class SimilarityAnalysis:
     def _open_cache(self) -> AbstractContextManager[CellCache | None]:
         return nullcontext() if self.cache is None else CellCache(self.cache)
 
-    def _workers(self, exchange: Any) -> AbstractContextManager[Workers]:
+    def _workers(self, n_pieces: int, exchange: Any) -> AbstractContextManager[Workers]:
         if isinstance(self.executor, Executor):
             return Given(self.executor)
-        return workers(self.executor, min(self.jobs, len(self.families)), exchange)
+        return workers(self.executor, max(1, min(self.jobs, n_pieces)), exchange)
 
     def _room(self, max_memory: int | None) -> int:
         """Return the bytes that the views of each process may take."""

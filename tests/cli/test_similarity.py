@@ -1,6 +1,8 @@
 """``infoplane similarity``, its rules, figures and the comparison of runs."""
 
+import csv
 import json
+import shlex
 from pathlib import Path
 
 import jsonschema
@@ -160,3 +162,61 @@ def test_options_of_runs_are_refused_for_results(runs):
     done = infoplane_here("compare", "a.json", "b.json", "--require", "drift(cka, 'a') >= 1")
     assert done.code == 2
     assert "--similarity" in done.err
+
+
+@pytest.fixture
+def document(runs):
+    similarity(*runs, "-m", "cka", "-m", "procrustes")
+    return "similarity.json"
+
+
+def test_inspect_says_what_is_in_a_document_of_similarities(document):
+    done = infoplane_here("inspect", document)
+    assert "similarities: cka, procrustes" in done.out
+    assert "48 pairs (layers 12, seeds 12, steps 24), 0 without a value" in done.out
+    assert "estimators" not in done.out
+    found = json.loads(infoplane_here("inspect", document, "--format", "json").out)
+    assert found["files"][0]["similarities"]["pairs"]["seeds"] == 12
+
+
+def test_similarities_are_exported_as_a_table_of_pairs(document):
+    rows = json.loads(Path(document).read_text())["similarities"]["rows"]
+    done = infoplane_here("export", document, "--to", "csv", "-o", "-")
+    first, *lines = csv.DictReader(done.out.splitlines())
+    assert len(lines) + 1 == len(rows)
+    assert [float(line["value"]) for line in lines] == [row["value"] for row in rows[1:]]
+    assert (first["group_a"], first["unit"], first["layer_b"]) == ("net", "ratio", "fc2")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    assert infoplane_here("export", document, "--to", "parquet", "-o", "s.parquet").code == 0
+    table = parquet.read_table("s.parquet").to_pylist()
+    assert [row["value"] for row in table] == [row["value"] for row in rows]
+
+
+def test_results_of_both_export_either(runs):
+    infoplane_here("analyze", runs[0], "-e", "binning", "--similarity", "cka", "-q", "-j", "1")
+    for table, beginning in (("rows", "group,run,step"), ("similarities", "axis,measure")):
+        done = infoplane_here(
+            "export", "results.json", "--to", "csv", "-o", "-", "--table", table
+        )  # fmt: skip
+        assert done.out.startswith(beginning)
+
+
+ALONE = {  # a command on similarities alone, its exit status and what it says
+    "export --to tensorboard -o board": (2, "pairs are no curves"),
+    "export --to csv --table rows -o -": (0, ""),
+    "plot -f plane": (4, "no estimates, but similarities"),
+    "plot -f agreement": (4, "no estimates, but similarities"),
+    "compare similarity.json": (4, "similarities alone"),
+    "check --require 'last(ity) >= 0'": (1, ""),
+    "merge -o all.json": (0, "48 pairs"),
+    "similarity": (3, "expected a run folder"),
+}
+
+
+@pytest.mark.parametrize("command", ALONE)
+def test_every_command_takes_similarities_alone_or_says_one_line(document, command):
+    name, *options = shlex.split(command)
+    done = infoplane_here(name, document, *options)
+    code, told = ALONE[command]
+    assert (done.code, "IP900" in done.err) == (code, False), done.err
+    assert told in done.err

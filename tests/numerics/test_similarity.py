@@ -301,3 +301,37 @@ def test_one_unit_a_side():
     assert infoplane.cka(x, y) > 0.95
     with pytest.raises(EstimationError, match="one component only"):
         infoplane.cka_without_top(x, y)
+
+
+PERMUTED = {  # n_samples, units of both sides, and how fast the sizes of their directions fall
+    "narrow": (300, (8, 5), 0.5),
+    "one unit": (300, (1, 200), 0.5),
+    "wide": (400, (150, 150), 0.0),
+    "as many units as samples": (250, (250, 250), 0.0),
+    "more units than samples": (150, (400, 90), 0.0),
+    "few large directions": (400, (120, 200), 1.5),
+    "many small directions": (400, (120, 200), 0.5),
+}
+
+
+@pytest.mark.parametrize("case", PERMUTED)
+def test_the_null_of_procrustes_is_what_permuted_samples_read(case):
+    n, units, fall = PERMUTED[case]
+    rng = np.random.default_rng(5)
+    x, y = (centred(rng.normal(size=(n, d)) * np.arange(1.0, d + 1) ** -fall) for d in units)
+    found = shape.compared(*(shape.shape_view(side, dealt(n)) for side in (x, y)), rng)
+    drawn = np.array([infoplane.procrustes_distance(x, rng.permutation(y)) for _ in range(40)])
+    # Means of 12 draws of the leading components, and of 40 of all.
+    error = np.hypot(found.null_sd / np.sqrt(12), drawn.std(ddof=1) / np.sqrt(40))
+    assert abs(found.null - drawn.mean()) < 3 * error
+    # The leading components alone vary more than all of them where these fill the space.
+    assert 0.5 < found.null_sd / drawn.std(ddof=1) < 4
+
+
+@pytest.mark.parametrize("rank", [70, 100, 200])
+def test_a_large_nuclear_norm_is_that_of_the_singular_values(rank):
+    """With squares that keep its digits, and with as many singular values of 0 as lose them."""
+    rng = np.random.default_rng(1)
+    matrix = rng.normal(size=(220, rank)) @ rng.normal(size=(rank, 200))
+    exact = np.linalg.svd(matrix, compute_uv=False).sum()
+    assert shape._nuclear_norm(matrix, by_squares=True) == pytest.approx(exact, rel=1e-7)

@@ -50,7 +50,7 @@ def test_a_quantity_and_its_estimator_can_be_chosen(beside: View) -> None:
     assert steps(beside, quantity="spread_ratio").get_ylabel() == "PR  [dimensions]"
     assert steps(beside, estimator="dimension").get_ylabel() == "PR  [dimensions]"
     assert steps(beside, quantity="ity").get_ylabel() == "I(T;Y)  [bits]"
-    with pytest.raises(InputError, match="expected a quantity of .*, got 'volume'"):
+    with pytest.raises(InputError, match="expected a quantity, got 'volume'"):
         steps(beside, quantity="volume")
 
 

@@ -70,7 +70,7 @@ def test_a_plane_takes_any_two_quantities_of_any_estimators(three: View) -> None
     assert ax.get_ylabel().startswith("CKA(T,Y)  [ratio]")
     ax = draw(three, "plane", x="effective_rank", y="alpha_req").axes[0]
     assert ax.get_ylabel() == "α  [exponent]"
-    with pytest.raises(InputError, match="expected a quantity of"):
+    with pytest.raises(InputError, match="expected a quantity, got"):
         draw(three, "plane", x="volume", y="alpha_req")
     with pytest.raises(NotFoundError, match="needs an estimator with I"):
         draw(three, "plane")

@@ -91,21 +91,42 @@ def test_little_memory_changes_nothing(runs):
     little.views_bytes = 1  # two views at a time
     pieces = little._compare(None).pieces
     assert max(len(piece.cells) for piece in pieces) == 2
+    keys = [key for piece in pieces for of in piece.wanted.values() for _, _, key in of]
+    assert len(keys) == len(set(keys)) == little.n_pairs
     assert without_time(little.run()["similarities"]["rows"]) == without_time(
         whole.run()["similarities"]["rows"]
     )
 
 
-def test_each_layer_is_read_once_per_step(runs, monkeypatch):
-    read = []
+@pytest.fixture
+def read(monkeypatch):
+    """What is read of the files, in order."""
+    found = []
     before = Run.activations
     monkeypatch.setattr(
         Run, "activations",
-        lambda self, step, layer, **more: read.append((step, layer))
+        lambda self, step, layer, **more: found.append((self.name, step, layer))
         or before(self, step, layer, **more),
     )  # fmt: skip
-    measured(runs[0], DEFAULT, axes="layers")
-    assert len(read) == len(set(read)) == 3 * 2
+    return found
+
+
+@pytest.mark.parametrize("axes", [("layers",), ("layers", "steps"), ("layers", "steps", "runs")])
+def test_each_layer_is_read_once_per_step_whatever_the_axes(runs, read, axes):
+    write_run("other", network(5), group="other")
+    measured([*runs, "other"], DEFAULT, axes=axes)
+    assert len(read) == len(set(read)) == 4 * 3 * 2
+
+
+def test_in_a_large_analysis_it_is_read_for_its_step_and_for_its_training(runs, read, monkeypatch):
+    small = measured(runs, DEFAULT)
+    read.clear()
+    monkeypatch.setattr(engine, "_SHORT", 0)
+    assert without_time(measured(runs, DEFAULT)["rows"]) == without_time(small["rows"])
+    assert {read.count(cell) for cell in read} == {2}
+    read.clear()
+    measured(runs, DEFAULT, axes=("layers", "runs"))
+    assert {read.count(cell) for cell in read} == {1}
 
 
 def test_m_cells_cost_m_views(runs, monkeypatch):
@@ -343,9 +364,11 @@ def test_a_worker_that_dies_again_and_again_is_told(runs):
         analysis.run()
 
 
-def test_a_broken_pool_is_renewed(runs):
+def test_a_broken_pool_is_renewed(runs, monkeypatch):
     analysis = SimilarityAnalysis(runs[0], "cka", executor=Serial())
+    monkeypatch.setattr(engine, "_SHORT", 0)
     pieces = analysis._compare(None).pieces
+    assert len(pieces) > 2
 
     class Fragile(Serial):
         calls = 0

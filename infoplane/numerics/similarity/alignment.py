@@ -34,7 +34,7 @@ from infoplane.numerics.similarity.pairs_of_samples import (
 )
 from infoplane.numerics.similarity.samples import Compared, groups_of, parts, spread
 
-_WIDE = 4  # as many units as a fourth of the samples: a kernel matrix is cheaper to compare
+_MANY = 4000  # samples of which a kernel matrix takes much memory
 _VALUES = 1 << 22  # products of units held at once
 
 
@@ -70,9 +70,14 @@ class KernelView:
         return len(self.diagonal)
 
 
+def as_matrix(n: int, d: int) -> bool:
+    """Tell whether the kernel matrix of so many samples and units is cheaper than activations."""
+    return d * (16 if n <= _MANY else 4) >= n
+
+
 def linear_view(centred: FloatArray, bounds: IntArray, *, debiased: bool) -> KernelView:
     """Return the view of the linear kernel of centred activations (n_samples, n_units)."""
-    if _WIDE * centred.shape[1] >= len(centred):
+    if as_matrix(*centred.shape):
         return _of_matrix(_linear_blocks(centred, bounds), bounds, debiased=debiased)
     diagonal = np.einsum("ij,ij->i", centred, centred)
     sums = centred @ np.array([centred[rows].sum(axis=0) for rows in groups_of(bounds)]).T

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
+
 import numpy as np
 
 from infoplane.calls import one_of, truth
 from infoplane.calls import whole as whole_number
-from infoplane.data import Array, checked_activations
+from infoplane.data import Array, FloatArray, IntArray, checked_activations
 from infoplane.errors import EstimationError, InputError
 from infoplane.numerics.similarity import alignment, correlations, distances, neighborhoods, shape
 from infoplane.numerics.similarity.samples import centred_pair, positive, whole
+
+View = TypeVar("View")
 
 
 def cka(
@@ -57,16 +63,11 @@ def cka(
     truth(debiased, "debiased")
     if kernel == "linear" and width is not None:
         raise InputError("width: expected none, a linear kernel has no width", argument="width")
-    left, right = centred_pair(x, y)
-    bounds = whole(len(left))
     if kernel == "linear":
-        views = [alignment.linear_view(side, bounds, debiased=debiased) for side in (left, right)]
+        views = _views(x, y, partial(alignment.linear_view, debiased=debiased))
     else:
         of = positive(1.0 if width is None else width, "width")
-        views = [
-            alignment.gaussian_view(side, bounds, width=of, debiased=debiased)
-            for side in (left, right)
-        ]
+        views = _views(x, y, partial(alignment.gaussian_view, width=of, debiased=debiased))
     return alignment.compared(*views).value
 
 
@@ -94,11 +95,12 @@ def cka_without_top(x: Array, y: Array) -> float:
     >>> round(infoplane.cka_without_top(x, x), 6)
     1.0
     """
-    left, right = centred_pair(x, y)
-    bounds = whole(len(left))
-    rest = [alignment.without_top_component(side) for side in (left, right)]
-    views = [alignment.linear_view(side, bounds, debiased=True) for side in rest]
-    return alignment.compared(*views).value
+
+    def view(side: FloatArray, bounds: IntArray) -> alignment.KernelView:
+        rest = alignment.without_top_component(side)
+        return alignment.linear_view(rest, bounds, debiased=True)
+
+    return alignment.compared(*_views(x, y, view)).value
 
 
 def procrustes_distance(x: Array, y: Array) -> float:
@@ -128,9 +130,7 @@ def procrustes_distance(x: Array, y: Array) -> float:
     >>> infoplane.procrustes_distance(x, -2 * x) < 1e-6
     True
     """
-    left, right = centred_pair(x, y)
-    bounds = whole(len(left))
-    return shape.angle(*(shape.shape_view(side, bounds) for side in (left, right)))
+    return shape.angle(*_views(x, y, shape.shape_view))
 
 
 def mutual_neighbors(x: Array, y: Array, k: int = 10) -> float:
@@ -246,13 +246,8 @@ def svcca(x: Array, y: Array, variance: float = 0.99) -> float:
     share = positive(variance, "variance")
     if share > 1:
         raise InputError(f"variance: expected a share of at most 1, got {share}")
-    left, right = centred_pair(x, y)
-    bounds = whole(len(left))
-    views = [
-        correlations.correlation_view(side, bounds, variance=share, kind="svcca")
-        for side in (left, right)
-    ]
-    return correlations.correlation(*views)
+    view = partial(correlations.correlation_view, variance=share, kind="svcca")
+    return correlations.correlation(*_views(x, y, view))
 
 
 def pwcca(x: Array, y: Array) -> float:
@@ -282,10 +277,12 @@ def pwcca(x: Array, y: Array) -> float:
     >>> round(infoplane.pwcca(x, 2 * x), 6)
     1.0
     """
+    view = partial(correlations.correlation_view, variance=1.0, kind="pwcca")
+    return correlations.correlation(*_views(x, y, view))
+
+
+def _views(x: Array, y: Array, view: Callable[[FloatArray, IntArray], View]) -> tuple[View, View]:
+    """Return the views of both sides, centred, all samples in one group."""
     left, right = centred_pair(x, y)
     bounds = whole(len(left))
-    views = [
-        correlations.correlation_view(side, bounds, variance=1.0, kind="pwcca")
-        for side in (left, right)
-    ]
-    return correlations.correlation(*views)
+    return view(left, bounds), view(right, bounds)

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure, SubFigure
 
 from infoplane.plots.canvas import page
 from infoplane.plots.canvas import style as look
-from infoplane.plots.view import middle_cut
+from infoplane.plots.labels import middle_cut
 from infoplane.text import in_lines
 
 

@@ -16,6 +16,7 @@ from infoplane.plots.canvas import style as look
 from infoplane.plots.canvas.multiples import limit, outer_ticks
 from infoplane.plots.canvas.titles import figure_titled
 from infoplane.plots.drawing import OTHERS, Drawing, as_note, left_out
+from infoplane.plots.labels import broken, middle_cut, short_names
 from infoplane.plots.plane.panel import (
     axis_names,
     draw_bounds,
@@ -28,7 +29,6 @@ from infoplane.plots.plane.panel import (
     time_bar,
 )
 from infoplane.plots.plane.paths import find_paths, time_norm
-from infoplane.plots.view import broken, middle_cut, short_names
 
 FACETS = ("none", "layer", "estimator", "group")
 """What small multiples differ in."""

@@ -125,7 +125,5 @@ def _apart(view: View, group: str | None, wanted: tuple[str, str]) -> bool:
         If there is no such quantity.
     """
     for quantity in wanted:
-        if quantity not in view.vocabulary.quantities:
-            known = ", ".join(view.vocabulary.quantities)
-            raise InputError(f"expected a quantity of {known}, got {quantity!r}")
+        view.vocabulary.check(quantity)
     return wanted != ("ixt", "ity") and not view.estimators(*wanted, group=view.group(group))

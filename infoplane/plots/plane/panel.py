@@ -20,8 +20,8 @@ from infoplane.data import FloatArray
 from infoplane.plots.canvas import style as look
 from infoplane.plots.canvas.labels import Label, place
 from infoplane.plots.drawing import Drawing
+from infoplane.plots.labels import bound_label, joined, short_names
 from infoplane.plots.plane.paths import Path
-from infoplane.plots.view import bound_label, joined, short_names
 
 SATURATION_BAND = 0.15
 """Bits below log2 N that are shaded."""

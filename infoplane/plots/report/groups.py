@@ -17,12 +17,13 @@ from infoplane.estimators.quantities import QUANTITIES, REPRESENTATION
 from infoplane.plots.canvas.style import drawable
 from infoplane.plots.drawing import as_note
 from infoplane.plots.figures import draw_once
+from infoplane.plots.labels import short_names
 from infoplane.plots.plane.figure import MAX_LAYERS
 from infoplane.plots.report import html
 from infoplane.plots.report.html import Cell, table
 from infoplane.plots.report.rows import HEADS, PARTNERS, main_row, measure_row, phase_row
 from infoplane.plots.report.sections import Section, judged
-from infoplane.plots.view import SIZES, View, short_names
+from infoplane.plots.view import SIZES, View
 from infoplane.results.shape_and_scale import NEEDS, splits
 from infoplane.results.verdicts import VERDICTS, Phase, layer_verdicts
 

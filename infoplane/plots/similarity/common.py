@@ -16,7 +16,8 @@ from matplotlib.figure import Figure, SubFigure
 from infoplane.data import FloatArray
 from infoplane.errors import NotFoundError
 from infoplane.plots.canvas import style as look
-from infoplane.plots.view import View, evenly, joined, short_names
+from infoplane.plots.labels import evenly, joined, short_names
+from infoplane.plots.view import View
 from infoplane.results.similarities import Band, Row, Similarities
 from infoplane.text import counted
 

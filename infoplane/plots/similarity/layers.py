@@ -14,6 +14,7 @@ from infoplane.data import FloatArray
 from infoplane.plots.canvas import page
 from infoplane.plots.canvas import style as look
 from infoplane.plots.canvas.titles import figure_titled
+from infoplane.plots.labels import joined
 from infoplane.plots.similarity.common import (
     VALUES_UP_TO,
     Chosen,
@@ -24,7 +25,7 @@ from infoplane.plots.similarity.common import (
     scale,
     write_values,
 )
-from infoplane.plots.view import View, joined
+from infoplane.plots.view import View
 from infoplane.results.similarities import Band, Row, matrix
 
 _CELL = 0.8  # inches of the side of a cell, at most

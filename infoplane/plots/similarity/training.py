@@ -14,8 +14,9 @@ from infoplane.plots.canvas import page
 from infoplane.plots.canvas import style as look
 from infoplane.plots.canvas.multiples import limit, outer_ticks
 from infoplane.plots.canvas.titles import figure_titled
+from infoplane.plots.labels import middle_cut
 from infoplane.plots.similarity.common import Chosen, chosen, colour_bar, colours, edges, scale
-from infoplane.plots.view import View, middle_cut
+from infoplane.plots.view import View
 from infoplane.results.similarities import Band, Row, matrix, mean_and_interval
 
 _PANELS = 12
