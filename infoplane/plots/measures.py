@@ -254,8 +254,12 @@ def _steps(steps: Any) -> list[Artist]:
 
 
 def _layers(layers: Sequence[str]) -> list[Artist]:
-    """Return the legend of layers: all, or the first, the last and some between."""
-    at = np.unique(np.linspace(0, len(layers) - 1, min(_NAMED, len(layers))).round().astype(int))
+    """Return the legend of layers: all, or of many the first, the last and some between."""
+    at = np.unique(
+        np.linspace(0, len(layers) - 1, _NAMED if len(layers) > 2 * _NAMED else len(layers))
+        .round()
+        .astype(int)
+    )
     names, colours = list(short_names(layers, 24).values()), layer_colours(len(layers))
     return [Line2D([], [], color=colours[i], linewidth=1.6, label=names[i]) for i in at]
 
