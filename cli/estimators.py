@@ -43,7 +43,7 @@ def estimators(name: str | None) -> None:
                 log.warning("%s", error)
         titles = {key: printable(cls.title) for key, cls in classes.items()}
         used = max(map(len, classes)) + max(map(len, titles.values())) + 4
-        room = max(20, (width() or 200) - used)
+        room = max(20, (width() or 100) - used)
         lines = [
             (key, titles[key], part) if i == 0 else ("", "", part)
             for key, cls in classes.items()
