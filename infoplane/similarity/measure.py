@@ -210,6 +210,7 @@ class MutualNeighbors(PairMeasure):
     """Share of each sample's ``k`` nearest neighbours that both layers agree on."""
 
     k: int = 10
+    version: ClassVar[str] = "2"  # 1 took tied samples by their order
     name: ClassVar[str] = "mutual_neighbors"
     title: ClassVar[str] = "mutual neighbours"
     symbol: ClassVar[str] = "shared neighbours"

@@ -23,6 +23,7 @@ from infoplane.numerics.similarity.samples import Compared, groups_of, parts, sp
 
 Metric: TypeAlias = Literal["sqeuclidean", "euclidean", "cosine", "correlation", "cityblock"]
 _DIGITS = 12  # beyond these, differences between equal distances are rounding
+_UNEVEN = 1e3  # largest square of a sample, in medians of the squared distances
 METRICS = ("sqeuclidean", "euclidean", "cosine", "correlation", "cityblock")
 
 
@@ -96,5 +97,11 @@ def _distances(activations: FloatArray, metric: str) -> FloatArray:
     squares = products.diagonal()
     rows, columns = np.triu_indices(len(squares), 1)
     found = squares[rows] + squares[columns] - 2 * products[rows, columns]
-    found = np.round(found / found.max(), _DIGITS) if found.max() > 0 else found
-    return np.sqrt(found) if metric == "euclidean" else found
+    largest = float(squares.max())
+    if largest > _UNEVEN * float(np.median(found)):  # most distances are digits of the largest
+        found = scipy.spatial.distance.pdist(activations, "sqeuclidean")
+        mantissa, exponent = np.frexp(found)
+        found = np.ldexp(np.round(mantissa, _DIGITS), exponent)
+    elif largest > 0:
+        found = np.round(found / largest, _DIGITS)
+    return np.sqrt(found) if metric == "euclidean" else np.asarray(found)

@@ -143,6 +143,11 @@ def mutual_neighbors(x: Array, y: Array, k: int = 10) -> float:
     k : int, default 10
         Neighbours of each sample; independent data share ``k / (n_samples - 1)`` of them.
 
+    Notes
+    -----
+    Samples that are equally far share the last places, and the overlap is divided by the geometric
+    mean of those of each side with itself. Of few states, independent data share more.
+
     Raises
     ------
     InputError
