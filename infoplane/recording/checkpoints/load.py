@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,14 @@ _WRAPPERS = re.compile(
 )
 
 
-def load_into(model: nn.Module, weights: Weights, path: Path, *, strict: bool = True) -> Unmatched:
+def load_into(
+    model: nn.Module,
+    weights: Weights,
+    path: Path,
+    *,
+    strict: bool = True,
+    begin: Callable[[], object] = lambda: None,
+) -> Unmatched:
     """Load weights into a model and return the names that were left out.
 
     What ``model.load_state_dict(state)`` accepts is loaded by it. Beyond that, prefixes that
@@ -46,6 +53,9 @@ def load_into(model: nn.Module, weights: Weights, path: Path, *, strict: bool = 
     ----------
     strict : bool, default True
         Refuse weights of which any name or shape does not fit. Otherwise what fits is loaded.
+    begin : callable, optional
+        Is called before each try: puts back what hooks of an earlier one, or of an earlier
+        checkpoint, have set.
 
     Raises
     ------
@@ -55,21 +65,25 @@ def load_into(model: nn.Module, weights: Weights, path: Path, *, strict: bool = 
         whose weights were refused may hold some of them.
     """
     try:
-        return _load(model, weights, path, strict=strict)
+        return _load(model, weights, path, strict=strict, begin=begin)
     except DataError:
         if not is_pretrained(model):
             raise
+        begin()
         left = load_by_library(model, weights, path)
         if left is None or left.missing or left.reshaped:
             raise
         return left
 
 
-def _load(model: nn.Module, weights: Weights, path: Path, *, strict: bool) -> Unmatched:
+def _load(
+    model: nn.Module, weights: Weights, path: Path, *, strict: bool, begin: Callable[[], object]
+) -> Unmatched:
     """Load weights by their names; parameters and errors as of ``load_into``."""
     expected = model.state_dict()
     _check_kinds(expected, weights.state, path)
     for make in (lambda state: state, _inner) if strict else ():
+        begin()
         if _accepted(model, state := make(weights.state)):
             _check_shared(model, state, path)
             return Unmatched(changed=changed_kinds(expected, state))
@@ -79,6 +93,7 @@ def _load(model: nn.Module, weights: Weights, path: Path, *, strict: bool) -> Un
     present = _with_tied(fitted, expected, leave=ignored)
     reshaped = [key for key in expected if key in present and _reshaped(expected, present, key)]
     usable = present.renamed(lambda key: None if key in reshaped else key)
+    begin()
     missing, unexpected = _loaded(model, usable, path)
     left = Unmatched(
         tuple(key for key in missing if key not in reshaped),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from torch import nn
@@ -69,6 +70,7 @@ def load_checkpoint(
     key: str | None = None,
     *,
     strict: bool = True,
+    begin: Callable[[], object] = lambda: None,
 ) -> tuple[nn.Module, Unmatched]:
     """Return the model with the weights of a checkpoint, and what was left out.
 
@@ -78,6 +80,8 @@ def load_checkpoint(
         The model, which weights are loaded into; of ``hf:CLASS`` each checkpoint makes its own.
     reference, key : str, optional
         What named the model, and the weights in the checkpoint.
+    begin : callable, optional
+        As of ``load_into``.
 
     Raises
     ------
@@ -85,7 +89,7 @@ def load_checkpoint(
         As ``load_into`` and ``load_folder``.
     """
     if not reference.startswith(MARK):
-        return model, load_into(model, weights, path, strict=strict)
+        return model, load_into(model, weights, path, strict=strict, begin=begin)
     made, left = _pretrained(reference, path, weights, key, strict=strict)
     device = next((parameter.device for parameter in model.parameters()), None)
     return made.to(device), left

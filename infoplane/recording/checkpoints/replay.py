@@ -16,6 +16,7 @@ from infoplane.recording.checkpoints.fit import Unmatched
 from infoplane.recording.checkpoints.models import load_checkpoint
 from infoplane.recording.checkpoints.read import load_weights
 from infoplane.recording.checkpoints.steps import Checkpoint, Steps
+from infoplane.recording.hooks.state import State
 from infoplane.recording.recorder import Recorder
 
 log = logging.getLogger("infoplane")
@@ -55,6 +56,7 @@ def record_checkpoints(
     told = Unmatched()
     earlier = Earlier()
     initial: dict[str, Any] = {}
+    made = State([*recorder.model.modules()])  # loading may set more than parameters
     for checkpoint in checkpoints:
         weights = load_weights(checkpoint.path, key, trust_model=trust_model, earlier=earlier)
         step = steps.of(checkpoint, weights)
@@ -68,8 +70,9 @@ def record_checkpoints(
             initial = initial or copy.deepcopy({k: v for k, v in state.items() if not is_lazy(v)})
             recorder.model.load_state_dict(initial, strict=False)
         model, left = load_checkpoint(
-            recorder.model, checkpoint.path, weights, reference, key, strict=strict
-        )
+            recorder.model, checkpoint.path, weights, reference, key, strict=strict,
+            begin=made.put_back,
+        )  # fmt: skip
         recorder.use(model)
         _warn(checkpoint.path, left, told)
         told = left

@@ -1,10 +1,11 @@
 """Put back what forward passes change beside parameters: plain attributes, and what hooks keep.
 
-Hidden states, queues, counters and caches are plain attributes, of a module or of its class, and a
-hook of the user's own may append to a list of the script. All of it is followed from the attributes
-and from the hooks: containers and plain objects by reference, tensors, arrays and generators of
-random numbers by copies. Iterators and what is too large to copy are only watched. Whatever is
-neither is left alone: files, locks, optimizers, data sets, and objects of other packages.
+Hidden states, queues, counters and caches are plain attributes, of a module or of its class, or
+global variables that its ``forward`` uses, and a hook of the user's own may append to a list of the
+script. All of it is followed from there: containers and plain objects by reference, tensors, arrays
+and generators of random numbers by copies. Iterators and what is too large to copy are only
+watched. Whatever is neither is left alone: files, locks, optimizers, data sets, and objects of
+other packages.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import operator
 import random
 import sys
 import types
+from array import array
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
@@ -124,6 +126,8 @@ class State:
             for name, value in before.items():
                 if type(value) not in _OF_CLASSES:
                     self._each([value], package, name)
+            for name in _called("forward", before):
+                self._function(before[name])
 
     def _hooks(self, hooks: Iterable[Any]) -> None:
         for hook in hooks:
@@ -194,6 +198,8 @@ class State:
         elif isinstance(value, (dict, list, set, deque)):
             self._undo.append(functools.partial(_refilled, value, _copy(value)))
             self._each(list(value.values() if isinstance(value, dict) else value), package, name)
+        elif isinstance(value, (bytearray, array)):
+            self._undo.append(functools.partial(_rewrite, value, value[:]))
         elif isinstance(value, (tuple, frozenset)):
             self._each(value, package, name)
         elif (restore := _random_state(value)) is not None:
@@ -233,27 +239,29 @@ class State:
             copied = tensor.detach().clone()
         else:
             self._bytes += size
+            if tensor.device.type == "cpu" and tensor.layout is torch.strided:
+                what = f"tensor of {size / 2**20:.0f} MiB"
+                self._watch(name, what, functools.partial(_checksum_of_tensor, tensor))
         self._undo.append(functools.partial(self._restored, tensor, tensor._version, copied, name))
 
     def _restored(
         self, tensor: torch.Tensor, version: int, copied: torch.Tensor | None, name: str
     ) -> None:
-        if tensor._version == version:
-            return
-        if copied is None or copied.shape != tensor.shape:
+        if copied is not None and copied.shape == tensor.shape:
+            if tensor._version != version or not torch.equal(tensor, copied):  # .data has none
+                tensor.data.copy_(copied)
+        elif tensor._version != version:
             self.lost.append(name)
-        else:
-            tensor.data.copy_(copied)
 
-    def _array(self, array: np.ndarray[Any, Any], name: str) -> None:
-        if array.dtype.hasobject or isinstance(array, np.memmap) or not array.flags.writeable:
+    def _array(self, values: np.ndarray[Any, Any], name: str) -> None:
+        if values.dtype.hasobject or isinstance(values, np.memmap) or not values.flags.writeable:
             return
-        if array.nbytes > self._bytes:
-            what = f"array of {array.nbytes / 2**20:.0f} MiB"
-            self._watch(name, what, functools.partial(_checksum, array))
+        if values.nbytes > self._bytes:
+            what = f"array of {values.nbytes / 2**20:.0f} MiB"
+            self._watch(name, what, functools.partial(_checksum, values))
             return
-        self._bytes -= array.nbytes
-        self._undo.append(functools.partial(np.copyto, array, array.copy()))
+        self._bytes -= values.nbytes
+        self._undo.append(functools.partial(np.copyto, values, values.copy()))
 
     def _watch(self, name: str, what: str, look: Callable[[], object]) -> None:
         self._watched.append((f"{name or 'what a hook keeps'} ({what})", look, look()))
@@ -336,6 +344,12 @@ def _refilled(value: Any, before: Any) -> None:
             deque.extend(value, before)
 
 
+def _rewrite(value: Any, before: Any) -> None:
+    """Give an array of Python's own back what it held."""
+    if value != before:
+        value[:] = before
+
+
 def _content(cell: types.CellType) -> Any:
     try:
         return cell.cell_contents
@@ -361,6 +375,18 @@ def _names(code: types.CodeType) -> Iterable[str]:
     return dict.fromkeys([*code.co_names, *(name for one in inner for name in _names(one))])
 
 
+def _called(method: str, members: dict[str, Any]) -> Iterable[str]:
+    """Return a method, if it is among the members of a class, and those that it names."""
+    found: dict[str, None] = {}
+    left = [method]
+    while left:
+        name = left.pop()
+        if name not in found and isinstance(members.get(name), types.FunctionType):
+            found[name] = None
+            left += _names(members[name].__code__)
+    return found
+
+
 def _redefine(kind: type, before: dict[str, Any]) -> None:
     """Give a class back the attributes that it had."""
     now = vars(kind)
@@ -382,12 +408,16 @@ def _position(value: Any) -> Callable[[], object] | None:
     return None
 
 
-def _checksum(array: np.ndarray[Any, Any]) -> int:
-    found, table = 0, np.atleast_1d(array)
+def _checksum(values: np.ndarray[Any, Any]) -> int:
+    found, table = 0, np.atleast_1d(values)
     rows = max(_BLOCK * len(table) // max(table.nbytes, 1), 1)
     for row in range(0, len(table), rows):
         found = crc32(table[row : row + rows].tobytes(), found)
     return found
+
+
+def _checksum_of_tensor(tensor: torch.Tensor) -> int:
+    return _checksum(tensor.detach().contiguous().flatten().view(torch.uint8).numpy())
 
 
 def _random_state(value: Any) -> Callable[[], object] | None:

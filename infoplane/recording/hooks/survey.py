@@ -240,8 +240,9 @@ class _Survey:
 
 
 _CHANCE = (
-    "random in evaluation mode: the same samples give other values in every pass; let dropout and "
-    "noise heed self.training, or leave the layers out with --layers '!NAME'"
+    "random in evaluation mode, or of a state that cannot be put back: the same samples give other "
+    "values in every pass; let dropout, noise and such states heed self.training, or leave the "
+    "layers out with --layers '!NAME'"
 )
 _STATE = (
     "the model keeps state from pass to pass, on which these values depend; every batch is "
