@@ -4,6 +4,8 @@ import itertools
 
 import numpy as np
 import pytest
+import scipy.spatial
+import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -335,3 +337,43 @@ def test_a_large_nuclear_norm_is_that_of_the_singular_values(rank):
     matrix = rng.normal(size=(220, rank)) @ rng.normal(size=(rank, 200))
     exact = np.linalg.svd(matrix, compute_uv=False).sum()
     assert shape._nuclear_norm(matrix, by_squares=True) == pytest.approx(exact, rel=1e-7)
+
+
+STATES = {
+    "one unit of two states": np.arange(300)[:, None] % 2,
+    "classes": np.eye(5)[np.arange(300) % 5],
+    "small integers": np.random.default_rng(0).integers(0, 2, (300, 3)),
+}
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_neighbours_that_are_equally_far_are_shared_whatever_their_order(name):
+    x = STATES[name].astype(float)
+    rng = np.random.default_rng(1)
+    assert infoplane.mutual_neighbors(x, x) == pytest.approx(1.0)
+    rotated = x @ scipy.stats.ortho_group.rvs(x.shape[1], random_state=0) if x.shape[1] > 1 else -x
+    assert infoplane.mutual_neighbors(x, rotated) == pytest.approx(1.0)
+    order = rng.permutation(len(x))
+    other = rng.permutation(x)
+    value = infoplane.mutual_neighbors(x, other)
+    assert infoplane.mutual_neighbors(x[order], other[order]) == pytest.approx(value)
+    bounds = whole(len(x))
+    views = [
+        neighborhoods.neighbor_view(side - side.mean(axis=0), bounds, 10) for side in (x, other)
+    ]
+    found = neighborhoods.compared(*views)
+    drawn = [infoplane.mutual_neighbors(x, rng.permutation(x)) for _ in range(200)]
+    assert np.mean(drawn) == pytest.approx(found.null, abs=4 * np.std(drawn) / 200**0.5)
+    assert np.std(drawn) == pytest.approx(found.null_sd, rel=0.25)
+    assert abs(value - found.null) < 5 * found.null_sd
+
+
+@pytest.mark.parametrize("times", [1e2, 1e4, 1e6, 1e8])
+@pytest.mark.parametrize("metric", ["sqeuclidean", "euclidean"])
+def test_distances_beside_a_sample_that_is_far_away_keep_their_ranks(times, metric):
+    x = np.random.default_rng(0).normal(size=(60, 5))
+    far = x + 0.1 * np.random.default_rng(1).normal(size=x.shape)
+    far[3] *= times
+    pdist = scipy.spatial.distance.pdist
+    expected = scipy.stats.spearmanr(pdist(far), pdist(x)).statistic
+    assert infoplane.rsa(far, x, metric=metric) == pytest.approx(expected, abs=1e-6)

@@ -174,3 +174,17 @@ def test_input_without_a_row_for_each_sample_belongs_into_the_model():
     run = recorded(nn.Sequential(model), layers=["0", "0.w"], batch_size=200)
     expected = model(torch.tensor(X)).detach().numpy()
     np.testing.assert_allclose(run.activations(1, "0"), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_weights_that_are_shortened_as_they_are_read():
+    words = np.random.default_rng(0).integers(0, 9, (40, 5))
+    model = nn.Sequential(nn.Embedding(9, 4, max_norm=0.5), nn.Flatten(), nn.Linear(20, 2))
+    with pytest.raises(DataError, match=r"changed 0\.weight") as error:
+        recorded(model, (words, None))
+    assert "max_norm=None" in error.value.hint
+    assert "torch.renorm" in error.value.hint
+    weight = torch.renorm(model[0].weight.data, 2, 0, 0.5)
+    expected = model(torch.tensor(words)).detach().numpy()
+    model[0].max_norm, model[0].weight.data = None, weight
+    run = recorded(model, (words, None), layers=["2"])
+    np.testing.assert_allclose(run.activations(1, "2"), expected, rtol=1e-5, atol=1e-6)

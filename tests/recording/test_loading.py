@@ -424,3 +424,50 @@ def test_float_weights_of_a_quantised_model_are_named():
     torch.save(nn.Sequential(nn.Linear(6, 8)).state_dict(), "c.pt")
     with pytest.raises(DataError, match=r"missing 0\.scale.*unexpected 0\.weight"):
         load_into(dynamic()[:1], load_weights(Path("c.pt")), Path("c.pt"))
+
+
+class Optional(nn.Module):
+    """Takes a scale from the file if there is one, and keeps it as a plain attribute."""
+
+    def __init__(self):
+        super().__init__()
+        self.body, self.act, self.scale = nn.Linear(3, 4), nn.Tanh(), 1.0
+
+    def _load_from_state_dict(self, state, prefix, *rest):
+        if f"{prefix}scale" in state:
+            self.scale = float(state.pop(f"{prefix}scale"))
+        super()._load_from_state_dict(state, prefix, *rest)
+
+    def forward(self, x):
+        return self.act(self.scale * self.body(x))
+
+
+class Counting(Optional):
+    """Counts in a hook how often weights were loaded."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_load_state_dict_post_hook(self._count)
+
+    @staticmethod
+    def _count(module, keys):
+        module.scale += 1.0
+
+
+@pytest.mark.parametrize("make", [Optional, Counting])
+@pytest.mark.parametrize("prefix", ["", "module.", "net."])
+def test_a_step_does_not_depend_on_what_was_loaded_before(make, prefix):
+    x = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32)
+    model = drawn(make, 0)
+    state = {f"{prefix}{name}": value for name, value in model.state_dict().items()}
+    torch.save({**state, f"{prefix}scale": torch.tensor(5.0)}, "step_1.pt")
+    torch.save(state, "step_2.pt")
+    run = record(lambda: drawn(make, 1), ["step_2.pt"], (x, None), "alone")
+    alone = run.activations(2, "act")
+    model.load_state_dict(model.state_dict())
+    np.testing.assert_allclose(alone, model(torch.tensor(x)).detach().numpy(), rtol=1e-6)
+    if make is Counting:
+        torch.save(state, "step_1.pt")
+    together = record(lambda: drawn(make, 1), "step_*.pt", (x, None), "together")
+    np.testing.assert_array_equal(together.activations(2, "act"), alone)
+    assert (together.activations(1, "act") == alone).all() == (make is Counting)

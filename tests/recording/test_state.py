@@ -1,5 +1,6 @@
 """A snapshot in the midst of a training changes nothing that the model or its hooks keep."""
 
+import array
 import collections
 import dataclasses
 import hashlib
@@ -67,6 +68,30 @@ def in_place(m, h):
     return m.kept
 
 
+def through_data(m, h):
+    m.kept.data.mul_(0.9).add_(0.1 * h.detach().mean(0))
+    return m.kept.clone()
+
+
+def through_numpy(m, h):
+    m.kept.numpy()[:] = 0.9 * m.kept.numpy() + 0.1 * h.detach().mean(0).numpy()
+    return m.kept.clone()
+
+
+def of_bytes(m, h):
+    m.kept[0] += 1
+    return 0.1 * m.kept[0]
+
+
+TOTAL = 0
+
+
+def of_global(m, h):
+    global TOTAL
+    TOTAL += 1
+    return 0.1 * TOTAL
+
+
 def in_dict(m, h):
     m.kept["n"] = m.kept.get("n", 0) + 1
     m.kept.setdefault("all", []).append(h.detach().sum())
@@ -130,6 +155,10 @@ DRAWS = {
 STATE = {
     "hidden state": (lambda: None, rebound),
     "tensor in place": (lambda: torch.zeros(4), in_place),
+    "tensor through data": (lambda: torch.zeros(4), through_data),
+    "tensor through NumPy": (lambda: torch.zeros(4), through_numpy),
+    "bytes": (lambda: bytearray(4), of_bytes),
+    "array of Python": (lambda: array.array("d", [0.0]), of_bytes),
     "list": (list, appended),
     "bounded queue": (lambda: collections.deque(maxlen=3), appended),
     "dictionary": (dict, in_dict),
@@ -246,6 +275,28 @@ def trained(make, path=None, fails=False):
 def test_a_training_goes_on_as_without_a_snapshot(tmp_path, kind):
     make = keeps(*STATE[kind])
     assert trained(make) == trained(make, tmp_path / "run")
+
+
+class Global(nn.Sequential):
+    """Counts its passes in a global variable, by a method of its own."""
+
+    def forward(self, x):
+        return self.counted(super().forward(x))
+
+    def counted(self, h):
+        return h + of_global(self, h)
+
+
+def test_global_variables_of_a_forward_are_put_back(tmp_path):
+    global TOTAL
+
+    def make():
+        return Global(nn.Linear(3, 4), nn.Tanh())
+
+    TOTAL = 0
+    before = trained(make)
+    TOTAL = 0
+    assert trained(make, tmp_path / "run") == before
 
 
 @pytest.mark.parametrize("register", HOOKS)

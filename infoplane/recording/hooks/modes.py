@@ -114,7 +114,10 @@ def evaluation_mode(model: nn.Module, *, thorough: bool = False) -> Iterator[Sta
         told = [names[held.module] + held.name for held in changed] + state.lost
         raise DataError(
             f"the forward pass changed {', '.join(told[:3])} of the model in evaluation mode",
-            hint="a layer that ignores eval() learns from the probe set; let it heed self.training",
+            hint="max_norm shortens rows of the weight as they are read: let the model of the "
+            "recording have max_norm=None, and rows shortened by torch.renorm"
+            if any(getattr(held.module, "max_norm", None) is not None for held in changed)
+            else "a layer that ignores eval() learns from the probe set; let it heed self.training",
         )
 
 

@@ -144,8 +144,7 @@ def record_script(command: Sequence[str], make: MakeRecorder) -> Recorder:
         raise DataError(
             f"{' '.join(command)}: nothing was recorded: "
             + ("see the warning" if warned else "no torch optimizer stepped a model"),
-            hint="name a probe set with --data, or record in the training loop with "
-            "infoplane.Recorder"
+            hint="mend what the warning says; --data names a probe set of your own"
             if warned
             else "calls in a function under torch.compile are not seen; record in the training "
             "loop with infoplane.Recorder",
