@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 _LINES = 5
-"""Checkpoints, the first and the last among them."""
+"""Checkpoints of many, the first and the last among them."""
 
 _MARKED = 24
 """Layers; of more, only lines are drawn."""
@@ -31,7 +31,7 @@ _MARKED = 24
 
 @figure(QuantityOptions)
 def depth(results: Mapping[str, Any] | View, **options: Unpack[QuantityOptions]) -> Axes:
-    """Draw a quantity over the layers of a network, at the first, the last and three more steps.
+    """Draw a quantity over the layers of a network, at up to 8 steps, or 5 of more.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def depth(results: Mapping[str, Any] | View, **options: Unpack[QuantityOptions])
             raise NotFoundError(
                 f"this figure needs {on.about.symbol} of two layers; {on.group!r} has {len(found)}"
             )
-        steps = steps_to_draw(found)
+        every, steps = steps_with_values(found), steps_to_draw(found)
         names, stride, flat = layer_names([c.layer for c in found], on.width - 0.8)
         area = on.area(3.4 if flat else 3.2 + 0.6 * _small() / 72 * max(map(len, names)))
         ax = area.add_subplot()
@@ -72,7 +72,10 @@ def depth(results: Mapping[str, Any] | View, **options: Unpack[QuantityOptions])
             label.set_parse_math(False)
         ax.grid(visible=False, axis="x")
         ax.set_ylabel(on.about.axis)
-        notes = [f"Across: {subject(deep)}s, in the order of the forward pass."]
+        notes = [
+            f"Across: {subject(deep)}s, in the order of the forward pass; "
+            f"{lines_per_checkpoint(steps, every)}."
+        ]
         notes += bracket_notes(found, "bars")[:1]
         if words := on.bounds(found):
             drawn = _bounds(ax, found)
@@ -88,14 +91,26 @@ def depth(results: Mapping[str, Any] | View, **options: Unpack[QuantityOptions])
 
 def steps_to_draw(found: Sequence[Curves]) -> IntArray:
     """Return the steps to draw: the first, the last, and some between, even in log time."""
-    every = np.unique(
-        np.concatenate([c.steps[np.isfinite(c.mean()) | c.bounds_alone] for c in found])
-    )
-    return evenly_in_time(every)
+    return evenly_in_time(steps_with_values(found))
+
+
+def steps_with_values(found: Sequence[Curves]) -> IntArray:
+    """Return the steps at which one of some curves has a value, or bounds alone."""
+    there = [c.steps[np.isfinite(c.mean()) | c.bounds_alone] for c in found]
+    return np.unique(np.concatenate(there))
+
+
+def lines_per_checkpoint(shown: IntArray, every: IntArray) -> str:
+    """Return in words of how many checkpoints lines are drawn."""
+    if len(shown) == len(every):
+        return "a line per checkpoint"
+    return f"a line for each of {len(shown)} of {len(every)} checkpoints"
 
 
 def evenly_in_time(every: IntArray) -> IntArray:
-    """Return the first, the last, and some steps between, even in log time."""
+    """Return all steps if they are few; else the first, the last, and some between, in log time."""
+    if len(every) <= look.FEW_STEPS:
+        return every
     time = np.log10(every + 1.0)
     wanted = np.linspace(time[0], time[-1], _LINES)
     return np.unique(every[np.abs(time[:, None] - wanted).argmin(axis=0)])

@@ -225,9 +225,9 @@ class Drawing:
 
     def abreast(self, least: float) -> int:
         """Return how many panels stand side by side, see `infoplane.plots.canvas.page.abreast`."""
-        return page.abreast(self.size, self.ax, least)
+        return page.abreast(self.width, None, least)
 
-    @property
+    @cached_property
     def width(self) -> float:
         """Inches across, of the figure or of the axes that it takes the place of."""
         return page.inches(self.size) if self.ax is None else page.width(self.ax)

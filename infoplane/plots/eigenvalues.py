@@ -10,13 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from infoplane.errors import NotFoundError
-from infoplane.plots.canvas import page
 from infoplane.plots.canvas import style as look
 from infoplane.plots.canvas.axes import log_numbers
-from infoplane.plots.canvas.multiples import limit, outer_ticks
+from infoplane.plots.canvas.multiples import limit, outer_ticks, panel_room
 from infoplane.plots.depth import evenly_in_time, step_colours
 from infoplane.plots.drawing import OTHERS, Drawing, QuantityOptions, drawing, figure, left_out
-from infoplane.plots.labels import broken, short_names
+from infoplane.plots.labels import most_lines, panel_names
 from infoplane.plots.view import View
 from infoplane.results.curves import group_of_runs
 
@@ -67,16 +66,17 @@ def eigenvalues(results: Mapping[str, Any] | View, **options: Unpack[QuantityOpt
         fits = _rows(on, "alpha_req") if on.quantity == "effective_rank" else {}
         steps = evenly_in_time(np.unique([step for layer in names for step in rows[layer]]))
         columns = min(len(names), 4, max(1, on.abreast(1.5)))
-        area = on.area(1.3 + 1.75 * -(-len(names) // columns))
+        small = look.font_size("xtick.labelsize")
+        heads = panel_names(names, look.fits(panel_room(on.width, columns), small, bold=True))
+        tall = 1.75 + 0.13 * most_lines(heads.values())
+        area = on.area(1.3 + tall * -(-len(names) // columns))
         grid = area.subplots(-(-len(names) // columns), columns, squeeze=False)
         panels = list(grid.ravel())
         for ax in panels[len(names) :]:
             ax.set_visible(False)
-        small = look.font_size("xtick.labelsize")
-        letters = look.letters(page.width(area) * 0.8 / columns, small, bold=True)
-        for ax, (layer, name) in zip(panels, short_names(names).items(), strict=False):
+        for ax, (layer, name) in zip(panels, heads.items(), strict=False):
             _draw(ax, rows[layer], fits.get(layer, {}), steps)
-            ax.set_title(broken(name, letters), loc="left", fontsize=small, linespacing=1.15)
+            ax.set_title(name, loc="left", fontsize=small, linespacing=1.15)
         _frame(panels[: len(names)])
         outer_ticks(grid)
         for line in grid:

@@ -11,8 +11,9 @@ from matplotlib.axes import Axes
 
 from infoplane.errors import NotFoundError
 from infoplane.plots.canvas import style as look
+from infoplane.plots.canvas.multiples import panel_room
 from infoplane.plots.drawing import Drawing, EstimatorOptions, drawing, figure, left_out
-from infoplane.plots.labels import broken, short_names
+from infoplane.plots.labels import panel_names
 from infoplane.plots.steps import MAX_COLUMNS
 from infoplane.plots.view import SIZES, View
 from infoplane.results.generalization import FEWEST_RUNS, gap_correlations, generalization_gaps
@@ -49,13 +50,15 @@ def gap(
         on = replace(on, estimator=found[0]["estimator"], quantity=found[0]["quantity"])
         columns = min(len(found), 4, on.abreast(1.7))
         rows = -(-len(found) // columns)
+        size = look.font_size("axes.labelsize")
+        room = look.fits(panel_room(on.width, columns), size, bold=True)
+        heads = panel_names([e["layer"] for e in found], room)
         area = on.area(1.0 + 2.0 * rows)
         grid = area.subplots(rows, columns, sharex=True, squeeze=False)
         for panel in grid.ravel()[len(found) :]:
             panel.set_visible(False)
-        short = short_names([e["layer"] for e in found])
         for panel, entry in zip(grid.ravel(), found, strict=False):
-            _panel(panel, on, entry, short[entry["layer"]], columns)
+            _panel(panel, on, entry, heads[entry["layer"]])
         for panel in grid[:, 0]:
             panel.set_ylabel(f"change  [{on.about.unit}]")
         for column in grid.T:
@@ -93,7 +96,7 @@ def _correlated(on: Drawing, seed: int) -> tuple[str, list[dict[str, Any]]]:
     )
 
 
-def _panel(ax: Axes, on: Drawing, entry: Mapping[str, Any], name: str, columns: int) -> None:
+def _panel(ax: Axes, on: Drawing, entry: Mapping[str, Any], name: str) -> None:
     """Draw one layer: a mark per run, the correlation above them."""
     i = on.view.layers(on.group).index(entry["layer"])
     ax.plot(
@@ -106,10 +109,7 @@ def _panel(ax: Axes, on: Drawing, entry: Mapping[str, Any], name: str, columns: 
     look.few_ticks(ax.yaxis, 5)
     ax.set_ylim(*look.padded(min(entry["changes"]), max(entry["changes"]), 0.12))
     small = look.font_size("xtick.labelsize")
-    ax.set_title(
-        broken(name, look.letters(5.6 / columns, 8)), loc="left", pad=7 + 2.5 * small,
-        fontsize=look.font_size("axes.labelsize"),
-    )  # fmt: skip
+    ax.set_title(name, loc="left", pad=7 + 2.5 * small, fontsize=look.font_size("axes.labelsize"))
     ax.annotate(
         _numbers(entry), (0, 1), xycoords="axes fraction", xytext=(0, 5),
         textcoords="offset points", va="bottom", color=look.muted(),

@@ -13,9 +13,9 @@ from infoplane.errors import NotFoundError
 from infoplane.plots.canvas import page
 from infoplane.plots.canvas import style as look
 from infoplane.plots.canvas.axes import log_numbers
-from infoplane.plots.canvas.multiples import limit, outer_ticks
+from infoplane.plots.canvas.multiples import limit, outer_ticks, panel_room
 from infoplane.plots.drawing import Options, drawing, figure, left_out
-from infoplane.plots.labels import broken, short_names
+from infoplane.plots.labels import most_lines, panel_names
 from infoplane.plots.view import View
 
 if TYPE_CHECKING:
@@ -55,16 +55,16 @@ def gradients(results: Mapping[str, Any] | View, **options: Unpack[Options]) -> 
             raise NotFoundError(
                 f"no gradients of these layers; {on.group!r} has those of {', '.join(every)}"
             )
-        area = on.area(3.1)
+        small = look.font_size("xtick.labelsize")
+        heads = panel_names(names, look.fits(panel_room(on.width, len(names)), small, bold=True))
+        area = on.area(3.1 + 0.13 * most_lines(heads.values()))
         grid = area.subplots(1, len(names), squeeze=False)
         axes = grid[0]
         steps = np.unique(np.concatenate([one[name]["steps"] for one in found for name in one]))
-        small = look.font_size("xtick.labelsize")
-        letters = look.letters(page.width(area) * 0.8 / len(names), small, bold=True)
         n_ticks = max(2, min(4, page.abreast(on.size, area, 0.3) // len(names)))
-        for panel, (layer, name) in zip(axes, short_names(names).items(), strict=True):
+        for panel, (layer, name) in zip(axes, heads.items(), strict=True):
             _draw(panel, [one[layer] for one in found if layer in one])
-            panel.set_title(broken(name, letters), loc="left", fontsize=small, linespacing=1.15)
+            panel.set_title(name, loc="left", fontsize=small, linespacing=1.15)
             look.step_axis(panel.xaxis, steps, n_ticks=n_ticks)
             panel.set_yscale("log")
         limits = [panel.get_ylim() for panel in axes]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -11,13 +11,43 @@ from infoplane.plots.canvas.style import drawable
 
 _MAX_NAME = 32
 
+_HEADS = (0.5, 0.25, 0.75, 0.0, 1.0)
+"""Shares of what is kept of a name that stand before the ellipsis, tried in turn."""
+
 
 def short_names(layers: Sequence[str], most: int = _MAX_NAME) -> dict[str, str]:
     """Return names that fit a label, still different from one another.
 
     A dotted beginning that all share is dropped; what is longer than ``most`` characters loses its
-    middle.
+    middle, or another part if that is where names differ.
     """
+    short = _parts_of_their_own(layers)
+    return _different(short, lambda name, head: middle_cut(name, most, head)) or short
+
+
+def panel_names(layers: Sequence[str], fits: Callable[[str], bool]) -> dict[str, str]:
+    """Return names to stand above panels, in lines that fit, still different from one another.
+
+    They are numbered if cuts leave the same of two.
+    """
+    short = _parts_of_their_own(layers)
+    numbered = {name: f"{i}: {short[name]}" for i, name in enumerate(short, start=1)}
+    return _different(short, lambda name, head: broken(name, fits, head)) or {
+        name: broken(text, fits) for name, text in numbered.items()
+    }
+
+
+def _different(names: Mapping[str, str], cut: Callable[[str, float], str]) -> dict[str, str] | None:
+    """Return the values cut in the first way that keeps them different; None if none does."""
+    for head in _HEADS:
+        written = {key: cut(name, head) for key, name in names.items()}
+        if len(set(written.values())) == len(written):
+            return written
+    return None
+
+
+def _parts_of_their_own(layers: Sequence[str]) -> dict[str, str]:
+    """Return names without the dotted beginning that all share; of long ones, nor the end."""
     cut, full = 0, layers
     if (kind := subject(layers)) != "layer":
         layers = [layer.removeprefix("weights " if kind == "weight" else "pair ") for layer in full]
@@ -38,9 +68,7 @@ def short_names(layers: Sequence[str], most: int = _MAX_NAME) -> dict[str, str]:
         ):
             tail += 1
             short = {k: ".".join(p[: len(p) - tail]) for k, p in zip(short, parts, strict=True)}
-    short = {k: drawable(v) for k, v in short.items()}
-    clipped = {k: middle_cut(v, most) for k, v in short.items()}
-    return clipped if len(set(clipped.values())) == len(clipped) else short
+    return {k: drawable(v) for k, v in short.items()}
 
 
 def subject(layers: Sequence[str]) -> str:
@@ -51,22 +79,49 @@ def subject(layers: Sequence[str]) -> str:
     return "run" if list(layers) == ["run"] else "layer"
 
 
-def middle_cut(text: str, length: int) -> str:
-    """Return ``text`` of at most ``length`` characters, its middle replaced by an ellipsis."""
+def middle_cut(text: str, length: int, head: float = 0.5) -> str:
+    """Return ``text`` of at most ``length`` characters, its middle replaced by an ellipsis.
+
+    ``head`` is the share of what is kept that stands before it.
+    """
     if len(text) <= length:
         return text
-    head = (length - 1) // 2
-    return f"{text[:head]}…{text[len(text) - (length - 1 - head) :]}"
+    first = int((length - 1) * head)
+    return f"{text[:first]}…{text[len(text) - (length - 1 - first) :]}"
 
 
-def broken(text: str, width: int) -> str:
-    """Return a name broken into lines of about ``width`` characters, after dots and in pairs."""
+def fitted(text: str, fits: Callable[[str], bool], head: float = 0.5) -> str:
+    """Return text that fits, its middle replaced by an ellipsis where it is too long."""
+    cuts = (middle_cut(text, length, head) for length in range(len(text), 0, -1))
+    return next(filter(fits, cuts), "…")
+
+
+def broken(text: str, fits: Callable[[str], bool], head: float = 0.5) -> str:
+    """Return a name broken into lines that fit, after dots and in pairs."""
+    parts = re.findall(r"[^.~]*(?:\.|~ ?)|[^.~]+", text)
+    return "\n".join(fitted(line, fits, head) for line in _lines(parts, fits))
+
+
+def in_words(text: str, fits: Callable[[str], bool]) -> str:
+    """Return a text broken between words into lines that fit, as far as words allow."""
+    if fits(text):
+        return text
+    return "\n".join(line.rstrip() for line in _lines(re.findall(r"\S+\s*", text), fits))
+
+
+def _lines(parts: Sequence[str], fits: Callable[[str], bool]) -> list[str]:
+    """Return parts joined to lines that fit; a part that does not is a line of its own."""
     lines = [""]
-    for part in re.findall(r"[^.~]*(?:\.|~ ?)|[^.~]+", text):
-        if lines[-1] and len(lines[-1]) + len(part) > width:
+    for part in parts:
+        if lines[-1] and not fits((lines[-1] + part).rstrip()):
             lines.append("")
         lines[-1] += part
-    return "\n".join(middle_cut(line, width + 2) for line in lines)
+    return lines
+
+
+def most_lines(texts: Iterable[str]) -> int:
+    """Return the most lines that one of some texts has beyond the first."""
+    return max(text.count("\n") for text in texts)
 
 
 def evenly(items: Sequence[str], most: int) -> list[str]:

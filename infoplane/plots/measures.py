@@ -19,7 +19,14 @@ from infoplane.data import FloatArray
 from infoplane.errors import NotFoundError
 from infoplane.plots.canvas import style as look
 from infoplane.plots.canvas.axes import log_numbers
-from infoplane.plots.depth import layer_names, step_colours, steps_to_draw, values_at
+from infoplane.plots.depth import (
+    layer_names,
+    lines_per_checkpoint,
+    step_colours,
+    steps_to_draw,
+    steps_with_values,
+    values_at,
+)
 from infoplane.plots.drawing import Drawing, Options, drawing, figure
 from infoplane.plots.labels import short_names, subject
 from infoplane.plots.view import View
@@ -104,7 +111,8 @@ def _overview(
         most = max(1, on.abreast(1.3))
         names = list(shown)[:most]
         layers = list(dict.fromkeys(c.layer for name in names for c in shown[name]))
-        steps = steps_to_draw([c for name in names for c in shown[name]])
+        drawn = [c for name in names for c in shown[name]]
+        steps = steps_to_draw(drawn)
         legends = [[*_steps(steps), *_null(shown, names)], _layers(layers)]
         room = 0.75 * on.width / len(names)
         written = layer_names(layers, room)
@@ -122,9 +130,16 @@ def _overview(
             for ax in (upper, lower):
                 ax.set_ylabel(head.unit, labelpad=1, fontsize=small)
         left = [on.view.quantity(name).symbol for name in list(shown)[most:]]
+        named = len(legends[1])
         notes = [
-            f"Above: {subject(layers)}s in the order of the forward pass, a line per checkpoint.",
+            f"Above: {subject(layers)}s in the order of the forward pass, "
+            f"{lines_per_checkpoint(steps, steps_with_values(drawn))}.",
             "Below: training, a line per layer.",
+            *(
+                [f"The legend names {named} of {len(layers)} layers."]
+                if named < len(layers)
+                else []
+            ),
             *([f"Not shown for want of room: {', '.join(left)}."] if left else []),
         ]
         on.finish(area, title, notes)

@@ -13,9 +13,9 @@ from matplotlib.patches import Patch
 
 from infoplane.plots.canvas import page
 from infoplane.plots.canvas import style as look
-from infoplane.plots.canvas.multiples import limit, outer_ticks
+from infoplane.plots.canvas.multiples import limit, outer_ticks, panel_room
 from infoplane.plots.drawing import OTHERS, Drawing, EstimatorOptions, drawing, figure, left_out
-from infoplane.plots.labels import broken, short_names
+from infoplane.plots.labels import most_lines, panel_names
 from infoplane.plots.steps import MAX_COLUMNS, NARROWEST, band_notes, draw_curve
 from infoplane.plots.view import View
 from infoplane.results.curves import Curves
@@ -48,7 +48,10 @@ def scale(results: Mapping[str, Any] | View, **options: Unpack[EstimatorOptions]
     with drawing(results, *NEEDS, **options) as on:
         have = on.layers("ixt_fixed")
         names = on.few(have, min(MAX_COLUMNS, max(2, on.abreast(NARROWEST))))
-        area = on.area(4.6)
+        small = look.font_size("xtick.labelsize")
+        room = look.fits(panel_room(on.width, len(names)), small, bold=True)
+        heads = panel_names(names, room)
+        area = on.area(4.6 + 0.13 * most_lines(heads.values()))
         grid = area.subplots(2, len(names), squeeze=False, height_ratios=[1.5, 1])
         every = on.view.steps(on.group)
         rows = [[on.curve(m, q) for m in names] for q in ("ixt", "ixt_fixed", "size")]
@@ -61,8 +64,8 @@ def scale(results: Mapping[str, Any] | View, **options: Unpack[EstimatorOptions]
             if size is not None:
                 draw_curve(panel, size, on.view.quantity("size").colour)
         told = {found[0].layer: found[0] for found in _splits(on)}
-        for panel, (layer, name) in zip(grid[0], short_names(names).items(), strict=True):
-            _head(panel, on, name, told.get(layer), len(names))
+        for panel, (layer, name) in zip(grid[0], heads.items(), strict=True):
+            _head(panel, on, name, told.get(layer))
         for panel in grid[1]:
             n_ticks = min(5, page.abreast(on.size, area, 0.3) // len(names))
             look.step_axis(panel.xaxis, every, n_ticks=max(2, n_ticks))
@@ -113,12 +116,10 @@ def _panel(ax: Axes, on: Drawing, relative: Curves | None, fixed: Curves | None)
         draw_curve(ax, relative, colour)
 
 
-def _head(ax: Axes, on: Drawing, name: str, split: Split | None, n_columns: int) -> None:
+def _head(ax: Axes, on: Drawing, name: str, split: Split | None) -> None:
     """Write the layer, and what its change is made of, above a column."""
     small = look.font_size("xtick.labelsize")
-    room = page.width(ax.figure) * 0.85 / n_columns
-    text = broken(name, look.letters(room, small, bold=True))
-    ax.set_title(text, loc="left", fontsize=small, pad=7 + 2.6 * small, linespacing=1.15)
+    ax.set_title(name, loc="left", fontsize=small, pad=7 + 2.6 * small, linespacing=1.15)
     if split is None:
         return
     colours = (on.view.quantity("ixt").colour, look.muted())

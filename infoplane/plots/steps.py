@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from infoplane.data import FloatArray
 from infoplane.plots.canvas import page
 from infoplane.plots.canvas import style as look
-from infoplane.plots.canvas.multiples import limit, outer_ticks
+from infoplane.plots.canvas.multiples import limit, outer_ticks, panel_room
 from infoplane.plots.drawing import (
     FAR,
     OTHERS,
@@ -23,7 +23,7 @@ from infoplane.plots.drawing import (
     figure,
     left_out,
 )
-from infoplane.plots.labels import bound_label, broken, short_names, subject
+from infoplane.plots.labels import bound_label, in_words, most_lines, panel_names, subject
 from infoplane.plots.view import SPECTRAL, View
 from infoplane.results.curves import Curves
 from infoplane.results.verdicts import Phase
@@ -87,13 +87,16 @@ def _panels(on: Drawing, title: str, wanted: Sequence[str]) -> Axes:
     names = on.few(have, min(MAX_COLUMNS, max(2, on.abreast(NARROWEST))))
     view, key = on.view, (on.group, on.estimator)
     rows = [q for q in wanted if any((key[0], m, key[1], q) in view.curves for m in names)]
-    area = on.area(0.95 + (1.6 if len(rows) < 3 else 1.35) * len(rows))
+    heads = panel_names(names, _fits_above(on, len(names)))
+    tall = 1.6 if len(rows) < 3 else 1.35
+    area = on.area(0.95 + tall * len(rows) + 0.13 * most_lines(heads.values()))
     axes = area.subplots(len(rows), len(names), squeeze=False)
     every = view.steps(on.group)
     for quantity, line in zip(rows, axes, strict=True):
         limit(line, look.time_limits(every), (0.0, 1.0))
         _row(list(line), on, quantity, names)
-    for panel, (layer, name) in zip(axes[0], short_names(names).items(), strict=True):
+        label_upright(line[0], on.view.quantity(quantity).axis, tall - 0.5)
+    for panel, (layer, name) in zip(axes[0], heads.items(), strict=True):
         _head(panel, on, layer, name, len(names))
     for panel in axes[-1]:
         n_ticks = min(5, page.abreast(on.size, area, 0.3) // len(names))
@@ -108,17 +111,19 @@ def _panels(on: Drawing, title: str, wanted: Sequence[str]) -> Axes:
 def _head(ax: Axes, on: Drawing, layer: str, name: str, n_columns: int) -> None:
     """Write layer and change above a column."""
     phase, units = on.phase(layer), on.units.get(layer)
-    narrow, small = _narrow(ax, n_columns), look.font_size("legend.fontsize")
-    text = f"{name} ({units})" if units is not None and not narrow else name
-    size = look.font_size("xtick.labelsize" if narrow else "axes.labelsize")
-    room = page.width(ax.figure) * 0.85 / n_columns
-    text = broken(text, look.letters(room, size, bold=True))
-    ax.set_title(text, loc="left", fontsize=size, pad=7 + 1.2 * small, linespacing=1.15)
+    small = look.font_size("legend.fontsize")
+    if units is not None and not _narrow(on, n_columns):
+        *_, last = name.split("\n")
+        beside = _fits_above(on, n_columns)(f"{last} ({units})")
+        name = f"{name}{' ' if beside else chr(10)}({units})"
+    size = look.font_size(_letters_above(on, n_columns))
+    ax.set_title(name, loc="left", fontsize=size, pad=7 + 1.2 * small, linespacing=1.15)
     if phase.change is None and not phase.saturated:
         return
     change = on.view.number(on.quantity, phase.change, sign=True)
     below = "saturated" if phase.saturated else f"{change} {on.about.unit}"
-    if look.letters(room, small) < len(below) and not phase.saturated:
+    room = look.fits(panel_room(on.width, n_columns), small, bold=True)
+    if not room(below) and not phase.saturated:
         below = change  # the unit is at the axis as well
     falls = phase.verdict == "compresses"
     colour = on.about.colour if falls else look.muted()
@@ -129,8 +134,24 @@ def _head(ax: Axes, on: Drawing, layer: str, name: str, n_columns: int) -> None:
     )  # fmt: skip
 
 
-def _narrow(ax: Axes, n_columns: int) -> bool:
-    return page.abreast("double", ax.figure, NARROW) < n_columns
+def _narrow(on: Drawing, n_columns: int) -> bool:
+    return on.abreast(NARROW) < n_columns
+
+
+def _letters_above(on: Drawing, n_columns: int) -> str:
+    return "xtick.labelsize" if _narrow(on, n_columns) else "axes.labelsize"
+
+
+def _fits_above(on: Drawing, n_columns: int) -> Callable[[str], bool]:
+    """Return the test whether a line fits above one of the columns."""
+    size = look.font_size(_letters_above(on, n_columns))
+    return look.fits(panel_room(on.width, n_columns), size, bold=True)
+
+
+def label_upright(ax: Axes, text: str, room: float) -> None:
+    """Name the vertical axis, in lines that fit ``room`` inches for text of 8 points."""
+    scale, size = look.font_size("font.size") / 8, look.font_size("axes.labelsize")
+    ax.set_ylabel(in_words(text, look.fits(room * scale, size)))
 
 
 def _row(axes: Sequence[Axes], on: Drawing, quantity: str, names: Sequence[str]) -> None:
@@ -157,7 +178,7 @@ def _row(axes: Sequence[Axes], on: Drawing, quantity: str, names: Sequence[str])
             ax.axhline(bound[1], color=look.ink(), linewidth=0.8, linestyle=(0, (4, 2)), zorder=1.5)
         if low < 0:
             ax.axhline(0, color=look.muted(), linewidth=0.6, zorder=1.4)
-        narrow = _narrow(axes[0], len(names))
+        narrow = _narrow(on, len(names))
         _onset(ax, on.phase(layer), mark=leads, word="" if narrow else "onset ")
         if leads and not saturated:
             _turns(ax, on.phase(layer), colour)
@@ -175,7 +196,6 @@ def _row(axes: Sequence[Axes], on: Drawing, quantity: str, names: Sequence[str])
             xytext=(3, -10 if beyond else 2), textcoords="offset points",
             va="bottom", fontsize=look.font_size("xtick.labelsize"), path_effects=look.halo(),
         ).set_in_layout(False)  # fmt: skip
-    axes[0].set_ylabel(on.view.quantity(quantity).axis)
 
 
 def shared_bound(present: Sequence[Curves]) -> tuple[str, float] | None:

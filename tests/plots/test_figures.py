@@ -16,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+from matplotlib.transforms import Bbox
 
 from infoplane.errors import InputError, NotFoundError, RunFileError
 from infoplane.plots.canvas.picture import save
@@ -58,11 +59,37 @@ def overlapping(figure: Figure) -> list[tuple[str, str]]:
     boxes = [(t.get_text(), t.get_window_extent()) for t in texts(figure) if not is_spacer(t)]
     pairs = []
     for (a, box), (b, other) in combinations(boxes, 2):
-        width = min(box.x1, other.x1) - max(box.x0, other.x0)
-        height = min(box.y1, other.y1) - max(box.y0, other.y0)
-        if width > 2 and height > 2:
+        if share_more_than_a_sliver(box, other):
             pairs.append((a, b))
     return pairs
+
+
+def share_more_than_a_sliver(box: Bbox, other: Bbox) -> bool:
+    width = min(box.x1, other.x1) - max(box.x0, other.x0)
+    height = min(box.y1, other.y1) - max(box.y0, other.y0)
+    return width > 2 and height > 2
+
+
+def ticks_that_touch(figure: Figure) -> list[tuple[str, str]]:
+    """Return pairs of lying tick labels whose boxes share more than a sliver."""
+    labels = [
+        (label.get_text(), label.get_window_extent())
+        for ax in figure.axes
+        for label in (*ax.get_xticklabels(), *ax.get_yticklabels())
+        if ax.get_visible() and label.get_visible() and label.get_text() and is_inside(label, ax)
+    ]
+    return [
+        (a, b)
+        for (a, one), (b, two) in combinations(labels, 2)
+        if share_more_than_a_sliver(one, two)
+    ]
+
+
+def is_inside(label: Text, ax: Axes) -> bool:
+    """Whether a tick is within the limits: labels of others are not drawn."""
+    upright = label in ax.get_yticklabels()
+    low, high = sorted(ax.get_ylim() if upright else ax.get_xlim())
+    return low <= label.get_position()[upright] <= high and label.get_rotation() == 0
 
 
 def is_spacer(text: Text) -> bool:
@@ -99,6 +126,7 @@ def test_no_text_is_cut_or_covers_another(name: str, view: View) -> None:
     assert without_unit(figure) == set()
     assert outside(figure) == []
     assert overlapping(figure) == []
+    assert ticks_that_touch(figure) == []
 
 
 @pytest.mark.parametrize(("shape", "size"), [("sixty", 3.5), ("five", 5.0), ("missing", "slide")])
@@ -114,6 +142,7 @@ def test_nor_at_other_widths(
         return
     assert outside(figure) == []
     assert overlapping(figure) == []
+    assert ticks_that_touch(figure) == []
 
 
 def test_the_plane_holds_data_and_bounds(view: View) -> None:
@@ -229,7 +258,7 @@ def test_steps_are_labelled_with_steps_in_log_scale(five: View) -> None:
     np.testing.assert_array_equal(line.get_ydata(), curve.mean())
     labels = [t.get_text() for t in figure.axes[-1].get_xticklabels()]
     assert labels[0] == "0"
-    assert labels[-1] == "10k"
+    assert labels[-1] == "20k"
     for ax in figure.axes[:5]:
         assert ax.get_ylim()[1] > 12
         assert ax.get_ylabel() in ("", "I(X;T)  [bits]")

@@ -12,9 +12,10 @@ from infoplane.plots.figures import default_figures, draw
 from infoplane.plots.report.page import render_report
 from infoplane.plots.view import View
 from tests.plots import synthetic
-from tests.plots.test_figures import outside, overlapping, words
+from tests.plots.test_figures import outside, overlapping, ticks_that_touch, words
 
-NAMES = [f"encoder.layers.{i}.attention.output" for i in range(60)]
+PARTS = ("self_attn", "linear1", "mlp.dense_4h_to_h")
+NAMES = [f"encoder.layers.{i // 3}.{PARTS[i % 3]}" for i in range(60)]
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +33,7 @@ FIGURES: list[tuple[str, dict[str, Any]]] = [
     ("collapse", {}),
     ("eigenvalues", {}),
     ("plane", {"x": "effective_rank", "y": "label_alignment"}),
+    ("steps", {}),
 ]
 
 
@@ -44,15 +46,36 @@ def test_nothing_is_cut_or_covered(
     figure = draw(request.getfixturevalue(shape), name, size=size, **options)
     assert outside(figure) == []
     assert overlapping(figure) == []
+    assert ticks_that_touch(figure) == []
 
 
 def test_measures_have_a_line_per_checkpoint_above_and_per_layer_below(three: View) -> None:
     figure = draw(three, "representation")
     above, below = figure.axes[0], figure.axes[3]
-    assert sum(str(line.get_label()).startswith("_step") for line in above.lines) == 5
+    assert sum(str(line.get_label()).startswith("_step") for line in above.lines) == 8
     assert sum(str(line.get_label()).startswith("_layer") for line in below.lines) == 3
     null = next(line for line in above.lines if line.get_label() == "_null")
     np.testing.assert_allclose(null.get_ydata(), 90.0)
+
+
+@pytest.mark.parametrize(("n_steps", "drawn"), [(2, 2), (6, 6), (8, 8), (20, 5)])
+def test_the_note_tells_how_many_checkpoints_are_drawn(n_steps: int, drawn: int) -> None:
+    view = View.of(synthetic.of_representations(n_steps=n_steps))
+    every = len(view.steps("tanh"))
+    assert every == n_steps
+    figure = draw(view, "representation")
+    lines = [line for line in figure.axes[0].lines if str(line.get_label()).startswith("_step")]
+    assert len(lines) == drawn
+    told = f"each of {drawn} of {every} checkpoints" if drawn < every else "a line per checkpoint"
+    assert told in " ".join(" ".join(words(figure)).split())
+
+
+@pytest.mark.parametrize("name", ["representation", "collapse"])
+def test_the_note_tells_how_many_layers_the_legend_names(
+    name: str, three: View, sixty: View
+) -> None:
+    assert "The legend names 6 of 60 layers." in " ".join(words(draw(sixty, name)))
+    assert "The legend names" not in " ".join(words(draw(three, name)))
 
 
 def test_a_power_law_lies_on_its_eigenvalues(three: View) -> None:

@@ -8,15 +8,16 @@ import pytest
 from infoplane.errors import NotFoundError
 from infoplane.plots.figures import FIGURES, draw
 from infoplane.results.similarities import settling
-from tests.plots.test_figures import outside
+from tests.plots.test_figures import outside, overlapping, ticks_that_touch
 
 NAMES = [name for name in FIGURES if name.startswith("similarity")]
 STEPS = [0, 1, 10, 100, 1000]
+PARTS = ("self_attn", "linear1", "linear2", "norm1", "norm2", "mlp.dense_4h_to_h")
 
 
 def document(n_layers, unit="ratio"):
     """Two groups of two runs; layers next to one another are alike."""
-    names = [f"encoder.layers.{i // 3}.{('attn', 'mlp', 'norm')[i % 3]}" for i in range(n_layers)]
+    names = [f"encoder.layers.{i // 6}.{PARTS[i % 6]}" for i in range(n_layers)]
     layers = [{"name": name, "index": i, "units": 8} for i, name in enumerate(names)]
     recordings = [
         {"run": f"{group}{seed}", "group": group, "n": 2000, "steps": STEPS, "layers": layers}
@@ -59,9 +60,25 @@ def results(request):
     return document(*request.param)
 
 
+@pytest.mark.parametrize("size", ["single", "double"])
 @pytest.mark.parametrize("name", NAMES)
-def test_no_text_leaves_the_figure(name, results):
-    assert outside(draw(results, name)) == []
+def test_no_text_is_cut_or_covers_another(name, size, results):
+    figure = draw(results, name, size=size)
+    assert outside(figure) == []
+    assert overlapping(figure) == []
+    if name in ("similarity-steps", "similarity-training"):  # rows of layers are as high as letters
+        assert ticks_that_touch(figure) == []
+
+
+@pytest.mark.parametrize("size", ["single", "double"])
+@pytest.mark.parametrize("name", ["similarity-steps", "similarity-training"])
+def test_titles_of_panels_differ_and_ticks_are_recorded_steps(name, size, results):
+    panels = [ax for ax in draw(results, name, size=size).axes if ax.get_title(loc="left")]
+    titles = {ax.get_title(loc="left") for ax in panels}
+    assert len(panels) == len(titles) == min(12, len(results["recordings"][0]["layers"]))
+    ticks = [text.get_text() for text in panels[-1].get_xticklabels()]
+    assert (ticks[0], ticks[-1]) == ("0", "1k")
+    assert set(ticks) <= {"0", "1", "10", "100", "1k"}
 
 
 def test_every_layer_is_named_in_letters_that_fit(results):
@@ -77,7 +94,7 @@ def test_every_layer_is_named_in_letters_that_fit(results):
 def test_layers_as_alike_as_two_seeds_are_outlined():
     found = document(3)
     for row in found["similarities"]["rows"]:
-        if row["axis"] == "layers" and "norm" not in row["layer_a"] + row["layer_b"]:
+        if row["axis"] == "layers" and "linear2" not in row["layer_a"] + row["layer_b"]:
             row["value"] = 0.93
     ax = draw(found, "similarity").axes[0]
     boxes = {(box.get_x(), box.get_width()) for box in ax.patches}

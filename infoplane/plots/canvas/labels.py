@@ -28,6 +28,7 @@ class Label:
     colour: str
     weight: str = "normal"
     lead: bool = True  # a leader line where the text is far from the point
+    keep: float = 1.0  # what it costs to stand at the next of the points, as 1.5 do of a line
     own: Sequence[FloatArray] = field(default=(), compare=False)  # lines (data) that it names
 
 
@@ -90,7 +91,7 @@ def place(
         others = [line for other in labels if other is not label for line in other.own]
         anchor, centre = _best(
             ax.transData.transform(label.anchors), extent, frame, sheet, points, taken, pixels,
-            dense(label.own), dense(others),
+            dense(label.own), dense(others), label.keep,
         )  # fmt: skip
         at = ax.transData.transform(label.anchors[anchor])
         note.xy = label.anchors[anchor]
@@ -113,6 +114,7 @@ def _best(
     pixels: float,
     own: FloatArray,
     others: FloatArray,
+    keep: float,
 ) -> tuple[int, FloatArray]:
     """Return the index of the anchor and the centre of the text (2,) in display coordinates."""
     half = np.array([extent.width, extent.height]) / 2
@@ -126,7 +128,7 @@ def _best(
                 np.abs(direction[:, 1]) / (half[1] + radius * pixels),
             )
             centres.append(anchor + direction * reach[:, None])
-            costs.append(np.full(len(_ANGLES), radius * 0.12 + i * 1.0))
+            costs.append(np.full(len(_ANGLES), radius * 0.12 + i * keep))
             of.append(np.full(len(_ANGLES), i))
     centre = np.vstack(centres)
     cost = np.concatenate(costs)

@@ -25,6 +25,14 @@ def limit(axes: Iterable[Axes], x: tuple[float, float], y: tuple[float, float]) 
         ax.set_ylim(*y)
 
 
+def panel_room(width: float, columns: int, beside: float = 0.75) -> float:
+    """Return the inches that a title may be wide above one of some panels side by side.
+
+    ``beside`` is what labels and scales take of the width, for text of 8 points.
+    """
+    return (width - beside * look.font_size("font.size") / 8) / columns - 0.08
+
+
 def outer_ticks(grid: Any) -> None:
     """Leave ticks to the first panel of each row and the lowest of each column.
 

@@ -7,8 +7,9 @@ so that a layer called ``$x_1$`` is written like that.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import matplotlib as mpl
@@ -18,6 +19,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.colors import Colormap, LinearSegmentedColormap, to_hex, to_rgb
+from matplotlib.ft2font import LoadFlags
 from matplotlib.transforms import ScaledTranslation
 
 from infoplane.data import FloatArray, IntArray
@@ -42,6 +44,12 @@ _INK = {
     "dark": {"ink": "#E6EDF3", "muted": "#9DA7B3", "hair": "#2B323B", "paper": "#0D1117"},
 }
 STYLES = ("paper", "talk", "dark")
+
+FEW_STEPS = 8
+"""Steps up to which all are shown where there is room."""
+
+_HINTED = 1.05
+"""Times the width of letters as designed: what hinting may add."""
 
 
 def settings(style: str = "paper") -> dict[str, Any]:
@@ -170,6 +178,27 @@ def letters(width: float, size: float, *, bold: bool = False) -> int:
     return max(8, int(width * 72 / size / (0.68 if bold else 0.6)))
 
 
+def text_width(text: str, size: float, *, bold: bool = False) -> float:
+    """Return how wide a line of letters of ``size`` points is, in inches."""
+    return sum(_advance(letter, bold) for letter in text) * size / 72
+
+
+@cache
+def _advance(letter: str, bold: bool) -> float:
+    """Return how far a letter moves the next one, in sizes of the font."""
+    weight = "bold" if bold else "normal"
+    of = font_manager.FontProperties(family="DejaVu Sans", weight=weight)
+    font = font_manager.get_font(font_manager.findfont(of))
+    font.set_size(100, 72)
+    glyph = font.load_char(ord(letter), flags=LoadFlags.NO_HINTING)
+    return float(glyph.linearHoriAdvance / 65536 / 100)
+
+
+def fits(width: float, size: float, *, bold: bool = False) -> Callable[[str], bool]:
+    """Return the test whether a line of letters of ``size`` points fits in ``width`` inches."""
+    return lambda text: _HINTED * text_width(text, size, bold=bold) <= width
+
+
 def legend_columns(handles: Sequence[Artist], width: float, most: int = 3) -> int:
     """Return how many columns of a legend fit in ``width`` inches, at most ``most``."""
     room = width * 72 / font_size("legend.fontsize")
@@ -241,31 +270,39 @@ def drawable(text: str) -> str:
 
 
 def step_text(step: float) -> str:
-    """Return a step in a few characters: 0, 300, 2k, 1.5M."""
+    """Return a step in a few characters: 0, 300, 2k, 1563, 1.5M."""
     for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if step >= size:
-            return f"{step / size:.4g}{unit}"
+            return min(f"{step / size:.4g}{unit}", f"{step:.0f}", key=len)
     return f"{step:.4g}"
 
 
 def step_axis(axis: Axis, steps: Sequence[int] | IntArray, *, n_ticks: int = 6) -> None:
-    """Label an axis in ``log10(step + 1)`` with the steps themselves.
+    """Label an axis in ``log10(step + 1)`` with the steps themselves, the first and the last too.
 
-    Powers of ten and 0; between them 2 and 5 where fewer than three of those fit.
+    Between them are the recorded steps if there are few, else powers of ten, and 2 and 5 where
+    fewer than two of those fit; those that keep about ``n_ticks`` apart.
     """
-    low, high = int(min(steps)), int(max(steps))
-    decades = range(int(math.log10(high + 1)) + 1) if high else range(0)
-    ticks = [s for s in [0, *(10**d for d in decades)] if low <= s <= high]
-    if len(ticks) < 3:
-        finer = [0, *(m * 10**d for d in decades for m in (1, 2, 5))]
-        ticks = [s for s in finer if low <= s <= high] or [low]
-    if len(ticks) > 3 and ticks[:2] == [0, 1]:
-        del ticks[1]  # next to 0
-    if len(ticks) > n_ticks:
-        stride = math.ceil((len(ticks) - 1) / (n_ticks - 1))
-        ticks = sorted({ticks[0], *ticks[:0:-stride]})
+    every = sorted({int(step) for step in steps})
+    low, high = every[0], every[-1]
+    between = every[1:-1]
+    if len(every) > FEW_STEPS:
+        decades = range(int(math.log10(high)) + 1)
+        between = [10**d for d in decades if low < 10**d < high]
+        if len(between) < 2:
+            between = [m * 10**d for d in decades for m in (1, 2, 5) if low < m * 10**d < high]
+    least = 0.75 / (n_ticks - 1) * math.log10((high + 1) / (low + 1))
+    ticks = [low]
+    for step in between:
+        if min(_apart(ticks[-1], step), _apart(step, high)) >= least:
+            ticks.append(step)
+    ticks = list(dict.fromkeys([*ticks, high]))
     axis.set_ticks([math.log10(s + 1) for s in ticks], [step_text(s) for s in ticks], minor=False)
     axis.set_minor_locator(mpl.ticker.NullLocator())
+
+
+def _apart(first: int, second: int) -> float:
+    return math.log10((second + 1) / (first + 1))
 
 
 def time_limits(steps: Sequence[int] | IntArray, share: float = 0.04) -> tuple[float, float]:

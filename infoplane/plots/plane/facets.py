@@ -13,10 +13,10 @@ from matplotlib.lines import Line2D
 from infoplane.data import FloatArray
 from infoplane.plots.canvas import page
 from infoplane.plots.canvas import style as look
-from infoplane.plots.canvas.multiples import limit, outer_ticks
+from infoplane.plots.canvas.multiples import limit, outer_ticks, panel_room
 from infoplane.plots.canvas.titles import figure_titled
 from infoplane.plots.drawing import OTHERS, Drawing, as_note, left_out
-from infoplane.plots.labels import broken, middle_cut, short_names
+from infoplane.plots.labels import fitted, middle_cut, panel_names
 from infoplane.plots.plane.panel import (
     axis_names,
     draw_bounds,
@@ -78,9 +78,11 @@ def planes_beside(
     grid = area.subplots(rows, columns, sharey=True, squeeze=False)
     write = []
     axes = _used(grid, len(panels))
+    bold_size = look.font_size("axes.titlesize")
+    wide = look.fits(panel_room(on.width, columns, 1.5), bold_size, bold=True)
     for panel, part, some, head in zip(axes, panels, paths, heads, strict=True):
         write.append(draw_plane(panel, part, some, norm, seeds=seeds, bounds=bounds, zoom=zoom))
-        panel.set_title(middle_cut(look.drawable(head), 44 if columns > 1 else 90), loc="left")
+        panel.set_title(fitted(look.drawable(head), wide), loc="left")
     _share_limits(axes)
     _outer_labels(grid, on)
     if has_bar(every):
@@ -109,14 +111,14 @@ def plane_by_layer(on: Drawing, *, seeds: str, bounds: bool, legend: bool) -> Ax
     columns = min(len(shown), columns, on.abreast(1.15))
     rows = -(-len(shown) // columns)
     height = {1: 3.2, 2: 2.6, 3: 2.0, 4: 1.7, 5: 1.5, 6: 1.35}[columns]
+    small, bold = look.font_size("xtick.labelsize"), columns < 6
+    wide = look.fits(panel_room(on.width, columns, 1.15), small, bold=bold)
+    names = panel_names([p.layer for p in shown], wide)
     area = on.area(1.1 + height * rows)
     grid = area.subplots(rows, columns, squeeze=False)
-    names = short_names([p.layer for p in shown])
     behind = np.concatenate([part for p in paths for part in (p.mean, [[np.nan, np.nan]])])
     axes = _used(grid, len(shown))
-    small = look.font_size("xtick.labelsize")
     limit(axes, *_limits(on, np.concatenate([p.mean for p in paths]), bounds=bounds))
-    letters = look.letters(0.84 * page.width(area) / columns, small, bold=columns < 6)
     room = 0.8 * 72 * page.width(area) / columns / small, 0.7 * 72 * height / small
     for panel, path in zip(axes, shown, strict=True):
         panel.plot(*behind.T, color=look.hair(), linewidth=0.7, zorder=1)
@@ -124,9 +126,9 @@ def plane_by_layer(on: Drawing, *, seeds: str, bounds: bool, legend: bool) -> Ax
             draw_bounds(panel, on, text=False)
         draw_path(panel, path, norm, seeds)
         panel.set_title(
-            broken(names[path.layer], letters), loc="left", fontsize=small, pad=3,
+            names[path.layer], loc="left", fontsize=small, pad=3,
             color=look.SATURATED if path.saturated else look.ink(), linespacing=1.1,
-            fontweight="bold" if columns < 6 else "normal",
+            fontweight="bold" if bold else "normal",
         )  # fmt: skip
         look.few_ticks(panel.xaxis, max(2, int(room[0] / 3)))
         look.few_ticks(panel.yaxis, max(2, int(room[1] / 2)))

@@ -31,6 +31,8 @@ ONLY = "#56B4E9"
 
 _BRACKET = 0.16
 
+_AT_LAST = 6.0  # so much of other lines may a name cover to stay at the last checkpoint
+
 _TOGETHER = 9.0  # points: layers whose ends are nearer than this share one label
 
 
@@ -258,8 +260,9 @@ def layer_labels(ax: Axes, paths: Sequence[Path], on: Drawing) -> list[Label]:
         if len(cluster) == 1 and first.layer in units and len(text) < 0.6 * room:
             text = f"{text} ({units[first.layer]})"
         middle = first.mean[len(first.mean) // 2]
-        anchors = [tuple(point) for point in (first.mean[0], first.mean[-1], middle)]
-        labels.append(Label(text, anchors, look.ink(), own=[p.mean for p in cluster]))
+        anchors = [tuple(point) for point in (first.mean[-1], first.mean[0], middle)]
+        own = [p.mean for p in cluster]
+        labels.append(Label(text, anchors, look.ink(), keep=_AT_LAST, own=own))
     return labels
 
 

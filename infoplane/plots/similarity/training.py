@@ -12,9 +12,9 @@ from matplotlib.patches import Patch
 
 from infoplane.plots.canvas import page
 from infoplane.plots.canvas import style as look
-from infoplane.plots.canvas.multiples import limit, outer_ticks
+from infoplane.plots.canvas.multiples import limit, outer_ticks, panel_room
 from infoplane.plots.canvas.titles import figure_titled
-from infoplane.plots.labels import middle_cut
+from infoplane.plots.labels import most_lines, panel_names
 from infoplane.plots.similarity.common import Chosen, chosen, colour_bar, colours, edges, scale
 from infoplane.plots.view import View
 from infoplane.results.similarities import Band, Row, matrix, mean_and_interval
@@ -55,7 +55,7 @@ def similarity_training(
     with chosen(results, measure, group, style) as on:
         rows = on.of("steps")
         names = on.layers(layers, _PANELS)
-        area, grid, panels = _grid(ax, size, names, 1.55)
+        area, grid, panels = _grid(ax, size, names, 1.55, 0.6)
         steps = sorted({row[key] for row in rows for key in ("step_a", "step_b")})
         ceilings = on.all.ceilings(on.measure["id"], on.group)
         settled = {s["layer"]: s for s in on.all.settling
@@ -71,7 +71,6 @@ def similarity_training(
                 panel.axvline(np.log10(at + 1), color=look.ink(), linewidth=0.9, zorder=1.5)
             if on.identical == 0:
                 highest = max([highest, *(row["null"] + 0.05 for row in of_layer)])
-            panel.set_title(middle_cut(name, 24), fontsize=look.font_size("xtick.labelsize"))
         low = min(0.0, *(row["value"] for row in rows)) - 0.03
         limit(panels, look.time_limits(steps), (low, highest))
         for panel in panels:
@@ -125,19 +124,18 @@ def similarity_steps(
         rows = on.of("steps")
         names = on.layers(layers, _PANELS)
         steps = sorted({row[key] for row in rows for key in ("step_a", "step_b")})
-        area, grid, panels = _grid(ax, size, names, 1.75)
+        area, grid, panels = _grid(ax, size, names, 1.75, 1.5)
         by_layer = [
             matrix([r for r in rows if r["layer_a"] == name], steps, "step", on.identical)
             for name in names
         ]
         norm = scale(on, np.concatenate([values.ravel() for values in by_layer]), rows)
         at = edges(steps)
-        for panel, name, values in zip(panels, names, by_layer, strict=True):
+        for panel, values in zip(panels, by_layer, strict=True):
             panel.pcolormesh(at, at, np.ma.masked_invalid(values), norm=norm, cmap=colours(on),
                              rasterized=True)  # fmt: skip
             panel.grid(visible=False)
             panel.set_aspect("equal")
-            panel.set_title(middle_cut(name, 24), fontsize=look.font_size("xtick.labelsize"))
             look.step_axis(panel.xaxis, steps, n_ticks=4)
             look.step_axis(panel.yaxis, steps, n_ticks=4)
         limit(panels, (at[0], at[-1]), (at[-1], at[0]))
@@ -160,15 +158,24 @@ def similarity_steps(
 
 
 def _grid(
-    ax: Axes | None, size: str | float, names: Sequence[str], tall: float
+    ax: Axes | None, size: str | float, names: Sequence[str], tall: float, beside: float
 ) -> tuple[Any, Any, list[Axes]]:
-    """Return the place to draw in, all panels (n_rows, n_columns), and one for each layer."""
+    """Return the place to draw in, all panels (n_rows, n_columns), and a titled one per layer.
+
+    ``tall`` and ``beside`` are in inches: a row, and what stands at the sides of all panels.
+    """
     columns = min(len(names), page.abreast(size, ax, 1.65), 4)
     lines = -(-len(names) // columns)
-    area = page.area(ax, size, tall * lines + 1.1)
+    width = page.inches(size) if ax is None else page.width(ax)
+    small = look.font_size("xtick.labelsize")
+    room = look.fits(panel_room(width, columns, beside), small, bold=True)
+    heads = panel_names(names, room)
+    area = page.area(ax, size, (tall + 0.13 * most_lines(heads.values())) * lines + 1.1)
     grid = np.array(area.subplots(lines, columns, squeeze=False))
     for spare in grid.ravel()[len(names) :]:
         spare.set_visible(False)
+    for panel, name in zip(grid.ravel(), heads.values(), strict=False):
+        panel.set_title(name, loc="left", fontsize=small, linespacing=1.15)
     return area, grid, list(grid.ravel()[: len(names)])
 
 
