@@ -121,7 +121,7 @@ def _cautions(results: Mapping[str, Any]) -> Iterator[str]:
     found = Similarities(results)
     if len({m["family"] for m in found.measures.values()}) < 2:
         yield "one family of measures alone: a verdict needs two, e.g. -m cka -m procrustes"
-    if all(s["withheld"] for s in found.settling) and found.settling:
+    if all(s["ceiling"] is None for s in found.settling) and found.settling:
         yield f"no layer is said to settle: {found.settling[0]['withheld']}"
 
 
@@ -146,7 +146,11 @@ def _ceiling(row: Row) -> str:
 
 
 def _step(settled: Mapping[str, Any]) -> str:
-    if settled.get("step") is None:
+    if settled.get("ceiling") is None:
         return ""
+    if settled["step"] is None:
+        return f"not before {settled['last_step']:,}"
     low, high = settled["step_low"], settled["step_high"]
-    return f"{settled['step']:,}" + (f" ({low:,} .. {high:,})" if low < high else "")
+    if low == high:
+        return f"{settled['step']:,}"
+    return f"{settled['step']:,} ({low:,} .. {'open' if high is None else f'{high:,}'})"

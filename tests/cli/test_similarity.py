@@ -31,6 +31,7 @@ def test_table_document_figures_and_report(runs):
     assert done.code == 0, done.err
     assert "net: 2 runs, 3 steps 0..20, 2 layers, N = 120" in done.out
     assert "CKA: 0.00 by chance" in done.out
+    assert "not before 20" in done.out
     document = json.loads(Path("similarity.json").read_text())
     jsonschema.validate(document, json.loads(SCHEMA.read_text()))
     drawn = infoplane_here("plot", "similarity.json", "--report", "report.html")
@@ -38,7 +39,9 @@ def test_table_document_figures_and_report(runs):
     assert "CKA: 0.00 by chance" in drawn.out
     figures = {path.stem for path in Path("figures").iterdir()}
     assert figures == {"similarity", "similarity-training", "similarity-steps"}
-    assert 'id="similarity"' in Path("report.html").read_text()
+    report = Path("report.html").read_text()
+    assert 'id="similarity"' in report
+    assert "not before the last step" in report
 
 
 def test_dry_run_counts_pairs_and_writes_nothing(runs):
