@@ -24,10 +24,9 @@ from infoplane.estimators.measure_id import MeasureId
 from infoplane.gate.evidence import Evidence
 from infoplane.gate.pairs import pair_findings
 from infoplane.gate.rules import OPERATORS, PAIRS, Check, Rule, forbid, parse_rule
-from infoplane.gate.statistics import Cell, Statistic, cell, not_averaged
+from infoplane.gate.statistics import Cell, Statistic, cell, not_averaged, with_unit
 from infoplane.patterns import matches
 from infoplane.results.curves import CurveKey
-from infoplane.results.segments import named
 from infoplane.results.verdicts import family_of
 from infoplane.text import counted, printable, shortened
 
@@ -69,9 +68,9 @@ class Observation:
     def short(self) -> str:
         """The place and the number alone."""
         value = self.statistic.value
-        text = shown(value) if isinstance(value, float) else str(value)
-        unit = "" if self.statistic.unit == "bits" else named(self.statistic.unit)
-        return f"{self.where} {text}{unit}".strip()
+        words = self.statistic.word or str(value)
+        text = with_unit(shown(value), self.statistic.unit) if isinstance(value, float) else words
+        return f"{self.where} {text}".strip()
 
 
 @dataclass(frozen=True)
@@ -282,7 +281,7 @@ def _observation(check: Check, place: Place, found: Statistic) -> Observation:
         same = found.value == rule.expected
         relation = "is" if same else "is not"
         note = f" ({printable(found.note)})" if found.note else ""
-        text = f"{prefix}{found.value} {relation} {rule.expected_text}{note}"
+        text = f"{prefix}{found.word or found.value} {relation} {rule.expected_text}{note}"
         return Observation(place, found, "pass" if same else "fail", text)
     assert isinstance(rule.expected, float)
     value, note = found.value, ""
@@ -296,8 +295,8 @@ def _observation(check: Check, place: Place, found: Statistic) -> Observation:
         note = f" ({_interval(found)})"
     holds = OPERATORS[rule.operator](value, rule.expected)
     relation = rule.operator if holds else _FAILS[rule.operator]
-    unit = "" if found.unit == "bits" else named(found.unit)
-    text = f"{prefix}{shown(value, rule.expected)}{unit}{note} {relation} {rule.expected_text}"
+    number = with_unit(shown(value, rule.expected), found.unit)
+    text = f"{prefix}{number}{note} {relation} {rule.expected_text}"
     return Observation(place, found, "pass" if holds else "fail", text)
 
 
@@ -321,7 +320,7 @@ def _found(rule: Rule, evidence: Evidence) -> Iterable[tuple[Place, Statistic]]:
     if rule.statistic == "runs":
         for group in evidence.groups:
             n = sum(found == group for found in evidence.group_of_run.values())
-            yield _place(evidence, group), Statistic(float(n), exact=True)
+            yield _place(evidence, group), Statistic(float(n), exact=True, unit="runs")
     elif rule.statistic in ("share", "count"):
         yield from _flagged(rule, evidence)
     elif rule.statistic == "agree":
@@ -346,19 +345,16 @@ def _found(rule: Rule, evidence: Evidence) -> Iterable[tuple[Place, Statistic]]:
 def _of_curve(rule: Rule, key: CurveKey, evidence: Evidence) -> Statistic:
     if rule.statistic != "verdict":
         found = evidence.statistic(rule.statistic, key, rule.step)
-        return found if rule.statistic == "onset" else replace(found, unit=_unit(evidence, key))
+        unit = "step" if rule.statistic == "onset" else evidence.curves[key].declared.unit
+        return replace(found, unit=printable(unit))
     if reason := not_averaged(evidence.curves[key]):
         return Statistic(reason=reason)
     phase = evidence.phases[key]
     if phase["verdict"] == "saturated" != rule.expected:
         return Statistic(reason="saturated: the estimate follows its ceiling")
-    return Statistic(
-        str(phase["verdict"]), n_runs=phase["n_runs"], exact=True, note=phase["sentence"]
-    )
-
-
-def _unit(evidence: Evidence, key: CurveKey) -> str:
-    return printable(evidence.curves[key].declared.unit)
+    verdict = str(phase["verdict"])
+    word = printable(evidence.curves[key].declared.word(verdict))
+    return Statistic(verdict, n_runs=phase["n_runs"], exact=True, note=phase["sentence"], word=word)
 
 
 def _flagged(rule: Rule, evidence: Evidence) -> Iterable[tuple[Place, Statistic]]:
@@ -371,8 +367,10 @@ def _flagged(rule: Rule, evidence: Evidence) -> Iterable[tuple[Place, Statistic]
                 cells[group][cell(row)] = before or rule.subject in row["flags"]
     for group, flags in cells.items():
         n = sum(flags.values())
-        value = float(n) if rule.statistic == "count" else n / len(flags)
-        yield _place(evidence, group), Statistic(value, exact=True)
+        value, unit = (
+            (float(n), "cells") if rule.statistic == "count" else (n / len(flags), "share")
+        )
+        yield _place(evidence, group), Statistic(value, exact=True, unit=unit)
 
 
 def _agreeing(rule: Rule, evidence: Evidence) -> Iterable[tuple[Place, Statistic]]:
@@ -389,4 +387,4 @@ def _agreeing(rule: Rule, evidence: Evidence) -> Iterable[tuple[Place, Statistic
             yield place, Statistic(reason="saturated in every estimator")
             continue
         votes = [p["agree"] for p in phases if p["verdict"] == rule.verdict]
-        yield place, Statistic(float(max(votes, default=0)), exact=True)
+        yield place, Statistic(float(max(votes, default=0)), exact=True, unit="estimators")

@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple
 
 from infoplane.errors import NotFoundError
 from infoplane.gate.rules import OPERATORS, Rule
-from infoplane.gate.statistics import Statistic
+from infoplane.gate.statistics import Statistic, with_unit
 from infoplane.patterns import matches
 from infoplane.results.curves import group_of
 from infoplane.results.similarities import Row, Similarities, mean_and_interval
@@ -92,10 +92,11 @@ def _finding(
     if reasons := [row.get("reason", "no value") for row in rows if row["value"] is None]:
         return _unknown(f"{words}: {printable(reasons[0])}", pair.group, words)
     value, low, high = mean_and_interval(rows)
-    statistic = Statistic(value, low, high, n_runs=len(rows))
+    statistic = Statistic(value, low, high, n_runs=len(rows), unit=str(measure["unit"]))
     bar = rule.expected
     assert isinstance(bar, float)
-    told = f"{words}: {measure['id']} {decimal(value, 3)}"
+    unit = printable(str(measure["unit"]))
+    told = f"{words}: {measure['id']} {with_unit(decimal(value, 3), unit)}"
     if low is None or high is None:
         return Found(pair.group, words, statistic, "unknown",
                      f"{told}: unknown: there is no interval of so few samples")  # fmt: skip

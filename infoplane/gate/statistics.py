@@ -44,7 +44,18 @@ class Statistic:
     exact: bool = False
     reason: str = ""
     note: str = ""  # what happened, of a verdict
-    unit: str = "bits"
+    unit: str = ""  # "" for a verdict
+    word: str = ""  # of the quantity, for a verdict
+
+
+def with_unit(number: str, unit: str) -> str:
+    """Return a number with its unit: ``2.19 bits``, ``1 bit``, ``0.91 (share)``.
+
+    What counts something follows the number; the name of what counts nothing is in brackets.
+    """
+    if not unit.endswith("s"):
+        return f"{number} ({unit})" if unit else number
+    return f"{number} {unit[:-1] if number in ('1', '-1') else unit}"
 
 
 def curve_statistic(
