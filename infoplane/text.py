@@ -49,6 +49,12 @@ def shortened(text: str, limit: int = 200) -> str:
     return f"{text[:half]} ... {text[-half:]}"
 
 
+def some_of(names: Sequence[str], most: int = 20, *, between: str = " ") -> str:
+    """Return names as text, of many the first ``most`` and how many more there are."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return between.join(names[:most]) + more
+
+
 def counted(number: int, word: str) -> str:
     """Return ``1 run``, ``2 runs``, ``3 classes``."""
     plural = "es" if word.endswith("s") else "s"

@@ -28,7 +28,7 @@ from infoplane.gate.statistics import Cell, Statistic, cell, not_averaged, with_
 from infoplane.patterns import matches
 from infoplane.results.curves import CurveKey
 from infoplane.results.verdicts import family_of
-from infoplane.text import counted, printable, shortened
+from infoplane.text import counted, printable, some_of
 
 Status = Literal["pass", "fail", "unknown"]
 OnUnknown = Literal["fail", "warn", "pass"]
@@ -234,12 +234,11 @@ def _nothing(rule: Rule, evidence: Evidence) -> str:
     """Say why nothing matches a rule."""
     layers = list(dict.fromkeys(key[1] for key in evidence.curves))
     if not any(matches(layer, rule.layer) for layer in layers):
-        has = shortened(" ".join(layers))
-        return printable(f"no layer matches {rule.layer!r}; there are {has or 'none'}")
+        has = some_of(layers) or "none"
+        return printable(f"no layer matches {rule.layer!r}; there are {has}")
     ids = list(dict.fromkeys(key[2] for key in evidence.curves))
     if rule.estimator and not any(_is_estimator(i, rule.estimator) for i in ids):
-        has = shortened(" ".join(ids))
-        return printable(f"no estimator {rule.estimator!r}; there are {has}")
+        return printable(f"no estimator {rule.estimator!r}; there are {some_of(ids)}")
     return f"no row has {rule.subject} of these layers and estimators"
 
 

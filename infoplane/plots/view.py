@@ -25,7 +25,7 @@ from infoplane.results.settings import difference, in_words
 from infoplane.results.shape_and_scale import NEEDS
 from infoplane.results.verdicts import Phase
 from infoplane.results.vocabulary import Vocabulary
-from infoplane.text import counted
+from infoplane.text import counted, some_of
 
 SPECTRAL = ("dse", "dsmi_y", "dsmi_x")
 
@@ -289,7 +289,8 @@ class View:
         )
         for layer in among or ():
             if layer not in have:
-                raise NotFoundError(f"no layer {layer!r} in {group!r}; it has {', '.join(have)}")
+                has = some_of(have, between=", ")
+                raise NotFoundError(f"no layer {layer!r} in {group!r}; it has {has}")
         return [layer for layer in have if among is None or layer in among]
 
     def check_names(self, **wanted: str | Sequence[str]) -> None:

@@ -154,6 +154,24 @@ def test_a_change_of_one_layer_fails_with_its_name(runs):
     assert same.code == 0, same.out
 
 
+def test_layers_of_other_names_are_said_to_be_named_apart(runs):
+    wide = [(f"h.{i}", 4) for i in range(25)]
+    write_run("runs/wider", network(3, widths=wide), group="wider")
+    done = similarity(*runs, "runs/wider", "-m", "cka", "--axes", "runs", "--no-cache")
+    assert done.code == 0, done.err
+    for rule, told in {
+        "drift(cka, 'fc*', wider) >= 0.5": "the same name in wider, which has h.0 h.1 ",
+        "drift(cka, 'fc1', net) >= 0.5": "the same name in wider, which has h.0 h.1 ",
+        "drift(cka, 'h.*', wider) >= 0.5": "the same name in net, which has fc1 fc2; drift",
+    }.items():
+        checked = infoplane_here("check", "similarity.json", "--require", rule)
+        assert checked.code == 1
+        (line,) = [line for line in checked.out.splitlines() if "unknown:" in line]
+        assert told in line
+        assert "--axes runs tells which are alike" in line
+        assert ("h.19 and 5 more" in line) == ("h.0" in line)
+
+
 def test_one_family_alone_decides_nothing(runs):
     similarity(runs[0], "-m", "cka", "-m", "cka_without_top")
     done = infoplane_here("check", "similarity.json", "--require", "similarity(cka, fc1, fc2) <= 1")
