@@ -26,6 +26,7 @@ from infoplane.gate.pairs import pair_findings
 from infoplane.gate.rules import OPERATORS, PAIRS, Check, Rule, forbid, parse_rule
 from infoplane.gate.statistics import Cell, Statistic, cell, not_averaged, with_unit
 from infoplane.patterns import matches
+from infoplane.results.absent import why_absent
 from infoplane.results.curves import CurveKey
 from infoplane.results.verdicts import family_of
 from infoplane.text import counted, printable, some_of
@@ -239,7 +240,8 @@ def _nothing(rule: Rule, evidence: Evidence) -> str:
     ids = list(dict.fromkeys(key[2] for key in evidence.curves))
     if rule.estimator and not any(_is_estimator(i, rule.estimator) for i in ids):
         return printable(f"no estimator {rule.estimator!r}; there are {some_of(ids)}")
-    return f"no row has {rule.subject} of these layers and estimators"
+    why = why_absent(evidence.results, rule.subject)
+    return f"no row has {rule.subject} of these layers and estimators{why and f'; {why}'}"
 
 
 def _is_estimator(identifier: str, wanted: str) -> bool:

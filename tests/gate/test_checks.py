@@ -313,3 +313,24 @@ def test_a_verdict_is_said_in_the_word_of_its_quantity(falls, rule, status, writ
     assert found.status == status
     assert written in (found.worst.short if status == "pass" else found.message)
     assert falls == "compresses" or "compresses" not in found.worst.short
+
+
+NARROW = {"id": "spectrum", "name": "spectrum", "version": "1", "params": {}, "quantities": []}
+
+
+def test_a_quantity_without_a_row_says_for_which_layers_there_is_none() -> None:
+    results = flat(1.0)
+    results["estimators"].append(NARROW)
+    found = outcome(results, "last(alpha_req) >= 1")
+    assert found.status == "unknown"
+    assert "spectrum leaves it out: layers of fewer than 31 units or samples" in found.message
+
+
+@pytest.mark.parametrize("statistic", ["last", "mean", "min", "at:0"])
+def test_a_row_without_a_number_gives_its_reason(statistic: str) -> None:
+    results = flat(1.0)
+    for one in results["rows"]:
+        one.update(value=None, flags=["failed"], diag={"reason": "expected 20 ranks, got 3"})
+    found = outcome(results, f"{statistic}(ixt) >= 1")
+    assert found.status == "unknown"
+    assert "without a number: expected 20 ranks, got 3" in found.message

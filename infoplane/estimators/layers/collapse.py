@@ -102,6 +102,12 @@ class Collapse(OfRepresentation):
         seconds += self.splits * (1 + self.halves / 4) * some**2 * (1.5e-7 + 4e-11 * n_units)
         return Cost(5e-3 + seconds, 2**26 + 16 * small**2 + 8 * min(n * n_units, LARGE))
 
+    def left_out(self, quantity: str) -> str:
+        """Return for which layers there is no stability of distances."""
+        if quantity != RDM_STABILITY.name:
+            return ""
+        return f"layers of fewer than {FEWEST_UNITS} units" if self.splits else "splits is 0"
+
     def estimate(
         self, prepared: ChosenSamples, activations: Array, rng: np.random.Generator
     ) -> Mapping[str, Estimate]:
