@@ -9,7 +9,7 @@ from tests.gate.made import document, row
 
 
 def results(*estimators, **of_rows):
-    found = document([row("s0", step, "fc1", 1.0, **of_rows) for step in (0, 1)])
+    found = document([row("s0", step, "fc1", 1.0) | of_rows for step in (0, 1)])
     found["estimators"] += [{"id": one, "name": one, "quantities": []} for one in estimators]
     return found
 
@@ -40,4 +40,4 @@ def test_the_reason_of_rows_comes_first():
 
 def test_a_figure_says_it_as_well():
     with pytest.raises(NotFoundError, match="no α: spectrum leaves it out: layers of fewer than"):
-        View(results("spectrum")).estimator(None, "alpha_req", group="net")
+        View.of(results("spectrum")).estimator(None, "alpha_req", group="net")

@@ -188,7 +188,9 @@ class Collapse(OfRepresentation):
         if whole.n < _FEW_OF_A_CLASS * k:
             flags.append("small_n")
         noise = dict(zip(_SIMPLEX, whole.simplex_noise(), strict=True)).get(name, 0.0)
-        flags += ["biased"] * (noise > _NOISY * value)
+        rate = 0.5 if name.startswith("nc2") else 1.0  # of lengths and angles, of squares
+        exact = whole.exact and name.startswith(("nc", "cdnv"))  # halves of rounding are no bias
+        flags += ["biased"] * (noise > _NOISY * value and not exact)
         high = {"label_alignment": 1.0, "class_separation": 1.0}.get(name)
         if name == "centroid_nuclear_norm":
             high = float(k) if k <= n_units else math.sqrt(k * n_units)
@@ -200,7 +202,7 @@ class Collapse(OfRepresentation):
             bounds=(0.0, high),
             flags=flags,
             diagnostics=diagnostics,
-            rate=0.5 if name.startswith("nc2") else 1.0,  # of lengths and angles, of squares
+            rate=None if exact else rate,
         )
 
     def _stability(
