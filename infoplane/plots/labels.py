@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from infoplane.plots.canvas.style import drawable
+from infoplane.text import middle_cut as middle_cut
 
 _MAX_NAME = 32
 
@@ -49,14 +50,6 @@ def subject(layers: Sequence[str]) -> str:
         if layers and all(layer.startswith(beginning) for layer in layers):
             return word
     return "run" if list(layers) == ["run"] else "layer"
-
-
-def middle_cut(text: str, length: int) -> str:
-    """Return ``text`` of at most ``length`` characters, its middle replaced by an ellipsis."""
-    if len(text) <= length:
-        return text
-    head = (length - 1) // 2
-    return f"{text[:head]}…{text[len(text) - (length - 1 - head) :]}"
 
 
 def broken(text: str, width: int) -> str:

@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 
 from tests.conftest import infoplane_here
-from tests.similarity.made import network, write_run
+from tests.similarity.made import network, probe, write_run
 
 SCHEMA = Path(__file__).parents[2] / "infoplane" / "schemas" / "results.schema.json"
 
@@ -64,6 +64,18 @@ def test_analyze_holds_similarities_in_the_same_document(runs):
     assert len(document["similarities"]["rows"]) == 3 + 2 * 3
 
 
+def test_too_few_samples_leave_no_empty_tables(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_run("few", network(0, n=3, steps=(1,)), of=probe(n=3))
+    done = similarity("few", "-m", "cka", "-m", "rsa")
+    assert done.code == 0, done.err
+    assert done.out.splitlines()[:3] == [
+        "net: 1 run, 1 step 1..1, 2 layers, N = 3", "",
+        "IP204: 2 pairs without a number: expected at least 4 samples to compare, got 3",
+    ]  # fmt: skip
+    assert "1 pair without" in similarity("few", "-m", "cka", "--overwrite").out
+
+
 def test_documents_of_runs_are_joined(runs):
     for run in runs:
         assert similarity(run, "-m", "cka", "-o", f"{Path(run).name}.json").code == 0
@@ -90,8 +102,6 @@ def test_mistakes_are_one_line(runs, arguments, code, told):
 
 
 def test_runs_of_other_samples_are_refused(runs, tmp_path):
-    from tests.similarity.made import probe
-
     write_run("runs/other", network(2), of=probe(seed=3))
     done = similarity(*runs, "runs/other")
     assert done.code == 3
