@@ -1,6 +1,7 @@
 """Similarities of recorded runs: what is compared, cached, refused; ceilings and settling."""
 
 import concurrent.futures
+import contextlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import ClassVar
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 import infoplane
-from infoplane.errors import DataError, InputError, NotFoundError
+from infoplane.errors import DataError, EstimationError, InputError, NotFoundError
 from infoplane.runs.run import Run
 from infoplane.similarity import engine
 from infoplane.similarity.measure import Cka, PairMeasure
@@ -423,3 +424,57 @@ def test_a_broken_pool_is_renewed(runs, monkeypatch):
 
     found = [key for piece in engine._finished(pieces, Fragile()) for key, _ in piece]
     assert len(found) == len(set(found)) == analysis.n_pairs
+
+
+UNFIT = {
+    "svcca:variance=2": "variance: expected a share of at most 1",
+    "svcca:variance=1.0001": "variance: expected a share of at most 1",
+    "svcca:variance=0": "variance: expected a positive number",
+    "svcca:variance=-1": "variance: expected a positive number",
+    "svcca:variance=nan": "variance: expected a positive number",
+    "svcca:variance=most": "variance: expected a number, got 'most'",
+    "cka_rbf:width=0": "width: expected a positive number",
+    "cka_rbf:width=inf": "width: expected a positive number",
+    "cka_rbf:width=1e300": "width: expected a number from 1e-50 to 1e50",
+    "cka_rbf:width=1e-300": "width: expected a number from 1e-50 to 1e50",
+    "mutual_neighbors:k=0": "k: expected a number of at least 1",
+    "mutual_neighbors:k=-3": "k: expected a number of at least 1",
+    "mutual_neighbors:k=2.5": "k: expected a whole number, got '2.5'",
+    "rsa:metric=angle": "metric: expected 'sqeuclidean' or",
+    "rsa:correlation=kendall": "correlation: expected 'spearman' or 'pearson'",
+    "rsa:splits=3": "expected each parameter once, as K=V, got 'splits'",
+    "cka:width=1": "expected each parameter once, as K=V, got 'width'",
+}
+
+
+@pytest.mark.parametrize("text", UNFIT)
+def test_a_parameter_that_does_not_fit_is_refused_in_one_line(text):
+    with pytest.raises(InputError) as caught:
+        parse_measure(text)
+    assert UNFIT[text] in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("of_functions", "of_measures"),
+    [
+        (lambda x: infoplane.svcca(x, x, 2), "svcca:variance=2"),
+        (lambda x: infoplane.cka(x, x, kernel="rbf", width=1e300), "cka_rbf:width=1e300"),
+        (lambda x: infoplane.mutual_neighbors(x, x, 0), "mutual_neighbors:k=0"),
+        (lambda x: infoplane.rsa(x, x, metric="angle"), "rsa:metric=angle"),
+    ],
+)
+def test_a_function_refuses_what_its_measure_refuses(of_functions, of_measures):
+    with pytest.raises(InputError) as of_measure:
+        parse_measure(of_measures)
+    with pytest.raises(InputError) as of_function:
+        of_functions(np.random.default_rng(0).normal(size=(40, 4)))
+    told = [str(e.value).partition(", got")[0] for e in (of_function, of_measure)]
+    assert told[0] == told[1]
+
+
+@pytest.mark.parametrize("width", [1e-50, 1e50])
+def test_the_widest_and_narrowest_kernels_are_numbers_or_refused_with_a_reason(width):
+    x = np.random.default_rng(0).normal(size=(40, 4))
+    with contextlib.suppress(EstimationError):
+        assert np.isfinite(infoplane.cka(x, x[::-1], kernel="rbf", width=width))
