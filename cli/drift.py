@@ -64,8 +64,8 @@ def drift_lines(results: Mapping[str, Any], *, wide: bool) -> Iterator[str]:
         for r in rows
     ]  # fmt: skip
     columns = [
-        Column("run", [printable(row["run_a"]) for row in rows]),
-        Column("layer", [printable(row["layer_a"]) for row in rows]),
+        Column("run", [printable(row["run_a"]) for row in rows], names=True),
+        Column("layer", [printable(row["layer_a"]) for row in rows], names=True),
         Column("measure", [printable(row["measure"]) for row in rows]),
         Column("to baseline", [decimal(row["value"], 3) for row in rows], right=True),
         Column("95% CI", spans, drop=1),

@@ -27,7 +27,7 @@ def recording_described(plan: RecordingPlan, steps: Sequence[int | None], output
         span += f", {len(steps) - len(known)} to be read from the files"
     size = [size_text(plan.n_samples * sample_bytes(layer)) for layer in layers]
     columns = [
-        Column("layer", [printable(layer.name) for layer in layers]),
+        Column("layer", [printable(layer.name) for layer in layers], names=True),
         Column("type", [printable(layer.type) for layer in layers], drop=1),
         Column("shape", ["x".join(map(str, layer.shape)) for layer in layers], right=True),
         Column("dtype", [layer.encoding or layer.dtype for layer in layers]),

@@ -57,7 +57,7 @@ def comparison_lines(comparison: Comparison, *, wide: bool) -> Iterator[str]:
     found = [d for d in comparison.differences if d.group not in apart]
     rows = [d for d in found if not telling or (d.group, d.label) in telling]
     columns = [
-        Column("layer", [printable(d.layer) for d in rows]),
+        Column("layer", [printable(d.layer) for d in rows], names=True),
         Column("quantity", [_quantity(d) for d in rows]),
         Column("estimator", [printable(d.label) for d in rows]),
         Column("baseline", [decimal(d.baseline) for d in rows], right=True),

@@ -169,7 +169,7 @@ def _run_text(found: Mapping[str, Any], *, wide: bool) -> list[str]:
         several = len({layer["step"] for layer in layers}) > 1
         columns = [Column("step", [f"{layer['step']:,}" for layer in layers], right=True)]
         columns += [
-            Column("layer", [printable(layer["name"]) for layer in layers]),
+            Column("layer", [printable(layer["name"]) for layer in layers], names=True),
             Column("type", [printable(layer["type"]) for layer in layers], drop=2),
             Column("shape", ["x".join(map(str, layer["shape"])) for layer in layers], right=True),
             Column("dtype", [printable(layer["dtype"]) for layer in layers], drop=1),

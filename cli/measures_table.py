@@ -68,7 +68,7 @@ def measures_table(
         blocks.setdefault(block if apart else 0, []).append(column)
     lines: list[str] = []
     for _, columns in sorted(blocks.items()):
-        first = Column("layer", [printable(name) for name in names])
+        first = Column("layer", [printable(name) for name in names], names=True)
         lines += ["", *render([first, *columns], limit=limit)]
     caption = (
         "last checkpoint; in brackets the null: what independent units of this shape, or shuffled "

@@ -71,7 +71,7 @@ def _columns(found: Similarities, measure: Mapping[str, Any], group: str) -> lis
     }
     told = [settled.get(layer, {}) for layer in layers]
     columns = [
-        Column("layer", [printable(layer) for layer in layers]),
+        Column("layer", [printable(layer) for layer in layers], names=True),
         Column("next layer", [_value(rows) for rows in after], right=True),
         Column("95% CI", [_interval(rows) for rows in after], drop=3),
         Column("other seeds", [_band(band) for band in bands]),
@@ -100,9 +100,9 @@ def _models(found: Similarities, limit: int | None) -> Iterator[str]:
             shown = list(best.values())
             yield from render(
                 [
-                    Column(printable(a), [printable(row["layer_a"]) for row in shown]),
+                    Column(printable(a), [printable(row["layer_a"]) for row in shown], names=True),
                     Column(f"most like, in {printable(b)}",
-                           [printable(row["layer_b"]) for row in shown]),
+                           [printable(row["layer_b"]) for row in shown], names=True),
                     Column("value", [decimal(row["value"]) for row in shown], right=True),
                     Column("95% CI", [_interval([row]) for row in shown], drop=2),
                     Column("other seeds", [_ceiling(row) for row in shown]),
@@ -116,12 +116,15 @@ def _models(found: Similarities, limit: int | None) -> Iterator[str]:
 def _cautions(results: Mapping[str, Any]) -> Iterator[str]:
     of_pairs = {flag for row in results["similarities"]["rows"] for flag in row["flags"]}
     for warning in (w for w in results["warnings"] if w.get("flag") in of_pairs):
-        text = f"{warning['code']}: {warning['count']:,} {warning['message']}: {warning['hint']}"
+        word, _, rest = warning["message"].partition(" ")
+        one = warning["count"] == 1 and word in ("pairs", "cells", "values")
+        what = f"{word[:-1] if one else word} {rest}"
+        text = f"{warning['code']}: {warning['count']:,} {what}: {warning['hint']}"
         yield from textwrap.wrap(plain(printable(text)), width() or 100)
     found = Similarities(results)
     if len({m["family"] for m in found.measures.values()}) < 2:
         yield "one family of measures alone: a verdict needs two, e.g. -m cka -m procrustes"
-    if all(s["withheld"] for s in found.settling) and found.settling:
+    if all(s["ceiling"] is None for s in found.settling) and found.settling:
         yield f"no layer is said to settle: {found.settling[0]['withheld']}"
 
 
@@ -146,7 +149,11 @@ def _ceiling(row: Row) -> str:
 
 
 def _step(settled: Mapping[str, Any]) -> str:
-    if settled.get("step") is None:
+    if settled.get("ceiling") is None:
         return ""
+    if settled["step"] is None:
+        return f"not before {settled['last_step']:,}"
     low, high = settled["step_low"], settled["step_high"]
-    return f"{settled['step']:,}" + (f" ({low:,} .. {high:,})" if low < high else "")
+    if low == high:
+        return f"{settled['step']:,}"
+    return f"{settled['step']:,} ({low:,} .. {'open' if high is None else f'{high:,}'})"

@@ -20,7 +20,7 @@ from infoplane.results.curves import CurveKey, Curves, curves, group_of, group_o
 from infoplane.results.settings import in_words
 from infoplane.results.shape_and_scale import splits
 from infoplane.results.verdicts import Phase
-from infoplane.text import change_between, counted, decimal, in_lines, spark
+from infoplane.text import change_between, counted, cut_names, decimal, in_lines, spark
 
 _FAR = 3  # times the highest value: a bound under which curves would be flat
 
@@ -193,6 +193,8 @@ def _what_happened(
         return []
     limit = None if wide else width()
     names = [printable(layer) for layer in found]
+    if limit is not None:
+        names = cut_names(names, max(limit // 2, 8))
     indent = max(map(len, names)) + 2
     lines = [""]
     for name, sentence in zip(names, found.values(), strict=True):
@@ -215,7 +217,7 @@ def _fixed_noise(
     if len(found) > _FEW and not wide:
         text = "shape and scale at fixed noise: --wide, or infoplane plot -f scale"
         return ["", *_wrapped(text, limit)]
-    columns = [Column("layer", [printable(parts[0].layer) for parts in found])]
+    columns = [Column("layer", [printable(parts[0].layer) for parts in found], names=True)]
     for i, end in enumerate(found[0]):
         heads = {"fixed": f"steps {end.start:,}-{end.end:,}", "shape": "shape", "scale": "scale",
                  "octaves": QUANTITIES["size"].symbol}  # fmt: skip
@@ -250,7 +252,7 @@ def _group_table(
     about = next((curve.declared for curve in found.values()), QUANTITIES["ixt"])
     top = _top(list(found.values()), about.unit)
     columns = [
-        Column("layer", [printable(layer) for layer in layers]),
+        Column("layer", [printable(layer) for layer in layers], names=True),
         Column("units", [units.get(layer, "") for layer in layers], right=True, drop=4),
         Column(
             f"{printable(about.symbol)}, 0 to {top:.3g} {printable(about.unit)}",
@@ -296,7 +298,7 @@ def _top(found: Sequence[Curves], unit: str) -> float:
     highest = max((float(m[np.isfinite(m)].max(initial=0.0)) for m in means), default=0.0)
     bound = max((curve.bound for curve in found if curve.bound is not None), default=0.0)
     far = unit != "bits" and bound > _FAR * highest > 0.0
-    return max(highest, 0.0 if far else bound, 1e-9)
+    return max(highest, 0.0 if far else bound)
 
 
 def _last_values(
@@ -318,7 +320,7 @@ def _last_values(
         if (key[0], key[2]) == (group, estimator) and key[3] in quantities
     }
     layers = list(dict.fromkeys(layer for layer, _ in curves_of))
-    columns = [Column("layer", [printable(layer) for layer in layers])]
+    columns = [Column("layer", [printable(layer) for layer in layers], names=True)]
     for number, quantity in enumerate(quantities):
         about = next(c.declared for (_, name), c in curves_of.items() if name == quantity)
         last = [_last(curves_of.get((layer, quantity))) for layer in layers]
@@ -377,7 +379,7 @@ def _units(layer: Mapping[str, Any]) -> str:
 
 def _spark(mean: FloatArray, top: float) -> str:
     """Return a curve (n_steps,) as bars on the scale 0 to ``top``, the same for every row."""
-    return spark(mean[np.isfinite(mean)].tolist(), top, bars())
+    return spark(mean[np.isfinite(mean)].tolist(), top or 1.0, bars())
 
 
 def _verdict(phase: Mapping[str, Any], about: Quantity, *, alone: bool) -> str:

@@ -49,6 +49,45 @@ def shortened(text: str, limit: int = 200) -> str:
     return f"{text[:half]} ... {text[-half:]}"
 
 
+def middle_cut(text: str, length: int, head: float = 0.5) -> str:
+    """Return ``text`` of at most ``length`` characters, its middle replaced by an ellipsis.
+
+    Parameters
+    ----------
+    text, length
+        What to cut, and to how many characters.
+    head : float, default 0.5
+        Share of what is kept that stands before the ellipsis.
+    """
+    if len(text) <= length:
+        return text
+    before = int((length - 1) * head)
+    return f"{text[:before]}…{text[len(text) - (length - 1 - before) :]}"
+
+
+def cut_names(names: Sequence[str], length: int) -> list[str]:
+    """Return names of at most ``length`` characters; different ones stay different.
+
+    They are cut near their middle, at the same place; where none tells them apart they are
+    numbered.
+    """
+    different = dict.fromkeys(names)
+    middle = (length - 1) // 2
+    for head in sorted(range(1, length - 1), key=lambda at: abs(at - middle)):
+        share = (head + 0.5) / (length - 1)
+        cut = {name: middle_cut(name, length, share) for name in different}
+        if len(set(cut.values())) == len(cut):
+            return [cut[name] for name in names]
+    marks = {name: f"~{number}" for number, name in enumerate(different, 1)}
+    return [middle_cut(name, length - len(marks[name])) + marks[name] for name in names]
+
+
+def some_of(names: Sequence[str], most: int = 20, *, between: str = " ") -> str:
+    """Return names as text, of many the first ``most`` and how many more there are."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return between.join(names[:most]) + more
+
+
 def counted(number: int, word: str) -> str:
     """Return ``1 run``, ``2 runs``, ``3 classes``."""
     plural = "es" if word.endswith("s") else "s"

@@ -16,6 +16,7 @@ from infoplane.errors import DataError, InputError, NotFoundError
 from infoplane.estimators.base import Estimator
 from infoplane.patterns import matches
 from infoplane.runs.run import Run
+from infoplane.text import some_of
 
 log = logging.getLogger("infoplane")
 
@@ -224,6 +225,6 @@ def _globs(layers: Sequence[str], runs: Sequence[Run]) -> tuple[list[str], list[
         if not any(matches(name, pattern) for name in names):
             raise NotFoundError(
                 f"no layer matches {pattern!r}",
-                hint=f"{runs[0].path} has {' '.join(layer.name for layer in runs[0].layers)}",
+                hint=f"{runs[0].path} has {some_of([layer.name for layer in runs[0].layers])}",
             )
     return include, exclude

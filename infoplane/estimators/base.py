@@ -247,6 +247,10 @@ class Estimator(ABC):
         """Return what all checkpoints of a layer share; ``shared`` unless overridden."""
         return shared
 
+    def left_out(self, quantity: str) -> str:
+        """Return for which layers there is no row of a quantity at all, "" if for none."""
+        return ""
+
     def failed(self, reason: str, *flags: str) -> dict[str, Estimate]:
         """Return what stands in for the estimates of a cell: no number, and the reason."""
         empty = Estimate(None, flags=("failed", *flags), diagnostics={"reason": reason})

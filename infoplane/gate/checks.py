@@ -24,12 +24,12 @@ from infoplane.estimators.measure_id import MeasureId
 from infoplane.gate.evidence import Evidence
 from infoplane.gate.pairs import pair_findings
 from infoplane.gate.rules import OPERATORS, PAIRS, Check, Rule, forbid, parse_rule
-from infoplane.gate.statistics import Cell, Statistic, cell, not_averaged
+from infoplane.gate.statistics import Cell, Statistic, cell, not_averaged, with_unit
 from infoplane.patterns import matches
+from infoplane.results.absent import why_absent
 from infoplane.results.curves import CurveKey
-from infoplane.results.segments import named
 from infoplane.results.verdicts import family_of
-from infoplane.text import counted, printable, shortened
+from infoplane.text import counted, printable, some_of
 
 Status = Literal["pass", "fail", "unknown"]
 OnUnknown = Literal["fail", "warn", "pass"]
@@ -69,9 +69,9 @@ class Observation:
     def short(self) -> str:
         """The place and the number alone."""
         value = self.statistic.value
-        text = shown(value) if isinstance(value, float) else str(value)
-        unit = "" if self.statistic.unit == "bits" else named(self.statistic.unit)
-        return f"{self.where} {text}{unit}".strip()
+        words = self.statistic.word or str(value)
+        text = with_unit(shown(value), self.statistic.unit) if isinstance(value, float) else words
+        return f"{self.where} {text}".strip()
 
 
 @dataclass(frozen=True)
@@ -235,13 +235,13 @@ def _nothing(rule: Rule, evidence: Evidence) -> str:
     """Say why nothing matches a rule."""
     layers = list(dict.fromkeys(key[1] for key in evidence.curves))
     if not any(matches(layer, rule.layer) for layer in layers):
-        has = shortened(" ".join(layers))
-        return printable(f"no layer matches {rule.layer!r}; there are {has or 'none'}")
+        has = some_of(layers) or "none"
+        return printable(f"no layer matches {rule.layer!r}; there are {has}")
     ids = list(dict.fromkeys(key[2] for key in evidence.curves))
     if rule.estimator and not any(_is_estimator(i, rule.estimator) for i in ids):
-        has = shortened(" ".join(ids))
-        return printable(f"no estimator {rule.estimator!r}; there are {has}")
-    return f"no row has {rule.subject} of these layers and estimators"
+        return printable(f"no estimator {rule.estimator!r}; there are {some_of(ids)}")
+    why = why_absent(evidence.results, rule.subject)
+    return f"no row has {rule.subject} of these layers and estimators{why and f'; {why}'}"
 
 
 def _is_estimator(identifier: str, wanted: str) -> bool:
@@ -282,7 +282,7 @@ def _observation(check: Check, place: Place, found: Statistic) -> Observation:
         same = found.value == rule.expected
         relation = "is" if same else "is not"
         note = f" ({printable(found.note)})" if found.note else ""
-        text = f"{prefix}{found.value} {relation} {rule.expected_text}{note}"
+        text = f"{prefix}{found.word or found.value} {relation} {rule.expected_text}{note}"
         return Observation(place, found, "pass" if same else "fail", text)
     assert isinstance(rule.expected, float)
     value, note = found.value, ""
@@ -296,8 +296,8 @@ def _observation(check: Check, place: Place, found: Statistic) -> Observation:
         note = f" ({_interval(found)})"
     holds = OPERATORS[rule.operator](value, rule.expected)
     relation = rule.operator if holds else _FAILS[rule.operator]
-    unit = "" if found.unit == "bits" else named(found.unit)
-    text = f"{prefix}{shown(value, rule.expected)}{unit}{note} {relation} {rule.expected_text}"
+    number = with_unit(shown(value, rule.expected), found.unit)
+    text = f"{prefix}{number}{note} {relation} {rule.expected_text}"
     return Observation(place, found, "pass" if holds else "fail", text)
 
 
@@ -321,7 +321,7 @@ def _found(rule: Rule, evidence: Evidence) -> Iterable[tuple[Place, Statistic]]:
     if rule.statistic == "runs":
         for group in evidence.groups:
             n = sum(found == group for found in evidence.group_of_run.values())
-            yield _place(evidence, group), Statistic(float(n), exact=True)
+            yield _place(evidence, group), Statistic(float(n), exact=True, unit="runs")
     elif rule.statistic in ("share", "count"):
         yield from _flagged(rule, evidence)
     elif rule.statistic == "agree":
@@ -346,19 +346,16 @@ def _found(rule: Rule, evidence: Evidence) -> Iterable[tuple[Place, Statistic]]:
 def _of_curve(rule: Rule, key: CurveKey, evidence: Evidence) -> Statistic:
     if rule.statistic != "verdict":
         found = evidence.statistic(rule.statistic, key, rule.step)
-        return found if rule.statistic == "onset" else replace(found, unit=_unit(evidence, key))
+        unit = "step" if rule.statistic == "onset" else evidence.curves[key].declared.unit
+        return replace(found, unit=printable(unit))
     if reason := not_averaged(evidence.curves[key]):
         return Statistic(reason=reason)
     phase = evidence.phases[key]
     if phase["verdict"] == "saturated" != rule.expected:
         return Statistic(reason="saturated: the estimate follows its ceiling")
-    return Statistic(
-        str(phase["verdict"]), n_runs=phase["n_runs"], exact=True, note=phase["sentence"]
-    )
-
-
-def _unit(evidence: Evidence, key: CurveKey) -> str:
-    return printable(evidence.curves[key].declared.unit)
+    verdict = str(phase["verdict"])
+    word = printable(evidence.curves[key].declared.word(verdict))
+    return Statistic(verdict, n_runs=phase["n_runs"], exact=True, note=phase["sentence"], word=word)
 
 
 def _flagged(rule: Rule, evidence: Evidence) -> Iterable[tuple[Place, Statistic]]:
@@ -371,8 +368,10 @@ def _flagged(rule: Rule, evidence: Evidence) -> Iterable[tuple[Place, Statistic]
                 cells[group][cell(row)] = before or rule.subject in row["flags"]
     for group, flags in cells.items():
         n = sum(flags.values())
-        value = float(n) if rule.statistic == "count" else n / len(flags)
-        yield _place(evidence, group), Statistic(value, exact=True)
+        value, unit = (
+            (float(n), "cells") if rule.statistic == "count" else (n / len(flags), "share")
+        )
+        yield _place(evidence, group), Statistic(value, exact=True, unit=unit)
 
 
 def _agreeing(rule: Rule, evidence: Evidence) -> Iterable[tuple[Place, Statistic]]:
@@ -389,4 +388,4 @@ def _agreeing(rule: Rule, evidence: Evidence) -> Iterable[tuple[Place, Statistic
             yield place, Statistic(reason="saturated in every estimator")
             continue
         votes = [p["agree"] for p in phases if p["verdict"] == rule.verdict]
-        yield place, Statistic(float(max(votes, default=0)), exact=True)
+        yield place, Statistic(float(max(votes, default=0)), exact=True, unit="estimators")

@@ -15,11 +15,11 @@ from typing import Any, Literal, NamedTuple
 
 from infoplane.errors import NotFoundError
 from infoplane.gate.rules import OPERATORS, Rule
-from infoplane.gate.statistics import Statistic
+from infoplane.gate.statistics import Statistic, with_unit
 from infoplane.patterns import matches
 from infoplane.results.curves import group_of
 from infoplane.results.similarities import Row, Similarities, mean_and_interval
-from infoplane.text import decimal, joined_words, printable
+from infoplane.text import decimal, joined_words, printable, some_of
 
 
 class Found(NamedTuple):
@@ -92,10 +92,11 @@ def _finding(
     if reasons := [row.get("reason", "no value") for row in rows if row["value"] is None]:
         return _unknown(f"{words}: {printable(reasons[0])}", pair.group, words)
     value, low, high = mean_and_interval(rows)
-    statistic = Statistic(value, low, high, n_runs=len(rows))
+    statistic = Statistic(value, low, high, n_runs=len(rows), unit=str(measure["unit"]))
     bar = rule.expected
     assert isinstance(bar, float)
-    told = f"{words}: {measure['id']} {decimal(value, 3)}"
+    unit = printable(str(measure["unit"]))
+    told = f"{words}: {measure['id']} {with_unit(decimal(value, 3), unit)}"
     if low is None or high is None:
         return Found(pair.group, words, statistic, "unknown",
                      f"{told}: unknown: there is no interval of so few samples")  # fmt: skip
@@ -167,9 +168,37 @@ def _nothing(rule: Rule, known: Similarities) -> str:
     globs = [rule.layer, *([rule.estimator] if rule.statistic == "similarity" else [])]
     for glob in globs:
         if not any(matches(name, glob) for name in layers):
-            return printable(f"no layer matches {glob!r}; there are {' '.join(layers[:20])}")
+            return printable(f"no layer matches {glob!r}; there are {some_of(layers)}")
     if rule.statistic == "drift" and rule.estimator not in (*known.groups, *known.recordings):
-        names = ", ".join(known.groups)
+        names = some_of([*known.groups], between=", ")
         return printable(f"no group or run {rule.estimator!r}; there are {names}")
+    if rule.statistic == "drift" and (reason := _named_apart(rule, known)):
+        return printable(reason)
     axis = "layers" if rule.statistic == "similarity" else "runs"
     return f"the results compare no such layers; infoplane similarity --axes {axis} does"
+
+
+def _named_apart(rule: Rule, known: Similarities) -> str:
+    """Say that two groups were compared, but have no layer of one name; "" if that is not so."""
+    layers = {run: known.layers([run]) for run in known.recordings}
+    of = {run: group_of(recording) for run, recording in known.recordings.items()}
+    there = [run for run in of if rule.estimator in (run, of[run])]
+    compared = {
+        row[f"run_{one}"]
+        for row in known.rows
+        for one, other in ("ab", "ba")
+        if row["axis"] in ("drift", "models") and row[f"run_{other}"] in there
+    } - {*there}
+    if not compared:
+        return ""
+    here = list(dict.fromkeys(name for run in layers if run in compared for name in layers[run]))
+    others = list(dict.fromkeys(name for run in there for name in layers[run]))
+    if any(matches(name, rule.layer) for name in here):
+        lacking, has = rule.estimator, others
+    else:
+        lacking, has = joined_words(list(dict.fromkeys(of[run] for run in sorted(compared)))), here
+    return (
+        f"no layer that matches {rule.layer!r} has the same name in {lacking}, which has "
+        f"{some_of(has)}; drift is about layers of one name: infoplane similarity --axes runs "
+        "tells which are alike"
+    )

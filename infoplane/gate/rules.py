@@ -52,6 +52,10 @@ OPERATORS: dict[str, Callable[[float, float], bool]] = {
 }
 
 _STATISTICS = (*CURVE_STATISTICS, "at:STEP", "agree", "verdict", "share", "count", "runs", *PAIRS)
+_OF_PAIRS = {
+    "similarity": ("MEASURE, LAYER, LAYER", "cka, fc1, fc2"),
+    "drift": ("MEASURE, LAYER, BASELINE", "cka, 'fc*', baseline"),
+}
 _LONGEST = 1000  # characters of a rule
 _TOKEN = re.compile(
     r"\s*(?:(?P<open>\()|(?P<close>\))|(?P<comma>,)|(?P<op><=|>=|==|<|>)"
@@ -165,14 +169,12 @@ class _Parser:
         literal = self._take("bare", "a number or a verdict")
         self._take("end", "nothing more")
         statistic, _, step = name.text.partition(":")
-        if len(arguments) > 3:
-            self._fail("expected at most 3 arguments", name)
-        if statistic == "similarity" and len(arguments) < 3:
-            self._fail("expected similarity(measure, layer, layer)", name)
         if statistic == "drift" and len(arguments) == 2:
             arguments.append("baseline")
-        if statistic == "drift" and len(arguments) < 2:
-            self._fail("expected drift(measure, layer, baseline)", name)
+        if statistic in PAIRS and (len(arguments) != 3 or not all(arguments)):
+            self._fail_pair(statistic, arguments)
+        if len(arguments) > 3:
+            self._fail("expected at most 3 arguments", name)
         subject, layer, third = (*arguments, *[""] * 3)[:3]
         if statistic == "runs" and arguments:
             self._fail("runs() takes no arguments", name)
@@ -231,6 +233,15 @@ class _Parser:
         raise InputError(
             f"rule {self.text!r}: {wanted} at column {at}{found}",
             hint="a rule reads: last(ity, fc5) >= 2.8",
+            code="IP501",
+        )
+
+    def _fail_pair(self, statistic: str, arguments: Sequence[str]) -> NoReturn:
+        wanted, example = _OF_PAIRS[statistic]
+        found = ", ".join(map(repr, arguments)) or "nothing"
+        raise InputError(
+            f"rule {self.text!r}: expected {statistic}({wanted}), found {found} in the parentheses",
+            hint=f"a rule reads: {statistic}({example}) >= 0.8",
             code="IP501",
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from infoplane.data import Array, FloatArray
 from infoplane.estimators.trust import UPPER
 from infoplane.numerics.quantiles import student_quantile
+from infoplane.results.absent import reason_of
 from infoplane.results.curves import Curves
 
 Cell: TypeAlias = tuple[str, int, str, str]
@@ -44,7 +45,18 @@ class Statistic:
     exact: bool = False
     reason: str = ""
     note: str = ""  # what happened, of a verdict
-    unit: str = "bits"
+    unit: str = ""  # "" for a verdict
+    word: str = ""  # of the quantity, for a verdict
+
+
+def with_unit(number: str, unit: str) -> str:
+    """Return a number with its unit: ``2.19 bits``, ``1 bit``, ``0.91 (share)``.
+
+    What counts something follows the number; the name of what counts nothing is in brackets.
+    """
+    if not unit.endswith("s"):
+        return f"{number} ({unit})" if unit else number
+    return f"{number} {unit[:-1] if number in ('1', '-1') else unit}"
 
 
 def curve_statistic(
@@ -82,7 +94,15 @@ def curve_statistic(
     """
     if reason := not_averaged(curve):
         return Statistic(reason=reason)
-    blocked = _blocked(curve, rows, at_ceiling)
+    found = _statistic(name, step, curve, phase, _blocked(curve, rows, at_ceiling))
+    if _REASONS["failed"] in found.reason and (why := reason_of(rows)):
+        return replace(found, reason=f"{found.reason}: {why}")
+    return found
+
+
+def _statistic(
+    name: str, step: int | None, curve: Curves, phase: Mapping[str, Any] | None, blocked: Array
+) -> Statistic:
     if name in _OF_PHASE:
         return _of_phase(name, curve, phase, blocked)
     if name == "mean":

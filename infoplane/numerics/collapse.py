@@ -53,6 +53,7 @@ class ClassScatter:
     within: FloatArray = field(init=False)  # (n_used,) squared distance to the class mean
     along: FloatArray = field(init=False)  # (n_used, K) of that difference with the class means
     centroids: FloatArray = field(init=False)  # (K, K) products of means of rows of length 1
+    exact: bool = field(init=False, default=False)  # samples are class means but for rounding
 
     def __post_init__(self) -> None:
         self.rows = np.flatnonzero(self.labels >= 0)
@@ -195,6 +196,7 @@ def scatters(values: Array, labellings: Sequence[IntArray]) -> list[ClassScatter
         raise EstimationError("expected a layer that varies, got a constant one")
     if float(np.trace(found[0].means)) * len(values) <= least:
         raise EstimationError("expected class means that differ, got equal ones")
+    found[0].exact = float(found[0].within.sum()) <= least
     return found
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 
 from infoplane.plots.canvas.style import drawable
+from infoplane.text import middle_cut as middle_cut
 
 _MAX_NAME = 32
 
@@ -77,17 +78,6 @@ def subject(layers: Sequence[str]) -> str:
         if layers and all(layer.startswith(beginning) for layer in layers):
             return word
     return "run" if list(layers) == ["run"] else "layer"
-
-
-def middle_cut(text: str, length: int, head: float = 0.5) -> str:
-    """Return ``text`` of at most ``length`` characters, its middle replaced by an ellipsis.
-
-    ``head`` is the share of what is kept that stands before it.
-    """
-    if len(text) <= length:
-        return text
-    first = int((length - 1) * head)
-    return f"{text[:first]}…{text[len(text) - (length - 1 - first) :]}"
 
 
 def fitted(text: str, fits: Callable[[str], bool], head: float = 0.5) -> str:

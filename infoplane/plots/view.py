@@ -17,6 +17,7 @@ from infoplane.errors import NotFoundError
 from infoplane.estimators.measure_id import MeasureId
 from infoplane.estimators.quantities import QUANTITIES, REPRESENTATION, Quantity
 from infoplane.plots.canvas.style import bits, drawable, readable
+from infoplane.results.absent import why_absent
 from infoplane.results.choice import SIZES as SIZES
 from infoplane.results.choice import Choice, best_estimator, silent_estimators
 from infoplane.results.curves import CurveKey, Curves, curves, group_of_runs
@@ -25,7 +26,7 @@ from infoplane.results.settings import difference, in_words
 from infoplane.results.shape_and_scale import NEEDS
 from infoplane.results.verdicts import Phase
 from infoplane.results.vocabulary import Vocabulary
-from infoplane.text import counted
+from infoplane.text import counted, some_of
 
 SPECTRAL = ("dse", "dsmi_y", "dsmi_x")
 
@@ -164,6 +165,12 @@ class View:
         found = [e for e, present in have.items() if present.issuperset(quantities)]
         return sorted(found, key=lambda e: (order.get(e, len(order)), e))
 
+    def _why_absent(self, quantity: str, group: str) -> str:
+        if self.estimators(quantity, group=group):
+            return ""
+        why = why_absent(self.results, quantity)
+        return why and f"no {self.quantity(quantity).symbol}: {why}"
+
     def estimator(self, wanted: str | None, *quantities: str, group: str) -> str:
         """Return the wanted estimator, or the one that says most about these quantities.
 
@@ -188,8 +195,9 @@ class View:
                     f"{group!r} has no mean of {asked}: {apart[0]}",
                     hint="analyze its runs together, or each with --settings-from the first",
                 )
+            why = "".join(f"; {text}" for q in quantities if (text := self._why_absent(q, group)))
             raise NotFoundError(
-                f"this figure needs an estimator with {asked}; {group!r} has {have}",
+                f"this figure needs an estimator with {asked}; {group!r} has {have}{why}",
                 hint="analyze with -e binning or -e compressed"
                 if "ixt" in quantities
                 else "analyze with -e dse"
@@ -289,7 +297,8 @@ class View:
         )
         for layer in among or ():
             if layer not in have:
-                raise NotFoundError(f"no layer {layer!r} in {group!r}; it has {', '.join(have)}")
+                has = some_of(have, between=", ")
+                raise NotFoundError(f"no layer {layer!r} in {group!r}; it has {has}")
         return [layer for layer in have if among is None or layer in among]
 
     def check_names(self, **wanted: str | Sequence[str]) -> None:

@@ -146,8 +146,10 @@ def settling(
     """Return when each layer settles, and how far it has moved from its first state.
 
     A layer has settled at the first step from which on its similarity to its last state stays as
-    high as that of equal layers of other seeds (the lowest of them) at the last step. The interval
-    of that step is the range over runs, and over the ends of the intervals of their values. The
+    high as that of equal layers of other seeds (the lowest of them) at the last step. The last one
+    is alike to itself in any case: where no step before it is, there is none, and ``withheld`` says
+    so. Over runs it is the median; its interval is the range over runs, and over the ends of the
+    intervals of their values, ``step_high`` being null where one of these is never settled. The
     ``lazy`` index is the similarity of the last to the first state: near 1, training has hardly
     moved the layer.
     """
@@ -194,15 +196,18 @@ def _settled(runs: Sequence[Sequence[Row]], sign: float) -> dict[str, Any]:
     bar = bands[0]["ceiling_low"] if sign > 0 else bands[0]["ceiling_high"]
     told["ceiling"] = bar
     onsets = [
-        _from(rows, key, bar, sign, last)
-        for rows in to_last
-        for key in ("value", "ci_low", "ci_high")
+        _from(rows, key, bar, sign) for rows in to_last for key in ("value", "ci_low", "ci_high")
     ]
     values = onsets[::3]
+    if math.isinf(step := float(np.median(values))):
+        never = sum(map(math.isinf, values))
+        of = "" if never == len(values) else f" in {never} of {len(values)} runs"
+        return told | {"withheld": f"not before the last step{of}"}
+    high = max(onsets)
     return told | {
-        "step": int(np.median(values)),
+        "step": int(step),
         "step_low": int(min(onsets)),
-        "step_high": int(max(onsets)),
+        "step_high": None if math.isinf(high) else int(high),
     }
 
 
@@ -210,9 +215,9 @@ def _to(rows: Iterable[Row], last: int) -> list[Row]:
     return [row for row in rows if row["step_b"] == last]
 
 
-def _from(rows: Sequence[Row], key: str, bar: float, sign: float, last: int) -> int:
-    """Return the first step from which on a number stays on the good side of a bar."""
-    reached = last
+def _from(rows: Sequence[Row], key: str, bar: float, sign: float) -> float:
+    """Return the first step from which on a number stays on the good side of a bar, or inf."""
+    reached = math.inf
     for row in reversed(rows):
         value = row["value"] if row[key] is None else row[key]
         if sign * (value - bar) < 0:

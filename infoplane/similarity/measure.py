@@ -18,7 +18,7 @@ from infoplane.calls import whole as whole_number
 from infoplane.data import Array, FloatArray, IntArray, checked_activations
 from infoplane.errors import EstimationError
 from infoplane.numerics.similarity import alignment, correlations, distances, neighborhoods, shape
-from infoplane.numerics.similarity.samples import Compared, centred, positive
+from infoplane.numerics.similarity.samples import Compared, centred, factor, share
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ class GaussianCka(_Kernel):
     most_samples: ClassVar[int | None] = 2000
 
     def __post_init__(self) -> None:
-        positive(self.width, "width")
+        factor(self.width, "width")
 
     def view(self, activations: Array, bounds: IntArray) -> alignment.KernelView:
         """Return what is kept of a cell."""
@@ -321,13 +321,12 @@ class Svcca(_Correlation):
     symbol: ClassVar[str] = "SVCCA"
 
     def __post_init__(self) -> None:
-        positive(self.variance, "variance")
+        share(self.variance, "variance")
 
     def view(self, activations: Array, bounds: IntArray) -> correlations.CorrelationView:
         """Return what is kept of a cell."""
-        share = min(self.variance, 1.0)
         return correlations.correlation_view(
-            _centred(activations), bounds, variance=share, kind="svcca"
+            _centred(activations), bounds, variance=self.variance, kind="svcca"
         )
 
 

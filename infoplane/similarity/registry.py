@@ -72,4 +72,5 @@ def _converted(text: str, to: Any, where: str) -> Any:
     try:
         return to(text)
     except ValueError as error:
-        raise InputError(f"{where}: expected a number, got {text!r:.40}", code="IP104") from error
+        wanted = "a whole number" if to is int else "a number"
+        raise InputError(f"{where}: expected {wanted}, got {text!r:.40}", code="IP104") from error

@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 
 from tests.conftest import infoplane_here
-from tests.similarity.made import network, write_run
+from tests.similarity.made import network, probe, write_run
 
 SCHEMA = Path(__file__).parents[2] / "infoplane" / "schemas" / "results.schema.json"
 
@@ -31,6 +31,7 @@ def test_table_document_figures_and_report(runs):
     assert done.code == 0, done.err
     assert "net: 2 runs, 3 steps 0..20, 2 layers, N = 120" in done.out
     assert "CKA: 0.00 by chance" in done.out
+    assert "not before 20" in done.out
     document = json.loads(Path("similarity.json").read_text())
     jsonschema.validate(document, json.loads(SCHEMA.read_text()))
     drawn = infoplane_here("plot", "similarity.json", "--report", "report.html")
@@ -38,7 +39,9 @@ def test_table_document_figures_and_report(runs):
     assert "CKA: 0.00 by chance" in drawn.out
     figures = {path.stem for path in Path("figures").iterdir()}
     assert figures == {"similarity", "similarity-training", "similarity-steps"}
-    assert 'id="similarity"' in Path("report.html").read_text()
+    report = Path("report.html").read_text()
+    assert 'id="similarity"' in report
+    assert "not before the last step" in report
 
 
 def test_dry_run_counts_pairs_and_writes_nothing(runs):
@@ -59,6 +62,18 @@ def test_analyze_holds_similarities_in_the_same_document(runs):
     jsonschema.validate(document, json.loads(SCHEMA.read_text()))
     assert document["rows"]
     assert len(document["similarities"]["rows"]) == 3 + 2 * 3
+
+
+def test_too_few_samples_leave_no_empty_tables(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_run("few", network(0, n=3, steps=(1,)), of=probe(n=3))
+    done = similarity("few", "-m", "cka", "-m", "rsa")
+    assert done.code == 0, done.err
+    assert done.out.splitlines()[:3] == [
+        "net: 1 run, 1 step 1..1, 2 layers, N = 3", "",
+        "IP204: 2 pairs without a number: expected at least 4 samples to compare, got 3",
+    ]  # fmt: skip
+    assert "1 pair without" in similarity("few", "-m", "cka", "--overwrite").out
 
 
 def test_documents_of_runs_are_joined(runs):
@@ -87,8 +102,6 @@ def test_mistakes_are_one_line(runs, arguments, code, told):
 
 
 def test_runs_of_other_samples_are_refused(runs, tmp_path):
-    from tests.similarity.made import probe
-
     write_run("runs/other", network(2), of=probe(seed=3))
     done = similarity(*runs, "runs/other")
     assert done.code == 3
@@ -149,6 +162,24 @@ def test_a_change_of_one_layer_fails_with_its_name(runs):
         "--require", "drift(cka, fc2, baseline) >= 0.95",
     )  # fmt: skip
     assert same.code == 0, same.out
+
+
+def test_layers_of_other_names_are_said_to_be_named_apart(runs):
+    wide = [(f"h.{i}", 4) for i in range(25)]
+    write_run("runs/wider", network(3, widths=wide), group="wider")
+    done = similarity(*runs, "runs/wider", "-m", "cka", "--axes", "runs", "--no-cache")
+    assert done.code == 0, done.err
+    for rule, told in {
+        "drift(cka, 'fc*', wider) >= 0.5": "the same name in wider, which has h.0 h.1 ",
+        "drift(cka, 'fc1', net) >= 0.5": "the same name in wider, which has h.0 h.1 ",
+        "drift(cka, 'h.*', wider) >= 0.5": "the same name in net, which has fc1 fc2; drift",
+    }.items():
+        checked = infoplane_here("check", "similarity.json", "--require", rule)
+        assert checked.code == 1
+        (line,) = [line for line in checked.out.splitlines() if "unknown:" in line]
+        assert told in line
+        assert "--axes runs tells which are alike" in line
+        assert ("h.19 and 5 more" in line) == ("h.0" in line)
 
 
 def test_one_family_alone_decides_nothing(runs):

@@ -193,3 +193,24 @@ def test_a_layer_without_a_value_at_the_last_checkpoint_has_an_empty_cell():
     assert all(_cells(drawn, names))
     drawn[names[0]].values[:, -1] = np.nan
     assert [bool(cell) for cell in _cells(drawn, names)] == [False, *[True] * (len(names) - 1)]
+
+
+def test_names_of_layers_are_cut_on_a_narrow_terminal_alone(monkeypatch):
+    results = synthetic.results()
+    for layer in [entry for run in results["recordings"] for entry in run["layers"]]:
+        layer["name"] += "_" * 60
+    for entry in [*results["rows"], *results["phases"]]:
+        entry["layer"] += "_" * 60
+    whole = results["rows"][0]["layer"]
+    monkeypatch.delenv("COLUMNS", raising=False)
+    assert whole in summary(results)
+    monkeypatch.setenv("COLUMNS", "80")
+    assert whole not in summary(results)
+    assert max(map(len, summary(results).splitlines())) <= 80
+
+
+def test_the_top_of_bars_that_are_all_0_is_0():
+    results = synthetic.results()
+    for row in results["rows"]:
+        row.update(value=0.0, ci_low=None, ci_high=None, bound_low=0.0, bound_high=0.0)
+    assert ", 0 to 0 bits" in summary(results, wide=True)

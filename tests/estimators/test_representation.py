@@ -293,3 +293,24 @@ def test_an_interval_of_two_neighbours_is_no_narrower_than_theory(d: int, seed: 
     found = estimate_problem(parse_estimator("dimension"), problem, seed, "best")
     value = found["intrinsic_dimension"]
     assert value.high - value.low >= 2 * 1.96 * value.bits / math.sqrt(0.9 * n)
+
+
+@pytest.mark.parametrize("of_class", [7, 100])
+@pytest.mark.parametrize("offset", [0.0, 1.7, 300.0])
+@pytest.mark.parametrize("means", ["simplex", "drawn"])
+def test_a_layer_that_has_collapsed_has_no_bias(means, offset, of_class):
+    corners = 5.3 * np.eye(3, 6) if means == "simplex" else NORMAL[:3, :6]
+    layer = np.repeat(corners, of_class, axis=0) / 3.0 + offset
+    labels = np.repeat(np.arange(3), of_class)
+    found = cell(layer, labels, "collapse:splits=0")
+    assert found["nc1"].bits == pytest.approx(0.0, abs=1e-15)
+    measures = {name for name in found if name.startswith(("nc", "cdnv"))}
+    assert len(measures) == 6
+    assert [name for name in measures if "biased" in found[name].flags] == []
+
+
+def test_noise_about_a_simplex_is_still_a_bias():
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(3), 100)
+    layer = 5.3 * np.eye(3, 6)[labels] + 1e-6 * rng.standard_normal((300, 6))
+    assert "biased" in cell(layer, labels, "collapse:splits=0")["nc2_etf"].flags

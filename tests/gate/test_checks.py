@@ -58,7 +58,7 @@ def test_ci_takes_the_end_that_is_least_likely_to_pass():
     assert status(results, "last(ixt) <= 3.3", use="ci") == "fail"
     assert status(results, "last(ixt) == 3", use="ci") == "fail"
     assert (
-        "2.7000 (lower end of 3 [2.7000, 3.4000], 1 run) is less than 2.9"
+        "2.7000 bits (lower end of 3 [2.7000, 3.4000], 1 run) is less than 2.9"
         in outcome(results, "last(ixt) >= 2.9", use="ci").message
     )
 
@@ -209,7 +209,7 @@ def test_what_is_printed_is_as_true_as_what_was_decided(threshold, offset, opera
 def test_a_value_that_rounds_to_its_threshold_is_printed_with_more_digits():
     found = outcome(flat(math.nextafter(2.8, 0)), "last(ixt) >= 2.8")
     assert found.status == "fail"
-    assert "2.799999999999999 is less than 2.8" in found.message
+    assert "2.799999999999999 bits is less than 2.8" in found.message
     assert shown(2.79999, 2.8) == "2.79999"
     assert shown(2.7, 2.8) == "2.7000"
 
@@ -261,13 +261,76 @@ def test_runs_of_other_settings_are_unknown_with_the_reason():
     [
         ("dimensions", " dimensions is less than 40"),
         ("octaves", " octaves is less than 40"),
-        ("share", " is less than 40"),
-        ("bits", " is less than 40"),
+        ("bits", " bits is less than 40"),
+        ("share", " (share) is less than 40"),
+        ("ratio", " (ratio) is less than 40"),
+        ("exponent", " (exponent) is less than 40"),
     ],
 )
-def test_a_message_names_the_unit_of_what_is_counted(unit: str, written: str) -> None:
+def test_a_message_names_the_unit_of_every_quantity(unit: str, written: str) -> None:
     results = flat(12.0, quantity="volume", unit=unit)
     results["quantities"] = {"volume": {"symbol": "V", "unit": unit}}
     found = outcome(results, "last(volume, fc1) >= 40")
     assert f"12{written}" in found.message
     assert found.worst.short.endswith(f"12{written.partition(' is')[0]}")
+
+
+@pytest.mark.parametrize(
+    ("rule", "written"),
+    [
+        ("last(ixt, fc1) >= 9", "fc1, binning: 1 bit is less than 9"),
+        ("change(ixt, fc1) >= 9", "0 bits"),
+        ("runs() >= 9", "1 run is less than 9"),
+        ("count(failed) >= 9", "0 cells is less than 9"),
+        ("share(failed) >= 9", "0 (share) is less than 9"),
+        ("agree(ixt, fc1) >= 9", "0 estimators is less than 9"),
+    ],
+)
+def test_a_message_names_what_a_count_is_of(rule: str, written: str) -> None:
+    assert written in outcome(flat(1.0), rule).message
+
+
+def test_an_onset_is_a_step() -> None:
+    assert " (step) " in outcome(compressing(), "onset(ixt, fc5) >= 1e6").message
+
+
+@pytest.mark.parametrize(
+    ("falls", "rule", "status", "written"),
+    [
+        ("falls", "falls", "pass", "falls"),
+        ("falls", "compresses", "pass", "falls"),
+        ("falls", "rises", "fail", "falls is not rises ("),
+        ("shrinks", "grows", "fail", "shrinks is not grows ("),
+        ("compresses", "falls", "pass", "compresses"),
+    ],
+)
+def test_a_verdict_is_said_in_the_word_of_its_quantity(falls, rule, status, written) -> None:
+    results = compressing()
+    for one in results["rows"]:
+        one["quantity"] = "volume"
+    results["quantities"] = {"volume": {"symbol": "V", "unit": "bits", "falls": falls}}
+    found = outcome(results, f"verdict(volume, fc5) == {rule}")
+    assert found.status == status
+    assert written in (found.worst.short if status == "pass" else found.message)
+    assert falls == "compresses" or "compresses" not in found.worst.short
+
+
+NARROW = {"id": "spectrum", "name": "spectrum", "version": "1", "params": {}, "quantities": []}
+
+
+def test_a_quantity_without_a_row_says_for_which_layers_there_is_none() -> None:
+    results = flat(1.0)
+    results["estimators"].append(NARROW)
+    found = outcome(results, "last(alpha_req) >= 1")
+    assert found.status == "unknown"
+    assert "spectrum leaves it out: layers of fewer than 31 units or samples" in found.message
+
+
+@pytest.mark.parametrize("statistic", ["last", "mean", "min", "at:0"])
+def test_a_row_without_a_number_gives_its_reason(statistic: str) -> None:
+    results = flat(1.0)
+    for one in results["rows"]:
+        one.update(value=None, flags=["failed"], diag={"reason": "expected 20 ranks, got 3"})
+    found = outcome(results, f"{statistic}(ixt) >= 1")
+    assert found.status == "unknown"
+    assert "without a number: expected 20 ranks, got 3" in found.message

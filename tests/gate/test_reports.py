@@ -74,7 +74,7 @@ def test_junit_has_a_suite_per_group_with_the_outcome_there():
         "infoplane.b",
     }
     [failure] = root.iter("failure")
-    assert failure.text.startswith("a, fc5, binning: 4 (")
+    assert failure.text.startswith("a, fc5, binning: 4 bits (")
     assert "b, fc5" not in failure.text
     assert sum(float(suite.get("time")) for suite in root) == pytest.approx(0.5, abs=0.01)
 

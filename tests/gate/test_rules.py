@@ -68,6 +68,12 @@ def test_a_quantity_brings_its_own_word_for_a_fall():
         ("last(ity) > 1e999", "IP501", "expected a finite number"),
         ("last(ity) > 0x10", "IP501", "expected a finite number"),
         ("last('ity) > 1", "IP501", "at column 6"),
+        ("similarity() >= 0.5", "IP501", "(MEASURE, LAYER, LAYER), found nothing in"),
+        ("similarity(cka) >= 0.5", "IP501", "(MEASURE, LAYER, LAYER), found 'cka' in"),
+        ("similarity(cka, ok) >= 0.5", "IP501", "(MEASURE, LAYER, LAYER), found 'cka', 'ok' in"),
+        ("similarity(cka, ok, '') >= 0.5", "IP501", "similarity(MEASURE, LAYER, LAYER), found"),
+        ("similarity(cka, a, b, c) >= 0.5", "IP501", "similarity(MEASURE, LAYER, LAYER), found"),
+        ("drift(cka) >= 0.5", "IP501", "drift(MEASURE, LAYER, BASELINE), found 'cka' in"),
         ("verdict(ixt) >= compresses", "IP501", "== only"),
         ("runs(ixt) > 1", "IP501", "takes no arguments"),
         ("lst(ity) > 1", "IP502", "did you mean 'last'?"),
@@ -87,6 +93,14 @@ def test_what_cannot_be_read_is_named_with_its_place(text, code, message):
         resolved(parse_rule(text), REGISTER)
     assert raised.value.code == code
     assert message in str(raised.value)
+
+
+@pytest.mark.parametrize("statistic", ["similarity", "drift"])
+def test_the_hint_for_a_pair_is_a_rule_of_pairs_that_can_be_read(statistic):
+    with pytest.raises(InputError) as raised:
+        parse_rule(f"{statistic}(cka) >= 0.5")
+    hint = raised.value.hint.removeprefix("a rule reads: ")
+    assert parse_rule(hint).statistic == statistic
 
 
 def test_unknown_flag_is_named():

@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 
 from infoplane.errors import NotFoundError
 from infoplane.plots.figures import FIGURES, draw
@@ -99,6 +100,25 @@ def test_layers_as_alike_as_two_seeds_are_outlined():
     ax = draw(found, "similarity").axes[0]
     boxes = {(box.get_x(), box.get_width()) for box in ax.patches}
     assert boxes == {(-0.5, 2)}
+
+
+@pytest.mark.parametrize("state", ["never", "settled"])
+def test_a_line_marks_where_a_layer_settles_and_nothing_where_it_does_not(state):
+    found = document(1)
+    for row in found["similarities"]["rows"] if state == "settled" else []:
+        if row["axis"] == "steps" and row["step_a"] >= 10:
+            row.update(value=0.95, ci_low=0.94, ci_high=0.96)
+    member = found["similarities"]
+    member["settling"] = settling(member, found["recordings"])
+    figure = draw(found, "similarity-training")
+    upright = [
+        line.get_xdata()[0] for line in figure.axes[0].lines if len(set(line.get_xdata())) == 1
+    ]
+    assert upright == pytest.approx([np.log10(11)] * (state == "settled"))
+    texts = " ".join(text.get_text() for text in figure.findobj(Text)).replace("\n", " ")
+    assert ("not settled before the last step" in texts) == (state == "never")
+    assert ("settles" in texts.split()) == (state == "settled")
+    assert outside(figure) == []
 
 
 def test_a_document_without_similarities_says_how_to_make_some():

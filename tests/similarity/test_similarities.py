@@ -1,6 +1,7 @@
 """Similarities of recorded runs: what is compared, cached, refused; ceilings and settling."""
 
 import concurrent.futures
+import contextlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import ClassVar
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 import infoplane
-from infoplane.errors import DataError, InputError, NotFoundError
+from infoplane.errors import DataError, EstimationError, InputError, NotFoundError
 from infoplane.runs.run import Run
 from infoplane.similarity import engine
 from infoplane.similarity.measure import Cka, PairMeasure
@@ -209,9 +210,45 @@ def test_one_run_has_no_ceiling_and_does_not_settle(runs):
 
 def test_settling_is_where_the_band_is_entered_for_good(runs):
     found = {one["layer"]: one for one in measured(runs)["settling"]}
-    assert found["fc1"]["step"] == 20  # only the last state is as alike as two seeds
+    assert found["fc1"]["step"] is None  # only the last state is as alike as two seeds
+    assert found["fc1"]["withheld"] == "not before the last step"
+    assert found["fc1"]["ceiling"] is not None
     assert found["fc1"]["lazy"] < 0.3
-    assert found["fc1"]["step_low"] <= found["fc1"]["step"] <= found["fc1"]["step_high"]
+
+
+STATES = {  # by step, which of some independent layers a run is in: the first and last step at
+    "never": ([[0, 1, 2, 3, 4]] * 3, None),  # which it settles
+    "back in the band, and out again": ([[4, 4, 1, 2, 4]] * 3, None),
+    "midway": ([[0, 1, 4, 4, 4]] * 3, (20, 20, 20)),
+    "before the last step": ([[0, 1, 2, 4, 4]] * 3, (30, 30, 30)),
+    "from the first step": ([[4, 4, 4, 4, 4]] * 3, (0, 0, 0)),
+    "two of three runs": ([[0, 1, 4, 4, 4], [0, 4, 4, 4, 4], [0, 1, 2, 3, 4]], (20, 10, None)),
+    "one of three runs": ([[0, 1, 4, 4, 4], [0, 1, 2, 3, 4], [0, 1, 2, 3, 4]], None),
+}
+
+
+@pytest.mark.parametrize("measures", ["cka", "procrustes"])
+@pytest.mark.parametrize("case", STATES)
+def test_a_layer_settles_where_it_stays_and_the_last_step_alone_does_not_count(
+    tmp_path, case, measures
+):
+    states, expected = STATES[case]
+    layers = [np.random.default_rng(1000 + state).normal(size=(N, 8)) for state in range(5)]
+    for seed, of_run in enumerate(states):
+        noise = np.random.default_rng(seed)
+        own = 0.05 * noise.normal(size=(N, 8))  # the runs differ, the steps of one state less
+        steps = {
+            10 * at: {"fc": layers[state] + own + 0.001 * noise.normal(size=(N, 8))}
+            for at, state in enumerate(of_run)
+        }
+        write_run(tmp_path / f"s{seed}", steps, seed=seed)
+    (found,) = measured([tmp_path / f"s{seed}" for seed in range(3)], measures)["settling"]
+    assert found["ceiling"] is not None
+    told = found["step"], found["step_low"], found["step_high"]
+    assert told == (expected or (None, None, None))
+    if expected is None:
+        assert found["withheld"].startswith("not before the last step")
+        assert ("in 2 of 3 runs" in found["withheld"]) == (case == "one of three runs")
 
 
 def test_a_layer_that_never_moves_is_lazy_and_settled_from_the_start(tmp_path):
@@ -387,3 +424,57 @@ def test_a_broken_pool_is_renewed(runs, monkeypatch):
 
     found = [key for piece in engine._finished(pieces, Fragile()) for key, _ in piece]
     assert len(found) == len(set(found)) == analysis.n_pairs
+
+
+UNFIT = {
+    "svcca:variance=2": "variance: expected a share of at most 1",
+    "svcca:variance=1.0001": "variance: expected a share of at most 1",
+    "svcca:variance=0": "variance: expected a positive number",
+    "svcca:variance=-1": "variance: expected a positive number",
+    "svcca:variance=nan": "variance: expected a positive number",
+    "svcca:variance=most": "variance: expected a number, got 'most'",
+    "cka_rbf:width=0": "width: expected a positive number",
+    "cka_rbf:width=inf": "width: expected a positive number",
+    "cka_rbf:width=1e300": "width: expected a number from 1e-50 to 1e50",
+    "cka_rbf:width=1e-300": "width: expected a number from 1e-50 to 1e50",
+    "mutual_neighbors:k=0": "k: expected a number of at least 1",
+    "mutual_neighbors:k=-3": "k: expected a number of at least 1",
+    "mutual_neighbors:k=2.5": "k: expected a whole number, got '2.5'",
+    "rsa:metric=angle": "metric: expected 'sqeuclidean' or",
+    "rsa:correlation=kendall": "correlation: expected 'spearman' or 'pearson'",
+    "rsa:splits=3": "expected each parameter once, as K=V, got 'splits'",
+    "cka:width=1": "expected each parameter once, as K=V, got 'width'",
+}
+
+
+@pytest.mark.parametrize("text", UNFIT)
+def test_a_parameter_that_does_not_fit_is_refused_in_one_line(text):
+    with pytest.raises(InputError) as caught:
+        parse_measure(text)
+    assert UNFIT[text] in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("of_functions", "of_measures"),
+    [
+        (lambda x: infoplane.svcca(x, x, 2), "svcca:variance=2"),
+        (lambda x: infoplane.cka(x, x, kernel="rbf", width=1e300), "cka_rbf:width=1e300"),
+        (lambda x: infoplane.mutual_neighbors(x, x, 0), "mutual_neighbors:k=0"),
+        (lambda x: infoplane.rsa(x, x, metric="angle"), "rsa:metric=angle"),
+    ],
+)
+def test_a_function_refuses_what_its_measure_refuses(of_functions, of_measures):
+    with pytest.raises(InputError) as of_measure:
+        parse_measure(of_measures)
+    with pytest.raises(InputError) as of_function:
+        of_functions(np.random.default_rng(0).normal(size=(40, 4)))
+    told = [str(e.value).partition(", got")[0] for e in (of_function, of_measure)]
+    assert told[0] == told[1]
+
+
+@pytest.mark.parametrize("width", [1e-50, 1e50])
+def test_the_widest_and_narrowest_kernels_are_numbers_or_refused_with_a_reason(width):
+    x = np.random.default_rng(0).normal(size=(40, 4))
+    with contextlib.suppress(EstimationError):
+        assert np.isfinite(infoplane.cka(x, x[::-1], kernel="rbf", width=width))

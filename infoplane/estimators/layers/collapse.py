@@ -102,6 +102,12 @@ class Collapse(OfRepresentation):
         seconds += self.splits * (1 + self.halves / 4) * some**2 * (1.5e-7 + 4e-11 * n_units)
         return Cost(5e-3 + seconds, 2**26 + 16 * small**2 + 8 * min(n * n_units, LARGE))
 
+    def left_out(self, quantity: str) -> str:
+        """Return for which layers there is no stability of distances."""
+        if quantity != RDM_STABILITY.name:
+            return ""
+        return f"layers of fewer than {FEWEST_UNITS} units" if self.splits else "splits is 0"
+
     def estimate(
         self, prepared: ChosenSamples, activations: Array, rng: np.random.Generator
     ) -> Mapping[str, Estimate]:
@@ -182,7 +188,9 @@ class Collapse(OfRepresentation):
         if whole.n < _FEW_OF_A_CLASS * k:
             flags.append("small_n")
         noise = dict(zip(_SIMPLEX, whole.simplex_noise(), strict=True)).get(name, 0.0)
-        flags += ["biased"] * (noise > _NOISY * value)
+        rate = 0.5 if name.startswith("nc2") else 1.0  # of lengths and angles, of squares
+        exact = whole.exact and name.startswith(("nc", "cdnv"))  # halves of rounding are no bias
+        flags += ["biased"] * (noise > _NOISY * value and not exact)
         high = {"label_alignment": 1.0, "class_separation": 1.0}.get(name)
         if name == "centroid_nuclear_norm":
             high = float(k) if k <= n_units else math.sqrt(k * n_units)
@@ -194,7 +202,7 @@ class Collapse(OfRepresentation):
             bounds=(0.0, high),
             flags=flags,
             diagnostics=diagnostics,
-            rate=0.5 if name.startswith("nc2") else 1.0,  # of lengths and angles, of squares
+            rate=None if exact else rate,
         )
 
     def _stability(

@@ -184,6 +184,12 @@ class SpectrumOfLayer(OfRepresentation):
             if key != "alpha_req" or len(spectra["covariance"].values) >= self._fewest
         }
 
+    def left_out(self, quantity: str) -> str:
+        """Return for which layers there is no exponent, and no entropy of directions."""
+        if quantity == "alpha_req":
+            return f"layers of fewer than {self._fewest} units or samples have too few ranks"
+        return "directions is false" if quantity == "vne" and not self.directions else ""
+
     @property
     def _fewest(self) -> int:
         """Samples and units below which a layer has too few ranks for an exponent."""

@@ -13,7 +13,7 @@ from infoplane.calls import whole as whole_number
 from infoplane.data import Array, FloatArray, IntArray, checked_activations
 from infoplane.errors import EstimationError, InputError
 from infoplane.numerics.similarity import alignment, correlations, distances, neighborhoods, shape
-from infoplane.numerics.similarity.samples import centred_pair, positive, whole
+from infoplane.numerics.similarity.samples import centred_pair, factor, share, whole
 
 View = TypeVar("View")
 
@@ -66,7 +66,7 @@ def cka(
     if kernel == "linear":
         views = _views(x, y, partial(alignment.linear_view, debiased=debiased))
     else:
-        of = positive(1.0 if width is None else width, "width")
+        of = factor(1.0 if width is None else width, "width")
         views = _views(x, y, partial(alignment.gaussian_view, width=of, debiased=debiased))
     return alignment.compared(*views).value
 
@@ -248,10 +248,8 @@ def svcca(x: Array, y: Array, variance: float = 0.99) -> float:
     >>> round(infoplane.svcca(x, x @ np.diag(np.arange(1, 31)), variance=1), 6)
     1.0
     """
-    share = positive(variance, "variance")
-    if share > 1:
-        raise InputError(f"variance: expected a share of at most 1, got {share}")
-    view = partial(correlations.correlation_view, variance=share, kind="svcca")
+    kept = share(variance, "variance")
+    view = partial(correlations.correlation_view, variance=kept, kind="svcca")
     return correlations.correlation(*_views(x, y, view))
 
 

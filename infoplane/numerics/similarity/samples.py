@@ -158,3 +158,31 @@ def positive(value: object, argument: str) -> float:
     if not is_number or not 0 < float(value) < np.inf:  # type: ignore[arg-type]  # is_number told
         raise unfit(argument, "a positive number", value)
     return float(value)  # type: ignore[arg-type]  # likewise
+
+
+def share(value: object, argument: str) -> float:
+    """Return a share above 0, of at most 1.
+
+    Raises
+    ------
+    InputError
+        If it is none.
+    """
+    number = positive(value, argument)
+    if number > 1:
+        raise unfit(argument, "a share of at most 1", value)
+    return number
+
+
+def factor(value: object, argument: str) -> float:
+    """Return a positive number that can be squared without going to 0 or infinity.
+
+    Raises
+    ------
+    InputError
+        If it is none.
+    """
+    number = positive(value, argument)
+    if not 1e-50 <= number <= 1e50:
+        raise unfit(argument, "a number from 1e-50 to 1e50", value)
+    return number

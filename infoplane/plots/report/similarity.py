@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from infoplane.errors import NotFoundError
 from infoplane.plots.figures import draw_once
 from infoplane.plots.report.html import Cell, figure, table
@@ -45,13 +48,20 @@ def _settling(found: Similarities) -> str:
             Cell(decimal(one["lazy"]), one["lazy"], number=True),
             Cell(_span(one["lazy_low"], one["lazy_high"])),
             Cell("" if one["step"] is None else f"{one['step']:,}"),
-            Cell("" if one["step"] is None else f"{one['step_low']:,} … {one['step_high']:,}"),
+            Cell(_range(one)),
             Cell(one["withheld"] or "", wrap=True),
         ]
         for one in found.settling
     ]
     heads = ["Group", "Layer", "Measure", "First to last#", "95 % CI", "Settles at", "Range", ""]
     return table("How far each layer moves, and when it settles", heads, rows)
+
+
+def _range(one: Mapping[str, Any]) -> str:
+    if one["step"] is None:
+        return ""
+    high = "open" if one["step_high"] is None else f"{one['step_high']:,}"
+    return f"{one['step_low']:,} … {high}"
 
 
 def _span(low: float | None, high: float | None) -> str:

@@ -31,7 +31,7 @@ def similarity_training(
     """Draw the similarity of each checkpoint to the first and to the last one, by layer.
 
     A band shows what the same layer reads in other seeds at the last step, a line what permuted
-    samples read. The step at which a layer settles is marked.
+    samples read. The step at which a layer settles is marked, where it does before the last one.
 
     Parameters
     ----------
@@ -60,15 +60,15 @@ def similarity_training(
         ceilings = on.all.ceilings(on.measure["id"], on.group)
         settled = {s["layer"]: s for s in on.all.settling
                    if (s["group"], s["measure"]) == (on.group, on.measure["id"])}  # fmt: skip
+        at = {name: settled[name]["step"] for name in names if name in settled}
         highest = 1.02
         for panel, name in zip(panels, names, strict=True):
             of_layer = [row for row in rows if row["layer_a"] == name]
             band = Band.of(ceilings.get((name, steps[-1]), []))
             _curves(panel, of_layer, steps, on)
             _references(panel, of_layer, band, on)
-            at = settled.get(name, {}).get("step")
-            if at is not None:
-                panel.axvline(np.log10(at + 1), color=look.ink(), linewidth=0.9, zorder=1.5)
+            if (step := at.get(name)) is not None:
+                panel.axvline(np.log10(step + 1), color=look.ink(), linewidth=0.9, zorder=1.5)
             if on.identical == 0:
                 highest = max([highest, *(row["null"] + 0.05 for row in of_layer)])
         low = min(0.0, *(row["value"] for row in rows)) - 0.03
@@ -84,11 +84,14 @@ def similarity_training(
         ]
         if ceilings:
             marks.append(Patch(color=look.SATURATED, alpha=0.25, lw=0, label="other seeds"))
+        if any(step is not None for step in at.values()):
             marks.append(Line2D([], [], color=look.ink(), linewidth=0.9, label="settles"))
         marks.append(Line2D([], [], color=look.muted(), linestyle=":", label="chance"))
         hidden = len(on.all.layers(on.runs)) - len(names)
         notes = ["Training step, log scale."]
         notes += [f"{hidden} more layers are not drawn; --layers chooses."] if hidden else []
+        if ceilings and None in at.values():
+            notes.append("Without a line: not settled before the last step.")
         title = f"When layers settle: {on.measure['name']} to first and last step"
         figure_titled(area, title, on.subtitle(), notes, marks)
         return panels[0]
