@@ -19,7 +19,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from infoplane.errors import DataError
-from infoplane.recording.checkpoints.fit import Unmatched, changed_kinds, check_fit
+from infoplane.recording.checkpoints.fit import Unmatched, changed_kinds, check_fit, same_values
 from infoplane.recording.checkpoints.pretrained import is_pretrained, load_by_library
 from infoplane.recording.checkpoints.read import Weights
 from infoplane.recording.checkpoints.states import StateDict, without_prefix
@@ -164,7 +164,7 @@ def _same(value: torch.Tensor, found: Any) -> bool:
     if not isinstance(found, torch.Tensor) or found.shape != value.shape:
         return False
     given, nan = found.to(value), value.isnan()
-    return torch.equal(given[~nan], value[~nan]) and bool(given[nan].isnan().all())
+    return same_values(given[~nan], value[~nan]) and bool(given[nan].isnan().all())
 
 
 def _fitting(
