@@ -279,6 +279,42 @@ def pair():
     return nn.ModuleDict({"enc": nn.Linear(6, 6, bias=False), "dec": nn.Linear(6, 6, bias=False)})
 
 
+def half_renamed():
+    """Return a model whose first layer had another name in an earlier release."""
+    model = nn.Sequential()
+    model.add_module("first", Renaming())
+    model.add_module("last", nn.Linear(3, 2))
+    return model
+
+
+OTHERS = [{}, {"loss.weight": torch.ones(2)}, {"loss.weight": torch.ones(2), "n": torch.ones(1)}]
+
+
+@pytest.mark.parametrize("others", OTHERS)
+@pytest.mark.parametrize("prefix", ["net.", "module.net.", "a.b."])
+def test_part_of_a_file_is_found_by_any_of_its_names(prefix, others):
+    source, model = drawn(half_renamed, 1), drawn(half_renamed, 2)
+    state = renamed_old(source.state_dict())
+    torch.save({**{prefix + name: value for name, value in state.items()}, **others}, "c.pt")
+    left = load_into(model, load_weights(Path("c.pt")), Path("c.pt"))
+    assert left.unexpected == tuple(others)
+    assert flat(model) == flat(source)
+
+
+@pytest.mark.parametrize("strict", [True, False])
+@pytest.mark.parametrize("others", OTHERS[1:])
+@pytest.mark.parametrize("prefix", ["net.", "module.net.", "a.b."])
+def test_part_that_only_the_hooks_of_the_model_know_is_named(prefix, others, strict):
+    source, model = drawn(Renaming, 1), drawn(Renaming, 2)
+    torch.save({f"{prefix}old.weight": source.new.weight.data, **others}, "c.pt")
+    with pytest.raises(DataError, match="the weights fit|not fit the model") as error:
+        load_into(model, load_weights(Path("c.pt")), Path("c.pt"), strict=strict)
+    key = error.value.hint.partition("--weights ")[2]
+    assert key == prefix.rstrip(".")
+    assert not load_into(model, load_weights(Path("c.pt"), key), Path("c.pt"))
+    assert flat(model) == flat(source)
+
+
 @pytest.mark.parametrize("tie", [fused, transposed, parts])
 @pytest.mark.parametrize("prefix", ["", "module."])
 def test_two_tensors_for_what_is_one(tie, prefix):
