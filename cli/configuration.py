@@ -283,22 +283,48 @@ def _kind(value: object) -> str:
     return words.get(type(value), "a table" if isinstance(value, dict) else "a date")
 
 
+_TOKEN = re.compile(
+    r'''"{3}(?:[^"\\]+|\\.|"{1,2}(?!"))*"{3,5}|"(?:[^"\\]+|\\.)*"'''
+    r"|'{3}.*?'{3,5}|'[^']*'|#[^\n]*|\n\s*|[][{}=]",
+    re.DOTALL,
+)
+"""What may end a statement of TOML, or hide its end: strings, comments, brackets, new lines."""
+
+_BARE_KEY = re.compile(r"\s*([\w-]+)\s*= 0", re.ASCII)
+
+
+def _statements(text: str) -> Iterator[tuple[int, str]]:
+    """Yield the line of each header and key of a valid TOML text, and a text with it alone."""
+    line, start = 1, 1
+    depth, begin, equals = 0, 0, -1
+    for token in _TOKEN.finditer(f"{text}\n"):
+        mark = token[0]
+        if mark in ("[", "{"):
+            depth += 1
+        elif mark in ("]", "}"):
+            depth -= 1
+        elif mark == "=" and not depth and equals < 0:
+            equals = token.start()
+        line += mark.count("\n")
+        if mark[0] == "\n" and not depth:
+            if equals >= 0:
+                yield start, f"{text[begin:equals]}= 0"
+            elif text[begin : token.start()].lstrip().startswith("["):
+                yield start, text[begin : token.start()]
+            start, begin, equals = line, token.end(), -1
+
+
 def _lines(text: str) -> dict[Key, int]:
     """Return the line of every table and key of a TOML text that is known to be valid.
 
-    A statement ends with the first line that makes it valid TOML by itself. Keys inside inline
-    tables and arrays have no line of their own.
+    Keys inside inline tables and arrays have no line of their own.
     """
     found: dict[Key, int] = {}
     table: Key = ()
     counts: dict[Key, int] = {}
-    statement, start = "", 1
-    for number, line in enumerate(text.split("\n"), 1):
-        statement += f"{line}\n"
-        try:
-            parsed: Any = tomllib.loads(statement)
-        except tomllib.TOMLDecodeError:
-            continue
+    for start, statement in _statements(text):
+        bare = _BARE_KEY.fullmatch(statement)  # the usual case, and far quicker
+        parsed: Any = {bare[1]: 0} if bare else tomllib.loads(statement)
         name: tuple[str, ...] = ()
         while isinstance(parsed, dict) and parsed:
             key, parsed = next(iter(parsed.items()))
@@ -317,7 +343,6 @@ def _lines(text: str) -> dict[Key, int]:
                 counts[table] = counts.get(table, 0) + 1
                 table = (*table, counts[table] - 1)
                 found[table] = start
-        statement, start = "", number + 1
     return found
 
 

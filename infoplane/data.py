@@ -152,7 +152,7 @@ def class_ids(labels: Array) -> IntArray:
     labels = np.asarray(labels)
     if labels.ndim != 1:
         raise InputError(f"expected labels of shape (n_samples,), got {labels.shape}")
-    if labels.dtype.kind in "uf" and (np.abs(labels) >= 2.0**63).any():
+    if labels.dtype.kind in "uf" and _beyond_int64(labels):
         raise InputError("expected class ids as labels, got values that do not fit 64 bits")
     if labels.dtype.kind in "iub":
         return labels.astype(np.int64)
@@ -163,6 +163,14 @@ def class_ids(labels: Array) -> IntArray:
     if labels.dtype.kind in "US":
         return np.unique(labels, return_inverse=True)[1].astype(np.int64).reshape(-1)
     raise InputError(f"expected integer class ids as labels, got dtype {labels.dtype}")
+
+
+def _beyond_int64(labels: Array) -> bool:
+    """Tell whether some of unsigned integers or floats are no int64."""
+    if labels.dtype.kind == "u":
+        return bool((labels.astype(np.int64) < 0).any())
+    limit = np.float64(2.0**63)  # a Python float would overflow in float16
+    return bool(((labels >= limit) | (labels < -limit)).any())
 
 
 SlotKind: TypeAlias = Literal["layer", "weight"]

@@ -52,6 +52,40 @@ def test_every_key_has_its_line(folder):
     assert configuration.line("check", 1, "no such key") == 17  # the table around it
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        "1",
+        '"a = [ # "',
+        r'"\" = [ \\"',
+        r"'\'",
+        "''",
+        '""',
+        '""""""',
+        "''''''",
+        r'"""' + '\n[a]\nb = 1 ""\n' + r'\""" \\"""',
+        '"""a"""""',
+        "'''\n\\'''",
+        "'''a'''''",
+        '[ # [ "\n  \'[\', "]", \n\n [\n1, 2], # ]\n]',
+        "{ a = { b = '}' }, c = [\n] } # {",
+        "2024-01-02 03:04:05",
+        "[" + "1,\n" * 30_000 + "]",
+        "'''" + "a [ \n" * 30_000 + "'''",
+        '"""' + 'a "" \\\\ [ \n\n' * 30_000 + '"""',
+    ],
+)
+@pytest.mark.parametrize("key", ["x-1", "'='", '"[#="', "a.'='.\"]\""])
+def test_the_line_after_any_value(folder, key, value):
+    text = f"# = [\n\n  {key} = {value}  # a = 'b\n\n[ t.'=]' ] # [\n{key}={value}\nlast = 1\n"
+    Path("infoplane.toml").write_text(text)
+    configuration = read_configuration(Path("infoplane.toml"))
+    n = value.count("\n")
+    assert configuration.line("a" if key.startswith("a.") else key.strip("'\"")) == 3
+    assert configuration.line("t", "=]") == 5 + n
+    assert configuration.line("t", "=]", "last") == 7 + 2 * n
+
+
 def test_pyproject_counts_only_with_our_table(folder):
     Path("pyproject.toml").write_text("[tool.other]\nx = 1\n")
     assert find_configuration(folder) is None

@@ -104,6 +104,28 @@ ZERO_TO_FOUR = np.arange(300) % 5
         (np.where(ZERO_TO_FOUR == 4, -100.0, 1), "60 of 300 samples have the label -100,"),
         (np.where(ZERO_TO_FOUR == 4, 255, ZERO_TO_FOUR), "60 of 300 samples have the label 255,"),
         (np.where(ZERO_TO_FOUR == 4, 255, 0), ""),  # a mask of two colours
+        (np.where(ZERO_TO_FOUR == 4, -999, ZERO_TO_FOUR), "60 of 300 samples have the label -999,"),
+        (np.where(ZERO_TO_FOUR == 4, -9999.0, ZERO_TO_FOUR), "samples have the label -9999,"),
+        (np.where(ZERO_TO_FOUR == 4, 2**31 - 1, ZERO_TO_FOUR), "have the label 2147483647,"),
+        (np.where(ZERO_TO_FOUR == 4, 2**63 - 1, ZERO_TO_FOUR), f"have the label {2**63 - 1},"),
+        (np.where(ZERO_TO_FOUR == 4, -(2**63), ZERO_TO_FOUR), f"have the label {-(2**63)},"),
+        (np.where(ZERO_TO_FOUR == 4, -(2.0**63), ZERO_TO_FOUR), f"have the label {-(2**63)},"),
+        (np.where(ZERO_TO_FOUR == 4, -(2**31), 1), "have the label -2147483648,"),
+        (np.where(ZERO_TO_FOUR == 4, -128, ZERO_TO_FOUR).astype("i1"), "have the label -128,"),
+        (np.where(ZERO_TO_FOUR == 4, 65535, ZERO_TO_FOUR).astype("u2"), "have the label 65535,"),
+        (np.where(ZERO_TO_FOUR == 4, -999, ZERO_TO_FOUR - 2), "have the label -999,"),
+        (np.full(300, -999), "all 300 samples have the label -999, by which data often marks"),
+        (np.arange(300) % 150, ""),  # among which 127 is one of many
+        (np.arange(300) % 130 - 129, ""),  # as are -1, -99, -100 and -128
+        (np.where(ZERO_TO_FOUR == 4, "unlabeled", "cat"), "60 of 300 samples have the label 'unla"),
+        (np.where(ZERO_TO_FOUR == 4, "", "cat"), "60 of 300 samples have the label '',"),
+        (np.where(ZERO_TO_FOUR == 4, "NaN", "cat"), "60 of 300 samples have the label 'NaN',"),
+        (
+            np.where(ZERO_TO_FOUR == 4, " None ", "cat"),
+            "60 of 300 samples have the label ' None ',",
+        ),
+        (np.where(ZERO_TO_FOUR == 4, b"unknown", b"cat"), "have the label 'unknown',"),
+        (np.where(ZERO_TO_FOUR == 4, "known", "nano"), ""),
         (np.arange(300), "300 classes of 300 samples"),
         (np.exp(np.linspace(0, 9, 300)).round(), "if the labels are real targets, --label-bins K"),
         (ZERO_TO_FOUR, ""),
@@ -119,6 +141,47 @@ def test_classes_that_are_hardly_meant_are_told(labels, told, caplog):
     assert len(found) == 300
     assert told in caplog.text
     assert bool(told) == bool(caplog.text)
+
+
+REAL = np.random.default_rng(1).normal(size=300)
+HALF = np.arange(300) % 2 == 0
+TENTH = np.arange(300) % 10 == 0
+
+
+@pytest.mark.parametrize(
+    ("targets", "told"),
+    [
+        (np.where(HALF, -999.0, REAL), "150 of 300 samples have the target -999, by which"),
+        (np.where(TENTH, -999.0, REAL), "30 of 300 samples have the target -999, by which"),
+        (np.where(TENTH, -9999.0, 900 + REAL), "30 of 300 samples have the target -9999,"),
+        (np.where(TENTH, -1.0, np.abs(REAL) + 5), "30 of 300 samples have the target -1,"),
+        (np.where(TENTH, -1, np.arange(300)), "30 of 300 samples have the target -1,"),
+        (np.where(TENTH, 2**31 - 1, np.arange(300)), "30 of 300 samples have the target 21474836"),
+        (np.where(TENTH, -999, np.arange(300) % 2), "30 of 300 samples have the target -999,"),
+        (np.where(HALF, 0.0, REAL), "150 of 300 samples have the target 0, which --label-bins"),
+        (np.where(HALF, 0.25, REAL), "150 of 300 samples have the target 0.25, which"),
+        (np.where(HALF, 0, np.arange(300)), "150 of 300 samples have the target 0, which"),
+        (REAL, ""),
+        (np.where(TENTH, 0.0, REAL), ""),
+        (np.where(TENTH, -1.0, REAL), ""),  # a value as any other
+        (np.where(TENTH, 127.0, 100 * REAL), ""),
+        (np.r_[np.linspace(0, 100, 299), 127.0], ""),
+        (np.arange(300) - 150, ""),
+        (np.arange(300) % 4, ""),
+        (np.where(TENTH, 0.5, 0.25), "makes 2 classes"),
+    ],
+)
+def test_targets_that_are_hardly_meant_are_told(targets, told, caplog):
+    np.savez("p.npz", inputs=X, labels=targets)
+    load_probe("p.npz", label_bins=4)
+    assert told in caplog.text
+    assert bool(told) == bool(caplog.text)
+
+
+def test_names_of_classes_of_arrays_are_told(caplog):
+    with Recorder(small_net(), (X, np.where(HALF, "unknown", "cat")), "r"):
+        pass
+    assert "150 of 300 samples have the label 'unknown'" in caplog.text
 
 
 def test_classes_of_arrays_are_told_as_well(caplog):

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from infoplane.errors import DataError
+from infoplane.recording.checkpoints.fit import changed_kinds
 from infoplane.recording.checkpoints.load import load_into
 from infoplane.recording.checkpoints.read import load_weights
 from infoplane.recording.recorder import Recorder
@@ -278,6 +279,42 @@ def pair():
     return nn.ModuleDict({"enc": nn.Linear(6, 6, bias=False), "dec": nn.Linear(6, 6, bias=False)})
 
 
+def half_renamed():
+    """Return a model whose first layer had another name in an earlier release."""
+    model = nn.Sequential()
+    model.add_module("first", Renaming())
+    model.add_module("last", nn.Linear(3, 2))
+    return model
+
+
+OTHERS = [{}, {"loss.weight": torch.ones(2)}, {"loss.weight": torch.ones(2), "n": torch.ones(1)}]
+
+
+@pytest.mark.parametrize("others", OTHERS)
+@pytest.mark.parametrize("prefix", ["net.", "module.net.", "a.b."])
+def test_part_of_a_file_is_found_by_any_of_its_names(prefix, others):
+    source, model = drawn(half_renamed, 1), drawn(half_renamed, 2)
+    state = renamed_old(source.state_dict())
+    torch.save({**{prefix + name: value for name, value in state.items()}, **others}, "c.pt")
+    left = load_into(model, load_weights(Path("c.pt")), Path("c.pt"))
+    assert left.unexpected == tuple(others)
+    assert flat(model) == flat(source)
+
+
+@pytest.mark.parametrize("strict", [True, False])
+@pytest.mark.parametrize("others", OTHERS[1:])
+@pytest.mark.parametrize("prefix", ["net.", "module.net.", "a.b."])
+def test_part_that_only_the_hooks_of_the_model_know_is_named(prefix, others, strict):
+    source, model = drawn(Renaming, 1), drawn(Renaming, 2)
+    torch.save({f"{prefix}old.weight": source.new.weight.data, **others}, "c.pt")
+    with pytest.raises(DataError, match="the weights fit|not fit the model") as error:
+        load_into(model, load_weights(Path("c.pt")), Path("c.pt"), strict=strict)
+    key = error.value.hint.partition("--weights ")[2]
+    assert key == prefix.rstrip(".")
+    assert not load_into(model, load_weights(Path("c.pt"), key), Path("c.pt"))
+    assert flat(model) == flat(source)
+
+
 @pytest.mark.parametrize("tie", [fused, transposed, parts])
 @pytest.mark.parametrize("prefix", ["", "module."])
 def test_two_tensors_for_what_is_one(tie, prefix):
@@ -313,6 +350,13 @@ def test_tied_weights_with_what_is_no_number():
         (torch.bfloat16, torch.float32, None),
         (torch.float32, torch.float64, None),
         (torch.float32, torch.float32, None),
+        (torch.float8_e4m3fn, torch.float32, None),
+        (torch.float8_e5m2, torch.float32, None),
+        (torch.float8_e4m3fn, torch.bfloat16, None),
+        (torch.float8_e5m2, torch.bfloat16, None),
+        (torch.float8_e4m3fn, torch.float16, None),
+        (torch.float8_e5m2, torch.float16, None),
+        (torch.uint16, torch.float32, "uint16 -> float32"),
     ],
 )
 def test_what_is_not_kept_is_said(file, model, said, caplog):
@@ -326,6 +370,68 @@ def test_what_is_not_kept_is_said(file, model, said, caplog):
     assert said is None or f"fc1.weight {said}, and 5 more" in warned[0]
     kept = run.step_info(2).provenance.get("changed")
     assert kept == (None if said is None else [said])
+
+
+FLOATS = [torch.float64, torch.float32, torch.float16, torch.bfloat16]
+FLOATS += [torch.float8_e4m3fn, torch.float8_e5m2]
+WHOLE = [torch.int64, torch.int32, torch.int8, torch.uint8, torch.uint16, torch.bool]
+
+
+@pytest.mark.parametrize("file", FLOATS)
+@pytest.mark.parametrize("model", FLOATS)
+def test_floats_that_a_model_does_not_hold_are_told(file, model):
+    info = torch.finfo(file)
+    extremes = [info.max, -info.max, 1 + info.eps, info.tiny * info.eps]
+    given = torch.tensor(extremes, dtype=torch.float64).to(file)
+    kept = torch.equal(given.to(model).double(), given.double())
+    changed = changed_kinds({"w": torch.zeros(4, dtype=model)}, {"w": given})
+    assert bool(changed) == (not kept)
+
+
+@pytest.mark.parametrize("file", WHOLE)
+@pytest.mark.parametrize("model", WHOLE)
+def test_whole_numbers_that_a_model_does_not_hold_are_told(file, model):
+    kept = np.can_cast(*(torch.ones(1, dtype=dtype).numpy().dtype for dtype in (file, model)))
+    given = torch.ones(4, dtype=file)
+    changed = changed_kinds({"w": torch.zeros(4, dtype=model)}, {"w": given})
+    assert bool(changed) == (not kept)
+
+
+@pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.float8_e5m2, torch.complex32])
+def test_tied_weights_of_rare_dtypes(dtype):
+    given = torch.ones(3, 3).to(dtype)
+    model = nn.ModuleDict({name: nn.Linear(3, 3, bias=False) for name in "ab"}).to(torch.float32)
+    model["a"].weight = model["b"].weight = nn.Parameter(given.clone(), requires_grad=False)
+    torch.save({"a.weight": given, "b.weight": given}, "c.pt")
+    assert not load_into(model, load_weights(Path("c.pt")), Path("c.pt"))
+    torch.save({"a.weight": given, "b.weight": torch.zeros(3, 3).to(dtype)}, "c.pt")
+    with pytest.raises(DataError, match="one tensor in the model, two different"):
+        load_into(model, load_weights(Path("c.pt")), Path("c.pt"))
+
+
+class Small(nn.Module):
+    """Keeps its weights in 8-bit floats, and computes in single precision."""
+
+    def __init__(self, dtype):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(4, 5).to(dtype), requires_grad=False)
+        self.act = nn.Tanh()
+
+    def forward(self, x):
+        return self.act(x @ self.weight.float().T)
+
+
+@pytest.mark.parametrize("file", [torch.float8_e4m3fn, torch.float8_e5m2, torch.float32])
+def test_model_of_8_bit_floats_is_recorded(file, caplog):
+    given = torch.linspace(-2, 2, 20).reshape(4, 5).to(file)
+    torch.save({"weight": given}, "step_1.pt")
+    x = np.random.default_rng(0).normal(size=(20, 5)).astype(np.float32)
+    run = record(Small(torch.float8_e4m3fn), "step_1.pt", (x, None), "run")
+    weight = given.to(torch.float8_e4m3fn).float()
+    expected = torch.tanh(torch.from_numpy(x) @ weight.T).numpy()
+    np.testing.assert_array_equal(run.activations(1, "act"), expected)
+    said = any("not kept as they are" in text for text in caplog.messages)
+    assert said == (file is not torch.float8_e4m3fn)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from infoplane.data import class_ids
 from infoplane.errors import DataError, InfoplaneError, InputError, RunFileError
 from infoplane.recording.checkpoints.models import load_model
 from infoplane.recording.probes.named import load_probe
@@ -142,6 +143,25 @@ def test_samples_are_stratified_seeded_and_in_order(tmp_path):
 def test_string_labels_become_class_ids(tmp_path):
     np.savez(tmp_path / "p.npz", inputs=np.zeros((3, 1)), labels=np.array(["dog", "cat", "dog"]))
     np.testing.assert_array_equal(load_probe(str(tmp_path / "p.npz")).labels, [1, 0, 1])
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8", "g", "i1", "u1", "i8", "u8", "?"])
+def test_class_ids_of_all_dtypes(dtype):
+    found = class_ids(np.array([0, 1, 1], dtype))  # warnings are errors
+    assert (found.dtype, found.tolist()) == (np.int64, [0, 1, 1])
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        np.array([-(2**63), 2**63 - 1]),
+        np.array([0, 2**63 - 1], "u8"),
+        np.array([-(2.0**63), 2.0**63 - 1024]),
+        np.array([-65504, 65504], "f2"),
+    ],
+)
+def test_class_ids_up_to_the_ends_of_64_bits(labels):
+    assert class_ids(labels).tolist() == [int(label) for label in labels]
 
 
 def test_torch_labels_and_float_class_ids(tmp_path):

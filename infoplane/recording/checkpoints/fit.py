@@ -96,6 +96,38 @@ def changed_kinds(
 
 def _is_changed(value: torch.Tensor, found: torch.Tensor) -> bool:
     if value.is_floating_point() == found.is_floating_point():
-        return torch.promote_types(value.dtype, found.dtype) != value.dtype
+        return not _holds(value.dtype, found.dtype)
     counts = value.ndim == 0 or not value.is_floating_point()
-    return not (counts and torch.equal(found.to(value.dtype).to(found.dtype), found))
+    return not (counts and same_values(found.to(value.dtype).to(found.dtype), found))
+
+
+def _holds(dtype: torch.dtype, other: torch.dtype) -> bool:
+    """Tell whether a dtype, of floats or not as the other, has all numbers of it.
+
+    ``torch.promote_types`` would tell, but refuses 8-bit floats and some unsigned integers.
+    """
+    if not (other.is_floating_point or other.is_complex):
+        if dtype.is_complex:
+            return True
+        (least, most), (low, high) = _range(dtype), _range(other)
+        return least <= low and high <= most
+    if not dtype.is_floating_point and not (dtype.is_complex and other.is_complex):
+        return False
+    wide, narrow = torch.finfo(dtype), torch.finfo(other)
+    finest = wide.tiny * wide.eps <= narrow.tiny * narrow.eps  # the smallest numbers above 0
+    return finest and wide.eps <= narrow.eps and wide.max >= narrow.max
+
+
+def _range(dtype: torch.dtype) -> tuple[int, int]:
+    if dtype is torch.bool:
+        return 0, 1
+    return torch.iinfo(dtype).min, torch.iinfo(dtype).max
+
+
+def same_values(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Tell whether two tensors of one dtype are equal; ``torch.equal`` lacks some dtypes."""
+    if one.is_complex():
+        one, other = one.to(torch.complex128), other.to(torch.complex128)
+    elif one.is_floating_point() and one.dtype.itemsize == 1:
+        one, other = one.float(), other.float()
+    return torch.equal(one, other)

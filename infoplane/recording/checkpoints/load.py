@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from infoplane.errors import DataError
-from infoplane.recording.checkpoints.fit import Unmatched, changed_kinds, check_fit
+from infoplane.recording.checkpoints.fit import Unmatched, changed_kinds, check_fit, same_values
 from infoplane.recording.checkpoints.pretrained import is_pretrained, load_by_library
 from infoplane.recording.checkpoints.read import Weights
 from infoplane.recording.checkpoints.states import StateDict, without_prefix
@@ -31,6 +32,8 @@ _WRAPPERS = re.compile(
     r"(?:^|(?<=\.))(?:module|_orig_mod|_forward_module|_fsdp_wrapped_module"
     r"|_checkpoint_wrapped_module)\."
 )
+
+_MOST_PARTS = 16  # modules in a file that are tried as the model, the largest first
 
 
 def load_into(
@@ -94,17 +97,22 @@ def _load(
     reshaped = [key for key in expected if key in present and _reshaped(expected, present, key)]
     usable = present.renamed(lambda key: None if key in reshaped else key)
     begin()
-    missing, unexpected = _loaded(model, usable, path)
-    left = Unmatched(
-        tuple(key for key in missing if key not in reshaped),
-        tuple(unexpected),
-        tuple(
-            f"{key} {tuple(expected[key].shape)}, found {tuple(present[key].shape)}"
-            for key in reshaped
-        ),
-        changed_kinds(expected, fitted),
-    )
-    check_fit(left, path, len(expected), strict=strict)
+    try:
+        missing, unexpected = _loaded(model, usable, path)
+        left = Unmatched(
+            tuple(key for key in missing if key not in reshaped),
+            tuple(unexpected),
+            tuple(
+                f"{key} {tuple(expected[key].shape)}, found {tuple(present[key].shape)}"
+                for key in reshaped
+            ),
+            changed_kinds(expected, fitted),
+        )
+        check_fit(left, path, len(expected), strict=strict)
+    except DataError as error:
+        if not is_pretrained(model) and (part := _part(model, weights.state)):
+            error.hint = f"take the part of the file that fits the model: --weights {part}"
+        raise
     _check_shared(model, usable, path)
     return replace(left, unexpected=left.unexpected + outside)
 
@@ -179,7 +187,7 @@ def _same(value: torch.Tensor, found: Any) -> bool:
     if not isinstance(found, torch.Tensor) or found.shape != value.shape:
         return False
     given, nan = found.to(value), value.isnan()
-    return torch.equal(given[~nan], value[~nan]) and bool(given[nan].isnan().all())
+    return same_values(given[~nan], value[~nan]) and bool(given[nan].isnan().all())
 
 
 def _fitting(
@@ -194,13 +202,12 @@ def _fitting(
         bare.pop("n_averaged", None)
         candidates.insert(0, bare)  # hooks of the model may know names that it does not have
     best = max(candidates, key=lambda found: len(expected.keys() & found.keys()))
-    hits = len(expected.keys() & best.keys())
-    outer = {prefix: without_prefix(best, prefix) for prefix in _prefixes(best, expected)}
-    full = {prefix: len(expected.keys() & inner.keys()) for prefix, inner in outer.items()}
+    inner = _with_prefix(best, expected)
+    hits = max(len(expected.keys() & found.keys()) for found in (best, inner))
+    full = _prefixes(best, expected)
     most = max(full.values(), default=0)
     if most <= hits:
-        inner = _with_prefix(best, expected)
-        return (inner, ()) if len(expected.keys() & inner.keys()) > hits else (best, ())
+        return (best if len(expected.keys() & best.keys()) == hits else inner), ()
     chosen = [prefix for prefix, count in full.items() if count == most]
     if len(chosen) > 1:
         raise DataError(
@@ -208,7 +215,8 @@ def _fitting(
             hint=f"name one, e.g. --weights {chosen[0].rstrip('.')}",
             code="IP312",
         )
-    return outer[chosen[0]], tuple(key for key in best if not key.startswith(chosen[0]))
+    outside = tuple(key for key in best if not key.startswith(chosen[0]))
+    return without_prefix(best, chosen[0]), outside
 
 
 def _inner(state: StateDict) -> StateDict:
@@ -217,12 +225,23 @@ def _inner(state: StateDict) -> StateDict:
     return without_prefix(state, f"{heads.pop()}.") if len(heads) == 1 else state
 
 
-def _prefixes(state: Iterable[str], expected: Mapping[str, Any]) -> list[str]:
-    """Return the prefixes under which the first name of the model stands in the state dict."""
-    first = next(iter(expected), None)
-    if first is None:
-        return []
-    return [key.removesuffix(first) for key in state if key.endswith(f".{first}")]
+def _prefixes(state: Iterable[str], expected: Mapping[str, Any]) -> Counter[str]:
+    """Return the prefixes under which names of the model stand in the state dict, and how many."""
+    return Counter(
+        key[: dot.end()]
+        for key in state
+        for dot in re.finditer(r"\.", key)
+        if key[dot.end() :] in expected
+    )
+
+
+def _part(model: nn.Module, state: StateDict) -> str | None:
+    """Return the prefix, if any, under which a file holds what torch takes for the model."""
+    prefixes = Counter(key[: dot.start()] for key in state for dot in re.finditer(r"\.", key))
+    for prefix, _ in prefixes.most_common(_MOST_PARTS):
+        if _accepted(model, without_prefix(state, f"{prefix}.")):
+            return prefix
+    return None
 
 
 def _with_prefix(state: StateDict, expected: Iterable[str]) -> StateDict:

@@ -20,10 +20,22 @@ from infoplane.recording.checkpoints.read import Weights
 ToldBy: TypeAlias = Literal["pattern", "step", "epoch", "checkpoint", "number"]
 """What tells the step in a name: a pattern of the user, a word, or a bare number in a series."""
 
-_NO_COUNT = "".join(
-    rf"(?<!(?<![a-z]){word}[-_ .])" for word in ("n", "num", "max", "total", "warmup", "per")
-)
-"""``max_steps`` and the like announce a setting of the training, not where it stands."""
+
+def _not_after(*words: str) -> str:
+    return "".join(rf"(?<!(?<![a-z]){word}[-_ .])" for word in words)
+
+
+_NO_COUNT = _not_after(
+    "n", "num", "max", "total", "warmup", "per", "every", "accum", "accumulation", "from", "resume",
+    "resumed",
+)  # fmt: skip
+"""``max_steps`` and the like announce a setting, or an earlier training, not where this one is."""
+
+_NO_STEP = _not_after(
+    "time", "timestep", "diffusion", "denoising", "sampling", "inference", "ddim", "lr", "decay",
+    "eval", "logging", "inner", "pretrained", "pretraining",
+)  # fmt: skip
+"""The same of steps alone: a ``diffusion_epoch_3`` is one of the training."""
 
 _ANNOUNCED = [
     re.compile(
@@ -31,9 +43,9 @@ _ANNOUNCED = [
         re.IGNORECASE | re.ASCII,
     )
     for words in (
-        r"global[-_ ]?steps?",
-        r"steps?",
-        r"(?:iteration|iter|itr)s?|^it|it(?==?[0-9])",  # the "it" of gemma-2-it_100 is no word
+        rf"{_NO_STEP}global[-_ ]?steps?",
+        # the "it" of gemma-2-it_100 is no word
+        rf"{_NO_STEP}steps?|(?:iteration|iter|itr)s?|^it|it(?==?[0-9])",
         r"checkpoint|ckpt|epochs?|ep",
     )
 ]
@@ -47,8 +59,11 @@ _HEADS = (
 )  # fmt: skip
 """What files of weights are called: a number after another word, as in mlp_64, is one of a kind."""
 
-_CONTINUED = re.compile(r"[.-][0-9]|e[-+]?[0-9]|[km](?![a-z])", re.IGNORECASE)
-_SECOND = re.compile(r"_([0-9]+)(?![0-9.])")  # another number at once, as in checkpoint_1_500
+_CONTINUED = re.compile(r"[.-][0-9]|[a-z]", re.IGNORECASE)  # as in a hash, 3f2a9c1, or in 8b
+_COUNTED = re.compile(r"(?:epochs?|ep|steps?|(?:iteration|iter|itr)s?|it)(?![a-z])", re.IGNORECASE)
+_SECOND = re.compile(  # another number at once, as in checkpoint_1_500
+    r"[_ ,]([0-9]+)(?![0-9]|\.[0-9]|(?![km](?![a-z]))[a-z])", re.IGNORECASE
+)
 _BARE = re.compile(
     r"(?<![\d.])(?<![^a-z0-9][-+])(?<!^[-+])[0-9]+(?![\d.]|[km](?![a-z])|e[-+]?\d)",
     re.IGNORECASE | re.ASCII,
@@ -93,7 +108,7 @@ def told_by_names(paths: Sequence[Path]) -> list[Checkpoint]:
             series[path.parent, _without_numbers(path)].append(path)
     for alike in series.values():
         found.update(_of_series(alike))
-    return list(found.values())
+    return _without_split(list(found.values()))
 
 
 class Steps:
@@ -209,7 +224,7 @@ def _after_words(path: Path, text: str, matches: Sequence[re.Match[str]]) -> Che
         told_by = "checkpoint"
     first, pattern = matches[0], _pattern(path, text, matches[0].start("number"))
     for match in matches:
-        if match["sign"] or _CONTINUED.match(text, match.end()):
+        if match["sign"] or _is_continued(text, match.end()):
             more = re.match(r"[-+.\w]*", text[match.end() :])
             whole = f"{match['sign']}{match['number']}{more[0] if more else ''}"
             why = f"{whole!r} after {match['word']!r} is no plain whole number"
@@ -223,6 +238,41 @@ def _after_words(path: Path, text: str, matches: Sequence[re.Match[str]]) -> Che
         why = f"it could be {' or '.join(map(str, steps))}"
         return Checkpoint(path, None, told_by, why, pattern)
     return _fitting(Checkpoint(path, steps[0], told_by, pattern=pattern))
+
+
+def _without_split(found: Sequence[Checkpoint]) -> list[Checkpoint]:
+    """Refuse announced numbers that another follows at once, as in ``step_1_000``.
+
+    They count in a series in which all have the same, unless that could be the rest of them.
+    """
+    series: dict[str, list[tuple[Checkpoint, str]]] = defaultdict(list)
+    for checkpoint in found:
+        series[checkpoint.pattern].append((checkpoint, _second(checkpoint)))
+    kept = []
+    for checkpoint in found:
+        alike, second = series[checkpoint.pattern], _second(checkpoint)
+        steps, seconds = {one.step for one, _ in alike}, {other for _, other in alike}
+        if second and (len(steps) == 1 or len(seconds) > 1 or len(second) == 3):
+            why = f"it could be {checkpoint.step} or {second}"
+            checkpoint = replace(checkpoint, step=None, doubt=why)
+        kept.append(checkpoint)
+    return kept
+
+
+def _second(checkpoint: Checkpoint) -> str:
+    """Return the number that follows the announced one at once, '' if none does, or a date."""
+    if checkpoint.step is None or checkpoint.told_by not in ("step", "epoch"):
+        return ""
+    name = checkpoint.path.as_posix()
+    first = re.search(checkpoint.pattern, name)
+    second = _SECOND.match(name, first.end(1)) if first is not None else None
+    return "" if second is None or _dated(name, second.start(1)) else second[1]
+
+
+def _is_continued(text: str, at: int) -> bool:
+    """Tell whether a number that ends at a place is only the beginning of something else."""
+    others = any(expression.match(text, at) for expression in _ANNOUNCED)  # step500epoch3
+    return _CONTINUED.match(text, at) is not None and not others
 
 
 def _of_series(paths: Sequence[Path]) -> dict[Path, Checkpoint]:
@@ -275,7 +325,13 @@ def _or_of_folder(of_folder: Checkpoint, matches: Sequence[re.Match[str]]) -> Ch
 
 
 def _may_count(match: re.Match[str]) -> bool:
-    """Tell whether a bare number follows a usual name of files of weights, or no word."""
+    """Tell whether a bare number follows a usual name of files of weights, or no word.
+
+    Letters at once after it, as in 7b, make it something else, unless they say what it counts.
+    """
+    rest = match.string[match.end() :]
+    if rest[:1].isalpha() and not _COUNTED.match(rest):
+        return False
     before = _BEFORE.search(match.string[: match.start()])
     word = before[1] if before is not None else ""
     return not word or word.lower() in _HEADS or word in ("G", "D")  # d_64 is a width

@@ -16,8 +16,12 @@ _COLUMNS = (
     "take one column, of shape (n_samples,), as labels, or give each combination of them an id: "
     "numpy.unique(labels, axis=0, return_inverse=True)[1]"
 )
-_UNLABELLED = (-1, -100, 255)
-"""Ids of samples without a label: of scikit-learn, torch (``ignore_index``), segmentation."""
+_ENDS = [end for bits in (8, 16, 32, 64) for end in (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)]
+_UNLABELLED = (-1, -100, 255, -99, -999, -9999, 65535, *_ENDS)
+"""Ids of samples without a label: of scikit-learn, torch (``ignore_index``), segmentation, tables;
+the smallest and the largest integers."""
+
+_UNNAMED = ("", "unlabeled", "unlabelled", "unknown", "none", "nan", "null", "n/a")
 
 _FEW = 20  # samples, below which nothing is said of how many classes they have
 
@@ -43,6 +47,7 @@ def classes_of(targets: Array | None, bins: int, where: str) -> IntArray:
     if not np.isfinite(targets).all():
         raise InputError("expected finite targets, got NaN or inf")
     values, inverse, counts = np.unique(sortable(targets), return_inverse=True, return_counts=True)
+    _warn_of_targets(values, counts, bins, where)
     starts = _starts(counts, bins)
     if len(starts) < bins:
         log.warning(
@@ -51,6 +56,23 @@ def classes_of(targets: Array | None, bins: int, where: str) -> IntArray:
         )  # fmt: skip
     classes: IntArray = np.searchsorted(starts, np.arange(len(values)), side="right") - 1
     return classes[inverse.reshape(-1)]
+
+
+def _warn_of_targets(values: Array, counts: IntArray, bins: int, where: str) -> None:
+    """Warn of a value that often marks samples without a target, or that half of them have."""
+    for value, count in zip(values.tolist(), counts.tolist(), strict=True):
+        common = len(values) > bins and 2 * count >= counts.sum() >= _FEW
+        if value in _UNLABELLED and _stands_apart(value, values):
+            why = "by which data often marks samples without one; --label-bins makes it"
+        elif common:
+            why = "which --label-bins makes"
+        else:
+            continue
+        log.warning(
+            "%s: %d of %d samples have the target %s, %s a class or part of one: leave these "
+            "samples out if they have none",
+            where, count, counts.sum(), f"{value:.15g}", why,
+        )  # fmt: skip
 
 
 def _starts(counts: IntArray, bins: int) -> list[int]:
@@ -127,15 +149,34 @@ def warn_of_classes(labels: IntArray, where: str) -> None:
             )  # fmt: skip
 
 
-def _stands_apart(label: int, classes: IntArray) -> bool:
-    """Tell whether the other classes are numbered from 0 on, and this one is none of their row."""
+def _stands_apart(label: float, classes: Array) -> bool:
+    """Tell whether the other classes, or targets, are a row or a range far from this one.
+
+    Classes are numbered from 0 on.
+    """
     others = classes[~np.isin(classes, _UNLABELLED)]
-    if not len(others) or others[0] < 0:
+    if not len(others):
         return False
-    if label < 0:  # -1 and 1 are two classes
-        return label < -1 or len(others) > 1 or others[0] == 0
-    dense = 2 * len(others) > others[-1] + 1
-    return bool(len(others) > 1 and dense and others[-1] + 1 < label)
+    first, last = others[0].item(), others[-1].item()
+    if label < 0 <= first:  # -1 and 1 are two classes
+        return label < -1 or len(others) > 1 or first == 0
+    row = classes.dtype.kind != "f" and 0 <= first and last + 1 < label
+    dense = row and 2 * len(others) > last + 1
+    far = max(first - label, label - last) > last - first
+    return len(others) > 1 and (dense or far)
+
+
+def warn_of_names(names: Array | None, where: str) -> None:
+    """Warn of classes whose names say that the samples have no label."""
+    if names is None or names.dtype.kind not in "US":
+        return
+    for name, count in zip(*np.unique(names.astype(str), return_counts=True), strict=True):
+        if name.strip().lower() in _UNNAMED:
+            log.warning(
+                "%s: %d of %d samples have the label %r, by which data often marks samples without "
+                "one; here it is a class: leave these samples out if they have none",
+                where, count, names.size, str(name),
+            )  # fmt: skip
 
 
 def warn_of_splits(probe: ProbeSet) -> None:

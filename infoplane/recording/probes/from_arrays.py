@@ -12,7 +12,7 @@ import torch
 from infoplane.data import Array, IntArray, ProbeSet, class_ids
 from infoplane.errors import InputError
 from infoplane.recording.hooks.outputs import to_array
-from infoplane.recording.probes.classes import warn_of_classes
+from infoplane.recording.probes.classes import warn_of_classes, warn_of_names
 from infoplane.text import one_line
 
 WITHOUT_ROWS = (
@@ -77,6 +77,7 @@ def as_probe_set(given: Any) -> ProbeSet:
     probe = as_probe(*given)
     if probe.labels is not None:
         warn_of_classes(probe.labels, "labels")
+        warn_of_names(as_array(given[1]), "labels")
     return probe
 
 

@@ -13,7 +13,12 @@ import numpy as np
 from infoplane.data import Array, IntArray, ProbeSet
 from infoplane.errors import DataError, InputError
 from infoplane.recording.checkpoints.sources import called
-from infoplane.recording.probes.classes import classes_of, warn_of_labels, warn_of_splits
+from infoplane.recording.probes.classes import (
+    classes_of,
+    warn_of_labels,
+    warn_of_names,
+    warn_of_splits,
+)
 from infoplane.recording.probes.from_arrays import (
     WITHOUT_ROWS,
     as_array,
@@ -132,6 +137,8 @@ def _loaded(
     except InputError as error:
         raise DataError(f"{reference}: {error}", hint=error.hint) from error
     warn_of_labels(probe, reference)
+    if source.labels is not None:
+        warn_of_names(_rows_of(source.labels, rows, len(source)), reference)
     if known is not None and (lost := len(np.unique(known)) - len(np.unique(known[rows]))):
         log.warning("%s: none of the %d samples is of %d rare classes", reference, len(rows), lost)
     return probe
