@@ -4,7 +4,7 @@ Neural collapse: samples of a class fall onto its mean (NC1), the means onto a s
 middle (NC2), the rows of the last weight onto the means (NC3), and the largest logit onto the
 nearest mean (NC4). The middle is the mean of the class means, not of the samples, so that a large
 class does not draw it. Layers are read in blocks of units; everything is added up in products of
-classes and samples.
+classes and samples, after division by the magnitude of the layer: no measure depends on its unit.
 
 References
 ----------
@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from infoplane.arrays import magnitude, magnitudes
 from infoplane.data import Array, FloatArray, IntArray
 from infoplane.errors import EstimationError
 from infoplane.numerics.spectra import moments
@@ -53,6 +54,7 @@ class ClassScatter:
     within: FloatArray = field(init=False)  # (n_used,) squared distance to the class mean
     along: FloatArray = field(init=False)  # (n_used, K) of that difference with the class means
     centroids: FloatArray = field(init=False)  # (K, K) products of means of rows of length 1
+    rounding: float = 0.0  # squared distance of class means that is rounding
 
     def __post_init__(self) -> None:
         self.rows = np.flatnonzero(self.labels >= 0)
@@ -170,30 +172,30 @@ def scatters(values: Array, labellings: Sequence[IntArray]) -> list[ClassScatter
         If the layer does not vary, or the class means of the first labelling do not differ.
     """
     found = [ClassScatter(labels) for labels in labellings]
-    squares = np.zeros(len(values))
-    for _, block in _unit_blocks(values):
+    scale, sizes = magnitude(values), magnitudes(values)
+    squares = np.zeros(len(values))  # of rows, in units of their own magnitudes
+    for block in _unit_blocks(values, sizes):
         squares += np.einsum("ij,ij->i", block, block)
     lengths = np.sqrt(np.where(squares > 0.0, squares, 1.0))[:, None]
-    varies = 0.0
-    for _, block in _unit_blocks(values):
-        centred = block - block.mean(axis=0)
+    varies, mean_square = 0.0, float((squares * (sizes / scale) ** 2).sum()) / len(values)
+    for centred, directions in _centred_blocks(values, scale, sizes, lengths):
         varies += float(np.vdot(centred, centred))
-        block /= lengths
-        found[0].add(centred, block)
+        found[0].add(centred, directions)
         if len(values) * sum(len(one.counts) for one in found) <= _TOGETHER:
-            _add_together(found[1:], centred, block)
+            _add_together(found[1:], centred, directions)
         else:
             for one in found[1:]:
-                one.add(centred, block)
+                one.add(centred, directions)
     if float(found[0].within.sum()) < _COLLAPSED * varies:  # differences of products lose digits
         found[1:] = [ClassScatter(labels) for labels in labellings[1:]]
-        for _, block in _unit_blocks(values):
+        for centred, directions in _centred_blocks(values, scale, sizes, lengths):
             for one in found[1:]:
-                one.add(block - block.mean(axis=0), block / lengths)
-    least = _ALIKE * float(squares.sum())
-    if varies <= least:
+                one.add(centred, directions)
+    for one in found:
+        one.rounding = _ALIKE * mean_square
+    if varies <= found[0].rounding * len(values):
         raise EstimationError("expected a layer that varies, got a constant one")
-    if float(np.trace(found[0].means)) * len(values) <= least:
+    if float(np.trace(found[0].means)) <= found[0].rounding:
         raise EstimationError("expected class means that differ, got equal ones")
     return found
 
@@ -226,8 +228,11 @@ def _add_together(found: Sequence[ClassScatter], centred: FloatArray, scaled: Fl
 
 
 def gram_norm(values: Array, parts: Sequence[IntArray] = ()) -> list[float]:
-    """Return the Frobenius norm of the products of the samples about their mean, then of parts."""
-    whole = moments(values, ("covariance",))
+    """Return the Frobenius norm of the products of the samples about their mean, then of parts.
+
+    The layer is divided by its magnitude first, as by `scatters`.
+    """
+    whole = moments(values, ("covariance",), scale=magnitude(values))
     return [one.covariance_norm() for one in (whole, *map(whole.part, parts))]
 
 
@@ -281,9 +286,19 @@ def _simplex(k: int) -> FloatArray:
     return np.asarray((np.eye(k) - 1.0 / k) / math.sqrt(k - 1))
 
 
-def _unit_blocks(values: Array) -> Iterator[tuple[slice, FloatArray]]:
-    """Yield blocks of units, in double precision."""
+def _unit_blocks(values: Array, sizes: FloatArray) -> Iterator[FloatArray]:
+    """Yield blocks of units, in double precision, their rows divided by ``sizes`` (n,)."""
     step = max(1, _BLOCK // len(values))
     for start in range(0, values.shape[1], step):
-        columns = slice(start, start + step)
-        yield columns, np.array(values[:, columns], dtype=np.float64)
+        yield np.asarray(values[:, start : start + step], dtype=np.float64) / sizes[:, None]
+
+
+def _centred_blocks(
+    values: Array, scale: float, sizes: FloatArray, lengths: FloatArray
+) -> Iterator[tuple[FloatArray, FloatArray]]:
+    """Yield blocks of units about their mean, in units of ``scale``, and of rows of length 1."""
+    shares = (sizes / scale)[:, None]
+    for block in _unit_blocks(values, sizes):
+        centred = block * shares
+        centred -= centred.mean(axis=0)
+        yield centred, block / lengths
