@@ -135,6 +135,7 @@ class BiasedCka(_Kernel):
 class CkaWithoutTop(_Kernel):
     """Debiased linear CKA after the top principal component of each side is removed."""
 
+    version: ClassVar[str] = "2"  # 1 left out any of several components of the same variance
     name: ClassVar[str] = "cka_without_top"
     title: ClassVar[str] = "CKA without the top component"
     symbol: ClassVar[str] = "CKA of the rest"

@@ -36,6 +36,7 @@ from infoplane.numerics.similarity.samples import Compared, groups_of, parts, sp
 
 _MANY = 4000  # samples of which a kernel matrix takes much memory
 _VALUES = 1 << 22  # products of units held at once
+_ONE_VARIANCE = 1e-4  # share of the largest variance; random layers of 1000 units are above 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,17 +122,24 @@ def without_top_component(centred: FloatArray) -> FloatArray:
     Raises
     ------
     EstimationError
-        If nothing is left.
+        If nothing is left, or the two largest variances are equal: which component is the first
+        would then be a matter of rounding, or of the order of the units.
     """
     n, d = centred.shape
     side = centred.T @ centred if d < n else centred @ centred.T
     size = len(side)
-    (variance,), vector = scipy.linalg.eigh(side, subset_by_index=[size - 1, size - 1])
+    variances, vectors = scipy.linalg.eigh(side, subset_by_index=[max(size - 2, 0), size - 1])
+    variance, vector = float(variances[-1]), vectors[:, -1:]
     if d < n:
         rest = centred - (centred @ vector) @ vector.T
     else:
         rest = centred - vector @ (vector.T @ centred)
-    if float((rest**2).sum()) <= 1e-20 * float(variance):
+    if size > 1 and variance - float(variances[0]) <= _ONE_VARIANCE * variance:
+        raise EstimationError(
+            "the two largest components have the same variance: neither is the first",
+            hint="use cka, which leaves nothing out, or another measure",
+        )
+    if float((rest**2).sum()) <= 1e-20 * variance:
         raise EstimationError(
             "the layer has one component only: nothing is left without the first",
             hint="leave the layer out, or use another measure",

@@ -87,7 +87,9 @@ def cka_without_top(x: Array, y: Array) -> float:
     InputError
         If the arrays do not fit.
     EstimationError
-        If there are fewer than 4 samples, or nothing is left of a side.
+        If there are fewer than 4 samples, nothing is left of a side, or its two largest components
+        have the same variance, to a ten-thousandth: as of few classes that have collapsed, equally
+        large and far. Which one is the first would be arbitrary.
 
     Examples
     --------
