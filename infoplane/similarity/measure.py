@@ -156,13 +156,14 @@ class GaussianCka(_Kernel):
     """Debiased CKA with a Gaussian kernel of ``width`` roots of the median squared distance."""
 
     width: float = 1.0
+    version: ClassVar[str] = "2"  # 1 lost the digits of wide kernels
     name: ClassVar[str] = "cka_rbf"
     title: ClassVar[str] = "CKA, Gaussian kernel"
     symbol: ClassVar[str] = "RBF-CKA"
     most_samples: ClassVar[int | None] = 2000
 
     def __post_init__(self) -> None:
-        positive(self.width, "width")
+        alignment.checked_width(self.width)
 
     def view(self, activations: Array, bounds: IntArray) -> alignment.KernelView:
         """Return what is kept of a cell."""
@@ -256,6 +257,7 @@ class Rsa(PairMeasure):
 
     metric: distances.Metric = "sqeuclidean"
     correlation: Literal["spearman", "pearson"] = "spearman"
+    version: ClassVar[str] = "2"  # 1 had no angles of very small and large numbers
     name: ClassVar[str] = "rsa"
     title: ClassVar[str] = "RSA"
     symbol: ClassVar[str] = "RSA"

@@ -48,6 +48,15 @@ def test_nor_does_neural_collapse_with_a_weight(scale, of_weight):
         assert getattr(found, name) == pytest.approx(getattr(whole, name), rel=1e-9), name
 
 
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize(
+    "metric", ["sqeuclidean", "euclidean", "cosine", "correlation", "cityblock"]
+)
+def test_nor_do_correlations_of_distances(metric, scale):
+    expected = ip.rsa(LAYER, WIDE, metric=metric)
+    assert ip.rsa(scale * LAYER, WIDE, metric=metric) == pytest.approx(expected, abs=1e-9)
+
+
 @pytest.mark.parametrize("power", [-900, -30, 3, 700])
 def test_a_power_of_two_changes_no_digit(power):
     x = np.ldexp(LAYER, power)
@@ -155,3 +164,68 @@ def test_a_common_offset_of_the_units_does_not_change_nc4(offset, seed):
     expected = np.mean((x @ weight.T).argmax(axis=1) != nearest)
     found = ip.neural_collapse(x + offset, LABELS, weight, -weight.sum(axis=1) * offset)
     assert found.nc4 == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    "ranks", [12, None, (), (12,), (1, 2, 3), "12", ("a", "b"), (12.7, 100), (12.0, 100), (0, 50),
+              (100, 12), (12, 12), (True, 50), (math.nan, 100), (None, 100)],
+)  # fmt: skip
+def test_ranks_that_are_none_are_refused_in_one_line(ranks):
+    with pytest.raises(ip.InputError, match=r"^ranks: expected .*\Z"):
+        ip.alpha_req(WIDE, ranks)
+
+
+@pytest.mark.parametrize("ranks", [(1, 40), [1, 40], np.array([1, 40])])
+def test_ranks_of_any_sequence(ranks):
+    assert ip.alpha_req(WIDE, ranks).ranks == (1, 40)
+
+
+@pytest.mark.parametrize(
+    ("units", "asked", "above"),
+    [(1, (12, 100), (12, 11)), (4, (12, 100), (12, 11)), (12, (12, 100), (12, 12)),
+     (20, (12, 100), (12, 20)), (30, (50, 90), (50, 49)), (5, (1, 30), (1, 5))],
+)  # fmt: skip
+def test_ranks_without_a_fit_are_those_above_the_noise(units, asked, above):
+    found = ip.alpha_req(WIDE[:, :units], asked)
+    assert math.isnan(found.alpha)
+    assert found.ranks == above
+
+
+@pytest.mark.parametrize(
+    "bias", [["a", "b", "c"], np.zeros(3) + 1j, 0.5, np.zeros(2), np.zeros((3, 1)), [None] * 3,
+             np.full(3, np.nan), np.ma.array([0.0, 1.0, 2.0], mask=[False, True, False])],
+)  # fmt: skip
+def test_a_bias_that_is_none_is_refused_in_one_line(bias):
+    with pytest.raises(ip.InputError, match=r"^expected .*bias.*\Z"):
+        ip.neural_collapse(LAYER, LABELS, WEIGHT, bias)
+
+
+def masked_rows(x):
+    return np.ma.getmaskarray(x).any(axis=1)
+
+
+MASKED = np.ma.masked_greater(LAYER, 2.0)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        ip.rankme, ip.alpha_req, ip.von_neumann_entropy, ip.intrinsic_dimension, ip.rdm_stability,
+        lambda x: ip.neural_collapse(x, LABELS), lambda x: ip.label_alignment(x, LABELS),
+        lambda x: ip.probe_information(x, LABELS), lambda x: ip.cka(x, LAYER),
+        lambda x: ip.rsa(LAYER, x, metric="cosine"),
+        lambda x: ip.neural_collapse(LAYER, LABELS, x[np.argsort(~masked_rows(x))[:3]]),
+        lambda x: ip.neural_collapse(LAYER, np.ma.array(LABELS, mask=masked_rows(x))),
+    ],
+)  # fmt: skip
+def test_a_mask_is_not_ignored(call):
+    call(np.ma.array(LAYER))  # nothing is masked
+    for x in (MASKED, np.ma.array(LAYER, mask=True)):
+        with pytest.raises(ip.InputError, match="without masked values, got"):
+            call(x)
+
+
+def test_one_unit_has_rank_one_but_for_epsilon():
+    for measure in (ip.rankme, ip.effective_rank):
+        assert measure(LAYER[:, :1], epsilon=0.0) == 1.0
+        assert measure(LAYER[:, :1]) == pytest.approx(1.0 - 1e-7, abs=1e-13)

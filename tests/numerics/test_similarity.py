@@ -152,6 +152,24 @@ def test_components_after_the_first_may_be_equal():
     assert infoplane.cka_without_top(layer, layer[:, ::-1]) == pytest.approx(1.0, abs=1e-9)
 
 
+@pytest.mark.parametrize("debiased", [True, False])
+@pytest.mark.parametrize("width", [1e2, 1e3, 1e4, 1e6])
+def test_a_wide_gaussian_kernel_is_a_linear_one(width, debiased):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 8))
+    y = x + 0.7 * rng.normal(size=(60, 8))
+    linear = infoplane.cka(x, y, debiased=debiased)
+    found = infoplane.cka(x, y, kernel="rbf", width=width, debiased=debiased)
+    assert found == pytest.approx(linear, abs=30 / width**2 + 1e-9)  # of the next order
+
+
+@pytest.mark.parametrize("width", [1e200, 1e-200, 1e-7, 0.0, -1.0, float("nan"), "1", True])
+def test_a_width_beyond_all_use_is_refused(width):
+    x = np.random.default_rng(0).normal(size=(20, 3))
+    with pytest.raises(InputError, match="width: expected a"):
+        infoplane.cka(x, x, kernel="rbf", width=width)
+
+
 def test_biased_cka_of_independent_data_is_not():
     rng = np.random.default_rng(0)
     for n, expected in ((32, 0.889), (128, 0.667), (512, 0.333)):  # n / (n + d) for d = 256

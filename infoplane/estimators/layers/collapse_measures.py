@@ -282,7 +282,9 @@ def _head(
     rows = np.asarray(checked_activations(weight, name="weight"), dtype=np.float64)
     if rows.shape != shape:
         raise InputError(f"expected a weight of shape {shape}, got {rows.shape}")
-    offset = np.zeros(shape[0]) if bias is None else np.asarray(bias, dtype=np.float64)
-    if offset.shape != shape[:1] or not np.isfinite(offset).all():
-        raise InputError(f"expected a finite bias of shape {shape[:1]}, got {offset.shape}")
-    return rows, offset
+    if bias is None:
+        return rows, np.zeros(shape[0])
+    if np.shape(bias) != shape[:1]:
+        raise InputError(f"expected a bias of shape {shape[:1]}, got {np.shape(bias)}")
+    column = checked_activations(np.ma.asarray(bias)[:, None], name="bias")
+    return rows, np.asarray(column[:, 0], dtype=np.float64)

@@ -23,6 +23,7 @@ import numpy as np
 import scipy.linalg
 import scipy.spatial
 
+from infoplane.calls import unfit
 from infoplane.data import FloatArray, IntArray
 from infoplane.errors import EstimationError
 from infoplane.numerics.similarity.pairs_of_samples import (
@@ -32,10 +33,11 @@ from infoplane.numerics.similarity.pairs_of_samples import (
     row_products,
     rows_in_parts,
 )
-from infoplane.numerics.similarity.samples import Compared, groups_of, parts, spread
+from infoplane.numerics.similarity.samples import Compared, groups_of, parts, positive, spread
 
 _MANY = 4000  # samples of which a kernel matrix takes much memory
 _VALUES = 1 << 22  # products of units held at once
+_WIDTHS = (1e-6, 1e6)  # of Gaussian kernels; beyond, it is linear, or no samples are alike
 _ONE_VARIANCE = 1e-4  # share of the largest variance; random layers of 1000 units are above 1e-3
 
 
@@ -88,6 +90,20 @@ def linear_view(centred: FloatArray, bounds: IntArray, *, debiased: bool) -> Ker
     )  # fmt: skip
 
 
+def checked_width(width: object) -> float:
+    """Return the width of a Gaussian kernel.
+
+    Raises
+    ------
+    InputError
+        If it is no positive number, or beyond all use.
+    """
+    found = positive(width, "width")
+    if not _WIDTHS[0] <= found <= _WIDTHS[1]:
+        raise unfit("width", "a number from {:g} to {:g}".format(*_WIDTHS), width)
+    return found
+
+
 def gaussian_view(
     centred: FloatArray, bounds: IntArray, *, width: float, debiased: bool
 ) -> KernelView:
@@ -105,7 +121,8 @@ def gaussian_view(
             "the median distance between samples is 0: a Gaussian kernel has no width",
             hint="most samples are alike in this layer; use the linear kernel",
         )
-    kernel = np.exp(distances / (-2 * width**2 * median))
+    of = np.expm1 if width > 1.0 else np.exp  # 1 less: centred as much, and a wide one has digits
+    kernel = of(distances / (-2 * width**2 * median))
     return _of_matrix(Blocks.of(kernel, bounds), bounds, debiased=debiased)
 
 

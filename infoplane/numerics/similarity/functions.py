@@ -35,7 +35,8 @@ def cka(
         Unbiased in numerator and denominator. If not, independent data of more units than samples
         are near 1.
     width : float, optional
-        Of the Gaussian kernel, in roots of the median squared distance; 1 unless given.
+        Of the Gaussian kernel, in roots of the median squared distance, from 1e-6 to 1e6; 1 unless
+        given. The wider it is, the nearer to the linear one.
 
     Raises
     ------
@@ -66,7 +67,7 @@ def cka(
     if kernel == "linear":
         views = _views(x, y, partial(alignment.linear_view, debiased=debiased))
     else:
-        of = positive(1.0 if width is None else width, "width")
+        of = alignment.checked_width(1.0 if width is None else width)
         views = _views(x, y, partial(alignment.gaussian_view, width=of, debiased=debiased))
     return alignment.compared(*views).value
 
