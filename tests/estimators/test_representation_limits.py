@@ -77,6 +77,9 @@ def test_one_sample_beyond_all_others_is_no_constant_layer(size):
     expected = ip.centroid_nuclear_norm(LAYER, LABELS)
     assert ip.centroid_nuclear_norm(x, LABELS) == pytest.approx(expected, rel=1e-9)
     assert ip.rdm_stability(x, 3) == pytest.approx(ip.rdm_stability(LAYER, 3), rel=1e-9)
+    told = cell(x)
+    assert [name for name, one in told.items() if one.bits is None] == ["cdnv"]
+    assert "got two equal ones" in told["cdnv"].diagnostics["reason"]
 
 
 def with_means(means, offset=0.0, spread=1.0):

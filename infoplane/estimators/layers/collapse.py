@@ -174,7 +174,9 @@ class Collapse(OfRepresentation):
         k = len(whole.counts)
         diagnostics = {"classes": k, "smallest_class": int(whole.counts.min())}
         if not math.isfinite(value):
-            return without_value(UNDEFINED[name].reason, samples)
+            undefined = UNDEFINED.get(name)
+            told = undefined.reason if undefined else f"expected a finite number, got {value}"
+            return without_value(told, samples)
         flags = list(collapse_flags(whole, n_units))
         if not name.startswith("nc2"):
             flags = [flag for flag in flags if flag != "no_simplex"]
