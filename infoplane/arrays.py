@@ -37,6 +37,25 @@ def count_nonfinite_rows(array: NDArray[Any]) -> int:
     return bad
 
 
+def magnitude(array: NDArray[Any]) -> float:
+    """Return the power of two at or below the largest absolute value; 1 of zeros alone.
+
+    Division by it loses no digit. Squares and their squares are then numbers, whatever the unit of
+    measurement.
+    """
+    return float(_power_below(max(float(array.max()), -float(array.min()))))
+
+
+def magnitudes(array: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the `magnitude` of each row of an array (n_samples, n_units)."""
+    most, least = (np.asarray(end(axis=1), np.float64) for end in (array.max, array.min))
+    return np.asarray(_power_below(np.maximum(most, -least)))
+
+
+def _power_below(largest: Any) -> Any:
+    return np.where(largest > 0.0, np.ldexp(1.0, np.frexp(largest)[1] - 1), 1.0)
+
+
 def converted(array: NDArray[Any], dtype: np.dtype[Any] | type) -> NDArray[Any]:
     """Return the array in another dtype."""
     if array.size <= LARGE:

@@ -146,9 +146,10 @@ def class_ids(labels: Array) -> IntArray:
     Raises
     ------
     InputError
-        If the labels are not one-dimensional, floats that are not whole numbers, or do not fit
-        64 bits.
+        If the labels are not one-dimensional, floats that are not whole numbers, do not fit 64
+        bits, or some are masked.
     """
+    _refuse_mask(labels, "labels")
     labels = np.asarray(labels)
     if labels.ndim != 1:
         raise InputError(f"expected labels of shape (n_samples,), got {labels.shape}")
@@ -337,8 +338,10 @@ def checked_activations(activations: Array, *, name: str = "activations") -> Arr
     Raises
     ------
     InputError
-        If there are fewer than 2 axes, no samples or units, complex or object values, NaN or inf.
+        If there are fewer than 2 axes, no samples or units, complex or object values, NaN or inf,
+        or values are masked.
     """
+    _refuse_mask(activations, name)
     array = np.asarray(activations)
     if array.dtype.kind not in "fiub":
         raise InputError(f"expected {name} of real numbers, got dtype {array.dtype}")
@@ -352,6 +355,16 @@ def checked_activations(activations: Array, *, name: str = "activations") -> Arr
     if bad := count_nonfinite_rows(array):
         raise InputError(f"expected finite {name}, got NaN or inf in {bad} of {len(array)} rows")
     return array
+
+
+def _refuse_mask(array: Array, name: str) -> None:
+    """Refuse an array some of whose values are masked: their mask would be ignored."""
+    if np.ma.is_masked(array):
+        masked = int(np.ma.getmaskarray(array).sum())
+        raise InputError(
+            f"expected {name} without masked values, got {masked} of them",
+            hint="fill them, or leave these samples out",
+        )
 
 
 def whole_number(value: object, name: str, least: int) -> int:

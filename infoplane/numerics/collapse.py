@@ -4,7 +4,7 @@ Neural collapse: samples of a class fall onto its mean (NC1), the means onto a s
 middle (NC2), the rows of the last weight onto the means (NC3), and the largest logit onto the
 nearest mean (NC4). The middle is the mean of the class means, not of the samples, so that a large
 class does not draw it. Layers are read in blocks of units; everything is added up in products of
-classes and samples.
+classes and samples, after division by the magnitude of the layer: no measure depends on its unit.
 
 References
 ----------
@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from infoplane.arrays import magnitude, magnitudes
 from infoplane.data import Array, FloatArray, IntArray
 from infoplane.errors import EstimationError
 from infoplane.numerics.spectra import moments
@@ -34,6 +35,8 @@ _SINGULAR = 1e-12  # share of the largest eigenvalue below which one is rounding
 _TOGETHER = 1 << 22  # products of samples and classes, over all labellings: 32 MiB
 _COLLAPSED = 1e-6  # share of the variance that is within classes
 _ALIKE = 1e-26  # share of the mean square of the layer that a variance of rounding has
+_NEAR = 1e-24  # share of the longest mean's square below which the length of another is rounding
+_EQUAL = 1e-12  # share of two squared lengths that is lost where their difference is a distance
 
 
 @dataclass(eq=False)
@@ -54,6 +57,7 @@ class ClassScatter:
     along: FloatArray = field(init=False)  # (n_used, K) of that difference with the class means
     centroids: FloatArray = field(init=False)  # (K, K) products of means of rows of length 1
     exact: bool = field(init=False, default=False)  # samples are class means but for rounding
+    rounding: float = 0.0  # squared distance of class means that is rounding
 
     def __post_init__(self) -> None:
         self.rows = np.flatnonzero(self.labels >= 0)
@@ -105,13 +109,18 @@ class ClassScatter:
         return float(self.within.sum() / self.n / (np.trace(self.means) / len(self.counts)))
 
     def cdnv(self) -> float:
-        """Return the mean over pairs of classes of (v_i + v_j) / (2 |m_i - m_j|^2)."""
+        """Return the mean over pairs of classes of (v_i + v_j) / (2 |m_i - m_j|^2).
+
+        It is NaN where two class means are equal, up to rounding.
+        """
         first, second = np.triu_indices(len(self.counts), 1)
         squares = np.diag(self.means)
-        apart = squares[first] + squares[second] - 2.0 * self.means[first, second]
+        both = squares[first] + squares[second]
+        apart = both - 2.0 * self.means[first, second]
+        if (apart <= np.maximum(_EQUAL * both, self.rounding)).any():
+            return math.nan
         spread = self.variances
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return float(((spread[first] + spread[second]) / (2.0 * apart)).mean())
+        return float(((spread[first] + spread[second]) / (2.0 * apart)).mean())
 
     def separation(self) -> float:
         """Return the share of the variance that is between classes, each sample counting alike."""
@@ -130,6 +139,10 @@ class ClassScatter:
         shares = self.counts / self.n
         of_labels = np.diag(self.counts) - self.n * np.outer(shares, shares)
         return float(np.trace(sums) / (norm * np.linalg.norm(of_labels)))
+
+    def simplex_deviation(self) -> tuple[float, float, float]:
+        """Return how far the class means are from a simplex, as `simplex_deviation` does."""
+        return simplex_deviation(self.means, self.rounding)
 
     def simplex_noise(self) -> tuple[float, float, float]:
         """Return about what `simplex_deviation` would be of an exact simplex, of as many samples.
@@ -171,32 +184,32 @@ def scatters(values: Array, labellings: Sequence[IntArray]) -> list[ClassScatter
         If the layer does not vary, or the class means of the first labelling do not differ.
     """
     found = [ClassScatter(labels) for labels in labellings]
-    squares = np.zeros(len(values))
-    for _, block in _unit_blocks(values):
+    scale, sizes = magnitude(values), magnitudes(values)
+    squares = np.zeros(len(values))  # of rows, in units of their own magnitudes
+    for block in _unit_blocks(values, sizes):
         squares += np.einsum("ij,ij->i", block, block)
     lengths = np.sqrt(np.where(squares > 0.0, squares, 1.0))[:, None]
-    varies = 0.0
-    for _, block in _unit_blocks(values):
-        centred = block - block.mean(axis=0)
+    varies, mean_square = 0.0, float((squares * (sizes / scale) ** 2).sum()) / len(values)
+    for centred, directions in _centred_blocks(values, scale, sizes, lengths):
         varies += float(np.vdot(centred, centred))
-        block /= lengths
-        found[0].add(centred, block)
+        found[0].add(centred, directions)
         if len(values) * sum(len(one.counts) for one in found) <= _TOGETHER:
-            _add_together(found[1:], centred, block)
+            _add_together(found[1:], centred, directions)
         else:
             for one in found[1:]:
-                one.add(centred, block)
+                one.add(centred, directions)
     if float(found[0].within.sum()) < _COLLAPSED * varies:  # differences of products lose digits
         found[1:] = [ClassScatter(labels) for labels in labellings[1:]]
-        for _, block in _unit_blocks(values):
+        for centred, directions in _centred_blocks(values, scale, sizes, lengths):
             for one in found[1:]:
-                one.add(block - block.mean(axis=0), block / lengths)
-    least = _ALIKE * float(squares.sum())
-    if varies <= least:
+                one.add(centred, directions)
+    for one in found:
+        one.rounding = _ALIKE * mean_square
+    if varies <= found[0].rounding * len(values):
         raise EstimationError("expected a layer that varies, got a constant one")
-    if float(np.trace(found[0].means)) * len(values) <= least:
+    if float(np.trace(found[0].means)) <= found[0].rounding:
         raise EstimationError("expected class means that differ, got equal ones")
-    found[0].exact = float(found[0].within.sum()) <= least
+    found[0].exact = float(found[0].within.sum()) <= found[0].rounding * len(values)
     return found
 
 
@@ -228,64 +241,102 @@ def _add_together(found: Sequence[ClassScatter], centred: FloatArray, scaled: Fl
 
 
 def gram_norm(values: Array, parts: Sequence[IntArray] = ()) -> list[float]:
-    """Return the Frobenius norm of the products of the samples about their mean, then of parts."""
-    whole = moments(values, ("covariance",))
+    """Return the Frobenius norm of the products of the samples about their mean, then of parts.
+
+    The layer is divided by its magnitude first, as by `scatters`.
+    """
+    whole = moments(values, ("covariance",), scale=magnitude(values))
     return [one.covariance_norm() for one in (whole, *map(whole.part, parts))]
 
 
-def simplex_deviation(products: FloatArray) -> tuple[float, float, float]:
+def simplex_deviation(products: FloatArray, rounding: float = 0.0) -> tuple[float, float, float]:
     """Return how far vectors are from the corners of a simplex around 0.
 
     Parameters
     ----------
     products : array (K, K)
         Of the vectors with one another.
+    rounding : float, default 0
+        Squared length that is rounding, beside that of the longest vector.
 
     Returns
     -------
     equinorm : float
         Standard deviation of their lengths / mean.
     equiangle : float
-        Mean over pairs of |cosine + 1 / (K - 1)|.
+        Mean over pairs of |cosine + 1 / (K - 1)|; NaN if one is 0, up to rounding.
     etf : float
         Frobenius distance of the products, of norm 1, from those of a simplex, of norm 1.
     """
-    k = len(products)
-    lengths = np.sqrt(np.maximum(np.diag(products), 0.0))
-    equinorm = float(lengths.std(ddof=1) / lengths.mean())
-    with np.errstate(divide="ignore", invalid="ignore"):
+    k, squares = len(products), np.maximum(np.diag(products), 0.0)
+    lengths = np.sqrt(squares)
+    equinorm, equiangle = float(lengths.std(ddof=1) / lengths.mean()), math.nan
+    if squares.min() > max(_NEAR * squares.max(), rounding):
         cosines = products / np.outer(lengths, lengths)
-    equiangle = float(np.abs(cosines[~np.eye(k, dtype=bool)] + 1.0 / (k - 1)).mean())
-    return (
-        equinorm,
-        equiangle,
-        float(np.linalg.norm(products / np.linalg.norm(products) - _simplex(k))),
-    )
+        equiangle = float(np.abs(cosines[~np.eye(k, dtype=bool)] + 1.0 / (k - 1)).mean())
+    return equinorm, equiangle, simplex_distance(products)
 
 
-def duality(weight: FloatArray, means: FloatArray) -> tuple[float, float]:
-    """Return how far the rows of a weight (K, d) are from class means about their mean (K, d).
+def simplex_distance(products: FloatArray) -> float:
+    """Return the Frobenius distance of products (K, K), of norm 1, from those of a simplex."""
+    k = len(products)
+    simplex = (np.eye(k) - 1.0 / k) / math.sqrt(k - 1)
+    return float(np.linalg.norm(products / np.linalg.norm(products) - simplex))
 
-    Returns
-    -------
-    distance : float
-        Squared Frobenius distance of the two, each of norm 1.
-    etf : float
-        Frobenius distance of their products, of norm 1, from those of a simplex, of norm 1.
+
+def duality(weight: FloatArray, means: FloatArray) -> float:
+    """Return the squared distance of a weight (K, d) from class means about their mean (K, d).
+
+    Each is of Frobenius norm 1. It is NaN of a weight of zeros.
     """
-    one, other = weight / np.linalg.norm(weight), means / np.linalg.norm(means)
-    products = weight @ means.T
-    etf = np.linalg.norm(products / np.linalg.norm(products) - _simplex(len(means)))
-    return float(np.square(one - other).sum()), float(etf)
+    if not weight.any():
+        return math.nan
+    one, other = (matrix / magnitude(matrix) for matrix in (weight, means))
+    return float(np.square(one / np.linalg.norm(one) - other / np.linalg.norm(other)).sum())
 
 
-def _simplex(k: int) -> FloatArray:
-    return np.asarray((np.eye(k) - 1.0 / k) / math.sqrt(k - 1))
+def disagreement(
+    values: FloatArray, means: FloatArray, weight: FloatArray, bias: FloatArray
+) -> float:
+    """Return the share of samples whose largest logit is not that of the nearest class mean.
+
+    Distances are those about the middle of the means, where a common offset of the units takes no
+    digits. It is NaN where all logits of every sample are equal.
+
+    Parameters
+    ----------
+    values : array (n_samples, n_units)
+        The layer, divided by its magnitude.
+    means : array (n_classes, n_units)
+        The class means.
+    weight, bias : array (n_classes, n_units), (n_classes,)
+        Of the linear layer that follows, the bias divided by the magnitude of the layer.
+    """
+    scale = magnitude(weight)
+    with np.errstate(over="ignore"):  # a bias beyond all products decides alone
+        logits = values @ (weight / scale).T + bias / scale
+    if not np.ptp(logits, axis=1).any():
+        return math.nan
+    middle = means.mean(axis=0)
+    corners = means - middle
+    squares = np.square(corners).sum(axis=1)
+    nearest = np.argmin(squares - 2.0 * ((values - middle) @ corners.T), axis=1)
+    return float(np.mean(logits.argmax(axis=1) != nearest))
 
 
-def _unit_blocks(values: Array) -> Iterator[tuple[slice, FloatArray]]:
-    """Yield blocks of units, in double precision."""
+def _unit_blocks(values: Array, sizes: FloatArray) -> Iterator[FloatArray]:
+    """Yield blocks of units, in double precision, their rows divided by ``sizes`` (n,)."""
     step = max(1, _BLOCK // len(values))
     for start in range(0, values.shape[1], step):
-        columns = slice(start, start + step)
-        yield columns, np.array(values[:, columns], dtype=np.float64)
+        yield np.asarray(values[:, start : start + step], dtype=np.float64) / sizes[:, None]
+
+
+def _centred_blocks(
+    values: Array, scale: float, sizes: FloatArray, lengths: FloatArray
+) -> Iterator[tuple[FloatArray, FloatArray]]:
+    """Yield blocks of units about their mean, in units of ``scale``, and of rows of length 1."""
+    shares = (sizes / scale)[:, None]
+    for block in _unit_blocks(values, sizes):
+        centred = block * shares
+        centred -= centred.mean(axis=0)
+        yield centred, block / lengths

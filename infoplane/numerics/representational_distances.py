@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from infoplane.arrays import magnitude, magnitudes
 from infoplane.data import Array, FloatArray, IntArray
 
 MOST = 1600
@@ -49,8 +50,7 @@ def split_half_stability(
     n, d = values.shape
     if n > most:
         values = values[np.sort(rng.choice(n, most, replace=False))]
-    points = np.asarray(values, dtype=np.float64)
-    points = points / _nonzero(np.linalg.norm(points, axis=1))[:, None]
+    points = _directions(np.asarray(values, dtype=np.float64))
     found, nulls = [], []
     for _ in range(splits):
         order = rng.permutation(d)
@@ -81,7 +81,7 @@ def label_distance_alignment(
     if len(values) > most:
         rows = rng.choice(len(values), most, replace=False)
         values, labels = values[rows], labels[rows]
-    points = np.asarray(values, dtype=np.float64)
+    points = np.asarray(values, dtype=np.float64) / magnitude(values)
     points = points - points.mean(axis=0)
     points -= points.mean(axis=1, keepdims=True)
     first, second = np.triu_indices(len(points), 1)
@@ -91,7 +91,7 @@ def label_distance_alignment(
 
 def _cosine_distances(points: FloatArray) -> FloatArray:
     """Return the distances of pairs of rows, in the order of the upper triangle."""
-    points = points / _nonzero(np.linalg.norm(points, axis=1))[:, None]
+    points = _directions(points)
     first, second = np.triu_indices(len(points), 1)
     return np.asarray(1.0 - (points @ points.T)[first, second])
 
@@ -118,5 +118,8 @@ def _correlation(one: FloatArray, other: FloatArray) -> float:
     return float(one @ other) / size if size > 0 else float("nan")
 
 
-def _nonzero(lengths: FloatArray) -> FloatArray:
-    return np.where(lengths > 0.0, lengths, 1.0)
+def _directions(points: FloatArray) -> FloatArray:
+    """Return rows divided by their lengths; rows of zeros stay."""
+    points = points / magnitudes(points)[:, None]
+    lengths = np.linalg.norm(points, axis=1)[:, None]
+    return np.asarray(points / np.where(lengths > 0.0, lengths, 1.0))

@@ -361,8 +361,11 @@ def moments(
     values: Array,
     operators: Sequence[Operator] = OPERATORS,
     resolution: float | None = None,
+    scale: float | None = None,
 ) -> Moments:
     """Return what the spectra of a layer are made of; the array is read once, in blocks.
+
+    Eigenvalues and norms are those of the layer divided by ``scale``.
 
     Parameters
     ----------
@@ -372,15 +375,18 @@ def moments(
         The spectra that are wanted.
     resolution : float, optional
         Relative step between stored numbers; that of the dtype unless given.
+    scale : float, optional
+        1 unless given, or the largest absolute value where squares would be beyond all numbers.
     """
     if resolution is None:
         resolution = float(np.finfo(values.dtype).eps) if values.dtype.kind == "f" else 0.0
-    largest = max(float(values.max()), -float(values.min()))
-    scale = largest if largest > 0 and not _SAFE < largest < 1 / _SAFE else 1.0
+    if scale is None:
+        largest = max(float(values.max()), -float(values.min()))
+        scale = largest if largest > 0 and not _SAFE < largest < 1 / _SAFE else 1.0
     n, d = values.shape
     if n < d:
         return _OfSamples.read(values, scale, resolution)
-    shift = np.asarray(values[:100], np.float64).mean(axis=0) / scale
+    shift = (np.asarray(values[:100], np.float64) / scale).mean(axis=0)
     return _OfUnits.read(values, scale, resolution, shift, with_directions="cosine" in operators)
 
 

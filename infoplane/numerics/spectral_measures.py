@@ -22,6 +22,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from infoplane.calls import unfit, whole
 from infoplane.data import Array, FloatArray, checked_activations
 from infoplane.errors import EstimationError, InputError
 from infoplane.numerics.spectra import Operator, Spectrum, moments
@@ -50,7 +51,8 @@ class PowerLaw:
     r2 : float
         Share of the variance of log eigenvalues that the line explains, weighted as the fit is.
     ranks : tuple of int
-        First and last rank that it was fitted on.
+        First and last rank that it was fitted on; without a fit those that are above the noise,
+        the last being one below the first if there is none.
     """
 
     alpha: float
@@ -93,7 +95,7 @@ def power_law(spectrum: Spectrum, ranks: tuple[int, int] = RANKS) -> PowerLaw:
     first, last = ranks
     last = min(last, len(spectrum.resolved))
     if last - first + 1 < FEWEST_RANKS:
-        return PowerLaw(math.nan, math.nan, (first, last))
+        return PowerLaw(math.nan, math.nan, (first, max(last, first - 1)))
     rank = np.arange(first, last + 1)
     x, y, weights = np.log(rank), np.log(spectrum.values[first - 1 : last]), 1.0 / rank
     weights /= weights.sum()
@@ -152,8 +154,9 @@ def rankme(x: Array, *, epsilon: float = EPSILON) -> float:
     Returns
     -------
     float
-        Between 1 and min(n_samples, n_units). It grows with the number of samples until there are
-        some four times as many as units.
+        Between 1 and min(n_samples, n_units), up to a few ``epsilon`` for each singular value: one
+        direction alone reads 0.9999999, as shares no longer sum up to 1. It grows with the number
+        of samples until there are some four times as many as units.
 
     Raises
     ------
@@ -259,7 +262,8 @@ def alpha_req(x: Array, ranks: tuple[int, int] = RANKS) -> PowerLaw:
     Raises
     ------
     InputError
-        If ``x`` is not finite, has fewer than 3 samples, or the ranks are none.
+        If ``x`` is not finite, has fewer than 3 samples, or the ranks are no two whole numbers that
+        ascend from 1.
     EstimationError
         If the layer is constant.
 
@@ -277,9 +281,13 @@ def alpha_req(x: Array, ranks: tuple[int, int] = RANKS) -> PowerLaw:
     >>> round(found.alpha, 3), round(found.r2, 3), found.ranks
     (1.0, 1.0, (12, 100))
     """
-    if len(ranks) != 2 or not 1 <= ranks[0] < ranks[1]:
-        raise InputError(f"expected ranks (first, last) with 1 <= first < last, got {ranks}")
-    return power_law(_spectrum(x, "covariance"), (int(ranks[0]), int(ranks[1])))
+    expected = "two whole numbers (first, last) with 1 <= first < last"
+    if not isinstance(ranks, (tuple, list, np.ndarray)) or len(ranks) != 2:
+        raise unfit("ranks", expected, ranks)
+    first, last = (whole(rank, "ranks", 1) for rank in ranks)
+    if first >= last:
+        raise unfit("ranks", expected, ranks)
+    return power_law(_spectrum(x, "covariance"), (first, last))
 
 
 def von_neumann_entropy(x: Array, *, centred: bool = False) -> float:

@@ -18,7 +18,7 @@ from infoplane.calls import whole as whole_number
 from infoplane.data import Array, FloatArray, IntArray, checked_activations
 from infoplane.errors import EstimationError
 from infoplane.numerics.similarity import alignment, correlations, distances, neighborhoods, shape
-from infoplane.numerics.similarity.samples import Compared, centred, factor, share
+from infoplane.numerics.similarity.samples import Compared, centred, share
 
 
 @dataclass(frozen=True)
@@ -135,6 +135,7 @@ class BiasedCka(_Kernel):
 class CkaWithoutTop(_Kernel):
     """Debiased linear CKA after the top principal component of each side is removed."""
 
+    version: ClassVar[str] = "2"  # 1 left out any of several components of the same variance
     name: ClassVar[str] = "cka_without_top"
     title: ClassVar[str] = "CKA without the top component"
     symbol: ClassVar[str] = "CKA of the rest"
@@ -155,13 +156,14 @@ class GaussianCka(_Kernel):
     """Debiased CKA with a Gaussian kernel of ``width`` roots of the median squared distance."""
 
     width: float = 1.0
+    version: ClassVar[str] = "2"  # 1 lost the digits of wide kernels
     name: ClassVar[str] = "cka_rbf"
     title: ClassVar[str] = "CKA, Gaussian kernel"
     symbol: ClassVar[str] = "RBF-CKA"
     most_samples: ClassVar[int | None] = 2000
 
     def __post_init__(self) -> None:
-        factor(self.width, "width")
+        alignment.checked_width(self.width)
 
     def view(self, activations: Array, bounds: IntArray) -> alignment.KernelView:
         """Return what is kept of a cell."""
@@ -255,6 +257,7 @@ class Rsa(PairMeasure):
 
     metric: distances.Metric = "sqeuclidean"
     correlation: Literal["spearman", "pearson"] = "spearman"
+    version: ClassVar[str] = "2"  # 1 had no angles of very small and large numbers
     name: ClassVar[str] = "rsa"
     title: ClassVar[str] = "RSA"
     symbol: ClassVar[str] = "RSA"

@@ -29,7 +29,7 @@ from infoplane import (
     rdm_stability,
     von_neumann_entropy,
 )
-from infoplane.numerics.collapse import duality, scatters, simplex_deviation
+from infoplane.numerics.collapse import scatters, simplex_deviation, simplex_distance
 from infoplane.numerics.representational_distances import label_distance_alignment
 from infoplane.numerics.spectra import moments
 from infoplane.numerics.spectral_measures import renyi_entropy
@@ -151,9 +151,9 @@ OURS = {
     "nc2.equiangle_W": of_weight(1),
     "nc2.etf_error_W": of_weight(2),
     "nc3.dual_distance": collapsed("nc3"),
-    "nc3.self_duality_etf": lambda case, x, labels, weight, bias: duality(
-        weight, class_means(x, labels)
-    )[1],
+    "nc3.self_duality_etf": lambda case, x, labels, weight, bias: simplex_distance(
+        weight @ class_means(x, labels).T
+    ),
     "nc4.ncc_agreement_nobias": lambda case, x, labels, weight, bias: (
         1.0 - neural_collapse(x, labels, weight).nc4
     ),

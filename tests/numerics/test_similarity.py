@@ -115,6 +115,63 @@ def test_debiased_cka_of_independent_data_is_0_on_average(n, kernel):
     assert np.std(found) == pytest.approx(np.sqrt(2 / (n * (n - 3))), rel=5 / np.sqrt(2 * draws))
 
 
+def with_variances(*variances, n=60, d=8):
+    """Return a layer whose principal components have these variances, in other directions."""
+    rng = np.random.default_rng(0)
+    samples = rng.normal(size=(n, len(variances)))
+    samples = np.linalg.qr(samples - samples.mean(axis=0))[0] * np.sqrt(variances)
+    return samples @ np.linalg.qr(rng.normal(size=(d, len(variances))))[0].T
+
+
+@pytest.mark.parametrize("classes", [3, 4, 10])
+@pytest.mark.parametrize("d", [10, 40, 400])
+def test_of_equal_components_none_is_the_first(classes, d):
+    rng = np.random.default_rng(0)
+    layer = 5.0 * np.eye(classes, d)[np.arange(12 * classes) % classes]
+    rotated = layer @ np.linalg.qr(rng.normal(size=(d, d)))[0]
+    for other in (layer, layer[:, ::-1], rotated):
+        assert infoplane.cka(layer, other) == pytest.approx(1.0)
+        with pytest.raises(EstimationError, match="two largest components have the same variance"):
+            infoplane.cka_without_top(layer, other)
+
+
+@pytest.mark.parametrize("gap", [1e-3, 1e-2, 0.5])
+def test_components_of_other_variances_have_a_first_one(gap):
+    layer = with_variances(1.0, 1.0 - gap, 0.3, 0.3)
+    rotated = layer @ np.linalg.qr(np.random.default_rng(1).normal(size=(8, 8)))[0]
+    assert infoplane.cka_without_top(layer, rotated) == pytest.approx(1.0, abs=1e-9)
+
+
+@pytest.mark.parametrize("gap", [0.0, 1e-9, 1e-5])
+def test_components_of_nearly_one_variance_have_none(gap):
+    layer = with_variances(1.0, 1.0 - gap, 0.3, 0.3)
+    with pytest.raises(EstimationError, match="the same variance"):
+        infoplane.cka_without_top(layer, layer)
+
+
+def test_components_after_the_first_may_be_equal():
+    layer = with_variances(4.0, 1.0, 1.0, 1.0)
+    assert infoplane.cka_without_top(layer, layer[:, ::-1]) == pytest.approx(1.0, abs=1e-9)
+
+
+@pytest.mark.parametrize("debiased", [True, False])
+@pytest.mark.parametrize("width", [1e2, 1e3, 1e4, 1e6])
+def test_a_wide_gaussian_kernel_is_a_linear_one(width, debiased):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 8))
+    y = x + 0.7 * rng.normal(size=(60, 8))
+    linear = infoplane.cka(x, y, debiased=debiased)
+    found = infoplane.cka(x, y, kernel="rbf", width=width, debiased=debiased)
+    assert found == pytest.approx(linear, abs=30 / width**2 + 1e-9)  # of the next order
+
+
+@pytest.mark.parametrize("width", [1e200, 1e-200, 1e-7, 0.0, -1.0, float("nan"), "1", True])
+def test_a_width_beyond_all_use_is_refused(width):
+    x = np.random.default_rng(0).normal(size=(20, 3))
+    with pytest.raises(InputError, match="width: expected a"):
+        infoplane.cka(x, x, kernel="rbf", width=width)
+
+
 def test_biased_cka_of_independent_data_is_not():
     rng = np.random.default_rng(0)
     for n, expected in ((32, 0.889), (128, 0.667), (512, 0.333)):  # n / (n + d) for d = 256

@@ -14,7 +14,7 @@ from infoplane.data import Array, IntArray
 from infoplane.errors import EstimationError
 from infoplane.estimators.base import Cost
 from infoplane.estimators.estimate import Estimate
-from infoplane.estimators.layers.collapse_measures import collapse_flags, unfit_classes
+from infoplane.estimators.layers.collapse_measures import UNDEFINED, collapse_flags, unfit_classes
 from infoplane.estimators.layers.representation import (
     FEWEST,
     FEWEST_TO_HALVE,
@@ -25,7 +25,7 @@ from infoplane.estimators.layers.representation import (
     without_value,
 )
 from infoplane.estimators.quantities import COLLAPSE, RDM_STABILITY, Quantity
-from infoplane.numerics.collapse import ClassScatter, gram_norm, scatters, simplex_deviation
+from infoplane.numerics.collapse import ClassScatter, gram_norm, scatters
 from infoplane.numerics.discrete.symbols import row_symbols
 from infoplane.numerics.kernels.mixtures import stratified
 from infoplane.numerics.representational_distances import FEWEST_UNITS, split_half_stability
@@ -83,7 +83,7 @@ class Collapse(OfRepresentation):
 
     name: ClassVar[str] = "collapse"
     title: ClassVar[str] = "class geometry"
-    version: ClassVar[str] = "2"
+    version: ClassVar[str] = "3"
     quantities: ClassVar[tuple[Quantity, ...]] = (*COLLAPSE, RDM_STABILITY)
 
     def __post_init__(self) -> None:
@@ -180,8 +180,9 @@ class Collapse(OfRepresentation):
         k = len(whole.counts)
         diagnostics = {"classes": k, "smallest_class": int(whole.counts.min())}
         if not math.isfinite(value):
-            reason = "expected class means that differ, got two equal ones"
-            return without_value(reason, samples)
+            undefined = UNDEFINED.get(name)
+            told = undefined.reason if undefined else f"expected a finite number, got {value}"
+            return without_value(told, samples)
         flags = list(collapse_flags(whole, n_units))
         if not name.startswith("nc2"):
             flags = [flag for flag in flags if flag != "no_simplex"]
@@ -231,7 +232,7 @@ def _values(scatter: ClassScatter, norm: float) -> dict[str, float]:
     """Return the measures by the names of their quantities."""
     if not np.trace(scatter.means) > 0:
         return {quantity.name: math.nan for quantity in COLLAPSE}
-    equinorm, equiangle, etf = simplex_deviation(scatter.means)
+    equinorm, equiangle, etf = scatter.simplex_deviation()
     return {
         "nc1": scatter.nc1(),
         "nc1_quotient": scatter.nc1_quotient(),

@@ -2,25 +2,48 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
+from infoplane.arrays import magnitude
 from infoplane.data import Array, FloatArray, IntArray, checked_activations, class_ids, whole_number
 from infoplane.errors import EstimationError, InputError
 from infoplane.numerics.collapse import (
     ClassScatter,
+    disagreement,
     duality,
     gram_norm,
     scatters,
-    simplex_deviation,
 )
 from infoplane.numerics.representational_distances import FEWEST_UNITS, split_half_stability
+
+
+class Undefined(NamedTuple):
+    """Why a measure has no value."""
+
+    flag: str
+    reason: str
+
+
+UNDEFINED = {
+    "cdnv": Undefined("equal_means", "expected class means that differ, got two equal ones"),
+    "nc2_equiangle": Undefined(
+        "central_mean", "expected class means off their middle, got one in it, without a direction"
+    ),
+    "nc3": Undefined("zero_weight", "expected a weight with a direction, got zeros"),
+    "nc4": Undefined("equal_logits", "expected logits that differ, got equal ones"),
+}
+"""Measures that some layers do not have: they are NaN there."""
 
 
 @dataclass(frozen=True)
 class NeuralCollapse:
     """How far the classes of a layer have collapsed; all are 0 at the end of the collapse.
+
+    A measure that the layer does not have is NaN, and a flag says why.
 
     Attributes
     ----------
@@ -44,7 +67,10 @@ class NeuralCollapse:
         Share of the samples whose largest logit is not that of the nearest class mean; likewise.
     flags : tuple of str
         ``no_simplex``: more classes than units + 1, whose means cannot form a simplex;
-        ``small_n``: a class of one sample.
+        ``small_n``: a class of one sample. Without a value, up to rounding: ``equal_means``: CDNV,
+        as two class means are equal; ``central_mean``: NC2 of angles, as a class mean lies in the
+        middle of them all; ``zero_weight``: NC3, as the weight is 0; ``equal_logits``: NC4, as no
+        logit is the largest.
     """
 
     nc1: float
@@ -100,22 +126,27 @@ def neural_collapse(
     """
     values, classes = labelled_layer(x, labels)
     (scatter,) = scatters(values, [classes])
-    equinorm, equiangle, etf = simplex_deviation(scatter.means)
-    nc3 = nc4 = None
+    equinorm, equiangle, etf = scatter.simplex_deviation()
+    found = {
+        "nc1": scatter.nc1(),
+        "nc1_quotient": scatter.nc1_quotient(),
+        "cdnv": scatter.cdnv(),
+        "nc2_equinorm": equinorm,
+        "nc2_equiangle": equiangle,
+        "nc2_etf": etf,
+    }
     if weight is not None:
         rows, offset = _head(weight, bias, scatter, values.shape[1])
-        means = _class_means(values, classes)
-        nc3 = duality(rows, means - means.mean(axis=0))[0]
-        logits = values @ rows.T + offset
-        squares = np.square(means).sum(axis=1)
-        nearest = np.argmin(squares - 2.0 * (values @ means.T), axis=1)
-        nc4 = float(np.mean(logits.argmax(axis=1) != nearest))
+        scale = magnitude(values)
+        layer = np.asarray(values, dtype=np.float64) / scale
+        means = np.array([layer[classes == k].mean(axis=0) for k in range(len(scatter.counts))])
+        found["nc3"] = duality(rows, means - means.mean(axis=0))
+        with np.errstate(over="ignore"):
+            found["nc4"] = disagreement(layer, means, rows, offset / scale)
     elif bias is not None:
         raise InputError("expected a weight beside the bias, got none")
-    return NeuralCollapse(
-        scatter.nc1(), scatter.nc1_quotient(), scatter.cdnv(), equinorm, equiangle, etf, nc3, nc4,
-        collapse_flags(scatter, values.shape[1]),
-    )  # fmt: skip
+    undefined = (UNDEFINED[name].flag for name, value in found.items() if math.isnan(value))
+    return NeuralCollapse(**found, flags=(*collapse_flags(scatter, values.shape[1]), *undefined))
 
 
 def label_alignment(x: Array, labels: Array) -> float:
@@ -251,13 +282,9 @@ def _head(
     rows = np.asarray(checked_activations(weight, name="weight"), dtype=np.float64)
     if rows.shape != shape:
         raise InputError(f"expected a weight of shape {shape}, got {rows.shape}")
-    offset = np.zeros(shape[0]) if bias is None else np.asarray(bias, dtype=np.float64)
-    if offset.shape != shape[:1] or not np.isfinite(offset).all():
-        raise InputError(f"expected a finite bias of shape {shape[:1]}, got {offset.shape}")
-    return rows, offset
-
-
-def _class_means(values: Array, classes: IntArray) -> FloatArray:
-    return np.array(
-        [values[classes == k].mean(axis=0, dtype=np.float64) for k in range(int(classes.max()) + 1)]
-    )
+    if bias is None:
+        return rows, np.zeros(shape[0])
+    if np.shape(bias) != shape[:1]:
+        raise InputError(f"expected a bias of shape {shape[:1]}, got {np.shape(bias)}")
+    column = checked_activations(np.ma.asarray(bias)[:, None], name="bias")
+    return rows, np.asarray(column[:, 0], dtype=np.float64)

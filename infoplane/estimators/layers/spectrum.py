@@ -242,7 +242,7 @@ class SpectrumOfLayer(OfRepresentation):
             if math.isnan(fit.alpha):
                 reason = (
                     f"expected {FEWEST_RANKS} ranks from {fit.ranks[0]} on above rounding, "
-                    f"got {max(0, fit.ranks[1] - fit.ranks[0] + 1)}"
+                    f"got {fit.ranks[1] - fit.ranks[0] + 1}"
                 )
                 return without_value(reason, samples)
             told |= {"r2": fit.r2, "ranks": list(fit.ranks)}

@@ -247,7 +247,7 @@ def aligned_width(x: Array, target: FloatArray, *, half: bool = True) -> float:
     InputError
         If all rows of ``x`` are equal.
     """
-    distances = square_distances(checked_activations(np.asarray(x)).astype(np.float64))
+    distances = square_distances(checked_activations(x).astype(np.float64))
     mean = float(np.sqrt(distances).mean())
     if mean == 0:
         raise InputError("expected rows that differ, for a width by alignment; all are equal")

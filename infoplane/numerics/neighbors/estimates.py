@@ -413,7 +413,7 @@ def _resolved_weights(weights: Weights, k: int, n_dims: int) -> FloatArray:
 
 
 def _sample(x: Array, name: str) -> FloatArray:
-    array = np.asarray(x)
+    array = np.asanyarray(x)  # with its mask, if any
     if array.ndim == 1:
         array = array[:, None]
     return np.asarray(checked_squares(checked_activations(array, name=name), name), np.float64)

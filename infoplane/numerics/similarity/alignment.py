@@ -23,6 +23,7 @@ import numpy as np
 import scipy.linalg
 import scipy.spatial
 
+from infoplane.calls import unfit
 from infoplane.data import FloatArray, IntArray
 from infoplane.errors import EstimationError
 from infoplane.numerics.similarity.pairs_of_samples import (
@@ -32,10 +33,12 @@ from infoplane.numerics.similarity.pairs_of_samples import (
     row_products,
     rows_in_parts,
 )
-from infoplane.numerics.similarity.samples import Compared, groups_of, parts, spread
+from infoplane.numerics.similarity.samples import Compared, groups_of, parts, positive, spread
 
 _MANY = 4000  # samples of which a kernel matrix takes much memory
 _VALUES = 1 << 22  # products of units held at once
+_WIDTHS = (1e-6, 1e6)  # of Gaussian kernels; beyond, it is linear, or no samples are alike
+_ONE_VARIANCE = 1e-4  # share of the largest variance; random layers of 1000 units are above 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,20 @@ def linear_view(centred: FloatArray, bounds: IntArray, *, debiased: bool) -> Ker
     )  # fmt: skip
 
 
+def checked_width(width: object) -> float:
+    """Return the width of a Gaussian kernel.
+
+    Raises
+    ------
+    InputError
+        If it is no positive number, or beyond all use.
+    """
+    found = positive(width, "width")
+    if not _WIDTHS[0] <= found <= _WIDTHS[1]:
+        raise unfit("width", "a number from {:g} to {:g}".format(*_WIDTHS), width)
+    return found
+
+
 def gaussian_view(
     centred: FloatArray, bounds: IntArray, *, width: float, debiased: bool
 ) -> KernelView:
@@ -104,7 +121,8 @@ def gaussian_view(
             "the median distance between samples is 0: a Gaussian kernel has no width",
             hint="most samples are alike in this layer; use the linear kernel",
         )
-    kernel = np.exp(distances / (-2 * width**2 * median))
+    of = np.expm1 if width > 1.0 else np.exp  # 1 less: centred as much, and a wide one has digits
+    kernel = of(distances / (-2 * width**2 * median))
     return _of_matrix(Blocks.of(kernel, bounds), bounds, debiased=debiased)
 
 
@@ -121,17 +139,24 @@ def without_top_component(centred: FloatArray) -> FloatArray:
     Raises
     ------
     EstimationError
-        If nothing is left.
+        If nothing is left, or the two largest variances are equal: which component is the first
+        would then be a matter of rounding, or of the order of the units.
     """
     n, d = centred.shape
     side = centred.T @ centred if d < n else centred @ centred.T
     size = len(side)
-    (variance,), vector = scipy.linalg.eigh(side, subset_by_index=[size - 1, size - 1])
+    variances, vectors = scipy.linalg.eigh(side, subset_by_index=[max(size - 2, 0), size - 1])
+    variance, vector = float(variances[-1]), vectors[:, -1:]
     if d < n:
         rest = centred - (centred @ vector) @ vector.T
     else:
         rest = centred - vector @ (vector.T @ centred)
-    if float((rest**2).sum()) <= 1e-20 * float(variance):
+    if size > 1 and variance - float(variances[0]) <= _ONE_VARIANCE * variance:
+        raise EstimationError(
+            "the two largest components have the same variance: neither is the first",
+            hint="use cka, which leaves nothing out, or another measure",
+        )
+    if float((rest**2).sum()) <= 1e-20 * variance:
         raise EstimationError(
             "the layer has one component only: nothing is left without the first",
             hint="leave the layer out, or use another measure",

@@ -15,6 +15,7 @@ import numpy as np
 import scipy.spatial
 import scipy.stats
 
+from infoplane.arrays import magnitudes
 from infoplane.data import FloatArray, IntArray
 from infoplane.errors import EstimationError
 from infoplane.numerics.similarity.pairs_of_samples import Blocks, in_parts
@@ -91,6 +92,8 @@ def compared(x: DistanceView, y: DistanceView) -> Compared:
 
 def _distances(activations: FloatArray, metric: str) -> FloatArray:
     """Return the distances of all pairs (n_pairs,); equal ones are equal numbers."""
+    if metric in ("cosine", "correlation"):  # of directions alone
+        activations = activations / magnitudes(activations)[:, None]
     if metric not in ("sqeuclidean", "euclidean"):
         return np.asarray(scipy.spatial.distance.pdist(activations, metric))
     products = activations @ activations.T

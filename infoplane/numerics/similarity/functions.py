@@ -13,7 +13,7 @@ from infoplane.calls import whole as whole_number
 from infoplane.data import Array, FloatArray, IntArray, checked_activations
 from infoplane.errors import EstimationError, InputError
 from infoplane.numerics.similarity import alignment, correlations, distances, neighborhoods, shape
-from infoplane.numerics.similarity.samples import centred_pair, factor, share, whole
+from infoplane.numerics.similarity.samples import centred_pair, share, whole
 
 View = TypeVar("View")
 
@@ -35,7 +35,8 @@ def cka(
         Unbiased in numerator and denominator. If not, independent data of more units than samples
         are near 1.
     width : float, optional
-        Of the Gaussian kernel, in roots of the median squared distance; 1 unless given.
+        Of the Gaussian kernel, in roots of the median squared distance, from 1e-6 to 1e6; 1 unless
+        given. The wider it is, the nearer to the linear one.
 
     Raises
     ------
@@ -66,7 +67,7 @@ def cka(
     if kernel == "linear":
         views = _views(x, y, partial(alignment.linear_view, debiased=debiased))
     else:
-        of = factor(1.0 if width is None else width, "width")
+        of = alignment.checked_width(1.0 if width is None else width)
         views = _views(x, y, partial(alignment.gaussian_view, width=of, debiased=debiased))
     return alignment.compared(*views).value
 
@@ -87,7 +88,9 @@ def cka_without_top(x: Array, y: Array) -> float:
     InputError
         If the arrays do not fit.
     EstimationError
-        If there are fewer than 4 samples, or nothing is left of a side.
+        If there are fewer than 4 samples, nothing is left of a side, or its two largest components
+        have the same variance, to a ten-thousandth: as of few classes that have collapsed, equally
+        large and far. Which one is the first would be arbitrary.
 
     Examples
     --------

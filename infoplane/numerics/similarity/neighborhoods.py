@@ -55,7 +55,8 @@ def _links(points: FloatArray, k: int) -> sparse.csr_array:
     more = min(k + 1, n - 1)
     distances, nearest = nearest_neighbors(points, more)
     rounding = _ROUNDING * float(np.linalg.norm(points, axis=1).max())
-    tied = np.flatnonzero(distances[:, -1] <= distances[:, k - 1] + rounding) if more > k else []
+    last = distances[:, k:].min(axis=1, initial=np.inf)  # none is left where all are neighbours
+    tied = np.flatnonzero(last <= distances[:, k - 1] + rounding).astype(np.int64)
     rows = np.repeat(np.arange(n), k)
     columns, weights = nearest[:, :k].ravel(), np.ones(n * k)
     if len(tied):

@@ -172,17 +172,3 @@ def share(value: object, argument: str) -> float:
     if number > 1:
         raise unfit(argument, "a share of at most 1", value)
     return number
-
-
-def factor(value: object, argument: str) -> float:
-    """Return a positive number that can be squared without going to 0 or infinity.
-
-    Raises
-    ------
-    InputError
-        If it is none.
-    """
-    number = positive(value, argument)
-    if not 1e-50 <= number <= 1e50:
-        raise unfit(argument, "a number from 1e-50 to 1e50", value)
-    return number
