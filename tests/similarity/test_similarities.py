@@ -348,7 +348,7 @@ def test_against_a_baseline_layers_of_one_name_are_compared(tmp_path):
     [
         ("ckka", "did you mean 'cka'"),
         ("cka:k=1", "parameter once"),
-        ("mutual_neighbors:k=ten", "expected a number"),
+        ("mutual_neighbors:k=ten", "expected a whole number"),
         ("mutual_neighbors:k=0", "at least 1"),
         ("rsa:metric=miles", "metric"),
         ("cka_rbf:width=-1", "positive"),
@@ -435,8 +435,8 @@ UNFIT = {
     "svcca:variance=most": "variance: expected a number, got 'most'",
     "cka_rbf:width=0": "width: expected a positive number",
     "cka_rbf:width=inf": "width: expected a positive number",
-    "cka_rbf:width=1e300": "width: expected a number from 1e-50 to 1e50",
-    "cka_rbf:width=1e-300": "width: expected a number from 1e-50 to 1e50",
+    "cka_rbf:width=1e300": "width: expected a number from 1e-06 to 1e+06",
+    "cka_rbf:width=1e-300": "width: expected a number from 1e-06 to 1e+06",
     "mutual_neighbors:k=0": "k: expected a number of at least 1",
     "mutual_neighbors:k=-3": "k: expected a number of at least 1",
     "mutual_neighbors:k=2.5": "k: expected a whole number, got '2.5'",
@@ -473,7 +473,7 @@ def test_a_function_refuses_what_its_measure_refuses(of_functions, of_measures):
     assert told[0] == told[1]
 
 
-@pytest.mark.parametrize("width", [1e-50, 1e50])
+@pytest.mark.parametrize("width", [1e-6, 1e6])
 def test_the_widest_and_narrowest_kernels_are_numbers_or_refused_with_a_reason(width):
     x = np.random.default_rng(0).normal(size=(40, 4))
     with contextlib.suppress(EstimationError):
