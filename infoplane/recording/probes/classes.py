@@ -160,7 +160,7 @@ def _stands_apart(label: float, classes: Array) -> bool:
     first, last = others[0].item(), others[-1].item()
     if label < 0 <= first:  # -1 and 1 are two classes
         return label < -1 or len(others) > 1 or first == 0
-    row = classes.dtype.kind != "f" and 0 <= first and last + 1 < label
+    row = classes.dtype.kind != "f" and first >= 0 and last + 1 < label
     dense = row and 2 * len(others) > last + 1
     far = max(first - label, label - last) > last - first
     return len(others) > 1 and (dense or far)
