@@ -3,6 +3,7 @@
 import os
 import re
 from pathlib import Path
+from queue import SimpleQueue
 
 import pytest
 import torch
@@ -18,6 +19,10 @@ from infoplane.runs.run import Run
 from tests.conftest import small_net
 
 RECORD = ("record", "-q", "--model", "net.py:build", "--checkpoints", "ckpt/*.pt", "--data")
+
+
+def drained(queue):
+    return [queue.get() for _ in range(queue.qsize())]
 
 
 def tree(folder):
@@ -69,11 +74,11 @@ class Vast(nn.Module):
 
 
 def test_run_that_the_disk_has_no_room_for_is_refused_before_the_first_pass(tmp_path, probe):
-    passes = []
+    passes = SimpleQueue()  # a list would be put back
 
     class Seen(nn.Sequential):
         def forward(self, x):
-            passes.append(len(x))
+            passes.put(len(x))
             return super().forward(x)
 
     model = Seen(nn.Linear(5, 3), Vast())
@@ -88,22 +93,22 @@ def test_run_that_the_disk_has_no_room_for_is_refused_before_the_first_pass(tmp_
     assert "bytes that the disk has free; largest of 2 layers, for each sample: 1 1" in str(
         error.value
     )
-    assert passes == [2, 3]  # a few samples, to learn the shapes
+    assert drained(passes) == [2, 3]  # a few samples, to learn the shapes
     assert not (tmp_path / "r").exists()
 
 
 def test_space_of_the_whole_run_is_set_aside_and_used_up(tmp_path, probe, monkeypatch):
     """The file without a name is looked at from inside the model."""
     monkeypatch.setattr("infoplane.runs.disk._LUMP", 1)
-    seen = []
+    seen = SimpleQueue()  # a list would be put back
 
     def look(module, inputs):
         for entry in Path("/proc/self/fd").iterdir():
             lies = str(entry.readlink() if entry.is_symlink() else "")
             if lies.startswith(str(tmp_path)) and entry.stat().st_nlink == 0:
-                seen.append((len(inputs[0]), entry.stat().st_size, 512 * entry.stat().st_blocks))
+                seen.put((len(inputs[0]), entry.stat().st_size, 512 * entry.stat().st_blocks))
 
-    class Looking(type(small_net())):  # what a hook keeps would be put back
+    class Looking(type(small_net())):
         def forward(self, x):
             look(self, (x,))
             return super().forward(x)
@@ -117,13 +122,17 @@ def test_space_of_the_whole_run_is_set_aside_and_used_up(tmp_path, probe, monkey
             assert not (tmp_path / "r" / "steps" / "room.tmp").exists()
     step = Run(tmp_path / "r").step_file(0).stat().st_size
     # Every pass of the probe set follows the taking of its own part.
-    assert [(rows, size) for rows, size, _ in seen] == [(120, 2 * step), (120, step), (120, 0)]
-    assert all(taken >= size for _, size, taken in seen)
-    seen.clear()
+    found_room = drained(seen)
+    assert [(rows, size) for rows, size, _ in found_room] == [
+        (120, 2 * step),
+        (120, step),
+        (120, 0),
+    ]
+    assert all(taken >= size for _, size, taken in found_room)
     with Recorder(model, probe, tmp_path / "r", resume=True) as recorder:
         found += [Checkpoint(tmp_path / "epoch_1.pt", step) for step in (3, 4)]
         list(record_checkpoints(recorder, found))
-    assert [size for _, size, _ in seen] == [step, 0]  # only the steps that are missing
+    assert [size for _, size, _ in drained(seen)] == [step, 0]  # only the steps that are missing
 
 
 def test_room_that_cannot_be_had_leaves_nothing(tmp_path, probe, monkeypatch):
