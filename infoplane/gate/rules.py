@@ -37,6 +37,7 @@ from typing import Literal, NoReturn
 from infoplane.errors import InputError
 from infoplane.results.verdicts import VERDICTS
 from infoplane.results.vocabulary import Vocabulary
+from infoplane.text import some_of
 
 CURVE_STATISTICS = ("first", "last", "peak", "min", "max", "mean", "change", "onset")
 SYNONYMS = {"falls": "compresses", "rises": "expands"}
@@ -325,5 +326,7 @@ def _member(name: str, known: Sequence[str], what: str, where: str, code: str) -
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     meant = f"; did you mean {near[0]!r}?" if near else ""
     raise InputError(
-        f"{where}: unknown {what} {name!r}{meant}", hint=f"{what}: {', '.join(known)}", code=code
+        f"{where}: unknown {what} {name!r}{meant}",
+        hint=f"{what}: {some_of(known, between=', ')}",
+        code=code,
     )
