@@ -369,6 +369,7 @@ def _rebind(space: dict[str, Any], name: str, value: Any) -> None:
         space[name] = value
 
 
+@functools.lru_cache(maxsize=1024)
 def _names(code: types.CodeType) -> Iterable[str]:
     """Return the global names that a function uses, those of functions inside it as well."""
     inner = (one for one in code.co_consts if isinstance(one, types.CodeType))
