@@ -3,6 +3,7 @@
 ``python benchmarks/other_packages.py ARRAYS.npz`` (``x`` and ``labels``) in an environment that
 has some of ssrlib, reptrix, scikit-dimension and neural-collapse; NumPy is all it needs itself.
 Prints a JSON document per line. `representation.py --others PYTHON` runs it and prints both.
+``--quick`` takes a small array of random numbers.
 """
 
 from __future__ import annotations
@@ -126,8 +127,12 @@ def apart(work: Callable[[], float]) -> dict[str, Any]:
 
 
 def main() -> None:
-    arrays = np.load(sys.argv[1])
-    x, labels = arrays["x"], arrays["labels"]
+    if sys.argv[1:] == ["--quick"]:
+        rng = np.random.default_rng(0)
+        x, labels = rng.normal(size=(200, 16)), rng.integers(4, size=200)
+    else:
+        arrays = np.load(sys.argv[1])
+        x, labels = arrays["x"], arrays["labels"]
     for of in PACKAGES:
         try:
             measures = list(of(x, labels))

@@ -8,9 +8,10 @@ Four perceptrons 64-128-128-10 on scikit-learn's digits, last hidden layer, 900 
 - lazy: outputs times 30 and the untrained outputs subtracted, so that weights hardly move
   (Chizat, Oyallon, Bach, NeurIPS 2019).
 
-    python benchmarks/representation_guide.py [--figure FILE]
+    python benchmarks/representation_guide.py [--quick] [--figure FILE]
 
-The table is that of docs/estimators/representation.md; ``--figure`` draws the curves.
+The table is that of docs/estimators/representation.md; ``--figure`` draws the curves. ``--quick``
+trains for two epochs.
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ def trained(
     scale: float = 1.0,
     rate: float = 1e-3,
     depth: int = 2,
+    epochs: tuple[int, ...] = EPOCHS,
     seed: int = 0,
 ) -> None:
     """Train a network, and show it and what it returns at some epochs."""
@@ -73,7 +75,7 @@ def trained(
         return scale * (found - start(batch)) if scale != 1.0 else found
 
     optimizer = torch.optim.AdamW(first.parameters(), lr=rate, weight_decay=0.0)
-    for epoch in range(EPOCHS[-1] + 1):
+    for epoch in range(epochs[-1] + 1):
         if epoch:
             for batch in torch.randperm(len(x)).split(50):
                 optimizer.zero_grad()
@@ -81,11 +83,11 @@ def trained(
                 loss = loss + 0.5 * decay * sum(p.square().sum() for p in first.parameters())
                 loss.backward()
                 optimizer.step()
-        if epoch in EPOCHS:
+        if epoch in epochs:
             look(body, outputs, epoch)
 
 
-def measured(settings: dict[str, Any]) -> dict[str, list[float]]:
+def measured(settings: dict[str, Any], epochs: tuple[int, ...]) -> dict[str, list[float]]:
     """Return the measures of a network by epoch."""
     images, labels = load_digits(return_X_y=True)
     order = np.random.default_rng(0).permutation(len(images))
@@ -114,11 +116,11 @@ def measured(settings: dict[str, Any]) -> dict[str, list[float]]:
             found[name].append(value)
 
     more = {key: value for key, value in settings.items() if key != "noise"}
-    trained(look, x[:900], torch.tensor(given[:900]), **more)
+    trained(look, x[:900], torch.tensor(given[:900]), epochs=epochs, **more)
     return found
 
 
-def figure(every: dict[str, dict[str, list[float]]], path: Path) -> None:
+def figure(every: dict[str, dict[str, list[float]]], epochs: tuple[int, ...], path: Path) -> None:
     """Draw each measure over the epochs, a line per network."""
     import matplotlib.pyplot as plt
 
@@ -129,7 +131,7 @@ def figure(every: dict[str, dict[str, list[float]]], path: Path) -> None:
               "alignment": "CKA(T,Y), given labels", "probe": "probe, true labels"}  # fmt: skip
     with look.context("paper"):
         figure, axes = plt.subplots(2, 4, figsize=(7.0, 3.9), layout="constrained")
-        time = np.log10(np.array(EPOCHS) + 1.0)
+        time = np.log10(np.array(epochs) + 1.0)
         for ax, name in zip(axes.ravel(), MEASURES, strict=True):
             for colour, (network, found) in zip(
                 look.ESTIMATOR_COLOURS, every.items(), strict=False
@@ -140,7 +142,7 @@ def figure(every: dict[str, dict[str, list[float]]], path: Path) -> None:
                 ax.set_yscale("log")
                 ax.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
                 ax.yaxis.set_minor_formatter(lambda value, _: "")
-            look.step_axis(ax.xaxis, EPOCHS, n_ticks=4)
+            look.step_axis(ax.xaxis, epochs, n_ticks=4)
         figure.supxlabel("epoch (log scale)", fontsize=8)
         handles, names = axes[0, 0].get_legend_handles_labels()
         figure.legend(handles, names, loc="outside upper center", ncols=4)
@@ -150,9 +152,11 @@ def figure(every: dict[str, dict[str, list[float]]], path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--figure", type=Path)
+    parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    every = {name: measured(settings) for name, settings in NETWORKS.items()}
+    epochs = EPOCHS[:3] if options.quick else EPOCHS
+    every = {name: measured(settings, epochs) for name, settings in NETWORKS.items()}
     print("| last epoch |", " | ".join(MEASURES), "|")
     print("| --- |", " | ".join("---:" for _ in MEASURES), "|")
     untrained = {name: values[0] for name, values in every["clean"].items()}
@@ -163,7 +167,7 @@ def main() -> None:
     for network, values in rows.items():
         print(f"| {network} |", " | ".join(f"{value:.3g}" for value in values.values()), "|")
     if options.figure:
-        figure(every, options.figure)
+        figure(every, epochs, options.figure)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
     OMP_NUM_THREADS=1 python benchmarks/similarity.py            # 20 layers, n = 2000
     OMP_NUM_THREADS=1 python benchmarks/similarity.py --layers 8 --loop-pairs 5
+    python benchmarks/similarity.py --quick                      # 3 layers, n = 300
 
 The textbook loop forms and centres both kernel matrices for each pair. Of ``--loop-pairs`` pairs
 its time is measured, and scaled to all. The matrix made here has its intervals and nulls in it.
@@ -177,7 +178,10 @@ def main() -> None:
     parser.add_argument("--loop-pairs", type=int, default=5)
     parser.add_argument("--others", metavar="PYTHON", default=sys.executable)
     parser.add_argument("--alone", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--quick", action="store_true")
     chosen = parser.parse_args()
+    if chosen.quick:
+        chosen.layers, chosen.n = 3, 300
     if chosen.alone:
         alone(*chosen.alone)
     else:
@@ -210,7 +214,8 @@ def tables(chosen: argparse.Namespace) -> None:
     print("other packages, all pairs, each with what does the same here:")
     others(layers, chosen.others)
     print("growth of one view and one comparison:")
-    for n, d in ((500, 64), (1000, 64), (2000, 64), (2000, 256), (2000, 1024)):
+    sizes = ((500, 64), (1000, 64), (2000, 64), (2000, 256), (2000, 1024))
+    for n, d in sizes[:1] if chosen.quick else sizes:
         rng, measure = np.random.default_rng(0), Cka()
         x, y = rng.normal(size=(2, n, d))
         tracemalloc.start()

@@ -4,10 +4,10 @@ Perceptrons of three hidden layers on scikit-learn's digits, trained on 900 imag
 the other 897: ReLU 64-128-128-128-10, the same with another seed, with 512 units, and with tanh.
 Two more seeds of each give the ceiling.
 
-    python benchmarks/similarity_guide.py [--figure FILE]
+    python benchmarks/similarity_guide.py [--quick] [--figure FILE]
 
 The matrices are those of docs/similarity.md; ``--figure`` draws them. Last, two layers that share
-one large direction and nothing else.
+one large direction and nothing else. ``--quick`` trains for one epoch instead of 40.
 """
 
 from __future__ import annotations
@@ -42,7 +42,12 @@ MEASURES = ("cka", "cka_without_top", "procrustes")
 
 
 def trained(
-    x: torch.Tensor, y: torch.Tensor, seed: int, width: int = 128, act: type[nn.Module] = nn.ReLU
+    x: torch.Tensor,
+    y: torch.Tensor,
+    seed: int,
+    epochs: int,
+    width: int = 128,
+    act: type[nn.Module] = nn.ReLU,
 ) -> list[nn.Sequential]:
     """Train a network; return its hidden layers and its output."""
     torch.manual_seed(seed)
@@ -50,7 +55,7 @@ def trained(
     parts = [nn.Sequential(nn.Linear(a, b), act()) for a, b in itertools.pairwise(sizes)]
     network = nn.Sequential(*parts, nn.Sequential(nn.Linear(width, 10)))
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
-    for _ in range(40):
+    for _ in range(epochs):
         for batch in torch.randperm(len(x)).split(50):
             optimizer.zero_grad()
             nn.functional.cross_entropy(network(x[batch]), y[batch]).backward()
@@ -58,7 +63,7 @@ def trained(
     return list(network)
 
 
-def compared(folder: Path) -> ip.Results:
+def compared(folder: Path, epochs: int) -> ip.Results:
     """Train and record all networks, and compare their layers."""
     images, labels = load_digits(return_X_y=True)
     order = np.random.default_rng(0).permutation(len(images))
@@ -70,7 +75,7 @@ def compared(folder: Path) -> ip.Results:
         for seed in settings["seeds"]:
             name = f"{model} {seed}"
             writer = RunWriter(folder / name, probe, {"run": name, "group": model, "seed": seed})
-            parts, layer = trained(x[:900], y[:900], seed, **options), x[900:]
+            parts, layer = trained(x[:900], y[:900], seed, epochs, **options), x[900:]
             with writer.step(0) as out, torch.no_grad():
                 for index, (called, part) in enumerate(zip(LAYERS, parts, strict=True)):
                     layer = part(layer)
@@ -135,10 +140,11 @@ def main() -> None:
     """Print the matrices; draw them if asked."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--figure", type=Path)
+    parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
-        found = Similarities(compared(Path(folder)))
+        found = Similarities(compared(Path(folder), 1 if options.quick else 40))
     for measure in MEASURES:
         null = [row["null"] for row in found.of(measure, "models")]
         print(f"{measure}: by chance {min(null):.2f} .. {max(null):.2f}")
