@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from infoplane.arrays import converted, count_nonfinite_rows
 from infoplane.errors import InputError
+from infoplane.weights import Summary
 
 Array: TypeAlias = NDArray[Any]
 FloatArray: TypeAlias = NDArray[np.float64]
@@ -216,6 +217,8 @@ class Slot:
     axes: tuple[str, ...] = field(default=(), compare=False)  # of ``shape``; from it unless given
     checksum: int | None = field(default=None, compare=False)  # crc32 of the bytes
     nonfinite: int | None = field(default=None, compare=False)  # number of NaN and inf
+    summary: Summary | None = None  # of which weight it is only what sums it up
+    tied: tuple[str, ...] = field(default=(), compare=False)  # other names of the same weight
 
     def __post_init__(self) -> None:
         n_axes = len(self.shape)

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ from infoplane.errors import InputError, NotFoundError, RunFileError
 from infoplane.runs.files import RunFiles, listed
 from infoplane.runs.layout import BFLOAT16, bfloat16_values
 from infoplane.runs.probe_parts import probe_sha256, read_splits
+from infoplane.weights import RecordedWeight, Start, WeightForm, frobenius, resolution
 
 log = logging.getLogger("infoplane")
 
@@ -162,9 +163,56 @@ class Run(RunFiles):
         return self.values_of(found, info)
 
     def weight(self, step: int, name: str, *, verify: bool = False) -> Array:
-        """Return a weight in its shape; dtype, mapping and ``verify`` as of ``activations``."""
+        """Return a weight in its shape; dtype, mapping and ``verify`` as of ``activations``.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no weight of this name, or only what sums it up: see ``recorded_weight``.
+        """
         info = self.slot(name, "weight")
+        if info.summary is not None:
+            raise NotFoundError(
+                f"{self.path}: of weight {name!r} only the {info.reduction.replace('-', ' ')} is "
+                "recorded, not the weight",
+                hint=f"run.recorded_weight({step}, {name!r}).values has it; record --weights "
+                f"'{name}' keeps the weight",
+            )
         return self.values_of(self.stored(step, info, verify=verify), info)
+
+    def recorded_weight(self, step: int, name: str, *, verify: bool = False) -> RecordedWeight:
+        """Return what is recorded of a weight at a step, and how far it has moved since the first.
+
+        Parameters are those of ``weight``.
+        """
+        slot = self.slot(name, "weight")
+        values = self.values_of(self.stored(step, slot, verify=verify), slot)
+        whole = slot.summary is None
+        shape, dtype = (
+            (slot.shape, slot.dtype) if whole else (slot.summary.shape, slot.summary.dtype)
+        )
+        form = "whole" if slot.summary is None else cast("WeightForm", slot.reduction)
+        numbers = slot.encoding or dtype
+        start = self._start_of(step, slot, values)
+        return RecordedWeight(shape, resolution(numbers), form, values, start)
+
+    def _start_of(self, step: int, slot: Slot, values: Array) -> Start:
+        """Return where a weight began: at the first step that the run holds."""
+        first = self.steps[0]
+        if slot.summary is None:
+            begun = self.values_of(self.stored(first, slot), slot)
+            norm = frobenius(begun)
+            if not np.isfinite(norm):
+                return Start(reason=f"NaN or inf at step {first}, where it began")
+            return Start(first, norm, frobenius(values, begun))
+        summary = self.step_info(step).slot(slot.name, "weight").summary
+        start = Start() if summary is None else summary.start
+        if start.distance is None:
+            return start if start.reason else Start(reason="not recorded")
+        known = self.step_info(first).provenance.get("parameters_hash")
+        if start.step != first or start.parameters_hash != known:
+            return Start(reason=f"recorded against step {start.step} of other weights, not {first}")
+        return start
 
     def values_of(self, found: Array, slot: Slot) -> Array:
         """Return the numbers that an array stands for."""
@@ -231,6 +279,8 @@ class Run(RunFiles):
             digest.update(_written(step, layers).encode())
             if layers != list(slots):
                 digest.update(_written(step, slots[len(layers) :]).encode())
+            if summaries := [slot.summary for slot in slots if slot.summary is not None]:
+                digest.update(repr(summaries).encode())
         digest.update(repr(self.dropped).encode() if self.dropped else b"")
         digest.update(repr((self.split, self._rows)).encode() if self.split is not None else b"")
         return "sha256:" + digest.hexdigest()

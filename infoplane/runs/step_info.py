@@ -15,6 +15,7 @@ from infoplane.errors import InputError, NotFoundError, RunFileError
 from infoplane.runs.checksum import crc32
 from infoplane.runs.hdf5 import json_object, reading
 from infoplane.runs.layout import KINDS, check_format
+from infoplane.weights import Start, Summary
 
 META_BLOCK = 4096
 """Bytes; the metadata of a step are padded to a multiple."""
@@ -150,6 +151,16 @@ def _slots(kind: SlotKind, meta: Mapping[str, Any], member: str) -> tuple[Slot, 
             axes=tuple(map(str, entry.get("axes") or ())),
             checksum=int(entry["crc32"]),
             nonfinite=int(entry["n_nonfinite"]),
+            summary=_summary(entry.get("summary")),
+            tied=tuple(map(str, entry.get("tied") or ())),
         )
         for index, entry in enumerate(entries)
     )
+
+
+def _summary(told: Mapping[str, Any] | None) -> Summary | None:
+    """Return of which weight an array is what sums it up; None if it is no such array."""
+    if told is None:
+        return None
+    shape = tuple(map(int, told["shape"]))
+    return Summary(shape, str(told["dtype"]), Start.read(told.get("start") or {}))
