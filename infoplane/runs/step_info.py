@@ -147,6 +147,8 @@ def _slots(kind: SlotKind, entries: Iterable[Mapping[str, Any]]) -> tuple[Slot, 
             encoding=None if entry.get("encoding") is None else str(entry["encoding"]),
             kind=kind,
             axes=tuple(map(str, entry.get("axes") or ())),
+            roles=tuple(map(str, entry.get("roles") or ())),
+            head=None if entry.get("head") is None else str(entry["head"]),
             checksum=int(entry["crc32"]),
             nonfinite=int(entry["n_nonfinite"]),
         )
