@@ -185,6 +185,7 @@ def _run_text(found: Mapping[str, Any], *, wide: bool) -> list[str]:
             cells = [_count(layer.get(key)) for layer in layers]
             columns.append(Column(title, cells, right=True, drop=drop))
         lines += ["", *render(columns if several else columns[1:], limit=limit)]
+        lines += ["", *_roles(layers)]
     if "arrays" in found:
         arrays = found["arrays"]
         columns = [
@@ -194,6 +195,26 @@ def _run_text(found: Mapping[str, Any], *, wide: bool) -> list[str]:
             Column("bytes", [f"{array['bytes']:,}" for array in arrays], right=True, drop=1),
         ]
         lines += ["", *render(columns, limit=limit)]
+    return lines
+
+
+def _roles(layers: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Say which layers hold the logits and the features, or what to record for it."""
+    from infoplane.cli.output import printable
+
+    found = {role: layer for layer in layers for role in layer["roles"]}
+    lines = [f"{role}: {printable(layer['name'])}" for role, layer in sorted(found.items())]
+    if "features" in found:
+        lines[0] += f", given to {printable(str(found['features']['head']))}"
+    if "logits" not in found:
+        lines.append(
+            "logits: unknown; record the layer that the model returns, or name it with --logits"
+        )
+    if "features" not in found:
+        lines.append(
+            "features: unknown; record what the last linear layer is given, e.g. --layers '**', or "
+            "name the layer with --head"
+        )
     return lines
 
 

@@ -114,6 +114,18 @@ _OF_DATA = ("labels", "label_bins", "x", "samples", "seed")
     "inputs short, or refused.",
 )
 @click.option(
+    "--logits",
+    metavar="NAME",
+    help="The recorded layer of the logits. Default: the one that is the model's output, or below "
+    "its soft-max.",
+)
+@click.option(
+    "--head",
+    metavar="NAME",
+    help="The layer that makes the logits of the features. Default: that of the logits if it is "
+    "linear, or else the last linear layer.",
+)
+@click.option(
     "--max-size",
     callback=byte_size,
     metavar="SIZE",

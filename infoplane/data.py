@@ -215,6 +215,8 @@ class Slot:
     encoding: str | None = None  # what stored integers stand for, e.g. the bits of "bfloat16"
     kind: SlotKind = "layer"
     axes: tuple[str, ...] = field(default=(), compare=False)  # of ``shape``; from it unless given
+    roles: tuple[str, ...] = field(default=(), compare=False)  # "logits", "features"
+    head: str | None = field(default=None, compare=False)  # module that is given the features
     checksum: int | None = field(default=None, compare=False)  # crc32 of the bytes
     nonfinite: int | None = field(default=None, compare=False)  # number of NaN and inf
     summary: Summary | None = None  # of which weight it is only what sums it up

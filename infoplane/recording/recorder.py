@@ -73,6 +73,12 @@ class Recorder:
         Which argument of the model is the mask of a layer's tokens, by layer glob, for the
         reductions ``last``, ``mean`` and ``tokens:K``: ``NAME`` marks tokens, ``!NAME`` padding,
         ``none`` lets all count. Without it the mask is found, or the layer refused.
+    logits : str, optional
+        The recorded layer of the logits. Without it, the one whose output, or whose soft-max, is
+        what the model returns.
+    head : str, optional
+        The layer that makes the logits of the features, be it recorded or not. Without it, the
+        layer of the logits if it is linear, or else the last linear layer.
     batch_size : int, default 512
         Samples per forward pass.
     schedule : str or iterable of int, default "log:10"
@@ -131,6 +137,8 @@ class Recorder:
         batch_dims: Mapping[str, int] | None = None,
         reduce: Mapping[str, str] | None = None,
         mask: Mapping[str, str] | None = None,
+        logits: str | None = None,
+        head: str | None = None,
         batch_size: int = 512,
         schedule: str | Iterable[int] = "log:10",
         shard: bool | Shard = False,
@@ -166,6 +174,8 @@ class Recorder:
             batch_dims=batch_dims,
             reduce=reduce,
             mask=mask,
+            logits=logits,
+            head=head,
             batch_size=batch_size,
             rows=rows,
         )
@@ -183,6 +193,8 @@ class Recorder:
                 "batch_dims": dict(batch_dims or {}),
                 **({"reduce": dict(reduce)} if reduce else {}),
                 **({"mask": dict(mask)} if mask else {}),
+                **({"logits": logits} if logits else {}),
+                **({"head": head} if head else {}),
             },
             provenance=provenance or {},
         )

@@ -84,6 +84,8 @@ class Recording:
         batch_dims: Mapping[str, int] | None = None,
         reduce: Mapping[str, str] | None = None,
         mask: Mapping[str, str] | None = None,
+        logits: str | None = None,
+        head: str | None = None,
         batch_size: int = 512,
         max_size: int | None = None,
         step_pattern: str | None = None,
@@ -103,6 +105,7 @@ class Recording:
         self.output = path_of(output, "output")
         self.max_size = None if max_size is None else whole(max_size, "max_size", 0)
         self._passes = _passes(layers, at, batch_dims, reduce, mask, batch_size)
+        self._passes |= _roles(logits, head)
         self._options = _options(name, group, overwrite, resume)
         check_options(reduce=self._passes["reduce"], overwrite=overwrite, resume=resume)
         self._weights = _weights(weights, strict, trust_model)
@@ -208,6 +211,8 @@ def record(
     batch_dims: Mapping[str, int] | None = None,
     reduce: Mapping[str, str] | None = None,
     mask: Mapping[str, str] | None = None,
+    logits: str | None = None,
+    head: str | None = None,
     batch_size: int = 512,
     max_size: int | None = None,
     step_pattern: str | None = None,
@@ -250,7 +255,7 @@ def record(
         Refuse weights that do not all fit the model.
     trust_model : bool, default False
         Load exported programs (``.pt2``), which are code.
-    layers, at, batch_dims, reduce, mask, batch_size, name, group, overwrite, resume
+    layers, at, batch_dims, reduce, mask, logits, head, batch_size, name, group, overwrite, resume
         As of `Recorder`.
     max_size : int, optional
         Refuse to record more bytes, before the first step.
@@ -286,10 +291,10 @@ def record(
     """
     return Recording(
         model, checkpoints, data, output, weights=weights, strict=strict, trust_model=trust_model,
-        layers=layers, at=at, batch_dims=batch_dims, reduce=reduce, mask=mask,
-        batch_size=batch_size, max_size=max_size, step_pattern=step_pattern, device=device,
-        gradients=gradients, gradient_batch_size=gradient_batch_size, name=name, group=group,
-        overwrite=overwrite, resume=resume, labels=labels, label_bins=label_bins, x=x,
+        layers=layers, at=at, batch_dims=batch_dims, reduce=reduce, mask=mask, logits=logits,
+        head=head, batch_size=batch_size, max_size=max_size, step_pattern=step_pattern,
+        device=device, gradients=gradients, gradient_batch_size=gradient_batch_size, name=name,
+        group=group, overwrite=overwrite, resume=resume, labels=labels, label_bins=label_bins, x=x,
         samples=samples, seed=seed,
     ).run(progress)  # fmt: skip
 
@@ -317,6 +322,10 @@ def _passes(
         "mask": _by_layer(mask, "mask", str, "layer globs and arguments such as 'attention_mask'"),
         "batch_size": whole(batch_size, "batch_size", 1),
     }
+
+
+def _roles(logits: object, head: object) -> dict[str, Any]:
+    return {"logits": text_or_none(logits, "logits"), "head": text_or_none(head, "head")}
 
 
 def _options(name: object, group: object, overwrite: object, resume: object) -> dict[str, Any]:

@@ -113,6 +113,8 @@ def describe_run(run: Run, *, every_step: bool = False) -> dict[str, Any]:
                 "reduction": layer.reduction,
                 "noise": layer.noise,
                 "nonfinite": layer.nonfinite,
+                "roles": list(layer.roles),
+                "head": layer.head,
                 **_numbers(run, step, layer),
             }
             for step in shown

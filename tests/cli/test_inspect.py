@@ -159,3 +159,23 @@ def test_mutated_step_files_end_in_a_documented_code(runs):
             damage(Path("net-s0"))
         except InfoplaneError:
             continue
+
+
+def test_roles_are_named_or_what_to_record(runs):
+    told = infoplane("inspect", "net-s0").out
+    assert "logits: unknown; record the layer that the model returns, or name it" in told
+    assert "features: unknown; record what the last linear layer is given" in told
+    writer = RunWriter(Path("r"), ProbeSet(np.zeros((8, 2)), None), {"run": "r"})
+    with writer.step(3) as out:
+        for name in ("act", "fc"):
+            out.write(name, name, "Linear", 0, np.ones((8, 2)), "float32")
+        out.layers["act"].details = {"roles": ["features"], "head": "fc"}
+        out.layers["fc"].details = {"roles": ["logits"]}
+    writer.close()
+    told = infoplane("inspect", "r").out
+    assert told.endswith("features: act, given to fc\nlogits: fc\n")
+    (found,) = json.loads(infoplane("inspect", "r", "--format", "json").out)["files"]
+    assert [(layer["roles"], layer["head"]) for layer in found["layers"]] == [
+        (["features"], "fc"),
+        (["logits"], None),
+    ]

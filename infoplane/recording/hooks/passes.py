@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -29,6 +29,7 @@ from infoplane.recording.hooks.operations import (
 )
 from infoplane.recording.hooks.outputs import Address, Key, UnfitLayerError, not_storable, to_stored
 from infoplane.recording.hooks.reductions import Reduction, by_glob, check_units, chosen_reductions
+from infoplane.recording.hooks.roles import Roles, head_named
 from infoplane.recording.hooks.state import State, raising_hook
 from infoplane.recording.hooks.wrappers import named_layers, unwrapped
 from infoplane.recording.probes.batches import Batch, batch_of
@@ -71,6 +72,8 @@ class ProbePasses:
         What to record of what the model computes outside of modules.
     masks : mapping of str to str
         Which mask belongs to the tokens of layers, by glob, where it was said.
+    logits, head : str, optional
+        Layer of the logits, and module of the head, where they were said; see ``RoleFinder``.
     """
 
     model: nn.Module
@@ -85,6 +88,9 @@ class ProbePasses:
     by_default: bool = False  # nobody named the layers
     survey: tuple[Slot, ...] | None = None  # what it found, once it is made
     masks: Mapping[str, str] = field(default_factory=dict)  # chosen, by glob
+    logits: str | None = None
+    head: str | None = None
+    roles: Roles = field(default_factory=Roles)  # that the survey found
     whole: set[Key] = field(default_factory=set)  # without axes that a glob's reduction needs
     tokens: dict[Key, Tokens] = field(default_factory=dict)  # of layers of which tokens are kept
     _reported: set[str] = field(default_factory=set)  # silent layers that were named
@@ -113,7 +119,11 @@ class ProbePasses:
             array, encoding = to_stored(self._reduced(key, tensor, batch), name)
             writer.write(key, name, kind, row - first, array, found[1], encoding)
             if row == first:
-                writer.layers[key].details = {"at": self.at, "address": written(address)}
+                writer.layers[key].details = {
+                    "at": self.at,
+                    "address": written(address),
+                    **self.roles.metadata(key),
+                }
                 self._note_reduction(writer, key)
 
         with self.captured(receive) as next_pass:
@@ -180,7 +190,7 @@ class ProbePasses:
 
     def slots(self, found: Mapping[Key, Found]) -> tuple[Slot, ...]:
         """Return what is recorded of layers, by their final names."""
-        names = _call_names(found)
+        names = call_names(found)
         return tuple(
             Slot(
                 name=names[key],
@@ -190,6 +200,8 @@ class ProbePasses:
                 dtype=dtype,
                 reduction=str(self.reduction(key) or "none"),
                 encoding=encoding,
+                roles=self.roles.of(key),
+                head=self.roles.metadata(key).get("head"),
             )
             for index, (key, (kind, shape, dtype, encoding)) in enumerate(found.items())
         )
@@ -353,8 +365,8 @@ class ProbePasses:
         """Return rows of the probe set as the model takes them."""
         return batch_of(self.probe, rows, self.model)
 
-    def forward(self, batch: Batch) -> None:
-        """Send a batch through the model.
+    def forward(self, batch: Batch) -> Any:
+        """Send a batch through the model, and return what it returns.
 
         Raises
         ------
@@ -362,7 +374,7 @@ class ProbePasses:
             If the model fails.
         """
         try:
-            batch.through(self.model)
+            return batch.through(self.model)
         except InfoplaneError:
             raise
         except (Exception, SystemExit) as error:  # user code may raise anything
@@ -408,6 +420,8 @@ def probe_passes(
     batch_dims: Mapping[str, int] | None = None,
     reduce: Mapping[str, str] | None = None,
     mask: Mapping[str, str] | None = None,
+    logits: str | None = None,
+    head: str | None = None,
     batch_size: int = 512,
     rows: slice | None = None,
 ) -> ProbePasses:
@@ -451,6 +465,8 @@ def probe_passes(
         Operations(functions, dims, kinds),
         by_default=all(pattern.startswith("!") for pattern in layers),
         masks=masks,
+        logits=logits,
+        head=None if head is None else head_named(model, head),
     )
 
 
@@ -472,12 +488,12 @@ def _sample_axes(values: Mapping[str, int], layers: Mapping[str, Layer]) -> dict
 
 def _name_calls(writer: StepWriter) -> None:
     """Give what a layer returns in several calls different names."""
-    names = _call_names(writer.layers)
+    names = call_names(writer.layers)
     for key, layer in writer.layers.items():
         layer.name = names[key]
 
 
-def _call_names(keys: Iterable[Key]) -> dict[Key, str]:
+def call_names(keys: Iterable[Key]) -> dict[Key, str]:
     """Return a name for each layer and call: ``name#0``, ``name#1[0]``, ... of several calls."""
     keys = list(keys)
     counts = Counter(name for name, _ in keys)

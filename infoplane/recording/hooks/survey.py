@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,8 +17,9 @@ from infoplane.recording.hooks.hints import OF_NONE
 from infoplane.recording.hooks.masks import chosen_mask
 from infoplane.recording.hooks.modes import evaluation_mode
 from infoplane.recording.hooks.outputs import Address, Key, UnfitLayerError
-from infoplane.recording.hooks.passes import Found, ProbePasses
+from infoplane.recording.hooks.passes import Found, ProbePasses, call_names
 from infoplane.recording.hooks.places import Lengths, Tries
+from infoplane.recording.hooks.roles import RoleFinder, Roles
 from infoplane.recording.hooks.sequences import assigned
 from infoplane.recording.hooks.trials import Trial
 from infoplane.recording.probes.batches import Batch
@@ -53,6 +55,7 @@ def surveyed(passes: ProbePasses) -> tuple[Slot, ...]:
             survey.make()
         survey.choose_tokens()
         survey.tell()
+        passes.roles = survey.roles()
         passes.survey = passes.slots(survey.found)
     return passes.survey
 
@@ -67,6 +70,8 @@ class _Survey:
         self.lengths: Lengths = {}  # of layers of which tokens are kept
         self.batch = passes.batch(rows)
         self.trial = Trial(self.rows)
+        self.finder = RoleFinder(passes.model, passes.logits, passes.head)
+        self.output: Any = None  # of the model
         self.again: tuple[Batch, Trial] | None = None  # some of the samples in another batch
 
     def make(self) -> None:
@@ -78,7 +83,8 @@ class _Survey:
             If the model fails, or a layer that was asked for, or every layer, cannot be recorded.
         """
         with evaluation_mode(self.passes.model, thorough=True):
-            self._send(self.batch, self._receive, self._unfit)
+            with self.finder.watching():
+                self.output = self._send(self.batch, self._receive, self._unfit)
             self.passes.operations.check()
             for batch, rows in self._others():
                 trial, heard = Trial(rows), set[Key]()
@@ -123,6 +129,16 @@ class _Survey:
         if self.again is not None and (unlike := self.trial.unlike(self.again[1])):
             self._explain(unlike)
 
+    def roles(self) -> Roles:
+        """Return which of the layers have a role.
+
+        Raises
+        ------
+        NotFoundError, InputError
+            If a layer that was named for one is not there, or could be several.
+        """
+        return self.finder.found(self.output, call_names(self.found))
+
     def choose_tokens(self) -> None:
         """Find the masks of layers of which tokens are kept.
 
@@ -163,14 +179,15 @@ class _Survey:
 
     def _send(
         self, batch: Batch, receive: Receive, unfit: Callable[[UnfitLayerError], None]
-    ) -> None:
+    ) -> Any:
         with self.passes.captured(receive, unfit):
-            self.passes.forward(batch)
+            return self.passes.forward(batch)
 
     def _unfit(self, error: UnfitLayerError) -> None:
         self.unfit.setdefault(error.layer, error)
 
     def _receive(self, name: str, call: int, address: Address, tensor: torch.Tensor) -> None:
+        self.finder.add((name, call), tensor)
         tensor = self.passes.by_sample(name, tensor, len(self.batch))
         self.found[name, call] = self.passes.found((name, call), tensor, self.batch)
         self._note_length((name, call), tensor)
