@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _OF_CHECKPOINTS = (
     "model_reference",
     "checkpoints",
-    "weights",
+    "weights_key",
     "strict",
     "trust_model",
     "step_pattern",
@@ -54,9 +54,18 @@ _OF_DATA = ("labels", "label_bins", "x", "samples", "seed")
     help="Checkpoint files or Hugging Face folders, or the folder of a training; repeatable.",
 )
 @click.option(
-    "--weights",
+    "--weights-key",
     metavar="KEY",
     help="Where the weights are in a checkpoint that holds several, e.g. ema.model.",
+)
+@click.option(
+    "--weights",
+    multiple=True,
+    is_flag=False,
+    flag_value="summary",
+    metavar="[=summary|GLOB]",
+    help="Also record weights: the singular values and norms of all (summary, what the bare option "
+    "means), or the numbers of those that match; repeatable, !GLOB excludes.",
 )
 @click.option(
     "--strict/--no-strict",

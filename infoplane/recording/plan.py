@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from infoplane.recording.checkpoints.steps import Checkpoint, Steps
 from infoplane.recording.hooks.modes import evaluation_mode
 from infoplane.recording.hooks.passes import ProbePasses
 from infoplane.recording.hooks.survey import surveyed
+from infoplane.recording.weights import WeightRecorder, summary_seconds
 
 _BYTES_PER_SECOND = 1e9
 """Of writing with checksum and statistics, roughly, on one core."""
@@ -29,6 +30,7 @@ class RecordingPlan:
     n_samples: int
     layers: tuple[Slot, ...]
     seconds: float = 0.0  # of all steps; 0 if it was not measured
+    weights: tuple[Slot, ...] = ()
 
     @property
     def sample_bytes(self) -> int:
@@ -38,7 +40,12 @@ class RecordingPlan:
     @property
     def step_bytes(self) -> int:
         """Bytes of one step."""
-        return self.n_samples * self.sample_bytes
+        return self.n_samples * self.sample_bytes + self.weight_bytes
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of the weights of one step."""
+        return sum(map(sample_bytes, self.weights))
 
     @property
     def bytes(self) -> int:
@@ -57,9 +64,12 @@ class RecordingPlan:
             return
         largest = sorted(self.layers, key=sample_bytes, reverse=True)[:3]
         parts = ", ".join(f"{layer.name} {sample_bytes(layer):,} bytes" for layer in largest)
+        each = f"{self.n_samples:,} samples x {self.sample_bytes:,} bytes"
+        if self.weights:
+            each = f"({each} + {self.weight_bytes:,} bytes of weights)"
         raise DataError(
-            f"the run would take {self.n_steps:,} steps x {self.n_samples:,} samples x "
-            f"{self.sample_bytes:,} bytes = {self.bytes:,} bytes, more than the {most:,} {what}; "
+            f"the run would take {self.n_steps:,} steps x {each} = {self.bytes:,} bytes, more than "
+            f"the {most:,} {what}; "
             f"largest of {len(self.layers)} layers, for each sample: {parts}",
             hint=f"record fewer --samples or layers, or reduce: --reduce "
             f"'{largest[0].name}=sketch:256'",
@@ -72,7 +82,9 @@ def sample_bytes(layer: Slot) -> int:
     return layer.n_units * np.dtype(layer.dtype).itemsize
 
 
-def plan_recording(passes: ProbePasses, n_steps: int) -> RecordingPlan:
+def plan_recording(
+    passes: ProbePasses, n_steps: int, weights: WeightRecorder | None = None
+) -> RecordingPlan:
     """Return what it takes to record ``n_steps`` steps, from passes of a few samples.
 
     Raises
@@ -80,7 +92,9 @@ def plan_recording(passes: ProbePasses, n_steps: int) -> RecordingPlan:
     DataError
         If the model fails, or a layer cannot be recorded.
     """
-    return RecordingPlan(n_steps, passes.n_samples, surveyed(passes))
+    layers = surveyed(passes)
+    chosen = weights.of_model(passes.model, passes.roles.head) if weights else []
+    return RecordingPlan(n_steps, passes.n_samples, layers, weights=WeightRecorder.slots(chosen))
 
 
 def plan_checkpoints(
@@ -91,6 +105,7 @@ def plan_checkpoints(
     strict: bool = True,
     trust_model: bool = False,
     reference: str = "",
+    recorded_weights: WeightRecorder | None = None,
 ) -> RecordingPlan:
     """Return what it takes to record checkpoints; the first is loaded, and one batch timed.
 
@@ -107,10 +122,11 @@ def plan_checkpoints(
         load_checkpoint(passes.model, first, weights, reference, key, strict=strict)[0]
     )
     loading = time.perf_counter() - start
-    plan = plan_recording(passes, len(checkpoints))  # its pass is to warm up, too
+    plan = plan_recording(passes, len(checkpoints), recorded_weights)  # warms up, too
     with evaluation_mode(passes.model):
         start = time.perf_counter()
         passes.found_layers(batch := next(passes.batches()))
         forward = (time.perf_counter() - start) / (batch.stop - batch.start) * plan.n_samples
     each = loading + forward + plan.step_bytes / _BYTES_PER_SECOND
-    return RecordingPlan(plan.n_steps, plan.n_samples, plan.layers, plan.n_steps * each)
+    each += sum(map(summary_seconds, plan.weights))
+    return replace(plan, seconds=plan.n_steps * each)

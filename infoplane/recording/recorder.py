@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from infoplane.data import ProbeSet
+from infoplane.data import ProbeSet, SlotKind
 from infoplane.errors import DataError, InputError
 from infoplane.recording.gradients import Loss, gradient_statistics
 from infoplane.recording.hashes import parameter_hash
@@ -27,11 +27,12 @@ from infoplane.recording.probes.classes import warn_of_splits
 from infoplane.recording.probes.from_arrays import as_probe_set, joined
 from infoplane.recording.processes import Shard, chosen_shard
 from infoplane.recording.schedule import as_schedule, check_options, whole_step
+from infoplane.recording.weights import ChosenWeight, WeightRecorder, weight_patterns
 from infoplane.runs.run import Run
 from infoplane.runs.shards import shard_folder, shard_manifest, shard_rows
 from infoplane.runs.step_writer import StepWriter
 from infoplane.runs.writer import RunWriter
-from infoplane.text import one_line
+from infoplane.text import one_line, some_of
 
 log = logging.getLogger("infoplane")
 
@@ -79,6 +80,10 @@ class Recorder:
     head : str, optional
         The layer that makes the logits of the features, be it recorded or not. Without it, the
         layer of the logits if it is linear, or else the last linear layer.
+    weights : str or sequence of str, optional
+        Weights to record with every step: ``summary`` (or True) keeps singular values and norms of
+        all, a glob over names of parameters the numbers of those that match; ``!GLOB`` excludes.
+        The weight and bias of the head are then kept whole.
     batch_size : int, default 512
         Samples per forward pass.
     schedule : str or iterable of int, default "log:10"
@@ -139,6 +144,7 @@ class Recorder:
         mask: Mapping[str, str] | None = None,
         logits: str | None = None,
         head: str | None = None,
+        weights: str | Sequence[str] | bool | None = None,
         batch_size: int = 512,
         schedule: str | Iterable[int] = "log:10",
         shard: bool | Shard = False,
@@ -180,6 +186,7 @@ class Recorder:
             rows=rows,
         )
         self.model, self.layers = self._passes.model, self._passes.layers
+        self._weights = WeightRecorder(weight_patterns(weights))
         name = name or Path(path).resolve().name
         manifest = run_manifest(
             self.model,
@@ -195,6 +202,7 @@ class Recorder:
                 **({"mask": dict(mask)} if mask else {}),
                 **({"logits": logits} if logits else {}),
                 **({"head": head} if head else {}),
+                **({"weights": list(self._weights.patterns)} if self._weights else {}),
             },
             provenance=provenance or {},
         )
@@ -209,7 +217,7 @@ class Recorder:
         self.kept: list[int] = []  # steps of a resumed run that were recorded before
         self._steps: dict[int, None] = {}
         self._first: dict[str, SampleKind] = {}  # of the first snapshot
-        self._nonfinite: set[str] = set()
+        self._nonfinite: set[tuple[SlotKind, str]] = set()
         self._left: set[str] = set()  # what passes changed for good
         self._prepared = self._closed = False
         self._writer = RunWriter(
@@ -219,6 +227,7 @@ class Recorder:
         if (before := self._writer.resumed) is not None:
             self._first_step = before.step
             self._first = {layer.name: (layer.shape, layer.dtype) for layer in before.layers}
+        self._resumed_at = self._first_step
 
     def __enter__(self) -> Recorder:
         return self
@@ -353,6 +362,8 @@ class Recorder:
             **({} if gradients is None else {"gradient_batch_size": gradient_batch_size}),
             **json_values(provenance or {}),
         }
+        if self._resumed_at in (None, step):
+            self._keep_first_weights(step, writer.provenance["parameters_hash"])
         if self._writer.holds(writer):
             self.kept.append(step)
             self._steps[step] = None
@@ -368,6 +379,8 @@ class Recorder:
                 writer.gradients = gradient_statistics(
                     self.model, self._gradient_probe, gradients, gradient_batch_size
                 )
+            if self._index == 0:
+                self._weights.write(writer, self._chosen_weights())
         if not self._first:
             self._first, self._first_step = shapes, step
         self._steps[step] = None
@@ -390,12 +403,21 @@ class Recorder:
         """
         self._check_initialised()
         self._prepared = True
-        plan = plan_recording(self._passes, n_steps)
+        plan = plan_recording(self._passes, n_steps, self._weights if not self._index else None)
         if most is not None:
             plan.check(most, "bytes of --max-size")
         left = self._writer.n_missing(n_steps)
         replace(plan, n_steps=left).check(self._writer.free_bytes, "bytes that the disk has free")
-        self._writer.reserve(plan.layers, left)
+        self._writer.reserve((*plan.layers, *plan.weights), left)
+
+    def _chosen_weights(self) -> list[ChosenWeight]:
+        return self._weights.of_model(self.model, self._passes.roles.head)
+
+    def _keep_first_weights(self, step: int, parameters_hash: str) -> None:
+        """Keep the weights from which distances are measured, which those of the first step are."""
+        if self._weights and self._index == 0:
+            surveyed(self._passes)
+            self._weights.begin(step, parameters_hash, self._chosen_weights())
 
     def _check_initialised(self) -> None:
         if any(map(is_lazy, self.model.parameters())):
@@ -431,7 +453,8 @@ class Recorder:
 
     def _report_nonfinite(self, writer: StepWriter) -> None:
         """Warn of NaN and infinity, once for each layer."""
-        names = [layer.name for layer in writer.layers.values() if layer.n_nonfinite]
-        if new := [name for name in names if name not in self._nonfinite]:
-            self._nonfinite.update(new)
-            log.warning("NaN or inf in the outputs at step %d: %s", writer.step, ", ".join(new))
+        for kind, what in (("layer", "outputs"), ("weight", "weights")):
+            names = [one.name for one in writer.written[kind].values() if one.n_nonfinite]
+            if new := [name for name in names if (kind, name) not in self._nonfinite]:
+                self._nonfinite.update((kind, name) for name in new)
+                log.warning("NaN or inf in the %s at step %d: %s", what, writer.step, some_of(new))

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias, cast
 
 from torch import nn
@@ -37,6 +37,7 @@ from infoplane.recording.probes.from_arrays import as_probe_set, joined
 from infoplane.recording.probes.named import load_probe, load_splits
 from infoplane.recording.recorder import Recorder
 from infoplane.recording.schedule import check_options
+from infoplane.recording.weights import WeightRecorder, weight_patterns
 from infoplane.runs.run import Run
 
 Model: TypeAlias = "str | nn.Module | Callable[[], nn.Module]"
@@ -76,7 +77,7 @@ class Recording:
         data: Data | Mapping[str, Data],
         output: PathLike,
         *,
-        weights: str | None = None,
+        weights_key: str | None = None,
         strict: bool = True,
         trust_model: bool = False,
         layers: str | Iterable[str] = (),
@@ -86,6 +87,7 @@ class Recording:
         mask: Mapping[str, str] | None = None,
         logits: str | None = None,
         head: str | None = None,
+        weights: str | Sequence[str] | bool | None = None,
         batch_size: int = 512,
         max_size: int | None = None,
         step_pattern: str | None = None,
@@ -108,7 +110,8 @@ class Recording:
         self._passes |= _roles(logits, head)
         self._options = _options(name, group, overwrite, resume)
         check_options(reduce=self._passes["reduce"], overwrite=overwrite, resume=resume)
-        self._weights = _weights(weights, strict, trust_model)
+        self._loading = _loading(weights_key, strict, trust_model)
+        self._recorded = weight_patterns(weights)
         self._gradients: dict[str, Any] = {
             "gradients": truth(gradients, "gradients"),
             "gradient_batch_size": whole(gradient_batch_size, "gradient_batch_size", 1),
@@ -131,8 +134,8 @@ class Recording:
         named = {}
         if isinstance(model, str):
             named = {"model": model}
-            made: object = load_model(model, self._found[0].path, **self._weights)
-            self._weights["reference"] = model
+            made: object = load_model(model, self._found[0].path, **self._loading)
+            self._loading["reference"] = model
         elif isinstance(model, nn.Module) or not callable(model):
             made = model
         else:
@@ -152,7 +155,8 @@ class Recording:
             As `record`, if the first checkpoint cannot be recorded.
         """
         passes = probe_passes(self.model, self.probe, **self._passes)
-        return plan_checkpoints(passes, self._found, **self._weights)
+        recorded = WeightRecorder(self._recorded)
+        return plan_checkpoints(passes, self._found, recorded_weights=recorded, **self._loading)
 
     def run(self, progress: bool | Listener = False) -> Run:
         """Record all checkpoints.
@@ -173,6 +177,7 @@ class Recording:
             self.probe,
             self.output,
             provenance=self._provenance,
+            weights=self._recorded,
             **self._passes,
             **self._options,
         ) as self.recorder:
@@ -181,7 +186,7 @@ class Recording:
                 self.recorder,
                 self._found,
                 **self._gradients,
-                **self._weights,
+                **self._loading,
                 max_size=self.max_size,
             )
             for done, _ in enumerate(steps, 1):
@@ -203,7 +208,7 @@ def record(
     data: Data | Mapping[str, Data],
     output: PathLike,
     *,
-    weights: str | None = None,
+    weights_key: str | None = None,
     strict: bool = True,
     trust_model: bool = False,
     layers: str | Iterable[str] = (),
@@ -213,6 +218,7 @@ def record(
     mask: Mapping[str, str] | None = None,
     logits: str | None = None,
     head: str | None = None,
+    weights: str | Sequence[str] | bool | None = None,
     batch_size: int = 512,
     max_size: int | None = None,
     step_pattern: str | None = None,
@@ -249,13 +255,15 @@ def record(
         or all arrays, which are analyzed apart.
     output : path
         Folder of the run.
-    weights : str, optional
+    weights_key : str, optional
         Where the weights are in a checkpoint that holds several, e.g. ``ema.model``.
     strict : bool, default True
         Refuse weights that do not all fit the model.
     trust_model : bool, default False
         Load exported programs (``.pt2``), which are code.
-    layers, at, batch_dims, reduce, mask, logits, head, batch_size, name, group, overwrite, resume
+    layers, at, batch_dims, reduce, mask, logits, head, weights, batch_size : optional
+        As of `Recorder`.
+    name, group, overwrite, resume : optional
         As of `Recorder`.
     max_size : int, optional
         Refuse to record more bytes, before the first step.
@@ -290,10 +298,10 @@ def record(
     (0, 20)
     """
     return Recording(
-        model, checkpoints, data, output, weights=weights, strict=strict, trust_model=trust_model,
-        layers=layers, at=at, batch_dims=batch_dims, reduce=reduce, mask=mask, logits=logits,
-        head=head, batch_size=batch_size, max_size=max_size, step_pattern=step_pattern,
-        device=device, gradients=gradients, gradient_batch_size=gradient_batch_size, name=name,
+        model, checkpoints, data, output, weights_key=weights_key, strict=strict,
+        trust_model=trust_model, layers=layers, at=at, batch_dims=batch_dims, reduce=reduce,
+        mask=mask, logits=logits, head=head, weights=weights, batch_size=batch_size,
+        max_size=max_size, step_pattern=step_pattern, device=device, gradients=gradients, gradient_batch_size=gradient_batch_size, name=name,
         group=group, overwrite=overwrite, resume=resume, labels=labels, label_bins=label_bins, x=x,
         samples=samples, seed=seed,
     ).run(progress)  # fmt: skip
@@ -337,9 +345,9 @@ def _options(name: object, group: object, overwrite: object, resume: object) -> 
     }
 
 
-def _weights(key: object, strict: object, trust_model: object) -> dict[str, Any]:
+def _loading(key: object, strict: object, trust_model: object) -> dict[str, Any]:
     return {
-        "key": text_or_none(key, "weights"),
+        "key": text_or_none(key, "weights_key"),
         "strict": truth(strict, "strict"),
         "trust_model": truth(trust_model, "trust_model"),
     }

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import nn
 
 from infoplane.calls import unfit
 from infoplane.data import Array, Slot
@@ -15,7 +16,7 @@ from infoplane.errors import DataError, NotFoundError
 from infoplane.numerics.weight_measures import LARGEST_SIDE, sides, singular_values
 from infoplane.patterns import matches
 from infoplane.recording.hooks.outputs import to_array, to_stored
-from infoplane.recording.parameters import NamedWeight
+from infoplane.recording.parameters import NamedWeight, weights_of
 from infoplane.runs.step_writer import StepWriter
 from infoplane.text import some_of
 from infoplane.weights import Start, Summary, WeightForm, frobenius, resolution
@@ -32,7 +33,7 @@ _KEPT = 1 << 31  # bytes of the first weights that are kept in memory
 
 
 @dataclass(frozen=True)
-class _Chosen:
+class ChosenWeight:
     """A weight, and what is stored of it."""
 
     weight: NamedWeight
@@ -43,6 +44,11 @@ class _Chosen:
     def shape(self) -> tuple[int, ...]:
         """Shape of the weight; a single number has one axis."""
         return tuple(self.weight.tensor.shape) or (1,)
+
+    @property
+    def turned(self) -> bool:
+        """Whether the matrix is the other way round, as GPT-2 has it, and stored as it is."""
+        return self.weight.module_type == "Conv1D" and len(self.shape) == 2 and self.form == "whole"
 
     @property
     def dtype(self) -> str:
@@ -89,9 +95,13 @@ class WeightRecorder:
     def __bool__(self) -> bool:
         return bool(self.patterns)
 
+    def of_model(self, model: nn.Module, head: str | None) -> list[ChosenWeight]:
+        """Return what is stored of which weight of a model, errors as of ``chosen``."""
+        return self.chosen(*weights_of(model), head) if self else []
+
     def chosen(
         self, found: Sequence[NamedWeight], left: Mapping[str, str], head: str | None = None
-    ) -> list[_Chosen]:
+    ) -> list[ChosenWeight]:
         """Return what is stored of which weight, in the order of the model.
 
         Raises
@@ -99,8 +109,6 @@ class WeightRecorder:
         NotFoundError
             If a pattern matches no weight, or nothing is left.
         """
-        if not self:
-            return []
         names = [name for one in found for name in one.names]
         for glob in (pattern.removeprefix("!") for pattern in self.patterns if pattern != SUMMARY):
             if not any(matches(name, glob) for name in names):
@@ -118,7 +126,7 @@ class WeightRecorder:
                         f"{LARGEST_HEAD:,}: it is not kept whole; --weights '{one.name}' keeps it"
                     )
             if form is not None:
-                chosen.append(_Chosen(one, form, role))
+                chosen.append(ChosenWeight(one, form, role))
         if not chosen:
             raise NotFoundError(
                 f"no weight is left to record{self._left_text(left)}",
@@ -157,7 +165,7 @@ class WeightRecorder:
         return "head" if of_head else ""
 
     @staticmethod
-    def slots(chosen: Sequence[_Chosen]) -> tuple[Slot, ...]:
+    def slots(chosen: Sequence[ChosenWeight]) -> tuple[Slot, ...]:
         """Return what the datasets of a step will be."""
         return tuple(
             Slot(
@@ -168,7 +176,7 @@ class WeightRecorder:
             for index, one in enumerate(chosen)
         )  # fmt: skip
 
-    def begin(self, step: int, parameters_hash: str, chosen: Sequence[_Chosen]) -> None:
+    def begin(self, step: int, parameters_hash: str, chosen: Sequence[ChosenWeight]) -> None:
         """Keep the weights of a step as those from which distances are measured."""
         if self._start_step is None:
             self._start_step, self._start_hash = step, parameters_hash
@@ -176,7 +184,7 @@ class WeightRecorder:
                 if one.form != "whole":
                     self._start[one.weight.name] = np.array(_numbers(one))
 
-    def write(self, writer: StepWriter, chosen: Sequence[_Chosen]) -> None:
+    def write(self, writer: StepWriter, chosen: Sequence[ChosenWeight]) -> None:
         """Write the chosen weights to a step.
 
         Raises
@@ -189,6 +197,7 @@ class WeightRecorder:
             about = {
                 **({"tied": list(one.weight.tied)} if one.weight.tied else {}),
                 **({"roles": [one.role]} if one.role else {}),
+                **({"axes": ["in", "out"]} if one.turned else {}),
             }
             if one.form == "whole":
                 values, encoding = to_stored(one.weight.tensor.detach(), one.weight.name)
@@ -207,7 +216,7 @@ class WeightRecorder:
     @staticmethod
     def _put(
         writer: StepWriter,
-        one: _Chosen,
+        one: ChosenWeight,
         values: Array,
         encoding: str | None,
         about: dict[str, object],
@@ -217,7 +226,7 @@ class WeightRecorder:
             "weight", weight.name, weight.module_type, values, one.dtype, encoding, **about
         )
 
-    def _start_of(self, one: _Chosen, values: Array) -> Start:
+    def _start_of(self, one: ChosenWeight, values: Array) -> Start:
         if self._start_step is None:
             return Start(reason="the first weights are not at hand: the recording was resumed")
         begun = self._start[one.weight.name]
@@ -227,7 +236,7 @@ class WeightRecorder:
         known = distance if np.isfinite(distance) else None
         return Start(self._start_step, norm, known, self._start_hash)
 
-    def _check(self, step: int, chosen: Sequence[_Chosen]) -> None:
+    def _check(self, step: int, chosen: Sequence[ChosenWeight]) -> None:
         now = {one.weight.name: (one.shape, one.dtype) for one in chosen}
         if not self._first:
             self._first, self._first_step = now, step
@@ -285,12 +294,12 @@ def weight_patterns(given: object) -> tuple[str, ...]:
     return tuple(dict.fromkeys(given))
 
 
-def _numbers(one: _Chosen) -> Array:
+def _numbers(one: ChosenWeight) -> Array:
     """Return the numbers of a weight, on the CPU; bfloat16 as float32."""
     return to_array(one.weight.tensor.detach(), one.weight.name).reshape(one.shape)
 
 
-def _summed_up(values: Array, one: _Chosen) -> Array:
+def _summed_up(values: Array, one: ChosenWeight) -> Array:
     if one.form == "norm":
         return np.array([frobenius(values)])
     if not np.isfinite(values).all():
@@ -298,9 +307,17 @@ def _summed_up(values: Array, one: _Chosen) -> Array:
     return singular_values(values, resolution(one.dtype))
 
 
-def _stored_dtype(one: _Chosen) -> str:
+def _stored_dtype(one: ChosenWeight) -> str:
     if one.form != "whole":
         return "float64"
     tensor = one.weight.tensor.detach()
     kind = torch.empty(1, dtype=torch.float32 if tensor.is_quantized else tensor.dtype)
     return str(to_stored(kind, one.weight.name)[0].dtype)
+
+
+def summary_seconds(slot: Slot) -> float:
+    """Return roughly how long the singular values of a weight take on one core."""
+    if slot.summary is None or slot.reduction != "singular-values":
+        return 0.0
+    few, many = sorted(sides(slot.summary.shape))
+    return 8e-11 * few**2 * many + 2e-10 * few**3

@@ -309,7 +309,7 @@ def test_part_that_only_the_hooks_of_the_model_know_is_named(prefix, others, str
     torch.save({f"{prefix}old.weight": source.new.weight.data, **others}, "c.pt")
     with pytest.raises(DataError, match="the weights fit|not fit the model") as error:
         load_into(model, load_weights(Path("c.pt")), Path("c.pt"), strict=strict)
-    key = error.value.hint.partition("--weights ")[2]
+    key = error.value.hint.partition("--weights-key ")[2]
     assert key == prefix.rstrip(".")
     assert not load_into(model, load_weights(Path("c.pt"), key), Path("c.pt"))
     assert flat(model) == flat(source)

@@ -62,7 +62,7 @@ def test_hint_names_a_key_that_leads_to_the_weights(content, key):
     for asked in (None, "swa"):
         with pytest.raises(DataError, match="expected a state dict|no weights under") as error:
             load_weights(Path("c.pt"), key=asked)
-        told = re.search(r"--weights ([\w.]+)", error.value.hint)
+        told = re.search(r"--weights-key ([\w.]+)", error.value.hint)
         assert told is not None
         assert told[1] == key
     assert_found(load_weights(Path("c.pt"), key=key), ONE)
@@ -73,14 +73,14 @@ def test_key_beside_the_weights_is_told_where_they_are(key):
     torch.save({"models": [ONE]}, "c.pt")
     with pytest.raises(DataError, match="no weights under") as error:
         load_weights(Path("c.pt"), key=key)
-    assert "--weights models.0" in error.value.hint
+    assert "--weights-key models.0" in error.value.hint
 
 
 def test_two_places_are_both_told():
     torch.save({"generator": ONE, "discriminator": {"w": torch.ones(1)}}, "c.pt")
     with pytest.raises(DataError) as error:
         load_weights(Path("c.pt"))
-    assert "--weights generator; also under discriminator" in error.value.hint
+    assert "--weights-key generator; also under discriminator" in error.value.hint
 
 
 AVERAGE = {
@@ -117,7 +117,7 @@ def test_content_that_holds_itself_is_searched_once():
     torch.save({"a": content, "b": {"weights": ONE}}, "c.pt")
     with pytest.raises(DataError) as error:
         load_weights(Path("c.pt"))
-    assert "--weights b.weights" in error.value.hint
+    assert "--weights-key b.weights" in error.value.hint
 
 
 @pytest.mark.parametrize(
@@ -135,12 +135,12 @@ def test_weights_that_are_taken_before_others_are_told_once(content, taken, othe
     record(small_net(), "step_*.pt", (X, None), "run")
     told = [r.message for r in caplog.records if "are taken" in r.message]
     assert told == [
-        f"step_1.pt: the weights under {taken} are taken; --weights {other} takes others of the "
+        f"step_1.pt: the weights under {taken} are taken; --weights-key {other} takes others of the "
         "same names"
     ]
     caplog.clear()
     for key in (taken, other):
-        record(small_net(), "step_*.pt", (X, None), "run", weights=key, overwrite=True)
+        record(small_net(), "step_*.pt", (X, None), "run", weights_key=key, overwrite=True)
     assert "are taken" not in caplog.text
 
 

@@ -170,7 +170,7 @@ def test_two_models_in_one_checkpoint_need_a_name():
     torch.save({"state_dict": state}, "c.ckpt")
     with pytest.raises(DataError, match="the model could be student or teacher") as error:
         assert_loads("c.ckpt", one)
-    assert "--weights student" in error.value.hint
+    assert "--weights-key student" in error.value.hint
     assert_loads("c.ckpt", other, key="teacher")
     torch.save({"ema": {"model": other.state_dict()}, "model": one.state_dict()}, "c.pt")
     assert_loads("c.pt", one)

@@ -111,7 +111,7 @@ def _load(
         check_fit(left, path, len(expected), strict=strict)
     except DataError as error:
         if not is_pretrained(model) and (part := _part(model, weights.state)):
-            error.hint = f"take the part of the file that fits the model: --weights {part}"
+            error.hint = f"take the part of the file that fits the model: --weights-key {part}"
         raise
     _check_shared(model, usable, path)
     return replace(left, unexpected=left.unexpected + outside)
@@ -212,7 +212,7 @@ def _fitting(
     if len(chosen) > 1:
         raise DataError(
             f"{path}: the model could be {' or '.join(p.rstrip('.') for p in chosen[:4])} in it",
-            hint=f"name one, e.g. --weights {chosen[0].rstrip('.')}",
+            hint=f"name one, e.g. --weights-key {chosen[0].rstrip('.')}",
             code="IP312",
         )
     outside = tuple(key for key in best if not key.startswith(chosen[0]))

@@ -62,7 +62,8 @@ def record_checkpoints(
         step = steps.of(checkpoint, weights)
         if weights.rivals and not prepared:
             log.warning(
-                "%s: the weights under %s are taken; --weights %s takes others of the same names",
+                "%s: the weights under %s are taken; --weights-key %s takes others of the same "
+                "names",
                 checkpoint.path, weights.taken, " or ".join(weights.rivals[:4]),
             )  # fmt: skip
         if not strict:  # what this one lacks is not left as the one before had it

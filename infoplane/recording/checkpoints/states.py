@@ -206,7 +206,7 @@ def _what_instead(found: Any) -> str:
 def _remedy(content: Any) -> str:
     if places := list(_places(content)):
         more = f"; also under {', '.join(places[1:4])}" if len(places) > 1 else ""
-        return f"there are weights under {places[0]}: --weights {shlex.quote(places[0])}{more}"
+        return f"there are weights under {places[0]}: --weights-key {shlex.quote(places[0])}{more}"
     if _nameless(content) is not None:
         return (
             "write them into the model, ema.copy_to(model.parameters()), and save "
