@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ class StepInfo:
     epoch: float | None
     gradients: Mapping[str, Mapping[str, float]]  # by layer: mean_norm, spread, weight_norm, ...
     provenance: Mapping[str, Any]
+    curvature: Mapping[str, Any] = field(default_factory=dict)  # of the loss; {} if not asked for
 
     @cached_property
     def layers(self) -> tuple[Slot, ...]:
@@ -121,6 +122,7 @@ def step_info(
                 for name, found in meta["gradients"].items()
             },
             provenance=dict(meta["provenance"]),
+            curvature=dict(meta.get("curvature") or {}),
         )
 
 

@@ -186,6 +186,7 @@ class StepWriter:
     epoch: float | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
     gradients: dict[str, dict[str, float | int]] = field(default_factory=dict)
+    curvature: dict[str, Any] = field(default_factory=dict)
     layers: dict[tuple[str, int], _Layer] = field(default_factory=dict)
 
     def __enter__(self) -> StepWriter:
@@ -342,6 +343,7 @@ class StepWriter:
             "epoch": self.epoch,
             "provenance": self.provenance,
             "gradients": self.gradients,
+            **({"curvature": self.curvature} if self.curvature else {}),
         }
         return padded_json(document)
 
