@@ -11,9 +11,10 @@ import numpy as np
 from infoplane.cli.measures_table import measures_table
 from infoplane.cli.output import bars, plain, printable, width
 from infoplane.cli.table_columns import Column, render
+from infoplane.cli.training_table import training_table
 from infoplane.data import FloatArray
 from infoplane.estimators.measure_id import MeasureId
-from infoplane.estimators.quantities import QUANTITIES, Quantity
+from infoplane.estimators.quantities import QUANTITIES, TRAINING, Quantity
 from infoplane.results.cautions import cautions, shortest
 from infoplane.results.choice import SIZES, Choice, best_estimator
 from infoplane.results.curves import CurveKey, Curves, curves, group_of, group_of_runs, groups_of
@@ -70,6 +71,7 @@ def summary(
             if "ixt" in quantities:
                 lines += _fixed_noise(drawn, group, shown, wide=wide)
         lines += measures_table(results, drawn, group, limit)
+        lines += training_table(drawn, group, limit)
         apart = in_words({key[1:]: said for key, said in unlike.items() if key[0] == group})
         for sentence in apart:
             lines += ["", *_wrapped(f"not averaged: {sentence}", limit)]
@@ -160,7 +162,7 @@ def _tables(
             own.setdefault(phase["estimator"], {})[phase["quantity"]] = None
     judged = {phase["estimator"] for phase in phases}
     for of, _, estimator, quantity in drawn:
-        if of == group and estimator not in judged:
+        if of == group and estimator not in judged and quantity not in TRAINING:
             own.setdefault(estimator, {})[quantity] = None
     if wanted is not None and any(wanted in able for able in found.values()):
         found = {quantity: able & {wanted} for quantity, able in found.items() if wanted in able}

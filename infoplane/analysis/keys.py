@@ -1,6 +1,7 @@
 """The content address of a cell: a hash of everything that its number depends on.
 
-That is the recorded data (by its checksum, shape and dtype), the probe set, which samples are kept,
+That is the recorded data (by its checksum, shape and dtype; or what is recorded with the step, the
+loss log up to it included, where an estimator reads that), the probe set, which samples are kept,
 the estimator with version and parameters, and the seed. Names of run, step and layer count too,
 since random streams derive from them. Where an estimator pools checkpoints (a basis fitted on all
 of them) or the runs of a group, the data of all of these counts.
@@ -54,6 +55,7 @@ class CellKeys:
         self._run = run
         self._group = group or Group(run.name, (run,))
         self._pools = estimator.pools
+        self._reads_step = estimator.reads == "step"
         self._shared = shared
         self._layers: dict[Slot, str] = {}  # hashes of their data
         cls = type(estimator)
@@ -75,7 +77,9 @@ class CellKeys:
         return _digest(self._start, "artifacts", self._whole)
 
     def cell(self, slots: Sequence[Slot], step: int) -> str:
-        """Return the key of one cell, which is about these arrays."""
+        """Return the key of one cell, which is about these arrays, or about the step itself."""
+        if self._reads_step:
+            return _digest(self._start, self._run.record_of(step).content())
         abouts = [self._about(slot, step) for slot in slots]
         return _digest(self._start, abouts[0] if len(abouts) == 1 else abouts, self._whole)
 

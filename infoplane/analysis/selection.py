@@ -54,9 +54,14 @@ def parts_of(estimator: Estimator, run: Run, layers: Sequence[Slot]) -> list[Par
     Raises
     ------
     NotFoundError
-        If there is nothing: the run holds no weights, or only one layer is chosen for pairs.
+        If there is nothing: the run holds no weights or no loss log, or only one layer is chosen
+        for pairs.
     """
     kind = estimator.subject
+    if estimator.reads == "step":
+        if why := estimator.absent(run.record_of(run.steps[-1])):
+            raise NotFoundError(f"{run.path}: {estimator.name}: {why}", code="IP402")
+        return [Part(Subject("run"), tuple(layers[:1]))]  # a cell needs one for its place
     if kind == "layer":
         return [Part(None, (layer,)) for layer in layers]
     if kind == "run":

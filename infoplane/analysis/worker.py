@@ -98,7 +98,8 @@ def prepare_run(part: FinitePart, estimator: Estimator, seed: int, shared: Any =
         return shared
     rng = generator(seed, part.run.name, estimator_id(estimator))
     ready = estimator.seeded(seed)
-    return _prepared(bool(part.steps), lambda: ready.prepare_member(shared, part, rng))
+    able = bool(part.steps) or estimator.reads == "step"
+    return _prepared(able, lambda: ready.prepare_member(shared, part, rng))
 
 
 def prepare_layer(
@@ -179,7 +180,8 @@ def _measure(
     error = None
     repeatable = True
     try:
-        values = [_values(run, step, slot) for slot in part.slots]
+        reads_step = estimator.reads == "step"
+        values = [] if reads_step else [_values(run, step, slot) for slot in part.slots]
         bad = [(count, array) for array in values if (count := _nonfinite_rows(array))]
         if bad:
             error = f"NaN or inf in {bad[0][0]} of {len(bad[0][1])} rows"
@@ -189,7 +191,7 @@ def _measure(
             estimates = estimator.failed(error)
         else:
             cost = estimator.needs(len(run.kept), part.n_units)
-            given = _given(estimator, part, values, device)
+            given = run.record_of(step) if reads_step else _given(estimator, part, values, device)
             with at_most(cost):
                 estimates = check_estimates(estimator, estimator.estimate(prepared, given, rng))
             if device is not None:

@@ -9,7 +9,8 @@ done once and handed in:
 4. ``estimate``: once per cell, i.e. checkpoint and layer.
 
 An estimator of another ``subject`` has cells of weights, pairs of layers or runs at a checkpoint;
-nothing is prepared for a layer then.
+nothing is prepared for a layer then. One that ``reads`` what was recorded with the step is given
+that in place of arrays.
 
 Prepared values must pickle: they travel to worker processes.
 """
@@ -30,6 +31,7 @@ from infoplane.estimators.flags import Flag
 from infoplane.estimators.flags import declared as declared_flag
 from infoplane.estimators.measure_id import MeasureId
 from infoplane.estimators.quantities import Quantity, declared
+from infoplane.step_record import StepRecord
 from infoplane.text import one_line
 
 
@@ -40,6 +42,9 @@ class Cost(NamedTuple):
     bytes: int  # working memory, beyond the interpreter and its libraries
     torch: bool = False  # loads torch
     limit: float | None = None  # CPU seconds after which the cell is given up, as a timeout
+
+
+_READ_NO_STEP = [("step", subject) for subject in SUBJECTS if subject != "run"]
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,9 @@ class Estimator(ABC):
     subject : str
         What each number is about: a ``layer``, ``weights`` (each recorded weight), a ``pair`` of
         layers at one step, or the ``run`` at one step.
+    reads : {"arrays", "step"}
+        What ``estimate`` is given: the recorded arrays of its subject, or the `StepRecord` of the
+        step: metrics, gradients, curvature and the loss log up to it. Its subject is the ``run``.
     shannon : bool
         Whether ``ixt`` and ``ity`` are Shannon information; if not, ``infoplane validate`` asks
         only for what is known of the estimator's own measure.
@@ -93,6 +101,7 @@ class Estimator(ABC):
     quantities: ClassVar[tuple[Quantity, ...]]
     flags: ClassVar[tuple[Flag, ...]] = ()
     subject: ClassVar[SubjectKind] = "layer"
+    reads: ClassVar[Literal["arrays", "step"]] = "arrays"
     shannon: ClassVar[bool] = True
     lower_bound: ClassVar[bool] = False
     accelerated: ClassVar[bool] = False
@@ -110,6 +119,11 @@ class Estimator(ABC):
         if cls.subject not in SUBJECTS:
             known = ", ".join(SUBJECTS)
             raise InputError(f"{cls.__name__}: expected a subject of {known}, got {cls.subject!r}")
+        if cls.reads not in ("arrays", "step") or (cls.reads, cls.subject) in _READ_NO_STEP:
+            raise InputError(
+                f"{cls.__name__}: expected reads 'arrays', or 'step' with the subject 'run', got "
+                f"{cls.reads!r} with {cls.subject!r}"
+            )
         if "quantities" in vars(cls):
             found = vars(cls)["quantities"]
             if not isinstance(found, (tuple, list)) or not found:
@@ -247,6 +261,13 @@ class Estimator(ABC):
         """Return what all checkpoints of a layer share; ``shared`` unless overridden."""
         return shared
 
+    def absent(self, record: StepRecord) -> str:
+        """Return what a run lacks that this estimator reads of a step, "" if nothing.
+
+        ``record`` is that of the last step.
+        """
+        return ""
+
     def left_out(self, quantity: str) -> str:
         """Return for which layers there is no row of a quantity at all, "" if for none."""
         return ""
@@ -268,7 +289,8 @@ class Estimator(ABC):
             What ``prepare_layer`` returned; ``prepare_run``, where the subject is no layer.
         activations : array (n_samples, n_units)
             Finite, in the stored dtype, read-only. Of a ``pair`` a tuple of two such arrays, of a
-            ``run`` a dict of them by layer, of ``weights`` one weight in its own shape.
+            ``run`` a dict of them by layer, of ``weights`` one weight in its own shape. A
+            `StepRecord`, where the estimator reads the step.
         rng : numpy.random.Generator
             Stream of this cell alone.
 

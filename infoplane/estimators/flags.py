@@ -123,6 +123,20 @@ _BUILT_IN = (
          "drowns the others", "read I(T;Y) by `-e probe`, which scales the units"),
     Flag("below_resolution", None, "the noise is below the spacing of the activations' numbers",
          "record in a wider dtype, or add more noise"),
+    Flag("partial_log", None, "the loss log does not begin with the training: its first steps are "
+         "most of the area",
+         "log every step from the first; compare only logs that begin at the same step"),
+    Flag("coarse_log", None, "not every step is in the loss log: trapezoids over a falling curve "
+         "lie above it (+8 % at every tenth step)", "log every step; see `at_half` in `diag`"),
+    Flag("passes_unknown", None, "nothing tells whether this is the first pass over the data: "
+         "losses of samples that were seen before measure no code length",
+         "record epochs with the steps (`epoch=`), counted from 0"),
+    Flag("no_tokens", None, "the log has no tokens: the area counts steps, each as one token",
+         "log tokens (`tokens=`), or multiply by the tokens of a batch"),
+    Flag("final_dominates", None, "the final loss is not known well enough: its error is more than "
+         "half of the area", "train on, or take a longer end: `-e prequential:tail=0.1`"),
+    Flag("open_fit", None, "the loss curve does not bound the power law: exponents at the ends of "
+         "what was tried fit as well", "a longer log, or read the curve without the fit"),
     Flag("not_converged", None, "an iteration, or the clustering of the inputs, did not converge",
          _DIAG),
 )  # fmt: skip

@@ -128,6 +128,17 @@ KNN = Quantity("knn", "kNN accuracy", _SHARE, smallest_change=0.02, colour=_PURP
 PROBE_R2 = Quantity("probe_r2", "probe R²", _SHARE, smallest_change=0.02, colour=_RED)
 ITY_NORMAL = Quantity("ity_normal", "I(T;Y) normal", "bits", smallest_change=0.25, colour=_RED)
 
+LOSSES = (
+    Quantity("prequential_excess_bits", "excess bits", "bits", verdict=False),
+    Quantity("loss_sharpness", "sharpness", _SHARE, colour=_RED, verdict=False),
+    Quantity("loss_exponent", "β", "exponent", colour=_BLUE, verdict=False),
+    Quantity("loss_floor", "L∞", "bits", colour=_GREEN, verdict=False),
+)
+"""Of the loss log; `infoplane.estimators.steps.prequential` defines them."""
+
+TRAINING = tuple(quantity.name for quantity in LOSSES)
+"""Names of what is read of the training itself, not of layers."""
+
 REPRESENTATION = tuple(
     quantity.name
     for quantity in (*SPECTRAL, *DIMENSIONS, *COLLAPSE, RDM_STABILITY, PROBE, KNN, PROBE_R2)
@@ -158,6 +169,7 @@ QUANTITIES: dict[str, Quantity] = {
         KNN,
         PROBE_R2,
         ITY_NORMAL,
+        *LOSSES,
     )
 }
 """The quantities of the built-in estimators by name, in the order of tables and figures."""

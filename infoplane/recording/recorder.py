@@ -21,6 +21,7 @@ from infoplane.recording.hooks.modes import evaluation_mode
 from infoplane.recording.hooks.passes import SampleKind, described, probe_passes
 from infoplane.recording.hooks.state import State
 from infoplane.recording.hooks.survey import surveyed
+from infoplane.recording.losses import Losses
 from infoplane.recording.manifest import finite_epoch, json_values, number, run_manifest
 from infoplane.recording.plan import plan_recording
 from infoplane.recording.probes.classes import warn_of_splits
@@ -32,6 +33,7 @@ from infoplane.runs.run import Run
 from infoplane.runs.shards import shard_folder, shard_manifest, shard_rows
 from infoplane.runs.step_writer import StepWriter
 from infoplane.runs.writer import RunWriter
+from infoplane.step_record import LossLog
 from infoplane.text import one_line, some_of
 
 log = logging.getLogger("infoplane")
@@ -223,6 +225,7 @@ class Recorder:
         self._writer = RunWriter(
             folder, written_probe, manifest, overwrite=overwrite, resume=resume
         )
+        self._losses: Losses | None = Losses() if self._index == 0 else None
         self._first_step: int | None = None
         if (before := self._writer.resumed) is not None:
             self._first_step = before.step
@@ -252,9 +255,63 @@ class Recorder:
         self.model, self.layers = self._passes.model, self._passes.layers
 
     def close(self) -> None:
-        """Release the run folder for other writers."""
+        """Write what was logged since the last snapshot, and release the run folder.
+
+        Raises
+        ------
+        RunFileError
+            If the log cannot be written, with ``on_error="raise"``; otherwise that is a warning.
+        """
+        if self._closed:
+            return
         self._closed = True
-        self._writer.close()
+        try:
+            if self._losses is not None:
+                self._writer.log.add(self._losses.taken())
+        finally:
+            try:
+                self._writer.close()
+            except RunFileError as error:
+                if self._on_error == "raise":
+                    raise
+                log.warning("the last losses are not in the log: %s", one_line(error))
+
+    def log(self, step: int, *, train_loss: Any, tokens: float | None = None) -> None:
+        """Take the loss of a training step, before its update; call it at every step.
+
+        It costs some bytes until the next snapshot or ``close``, which write them. A loss on a GPU
+        is not waited for. NaN and inf are kept as they are. After ``close`` nothing is taken.
+
+        Parameters
+        ----------
+        step : int
+            The training step, above that of the call before.
+        train_loss : float or tensor of one number
+            The mean loss of the batch, in nats per token, or per sample.
+        tokens : float, optional
+            Tokens that were trained on so far, those of this batch included.
+
+        Raises
+        ------
+        InputError
+            If the loss is no number, or steps or tokens go backwards, with ``on_error="raise"``;
+            otherwise the log ends with a warning, and the recording goes on.
+        """
+        if self._closed or self._losses is None:
+            return
+        try:
+            self._losses.add(step, train_loss, tokens)
+        except InputError as error:
+            if self._on_error == "raise":
+                raise
+            log.warning("the loss log ends, the recording goes on: %s", one_line(error))
+            self._writer.log.add(self._losses.taken())
+            self._losses = None
+
+    def log_all(self, losses: LossLog) -> None:
+        """Take the whole loss log of a training, e.g. of a file; what is in the run is left."""
+        if self._index == 0 and self._writer.logged.digest != losses.digest:
+            self._writer.log.add(losses)
 
     def step(self, step: int, *, last: bool = False, **values: Any) -> bool:
         """Record a training step if the schedule or ``last`` says so; tell whether it did.
@@ -381,6 +438,8 @@ class Recorder:
                 )
             if self._index == 0:
                 self._weights.write(writer, self._chosen_weights())
+            if self._losses is not None:
+                self._writer.log.add(self._losses.taken())
         if not self._first:
             self._first, self._first_step = shapes, step
         self._steps[step] = None

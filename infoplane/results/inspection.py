@@ -180,6 +180,8 @@ def files_of(run: RunFiles) -> Iterator[Path]:
     if run.shards:
         return
     yield from (run.path / "manifest.json", run.path / "probe.h5")
+    if run.log_bytes:
+        yield run.log_file
     yield from (run.step_file(step) for step in run.steps)
 
 

@@ -6,7 +6,8 @@
       manifest.json                              /manifest
       probe.h5                                   /probe
         /inputs, /labels                           /inputs, /labels
-      steps/step_000000001200.h5                 /steps/step_000000001200
+      log.jsonl           if losses were logged  /log
+  steps/step_000000001200.h5                 /steps/step_000000001200
         /layers/L0000/act   (n_samples, ...)       /layers/L0000/act
         /weights/W0000      if recorded             /weights/W0000
         /meta               one JSON text          /meta
@@ -47,6 +48,8 @@ from infoplane.runs.layout import (
     step_name,
     step_of,
 )
+from infoplane.runs.loss_log import NAME as LOG_NAME
+from infoplane.runs.loss_log import intact_bytes, read_log
 from infoplane.runs.probe_parts import read_probe
 from infoplane.runs.shards import (
     joined_manifest,
@@ -57,6 +60,7 @@ from infoplane.runs.shards import (
     shard_folders,
 )
 from infoplane.runs.step_info import StepInfo, padded_json, read_meta, step_info
+from infoplane.step_record import LossLog, StepRecord
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
@@ -216,6 +220,43 @@ class RunFiles:
             are = "shards {} of {} are" if lacking[1:] else "shard {} of {} is"
             found[step] = f"{are.format(', '.join(lacking), len(held))} missing"
         return found
+
+    @cached_property
+    def losses(self) -> LossLog:
+        """The loss log, empty if there is none; of several shards, that of the first."""
+        return read_log(self.log_bytes, str(self.log_file))
+
+    @property
+    def log_bytes(self) -> bytes:
+        """The finished lines of the loss log, nothing if there is none."""
+        if self.shards:
+            return self.shards[0].log_bytes
+        path = self.log_file
+        if self.packed:
+            with opened(path, self._remedy) as file:
+                if not has_link(file, "log"):
+                    return b""
+                return intact_bytes(bytes(place_of(file, "log", path, self._remedy).read()))
+        if not os.path.lexists(path):
+            return b""
+        check_regular(path)
+        with reading(str(path)):
+            return intact_bytes(path.read_bytes())
+
+    @property
+    def log_file(self) -> Path:
+        """Path of the loss log, or of the file that it is in."""
+        if self.shards:
+            return self.shards[0].log_file
+        return self.path if self.packed else self.path / LOG_NAME
+
+    def record_of(self, step: int) -> StepRecord:
+        """Return what is recorded with a step besides arrays."""
+        info = self.step_info(step)
+        return StepRecord(
+            step, info.epoch, info.metrics, info.gradients, info.curvature,
+            self.losses.up_to(step),
+        )  # fmt: skip
 
     @cached_property
     def slots(self) -> tuple[Slot, ...]:

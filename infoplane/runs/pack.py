@@ -56,6 +56,7 @@ def pack(run: Run, output: Path, *, overwrite: bool = False) -> int:
     if not run.steps:
         raise NotFoundError(f"{run.path}: the run holds no complete step", code="IP402")
     run.check()
+    run.losses  # noqa: B018  - a damaged log is told
     head = _head(run)
     with writing(output), replacing(output) as temporary:
         specs = _specs(run, head)
@@ -68,6 +69,8 @@ def _head(run: Run) -> dict[str, Array]:
     """Return what a packed file holds besides the steps."""
     head: dict[str, Array] = {"manifest": np.frombuffer(run.manifest_text, dtype=np.uint8)}
     head.update((f"probe/{name}", array) for name, array in probe_parts(run.probe).items())
+    if log := run.log_bytes:
+        head["log"] = np.frombuffer(log, dtype=np.uint8)
     head["steps/index"] = np.array(run.steps, dtype=np.int64)
     return head
 

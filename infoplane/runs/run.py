@@ -281,6 +281,7 @@ class Run(RunFiles):
                 digest.update(_written(step, slots[len(layers) :]).encode())
             if summaries := [slot.summary for slot in slots if slot.summary is not None]:
                 digest.update(repr(summaries).encode())
+        digest.update(self.losses.digest.encode() if len(self.losses) else b"")
         digest.update(repr(self.dropped).encode() if self.dropped else b"")
         digest.update(repr((self.split, self._rows)).encode() if self.split is not None else b"")
         return "sha256:" + digest.hexdigest()

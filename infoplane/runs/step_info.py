@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ class StepInfo:
     epoch: float | None
     gradients: Mapping[str, Mapping[str, float]]  # by layer: mean_norm, spread, weight_norm, ...
     provenance: Mapping[str, Any]
+    curvature: Mapping[str, Any] = field(default_factory=dict)  # of the loss; {} if not asked for
 
     @cached_property
     def layers(self) -> tuple[Slot, ...]:
@@ -122,6 +123,7 @@ def step_info(
                 for name, found in meta["gradients"].items()
             },
             provenance=dict(meta["provenance"]),
+            curvature=dict(meta.get("curvature") or {}),
         )
 
 

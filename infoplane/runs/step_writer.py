@@ -210,6 +210,7 @@ class StepWriter:
     epoch: float | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
     gradients: dict[str, dict[str, float | int]] = field(default_factory=dict)
+    curvature: dict[str, Any] = field(default_factory=dict)
     written: dict[SlotKind, dict[Key, _Written]] = field(
         default_factory=lambda: {kind: {} for kind in KINDS}
     )
@@ -426,6 +427,7 @@ class StepWriter:
             "epoch": self.epoch,
             "provenance": self.provenance,
             "gradients": self.gradients,
+            **({"curvature": self.curvature} if self.curvature else {}),
         }
         return padded_json(document)
 

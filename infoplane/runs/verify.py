@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,9 @@ from infoplane.runs.probe_parts import probe_sha256
 from infoplane.runs.run import Run
 from infoplane.runs.writer import RunWriter
 
+LOG = "loss log"
+"""What a finding about it names in place of a layer."""
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -25,7 +28,7 @@ class Finding:
 
     path: Path  # the file
     step: int | None  # None for the manifest and the probe set
-    layer: str | None  # or the weight
+    layer: str | None  # or the weight, or the log
     message: str  # one line
     damage: bool = True  # or the system does not let us read it
 
@@ -39,7 +42,8 @@ def verify(run: Run) -> list[Finding]:
     """Read all of a run and return what is wrong with it; an empty list means that it is intact.
 
     Checked are the manifest, the hash of the probe set, the metadata of every step, that every
-    step has the layers of the first readable one, and the checksum of every layer and weight.
+    step has the layers of the first readable one, the checksum of every layer and weight, and the
+    loss log.
     Raises nothing for damage: that is what the findings tell.
     """
     try:
@@ -50,6 +54,19 @@ def verify(run: Run) -> list[Finding]:
         steps = run.steps
     except InfoplaneError as error:  # nothing can be read without them
         return [Finding.of(error, run.path, None, None)]
+    return [*_of_steps(run, steps), *([] if run.shards else _of_log(run))]
+
+
+def _of_log(run: Run) -> list[Finding]:
+    """Return what is wrong with the loss log; the steps do not need it."""
+    try:
+        run.losses  # noqa: B018
+    except InfoplaneError as error:
+        return [Finding.of(error, run.log_file, None, LOG)]
+    return []
+
+
+def _of_steps(run: Run, steps: Sequence[int]) -> list[Finding]:
     found = [finding for shard in run.shards for finding in verify(Run(shard.path))]
     told = {finding.step for finding in found}
     expected: tuple[Slot, ...] = ()
@@ -106,13 +123,16 @@ def _of_full_length(run: Run, output: Path) -> Iterator[Run]:
 
 
 def _rescued(run: Run, output: Path) -> tuple[int, ...]:
-    damaged = {finding.step: finding.message for finding in reversed(verify(run))}
+    found = [finding for finding in reversed(verify(run)) if finding.layer != LOG]
+    damaged = {finding.step: finding.message for finding in found}
     if None in damaged:
         raise RunFileError(f"{damaged[None]}: nothing can be saved without it")
     intact = tuple(step for step in run.steps if step not in damaged)
     if not intact:
         raise DataError(f"{run.path}: no step is intact")
     writer = RunWriter(output, run.probe, run.manifest)
+    if not _of_log(run):
+        writer.log.add(run.losses)
     try:
         for step in intact:
             writer.copy(step, run.datasets(step, verify=True))

@@ -19,10 +19,13 @@ from infoplane.runs.atomic import replace_file
 from infoplane.runs.disk import GO_ON, Room, lock, replace_synced, writing
 from infoplane.runs.hdf5 import specs_of, write_arrays
 from infoplane.runs.layout import FORMAT, VERSION, datasets, step_name
+from infoplane.runs.loss_log import NAME as LOG_NAME
+from infoplane.runs.loss_log import LogWriter
 from infoplane.runs.probe_parts import probe_manifest, probe_parts
 from infoplane.runs.run import Run
 from infoplane.runs.step_info import StepInfo
 from infoplane.runs.step_writer import StepLayout, StepWriter
+from infoplane.step_record import LossLog
 from infoplane.system import open_file, patiently
 
 
@@ -74,6 +77,7 @@ class RunWriter:
             raise InputError(f"expected provenance of JSON values ({error})") from error
         self._layout = StepLayout(self.n_samples, path / "steps" / "layout.tmp")
         self.resumed: StepInfo | None = None  # the first readable step of a run that goes on
+        self.log = LogWriter(path / LOG_NAME)
         self._begun = False
         self._room: Room | None = None
         with writing(path):
@@ -96,6 +100,11 @@ class RunWriter:
         """Return how many of ``n_steps`` steps are to be written, at least one."""
         held = len(Run(self.path).steps) if self.resumed is not None else 0
         return max(n_steps - held, 1)
+
+    @property
+    def logged(self) -> LossLog:
+        """The loss log of the run that goes on."""
+        return Run(self.path).losses if self.resumed is not None else LossLog()
 
     @property
     def free_bytes(self) -> int:
@@ -124,7 +133,20 @@ class RunWriter:
             self._room = Room(self.path / "steps", size, n_steps)
 
     def close(self) -> None:
-        """Release the folder for other writers; a new folder without a step is removed."""
+        """Write the rest of the log and release the folder; one without a step is removed.
+
+        Raises
+        ------
+        RunFileError
+            If the log cannot be written; the folder is released all the same.
+        """
+        try:
+            if self._begun:
+                self.log.flush()
+        finally:
+            self._release()
+
+    def _release(self) -> None:
         with suppress(OSError):
             if self._room is not None:
                 self._room.close()
@@ -208,16 +230,21 @@ class RunWriter:
             self._layout,
             self._probe_sha256,
             make_room=self._room.take if self._room else lambda: None,
-            before_commit=self._begin,
+            before_commit=self._before_commit,
         )
+
+    def _before_commit(self) -> None:
+        """Make the run, and write the log up to the step: a step that is seen has its log."""
+        self._begin()
+        self.log.flush()
 
     def _begin(self) -> None:
         """Make the run, now that its first step is complete; an earlier run ends only here."""
         if self._begun:
             return
         patiently((self.path / "manifest.json").unlink, True)
-        for file in (self.path / "steps").glob("step_*.h5"):
-            patiently(file.unlink)
+        for file in [*(self.path / "steps").glob("step_*.h5"), self.log.path]:
+            patiently(file.unlink, True)
         patiently(self._new_probe.replace, self.path / "probe.h5")
         replace_file(self.path / "manifest.json", self._manifest)
         self._begun = True
@@ -279,7 +306,7 @@ def check_folder(path: Path, *, replace: bool) -> None:
             code="IP302",
         )
     if path.exists() and not is_run:
-        own = re.compile(r"\.?(manifest\.json|probe\.h5|steps|lock)(\..*tmp)?")
+        own = re.compile(r"\.?(manifest\.json|probe\.h5|log\.jsonl|steps|lock)(\..*tmp)?")
         names = sorted(entry.name for entry in path.iterdir())
         if others := [name for name in names if not own.fullmatch(name)]:
             raise RunFileError(

@@ -1,0 +1,1 @@
+"""Estimators that read what was recorded with a step: the loss log, the curvature."""
