@@ -56,6 +56,7 @@ class CellKeys:
         self._group = group or Group(run.name, (run,))
         self._pools = estimator.pools
         self._reads_step = estimator.reads == "step"
+        self._reads_weight = estimator.reads == "weight"
         self._shared = shared
         self._layers: dict[Slot, str] = {}  # hashes of their data
         cls = type(estimator)
@@ -88,6 +89,11 @@ class CellKeys:
         about += [slot.reduction, slot.noise, step, self._data(slot, step)]
         if self._pools == "layer":
             about.append(self._whole_layer(slot))
+        if self._reads_weight:  # how far it is from the first step, it tells or that step
+            first = self._run.step_info(self._run.steps[0])
+            about.append(first.slot(slot.name, slot.kind).checksum)
+            about.append(first.provenance.get("parameters_hash") if slot.summary else None)
+            about.append(repr(self._run.step_info(step).slot(slot.name, slot.kind).summary))
         return about
 
     @cached_property

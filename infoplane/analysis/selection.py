@@ -63,14 +63,16 @@ def parts_of(estimator: Estimator, run: Run, layers: Sequence[Slot]) -> list[Par
             raise NotFoundError(f"{run.path}: {estimator.name}: {why}", code="IP402")
         return [Part(Subject("run"), tuple(layers[:1]))]  # a cell needs one for its place
     if kind == "layer":
-        return [Part(None, (layer,)) for layer in layers]
+        return [Part(None, (one, *estimator.beside(one, run.weights))) for one in layers]
     if kind == "run":
         return [Part(Subject("run"), tuple(layers))]
     found: list[tuple[Slot, ...]]
     if kind == "weights":
-        found = [(weight,) for weight in run.weights]
-        missing = "no weights are recorded"
-        hint = "leave the estimator out; docs/run-format.md says how a run holds weights"
+        summed_up = estimator.reads == "weight"
+        found = [(one,) for one in run.weights if summed_up or one.summary is None]
+        missing = "only what sums them up is recorded" if run.weights else "no weights are recorded"
+        hint = "record with --weights, or --weights GLOB for the numbers themselves, or leave the "
+        hint += "estimator out"
     else:
         found = [*itertools.combinations(layers, 2)]
         missing, hint = "expected two layers or more, got one", "choose more with --layers"

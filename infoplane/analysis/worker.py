@@ -98,7 +98,7 @@ def prepare_run(part: FinitePart, estimator: Estimator, seed: int, shared: Any =
         return shared
     rng = generator(seed, part.run.name, estimator_id(estimator))
     ready = estimator.seeded(seed)
-    able = bool(part.steps) or estimator.reads == "step"
+    able = bool(part.steps) or estimator.reads != "arrays"
     return _prepared(able, lambda: ready.prepare_member(shared, part, rng))
 
 
@@ -180,8 +180,7 @@ def _measure(
     error = None
     repeatable = True
     try:
-        reads_step = estimator.reads == "step"
-        values = [] if reads_step else [_values(run, step, slot) for slot in part.slots]
+        values, given = _read(run, estimator, part, step, device)
         bad = [(count, array) for array in values if (count := _nonfinite_rows(array))]
         if bad:
             error = f"NaN or inf in {bad[0][0]} of {len(bad[0][1])} rows"
@@ -191,7 +190,6 @@ def _measure(
             estimates = estimator.failed(error)
         else:
             cost = estimator.needs(len(run.kept), part.n_units)
-            given = run.record_of(step) if reads_step else _given(estimator, part, values, device)
             with at_most(cost):
                 estimates = check_estimates(estimator, estimator.estimate(prepared, given, rng))
             if device is not None:
@@ -215,6 +213,19 @@ def _measure(
     )  # fmt: skip
 
 
+def _read(
+    run: Run, estimator: Estimator, part: Part, step: int, device: str | None
+) -> tuple[list[Array], Any]:
+    """Return the arrays that a cell reads, to be checked, and what its estimator is given."""
+    if estimator.reads == "step":
+        return [], run.record_of(step)
+    if estimator.reads == "weight":
+        weight = run.recorded_weight(step, part.slots[0].name, verify=True)
+        return [weight.values], weight
+    values = [_values(run, step, slot) for slot in part.slots]
+    return values, _given(estimator, part, values, device)
+
+
 def _values(run: Run, step: int, slot: Slot) -> Array:
     """Return the verified values of a slot."""
     read = run.activations if slot.kind == "layer" else run.weight
@@ -232,7 +243,7 @@ def _given(estimator: Estimator, part: Part, values: Sequence[Any], device: str 
         values = [devices.on_device(array, device) for array in values]
     if estimator.subject == "run":
         return {slot.name: array for slot, array in zip(part.slots, values, strict=True)}
-    return tuple(values) if estimator.subject == "pair" else values[0]
+    return tuple(values) if len(part.slots) > 1 else values[0]
 
 
 def _noted(estimates: Mapping[str, Estimate], **notes: Any) -> dict[str, Estimate]:

@@ -44,7 +44,8 @@ class Cost(NamedTuple):
     limit: float | None = None  # CPU seconds after which the cell is given up, as a timeout
 
 
-_READ_NO_STEP = [("step", subject) for subject in SUBJECTS if subject != "run"]
+_READ = {("arrays", subject) for subject in SUBJECTS} | {("step", "run"), ("weight", "weights")}
+"""What an estimator may read, with its subject."""
 
 
 @dataclass(frozen=True)
@@ -66,9 +67,10 @@ class Estimator(ABC):
     subject : str
         What each number is about: a ``layer``, ``weights`` (each recorded weight), a ``pair`` of
         layers at one step, or the ``run`` at one step.
-    reads : {"arrays", "step"}
-        What ``estimate`` is given: the recorded arrays of its subject, or the `StepRecord` of the
-        step: metrics, gradients, curvature and the loss log up to it. Its subject is the ``run``.
+    reads : {"arrays", "step", "weight"}
+        What ``estimate`` is given: the recorded arrays of its subject; the `StepRecord` of the
+        step: metrics, gradients, curvature and the loss log up to it (its subject is the ``run``);
+        or the `RecordedWeight`, be it whole or summed up (its subject is ``weights``).
     shannon : bool
         Whether ``ixt`` and ``ity`` are Shannon information; if not, ``infoplane validate`` asks
         only for what is known of the estimator's own measure.
@@ -101,7 +103,7 @@ class Estimator(ABC):
     quantities: ClassVar[tuple[Quantity, ...]]
     flags: ClassVar[tuple[Flag, ...]] = ()
     subject: ClassVar[SubjectKind] = "layer"
-    reads: ClassVar[Literal["arrays", "step"]] = "arrays"
+    reads: ClassVar[Literal["arrays", "step", "weight"]] = "arrays"
     shannon: ClassVar[bool] = True
     lower_bound: ClassVar[bool] = False
     accelerated: ClassVar[bool] = False
@@ -119,10 +121,10 @@ class Estimator(ABC):
         if cls.subject not in SUBJECTS:
             known = ", ".join(SUBJECTS)
             raise InputError(f"{cls.__name__}: expected a subject of {known}, got {cls.subject!r}")
-        if cls.reads not in ("arrays", "step") or (cls.reads, cls.subject) in _READ_NO_STEP:
+        if (cls.reads, cls.subject) not in _READ:
             raise InputError(
-                f"{cls.__name__}: expected reads 'arrays', or 'step' with the subject 'run', got "
-                f"{cls.reads!r} with {cls.subject!r}"
+                f"{cls.__name__}: expected reads 'arrays', 'step' with the subject 'run', or "
+                f"'weight' with 'weights', got {cls.reads!r} with {cls.subject!r}"
             )
         if "quantities" in vars(cls):
             found = vars(cls)["quantities"]
@@ -268,6 +270,10 @@ class Estimator(ABC):
         """
         return ""
 
+    def beside(self, layer: Slot, weights: Sequence[Slot]) -> tuple[Slot, ...]:
+        """Return those of the recorded weights that a cell of a layer is given as well."""
+        return ()
+
     def left_out(self, quantity: str) -> str:
         """Return for which layers there is no row of a quantity at all, "" if for none."""
         return ""
@@ -289,8 +295,9 @@ class Estimator(ABC):
             What ``prepare_layer`` returned; ``prepare_run``, where the subject is no layer.
         activations : array (n_samples, n_units)
             Finite, in the stored dtype, read-only. Of a ``pair`` a tuple of two such arrays, of a
-            ``run`` a dict of them by layer, of ``weights`` one weight in its own shape. A
-            `StepRecord`, where the estimator reads the step.
+            ``run`` a dict of them by layer, of ``weights`` one weight in its own shape; of a layer
+            with arrays `beside` it a tuple of all. A `StepRecord` or `RecordedWeight`, where the
+            estimator reads that.
         rng : numpy.random.Generator
             Stream of this cell alone.
 

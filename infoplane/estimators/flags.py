@@ -137,6 +137,13 @@ _BUILT_IN = (
          "half of the area", "train on, or take a longer end: `-e prequential:tail=0.1`"),
     Flag("open_fit", None, "the loss curve does not bound the power law: exponents at the ends of "
          "what was tried fit as well", "a longer log, or read the curve without the fit"),
+    Flag("rank_deficient", None, "singular values of the weight are below the rounding of its "
+         "numbers: its condition number is infinite",
+         "read its stable rank; `resolved` in `diag` of each row counts those above"),
+    Flag("poor_fit", None, "the largest eigenvalues of the weight do not follow a power law",
+         "do not read its exponent; see ks_distance in `diag` of each row"),
+    Flag("short_tail", None, "the power law is fitted to fewer than 10 values",
+         "read the exponent within its standard error, in `diag` of each row"),
     Flag("not_converged", None, "an iteration, or the clustering of the inputs, did not converge",
          _DIAG),
 )  # fmt: skip

@@ -139,6 +139,17 @@ LOSSES = (
 TRAINING = tuple(quantity.name for quantity in LOSSES)
 """Names of what is read of the training itself, not of layers."""
 
+WEIGHTS = (
+    Quantity("condition_number", "κ(W)", _RATIO, colour=_RED),
+    Quantity("log_volume", "log-volume", "ln", smallest_change=0.05, colour=_PURPLE),
+    Quantity("weight_stable_rank", "stable rank W", _COUNT, colour=_GREEN),
+    Quantity("spectral_norm", "‖W‖₂", "norm", colour=_BLUE),
+    Quantity("frobenius_norm", "‖W‖", "norm", colour=_BLUE),
+    Quantity("weight_alpha", "α(W)", "exponent", smallest_change=0.1, colour=_RED),
+    Quantity("weight_distance", "‖ΔW‖/‖W₀‖", _RATIO, colour=_GREY),
+)
+"""Of the singular values of a weight; `infoplane.numerics.weight_measures` defines them."""
+
 REPRESENTATION = tuple(
     quantity.name
     for quantity in (*SPECTRAL, *DIMENSIONS, *COLLAPSE, RDM_STABILITY, PROBE, KNN, PROBE_R2)
@@ -170,6 +181,7 @@ QUANTITIES: dict[str, Quantity] = {
         PROBE_R2,
         ITY_NORMAL,
         *LOSSES,
+        *WEIGHTS,
     )
 }
 """The quantities of the built-in estimators by name, in the order of tables and figures."""

@@ -36,6 +36,7 @@ BUILT_IN = {
     "probe": "infoplane.estimators.layers.probe:Probe",
     "renyi": "infoplane.estimators.layers.renyi:MatrixRenyi",
     "spectrum": "infoplane.estimators.layers.spectrum:SpectrumOfLayer",
+    "weights": "infoplane.estimators.weights:Weights",
 }
 log = logging.getLogger("infoplane")
 

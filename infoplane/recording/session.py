@@ -301,9 +301,9 @@ def record(
         model, checkpoints, data, output, weights_key=weights_key, strict=strict,
         trust_model=trust_model, layers=layers, at=at, batch_dims=batch_dims, reduce=reduce,
         mask=mask, logits=logits, head=head, weights=weights, batch_size=batch_size,
-        max_size=max_size, step_pattern=step_pattern, device=device, gradients=gradients, gradient_batch_size=gradient_batch_size, name=name,
-        group=group, overwrite=overwrite, resume=resume, labels=labels, label_bins=label_bins, x=x,
-        samples=samples, seed=seed,
+        max_size=max_size, step_pattern=step_pattern, device=device, gradients=gradients,
+        gradient_batch_size=gradient_batch_size, name=name, group=group, overwrite=overwrite,
+        resume=resume, labels=labels, label_bins=label_bins, x=x, samples=samples, seed=seed,
     ).run(progress)  # fmt: skip
 
 

@@ -135,8 +135,8 @@ def test_weights_that_are_taken_before_others_are_told_once(content, taken, othe
     record(small_net(), "step_*.pt", (X, None), "run")
     told = [r.message for r in caplog.records if "are taken" in r.message]
     assert told == [
-        f"step_1.pt: the weights under {taken} are taken; --weights-key {other} takes others of the "
-        "same names"
+        f"step_1.pt: the weights under {taken} are taken; --weights-key {other} takes others of "
+        "the same names"
     ]
     caplog.clear()
     for key in (taken, other):
