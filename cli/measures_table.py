@@ -1,4 +1,4 @@
-"""The measures of a representation side by side, at the last checkpoint, beside their nulls."""
+"""Measures of layers, and of weights, side by side at the last checkpoint, beside their nulls."""
 
 from __future__ import annotations
 
@@ -9,22 +9,37 @@ import numpy as np
 
 from infoplane.cli.output import printable
 from infoplane.cli.table_columns import Column, render
-from infoplane.estimators.quantities import COLLAPSE, RDM_STABILITY, REPRESENTATION, SPECTRAL
+from infoplane.estimators.quantities import (
+    COLLAPSE,
+    OF_HEAD,
+    RDM_STABILITY,
+    REPRESENTATION,
+    SPECTRAL,
+    WEIGHTS,
+)
 from infoplane.results.choice import best_estimator
 from infoplane.results.curves import CurveKey, Curves, mean_over_runs
 from infoplane.text import in_lines
 
 _FIRST = (
     "effective_rank", "alpha_req", "nc1", "label_alignment", "probe", "intrinsic_dimension",
-    "rankme", "vne_centred", "cdnv", "nc2_equiangle", "nc2_equinorm", "knn", "probe_r2",
+    "rankme", "vne_centred", "cdnv", "nc2_equiangle", "nc2_equinorm", "nc3", "nc4", "knn", "probe_r2",
+    "condition_number", "weight_alpha", "weight_distance", "weight_stable_rank", "frobenius_norm",
+    "log_volume", "spectral_norm",
 )  # fmt: skip
 """The order in which measures stay where there is no room for all; others go before these."""
 
 _BLOCKS = (
     frozenset(quantity.name for quantity in SPECTRAL),
-    frozenset(quantity.name for quantity in (*COLLAPSE, RDM_STABILITY)),
+    frozenset(quantity.name for quantity in (*COLLAPSE, *OF_HEAD, RDM_STABILITY)),
 )
 """Measures that stand in one table; all others are another."""
+
+_KINDS = (
+    ("layer", REPRESENTATION, "independent units of this shape, or shuffled labels"),
+    ("weight", tuple(one.name for one in WEIGHTS), "independent normal numbers, in this shape"),
+)
+"""What measures are about, which they are, and what their nulls are of."""
 
 _MOST_PLACES = 3
 
@@ -35,9 +50,24 @@ _FEW = 12
 def measures_table(
     results: Mapping[str, object], drawn: Mapping[CurveKey, Curves], group: str, limit: int | None
 ) -> list[str]:
-    """Return the lines of the tables; none with fewer than two of these measures."""
+    """Return the lines of the tables; none with fewer than two measures of layers, or weights."""
+    lines = []
+    for kind, quantities, null in _KINDS:
+        lines += _table_of(results, drawn, group, limit, kind, quantities, null)
+    return lines
+
+
+def _table_of(
+    results: Mapping[str, object],
+    drawn: Mapping[CurveKey, Curves],
+    group: str,
+    limit: int | None,
+    kind: str,
+    quantities: Sequence[str],
+    null: str,
+) -> list[str]:
     by_quantity: dict[str, dict[str, Curves]] = {}
-    for quantity in REPRESENTATION:
+    for quantity in quantities:
         choice = best_estimator(results, drawn, group, quantity)
         if choice is not None:
             by_quantity[quantity] = {
@@ -68,12 +98,10 @@ def measures_table(
         blocks.setdefault(block if apart else 0, []).append(column)
     lines: list[str] = []
     for _, columns in sorted(blocks.items()):
-        first = Column("layer", [printable(name) for name in names], names=True)
+        told = [printable(name.removeprefix("weights ")) for name in names]
+        first = Column(kind, told, names=True)
         lines += ["", *render([first, *columns], limit=limit)]
-    caption = (
-        "last checkpoint; in brackets the null: what independent units of this shape, or shuffled "
-        "labels, read; ~ within it"
-    )
+    caption = f"last checkpoint; in brackets the null: what {null}, read; ~ within it"
     return [*lines, *in_lines(caption, limit or 100)]
 
 

@@ -115,6 +115,11 @@ COLLAPSE = (
     Quantity("centroid_nuclear_norm", "‖C‖∗", "norm", colour=_PURPLE),
 )
 """Of the classes in a layer; `infoplane.numerics.collapse` defines them."""
+OF_HEAD = (
+    Quantity("nc3", "NC3", _RATIO, colour=_PURPLE),
+    Quantity("nc4", "NC4", _SHARE, smallest_change=0.02, colour=_PURPLE),
+)
+"""Of the features and the head that is given them; `infoplane.numerics.collapse` defines them."""
 RDM_STABILITY = Quantity("rdm_stability", "RDM stability", _RATIO, None, 0.05, colour=_GREY)
 
 DIMENSIONS = (
@@ -150,10 +155,8 @@ WEIGHTS = (
 )
 """Of the singular values of a weight; `infoplane.numerics.weight_measures` defines them."""
 
-REPRESENTATION = tuple(
-    quantity.name
-    for quantity in (*SPECTRAL, *DIMENSIONS, *COLLAPSE, RDM_STABILITY, PROBE, KNN, PROBE_R2)
-)
+_OF_LAYERS = (*SPECTRAL, *DIMENSIONS, *COLLAPSE, *OF_HEAD, RDM_STABILITY, PROBE, KNN, PROBE_R2)
+REPRESENTATION = tuple(quantity.name for quantity in _OF_LAYERS)
 """Names of the measures of a representation, which tables and figures show side by side."""
 
 QUANTITIES: dict[str, Quantity] = {
@@ -175,6 +178,7 @@ QUANTITIES: dict[str, Quantity] = {
         RENYI_ENTROPY,
         *DIMENSIONS,
         *COLLAPSE,
+        *OF_HEAD,
         RDM_STABILITY,
         PROBE,
         KNN,

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
 from infoplane.arrays import LARGE, rows_of
-from infoplane.data import Array, IntArray
+from infoplane.data import Array, IntArray, Slot
 from infoplane.errors import EstimationError
 from infoplane.estimators.base import Cost
 from infoplane.estimators.estimate import Estimate
+from infoplane.estimators.layers.collapse_head import Head, head_measures, head_of, head_slots
 from infoplane.estimators.layers.collapse_measures import UNDEFINED, collapse_flags, unfit_classes
 from infoplane.estimators.layers.representation import (
     FEWEST,
@@ -24,7 +25,7 @@ from infoplane.estimators.layers.representation import (
     beside_null,
     without_value,
 )
-from infoplane.estimators.quantities import COLLAPSE, RDM_STABILITY, Quantity
+from infoplane.estimators.quantities import COLLAPSE, OF_HEAD, RDM_STABILITY, Quantity
 from infoplane.numerics.collapse import ClassScatter, gram_norm, scatters
 from infoplane.numerics.discrete.symbols import row_symbols
 from infoplane.numerics.kernels.mixtures import stratified
@@ -46,7 +47,9 @@ class Collapse(OfRepresentation):
     from the corners of a simplex. All fall to 0 as classes collapse. `label_alignment` is the
     centred kernel alignment (linear CKA) with one-hot labels, `class_separation` the share of the
     variance between classes, `centroid_nuclear_norm` the nuclear norm of the class means of rows of
-    length 1. `rdm_stability` is the rank correlation of distances in two halves of the units.
+    length 1. Of the features that the head is given, `nc3` is the squared distance of its weight
+    from the class means, both of norm 1, and `nc4` the share of samples that it assigns to another
+    class than that of the nearest mean. `rdm_stability` is the rank correlation of distances in two halves of the units.
 
     Parameters
     ----------
@@ -84,7 +87,7 @@ class Collapse(OfRepresentation):
     name: ClassVar[str] = "collapse"
     title: ClassVar[str] = "class geometry"
     version: ClassVar[str] = "3"
-    quantities: ClassVar[tuple[Quantity, ...]] = (*COLLAPSE, RDM_STABILITY)
+    quantities: ClassVar[tuple[Quantity, ...]] = (*COLLAPSE, *OF_HEAD, RDM_STABILITY)
 
     def __post_init__(self) -> None:
         self._expect(self.permutations >= 0, "permutations of at least 0", self.permutations)
@@ -103,13 +106,25 @@ class Collapse(OfRepresentation):
         return Cost(5e-3 + seconds, 2**26 + 16 * small**2 + 8 * min(n * n_units, LARGE))
 
     def left_out(self, quantity: str) -> str:
-        """Return for which layers there is no stability of distances."""
+        """Return for which layers there is no measure of the head, or no stability of distances."""
+        if quantity in [one.name for one in OF_HEAD]:
+            return (
+                "layers that are not the features of the head, and runs that do not hold its "
+                "weight (record --weights)"
+            )
         if quantity != RDM_STABILITY.name:
             return ""
         return f"layers of fewer than {FEWEST_UNITS} units" if self.splits else "splits is 0"
 
+    def beside(self, layer: Slot, weights: Sequence[Slot]) -> tuple[Slot, ...]:
+        """Return weight and bias of the head, of the features that it is given."""
+        return head_slots(layer, weights)
+
     def estimate(
-        self, prepared: ChosenSamples, activations: Array, rng: np.random.Generator
+        self,
+        prepared: ChosenSamples,
+        activations: Array | tuple[Array, ...],
+        rng: np.random.Generator,
     ) -> Mapping[str, Estimate]:
         """Return the measures of one cell; without labels the stability of distances alone.
 
@@ -120,18 +135,19 @@ class Collapse(OfRepresentation):
         """
         if prepared.n < FEWEST:
             raise EstimationError(f"expected at least {FEWEST} samples, got {prepared.n}")
-        values = rows_of(activations, prepared.rows)
-        found = {} if prepared.labels is None else self._of_classes(values, prepared, rng)
+        layer, *arrays = activations if isinstance(activations, tuple) else (activations,)
+        values, head = rows_of(layer, prepared.rows), head_of(arrays) if arrays else None
+        found = {} if prepared.labels is None else self._of_classes(values, prepared, head, rng)
         if self.splits and values.shape[1] >= FEWEST_UNITS:
             found[RDM_STABILITY.name] = self._stability(values, prepared, rng)
         return found
 
     def _of_classes(
-        self, values: Array, samples: ChosenSamples, rng: np.random.Generator
+        self, values: Array, samples: ChosenSamples, head: Head | None, rng: np.random.Generator
     ) -> dict[str, Estimate]:
         labels = samples.labels
         assert labels is not None
-        names = [quantity.name for quantity in COLLAPSE]
+        names = [one.name for one in (*COLLAPSE, *(OF_HEAD if head else ()))]
         if reason := unfit_classes(labels):
             return dict.fromkeys(names, without_value(reason, samples, "small_n"))
         shuffled = [rng.permutation(labels) for _ in range(self.permutations)]
@@ -151,13 +167,14 @@ class Collapse(OfRepresentation):
             _values(one, norm)
             for one, norm in zip(others[self.permutations :], norms[1:], strict=True)
         ]
+        of_head = head_measures(values, samples, head, halves, shuffled) if head else {}
         return {
             name: self._estimate(
                 name, own[name], [p[name] for p in parts], [p[name] for p in nulls], whole,
                 values.shape[1], samples,
             )
-            for name in names
-        }  # fmt: skip
+            for name in own
+        } | of_head  # fmt: skip
 
     def _halves(self, labels: IntArray, rng: np.random.Generator) -> Iterator[IntArray]:
         """Yield halves in which every class of several samples keeps its share."""

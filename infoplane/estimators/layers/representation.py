@@ -36,6 +36,7 @@ class ChosenSamples:
     n: int
     rows: IntArray | None  # ascending; None for all
     labels: IntArray | None  # of these samples, 0, 1, ...
+    classes: IntArray | None = None  # the ids that these stand for
 
     @classmethod
     def of(cls, run: RunData, most: int, rng: np.random.Generator) -> ChosenSamples:
@@ -44,11 +45,12 @@ class ChosenSamples:
         classes = None if probe.labels is None else row_symbols(probe.labels[:, None])
         if probe.n_samples > most:
             rows = stratified(classes, probe.n_samples, most, rng)
-        labels = None
+        labels = ids = None
         if probe.labels is not None:
             kept = probe.labels if rows is None else probe.labels[rows]
-            labels = np.unique(kept, return_inverse=True)[1].reshape(-1)
-        return cls(probe.n_samples if rows is None else most, rows, labels)
+            ids, labels = np.unique(kept, return_inverse=True)
+            labels = labels.reshape(-1)
+        return cls(probe.n_samples if rows is None else most, rows, labels, ids)
 
     @property
     def flags(self) -> tuple[str, ...]:
