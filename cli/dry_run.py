@@ -20,7 +20,7 @@ def recording_described(plan: RecordingPlan, steps: Sequence[int | None], output
     """Return the plan of a recording as text, a line per layer."""
     from infoplane.recording.plan import sample_bytes
 
-    layers = plan.layers
+    layers, weights = plan.layers, plan.weights
     known = [f"{step:,}" for step in steps if step is not None]
     span = f"steps {known[0]}..{known[-1]}" if known else "steps"
     if len(known) < len(steps):
@@ -36,15 +36,26 @@ def recording_described(plan: RecordingPlan, steps: Sequence[int | None], output
     ]
     if not any(layer.reduction != "none" for layer in layers):
         columns = [column for column in columns if column.title != "reduction"]
+    kept = [one.reduction.replace("none", "whole").replace("-", " ") for one in weights]
+    shapes = ["x".join(map(str, (one.summary or one).shape)) for one in weights]
+    of_weights = [
+        Column("weight", [printable(one.name) for one in weights], names=True),
+        Column("shape", shapes, right=True),
+        Column("kept", kept),
+        Column("a step", [size_text(sample_bytes(one)) for one in weights], right=True),
+    ]
+    what = [f"{len(layers):,} layers x {plan.n_samples:,} samples"] if layers else []
+    what += [f"{len(weights):,} weights"] if weights else []
     place = Path(output).absolute()
     while not place.exists():
         place = place.parent
     free = shutil.disk_usage(place).free
     return "\n".join(
         [
-            f"would record {plan.n_steps:,} checkpoints ({span}) x {len(layers):,} layers x "
-            f"{plan.n_samples:,} samples in {printable(output)}",
-            *(f"  {line}" for line in render(columns, limit=width())),
+            f"would record {plan.n_steps:,} checkpoints ({span}) x {' and '.join(what)} in "
+            f"{printable(output)}",
+            *(f"  {line}" for line in (render(columns, limit=width()) if layers else [])),
+            *(f"  {line}" for line in (render(of_weights, limit=width()) if weights else [])),
             f"about {_clock(plan.seconds)}, {size_text(plan.bytes)} of {size_text(free)} free"
             + (": too large" if plan.bytes > free else ""),
         ]

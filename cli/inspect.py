@@ -143,7 +143,7 @@ def _run_text(found: Mapping[str, Any], *, wide: bool) -> list[str]:
     for key in ("group", "seed", "split"):
         if manifest.get(key) is not None:
             parts.append(f"{key} {printable(str(manifest[key]))}")
-    parts.append(f"N {found['n']:,}")
+    parts.append(f"N {found['n']:,}" if found["n"] else "weights alone, no activations")
     parts += [f"{printable(name)} {n:,}" for name, n in found["splits"].items()]
     if found["classes"]:
         parts += [counted(len(found["classes"]), "class")]
@@ -186,6 +186,8 @@ def _run_text(found: Mapping[str, Any], *, wide: bool) -> list[str]:
             columns.append(Column(title, cells, right=True, drop=drop))
         lines += ["", *render(columns if several else columns[1:], limit=limit)]
         lines += ["", *_roles(layers)]
+    if weights := found["weights"]:
+        lines += ["", *_weights(weights, limit)]
     if "arrays" in found:
         arrays = found["arrays"]
         columns = [
@@ -196,6 +198,27 @@ def _run_text(found: Mapping[str, Any], *, wide: bool) -> list[str]:
         ]
         lines += ["", *render(columns, limit=limit)]
     return lines
+
+
+def _weights(weights: Sequence[Mapping[str, Any]], limit: int | None) -> list[str]:
+    """Return the table of the recorded weights, and what of them is kept."""
+    from infoplane.cli.output import printable
+    from infoplane.cli.table_columns import Column, render
+
+    kept = {"singular-values": "singular values"}
+    columns = [
+        Column("weight", [printable(one["name"]) for one in weights], names=True),
+        Column("type", [printable(one["type"]) for one in weights], drop=2),
+        Column("shape", ["x".join(map(str, one["shape"])) for one in weights], right=True),
+        Column("dtype", [printable(one["dtype"]) for one in weights], drop=1),
+        Column("kept", [kept.get(one["kept"], one["kept"]) for one in weights]),
+        Column("NaN, inf", [_count(one["nonfinite"]) for one in weights], right=True, drop=4),
+        Column("also", [printable(", ".join([*one["roles"], *one["tied"]])) for one in weights]),
+    ]
+    if len({one["step"] for one in weights}) > 1:
+        steps = [f"{one['step']:,}" for one in weights]
+        columns.insert(0, Column("step", steps, right=True))
+    return render(columns, limit=limit)
 
 
 def _roles(layers: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -23,7 +23,8 @@ from infoplane.text import in_lines
 
 _FIRST = (
     "effective_rank", "alpha_req", "nc1", "label_alignment", "probe", "intrinsic_dimension",
-    "rankme", "vne_centred", "cdnv", "nc2_equiangle", "nc2_equinorm", "nc3", "nc4", "knn", "probe_r2",
+    "rankme", "vne_centred", "cdnv", "nc2_equiangle", "nc2_equinorm", "nc3", "nc4", "knn",
+    "probe_r2",
     "condition_number", "weight_alpha", "weight_distance", "weight_stable_rank", "frobenius_norm",
     "log_volume", "spectral_norm",
 )  # fmt: skip

@@ -19,6 +19,7 @@ from infoplane.text import counted
 if TYPE_CHECKING:
     from infoplane.recording.recorder import Recorder
     from infoplane.recording.session import Recording
+    from infoplane.recording.weights_only import WeightsRecording
 
 _OF_CHECKPOINTS = (
     "model_reference",
@@ -32,7 +33,14 @@ _OF_CHECKPOINTS = (
     "gradients",
     "gradient_batch_size",
     "dry_run",
+    "weights_only",
 )
+_OF_WEIGHTS = (
+    "checkpoints", "weights", "weights_key", "weights_only", "trust_model", "step_pattern",
+    "max_size", "name", "group", "overwrite", "resume", "dry_run", "output",
+)  # fmt: skip
+"""Parameters that say something where weights alone are recorded."""
+
 _OF_DATA = ("labels", "label_bins", "x", "samples", "seed")
 """Parameters that say something of checkpoints, and of the probe set of --data."""
 
@@ -66,6 +74,11 @@ _OF_DATA = ("labels", "label_bins", "x", "samples", "seed")
     metavar="[=summary|GLOB]",
     help="Also record weights: the singular values and norms of all (summary, what the bare option "
     "means), or the numbers of those that match; repeatable, !GLOB excludes.",
+)
+@click.option(
+    "--weights-only",
+    is_flag=True,
+    help="Record weights alone, of --checkpoints: no model, no data, no forward pass.",
 )
 @click.option(
     "--strict/--no-strict",
@@ -209,6 +222,7 @@ def record(
     reductions: tuple[str, ...],
     masks: tuple[str, ...],
     dry_run: bool,
+    weights_only: bool,
     schedule: str | None,
     script: tuple[str, ...],
     **chosen: Any,  # as `Recording` calls them
@@ -230,11 +244,19 @@ def record(
 
     \b
     infoplane record --data probe.npz -o runs/s0 -- python train.py --lr 0.1
+
+    Weights can be recorded with the layers (--weights), or alone:
+
+    \b
+    infoplane record --weights-only --checkpoints 'ckpt/*.pt' -o runs/w0
     """
     Path.cwd()  # where it was removed, importing torch would end the process
     chosen["batch_dims"] = dict(map(_axis, batch_dims))
     chosen["reduce"] = dict(map(_reduction, reductions))
     chosen["mask"] = dict(map(_mask, masks))
+    if weights_only and not script:
+        _record_weights(checkpoints, output, shared, chosen, dry_run=dry_run)
+        return
     if script:
         _refuse_for_script(script, checkpoints, probe_choice)
         options = {name: value for name, value in chosen.items() if name not in _OF_CHECKPOINTS}
@@ -260,6 +282,36 @@ def record(
         _record(recording, output, shared, resumed=chosen["resume"])
 
 
+def _record_weights(
+    checkpoints: tuple[str, ...],
+    output: str,
+    shared: SharedOptions,
+    chosen: dict[str, Any],
+    *,
+    dry_run: bool,
+) -> None:
+    """Record weights alone, or say what would be recorded."""
+    options = click.get_current_context().command.params
+    others = {str(option.name) for option in options if option.expose_value} - set(_OF_WEIGHTS)
+    _refuse(others, "is not for --weights-only")
+    if not checkpoints:
+        raise click.UsageError("Missing option '--checkpoints'.")
+    from infoplane.recording.weights_only import WeightsRecording
+
+    told = {name: value for name, value in chosen.items() if name in _OF_WEIGHTS}
+    recording = WeightsRecording(checkpoints, output, **told)
+    if dry_run:
+        _tell_plan(recording, output, kept=chosen["resume"] or chosen["overwrite"])
+        return
+    _run(recording, output, shared)
+    size = sum(file.stat().st_size for file in Path(output).rglob("*.h5"))
+    kept = f", {len(recording.kept)} of them kept from before" if chosen["resume"] else ""
+    click.echo(
+        f"recorded {counted(len(recording.steps), 'step')} x "
+        f"{counted(len(recording.recorded), 'weight')} in {output} ({size / 1e6:,.1f} MB){kept}"
+    )
+
+
 def _refuse_for_script(
     script: tuple[str, ...], checkpoints: tuple[str, ...], probe_choice: ProbeChoice
 ) -> None:
@@ -274,7 +326,7 @@ def _refuse_for_script(
         _refuse(_OF_DATA, "is for --data, without which the first batch is the probe set")
 
 
-def _tell_plan(recording: Recording, output: str, *, kept: bool) -> None:
+def _tell_plan(recording: Recording | WeightsRecording, output: str, *, kept: bool) -> None:
     """Say what would be recorded, and what is in its way."""
     from infoplane.cli.dry_run import recording_described
 
@@ -287,7 +339,13 @@ def _tell_plan(recording: Recording, output: str, *, kept: bool) -> None:
 
 
 def _record(recording: Recording, output: str, shared: SharedOptions, *, resumed: bool) -> None:
-    """Record, and say what was recorded or what a stop leaves."""
+    """Record, and say what was recorded."""
+    _run(recording, output, shared)
+    _tell(recording.recorder, len(recording.steps), output, resumed=resumed)
+
+
+def _run(recording: Recording | WeightsRecording, output: str, shared: SharedOptions) -> None:
+    """Record, and say what a stop leaves."""
     n_steps = len(recording.steps)
     stages = Stages("checkpoints", shared)
     try:
@@ -301,7 +359,6 @@ def _record(recording: Recording, output: str, shared: SharedOptions, *, resumed
         if done := stages.done.get("record"):
             click.echo(_kept(done, n_steps, output), err=True)
         raise
-    _tell(recording.recorder, n_steps, output, resumed=resumed)
 
 
 def _record_script(

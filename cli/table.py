@@ -98,10 +98,10 @@ def _header(results: Mapping[str, Any]) -> list[str]:
         entropy = f", H(Y) = {first['h_y']:.2f} bits" if first["h_y"] is not None else ""
         runs = counted(len(recordings), "run")
         span = f"{len(steps)} steps {steps[0]:,}..{steps[-1]:,}" if len(steps) > 1 else "1 step"
-        lines.append(
-            f"{printable(group)}: {runs}, {span}, {counted(len(first['layers']), 'layer')}, "
-            f"N = {first['n']:,}{entropy}, log₂ N = {first['log2_n']:.2f} bits"
-        )
+        layers = counted(len(first["layers"]), "layer")
+        samples = f"N = {first['n']:,}{entropy}, log₂ N = {first['log2_n']:.2f} bits"
+        about = f"{layers}, {samples}" if first["n"] else "weights alone"
+        lines.append(f"{printable(group)}: {runs}, {span}, {about}")
     return lines
 
 

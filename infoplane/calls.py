@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from numbers import Integral
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, cast
 
 from infoplane.errors import InputError
 
@@ -125,3 +125,22 @@ def _on_stderr(now: Progress) -> None:
     end = "\n" if now.done == now.total else ""
     sys.stderr.write(f"\r{now.stage} {now.done:,}/{now.total:,}{failed}{end}")
     sys.stderr.flush()
+
+
+def checkpoint_patterns(given: object) -> list[str]:
+    """Return a path, a glob or several of these as texts.
+
+    Raises
+    ------
+    InputError
+        If it is anything else, or none.
+    """
+    expected = "a path, a glob or a list of these"
+    several = isinstance(given, Iterable) and not isinstance(given, (str, bytes, Mapping))
+    listed = list(cast("Iterable[Any]", given)) if several else [given]
+    if not listed:
+        raise unfit("checkpoints", expected, listed)
+    for one in listed:
+        if not is_path(one):
+            raise unfit("checkpoints", expected, one)
+    return [str(one) for one in listed]

@@ -115,6 +115,18 @@ class ProbeSet:
         )
 
 
+class NoProbe(ProbeSet):
+    """The probe set of a run that holds no activations: it has no samples."""
+
+    @classmethod
+    def made(cls) -> NoProbe:
+        """Return it."""
+        return cls(np.zeros((0, 1)))
+
+    def __post_init__(self) -> None:
+        """Check nothing: there is nothing."""
+
+
 def split_rows(splits: Mapping[str, int]) -> dict[str, slice]:
     """Return the rows of each split, of splits that lie one behind the other."""
     ends = itertools.accumulate(splits.values())

@@ -58,6 +58,12 @@ def parts_of(estimator: Estimator, run: Run, layers: Sequence[Slot]) -> list[Par
         for pairs.
     """
     kind = estimator.subject
+    if not run.has_samples and kind != "weights":
+        raise NotFoundError(
+            f"{run.path}: {estimator.name} measures activations: the run holds weights alone",
+            hint="measure it with -e weights, or record activations with --model and --data",
+            code="IP402",
+        )
     if estimator.reads == "step":
         if why := estimator.absent(run.record_of(run.steps[-1])):
             raise NotFoundError(f"{run.path}: {estimator.name}: {why}", code="IP402")
@@ -203,7 +209,7 @@ def select_cells(
                 hint=f"it has steps {' '.join(map(str, run.steps))}",
                 code="IP402",
             )
-        if not kept:
+        if not kept and run.has_samples:
             raise NotFoundError(
                 f"{run.path}: no layer is left to analyze",
                 hint=f"it has layers {' '.join(layer.name for layer in run.layers)}",
@@ -227,6 +233,10 @@ def _globs(layers: Sequence[str], runs: Sequence[Run]) -> tuple[list[str], list[
     """Return the globs that include and that exclude; each matches a layer of one of the runs."""
     include = [pattern for pattern in layers if not pattern.startswith("!")]
     exclude = [pattern[1:] for pattern in layers if pattern.startswith("!")]
+    if (include or exclude) and not any(run.has_samples for run in runs):
+        raise NotFoundError(
+            f"{runs[0].path}: the run holds weights alone, no layers", hint="leave --layers out"
+        )
     names = [layer.name for run in runs for layer in run.layers]
     for pattern in [*include, *exclude]:
         if not any(matches(name, pattern) for name in names):

@@ -420,7 +420,7 @@ class View:
         samples = {r["n"] for r in recordings}
         used = {c.n for c in self.of_group(group, estimator)} if estimator is not None else set()
         splits = {r["split"] for r in recordings if r.get("split")}
-        if len(used or samples) == 1:
+        if len(used or samples) == 1 and max(used or samples):
             split = f" {splits.pop()}" if len(splits) == 1 else ""
             parts.append(f"N = {max(used or samples):,}{split} samples")
         return " · ".join(parts)

@@ -6,7 +6,9 @@ import hashlib
 import inspect
 import io
 import re
+from collections.abc import Mapping
 from contextlib import suppress
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,13 +40,18 @@ def model_hash(model: nn.Module) -> str:
 
 
 def parameter_hash(model: nn.Module) -> str:
-    """Return a hash of a model's parameters and buffers, in hexadecimal.
+    """Return a hash of a model's parameters and buffers, in hexadecimal."""
+    return state_hash(model.state_dict())
+
+
+def state_hash(state: Mapping[str, Any]) -> str:
+    """Return a hash of a state dict, in hexadecimal.
 
     It tells whether weights are the same as before, at the speed of memory: of large tensors,
     taken as tables of 64-bit words, SHA-256 covers the sums of rows and of columns.
     """
     digest = hashlib.sha256()
-    for name, value in model.state_dict().items():
+    for name, value in state.items():
         digest.update(name.encode(errors="backslashreplace"))
         if isinstance(value, torch.Tensor) and _is_plain(value):
             digest.update(repr((value.dtype, tuple(value.shape))).encode())

@@ -39,24 +39,38 @@ def run_manifest(
     InputError
         If ``provenance`` holds anything that JSON does not.
     """
+    return {
+        **named_run(name, group, seed),
+        "layers": list(layers),
+        "at": at,
+        "settings": {**settings, "model_sha256": model_hash(model), **arithmetic(model)},
+        "provenance": {
+            "model_class": f"{type(model).__module__}.{type(model).__qualname__}",
+            **of_process(),
+            **json_values(provenance),
+        },
+    }
+
+
+def named_run(name: str, group: str | None, seed: int | None) -> dict[str, Any]:
+    """Return name, group and seed of a run, and when it began; ``tanh-s0`` tells all of them."""
     found = re.fullmatch(r"(.+)[-_.]s(?:eed)?[-_]?(\d+)", name)
     return {
         "run": name,
         "group": group or (found[1] if found else name),
         "seed": int(seed) if seed is not None else (int(found[2]) if found else None),
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "layers": list(layers),
-        "at": at,
-        "settings": {**settings, "model_sha256": model_hash(model), **arithmetic(model)},
-        "provenance": {
-            "model_class": f"{type(model).__module__}.{type(model).__qualname__}",
-            "argv": without_secrets(sys.argv),
-            "python": platform.python_version(),
-            "packages": {
-                package: metadata.version(package)
-                for package in ("infoplane", "torch", "numpy", "h5py")
-            },
-            **json_values(provenance),
+    }
+
+
+def of_process() -> dict[str, Any]:
+    """Return what a manifest keeps of the process that records: command line and versions."""
+    return {
+        "argv": without_secrets(sys.argv),
+        "python": platform.python_version(),
+        "packages": {
+            package: metadata.version(package)
+            for package in ("infoplane", "torch", "numpy", "h5py")
         },
     }
 

@@ -14,6 +14,7 @@ from infoplane.calls import (
     Listener,
     PathLike,
     Progress,
+    checkpoint_patterns,
     is_path,
     listener,
     one_of,
@@ -118,7 +119,7 @@ class Recording:
         }
         choice, where = _choice(labels, label_bins, x, samples, seed), check_device(device)
         expression = text_or_none(step_pattern, "step_pattern")
-        self._found = find_checkpoints(_patterns(checkpoints), expression)
+        self._found = find_checkpoints(checkpoint_patterns(checkpoints), expression)
         self.device = own_gpu(where) if where.startswith("cuda") else where
         self.model, named = self._made(model)
         self.probe, told = _probe_set(data, choice)
@@ -305,18 +306,6 @@ def record(
         gradient_batch_size=gradient_batch_size, name=name, group=group, overwrite=overwrite,
         resume=resume, labels=labels, label_bins=label_bins, x=x, samples=samples, seed=seed,
     ).run(progress)  # fmt: skip
-
-
-def _patterns(given: object) -> list[str]:
-    expected = "a path, a glob or a list of these"
-    several = isinstance(given, Iterable) and not isinstance(given, (str, bytes, Mapping))
-    listed = list(cast("Iterable[Any]", given)) if several else [given]
-    if not listed:
-        raise unfit("checkpoints", expected, listed)
-    for one in listed:
-        if not is_path(one):
-            raise unfit("checkpoints", expected, one)
-    return [str(one) for one in listed]
 
 
 def _passes(

@@ -97,7 +97,7 @@ def describe_run(run: Run, *, every_step: bool = False) -> dict[str, Any]:
         "inputs": list(run.probe.inputs.shape[1:]),
         "classes": None if counts is None else counts.tolist(),
         "h_y": None if counts is None else _entropy(counts),
-        "log2_n": float(np.log2(run.n_samples)),
+        "log2_n": float(np.log2(max(run.n_samples, 1))),
         "steps": list(run.steps),
         "metrics": sorted({name for info in infos.values() for name in info.metrics}),
         "gradients": any(info.gradients for info in infos.values()),
@@ -119,6 +119,23 @@ def describe_run(run: Run, *, every_step: bool = False) -> dict[str, Any]:
             }
             for step in shown
             for layer in infos[step].layers
+        ],
+        "weights": [
+            {
+                "step": step,
+                "name": weight.name,
+                "type": weight.type,
+                "shape": list((weight.summary or weight).shape),
+                "dtype": weight.summary.dtype
+                if weight.summary
+                else weight.encoding or weight.dtype,
+                "kept": "whole" if weight.summary is None else weight.reduction,
+                "roles": list(weight.roles),
+                "tied": list(weight.tied),
+                "nonfinite": weight.nonfinite,
+            }
+            for step in shown
+            for weight in infos[step].weights
         ],
     }
 
@@ -179,7 +196,9 @@ def files_of(run: RunFiles) -> Iterator[Path]:
         yield from files_of(shard)
     if run.shards:
         return
-    yield from (run.path / "manifest.json", run.path / "probe.h5")
+    yield run.path / "manifest.json"
+    if run.has_samples:
+        yield run.path / "probe.h5"
     if run.log_bytes:
         yield run.log_file
     yield from (run.step_file(step) for step in run.steps)

@@ -64,7 +64,7 @@ def _recording(run: Run, layers: Sequence[LayerInfo], steps: Sequence[int]) -> d
         "n_dropped": len(run.dropped),
         "n_classes": None if probe.labels is None else len(np.unique(probe.labels)),
         "h_y": label_entropy(probe.labels),
-        "log2_n": float(np.log2(probe.n_samples)),
+        "log2_n": float(np.log2(max(probe.n_samples, 1))),
         "steps": list(steps),
         "epochs": [info.epoch for info in infos],
         "layers": [

@@ -35,7 +35,7 @@ import h5py
 import numpy as np
 
 from infoplane.calls import path_of
-from infoplane.data import Array, ProbeSet, Slot, SlotKind
+from infoplane.data import Array, NoProbe, ProbeSet, Slot, SlotKind
 from infoplane.errors import DataError, InputError, NotFoundError, RunFileError, unreadable
 from infoplane.runs.atomic import check_regular
 from infoplane.runs.hdf5 import Place, has_link, json_object, opened, place_of, reading
@@ -158,7 +158,9 @@ class RunFiles:
 
     @cached_property
     def whole_probe(self) -> ProbeSet:
-        """The probe set, all its rows."""
+        """The probe set, all its rows; it has none in a run without activations."""
+        if not self.has_samples:
+            return NoProbe.made()
         try:
             if self.shards:
                 probes = [shard.whole_probe for shard in self.shards]
@@ -174,9 +176,16 @@ class RunFiles:
             where = self.path if self.packed or self.shards else self.path / "probe.h5"
             raise DataError(f"{where}: {error}") from error
 
+    @property
+    def has_samples(self) -> bool:
+        """Whether there is a probe set: weights are recorded without one, too."""
+        return self.manifest["probe"].get("n_samples") != 0
+
     @cached_property
     def n_samples(self) -> int:
         """Number of samples in the files; the probe set is not read for it."""
+        if not self.has_samples:
+            return 0
         if self.shards:
             return sum(shard.n_samples for shard in self.shards)
         with self._probe_file() as (file, prefix, path, hint):

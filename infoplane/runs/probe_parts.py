@@ -15,8 +15,11 @@ from infoplane.errors import InputError
 def probe_parts(probe: ProbeSet) -> dict[str, Array]:
     """Return the arrays of a probe set by the names of their datasets.
 
-    A single argument of the model is the same array as the inputs and is stored once.
+    A single argument of the model is the same array as the inputs and is stored once. Without
+    samples there are none.
     """
+    if not probe.n_samples:
+        return {}
     parts = {"inputs": probe.inputs, "labels": probe.labels, "targets": probe.targets}
     several = len(probe.arguments) > 1
     for index, array in enumerate(probe.arguments.values() if several else ()):
@@ -29,7 +32,7 @@ def probe_manifest(probe: ProbeSet) -> dict[str, Any]:
     """Return what the manifest says of a probe set."""
     splits = [{"name": name, "n_samples": n} for name, n in probe.splits.items()]
     return {
-        "file": "probe.h5",
+        "file": "probe.h5" if probe.n_samples else None,
         "n_samples": probe.n_samples,
         "n_classes": None if probe.labels is None else len(np.unique(probe.labels)),
         "arguments": list(probe.arguments),

@@ -41,6 +41,11 @@ class StepInfo:
         """The layers alone."""
         return tuple(slot for slot in self.slots if slot.kind == "layer")
 
+    @cached_property
+    def weights(self) -> tuple[Slot, ...]:
+        """The weights alone."""
+        return tuple(slot for slot in self.slots if slot.kind == "weight")
+
     def slot(self, name: str, kind: SlotKind = "layer") -> Slot:
         """Return what is recorded under a name.
 
@@ -110,7 +115,8 @@ def step_info(
         except InputError as error:
             raise RunFileError(f"{path}: {error}", hint=hint) from error
         for kind, found in slots.items():
-            if len({slot.name for slot in found}) < len(found) or (kind == "layer" and not found):
+            missing = not found and kind == ("layer" if n_samples else "weight")
+            if len({slot.name for slot in found}) < len(found) or missing:
                 expected = f"{KINDS[kind].member} of different names"
                 raise RunFileError(f"{path}: expected {expected}", hint=hint)
         return StepInfo(

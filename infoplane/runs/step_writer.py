@@ -388,8 +388,9 @@ class StepWriter:
                     f"{one.kind} {one.name!r}: expected {self.layout.n_samples} rows, got "
                     f"{one.rows}"
                 )
-        if not self.layers:
-            raise RunFileError(f"{self.path}: expected at least one layer")
+        least: SlotKind = "layer" if self.layout.n_samples else "weight"
+        if not self.written[least]:
+            raise RunFileError(f"{self.path}: expected at least one {least}")
         datasets = self._datasets
         if self.layout.datasets not in (None, datasets):
             counts = [f"{len(alike)} {KINDS[kind].member}" for kind, alike in self.written.items()]

@@ -89,7 +89,8 @@ class RunWriter:
             try:
                 check_folder(path, replace=overwrite or resume)  # another writer may be faster
                 arrays = probe_parts(probe)
-                write_arrays(self._new_probe, specs_of(arrays), arrays.values())
+                if arrays:
+                    write_arrays(self._new_probe, specs_of(arrays), arrays.values())
                 if resume and (path / "manifest.json").exists():
                     self._go_on(json.loads(self._manifest))
             except BaseException:
@@ -188,7 +189,7 @@ class RunWriter:
                 "with --overwrite, or go on as it was recorded",
                 code="IP302",
             )
-        patiently(self._new_probe.replace, self.path / "probe.h5")  # the same, and intact
+        self._put_probe()  # the same, and intact
         for step in run.steps:
             with suppress(RunFileError):
                 self.resumed = run.step_info(step)
@@ -245,7 +246,7 @@ class RunWriter:
         patiently((self.path / "manifest.json").unlink, True)
         for file in [*(self.path / "steps").glob("step_*.h5"), self.log.path]:
             patiently(file.unlink, True)
-        patiently(self._new_probe.replace, self.path / "probe.h5")
+        self._put_probe()
         replace_file(self.path / "manifest.json", self._manifest)
         self._begun = True
 
@@ -269,6 +270,13 @@ class RunWriter:
         with suppress(OSError):
             descriptor, self._lock = self._lock, -1
             os.close(descriptor)
+
+    def _put_probe(self) -> None:
+        """Give the probe set its name; of a run without samples there is none."""
+        if self.n_samples:
+            patiently(self._new_probe.replace, self.path / "probe.h5")
+        else:
+            patiently((self.path / "probe.h5").unlink, True)
 
     @property
     def _new_probe(self) -> Path:

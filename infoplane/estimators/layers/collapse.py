@@ -49,7 +49,8 @@ class Collapse(OfRepresentation):
     variance between classes, `centroid_nuclear_norm` the nuclear norm of the class means of rows of
     length 1. Of the features that the head is given, `nc3` is the squared distance of its weight
     from the class means, both of norm 1, and `nc4` the share of samples that it assigns to another
-    class than that of the nearest mean. `rdm_stability` is the rank correlation of distances in two halves of the units.
+    class than that of the nearest mean. `rdm_stability` is the rank correlation of distances in two
+    halves of the units.
 
     Parameters
     ----------

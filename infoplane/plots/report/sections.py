@@ -39,9 +39,10 @@ def provenance_line(view: View) -> str:
         _count(len(layers), "layer"),
         _count(len(results["estimators"]), "estimator"),
     ]
-    parts += _shared("N = {:,}", {r["n"] for r in recordings})
-    parts += _shared("H(Y) = {:.2f} bits", {r["h_y"] for r in recordings})
-    parts += _shared("log₂ N = {:.2f} bits", {r["log2_n"] for r in recordings})
+    if any(r["n"] for r in recordings):
+        parts += _shared("N = {:,}", {r["n"] for r in recordings})
+        parts += _shared("H(Y) = {:.2f} bits", {r["h_y"] for r in recordings})
+        parts += _shared("log₂ N = {:.2f} bits", {r["log2_n"] for r in recordings})
     return " · ".join([*parts, f"{created} UTC"])
 
 
