@@ -107,12 +107,13 @@ class Prequential(Estimator):
         if len(log) < FEWEST:
             return {}
         _check(log, record.step)
-        counts, unit = counted(log)
+        counts, unit = log.counted()
         curve = excess(log.losses, counts, self.tail)
         told = {
             "unit": unit,
             "losses": len(log),
             "first_step": int(log.steps[0]),
+            "last": float(counts[-1]),
             "final": curve.final * _BITS,
             "final_error": None if curve.final_error is None else curve.final_error * _BITS,
         }
@@ -164,13 +165,6 @@ class Prequential(Estimator):
             diagnostics={**told, "at_half": half, "span": span, "n_final": curve.n_final},
             setting=setting,
         )
-
-
-def counted(log: LossLog) -> tuple[FloatArray, str]:
-    """Return what a curve runs over: the tokens, or the steps where not all tokens are known."""
-    if log.has_tokens:
-        return log.tokens, "tokens"
-    return (log.steps + (1.0 if log.steps[0] == 0 else 0.0)).astype(np.float64), "steps"
 
 
 def _check(log: LossLog, step: int) -> None:

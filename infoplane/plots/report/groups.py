@@ -71,6 +71,11 @@ _FURTHER = {
         "I(X;T) of each layer at several sizes of noise, last checkpoint: the structure of a layer "
         "from coarse to fine.",
     ),
+    "losses": (
+        "Loss curve",
+        "The loss at every step, with the power law that fits it, and the area above the final "
+        "loss.",
+    ),
     "gradients": (
         "Gradient phases",
         "Mean and spread of the gradient over the norm of the weights, by training step and layer.",
