@@ -15,7 +15,7 @@ from functools import cached_property
 from importlib import metadata
 from typing import Any
 
-from infoplane.analysis.selection import Group
+from infoplane.analysis.selection import Group, step_before
 from infoplane.data import Slot, plain
 from infoplane.estimators.base import Estimator
 from infoplane.estimators.registry import estimator_id
@@ -55,6 +55,7 @@ class CellKeys:
         self._group = group or Group(run.name, (run,))
         self._pools = estimator.pools
         self._shared = shared
+        self._consecutive = estimator.consecutive
         self._layers: dict[Slot, str] = {}  # hashes of their data
         cls = type(estimator)
         self._start = _digest(
@@ -84,6 +85,8 @@ class CellKeys:
         about += [slot.reduction, slot.noise, step, self._data(slot, step)]
         if self._pools == "layer":
             about.append(self._whole_layer(slot))
+        if self._consecutive and (before := step_before(self._run, step)) is not None:
+            about.append(self._data(slot, before))
         return about
 
     @cached_property
