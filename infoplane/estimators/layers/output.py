@@ -11,7 +11,7 @@ import numpy as np
 
 from infoplane.arrays import rows_of
 from infoplane.data import Array, FloatArray, IntArray, ProbeSet, RunData, Slot
-from infoplane.errors import EstimationError, InputError, NotFoundError
+from infoplane.errors import EstimationError, NotFoundError
 from infoplane.estimators.base import Consecutive, Cost, Estimator
 from infoplane.estimators.estimate import BoundName, Estimate
 from infoplane.estimators.layers.output_values import (
@@ -41,7 +41,6 @@ from infoplane.numerics.outputs import (
     calibration,
     label_bound,
 )
-from infoplane.patterns import matches
 from infoplane.text import some_of
 
 _FEWEST = 30
@@ -84,7 +83,7 @@ class Output(Estimator):
     Parameters
     ----------
     layer : str, optional
-        The layer of the logits, by its name or a glob. By default the one that has the role; or in
+        Name of the layer of the logits. By default the one that has the role; or in
         runs without roles the last layer, if it is linear and has an output for every class.
     bins : int, default 15
         Bins of the confidence behind `ece`.
@@ -148,8 +147,6 @@ class Output(Estimator):
         ------
         NotFoundError
             If there is none among the chosen ones.
-        InputError
-            If the name is that of several.
         """
         if self.layer is not None:
             return [self._named(self.layer, layers)]
@@ -179,19 +176,12 @@ class Output(Estimator):
         )
 
     def _named(self, wanted: str, layers: Sequence[Slot]) -> Slot:
-        found = [one for one in layers if one.name == wanted]
-        found = found or [one for one in layers if matches(one.name, wanted)]
-        if len(found) == 1:
-            return found[0]
-        names = some_of([one.name for one in found or layers])
-        if not found:
-            raise NotFoundError(
-                f"{self.name}: no chosen layer matches {wanted!r}, which is to hold the logits",
-                hint=f"layers: {names}",
-            )
-        raise InputError(
-            f"{self.name}: expected one layer of logits, got {len(found)} that match {wanted!r}",
-            hint=f"name one of {names}",
+        for one in layers:
+            if one.name == wanted:
+                return one
+        raise NotFoundError(
+            f"{self.name}: no chosen layer is called {wanted!r}, which is to hold the logits",
+            hint=f"layers: {some_of([one.name for one in layers])}",
         )
 
     def prepare_run(self, run: RunData, rng: np.random.Generator) -> PredictedSamples:
@@ -237,15 +227,12 @@ class Output(Estimator):
     def estimate(
         self, prepared: PredictedSamples, activations: Any, rng: np.random.Generator
     ) -> Mapping[str, Estimate]:
-        """Return what the outputs of one step say.
-
-        Raises
-        ------
-        EstimationError
-            If it cannot be told whether they are logits or probabilities.
-        """
+        """Return what the outputs of one step say, or why it cannot be told what they are."""
         given = activations if isinstance(activations, Consecutive) else Consecutive(activations)
-        cell = _Cell.of(prepared, rows_of(given.now, prepared.rows))
+        try:
+            cell = _Cell.of(prepared, rows_of(given.now, prepared.rows))
+        except EstimationError as unfit:
+            return self.failed(str(unfit))
         found = {
             "output_entropy": cell.entropy(),
             "ixy": cell.information(),
