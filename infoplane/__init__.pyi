@@ -56,6 +56,8 @@ from infoplane.estimators.layers.diffusion_information import (
 )
 from infoplane.estimators.layers.kde_information import KdeInformation as KdeInformation
 from infoplane.estimators.layers.kde_information import kde_information as kde_information
+from infoplane.estimators.layers.output_information import OutputInformation as OutputInformation
+from infoplane.estimators.layers.output_information import output_information as output_information
 from infoplane.estimators.layers.probe_information import ProbeInformation as ProbeInformation
 from infoplane.estimators.layers.probe_information import ProbeReading as ProbeReading
 from infoplane.estimators.layers.probe_information import probe_information as probe_information

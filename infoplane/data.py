@@ -229,6 +229,7 @@ class Slot:
     axes: tuple[str, ...] = field(default=(), compare=False)  # of ``shape``; from it unless given
     roles: tuple[str, ...] = field(default=(), compare=False)  # "logits", "features"
     head: str | None = field(default=None, compare=False)  # module that is given the features
+    mask: str | None = field(default=None, compare=False)  # of its tokens; !NAME marks padding
     checksum: int | None = field(default=None, compare=False)  # crc32 of the bytes
     nonfinite: int | None = field(default=None, compare=False)  # number of NaN and inf
     summary: Summary | None = None  # of which weight it is only what sums it up

@@ -18,7 +18,7 @@ from infoplane.validation.traps import labelled_layer
 from infoplane.validation.trials import SAMPLES, names_of_trials, trial
 
 _ROUNDING = 1e-9
-_OF_LABELS = {"ity", "dsmi_y", "ixt_given_y"}
+_OF_LABELS = {"ity", "dsmi_y", "ixt_given_y", "ixy_given_y", "ity_bound", "ece"}
 
 
 def check_estimator(

@@ -16,7 +16,7 @@ from functools import cached_property
 from importlib import metadata
 from typing import Any
 
-from infoplane.analysis.selection import Group
+from infoplane.analysis.selection import Group, step_before
 from infoplane.data import Slot, plain
 from infoplane.estimators.base import Estimator
 from infoplane.estimators.registry import estimator_id
@@ -58,6 +58,7 @@ class CellKeys:
         self._reads_step = estimator.reads == "step"
         self._reads_weight = estimator.reads == "weight"
         self._shared = shared
+        self._consecutive = estimator.consecutive
         self._layers: dict[Slot, str] = {}  # hashes of their data
         cls = type(estimator)
         self._start = _digest(
@@ -94,6 +95,8 @@ class CellKeys:
             about.append(first.slot(slot.name, slot.kind).checksum)
             about.append(first.provenance.get("parameters_hash") if slot.summary else None)
             about.append(repr(self._run.step_info(step).slot(slot.name, slot.kind).summary))
+        if self._consecutive and (before := step_before(self._run, step)) is not None:
+            about.append(self._data(slot, before))
         return about
 
     @cached_property

@@ -48,6 +48,11 @@ class Part(NamedTuple):
         return self.slots[0].name if self.subject is None else str(self.subject)
 
 
+def step_before(run: Run, step: int) -> int | None:
+    """Return the recorded step before a step, be it analyzed or not; None of the first."""
+    return max((one for one in run.steps if one < step), default=None)
+
+
 def parts_of(estimator: Estimator, run: Run, layers: Sequence[Slot]) -> list[Part]:
     """Return what an estimator measures at each step of a run of which these layers are chosen.
 
@@ -69,7 +74,8 @@ def parts_of(estimator: Estimator, run: Run, layers: Sequence[Slot]) -> list[Par
             raise NotFoundError(f"{run.path}: {estimator.name}: {why}", code="IP402")
         return [Part(Subject("run"), tuple(layers[:1]))]  # a cell needs one for its place
     if kind == "layer":
-        return [Part(None, (one, *estimator.beside(one, run.weights))) for one in layers]
+        chosen = estimator.layers_of(run, layers)
+        return [Part(None, (one, *estimator.beside(one, run.weights))) for one in chosen]
     if kind == "run":
         return [Part(Subject("run"), tuple(layers))]
     found: list[tuple[Slot, ...]]

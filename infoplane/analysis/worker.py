@@ -15,11 +15,11 @@ from typing import Any, cast
 
 from infoplane.analysis.handover import taken
 from infoplane.analysis.limit import OutOfTime, at_most
-from infoplane.analysis.selection import Part
+from infoplane.analysis.selection import Part, step_before
 from infoplane.arrays import count_nonfinite_rows
 from infoplane.data import Array, ProbeSet, Slot
 from infoplane.errors import EstimationError, InfoplaneError, InputError
-from infoplane.estimators.base import Estimator, check_estimates
+from infoplane.estimators.base import Consecutive, Estimator, check_estimates
 from infoplane.estimators.estimate import Estimate, Measurement
 from infoplane.estimators.registry import estimator_id
 from infoplane.numerics import devices
@@ -223,13 +223,25 @@ def _read(
         weight = run.recorded_weight(step, part.slots[0].name, verify=True)
         return [weight.values], weight
     values = [_values(run, step, slot) for slot in part.slots]
-    return values, _given(estimator, part, values, device)
+    given = _given(estimator, part, values, device)
+    if estimator.consecutive:
+        given = Consecutive(given, *_before(run, step, part.slots[0]))
+    return values, given
 
 
 def _values(run: Run, step: int, slot: Slot) -> Array:
     """Return the verified values of a slot."""
     read = run.activations if slot.kind == "layer" else run.weight
     return read(step, slot.name, verify=True)
+
+
+def _before(run: Run, step: int, slot: Slot) -> tuple[Array | None, int | None]:
+    """Return what a layer holds at the recorded step before, if that is finite, and the step."""
+    before = step_before(run, step)
+    if before is None:
+        return None, None
+    values = _values(run, before, slot)
+    return None if _nonfinite_rows(values) else values, before
 
 
 def _nonfinite_rows(values: Array) -> int:

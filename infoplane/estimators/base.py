@@ -35,6 +35,14 @@ from infoplane.step_record import StepRecord
 from infoplane.text import one_line
 
 
+class Consecutive(NamedTuple):
+    """A layer at a step and at the recorded step before it, None where there is none."""
+
+    now: Array
+    before: Array | None = None  # None as well if it holds NaN or inf
+    step_before: int | None = None
+
+
 class Cost(NamedTuple):
     """What a cell needs."""
 
@@ -79,6 +87,8 @@ class Estimator(ABC):
         may then have a higher one, and other estimates may not lie below.
     accelerated : bool
         Whether cells can be computed on a GPU.
+    consecutive : bool
+        Whether ``estimate`` is given a `Consecutive` instead of activations.
 
     Examples
     --------
@@ -107,6 +117,7 @@ class Estimator(ABC):
     shannon: ClassVar[bool] = True
     lower_bound: ClassVar[bool] = False
     accelerated: ClassVar[bool] = False
+    consecutive: ClassVar[bool] = False
 
     def __init_subclass__(cls) -> None:
         """Check the declarations of a sub-class, and look registered quantities up.
@@ -195,6 +206,16 @@ class Estimator(ABC):
         the seconds to those of earlier cells on the same machine.
         """
         return Cost(1e-3 + 2e-8 * n_samples * n_units, 16 * n_samples * n_units)
+
+    def layers_of(self, run: RunData, layers: Sequence[Slot]) -> Sequence[Slot]:
+        """Return the layers of a run that it measures, of those that were chosen; by default all.
+
+        Raises
+        ------
+        NotFoundError
+            If there is none of its kind.
+        """
+        return layers
 
     def prepare_group(self, runs: Sequence[RunData], rng: np.random.Generator) -> Any:
         """Return what all runs of a group share; nothing unless overridden.

@@ -144,6 +144,8 @@ _BUILT_IN = (
          "do not read its exponent; see ks_distance in `diag` of each row"),
     Flag("short_tail", None, "the power law is fitted to fewer than 10 values",
          "read the exponent within its standard error, in `diag` of each row"),
+    Flag("other_labels", None, "most predictions are of outputs that no label has",
+         "the labels may not be those that the network was trained on: read nothing of them"),
     Flag("not_converged", None, "an iteration, or the clustering of the inputs, did not converge",
          _DIAG),
 )  # fmt: skip

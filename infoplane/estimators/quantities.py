@@ -131,6 +131,17 @@ DIMENSIONS = (
 PROBE = Quantity("probe", "probe accuracy", _SHARE, smallest_change=0.02, colour=_RED)
 KNN = Quantity("knn", "kNN accuracy", _SHARE, smallest_change=0.02, colour=_PURPLE)
 PROBE_R2 = Quantity("probe_r2", "probe R²", _SHARE, smallest_change=0.02, colour=_RED)
+OUTPUT = (
+    Quantity("output_entropy", "H(Ŷ|X)", "bits", smallest_change=0.1, colour=_BLUE),
+    Quantity("ixy", "I(X;Ŷ)", "bits", smallest_change=0.1, colour=_GREEN),
+    Quantity("ixy_given_y", "I(X;Ŷ|Y)", "bits", smallest_change=0.1, colour=_PURPLE),
+    Quantity("ity_bound", "H(Y) − CE", "bits", smallest_change=0.1, colour=_RED),
+    Quantity("ece", "ECE", _SHARE, smallest_change=0.01, colour=_GREY),
+    Quantity("ece_debiased", "ECE debiased", _SHARE, colour=_GREY, verdict=False),
+    Quantity("output_divergence", "JS of steps", "bits", colour=_BLUE, verdict=False),
+)
+"""Of what a network predicts; `infoplane.numerics.outputs` defines them."""
+
 ITY_NORMAL = Quantity("ity_normal", "I(T;Y) normal", "bits", smallest_change=0.25, colour=_RED)
 
 LOSSES = (
@@ -186,6 +197,7 @@ QUANTITIES: dict[str, Quantity] = {
         ITY_NORMAL,
         *LOSSES,
         *WEIGHTS,
+        *OUTPUT,
     )
 }
 """The quantities of the built-in estimators by name, in the order of tables and figures."""

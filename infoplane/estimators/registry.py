@@ -33,6 +33,7 @@ BUILT_IN = {
     "exact": "infoplane.estimators.layers.binning:Exact",
     "kde": "infoplane.estimators.layers.kde:KernelDensity",
     "prequential": "infoplane.estimators.steps.prequential:Prequential",
+    "output": "infoplane.estimators.layers.output:Output",
     "probe": "infoplane.estimators.layers.probe:Probe",
     "renyi": "infoplane.estimators.layers.renyi:MatrixRenyi",
     "spectrum": "infoplane.estimators.layers.spectrum:SpectrumOfLayer",

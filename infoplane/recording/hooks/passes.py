@@ -91,6 +91,7 @@ class ProbePasses:
     logits: str | None = None
     head: str | None = None
     roles: Roles = field(default_factory=Roles)  # that the survey found
+    of_logits: Tokens | None = None  # which count, of logits that are recorded whole
     whole: set[Key] = field(default_factory=set)  # without axes that a glob's reduction needs
     tokens: dict[Key, Tokens] = field(default_factory=dict)  # of layers of which tokens are kept
     _reported: set[str] = field(default_factory=set)  # silent layers that were named
@@ -289,10 +290,11 @@ class ProbePasses:
 
     def _note_reduction(self, writer: StepWriter, key: Key) -> None:
         """Say in the metadata of a layer how it was reduced."""
-        reduction = self.reduction(key)
+        reduction, layer = self.reduction(key), writer.layers[key]
         if reduction is None or reduction.kind == "flatten":
+            if key == self.roles.logits and self.of_logits and (mask := self.of_logits.mask):
+                layer.details["mask"] = f"{'!' * mask.padding}{mask.name}"
             return
-        layer = writer.layers[key]
         layer.reduction = str(reduction)
         tokens = self.tokens.get(key, Tokens())
         if tokens.positions is not None:

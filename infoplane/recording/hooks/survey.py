@@ -14,7 +14,7 @@ from infoplane.data import Slot
 from infoplane.errors import DataError
 from infoplane.recording.hooks.capture import Receive
 from infoplane.recording.hooks.hints import OF_NONE
-from infoplane.recording.hooks.masks import chosen_mask
+from infoplane.recording.hooks.masks import Tokens, chosen_mask
 from infoplane.recording.hooks.modes import evaluation_mode
 from infoplane.recording.hooks.outputs import Address, Key, UnfitLayerError
 from infoplane.recording.hooks.passes import Found, ProbePasses, call_names
@@ -24,6 +24,7 @@ from infoplane.recording.hooks.sequences import assigned
 from infoplane.recording.hooks.trials import Trial
 from infoplane.recording.probes.batches import Batch
 from infoplane.runs.files import listed
+from infoplane.text import one_line
 
 log = logging.getLogger("infoplane")
 
@@ -56,6 +57,7 @@ def surveyed(passes: ProbePasses) -> tuple[Slot, ...]:
         survey.choose_tokens()
         survey.tell()
         passes.roles = survey.roles()
+        passes.of_logits = survey.tokens_of_logits(passes.roles.logits)
         passes.survey = passes.slots(survey.found)
     return passes.survey
 
@@ -68,6 +70,7 @@ class _Survey:
         self.found: dict[Key, Found] = {}
         self.unfit: dict[str, UnfitLayerError] = {}
         self.lengths: Lengths = {}  # of layers of which tokens are kept
+        self.whole: Lengths = {}  # of layers of tokens that are recorded whole
         self.batch = passes.batch(rows)
         self.trial = Trial(self.rows)
         self.finder = RoleFinder(passes.model, passes.logits, passes.head)
@@ -139,6 +142,23 @@ class _Survey:
         """
         return self.finder.found(self.output, call_names(self.found))
 
+    def tokens_of_logits(self, key: Key | None) -> Tokens | None:
+        """Return which tokens of logits count that are recorded whole; None where all do."""
+        passes = self.passes
+        length = self.whole.get(key) if key is not None else None
+        if key is None or length is None or not passes.arguments:
+            return None
+        text = passes.mask(key[0])
+        try:
+            if text is not None:
+                return Tokens(chosen_mask(text, passes.arguments))
+            tries = Tries(passes, self.batch)
+            found = assigned({key: length}, passes.arguments, passes.model, tries)
+        except DataError as error:
+            log.warning("of the logits all positions count: %s", one_line(error))
+            return None
+        return Tokens(found[key])
+
     def choose_tokens(self) -> None:
         """Find the masks of layers of which tokens are kept.
 
@@ -159,7 +179,9 @@ class _Survey:
 
     def _note_length(self, key: Key, tensor: torch.Tensor) -> None:
         reduction = self.passes.reduction(key)
-        if reduction is not None and reduction.of_tokens and tensor.ndim == 3:
+        if tensor.ndim == 3 and (reduction is None or reduction.kind == "flatten"):
+            self.whole[key] = tensor.shape[1]
+        elif tensor.ndim == 3 and reduction is not None and reduction.of_tokens:
             self.lengths[key] = tensor.shape[1]
 
     def _others(self) -> list[tuple[Batch, Sequence[int]]]:
