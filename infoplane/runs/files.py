@@ -39,9 +39,11 @@ from infoplane.errors import DataError, InputError, NotFoundError, RunFileError,
 from infoplane.runs.atomic import check_regular
 from infoplane.runs.hdf5 import Place, has_link, json_object, opened, place_of, reading
 from infoplane.runs.layout import (
+    KINDS,
     MOST_TEXT,
     check_format,
     dataset_name,
+    dataset_shape,
     step_name,
     step_of,
 )
@@ -307,7 +309,7 @@ class RunFiles:
         NotFoundError
             If there is none; the message lists what exists.
         """
-        slots = self.layers if kind == "layer" else self.weights
+        slots = [slot for slot in self.slots if slot.kind == kind]
         for slot in slots:
             if slot.name == name:
                 return slot
@@ -320,8 +322,8 @@ class RunFiles:
 
     def stored(self, step: int, slot: Slot, *, verify: bool = False) -> Array:
         """Return the array of a slot as it is in the file: of a layer (n_samples, ...)."""
-        if self.shards:  # each has some rows of the layers, and all weights
-            shards = self.shards if slot.kind == "layer" else self.shards[:1]
+        if self.shards:  # each has some rows; what is no row of samples, the first
+            shards = self.shards if KINDS[slot.kind].by_sample else self.shards[:1]
             return joined_rows([shard.stored(step, slot, verify=verify) for shard in shards])
         recorded = self.step_info(step).slot(slot.name, slot.kind) if verify else slot
         with self._place(step, slot) as place:
@@ -344,8 +346,8 @@ class RunFiles:
     @contextmanager
     def _place(self, step: int, slot: Slot) -> Iterator[Place]:
         """Find the dataset of a slot, of the shape and dtype that it should have."""
-        shape = (self.n_samples, *slot.shape) if slot.kind == "layer" else slot.shape
-        with self._dataset(step, dataset_name(slot)) as place:
+        shape = dataset_shape(slot, self.n_samples)
+        with self._dataset(step, dataset_name(slot.kind, slot.index)) as place:
             if place.shape != shape or str(place.dtype) != slot.dtype:
                 raise RunFileError(
                     f"{self.step_file(step)}: step {step}, {slot.kind} {slot.name!r}: expected "
@@ -357,7 +359,10 @@ class RunFiles:
     def datasets(self, step: int, *, verify: bool = False) -> dict[str, Array]:
         """Return everything that is stored of a step, by name of the dataset."""
         info = self.step_info(step)
-        found = {dataset_name(slot): self.stored(step, slot, verify=verify) for slot in info.slots}
+        found = {
+            dataset_name(slot.kind, slot.index): self.stored(step, slot, verify=verify)
+            for slot in info.slots
+        }
         if self.shards:
             text = np.frombuffer(padded_json(self._meta(step)), dtype=np.uint8)
             return {**found, "meta": text}

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import h5py
 import numpy as np
@@ -27,11 +27,8 @@ from infoplane.errors import InfoplaneError, RunFileError, is_of_system, unreada
 from infoplane.runs.atomic import check_regular
 from infoplane.runs.checksum import crc32
 from infoplane.runs.disk import complete, reserve
-from infoplane.runs.layout import MOST_TEXT
+from infoplane.runs.layout import MOST_TEXT, Spec
 from infoplane.system import read_at, write_at
-
-Spec: TypeAlias = tuple[tuple[int, ...], np.dtype[Any]]
-"""Shape and dtype of a dataset."""
 
 _SMALL = 1 << 18
 """Bytes that are faster read than mapped."""

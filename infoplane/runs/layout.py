@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from infoplane.arrays import collected, row_blocks
-from infoplane.data import Array, Slot
+from infoplane.data import Array, Slot, SlotKind
 from infoplane.errors import RunFileError
+
+Spec: TypeAlias = tuple[tuple[int, ...], np.dtype[Any]]
+"""Shape and dtype of a dataset."""
+
+Datasets: TypeAlias = tuple[tuple[str, Spec], ...]
+"""Datasets by name, in the order of a file."""
 
 FORMAT = "infoplane.recording"
 VERSION = 1
@@ -36,14 +44,37 @@ def step_of(name: str) -> int | None:
     return step if found and step < 2**63 and name == step_name(step) else None
 
 
-def activations_name(index: int) -> str:
-    """Return the name of a layer's dataset; layers are numbered from 0."""
-    return f"layers/L{index:04d}/act"
+class Kind(NamedTuple):
+    """Where arrays of a kind stand in a step file."""
+
+    member: str  # of the metadata: one object for each array
+    name: str  # of the dataset; they are numbered from 0
+    by_sample: bool  # whether the first axis is that of the samples
 
 
-def dataset_name(slot: Slot) -> str:
-    """Return the name of the dataset of a layer or a weight."""
-    return activations_name(slot.index) if slot.kind == "layer" else f"weights/W{slot.index:04d}"
+KINDS: dict[SlotKind, Kind] = {
+    "layer": Kind("layers", "layers/L{:04d}/act", by_sample=True),
+    "weight": Kind("weights", "weights/W{:04d}", by_sample=False),
+}
+"""In the order in which a step file holds them."""
+
+
+def dataset_name(kind: SlotKind, index: int) -> str:
+    """Return the name of a dataset."""
+    return KINDS[kind].name.format(index)
+
+
+def dataset_shape(slot: Slot, n_samples: int) -> tuple[int, ...]:
+    """Return the shape of the dataset of a slot."""
+    return (n_samples, *slot.shape) if KINDS[slot.kind].by_sample else slot.shape
+
+
+def datasets(slots: Iterable[Slot], n_samples: int) -> Datasets:
+    """Return name, shape and dtype of the datasets of slots."""
+    return tuple(
+        (dataset_name(one.kind, one.index), (dataset_shape(one, n_samples), np.dtype(one.dtype)))
+        for one in slots
+    )
 
 
 def check_format(name: object, version: object, path: Path) -> None:

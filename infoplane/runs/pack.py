@@ -11,8 +11,8 @@ from infoplane.data import Array
 from infoplane.errors import InputError, NotFoundError, RunFileError
 from infoplane.runs.atomic import replacing
 from infoplane.runs.disk import writing
-from infoplane.runs.hdf5 import Spec, specs_of, write_arrays
-from infoplane.runs.layout import step_name
+from infoplane.runs.hdf5 import specs_of, write_arrays
+from infoplane.runs.layout import Spec, step_name
 from infoplane.runs.probe_parts import probe_parts
 from infoplane.runs.run import Run
 

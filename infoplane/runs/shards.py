@@ -26,6 +26,7 @@ from infoplane.arrays import collected
 from infoplane.data import Array, ProbeSet
 from infoplane.errors import InputError, RunFileError
 from infoplane.runs.checksum import joined_crc32
+from infoplane.runs.layout import KINDS
 from infoplane.runs.probe_parts import probe_manifest, probe_parts, read_probe
 
 _NAME = re.compile(r"shard-(\d{4,6})-of-(\d{4,6})")
@@ -177,7 +178,7 @@ def joined_meta(
 ) -> dict[str, Any]:
     """Return the metadata of a step, of those in its shards.
 
-    Metrics, epoch, gradients and provenance are those of the first shard.
+    What has no rows of samples (weights, metrics, provenance, ...) is that of the first shard.
 
     Parameters
     ----------
@@ -194,16 +195,22 @@ def joined_meta(
         If the shards do not have the same layers, computed with the same weights.
     """
     first = metas[0]
-    layers = [dict(layer) for layer in first["layers"]]
+    kinds = {
+        about.member: (kind, [dict(entry) for entry in first[about.member]])
+        for kind, about in KINDS.items()
+        if about.by_sample and about.member in first
+    }
     for number, meta in enumerate(metas[1:], 2):
-        if len(meta["layers"]) != len(layers):
-            raise _disagreeing(where, number, "layers", len(layers), len(meta["layers"]))
-        for layer, other in zip(layers, meta["layers"], strict=True):
-            for key in ("name", *sorted({*layer, *other} - set(_OF_ROWS))):
-                if layer.get(key) != other.get(key):
-                    what = f"{key} of layer {layer['name']!r}"
-                    raise _disagreeing(where, number, what, layer.get(key), other.get(key))
-            _add(layer, other, int(meta["n_samples"]))
+        for member, (kind, joined) in kinds.items():
+            others = meta.get(member, ())
+            if len(others) != len(joined):
+                raise _disagreeing(where, number, member, len(joined), len(others))
+            for one, other in zip(joined, others, strict=True):
+                for key in ("name", *sorted({*one, *other} - set(_OF_ROWS))):
+                    if one.get(key) != other.get(key):
+                        what = f"{key} of {kind} {one['name']!r}"
+                        raise _disagreeing(where, number, what, one.get(key), other.get(key))
+                _add(one, other, int(meta["n_samples"]))
         weights = [found["provenance"].get("parameters_hash") for found in (first, meta)]
         if weights[0] != weights[1]:
             raise RunFileError(
@@ -215,7 +222,7 @@ def joined_meta(
         **first,
         "n_samples": about["n_samples"],
         "probe_sha256": about.get("sha256"),
-        "layers": layers,
+        **{member: joined for member, (_, joined) in kinds.items()},
     }
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +14,7 @@ from infoplane.data import Array, Slot, SlotKind
 from infoplane.errors import InputError, NotFoundError, RunFileError
 from infoplane.runs.checksum import crc32
 from infoplane.runs.hdf5 import json_object, reading
-from infoplane.runs.layout import check_format
+from infoplane.runs.layout import KINDS, check_format
 
 META_BLOCK = 4096
 """Bytes; the metadata of a step are padded to a multiple."""
@@ -103,17 +104,16 @@ def step_info(
         if meta.get("probe_sha256", probe_sha256) != probe_sha256:
             raise RunFileError(f"{path}: recorded on another probe set than this run", hint=hint)
         try:
-            layers = _slots("layer", meta["layers"])
-            weights = _slots("weight", meta.get("weights", ()))
+            slots = {kind: _slots(kind, meta, about.member) for kind, about in KINDS.items()}
         except InputError as error:
             raise RunFileError(f"{path}: {error}", hint=hint) from error
-        if len({slot.name for slot in layers}) < len(layers) or not layers:
-            raise RunFileError(f"{path}: expected layers of different names", hint=hint)
-        if len({slot.name for slot in weights}) < len(weights):
-            raise RunFileError(f"{path}: expected weights of different names", hint=hint)
+        for kind, found in slots.items():
+            if len({slot.name for slot in found}) < len(found) or (kind == "layer" and not found):
+                expected = f"{KINDS[kind].member} of different names"
+                raise RunFileError(f"{path}: expected {expected}", hint=hint)
         return StepInfo(
             step=step,
-            slots=layers + weights,
+            slots=tuple(itertools.chain.from_iterable(slots.values())),
             metrics={str(k): float(v) for k, v in meta["metrics"].items() if v is not None},
             epoch=None if meta["epoch"] is None else float(meta["epoch"]),
             gradients={
@@ -134,7 +134,8 @@ def padded_json(meta: Mapping[str, Any]) -> bytes:
     return text.ljust(-(-len(text) // META_BLOCK) * META_BLOCK)
 
 
-def _slots(kind: SlotKind, entries: Iterable[Mapping[str, Any]]) -> tuple[Slot, ...]:
+def _slots(kind: SlotKind, meta: Mapping[str, Any], member: str) -> tuple[Slot, ...]:
+    entries = meta[member] if kind == "layer" else meta.get(member, ())
     return tuple(
         Slot(
             name=str(entry["name"]),

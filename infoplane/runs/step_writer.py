@@ -1,6 +1,7 @@
 """Write one step of a run: its layers, batch by batch, straight to their place in the file.
 
-Every step of a run has the same layers, so every step file has the same structure around its
+What is no layer, such as weights, follows the layers, kind by kind as in ``KINDS``.
+Every step of a run has the same arrays, so every step file has the same structure around its
 numbers. HDF5 lays it out once; after that a step is made by writing bytes at known offsets.
 """
 
@@ -13,19 +14,31 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from infoplane.data import Array
+from infoplane.data import Array, SlotKind
 from infoplane.errors import RunFileError
 from infoplane.runs.checksum import crc32
 from infoplane.runs.disk import GO_ON, reserve, writing
-from infoplane.runs.hdf5 import Outline, Spec, lay_out, n_bytes
-from infoplane.runs.layout import BFLOAT16, FORMAT, VERSION, activations_name, bfloat16_values
+from infoplane.runs.hdf5 import Outline, lay_out, n_bytes
+from infoplane.runs.layout import (
+    BFLOAT16,
+    FORMAT,
+    KINDS,
+    VERSION,
+    Datasets,
+    Spec,
+    bfloat16_values,
+    dataset_name,
+)
 from infoplane.runs.step_info import META_BLOCK, padded_json
 from infoplane.system import open_file, patiently, read_at, write_at
+
+Key: TypeAlias = tuple[str, int]
+"""Name and call of a layer; what is not called has call 0."""
 
 _BLOCK = 1 << 19  # bytes; checksum, statistics and write find them in the processor's cache
 
@@ -40,13 +53,13 @@ class _Structure:
     """What HDF5 writes around the data of a file."""
 
     size: int
-    offsets: tuple[int, ...]  # of the layers, and of the metadata
+    offsets: tuple[int, ...]  # of the datasets, and of the metadata
     around: tuple[tuple[int, bytes], ...]  # the bytes at an offset that belong to no dataset
 
 
 @dataclass
 class StepLayout:
-    """Where the layers stand in the step files of a run.
+    """Where the datasets stand in the step files of a run.
 
     Parameters
     ----------
@@ -54,24 +67,23 @@ class StepLayout:
         Rows of every layer.
     scratch : Path
         Name of a file that exists only while HDF5 lays out the structure.
-    layers : tuple of (shape, dtype), optional
-        Of every layer of the run's steps, once known.
+    datasets : tuple of (name, (shape, dtype)), optional
+        Of every array of the run's steps, once known.
     """
 
     n_samples: int
     scratch: Path
-    layers: tuple[Spec, ...] | None = None
+    datasets: Datasets | None = None
     _found: dict[object, _Structure] = field(default_factory=dict)
 
-    def structure(self, layers: tuple[Spec, ...], n_text: int = META_BLOCK) -> _Structure:
+    def structure(self, datasets: Datasets, n_text: int = META_BLOCK) -> _Structure:
         """Return the structure of a step file with ``n_text`` bytes of metadata."""
-        if (layers, n_text) not in self._found:
-            self._found[layers, n_text] = self._laid_out(layers, n_text)
-        return self._found[layers, n_text]
+        if (datasets, n_text) not in self._found:
+            self._found[datasets, n_text] = self._laid_out(datasets, n_text)
+        return self._found[datasets, n_text]
 
-    def _laid_out(self, layers: tuple[Spec, ...], n_text: int) -> _Structure:
-        specs = {activations_name(index): spec for index, spec in enumerate(layers)}
-        specs["meta"] = ((n_text,), np.dtype(np.uint8))
+    def _laid_out(self, datasets: Datasets, n_text: int) -> _Structure:
+        specs = {**dict(datasets), "meta": ((n_text,), np.dtype(np.uint8))}
         sizes = map(n_bytes, specs.values())
         self.scratch.unlink(missing_ok=True)
         try:
@@ -99,17 +111,19 @@ def _bytes_around(
 
 
 @dataclass
-class _Layer:
-    """One layer of the step being written."""
+class _Written:
+    """One array of the step being written."""
 
+    kind: SlotKind
     name: str
     module_type: str
-    index: int
-    shape: tuple[int, ...]  # (n_samples, ...)
+    index: int  # among those of its kind
+    place: int  # among all
+    shape: tuple[int, ...]  # of the dataset
     dtype: np.dtype[Any]
     source_dtype: str
     encoding: str | None = None
-    rows: int = 0
+    done: int = 0  # numbers that are written
     crc32: int = 0
     n_nonfinite: int = 0
     n_zero: int = 0
@@ -120,9 +134,19 @@ class _Layer:
     details: dict[str, Any] = field(default_factory=dict)  # further JSON values
 
     @property
-    def spec(self) -> Spec:
-        """Shape and dtype of the dataset."""
-        return self.shape, self.dtype
+    def dataset(self) -> tuple[str, Spec]:
+        """Name, shape and dtype of the dataset."""
+        return dataset_name(self.kind, self.index), (self.shape, self.dtype)
+
+    @property
+    def slot_shape(self) -> tuple[int, ...]:
+        """Shape of one sample; all of it, where there are none."""
+        return self.shape[1:] if KINDS[self.kind].by_sample else self.shape
+
+    @property
+    def rows(self) -> int:
+        """Samples that are written."""
+        return self.done // max(math.prod(self.slot_shape), 1)
 
     @property
     def dtype_name(self) -> str:
@@ -149,11 +173,11 @@ class _Layer:
         self.high = high if self.high is None else max(self.high, high)
 
     def metadata(self) -> dict[str, Any]:
-        """Return what the step file says about the layer."""
+        """Return what the step file says about the array."""
         return {
             "name": self.name,
             "module_type": self.module_type,
-            "shape": list(self.shape[1:]),
+            "shape": list(self.slot_shape),
             "dtype": self.dtype_name,
             "source_dtype": self.source_dtype,
             **({"encoding": self.encoding} if self.encoding else {}),
@@ -186,22 +210,24 @@ class StepWriter:
     epoch: float | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
     gradients: dict[str, dict[str, float | int]] = field(default_factory=dict)
-    layers: dict[tuple[str, int], _Layer] = field(default_factory=dict)
+    written: dict[SlotKind, dict[Key, _Written]] = field(
+        default_factory=lambda: {kind: {} for kind in KINDS}
+    )
 
     def __enter__(self) -> StepWriter:
         self._temporary = self.path.with_suffix(".h5.tmp")
         self._outline: Outline | None = None  # of the first step
         self._offsets: list[int] = []
         self._reserved = 0  # bytes
-        self._unlike: _Layer | None = None  # the first layer that is not as in the other steps
+        self._unlike: _Written | None = None  # the first array that is not as in the other steps
         with writing(self.path, GO_ON):
             self._file = _new_file(self._temporary)
             try:
                 self.make_room()
-                if self.layout.layers is None:
+                if self.layout.datasets is None:
                     self._outline = Outline(self.layout.scratch)
                 else:
-                    structure = self.layout.structure(self.layout.layers)
+                    structure = self.layout.structure(self.layout.datasets)
                     self._offsets += structure.offsets
                     self._reserve(structure.size)
             except BaseException:
@@ -209,64 +235,107 @@ class StepWriter:
                 raise
         return self
 
+    @property
+    def layers(self) -> dict[Key, _Written]:
+        """The layers that are written, by layer and call."""
+        return self.written["layer"]
+
     def write(
         self,
-        key: tuple[str, int],
+        key: Key,
         name: str,
         module_type: str,
         row: int,
         batch: Array,
         source_dtype: str,
         encoding: str | None = None,
+        kind: SlotKind = "layer",
     ) -> None:
-        """Append a batch (n, ...) of the layer and call ``key``, whose rows start at ``row``.
+        """Append a batch (n, ...) of an array by samples, whose rows start at ``row``.
 
-        The bytes are in the file when this returns, so later changes of ``batch`` do no harm.
+        ``key`` tells it from the others of its ``kind``: of a layer, its name and the call. Kinds
+        follow each other in the order of ``KINDS``. The bytes are in the file when this returns,
+        so later changes of ``batch`` do no harm.
         """
-        layer = self.layers.get(key)
-        if layer is None:
+        found = self.written[kind].get(key)
+        if found is None:
             shape = (self.layout.n_samples, *batch.shape[1:])
-            index = len(self.layers)
-            layer = _Layer(name, module_type, index, shape, batch.dtype, source_dtype, encoding)
-            self.layers[key] = layer
-            self._place(layer)
-        if row != layer.rows or batch.shape[1:] != layer.shape[1:]:
-            raise RunFileError(
-                f"layer {layer.name!r}: expected rows from {layer.rows} of shape "
-                f"{layer.shape[1:]}, got rows from {row} of shape {batch.shape[1:]}"
+            found = self._added(
+                kind, key, name, module_type, (shape, batch.dtype), source_dtype, encoding
             )
-        if batch.size and self._unlike is None:
-            self._put(layer, np.ascontiguousarray(batch))
-        layer.rows += len(batch)
+        if row != found.rows or batch.shape[1:] != found.shape[1:]:
+            raise RunFileError(
+                f"{kind} {found.name!r}: expected rows from {found.rows} of shape "
+                f"{found.shape[1:]}, got rows from {row} of shape {batch.shape[1:]}"
+            )
+        self._put(found, batch)
 
-    def _place(self, layer: _Layer) -> None:
-        """Find the place of a layer, or notice that the other steps do not have it there."""
+    def write_whole(
+        self,
+        kind: SlotKind,
+        name: str,
+        module_type: str,
+        values: Array,
+        source_dtype: str,
+        encoding: str | None = None,
+        **about: Any,
+    ) -> None:
+        """Write an array that has no samples, such as a weight, in its own shape.
+
+        It follows all arrays of the kinds before its own. ``about`` are further JSON values of its
+        metadata, or other ones.
+        """
+        spec = (values.shape, values.dtype)
+        found = self._added(kind, (name, 0), name, module_type, spec, source_dtype, encoding)
+        found.details = about
+        self._put(found, values)
+
+    def _added(
+        self,
+        kind: SlotKind,
+        key: Key,
+        name: str,
+        module_type: str,
+        spec: Spec,
+        source_dtype: str,
+        encoding: str | None,
+    ) -> _Written:
+        """Find the place of a new array, or notice that the other steps do not have it there."""
+        behind = list(KINDS)[list(KINDS).index(kind) + 1 :]
+        assert not any(self.written[other] for other in behind), f"{kind} after {behind}"
+        alike, place = self.written[kind], sum(map(len, self.written.values()))
+        found = _Written(
+            kind, name, module_type, len(alike), place, *spec, source_dtype, encoding
+        )  # fmt: skip
+        alike[key] = found
         if self._outline is not None:
             with writing(self.path, GO_ON):
-                name = activations_name(layer.index)
-                self._offsets.append(self._outline.add(name, layer.spec))
-                self._reserve(self._offsets[-1] + n_bytes(layer.spec))
+                self._offsets.append(self._outline.add(*found.dataset))
+                self._reserve(self._offsets[-1] + n_bytes(spec))
         elif self._unlike is None:
-            expected = self.layout.layers or ()
-            if layer.index >= len(expected) or expected[layer.index] != layer.spec:
-                self._unlike = layer
+            expected = self.layout.datasets or ()
+            if place >= len(expected) or expected[place] != found.dataset:
+                self._unlike = found
+        return found
 
     def _reserve(self, size: int) -> None:
         if size > self._reserved:
             reserve(self._file, size)
             self._reserved = size
 
-    def _put(self, layer: _Layer, batch: Array) -> None:
-        """Write a contiguous batch to its place, block by block."""
-        values = batch.reshape(-1)
-        start = self._offsets[layer.index] + layer.rows * (values.nbytes // len(batch))
-        size = _BLOCK // values.itemsize
-        scratch = np.empty(min(size, len(values)), dtype=np.bool_)
-        with writing(self.path, GO_ON):
-            for first in range(0, len(values), size):
-                block = values[first : first + size]
-                layer.count(block, scratch)
-                write_at(self._file, block.data, start + first * values.itemsize)
+    def _put(self, found: _Written, batch: Array) -> None:
+        """Write the next numbers of an array to their place, block by block."""
+        values = np.ascontiguousarray(batch).reshape(-1)
+        if len(values) and self._unlike is None:
+            start = self._offsets[found.place] + found.done * values.itemsize
+            size = _BLOCK // values.itemsize
+            scratch = np.empty(min(size, len(values)), dtype=np.bool_)
+            with writing(self.path, GO_ON):
+                for first in range(0, len(values), size):
+                    block = values[first : first + size]
+                    found.count(block, scratch)
+                    write_at(self._file, block.data, start + first * values.itemsize)
+        found.done += len(values)
 
     def __exit__(self, kind: object, *raised: object) -> None:
         complete = False
@@ -277,7 +346,7 @@ class StepWriter:
                     self._close()  # where NFS tells that the disk is full
                     self.before_commit()
                     patiently(self._temporary.replace, self.path)
-                self.layout.layers = tuple(layer.spec for layer in self.layers.values())
+                self.layout.datasets = self._datasets
                 complete = True
         finally:
             self._discard(keep=complete)
@@ -302,18 +371,29 @@ class StepWriter:
             outline.close()
             self.layout.scratch.unlink(missing_ok=True)
 
+    @property
+    def _all(self) -> list[_Written]:
+        return [one for alike in self.written.values() for one in alike.values()]
+
+    @property
+    def _datasets(self) -> Datasets:
+        return tuple(one.dataset for one in self._all)
+
     def _finish(self) -> None:
-        """Write what stands around the layers, and the metadata."""
-        for layer in self.layers.values():
-            if layer.rows != self.layout.n_samples:
+        """Write what stands around the arrays, and the metadata."""
+        for one in self._all:
+            if one.done != math.prod(one.shape):
                 raise RunFileError(
-                    f"layer {layer.name!r}: expected {self.layout.n_samples} rows, got {layer.rows}"
+                    f"{one.kind} {one.name!r}: expected {self.layout.n_samples} rows, got "
+                    f"{one.rows}"
                 )
         if not self.layers:
             raise RunFileError(f"{self.path}: expected at least one layer")
-        specs = tuple(layer.spec for layer in self.layers.values())
-        if self.layout.layers not in (None, specs):
-            found = self._unlike.name if self._unlike else f"{len(specs)} layers"
+        datasets = self._datasets
+        if self.layout.datasets not in (None, datasets):
+            counts = [f"{len(alike)} {KINDS[kind].member}" for kind, alike in self.written.items()]
+            told = ", ".join(counts)
+            found = self._unlike.name if self._unlike else told
             raise RunFileError(
                 f"{self.path}: expected the layers of the run's other steps in the same order, "
                 f"found {found!r}",
@@ -322,8 +402,8 @@ class StepWriter:
         text = self._metadata()
         with writing(self.path, GO_ON):
             self._close_outline()
-            structure = self.layout.structure(specs, len(text))
-            assert list(structure.offsets[: len(specs)]) == self._offsets[: len(specs)]
+            structure = self.layout.structure(datasets, len(text))
+            assert list(structure.offsets[:-1]) == self._offsets[: len(datasets)]
             self._reserve(structure.size)
             for offset, data in structure.around:
                 write_at(self._file, data, offset)
@@ -337,7 +417,11 @@ class StepWriter:
             "step": self.step,
             "n_samples": self.layout.n_samples,
             "probe_sha256": self.probe_sha256,
-            "layers": [layer.metadata() for layer in self.layers.values()],
+            **{
+                KINDS[kind].member: [one.metadata() for one in alike.values()]
+                for kind, alike in self.written.items()
+                if alike or kind == "layer"
+            },
             "metrics": {key: _finite(value) for key, value in self.metrics.items()},
             "epoch": self.epoch,
             "provenance": self.provenance,

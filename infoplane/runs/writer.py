@@ -18,7 +18,7 @@ from infoplane.errors import InputError, RunFileError
 from infoplane.runs.atomic import replace_file
 from infoplane.runs.disk import GO_ON, Room, lock, replace_synced, writing
 from infoplane.runs.hdf5 import specs_of, write_arrays
-from infoplane.runs.layout import FORMAT, VERSION, step_name
+from infoplane.runs.layout import FORMAT, VERSION, datasets, step_name
 from infoplane.runs.probe_parts import probe_manifest, probe_parts
 from infoplane.runs.run import Run
 from infoplane.runs.step_info import StepInfo
@@ -104,8 +104,8 @@ class RunWriter:
             replaced = [] if self._begun else (self.path / "steps").glob("step_*.h5")
             return shutil.disk_usage(self.path).free + sum(file.stat().st_size for file in replaced)
 
-    def reserve(self, layers: Sequence[Slot], n_steps: int) -> None:
-        """Set the space of steps with these layers aside; each takes its part when it begins.
+    def reserve(self, slots: Sequence[Slot], n_steps: int) -> None:
+        """Set the space of steps with these arrays aside; each takes its part when it begins.
 
         Where an earlier run is replaced, its space is needed and still taken: then nothing is.
 
@@ -116,9 +116,9 @@ class RunWriter:
         """
         if not self._begun and any((self.path / "steps").glob("step_*.h5")):
             return
-        specs = tuple(((self.n_samples, *one.shape), np.dtype(one.dtype)) for one in layers)
+        found = datasets(slots, self.n_samples)
         with writing(self.path, GO_ON):
-            size = self._layout.structure(specs).size if specs else 0
+            size = self._layout.structure(found).size if found else 0
             if self._room is not None:
                 self._room.close()
             self._room = Room(self.path / "steps", size, n_steps)
@@ -173,10 +173,7 @@ class RunWriter:
                 break
         if self.resumed is not None:
             self._begun = True
-            self._layout.layers = tuple(
-                ((self.n_samples, *layer.shape), np.dtype(layer.dtype))
-                for layer in self.resumed.layers
-            )
+            self._layout.datasets = datasets(self.resumed.slots, self.n_samples)
 
     def holds(self, writer: StepWriter) -> bool:
         """Tell whether the run that goes on holds this step: intact, of equal provenance."""
@@ -188,8 +185,8 @@ class RunWriter:
         except RunFileError:  # damaged: it is recorded again
             return False
         metrics = {key: value for key, value in writer.metrics.items() if np.isfinite(value)}
-        found = (info.layers, info.metrics, info.epoch, info.provenance)
-        return found == (self.resumed.layers, metrics, writer.epoch, writer.provenance)
+        found = (info.slots, info.metrics, info.epoch, info.provenance)
+        return found == (self.resumed.slots, metrics, writer.epoch, writer.provenance)
 
     def copy(self, step: int, arrays: Mapping[str, Array]) -> None:
         """Write the datasets of a step of another run, as ``Run.datasets`` returns them."""
