@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from infoplane.errors import DataError
 from infoplane.recording.checkpoints.models import load_checkpoint
 from infoplane.recording.checkpoints.read import load_weights
 from infoplane.recording.checkpoints.steps import Checkpoint, Steps
+from infoplane.recording.hooks.further_passes import slots_of_passes
 from infoplane.recording.hooks.modes import evaluation_mode
 from infoplane.recording.hooks.passes import ProbePasses
 from infoplane.recording.hooks.survey import surveyed
@@ -29,11 +30,17 @@ class RecordingPlan:
     n_samples: int
     layers: tuple[Slot, ...]
     seconds: float = 0.0  # of all steps; 0 if it was not measured
+    n_passes: int = 1
+
+    @property
+    def slots(self) -> tuple[Slot, ...]:
+        """The arrays of a step: layers, and further passes of them."""
+        return self.layers + slots_of_passes(self.layers, self.n_passes)
 
     @property
     def sample_bytes(self) -> int:
-        """Bytes of one sample in all layers."""
-        return sum(map(sample_bytes, self.layers))
+        """Bytes of one sample in all arrays."""
+        return sum(map(sample_bytes, self.slots))
 
     @property
     def step_bytes(self) -> int:
@@ -80,7 +87,8 @@ def plan_recording(passes: ProbePasses, n_steps: int) -> RecordingPlan:
     DataError
         If the model fails, or a layer cannot be recorded.
     """
-    return RecordingPlan(n_steps, passes.n_samples, surveyed(passes))
+    layers = surveyed(passes)
+    return RecordingPlan(n_steps, passes.n_samples, layers, n_passes=passes.noise.passes)
 
 
 def plan_checkpoints(
@@ -112,5 +120,6 @@ def plan_checkpoints(
         start = time.perf_counter()
         passes.found_layers(batch := next(passes.batches()))
         forward = (time.perf_counter() - start) / (batch.stop - batch.start) * plan.n_samples
+        forward *= plan.n_passes
     each = loading + forward + plan.step_bytes / _BYTES_PER_SECOND
-    return RecordingPlan(plan.n_steps, plan.n_samples, plan.layers, plan.n_steps * each)
+    return replace(plan, seconds=plan.n_steps * each)

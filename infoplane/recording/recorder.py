@@ -75,6 +75,14 @@ class Recorder:
         ``none`` lets all count. Without it the mask is found, or the layer refused.
     batch_size : int, default 512
         Samples per forward pass.
+    noise : mapping of str to float, optional
+        Standard deviation of the Gaussian noise that layers contain, by layer glob; that of
+        `infoplane.nn.GaussianNoise` is found.
+    keep_dropout : bool, default False
+        Leave dropout, and what else the model draws in training, on. It is drawn for each sample
+        by row, pass and place in the model, whatever the batches are, and is the same at all steps.
+    passes : int, default 1
+        Passes of each sample, of a model that is random; see `Run.passes`.
     schedule : str or iterable of int, default "log:10"
         At which steps ``step`` records: ``every:100``, ``log:10`` (ten in a decade), or the steps.
     shard : bool or (index, count), default False
@@ -132,6 +140,9 @@ class Recorder:
         reduce: Mapping[str, str] | None = None,
         mask: Mapping[str, str] | None = None,
         batch_size: int = 512,
+        noise: Mapping[str, float] | None = None,
+        keep_dropout: bool = False,
+        passes: int = 1,
         schedule: str | Iterable[int] = "log:10",
         shard: bool | Shard = False,
         on_error: OnError = "warn",
@@ -168,6 +179,9 @@ class Recorder:
             mask=mask,
             batch_size=batch_size,
             rows=rows,
+            noise=noise,
+            keep_dropout=keep_dropout,
+            passes=passes,
         )
         self.model, self.layers = self._passes.model, self._passes.layers
         name = name or Path(path).resolve().name
@@ -183,6 +197,9 @@ class Recorder:
                 "batch_dims": dict(batch_dims or {}),
                 **({"reduce": dict(reduce)} if reduce else {}),
                 **({"mask": dict(mask)} if mask else {}),
+                **({"noise": dict(noise)} if noise else {}),
+                **({"keep_dropout": True} if keep_dropout else {}),
+                **({"passes": passes} if passes != 1 else {}),
             },
             provenance=provenance or {},
         )
@@ -383,7 +400,7 @@ class Recorder:
             plan.check(most, "bytes of --max-size")
         left = self._writer.n_missing(n_steps)
         replace(plan, n_steps=left).check(self._writer.free_bytes, "bytes that the disk has free")
-        self._writer.reserve(plan.layers, left)
+        self._writer.reserve(plan.slots, left)
 
     def _check_initialised(self) -> None:
         if any(map(is_lazy, self.model.parameters())):

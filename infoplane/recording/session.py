@@ -30,6 +30,7 @@ from infoplane.numerics.devices import check_device, own_gpu
 from infoplane.recording.checkpoints.find import find_checkpoints
 from infoplane.recording.checkpoints.models import load_model
 from infoplane.recording.checkpoints.replay import record_checkpoints
+from infoplane.recording.hooks.noise import noise_sizes
 from infoplane.recording.hooks.passes import probe_passes
 from infoplane.recording.plan import RecordingPlan, plan_checkpoints
 from infoplane.recording.probes.classes import warn_of_splits
@@ -85,6 +86,9 @@ class Recording:
         reduce: Mapping[str, str] | None = None,
         mask: Mapping[str, str] | None = None,
         batch_size: int = 512,
+        noise: Mapping[str, float] | None = None,
+        keep_dropout: bool = False,
+        passes: int = 1,
         max_size: int | None = None,
         step_pattern: str | None = None,
         device: str = "auto",
@@ -103,6 +107,7 @@ class Recording:
         self.output = path_of(output, "output")
         self.max_size = None if max_size is None else whole(max_size, "max_size", 0)
         self._passes = _passes(layers, at, batch_dims, reduce, mask, batch_size)
+        self._passes |= _noise(noise, keep_dropout, passes)
         self._options = _options(name, group, overwrite, resume)
         check_options(reduce=self._passes["reduce"], overwrite=overwrite, resume=resume)
         self._weights = _weights(weights, strict, trust_model)
@@ -209,6 +214,9 @@ def record(
     reduce: Mapping[str, str] | None = None,
     mask: Mapping[str, str] | None = None,
     batch_size: int = 512,
+    noise: Mapping[str, float] | None = None,
+    keep_dropout: bool = False,
+    passes: int = 1,
     max_size: int | None = None,
     step_pattern: str | None = None,
     device: str = "auto",
@@ -250,7 +258,9 @@ def record(
         Refuse weights that do not all fit the model.
     trust_model : bool, default False
         Load exported programs (``.pt2``), which are code.
-    layers, at, batch_dims, reduce, mask, batch_size, name, group, overwrite, resume
+    layers, at, batch_dims, reduce, mask, batch_size, noise, keep_dropout, passes
+        As of `Recorder`.
+    name, group, overwrite, resume
         As of `Recorder`.
     max_size : int, optional
         Refuse to record more bytes, before the first step.
@@ -287,7 +297,8 @@ def record(
     return Recording(
         model, checkpoints, data, output, weights=weights, strict=strict, trust_model=trust_model,
         layers=layers, at=at, batch_dims=batch_dims, reduce=reduce, mask=mask,
-        batch_size=batch_size, max_size=max_size, step_pattern=step_pattern, device=device,
+        batch_size=batch_size, noise=noise, keep_dropout=keep_dropout, passes=passes,
+        max_size=max_size, step_pattern=step_pattern, device=device,
         gradients=gradients, gradient_batch_size=gradient_batch_size, name=name, group=group,
         overwrite=overwrite, resume=resume, labels=labels, label_bins=label_bins, x=x,
         samples=samples, seed=seed,
@@ -316,6 +327,16 @@ def _passes(
         "reduce": _by_layer(reduce, "reduce", str, "layer globs and kinds such as 'sketch:256'"),
         "mask": _by_layer(mask, "mask", str, "layer globs and arguments such as 'attention_mask'"),
         "batch_size": whole(batch_size, "batch_size", 1),
+    }
+
+
+def _noise(noise: object, keep_dropout: object, passes: object) -> dict[str, Any]:
+    if noise is not None and not isinstance(noise, Mapping):
+        raise unfit("noise", "a dict of layer globs and standard deviations", noise)
+    return {
+        "noise": noise_sizes(noise or {}),
+        "keep_dropout": truth(keep_dropout, "keep_dropout"),
+        "passes": whole(passes, "passes", 1),
     }
 
 

@@ -17,8 +17,9 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812  - as torch's own code calls it
 from torch.overrides import TorchFunctionMode
 
+from infoplane.data import NoiseIn
 from infoplane.errors import DataError
-from infoplane.nn import GaussianNoise
+from infoplane.nn import GaussianNoise, noise_size
 from infoplane.recording.hooks.attention_weights import attention_weights, grouped
 from infoplane.recording.hooks.draws import Draws
 from infoplane.recording.hooks.running import running_modules
@@ -52,7 +53,7 @@ class Noise:
     sizes: Mapping[str, float] = field(default_factory=dict)
     draws: Draws = field(default_factory=Draws)
     silent: bool = False  # nothing is drawn, for a comparison
-    modules: Sequence[nn.Module] | None = None  # that compute as in training; None: not known yet
+    everywhere: bool = False  # all modules are as in training, not those alone that draw
 
     def of_samples(self, model: nn.Module) -> bool:
         """Tell whether what the model draws is drawn for each sample of its own."""
@@ -86,18 +87,35 @@ class Noise:
                 object.__setattr__(module, "training", False)
 
     def _in_training(self, model: nn.Module) -> Sequence[nn.Module]:
-        modules = dropouts_of(model) if self.modules is None else self.modules
-        return [module for module in modules if not module.training]
+        modules = [module for module in model.modules() if not module.training]
+        if self.everywhere:
+            return [module for module in modules if not isinstance(module, _NOT_IN_TRAINING)]
+        return [module for module in modules if isinstance(module, _DROPOUTS)]
 
 
-def dropouts_of(model: nn.Module) -> list[nn.Module]:
-    """Return the modules that only draw in training."""
-    return [module for module in model.modules() if isinstance(module, _DROPOUTS)]
+@dataclass(frozen=True)
+class NoiseOf:
+    """The additive noise of a layer: declared size, what holds it, whether more is random."""
+
+    size: float | None = None
+    inside: NoiseIn | None = None
+    random: bool = False
+
+    def noted(self) -> dict[str, Any]:
+        """Return what the metadata of the layer say."""
+        inside = {"noise_in": self.inside} if self.inside else {}
+        return {**inside, **({"random": True} if self.random else {})}
 
 
-def trainable_of(model: nn.Module) -> list[nn.Module]:
-    """Return the modules that may compute as in training without learning from a batch."""
-    return [module for module in model.modules() if not isinstance(module, _NOT_IN_TRAINING)]
+def noise_sizes(declared: Mapping[str, float]) -> dict[str, float]:
+    """Return standard deviations by glob, as floats.
+
+    Raises
+    ------
+    InputError
+        If one is no number above 0.
+    """
+    return {glob: noise_size(sigma, f"noise[{glob!r}]") for glob, sigma in declared.items()}
 
 
 def check_kernels(model: nn.Module) -> None:
@@ -255,7 +273,10 @@ def _like(law: str) -> Callable[..., Any]:
     """Return what takes the place of ``torch.randn_like`` and ``torch.rand_like``."""
 
     def made(
-        mode: _SampleMode, func: Callable[..., Any], input: torch.Tensor, **kwargs: Any  # noqa: A002
+        mode: _SampleMode,
+        func: Callable[..., Any],
+        input: torch.Tensor,
+        **kwargs: Any,  # noqa: A002
     ) -> torch.Tensor:
         return mode.numbers(law, torch.empty_like(input, **kwargs), func.__name__)
 

@@ -46,11 +46,14 @@ class Operations:
         Axis of the samples by glob, where it is not the first.
     reductions : mapping of str to Reduction
         How large outputs are made small, by glob; the last that matches holds.
+    noise : mapping of str to float
+        Standard deviation of their noise, by glob.
     """
 
     patterns: Sequence[str] = ()
     batch_dims: Mapping[str, int] = field(default_factory=dict)
     reductions: Mapping[str, Reduction] = field(default_factory=dict)
+    noise: Mapping[str, float] = field(default_factory=dict)
     seen: dict[str, None] = field(default_factory=dict)  # names of all that returned a tensor
 
     def chosen(self, name: str) -> list[str]:
@@ -81,7 +84,8 @@ class Operations:
         NotFoundError
             The hint lists the operations.
         """
-        given = [*self.patterns, *filter(is_operation, {**self.batch_dims, **self.reductions})]
+        globs = {**self.batch_dims, **self.reductions, **self.noise}
+        given = [*self.patterns, *filter(is_operation, globs)]
         for pattern in given if self.patterns else ():
             base = split_address(pattern.removeprefix("!"))[0]
             if not any(matches(name, base) for name in self.seen):

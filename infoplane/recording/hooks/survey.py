@@ -18,6 +18,7 @@ from infoplane.recording.hooks.modes import evaluation_mode
 from infoplane.recording.hooks.outputs import Address, Key, UnfitLayerError
 from infoplane.recording.hooks.passes import Found, ProbePasses
 from infoplane.recording.hooks.places import Lengths, Tries
+from infoplane.recording.hooks.randomness import find_noise, learn_randomness
 from infoplane.recording.hooks.sequences import assigned
 from infoplane.recording.hooks.trials import Trial
 from infoplane.recording.probes.batches import Batch
@@ -44,6 +45,7 @@ def surveyed(passes: ProbePasses) -> tuple[Slot, ...]:
     if passes.survey is None:
         most = passes.n_samples // 512  # of a large probe set more: chance seldom spares them all
         few = min(max(most, 2), _FEW, passes.probe.n_samples)
+        learn_randomness(passes)
         try:
             survey = _Survey(passes, slice(0, few))
             survey.make()
@@ -53,6 +55,7 @@ def surveyed(passes: ProbePasses) -> tuple[Slot, ...]:
             survey.make()
         survey.choose_tokens()
         survey.tell()
+        passes.noise_of = find_noise(passes, survey.found, survey.chance)
         passes.survey = passes.slots(survey.found)
     return passes.survey
 
@@ -68,6 +71,7 @@ class _Survey:
         self.batch = passes.batch(rows)
         self.trial = Trial(self.rows)
         self.again: tuple[Batch, Trial] | None = None  # some of the samples in another batch
+        self.chance: list[str] = []  # layers that change from pass to pass
 
     def make(self) -> None:
         """Make two passes that have samples in common.
@@ -210,6 +214,7 @@ class _Survey:
         chance = alone.unlike(self._seeded(1, [], self.batch, self.rows))
         state = alone.unlike(self._seeded(0, [other], self.batch, self.rows))
         company = alone.unlike(self._seeded(0, [], other, rows))
+        self.chance = chance
         company += [name for name in unlike if name not in {*chance, *state, *company}]
         for found, what in ((chance, _CHANCE), (state, _STATE), (company, _COMPANY)):
             names = [name for name in found if found is chance or name not in chance]
