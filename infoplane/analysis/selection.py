@@ -54,11 +54,16 @@ def parts_of(estimator: Estimator, run: Run, layers: Sequence[Slot]) -> list[Par
     Raises
     ------
     NotFoundError
-        If there is nothing: the run holds no weights, or only one layer is chosen for pairs.
+        If there is nothing: the run holds no weights, only one layer is chosen for pairs, or no
+        layer is one that the estimator measures.
     """
     kind = estimator.subject
     if kind == "layer":
-        return [Part(None, (layer,)) for layer in layers]
+        chosen = [layer for layer in layers if estimator.measures(layer)]
+        if not chosen:
+            raise NotFoundError(f"{run.path}: {estimator.name}: {estimator.cannot()}")
+        passes = {x: run.slots_of_passes(x) if estimator.reads_passes else () for x in chosen}
+        return [Part(None, (x, *(one for one in passes[x] if one != x))) for x in chosen]
     if kind == "run":
         return [Part(Subject("run"), tuple(layers))]
     found: list[tuple[Slot, ...]]

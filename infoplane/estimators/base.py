@@ -69,6 +69,9 @@ class Estimator(ABC):
         may then have a higher one, and other estimates may not lie below.
     accelerated : bool
         Whether cells can be computed on a GPU.
+    reads_passes : bool
+        Whether a cell of a layer is given all passes of it (n_samples, n_passes, n_units), before
+        its own noise where that is told apart; else it is given the first pass alone.
 
     Examples
     --------
@@ -96,6 +99,7 @@ class Estimator(ABC):
     shannon: ClassVar[bool] = True
     lower_bound: ClassVar[bool] = False
     accelerated: ClassVar[bool] = False
+    reads_passes: ClassVar[bool] = False
 
     def __init_subclass__(cls) -> None:
         """Check the declarations of a sub-class, and look registered quantities up.
@@ -250,6 +254,14 @@ class Estimator(ABC):
     def left_out(self, quantity: str) -> str:
         """Return for which layers there is no row of a quantity at all, "" if for none."""
         return ""
+
+    def measures(self, layer: Slot) -> bool:
+        """Tell whether a layer is one for this estimator; others have no rows. All are, here."""
+        return True
+
+    def cannot(self) -> str:
+        """Return why there is nothing to do where `measures` leaves no layer."""
+        return "no layer is one for it"
 
     def failed(self, reason: str, *flags: str) -> dict[str, Estimate]:
         """Return what stands in for the estimates of a cell: no number, and the reason."""

@@ -32,6 +32,7 @@ BUILT_IN = {
     "dse": "infoplane.estimators.layers.diffusion:DiffusionSpectral",
     "exact": "infoplane.estimators.layers.binning:Exact",
     "kde": "infoplane.estimators.layers.kde:KernelDensity",
+    "noisy": "infoplane.estimators.layers.noisy:NoisyNetwork",
     "probe": "infoplane.estimators.layers.probe:Probe",
     "renyi": "infoplane.estimators.layers.renyi:MatrixRenyi",
     "spectrum": "infoplane.estimators.layers.spectrum:SpectrumOfLayer",

@@ -172,7 +172,8 @@ class _SampleMode(TorchFunctionMode):
             return values
         if p == 1:
             return torch.zeros_like(values)
-        return values * (self.kept(values, p, what) / (1 - p))
+        made: torch.Tensor = values * (self.kept(values, p, what) / (1 - p))
+        return made
 
 
 def _dropout(whole: bool, alpha: bool) -> Callable[..., Any]:
@@ -186,10 +187,11 @@ def _dropout(whole: bool, alpha: bool) -> Callable[..., Any]:
         training: bool = True,
         inplace: bool = False,
     ) -> torch.Tensor:
+        made: torch.Tensor
         if not (training or mode.noise.keep):
-            return func(input, p, training, inplace)
-        what = func.__name__
-        like = input
+            made = func(input, p, training, inplace)
+            return made
+        what, like = func.__name__, input
         if whole:  # of a map without samples the channels are the first axis, as the samples are
             like = input.new_empty(input.shape[:2] + (1,) * (input.ndim - 2))
         if mode.noise.silent or p == 0:
@@ -275,8 +277,8 @@ def _like(law: str) -> Callable[..., Any]:
     def made(
         mode: _SampleMode,
         func: Callable[..., Any],
-        input: torch.Tensor,
-        **kwargs: Any,  # noqa: A002
+        input: torch.Tensor,  # noqa: A002  - as torch calls it
+        **kwargs: Any,
     ) -> torch.Tensor:
         return mode.numbers(law, torch.empty_like(input, **kwargs), func.__name__)
 
@@ -325,7 +327,7 @@ def _normal(
         like = torch.empty(more.pop("size", None) or size[0], **more)
     else:
         tensors = [one for one in (mean, std) if isinstance(one, torch.Tensor)]
-        like = torch.broadcast_tensors(*tensors)[0]
+        like = sum(tensors[1:], tensors[0])
     return mean + std * mode.numbers("normal", like, "normal")
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 import random
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -14,11 +16,11 @@ import torch
 from infoplane.data import FloatArray, NoiseIn
 from infoplane.errors import DataError, InputError
 from infoplane.nn import GaussianNoise
-from infoplane.recording.hooks.further_passes import adds_noise, before_noise
+from infoplane.recording.hooks.further_passes import before_noise
 from infoplane.recording.hooks.modes import evaluation_mode
-from infoplane.recording.hooks.noise import check_kernels
+from infoplane.recording.hooks.noise import NoiseOf, check_kernels
 from infoplane.recording.hooks.outputs import Address, Key, to_array
-from infoplane.recording.hooks.passes import NoiseOf, ProbePasses
+from infoplane.recording.hooks.passes import ProbePasses
 from infoplane.recording.hooks.trials import Trial
 from infoplane.recording.probes.batches import Batch
 
@@ -28,6 +30,8 @@ _ROWS, _UNITS = 256, 64
 """Of a layer that are compared."""
 
 _FEW = 8
+"""Samples of a first trial."""
+
 _KEPT = (None, "flatten", "last", "tokens")
 """Reductions that leave the noise of a unit as it is."""
 
@@ -39,9 +43,9 @@ _CHANCE = 6.0  # standard errors of that variance
 class _Pass:
     """Some values of every layer in one pass, and of those that add noise before it."""
 
-    values: dict[Key, FloatArray] = field(default_factory=dict)
-    before: dict[Key, FloatArray] = field(default_factory=dict)
-    rounding: dict[Key, float] = field(default_factory=dict)
+    values: dict[Key, FloatArray]
+    before: dict[Key, FloatArray]
+    rounding: dict[Key, float]
 
 
 def learn_randomness(passes: ProbePasses) -> None:
@@ -135,36 +139,48 @@ def _moved(one: FloatArray, other: FloatArray, rounding: float) -> bool:
 
 
 def _passed(passes: ProbePasses, number: int) -> _Pass:
-    """Make a pass of some samples."""
-    made = _Pass()
-    rows = next(passes.batches())
-    batch: Batch = passes.batch(slice(rows.start, min(rows.stop, rows.start + _ROWS)))
+    """Make a pass of some samples, in batches of the size that is used."""
+    values: dict[Key, list[FloatArray]] = defaultdict(list)
+    before: dict[Key, list[FloatArray]] = defaultdict(list)
+    rounding: dict[Key, float] = {}
+    batch: Batch
 
     def kept(key: Key, tensor: torch.Tensor) -> FloatArray:
         tensor = passes.reduced(key, passes.by_sample(key[0], tensor, len(batch)), batch)
-        values = to_array(tensor, key[0]).astype(np.float64)
-        values = values.reshape(len(values), -1)
-        return values[:, :: max(1, values.shape[1] // _UNITS)][:, :_UNITS].copy()
+        found = to_array(tensor, key[0]).astype(np.float64)
+        found = found.reshape(len(found), -1)
+        return found[:, :: max(1, found.shape[1] // _UNITS)][:, :_UNITS].copy()
 
     def receive(name: str, call: int, address: Address, tensor: torch.Tensor) -> None:
         key = name, call
-        made.values[key] = kept(key, tensor)
+        values[key].append(kept(key, tensor))
         real = tensor.is_floating_point() or tensor.is_complex()
-        made.rounding[key] = math.sqrt(torch.finfo(tensor.dtype).eps) if real else 0.0
-        if name in before and passes.at == "output":
-            made.before[key] = kept(key, before[name])
+        rounding[key] = math.sqrt(torch.finfo(tensor.dtype).eps) if real else 0.0
+        if name in given and passes.at == "output":
+            before[key].append(kept(key, given[name]))
 
-    with evaluation_mode(passes.model), before_noise(passes.layers) as before:
+    with (
+        evaluation_mode(passes.model) as state,
+        before_noise(passes.layers) as given,
+        passes.captured(receive, lambda error: None) as next_pass,
+    ):
         torch.manual_seed(number)
         np.random.seed(number)  # noqa: NPY002  - that of the model
         random.seed(number)
         passes.noise.draws.number = number
         try:
-            with passes.captured(receive, lambda error: None):
+            for rows in itertools.islice(passes.batches(), -(-_ROWS // passes.batch_size)):
+                batch = passes.batch(slice(rows.start, min(rows.stop, rows.start + _ROWS)))
+                next_pass()
                 passes.forward(batch)
+                state.put_back()
         finally:
             passes.noise.draws.number = 0
-    return made
+    return _Pass(
+        {key: np.concatenate(parts) for key, parts in values.items()},
+        {key: np.concatenate(parts) for key, parts in before.items()},
+        rounding,
+    )
 
 
 def _tell(passes: ProbePasses, found: Mapping[Key, NoiseOf], differ: bool) -> None:
@@ -194,8 +210,7 @@ def _tell(passes: ProbePasses, found: Mapping[Key, NoiseOf], differ: bool) -> No
     off = [
         name
         for name, layer in passes.layers.items()
-        if isinstance(layer.module, GaussianNoise)
-        and not (noise.keep or adds_noise(layer.module) or layer.module.always)
+        if isinstance(layer.module, GaussianNoise) and not (noise.keep or layer.module.always)
     ]
     if off:
         log.warning(
