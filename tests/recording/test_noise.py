@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.nn import functional as F
+from torch.nn import functional as F  # noqa: N812  - as torch calls it
 
 from infoplane import Recorder, Run
 from infoplane.errors import DataError, InputError, NotFoundError
