@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
@@ -176,6 +177,28 @@ _OF_DATA = ("labels", "label_bins", "x", "samples", "seed")
     help="Samples per forward pass.",
 )
 @click.option(
+    "--noise",
+    "noises",
+    multiple=True,
+    metavar="GLOB=SIGMA",
+    help="Standard deviation of Gaussian noise that the network adds in these layers; repeatable. "
+    "That of infoplane.nn.GaussianNoise is found.",
+)
+@click.option(
+    "--keep-dropout",
+    is_flag=True,
+    help="Leave dropout and GaussianNoise on. What is drawn belongs to the sample, so batches do "
+    "not matter, and is the same at every step.",
+)
+@click.option(
+    "--passes",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    metavar="K",
+    help="Passes of each sample through a network that is random, for analyze -e noisy.",
+)
+@click.option(
     "--gradients",
     is_flag=True,
     help="Also record mean and spread of the cross-entropy gradient over mini-batches of the probe "
@@ -221,6 +244,7 @@ def record(
     batch_dims: tuple[str, ...],
     reductions: tuple[str, ...],
     masks: tuple[str, ...],
+    noises: tuple[str, ...],
     dry_run: bool,
     weights_only: bool,
     schedule: str | None,
@@ -254,6 +278,7 @@ def record(
     chosen["batch_dims"] = dict(map(_axis, batch_dims))
     chosen["reduce"] = dict(map(_reduction, reductions))
     chosen["mask"] = dict(map(_mask, masks))
+    chosen["noise"] = dict(map(_sigma, noises))
     if weights_only and not script:
         _record_weights(checkpoints, output, shared, chosen, dry_run=dry_run)
         return
@@ -445,6 +470,18 @@ def _mask(text: str) -> tuple[str, str]:
     if not glob or not name:
         raise click.BadParameter(f"expected GLOB=NAME such as 'decoder.*=none', got {text!r}")
     return glob, name
+
+
+def _sigma(text: str) -> tuple[str, float]:
+    """Return the glob and the standard deviation of ``GLOB=SIGMA``."""
+    glob, _, size = text.rpartition("=")
+    try:
+        number = float(size)
+    except ValueError:
+        number = math.nan
+    if not glob or not 0 < number < math.inf:
+        raise click.BadParameter(f"expected GLOB=SIGMA such as 'noise*=0.1', got {text!r}")
+    return glob, number
 
 
 def _kept(done: int, n_steps: int, output: str) -> str:

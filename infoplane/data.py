@@ -187,7 +187,12 @@ def _beyond_int64(labels: Array) -> bool:
     return bool(((labels >= limit) | (labels < -limit)).any())
 
 
-SlotKind: TypeAlias = Literal["layer", "weight"]
+SlotKind: TypeAlias = Literal["layer", "pass", "attention", "weight"]
+"""A layer, a further pass of one, the attention of a module, or a weight of the model."""
+
+NoiseIn: TypeAlias = Literal["all", "values", "none"]
+"""What of a layer holds the noise that it declares: all that is recorded; its values, but not its
+passes, which are those before the noise; or nothing, as where it was off."""
 
 _AXES = {
     1: ("unit",),
@@ -226,6 +231,9 @@ class Slot:
     noise: float | None = None  # standard deviation of declared additive Gaussian noise
     encoding: str | None = None  # what stored integers stand for, e.g. the bits of "bfloat16"
     kind: SlotKind = "layer"
+    noise_in: NoiseIn | None = field(default=None, compare=False)  # None: not said
+    random: bool = field(default=False, compare=False)  # beyond that noise, from pass to pass
+    of_layer: str | None = field(default=None, compare=False)  # of a further pass
     axes: tuple[str, ...] = field(default=(), compare=False)  # of ``shape``; from it unless given
     roles: tuple[str, ...] = field(default=(), compare=False)  # "logits", "features"
     head: str | None = field(default=None, compare=False)  # module that is given the features
@@ -238,7 +246,7 @@ class Slot:
     def __post_init__(self) -> None:
         n_axes = len(self.shape)
         if not self.axes:
-            known = _AXES if self.kind == "layer" else {}
+            known = _AXES if self.kind in ("layer", "pass") else {}
             named = known.get(n_axes) or tuple(f"axis{i}" for i in range(n_axes))
             object.__setattr__(self, "axes", named)
         if len(self.axes) != n_axes:

@@ -88,6 +88,8 @@ class CellKeys:
     def _about(self, slot: Slot, step: int) -> list[Any]:
         about = [slot.name, slot.index, slot.type, slot.shape, slot.dtype]
         about += [slot.reduction, slot.noise, step, self._data(slot, step)]
+        about += ["random"] if slot.random else []
+        about += [slot.noise_in] if slot.noise_in else []
         if self._pools == "layer":
             about.append(self._whole_layer(slot))
         if self._reads_weight:  # how far it is from the first step, it tells or that step

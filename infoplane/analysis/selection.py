@@ -59,8 +59,8 @@ def parts_of(estimator: Estimator, run: Run, layers: Sequence[Slot]) -> list[Par
     Raises
     ------
     NotFoundError
-        If there is nothing: the run holds no weights or no loss log, or only one layer is chosen
-        for pairs.
+        If there is nothing: the run holds no weights or no loss log, only one layer is chosen for
+        pairs, or no layer is one that the estimator measures.
     """
     kind = estimator.subject
     if not run.has_samples and kind != "weights":
@@ -75,7 +75,7 @@ def parts_of(estimator: Estimator, run: Run, layers: Sequence[Slot]) -> list[Par
         return [Part(Subject("run"), tuple(layers[:1]))]  # a cell needs one for its place
     if kind == "layer":
         chosen = estimator.layers_of(run, layers)
-        return [Part(None, (one, *estimator.beside(one, run.weights))) for one in chosen]
+        return [Part(None, (one, *_beside(estimator, run, one))) for one in chosen]
     if kind == "run":
         return [Part(Subject("run"), tuple(layers))]
     found: list[tuple[Slot, ...]]
@@ -91,6 +91,13 @@ def parts_of(estimator: Estimator, run: Run, layers: Sequence[Slot]) -> list[Par
     if not found:
         raise NotFoundError(f"{run.path}: {estimator.name} measures {kind}: {missing}", hint=hint)
     return [Part(Subject(kind, tuple(slot.name for slot in slots)), slots) for slots in found]
+
+
+def _beside(estimator: Estimator, run: Run, layer: Slot) -> Iterable[Slot]:
+    """Return what a cell of a layer is given as well: further passes of it, or weights."""
+    if estimator.reads_passes:
+        return (one for one in run.slots_of_passes(layer) if one != layer)
+    return estimator.beside(layer, run.weights)
 
 
 def count_cells(cells: Cells, estimators: Iterable[Estimator]) -> int:

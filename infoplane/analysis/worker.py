@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any, cast
 
+import numpy as np
+
 from infoplane.analysis.handover import taken
 from infoplane.analysis.limit import OutOfTime, at_most
 from infoplane.analysis.selection import Part, step_before
@@ -21,10 +23,14 @@ from infoplane.data import Array, ProbeSet, Slot
 from infoplane.errors import EstimationError, InfoplaneError, InputError
 from infoplane.estimators.base import Consecutive, Estimator, check_estimates
 from infoplane.estimators.estimate import Estimate, Measurement
+from infoplane.estimators.measure_id import MeasureId
+from infoplane.estimators.quantities import IXT, IXT_FIXED, IXT_GIVEN_Y
 from infoplane.estimators.registry import estimator_id
 from infoplane.numerics import devices
 from infoplane.runs.run import Run
 from infoplane.seeding import generator
+
+_OF_INPUTS = {one.name for one in (IXT, IXT_FIXED, IXT_GIVEN_Y)}
 
 
 @dataclass(frozen=True)
@@ -192,6 +198,8 @@ def _measure(
             cost = estimator.needs(len(run.kept), part.n_units)
             with at_most(cost):
                 estimates = check_estimates(estimator, estimator.estimate(prepared, given, rng))
+            if part.slots[0].random and not estimator.reads_passes and not estimator.lower_bound:
+                estimates = _of_one_pass(estimates)
             if device is not None:
                 estimates = _noted(estimates, device=devices.device_name(device))
     except OutOfTime:
@@ -231,8 +239,11 @@ def _read(
 
 def _values(run: Run, step: int, slot: Slot) -> Array:
     """Return the verified values of a slot."""
-    read = run.activations if slot.kind == "layer" else run.weight
-    return read(step, slot.name, verify=True)
+    if slot.kind == "layer":
+        return run.activations(step, slot.name, verify=True)
+    if slot.kind == "weight":
+        return run.weight(step, slot.name, verify=True)
+    return run.of_samples(step, slot, verify=True)
 
 
 def _before(run: Run, step: int, slot: Slot) -> tuple[Array | None, int | None]:
@@ -253,9 +264,23 @@ def _given(estimator: Estimator, part: Part, values: Sequence[Any], device: str 
     """Return what an estimator is given of a cell, as its subject asks."""
     if device is not None:
         values = [devices.on_device(array, device) for array in values]
+    if estimator.subject == "layer" and estimator.reads_passes:
+        passes = values[part.slots[0].noise_in == "values" :]
+        return np.stack([one.reshape(len(one), -1) for one in passes], axis=1)
     if estimator.subject == "run":
         return {slot.name: array for slot, array in zip(part.slots, values, strict=True)}
     return tuple(values) if len(part.slots) > 1 else values[0]
+
+
+def _of_one_pass(estimates: Mapping[str, Estimate]) -> dict[str, Estimate]:
+    """Return the estimates of a layer that is random: of one pass, that counts as information."""
+
+    def told(key: str, found: Estimate) -> Estimate:
+        about_inputs = MeasureId.read(key).name in _OF_INPUTS and found.bits is not None
+        flags = dict.fromkeys((*found.flags, *["upper_bound"] * about_inputs))
+        return replace(found, flags=tuple(flags))
+
+    return {key: told(key, found) for key, found in estimates.items()}
 
 
 def _noted(estimates: Mapping[str, Estimate], **notes: Any) -> dict[str, Estimate]:

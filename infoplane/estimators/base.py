@@ -89,6 +89,9 @@ class Estimator(ABC):
         Whether cells can be computed on a GPU.
     consecutive : bool
         Whether ``estimate`` is given a `Consecutive` instead of activations.
+    reads_passes : bool
+        Whether a cell of a layer is given all passes of it (n_samples, n_passes, n_units), before
+        its own noise where that is told apart; else it is given the first pass alone.
 
     Examples
     --------
@@ -118,6 +121,7 @@ class Estimator(ABC):
     lower_bound: ClassVar[bool] = False
     accelerated: ClassVar[bool] = False
     consecutive: ClassVar[bool] = False
+    reads_passes: ClassVar[bool] = False
 
     def __init_subclass__(cls) -> None:
         """Check the declarations of a sub-class, and look registered quantities up.

@@ -81,7 +81,8 @@ _BUILT_IN = (
          "`-e compressed`, `-e dse:sigma=median`"),
     Flag("upper_bound", "IP212", "noise of the network is counted as information: the value is an "
          "upper bound",
-         "`compressed` subtracts noise that the layer itself declares, not that of earlier layers"),
+         "record several passes (`record --passes 10`) and read `-e noisy`; `compressed` subtracts "
+         "noise that the layer itself declares, not that of earlier layers"),
     Flag("at_chance", "IP230", "no more alike than permuted samples",
          "read it as no similarity; `null` has the value by chance"),
     Flag("failed", "IP204", "cells without a number", "the reason is in `diag` of each row"),

@@ -13,6 +13,7 @@ from infoplane.errors import DataError
 from infoplane.recording.checkpoints.models import load_checkpoint
 from infoplane.recording.checkpoints.read import load_weights
 from infoplane.recording.checkpoints.steps import Checkpoint, Steps
+from infoplane.recording.hooks.further_passes import slots_of_passes
 from infoplane.recording.hooks.modes import evaluation_mode
 from infoplane.recording.hooks.passes import ProbePasses
 from infoplane.recording.hooks.survey import surveyed
@@ -31,11 +32,17 @@ class RecordingPlan:
     layers: tuple[Slot, ...]
     seconds: float = 0.0  # of all steps; 0 if it was not measured
     weights: tuple[Slot, ...] = ()
+    n_passes: int = 1
+
+    @property
+    def slots(self) -> tuple[Slot, ...]:
+        """The arrays of a step: layers, and further passes of them."""
+        return self.layers + slots_of_passes(self.layers, self.n_passes)
 
     @property
     def sample_bytes(self) -> int:
-        """Bytes of one sample in all layers."""
-        return sum(map(sample_bytes, self.layers))
+        """Bytes of one sample in all arrays."""
+        return sum(map(sample_bytes, self.slots))
 
     @property
     def step_bytes(self) -> int:
@@ -94,7 +101,13 @@ def plan_recording(
     """
     layers = surveyed(passes)
     chosen = weights.of_model(passes.model, passes.roles.head) if weights else []
-    return RecordingPlan(n_steps, passes.n_samples, layers, weights=WeightRecorder.slots(chosen))
+    return RecordingPlan(
+        n_steps,
+        passes.n_samples,
+        layers,
+        weights=WeightRecorder.slots(chosen),
+        n_passes=passes.noise.passes,
+    )
 
 
 def plan_checkpoints(
@@ -127,6 +140,7 @@ def plan_checkpoints(
         start = time.perf_counter()
         passes.found_layers(batch := next(passes.batches()))
         forward = (time.perf_counter() - start) / (batch.stop - batch.start) * plan.n_samples
+        forward *= plan.n_passes
     each = loading + forward + plan.step_bytes / _BYTES_PER_SECOND
     each += sum(map(summary_seconds, plan.weights))
     return replace(plan, seconds=plan.n_steps * each)

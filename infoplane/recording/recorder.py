@@ -88,6 +88,14 @@ class Recorder:
         The weight and bias of the head are then kept whole.
     batch_size : int, default 512
         Samples per forward pass.
+    noise : mapping of str to float, optional
+        Standard deviation of the Gaussian noise that layers contain, by layer glob; that of
+        `infoplane.nn.GaussianNoise` is found.
+    keep_dropout : bool, default False
+        Leave dropout, and what else the model draws in training, on. It is drawn for each sample
+        by row, pass and place in the model, whatever the batches are, and is the same at all steps.
+    passes : int, default 1
+        Passes of each sample, of a model that is random; see `Run.passes`.
     schedule : str or iterable of int, default "log:10"
         At which steps ``step`` records: ``every:100``, ``log:10`` (ten in a decade), or the steps.
     shard : bool or (index, count), default False
@@ -148,6 +156,9 @@ class Recorder:
         head: str | None = None,
         weights: str | Sequence[str] | bool | None = None,
         batch_size: int = 512,
+        noise: Mapping[str, float] | None = None,
+        keep_dropout: bool = False,
+        passes: int = 1,
         schedule: str | Iterable[int] = "log:10",
         shard: bool | Shard = False,
         on_error: OnError = "warn",
@@ -186,6 +197,9 @@ class Recorder:
             head=head,
             batch_size=batch_size,
             rows=rows,
+            noise=noise,
+            keep_dropout=keep_dropout,
+            passes=passes,
         )
         self.model, self.layers = self._passes.model, self._passes.layers
         self._weights = WeightRecorder(weight_patterns(weights))
@@ -205,6 +219,9 @@ class Recorder:
                 **({"logits": logits} if logits else {}),
                 **({"head": head} if head else {}),
                 **({"weights": list(self._weights.patterns)} if self._weights else {}),
+                **({"noise": dict(noise)} if noise else {}),
+                **({"keep_dropout": True} if keep_dropout else {}),
+                **({"passes": passes} if passes != 1 else {}),
             },
             provenance=provenance or {},
         )
@@ -467,7 +484,7 @@ class Recorder:
             plan.check(most, "bytes of --max-size")
         left = self._writer.n_missing(n_steps)
         replace(plan, n_steps=left).check(self._writer.free_bytes, "bytes that the disk has free")
-        self._writer.reserve((*plan.layers, *plan.weights), left)
+        self._writer.reserve((*plan.slots, *plan.weights), left)
 
     def _chosen_weights(self) -> list[ChosenWeight]:
         return self._weights.of_model(self.model, self._passes.roles.head)

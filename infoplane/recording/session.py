@@ -31,6 +31,7 @@ from infoplane.numerics.devices import check_device, own_gpu
 from infoplane.recording.checkpoints.find import find_checkpoints
 from infoplane.recording.checkpoints.models import load_model
 from infoplane.recording.checkpoints.replay import record_checkpoints
+from infoplane.recording.hooks.noise import noise_sizes
 from infoplane.recording.hooks.passes import probe_passes
 from infoplane.recording.plan import RecordingPlan, plan_checkpoints
 from infoplane.recording.probes.classes import warn_of_splits
@@ -90,6 +91,9 @@ class Recording:
         head: str | None = None,
         weights: str | Sequence[str] | bool | None = None,
         batch_size: int = 512,
+        noise: Mapping[str, float] | None = None,
+        keep_dropout: bool = False,
+        passes: int = 1,
         max_size: int | None = None,
         step_pattern: str | None = None,
         device: str = "auto",
@@ -109,6 +113,7 @@ class Recording:
         self.max_size = None if max_size is None else whole(max_size, "max_size", 0)
         self._passes = _passes(layers, at, batch_dims, reduce, mask, batch_size)
         self._passes |= _roles(logits, head)
+        self._passes |= _noise(noise, keep_dropout, passes)
         self._options = _options(name, group, overwrite, resume)
         check_options(reduce=self._passes["reduce"], overwrite=overwrite, resume=resume)
         self._loading = _loading(weights_key, strict, trust_model)
@@ -221,6 +226,9 @@ def record(
     head: str | None = None,
     weights: str | Sequence[str] | bool | None = None,
     batch_size: int = 512,
+    noise: Mapping[str, float] | None = None,
+    keep_dropout: bool = False,
+    passes: int = 1,
     max_size: int | None = None,
     step_pattern: str | None = None,
     device: str = "auto",
@@ -262,9 +270,9 @@ def record(
         Refuse weights that do not all fit the model.
     trust_model : bool, default False
         Load exported programs (``.pt2``), which are code.
-    layers, at, batch_dims, reduce, mask, logits, head, weights, batch_size : optional
+    layers, at, batch_dims, reduce, mask, logits, head, weights : optional
         As of `Recorder`.
-    name, group, overwrite, resume : optional
+    batch_size, noise, keep_dropout, passes, name, group, overwrite, resume : optional
         As of `Recorder`.
     max_size : int, optional
         Refuse to record more bytes, before the first step.
@@ -302,6 +310,7 @@ def record(
         model, checkpoints, data, output, weights_key=weights_key, strict=strict,
         trust_model=trust_model, layers=layers, at=at, batch_dims=batch_dims, reduce=reduce,
         mask=mask, logits=logits, head=head, weights=weights, batch_size=batch_size,
+        noise=noise, keep_dropout=keep_dropout, passes=passes,
         max_size=max_size, step_pattern=step_pattern, device=device, gradients=gradients,
         gradient_batch_size=gradient_batch_size, name=name, group=group, overwrite=overwrite,
         resume=resume, labels=labels, label_bins=label_bins, x=x, samples=samples, seed=seed,
@@ -323,6 +332,16 @@ def _passes(
 
 def _roles(logits: object, head: object) -> dict[str, Any]:
     return {"logits": text_or_none(logits, "logits"), "head": text_or_none(head, "head")}
+
+
+def _noise(noise: object, keep_dropout: object, passes: object) -> dict[str, Any]:
+    if noise is not None and not isinstance(noise, Mapping):
+        raise unfit("noise", "a dict of layer globs and standard deviations", noise)
+    return {
+        "noise": noise_sizes(noise or {}),
+        "keep_dropout": truth(keep_dropout, "keep_dropout"),
+        "passes": whole(passes, "passes", 1),
+    }
 
 
 def _options(name: object, group: object, overwrite: object, resume: object) -> dict[str, Any]:

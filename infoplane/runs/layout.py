@@ -54,6 +54,8 @@ class Kind(NamedTuple):
 
 KINDS: dict[SlotKind, Kind] = {
     "layer": Kind("layers", "layers/L{:04d}/act", by_sample=True),
+    "pass": Kind("passes", "passes/P{:04d}", by_sample=True),
+    "attention": Kind("attention", "attention/A{:04d}", by_sample=True),
     "weight": Kind("weights", "weights/W{:04d}", by_sample=False),
 }
 """In the order in which a step file holds them."""

@@ -156,11 +156,29 @@ class Run(RunFiles):
         The array is a read-only memory map of the file, except for bfloat16 and for shards, which
         are joined. With ``verify`` its bytes are compared with the checksum that was recorded.
         """
-        info = self.layer(layer)
-        found = self.stored(step, info, verify=verify)
-        found = found.reshape(len(found), -1)
+        found = self.of_samples(step, self.layer(layer), verify=verify)
+        return found.reshape(len(found), -1)
+
+    def of_samples(self, step: int, slot: Slot, *, verify: bool = False) -> Array:
+        """Return an array of samples (n_samples, ...) in its shape, otherwise as `activations`."""
+        found = self.stored(step, slot, verify=verify)
         found = rows_of(found, self.kept) if self.dropped else found[self._rows]
-        return self.values_of(found, info)
+        return self.values_of(found, slot)
+
+    def passes(self, step: int, layer: str) -> Array:
+        """Return the passes of a layer (n_samples, n_passes, n_units).
+
+        Of a layer that declares noise, and of which more is recorded than values with it, these are
+        the values before that noise. A run of one pass has one.
+        """
+        slot = self.layer(layer)
+        found = [self.of_samples(step, one) for one in self.slots_of_passes(slot)]
+        return np.stack([one.reshape(len(one), -1) for one in found], axis=1)
+
+    def slots_of_passes(self, layer: Slot) -> tuple[Slot, ...]:
+        """Return the arrays that are the passes of a layer, in their order."""
+        own = [one for one in self.slots if one.kind == "pass" and one.of_layer == layer.name]
+        return tuple(own) if layer.noise_in == "values" else (layer, *own)
 
     def weight(self, step: int, name: str, *, verify: bool = False) -> Array:
         """Return a weight in its shape; dtype, mapping and ``verify`` as of ``activations``.

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from infoplane.data import Array, Slot, SlotKind
+from infoplane.data import Array, NoiseIn, Slot, SlotKind
 from infoplane.errors import InputError, NotFoundError, RunFileError
 from infoplane.runs.checksum import crc32
 from infoplane.runs.hdf5 import json_object, reading
@@ -156,6 +156,9 @@ def _slots(kind: SlotKind, meta: Mapping[str, Any], member: str) -> tuple[Slot, 
             noise=None if entry["noise"] is None else float(entry["noise"]),
             encoding=None if entry.get("encoding") is None else str(entry["encoding"]),
             kind=kind,
+            noise_in=cast("NoiseIn | None", entry.get("noise_in")),
+            random=bool(entry.get("random", False)),
+            of_layer=None if entry.get("layer") is None else str(entry["layer"]),
             axes=tuple(map(str, entry.get("axes") or ())),
             roles=tuple(map(str, entry.get("roles") or ())),
             mask=None if entry.get("mask") is None else str(entry["mask"]),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import difflib
 import logging
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch.nn.modules.activation as activations
 from torch import nn
 
 from infoplane.errors import NotFoundError
+from infoplane.nn import GaussianNoise
 from infoplane.patterns import matches, split_address, written
 from infoplane.recording.hooks.outputs import Address
 from infoplane.recording.hooks.wrappers import named_layers
@@ -24,8 +25,6 @@ _ACTIVATIONS = tuple(
 )
 _WEIGHTS = frozenset({"parametrizations", "_packed_params"})
 """Members of a module that make its weights: of a parametrised or quantised one."""
-
-_CONTAINERS = (nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict)
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ def select_layers(model: nn.Module, patterns: Sequence[str] = ()) -> dict[str, L
         Globs over dotted names: ``*`` stays within one component, ``**`` crosses dots, ``!GLOB``
         excludes. An address at the end chooses a tensor in a structured output: ``lstm[0]``,
         ``encoder['last_hidden_state']``. Without patterns (or with exclusions alone) every leaf
-        module that has parameters or is an activation function.
+        module that has parameters, is an activation function or adds noise (`GaussianNoise`).
 
     Raises
     ------
@@ -89,24 +88,6 @@ def select_layers(model: nn.Module, patterns: Sequence[str] = ()) -> dict[str, L
     return chosen
 
 
-def why_silent(model: nn.Module, name: str, fired: Collection[str], direct: Collection[str]) -> str:
-    """Say why a module took no part in a forward pass.
-
-    ``fired`` names those that did, ``direct`` those whose ``forward`` ran without their hooks.
-    """
-    named = named_layers(model)
-    parent = named.get(name.rpartition(".")[0], model)
-    if isinstance(named[name], _CONTAINERS):
-        return "a container, which is never called; choose the layers inside it"
-    if name in direct:
-        return "its forward() is called directly, which no hook sees; call the module itself"
-    if isinstance(parent, nn.MultiheadAttention):
-        return "MultiheadAttention uses its weights without calling it"
-    if any(other.startswith(f"{name}.") for other in fired):
-        return "only its sub-modules are called; choose those"
-    return "not used on these inputs"
-
-
 def _addresses(name: str, module: nn.Module, include: Sequence[str]) -> list[Address]:
     """Return the addresses that are asked of a module; () stands for its first tensor."""
     if not include:
@@ -121,7 +102,7 @@ def _is_default(name: str, module: nn.Module) -> bool:
     leaf = all(child in _WEIGHTS for child, _ in module.named_children())
     weights = any(hasattr(module, inner) for inner in _WEIGHTS)
     has_parameters = weights or next(module.parameters(recurse=False), None) is not None
-    return leaf and (has_parameters or isinstance(module, _ACTIVATIONS))
+    return leaf and (has_parameters or isinstance(module, (*_ACTIVATIONS, GaussianNoise)))
 
 
 def _what_exists(named: Mapping[str, nn.Module], pattern: str, most: int = 12) -> str:

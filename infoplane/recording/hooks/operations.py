@@ -8,7 +8,7 @@ addition in its module ``layer1.0``. In-place functions have the names of the ot
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -20,7 +20,7 @@ from infoplane.patterns import matches, split_address, written
 from infoplane.recording.hooks.capture import Receive
 from infoplane.recording.hooks.outputs import tensor_at
 from infoplane.recording.hooks.reductions import Reduction
-from infoplane.recording.hooks.wrappers import named_layers
+from infoplane.recording.hooks.running import running_modules
 
 MARK = "op:"
 """Begins the names of operations, and the patterns that choose them."""
@@ -46,11 +46,14 @@ class Operations:
         Axis of the samples by glob, where it is not the first.
     reductions : mapping of str to Reduction
         How large outputs are made small, by glob; the last that matches holds.
+    noise : mapping of str to float
+        Standard deviation of their noise, by glob.
     """
 
     patterns: Sequence[str] = ()
     batch_dims: Mapping[str, int] = field(default_factory=dict)
     reductions: Mapping[str, Reduction] = field(default_factory=dict)
+    noise: Mapping[str, float] = field(default_factory=dict)
     seen: dict[str, None] = field(default_factory=dict)  # names of all that returned a tensor
 
     def chosen(self, name: str) -> list[str]:
@@ -81,7 +84,8 @@ class Operations:
         NotFoundError
             The hint lists the operations.
         """
-        given = [*self.patterns, *filter(is_operation, {**self.batch_dims, **self.reductions})]
+        globs = {**self.batch_dims, **self.reductions, **self.noise}
+        given = [*self.patterns, *filter(is_operation, globs)]
         for pattern in given if self.patterns else ():
             base = split_address(pattern.removeprefix("!"))[0]
             if not any(matches(name, base) for name in self.seen):
@@ -109,34 +113,18 @@ def captured_operations(
     As ``captured`` for modules. Yields ``receive`` as it is to be called by others, so that what it
     does is not taken for an operation of the model, and a function to be called before each pass.
     """
-    mode = _Watch(operations, receive)
-    names = {module: name for name, module in reversed(named_layers(model).items())}
-    with ExitStack() as stack:
-        for module, name in {**names, model: ""}.items():
-            enter = module.register_forward_pre_hook(mode.enter(name), prepend=True)
-            leave = module.register_forward_hook(mode.leave, always_call=True)
-            stack.callback(enter.remove)
-            stack.callback(leave.remove)
-        stack.enter_context(mode)
+    with running_modules(model) as running, _Watch(operations, receive, running) as mode:
         yield mode.handed_on, mode.calls.clear
 
 
 class _Watch(TorchFunctionMode):
-    def __init__(self, operations: Operations, receive: Receive) -> None:
+    def __init__(self, operations: Operations, receive: Receive, running: list[str]) -> None:
         super().__init__()
         self.operations, self.receive = operations, receive
         self.calls: dict[str, int] = {}
         self._chosen: dict[str, list[str]] = {}
-        self._stack: list[str] = []  # modules that are running
+        self._stack = running
         self._paused = False
-
-    def enter(self, name: str) -> Callable[[nn.Module, Any], None]:
-        """Return the hook that takes note of a module being called."""
-        return lambda module, inputs: self._stack.append(name)
-
-    def leave(self, module: nn.Module, inputs: Any, output: Any) -> None:
-        """Take note of a module being left."""
-        self._stack.pop()
 
     def handed_on(self, *arguments: Any) -> None:
         """Call ``receive``, whose own operations are none of the model's."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias, TypeVar
@@ -13,13 +12,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from infoplane.data import Array, ProbeSet, Slot
+from infoplane.data import Array, ProbeSet, Slot, whole_number
 from infoplane.errors import DataError, InfoplaneError, InputError
 from infoplane.patterns import split_address, written
-from infoplane.recording.hooks.capture import At, Receive, captured, direct_calls, raised
+from infoplane.recording.hooks.calls import call_names
+from infoplane.recording.hooks.capture import At, Receive, captured, raised
+from infoplane.recording.hooks.further_passes import FurtherPasses, before_noise
 from infoplane.recording.hooks.hints import of_failure, of_transform, transform_of
-from infoplane.recording.hooks.layers import Layer, chosen_by, select_layers, why_silent
+from infoplane.recording.hooks.layers import Layer, chosen_by, select_layers
 from infoplane.recording.hooks.masks import TokenMask, Tokens, chosen_mask, known_masks, untold
+from infoplane.recording.hooks.noise import Noise, NoiseOf, noise_sizes
 from infoplane.recording.hooks.operations import (
     MARK,
     Operations,
@@ -30,6 +32,7 @@ from infoplane.recording.hooks.operations import (
 from infoplane.recording.hooks.outputs import Address, Key, UnfitLayerError, not_storable, to_stored
 from infoplane.recording.hooks.reductions import Reduction, by_glob, check_units, chosen_reductions
 from infoplane.recording.hooks.roles import Roles, head_named
+from infoplane.recording.hooks.silent import silent_reasons
 from infoplane.recording.hooks.state import State, raising_hook
 from infoplane.recording.hooks.wrappers import named_layers, unwrapped
 from infoplane.recording.probes.batches import Batch, batch_of
@@ -74,6 +77,8 @@ class ProbePasses:
         Which mask belongs to the tokens of layers, by glob, where it was said.
     logits, head : str, optional
         Layer of the logits, and module of the head, where they were said; see ``RoleFinder``.
+    noise : Noise, optional
+        What is random in the passes, and how many there are.
     """
 
     model: nn.Module
@@ -94,6 +99,8 @@ class ProbePasses:
     of_logits: Tokens | None = None  # which count, of logits that are recorded whole
     whole: set[Key] = field(default_factory=set)  # without axes that a glob's reduction needs
     tokens: dict[Key, Tokens] = field(default_factory=dict)  # of layers of which tokens are kept
+    noise: Noise = field(default_factory=Noise)
+    noise_of: dict[Key, NoiseOf] = field(default_factory=dict)  # of random layers, by the survey
     _reported: set[str] = field(default_factory=set)  # silent layers that were named
 
     def record(self, writer: StepWriter, state: State) -> None:
@@ -101,7 +108,7 @@ class ProbePasses:
 
         Every batch begins with the state, so that no sample is told of those before it.
         """
-        first = self._sent.start
+        first, draws = self._sent.start, self.noise.draws
         row, rows = first, 0
         kinds: dict[Key, SampleKind] = {}  # of the first batch
         heard: set[Key] = set()  # in the batch that is sent
@@ -111,39 +118,61 @@ class ProbePasses:
             key = name, call
             tensor = self.by_sample(name, tensor, rows)
             found = tuple(tensor.shape[1:]), str(tensor.dtype).removeprefix("torch.")
-            if row == first:
+            if row == first and not draws.number:
                 kinds[key] = found
             elif kinds.get(key) != found:
                 raise self._unlike(key, row, found, kinds.get(key))
             heard.add(key)
             kind = self._kind(name)
-            array, encoding = to_stored(self._reduced(key, tensor, batch), name)
-            writer.write(key, name, kind, row - first, array, found[1], encoding)
-            if row == first:
-                writer.layers[key].details = {
-                    "at": self.at,
-                    "address": written(address),
-                    **self.roles.metadata(key),
-                }
-                self._note_reduction(writer, key)
+            stored = self.reduced(key, tensor, batch)
+            if not draws.number:
+                array, encoding = to_stored(stored, name)
+                writer.write(key, name, kind, row - first, array, found[1], encoding)
+            if name in further.before:
+                stored = self.by_sample(name, further.before[name], rows)
+                stored = self.reduced(key, stored, batch)
+            further.take(key, kind, row - first, stored)
+            if row == first and not draws.number:
+                about = {"at": self.at, "address": written(address), **self.roles.metadata(key)}
+                self._note(writer, key, about)
 
-        with self.captured(receive) as next_pass:
-            for batch_rows in self.batches():
+        with self._before_noise() as before, self.captured(receive) as next_pass:
+            further = FurtherPasses(writer, self.noise, before)
+            for batch_rows, draws.number in self._all_passes():
                 row, batch = batch_rows.start, self.batch(batch_rows)
                 rows = len(batch)
                 heard.clear()
                 next_pass()
-                if row != first:
+                if row != first or draws.number:
                     state.put_back()
                 self.forward(batch)
+                further.end_pass()
                 if absent := [key for key in kinds if key not in heard]:
                     raise self._unlike(absent[0], row, None, kinds[absent[0]])
                 if not kinds:
                     break  # nothing fires, so nothing will
+            draws.number = 0
         fired = {name for name, _ in kinds}
         self.operations.check()
         self._report_silent([name for name in self.layers if name not in fired])
         _name_calls(writer)
+        further.name()
+
+    def _all_passes(self) -> Iterator[tuple[slice, int]]:
+        """Yield the rows of each batch with the number of each of its passes."""
+        return ((rows, number) for rows in self.batches() for number in range(self.noise.passes))
+
+    @contextmanager
+    def _before_noise(self) -> Iterator[Mapping[str, torch.Tensor]]:
+        """Yield what takes the values of layers before their noise, where that is told apart."""
+        own = {name for (name, _), one in self.noise_of.items() if one.inside == "values"}
+        chosen = {name: layer for name, layer in self.layers.items() if name in own}
+        with before_noise(chosen) as before:
+            yield before
+
+    def declared_noise(self, name: str) -> float | None:
+        """Return the noise that was declared of a layer."""
+        return last_match(self.noise.sizes, name)
 
     def of(self, model: nn.Module) -> ProbePasses:
         """Return the same passes of another model with layers of the same names.
@@ -186,7 +215,7 @@ class ProbePasses:
 
     def found(self, key: Key, tensor: torch.Tensor, batch: Batch) -> Found:
         """Return how an output (n_samples, ...) is stored."""
-        array, encoding = to_stored(self._reduced(key, tensor, batch), key[0])
+        array, encoding = to_stored(self.reduced(key, tensor, batch), key[0])
         return self._kind(key[0]), array.shape[1:], str(array.dtype), encoding
 
     def slots(self, found: Mapping[Key, Found]) -> tuple[Slot, ...]:
@@ -200,11 +229,15 @@ class ProbePasses:
                 shape=shape,
                 dtype=dtype,
                 reduction=str(self.reduction(key) or "none"),
+                noise=noise.size,
                 encoding=encoding,
                 roles=self.roles.of(key),
                 head=self.roles.metadata(key).get("head"),
+                noise_in=noise.inside,
+                random=noise.random,
             )
             for index, (key, (kind, shape, dtype, encoding)) in enumerate(found.items())
+            for noise in (self.noise_of.get(key, NoiseOf()),)
         )
 
     @contextmanager
@@ -214,6 +247,7 @@ class ProbePasses:
         """Hand what is chosen to ``receive``; yield what is to be called before each pass."""
         with ExitStack() as stack:
             starts = []
+            stack.enter_context(self.noise.seeded(self.model))  # around what watches functions
             if self.operations.patterns:
                 watching = captured_operations(self.model, self.operations, receive)
                 receive, begin = stack.enter_context(watching)
@@ -242,7 +276,7 @@ class ProbePasses:
         """Return the mask that was chosen for a layer."""
         return last_match(self.masks, name)
 
-    def _reduced(self, key: Key, tensor: torch.Tensor, batch: Batch) -> torch.Tensor:
+    def reduced(self, key: Key, tensor: torch.Tensor, batch: Batch) -> torch.Tensor:
         """Return an output as it is stored."""
         name = key[0]
         reduction = self.reduction(key)
@@ -288,9 +322,12 @@ class ProbePasses:
                 raise DataError(f"mask {mask.name!r}: sample {row} has no token")
         self.tokens[key] = Tokens(mask, reduction.positions(key[0], length, real))
 
-    def _note_reduction(self, writer: StepWriter, key: Key) -> None:
-        """Say in the metadata of a layer how it was reduced."""
+    def _note(self, writer: StepWriter, key: Key, about: Mapping[str, Any]) -> None:
+        """Say in the metadata of a layer where it was, how it was reduced, and of its noise."""
         reduction, layer = self.reduction(key), writer.layers[key]
+        noise = self.noise_of.get(key, NoiseOf())
+        layer.details = {**about, **noise.noted()}
+        layer.noise = noise.size
         if reduction is None or reduction.kind == "flatten":
             if key == self.roles.logits and self.of_logits and (mask := self.of_logits.mask):
                 layer.details["mask"] = f"{'!' * mask.padding}{mask.name}"
@@ -376,7 +413,8 @@ class ProbePasses:
             If the model fails.
         """
         try:
-            return batch.through(self.model)
+            with self.noise.one_pass(self.model, batch.rows):
+                return batch.through(self.model)
         except InfoplaneError:
             raise
         except (Exception, SystemExit) as error:  # user code may raise anything
@@ -397,17 +435,12 @@ class ProbePasses:
         """Say which chosen layers took no part in the forward pass, and why."""
         everything = len(silent) == len(self.layers)
         new = [name for name in silent if everything or name not in self._reported]
+        self._reported.update(new)
         if not new:
             return
-        self._reported.update(new)
-        names = {name: split_address(name)[0] for name in new}
-        modules = {names[name]: self.layers[name].module for name in new}
-        with direct_calls(modules) as direct:
-            self.forward(self.batch(slice(self.batch_size)))
-        fired = [split_address(name)[0] for name in self.layers if name not in silent]
-        reasons = "; ".join(
-            f"{name} ({why_silent(self.model, names[name], fired, direct)})" for name in new
-        )
+        modules = {name: layer.module for name, layer in self.layers.items()}
+        batch = self.batch(slice(self.batch_size))
+        reasons = silent_reasons(self.model, modules, silent, new, lambda: self.forward(batch))
         if everything:
             raise DataError(f"none of the chosen layers is called by the model: {reasons}")
         log.warning("not called by the model, so not recorded: %s", reasons)
@@ -426,6 +459,9 @@ def probe_passes(
     head: str | None = None,
     batch_size: int = 512,
     rows: slice | None = None,
+    noise: Mapping[str, float] | None = None,
+    keep_dropout: bool = False,
+    passes: int = 1,
 ) -> ProbePasses:
     """Return the passes that record what patterns choose; parameters as for ``Recorder``.
 
@@ -452,6 +488,11 @@ def probe_passes(
         if not is_operation(glob):
             chosen_by(glob, chosen, "whose mask is given")
 
+    sizes = noise_sizes(noise or {})
+    for glob in sizes:
+        if not is_operation(glob):
+            chosen_by(glob, chosen, "whose noise is declared")
+
     def of_modules(values: Mapping[str, _Choice]) -> dict[str, _Choice]:
         return {glob: one for glob, one in values.items() if chosen and not is_operation(glob)}
 
@@ -464,11 +505,12 @@ def probe_passes(
         _sample_axes(of_modules(dims), chosen),
         chosen_reductions(of_modules(kinds), chosen),
         rows,
-        Operations(functions, dims, kinds),
+        Operations(functions, dims, kinds, sizes),
         by_default=all(pattern.startswith("!") for pattern in layers),
         masks=masks,
         logits=logits,
         head=None if head is None else head_named(model, head),
+        noise=Noise(keep_dropout, whole_number(passes, "passes", 1), sizes),
     )
 
 
@@ -493,23 +535,3 @@ def _name_calls(writer: StepWriter) -> None:
     names = call_names(writer.layers)
     for key, layer in writer.layers.items():
         layer.name = names[key]
-
-
-def call_names(keys: Iterable[Key]) -> dict[Key, str]:
-    """Return a name for each layer and call: ``name#0``, ``name#1[0]``, ... of several calls."""
-    keys = list(keys)
-    counts = Counter(name for name, _ in keys)
-    names = {}
-    for name, call in keys:
-        names[name, call] = name
-        if counts[name] > 1:
-            base, address = split_address(name)
-            names[name, call] = f"{base}#{call}{written(address)}"
-    if len(set(names.values())) < len(names):
-        twice = next(name for name, n in Counter(names.values()).items() if n > 1)
-        raise DataError(
-            f"two layers would have the name {twice!r}: a module of that name, and a call of "
-            f"{twice.rpartition('#')[0]!r}",
-            hint=f"leave one of them out: --layers '!{twice}'",
-        )
-    return names

@@ -12,13 +12,15 @@ import torch
 
 from infoplane.data import Slot
 from infoplane.errors import DataError
+from infoplane.recording.hooks.calls import call_names
 from infoplane.recording.hooks.capture import Receive
 from infoplane.recording.hooks.hints import OF_NONE
 from infoplane.recording.hooks.masks import Tokens, chosen_mask
 from infoplane.recording.hooks.modes import evaluation_mode
 from infoplane.recording.hooks.outputs import Address, Key, UnfitLayerError
-from infoplane.recording.hooks.passes import Found, ProbePasses, call_names
+from infoplane.recording.hooks.passes import Found, ProbePasses
 from infoplane.recording.hooks.places import Lengths, Tries
+from infoplane.recording.hooks.randomness import find_noise, learn_randomness
 from infoplane.recording.hooks.roles import RoleFinder, Roles
 from infoplane.recording.hooks.sequences import assigned
 from infoplane.recording.hooks.trials import Trial
@@ -47,6 +49,7 @@ def surveyed(passes: ProbePasses) -> tuple[Slot, ...]:
     if passes.survey is None:
         most = passes.n_samples // 512  # of a large probe set more: chance seldom spares them all
         few = min(max(most, 2), _FEW, passes.probe.n_samples)
+        learn_randomness(passes)
         try:
             survey = _Survey(passes, slice(0, few))
             survey.make()
@@ -58,6 +61,7 @@ def surveyed(passes: ProbePasses) -> tuple[Slot, ...]:
         survey.tell()
         passes.roles = survey.roles()
         passes.of_logits = survey.tokens_of_logits(passes.roles.logits)
+        passes.noise_of = find_noise(passes, survey.found, survey.chance)
         passes.survey = passes.slots(survey.found)
     return passes.survey
 
@@ -76,6 +80,7 @@ class _Survey:
         self.finder = RoleFinder(passes.model, passes.logits, passes.head)
         self.output: Any = None  # of the model
         self.again: tuple[Batch, Trial] | None = None  # some of the samples in another batch
+        self.chance: list[str] = []  # layers that change from pass to pass
 
     def make(self) -> None:
         """Make two passes that have samples in common.
@@ -249,6 +254,7 @@ class _Survey:
         chance = alone.unlike(self._seeded(1, [], self.batch, self.rows))
         state = alone.unlike(self._seeded(0, [other], self.batch, self.rows))
         company = alone.unlike(self._seeded(0, [], other, rows))
+        self.chance = chance
         company += [name for name in unlike if name not in {*chance, *state, *company}]
         for found, what in ((chance, _CHANCE), (state, _STATE), (company, _COMPANY)):
             names = [name for name in found if found is chance or name not in chance]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ class Batch:
 
     positional: tuple[torch.Tensor, ...]
     named: Mapping[str, torch.Tensor]
+    rows: Sequence[int] = ()  # of the samples in the probe set
 
     def __len__(self) -> int:
         return len(next(iter((*self.positional, *self.named.values()))))
@@ -45,6 +46,7 @@ class Batch:
         return Batch(
             tuple(shortened(str(place), one) for place, one in enumerate(self.positional)),
             {name: shortened(name, one) for name, one in self.named.items()},
+            self.rows,
         )
 
     def replaced(self, new: Mapping[str, torch.Tensor]) -> Batch:
@@ -52,6 +54,7 @@ class Batch:
         return Batch(
             tuple(new.get(str(place), one) for place, one in enumerate(self.positional)),
             {name: new.get(name, one) for name, one in self.named.items()},
+            self.rows,
         )
 
     def turned(self) -> Batch:
@@ -59,6 +62,7 @@ class Batch:
         return Batch(
             tuple(one.roll(-1, 0) for one in self.positional),
             {name: one.roll(-1, 0) for name, one in self.named.items()},
+            [*self.rows[1:], *self.rows[:1]],
         )
 
     def through(self, model: nn.Module) -> Any:
@@ -76,4 +80,5 @@ def batch_of(probe: ProbeSet, rows: slice, model: nn.Module) -> Batch:
     return Batch(
         tuple(tensor for name, tensor in tensors.items() if name.isdecimal()),
         {name: tensor for name, tensor in tensors.items() if not name.isdecimal()},
+        range(*rows.indices(probe.n_samples)),
     )
