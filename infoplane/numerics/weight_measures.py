@@ -14,7 +14,7 @@ import numpy as np
 import scipy.linalg
 from scipy.special import digamma
 
-from infoplane.data import Array, FloatArray
+from infoplane.data import Array, FloatArray, refuse_mask
 from infoplane.errors import EstimationError, InputError
 from infoplane.numerics.tails import Tail, fit_tail
 from infoplane.weights import resolution
@@ -86,6 +86,7 @@ def weight_measures(w: Array) -> WeightMeasures:
     >>> round(found.condition_number, 6), round(found.stable_rank, 6)
     (4.0, 1.3125)
     """
+    refuse_mask(w, "w")
     matrix = np.asarray(w)
     if matrix.ndim < 2 or matrix.size == 0 or matrix.dtype.kind not in "fiub":
         raise InputError(
