@@ -183,7 +183,9 @@ def test_null_is_what_normal_weights_read(shape):
     volumes = [one.log_volume for one in draws]
     error = np.std(volumes) / math.sqrt(len(draws))
     assert abs(np.mean(volumes) - null["log_volume"]) < 4 * error + 0.01  # mean of a ratio
-    assert np.mean([one.stable_rank for one in draws]) == pytest.approx(null["stable_rank"], rel=0.1)
+    assert np.mean([one.stable_rank for one in draws]) == pytest.approx(
+        null["stable_rank"], rel=0.1
+    )
     conditions = [one.condition_number for one in draws]
     assert np.median(conditions) == pytest.approx(
         null["condition_number"], rel=0.35 if shape[0] == shape[1] else 0.1
