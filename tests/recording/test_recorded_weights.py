@@ -17,6 +17,7 @@ from infoplane.runs.verify import verify
 from tests.conftest import small_net
 
 STEPS = (0, 1, 5)
+SPECTRUM = "singular-values"
 
 
 def moved(model, step):
@@ -87,14 +88,14 @@ def test_the_activations_are_those_of_a_recording_without_weights(tmp_path, prob
 @pytest.mark.parametrize(
     ("weights", "kept"),
     [
-        (True, {"fc1.weight": "singular-values", "fc1.bias": "norm", "fc2.weight": "singular-values",
+        (True, {"fc1.weight": SPECTRUM, "fc1.bias": "norm", "fc2.weight": SPECTRUM,
                 "fc2.bias": "norm"}),
         ("fc1.*", {"fc1.weight": "none", "fc1.bias": "none"}),
         (["fc?.weight"], {"fc1.weight": "none", "fc2.weight": "none"}),
-        (["summary", "fc2.weight"], {"fc1.weight": "singular-values", "fc1.bias": "norm",
+        (["summary", "fc2.weight"], {"fc1.weight": SPECTRUM, "fc1.bias": "norm",
                                      "fc2.weight": "none", "fc2.bias": "norm"}),
-        (["summary", "!*.bias"], {"fc1.weight": "singular-values", "fc2.weight": "singular-values"}),
-        ("!fc2.*", {"fc1.weight": "singular-values", "fc1.bias": "norm"}),
+        (["summary", "!*.bias"], {"fc1.weight": SPECTRUM, "fc2.weight": SPECTRUM}),
+        ("!fc2.*", {"fc1.weight": SPECTRUM, "fc1.bias": "norm"}),
     ],
 )  # fmt: skip
 def test_patterns_choose_weights(tmp_path, probe, weights, kept):
@@ -185,6 +186,7 @@ def test_what_cannot_be_recorded_is_said(tmp_path, probe, caplog):
         record(tmp_path / "s", probe, Strange(), weights="waves")
 
 
+@pytest.mark.filterwarnings("ignore:torch:UserWarning")
 @pytest.mark.filterwarnings("ignore:torch.ao.quantization:DeprecationWarning")
 def test_quantised_weights_are_what_they_stand_for(tmp_path, probe):
     torch.manual_seed(0)
