@@ -82,50 +82,6 @@ class RecordingPlan:
         )
 
 
-def sample_bytes(self) -> int:
-        """Bytes of one sample in all layers."""
-        return sum(map(sample_bytes, self.layers))
-
-    @property
-    def step_bytes(self) -> int:
-        """Bytes of one step."""
-        return self.n_samples * self.sample_bytes + self.weight_bytes
-
-    @property
-    def weight_bytes(self) -> int:
-        """Bytes of the weights of one step."""
-        return sum(map(sample_bytes, self.weights))
-
-    @property
-    def bytes(self) -> int:
-        """Bytes of all steps."""
-        return self.n_steps * self.step_bytes
-
-    def check(self, most: int, what: str) -> None:
-        """Refuse to record more than ``most`` bytes.
-
-        Raises
-        ------
-        DataError
-            If the layers need more; the message shows the sum and says ``what`` there is.
-        """
-        if self.bytes <= most:
-            return
-        largest = sorted(self.layers, key=sample_bytes, reverse=True)[:3]
-        parts = ", ".join(f"{layer.name} {sample_bytes(layer):,} bytes" for layer in largest)
-        each = f"{self.n_samples:,} samples x {self.sample_bytes:,} bytes"
-        if self.weights:
-            each = f"({each} + {self.weight_bytes:,} bytes of weights)"
-        raise DataError(
-            f"the run would take {self.n_steps:,} steps x {each} = {self.bytes:,} bytes, more than "
-            f"the {most:,} {what}; "
-            f"largest of {len(self.layers)} layers, for each sample: {parts}",
-            hint=f"record fewer --samples or layers, or reduce: --reduce "
-            f"'{largest[0].name}=sketch:256'",
-            code="IP308",
-        )
-
-
 def sample_bytes(layer: Slot) -> int:
     """Return the bytes of one sample of a layer."""
     return layer.n_units * np.dtype(layer.dtype).itemsize
