@@ -44,9 +44,6 @@ class Cost(NamedTuple):
     limit: float | None = None  # CPU seconds after which the cell is given up, as a timeout
 
 
-_READ_NO_STEP = [("step", subject) for subject in SUBJECTS if subject != "run"]
-
-
 @dataclass(frozen=True)
 class Estimator(ABC):
     """Base of the estimators; a sub-class adds its parameters as fields.
@@ -68,7 +65,8 @@ class Estimator(ABC):
         layers at one step, or the ``run`` at one step.
     reads : {"arrays", "step"}
         What ``estimate`` is given: the recorded arrays of its subject, or the `StepRecord` of the
-        step: metrics, gradients, curvature and the loss log up to it. Its subject is the ``run``.
+        step: metrics, gradients, curvature and the loss log up to it. Its subject is the ``run``,
+        or the ``layer`` that ``prepare_layer`` is given.
     shannon : bool
         Whether ``ixt`` and ``ity`` are Shannon information; if not, ``infoplane validate`` asks
         only for what is known of the estimator's own measure.
@@ -119,10 +117,11 @@ class Estimator(ABC):
         if cls.subject not in SUBJECTS:
             known = ", ".join(SUBJECTS)
             raise InputError(f"{cls.__name__}: expected a subject of {known}, got {cls.subject!r}")
-        if cls.reads not in ("arrays", "step") or (cls.reads, cls.subject) in _READ_NO_STEP:
+        of_step = cls.reads == "step" and cls.subject in ("run", "layer")
+        if cls.reads != "arrays" and not of_step:
             raise InputError(
-                f"{cls.__name__}: expected reads 'arrays', or 'step' with the subject 'run', got "
-                f"{cls.reads!r} with {cls.subject!r}"
+                f"{cls.__name__}: expected reads 'arrays', or 'step' with the subject 'run' or "
+                f"'layer', got {cls.reads!r} with {cls.subject!r}"
             )
         if "quantities" in vars(cls):
             found = vars(cls)["quantities"]
@@ -233,8 +232,8 @@ class Estimator(ABC):
         return found
 
     def prepare_run(self, run: RunData, rng: np.random.Generator) -> Any:
-        """Return what all cells of a run share; the labels unless overridden."""
-        return run.probe.labels
+        """Return what all cells of a run share; the labels unless overridden, or of a step none."""
+        return None if self.reads == "step" else run.probe.labels
 
     def artifacts(self, shared: Any) -> dict[str, dict[str, Any]]:
         """Return what of the shared state the results keep, by content hash; nothing by default.

@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from infoplane.data import ProbeSet
-from infoplane.errors import DataError, InputError
+from infoplane.errors import DataError, InputError, RunFileError
 from infoplane.recording.gradients import Loss, gradient_statistics
 from infoplane.recording.hashes import parameter_hash
 from infoplane.recording.hooks.capture import At

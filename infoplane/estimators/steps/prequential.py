@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from infoplane.data import Array, FloatArray, RunData
+from infoplane.data import Array, FloatArray
 from infoplane.errors import EstimationError
 from infoplane.estimators.base import Cost, Estimator
 from infoplane.estimators.estimate import Estimate
@@ -68,6 +68,7 @@ class Prequential(Estimator):
     title: ClassVar[str] = "loss curve"
     quantities: ClassVar[tuple[Quantity, ...]] = LOSSES
     subject = "run"
+    shannon: ClassVar[bool] = False
     reads: ClassVar[Literal["arrays", "step"]] = "step"
 
     def __post_init__(self) -> None:
@@ -82,10 +83,9 @@ class Prequential(Estimator):
         if len(record.log) >= FEWEST:
             return ""
         found = f"found {len(record.log)}" if len(record.log) else "none were logged"
-        return f"expected a log of at least {FEWEST} losses, {found}; Recorder.log or --log keeps it"
-
-    def prepare_run(self, run: RunData, rng: np.random.Generator) -> None:
-        """Prepare nothing."""
+        return (
+            f"expected a log of at least {FEWEST} losses, {found}; Recorder.log or --log keeps it"
+        )
 
     def estimate(
         self,
