@@ -34,6 +34,7 @@ FIGURES: dict[str, str] = {
     "diagnostics": "infoplane.plots.diagnostics:diagnostics",
     "gradients": "infoplane.plots.gradients:gradients",
     "losses": "infoplane.plots.losses:losses",
+    "curvature": "infoplane.plots.curvature:curvature",
     "depth": "infoplane.plots.depth:depth",
     "similarity": "infoplane.plots.similarity.layers:similarity",
     "similarity-training": "infoplane.plots.similarity.training:similarity_training",

@@ -76,6 +76,11 @@ _FURTHER = {
         "The loss at every step, with the power law that fits it, and the area above the final "
         "loss.",
     ),
+    "curvature": (
+        "Curvature",
+        "Largest eigenvalue and trace of the Hessian of the loss on the probe set, beside the "
+        "eigenvalue at which gradient descent is stable.",
+    ),
     "gradients": (
         "Gradient phases",
         "Mean and spread of the gradient over the norm of the weights, by training step and layer.",
