@@ -94,7 +94,7 @@ def _verify(files: Sequence[str], form: str) -> int:
                     "hint: it cannot be read, which is no damage: see to the cause", err=True
                 )
             elif many and Path(name).exists():
-                remedy = _remedy(name, without_steps=many[0].step is many[0].layer is None)
+                remedy = _remedy(name, without_steps=many[0].step is None and many[0].layer is None)
                 click.echo(f"hint: {remedy}", err=True)
             if not many:
                 told = "no complete step" if name in empty else "intact"
@@ -151,10 +151,10 @@ def _run_text(found: Mapping[str, Any], *, wide: bool) -> list[str]:
     lines.append("   ".join(parts))
     if steps:
         metrics = "; metrics: " + printable(" ".join(found["metrics"])) if found["metrics"] else ""
-        gradients = "; gradients" if found["gradients"] else ""
-        lines.append(
-            f"{counted(len(steps), 'step')} {steps[0]:,}..{steps[-1]:,}{metrics}{gradients}"
-        )
+        more = "".join(f"; {name}" for name in ("gradients", "curvature") if found[name])
+        lines.append(f"{counted(len(steps), 'step')} {steps[0]:,}..{steps[-1]:,}{metrics}{more}")
+    if found["losses"]:
+        lines.append(_losses_text(found["losses"]))
     for one in found["damaged"]:
         lines.append(f"step {one['step']} cannot be read: {printable(one['reason'])}")
     if found["damaged"]:
@@ -239,6 +239,23 @@ def _roles(layers: Sequence[Mapping[str, Any]]) -> list[str]:
             "name the layer with --head"
         )
     return lines
+
+
+def _losses_text(losses: Mapping[str, Any]) -> str:
+    from infoplane.cli.output import printable
+    from infoplane.text import counted
+
+    if losses["n"] is None:
+        return f"loss log cannot be read: {printable(losses['error'])}"
+    count = f"{losses['n']:,} losses of steps {losses['first_step']:,}..{losses['last_step']:,}"
+    tokens = f", {losses['tokens']:,.0f} tokens" if losses["tokens"] is not None else ""
+    bad = (
+        f"; NaN or inf at {counted(losses['nonfinite'], 'step')}, at step "
+        f"{losses['first_nonfinite']:,} first"
+        if losses["nonfinite"]
+        else ""
+    )
+    return f"log: {count}{tokens}{bad}"
 
 
 def _results_text(found: Mapping[str, Any]) -> list[str]:

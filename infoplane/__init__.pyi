@@ -94,6 +94,7 @@ from infoplane.numerics.neighbors.estimates import (
     mixed_mutual_information as mixed_mutual_information,
 )
 from infoplane.numerics.neighbors.estimates import shuffle_difference as shuffle_difference
+from infoplane.numerics.prequential import prequential_excess_bits as prequential_excess_bits
 from infoplane.numerics.similarity.functions import cka as cka
 from infoplane.numerics.similarity.functions import cka_without_top as cka_without_top
 from infoplane.numerics.similarity.functions import mutual_neighbors as mutual_neighbors

@@ -38,6 +38,15 @@ class LossLog:
         """Whether tokens are known of every entry."""
         return len(self) > 0 and not np.isnan(self.tokens).any()
 
+    def counted(self) -> tuple[FloatArray, str]:
+        """Return what a curve runs over: tokens, or steps where not all tokens are known.
+
+        Steps that begin at 0 are counted from 1: what was trained on, the batch included.
+        """
+        if self.has_tokens or not len(self):
+            return self.tokens, "tokens"
+        return (self.steps + (self.steps[0] == 0)).astype(np.float64), "steps"
+
     def up_to(self, step: int) -> LossLog:
         """Return the entries of steps up to this one."""
         return self[: int(np.searchsorted(self.steps, step, side="right"))]

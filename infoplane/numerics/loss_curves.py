@@ -102,6 +102,22 @@ def sharpness(losses: FloatArray, tokens: FloatArray, final: float) -> float | N
     return float(falls.max()) / fall
 
 
+def binned(
+    losses: FloatArray, times: FloatArray, most: int
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return a curve of times above 0, of more points their means, with how many each is of.
+
+    The means are over parts of equal length in log t, at the mean of log t.
+    """
+    if len(losses) <= most:
+        return losses, times, np.ones(len(losses))
+    logs = np.log(times)
+    parts = ((logs - logs[0]) / (logs[-1] - logs[0]) * most).astype(int).clip(max=most - 1)
+    _, parts, counts = np.unique(parts, return_inverse=True, return_counts=True)
+    means = np.bincount(parts, losses) / counts
+    return means, np.exp(np.bincount(parts, logs) / counts), counts.astype(float)
+
+
 @dataclass(frozen=True)
 class PowerLawFit:
     """The least-squares fit L = floor + amplitude * (t / last t) ** -exponent.
@@ -179,14 +195,7 @@ class _Binned:
     @classmethod
     def of(cls, losses: FloatArray, tokens: FloatArray) -> _Binned:
         kept = tokens > 0
-        losses, times = losses[kept], tokens[kept] / tokens[-1]
-        if len(losses) <= _MOST_BINS:
-            return cls(losses, times, np.ones(len(losses)))
-        logs = np.log(times)
-        parts = ((logs / logs[0]) * _MOST_BINS).astype(int)
-        _, parts, counts = np.unique(-parts, return_inverse=True, return_counts=True)
-        means = np.bincount(parts, losses) / counts
-        return cls(means, np.exp(np.bincount(parts, logs) / counts), counts.astype(float))
+        return cls(*binned(losses[kept], tokens[kept] / tokens[-1], _MOST_BINS))
 
     def fitted(self, exponent: float) -> _Line:
         x, w = self.times**-exponent, self.counts
@@ -229,4 +238,4 @@ def _crossing(curve: _Binned, start: float, most: float, towards: FloatArray) ->
             outside = middle
         else:
             inside = middle
-    return 0.5 * (inside + outside)
+    return float(0.5 * (inside + outside))

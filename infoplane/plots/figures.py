@@ -33,6 +33,8 @@ FIGURES: dict[str, str] = {
     "compare": "infoplane.plots.compare:compare",
     "diagnostics": "infoplane.plots.diagnostics:diagnostics",
     "gradients": "infoplane.plots.gradients:gradients",
+    "losses": "infoplane.plots.losses:losses",
+    "curvature": "infoplane.plots.curvature:curvature",
     "depth": "infoplane.plots.depth:depth",
     "similarity": "infoplane.plots.similarity.layers:similarity",
     "similarity-training": "infoplane.plots.similarity.training:similarity_training",

@@ -101,6 +101,8 @@ def describe_run(run: Run, *, every_step: bool = False) -> dict[str, Any]:
         "steps": list(run.steps),
         "metrics": sorted({name for info in infos.values() for name in info.metrics}),
         "gradients": any(info.gradients for info in infos.values()),
+        "curvature": any(info.curvature for info in infos.values()),
+        "losses": _losses(run),
         "layers": [
             {
                 "step": step,
@@ -137,6 +139,26 @@ def describe_run(run: Run, *, every_step: bool = False) -> dict[str, Any]:
             for step in shown
             for weight in infos[step].weights
         ],
+    }
+
+
+def _losses(run: Run) -> dict[str, Any] | None:
+    """Return what the loss log holds, None if there is none."""
+    try:
+        log = run.losses
+    except InfoplaneError as error:
+        return {"n": None, "error": str(error)}
+    if not len(log):
+        return None
+    bad = ~np.isfinite(log.losses)
+    return {
+        "n": len(log),
+        "first_step": int(log.steps[0]),
+        "last_step": int(log.steps[-1]),
+        "tokens": float(log.tokens[-1]) if log.has_tokens else None,
+        "nonfinite": int(bad.sum()),
+        "first_nonfinite": int(log.steps[bad][0]) if bad.any() else None,
+        "error": None,
     }
 
 

@@ -126,11 +126,18 @@ def _joined(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
             )
             for name in sorted({*metrics[0], *metrics[1]})
         },
+        **_later(parts, "losses"),
         "gradients": {
             name: _joined_gradients([found[name] for found in gradients if name in found])
             for name in dict.fromkeys([*gradients[1], *gradients[0]])
         },
     }
+
+
+def _later(parts: Sequence[Mapping[str, Any]], member: str) -> dict[str, Any]:
+    """Return a member of the part that has it, of the one that saw later steps if both have."""
+    found = [part for part in parts if part.get(member)]
+    return {member: max(found, key=lambda part: max(part["steps"]))[member]} if found else {}
 
 
 def _joined_gradients(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

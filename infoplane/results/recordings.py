@@ -1,4 +1,4 @@
-"""Entries of the analyzed runs in results: samples, layers, metrics, gradients, bound."""
+"""Entries of the analyzed runs in results: samples, layers, metrics, losses, gradients, bound."""
 
 from __future__ import annotations
 
@@ -13,10 +13,14 @@ from infoplane.numerics.discrete.bottleneck import (
     recorded_distribution,
 )
 from infoplane.numerics.gradients import transition_if_any
+from infoplane.numerics.loss_curves import binned
 from infoplane.results.file import check_recordings
 from infoplane.results.merging import separate_unlike
 from infoplane.runs.run import Run
 from infoplane.runs.step_info import StepInfo
+from infoplane.step_record import LossLog
+
+_MOST_LOSSES = 400  # points of a loss curve that results keep
 
 
 def describe_recordings(
@@ -80,6 +84,7 @@ def _recording(run: Run, layers: Sequence[LayerInfo], steps: Sequence[int]) -> d
             for layer in layers
         ],
         "metrics": {name: [info.metrics.get(name) for info in infos] for name in names},
+        **({"losses": _losses(run.losses)} if len(run.losses) else {}),
         "gradients": _gradients(infos) if run.split in (None, *list(run.splits)[:1]) else {},
     }
 
@@ -102,6 +107,18 @@ def _bottleneck(probe: ProbeSet) -> dict[str, Any] | None:
             "converged": curve.converged[order],
         }
     )
+    return found
+
+
+def _losses(log: LossLog) -> dict[str, Any]:
+    """Return the loss curve in nats; of many losses, means over parts of equal length in log t."""
+    times, unit = log.counted()
+    if (np.diff(times) <= 0).any():
+        times, unit = log.steps.astype(np.float64) + 1.0, "steps"
+    kept = np.isfinite(log.losses) & (times > 0)
+    losses, times, counts = binned(log.losses[kept], times[kept], _MOST_LOSSES)
+    told = {"unit": unit, "n": len(log), "at": times, "loss": losses, "counts": counts}
+    found: dict[str, Any] = plain(told)
     return found
 
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from infoplane.data import Array, FloatArray, RunData
+from infoplane.data import Array, FloatArray
 from infoplane.errors import EstimationError
 from infoplane.estimators.base import Cost, Estimator
 from infoplane.estimators.estimate import Estimate
@@ -68,6 +68,7 @@ class Prequential(Estimator):
     title: ClassVar[str] = "loss curve"
     quantities: ClassVar[tuple[Quantity, ...]] = LOSSES
     subject = "run"
+    shannon: ClassVar[bool] = False
     reads: ClassVar[Literal["arrays", "step"]] = "step"
 
     def __post_init__(self) -> None:
@@ -85,9 +86,6 @@ class Prequential(Estimator):
         return (
             f"expected a log of at least {FEWEST} losses, {found}; Recorder.log or --log keeps it"
         )
-
-    def prepare_run(self, run: RunData, rng: np.random.Generator) -> None:
-        """Prepare nothing."""
 
     def estimate(
         self,
@@ -107,12 +105,13 @@ class Prequential(Estimator):
         if len(log) < FEWEST:
             return {}
         _check(log, record.step)
-        counts, unit = counted(log)
+        counts, unit = log.counted()
         curve = excess(log.losses, counts, self.tail)
         told = {
             "unit": unit,
             "losses": len(log),
             "first_step": int(log.steps[0]),
+            "last": float(counts[-1]),
             "final": curve.final * _BITS,
             "final_error": None if curve.final_error is None else curve.final_error * _BITS,
         }
@@ -164,13 +163,6 @@ class Prequential(Estimator):
             diagnostics={**told, "at_half": half, "span": span, "n_final": curve.n_final},
             setting=setting,
         )
-
-
-def counted(log: LossLog) -> tuple[FloatArray, str]:
-    """Return what a curve runs over: the tokens, or the steps where not all tokens are known."""
-    if log.has_tokens:
-        return log.tokens, "tokens"
-    return (log.steps + (1.0 if log.steps[0] == 0 else 0.0)).astype(np.float64), "steps"
 
 
 def _check(log: LossLog, step: int) -> None:

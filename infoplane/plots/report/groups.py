@@ -71,6 +71,16 @@ _FURTHER = {
         "I(X;T) of each layer at several sizes of noise, last checkpoint: the structure of a layer "
         "from coarse to fine.",
     ),
+    "losses": (
+        "Loss curve",
+        "The loss at every step, with the power law that fits it, and the area above the final "
+        "loss.",
+    ),
+    "curvature": (
+        "Curvature",
+        "Largest eigenvalue and trace of the Hessian of the loss on the probe set, beside the "
+        "eigenvalue at which gradient descent is stable.",
+    ),
     "gradients": (
         "Gradient phases",
         "Mean and spread of the gradient over the norm of the weights, by training step and layer.",
