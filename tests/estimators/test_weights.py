@@ -120,7 +120,9 @@ def test_weights_of_zeros(tmp_path, model, weights):
     def change(net):
         net.body.weight.zero_()
 
-    rows = table(rows_of(recorded(tmp_path / "r", model, weights=weights, change=change), "weights"))
+    rows = table(
+        rows_of(recorded(tmp_path / "r", model, weights=weights, change=change), "weights")
+    )
     assert rows[4, "weights body.weight", "frobenius_norm"]["value"] == 0.0
     assert rows[4, "weights body.weight", "weight_distance"]["value"] == pytest.approx(1.0)
     row = rows[4, "weights body.weight", "condition_number"]
