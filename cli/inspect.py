@@ -94,7 +94,7 @@ def _verify(files: Sequence[str], form: str) -> int:
                     "hint: it cannot be read, which is no damage: see to the cause", err=True
                 )
             elif many and Path(name).exists():
-                remedy = _remedy(name, without_steps=many[0].step is many[0].layer is None)
+                remedy = _remedy(name, without_steps=many[0].step is None and many[0].layer is None)
                 click.echo(f"hint: {remedy}", err=True)
             if not many:
                 told = "no complete step" if name in empty else "intact"

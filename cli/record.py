@@ -33,6 +33,7 @@ _OF_CHECKPOINTS = (
     "device",
     "gradients",
     "gradient_batch_size",
+    "log",
     "dry_run",
     "weights_only",
 )
@@ -211,6 +212,13 @@ _OF_DATA = ("labels", "label_bins", "x", "samples", "seed")
     show_default=True,
     metavar="N",
     help="Samples per mini-batch for --gradients.",
+)
+@click.option(
+    "--log",
+    type=Location(),
+    metavar="FILE[:LOSS,TOKENS,STEP]",
+    help="The loss of the training by step, kept in the run: CSV, JSON lines or a TensorBoard "
+    "event file. Columns such as train_loss, tokens and step are found, or named.",
 )
 @click.option("--name", metavar="TEXT", help="Name of the run. Default: the name of the folder.")
 @click.option("--group", metavar="TEXT", help="Group of runs that differ only in their seed.")

@@ -9,6 +9,8 @@ from infoplane.data import Subject as Subject
 from infoplane.recording.recorder import Recorder as Recorder
 from infoplane.recording.session import Recording as Recording
 from infoplane.recording.session import record as record
+from infoplane.recording.weights_only import WeightsRecording as WeightsRecording
+from infoplane.recording.weights_only import record_weights as record_weights
 from infoplane.runs.run import Run as Run
 from infoplane.sample_runs.twelve_bit.task import toy12 as toy12
 
@@ -94,6 +96,7 @@ from infoplane.numerics.neighbors.estimates import (
     mixed_mutual_information as mixed_mutual_information,
 )
 from infoplane.numerics.neighbors.estimates import shuffle_difference as shuffle_difference
+from infoplane.numerics.prequential import prequential_excess_bits as prequential_excess_bits
 from infoplane.numerics.similarity.functions import cka as cka
 from infoplane.numerics.similarity.functions import cka_without_top as cka_without_top
 from infoplane.numerics.similarity.functions import mutual_neighbors as mutual_neighbors
@@ -108,6 +111,9 @@ from infoplane.numerics.spectral_measures import participation_ratio as particip
 from infoplane.numerics.spectral_measures import rankme as rankme
 from infoplane.numerics.spectral_measures import stable_rank as stable_rank
 from infoplane.numerics.spectral_measures import von_neumann_entropy as von_neumann_entropy
+from infoplane.numerics.tails import Tail as Tail
+from infoplane.numerics.weight_measures import WeightMeasures as WeightMeasures
+from infoplane.numerics.weight_measures import weight_measures as weight_measures
 
 # isort: split
 # results: open, read, write

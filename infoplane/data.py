@@ -162,7 +162,7 @@ def class_ids(labels: Array) -> IntArray:
         If the labels are not one-dimensional, floats that are not whole numbers, do not fit 64
         bits, or some are masked.
     """
-    _refuse_mask(labels, "labels")
+    refuse_mask(labels, "labels")
     labels = np.asarray(labels)
     if labels.ndim != 1:
         raise InputError(f"expected labels of shape (n_samples,), got {labels.shape}")
@@ -367,7 +367,7 @@ def checked_activations(activations: Array, *, name: str = "activations") -> Arr
         If there are fewer than 2 axes, no samples or units, complex or object values, NaN or inf,
         or values are masked.
     """
-    _refuse_mask(activations, name)
+    refuse_mask(activations, name)
     array = np.asarray(activations)
     if array.dtype.kind not in "fiub":
         raise InputError(f"expected {name} of real numbers, got dtype {array.dtype}")
@@ -383,7 +383,7 @@ def checked_activations(activations: Array, *, name: str = "activations") -> Arr
     return array
 
 
-def _refuse_mask(array: Array, name: str) -> None:
+def refuse_mask(array: Array, name: str) -> None:
     """Refuse an array some of whose values are masked: their mask would be ignored."""
     if np.ma.is_masked(array):
         masked = int(np.ma.getmaskarray(array).sum())

@@ -81,7 +81,8 @@ class CellKeys:
     def cell(self, slots: Sequence[Slot], step: int) -> str:
         """Return the key of one cell, which is about these arrays, or about the step itself."""
         if self._reads_step:
-            return _digest(self._start, self._run.record_of(step).content())
+            content = self._run.record_of(step).content()
+            return _digest(self._start, [slot.name for slot in slots], content, self._whole)
         abouts = [self._about(slot, step) for slot in slots]
         return _digest(self._start, abouts[0] if len(abouts) == 1 else abouts, self._whole)
 

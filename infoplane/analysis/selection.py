@@ -72,7 +72,8 @@ def parts_of(estimator: Estimator, run: Run, layers: Sequence[Slot]) -> list[Par
     if estimator.reads == "step":
         if why := estimator.absent(run.record_of(run.steps[-1])):
             raise NotFoundError(f"{run.path}: {estimator.name}: {why}", code="IP402")
-        return [Part(Subject("run"), tuple(layers[:1]))]  # a cell needs one for its place
+        if kind == "run":
+            return [Part(Subject("run"), tuple(layers[:1]))]  # a cell needs one for its place
     if kind == "layer":
         chosen = estimator.layers_of(run, layers)
         return [Part(None, (one, *_beside(estimator, run, one))) for one in chosen]

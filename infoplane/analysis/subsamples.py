@@ -59,7 +59,9 @@ class Sampling:
     _bounds: dict[tuple[Any, ...], float | None] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
-        self.estimators = [one for one in self.estimators if one.subject != "weights"]
+        self.estimators = [
+            one for one in self.estimators if one.subject != "weights" and one.reads == "arrays"
+        ]
 
     @property
     def n_cells(self) -> int:

@@ -117,7 +117,8 @@ def prepare_layer(
         return shared
     rng = generator(seed, part.run.name, estimator_id(estimator), layer.name)
     ready = estimator.seeded(seed)
-    return _prepared(bool(part.steps), lambda: ready.prepare_layer(shared, part, layer, rng))
+    able = bool(part.steps) or estimator.reads == "step"
+    return _prepared(able, lambda: ready.prepare_layer(shared, part, layer, rng))
 
 
 def measure(

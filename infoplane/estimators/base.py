@@ -52,7 +52,11 @@ class Cost(NamedTuple):
     limit: float | None = None  # CPU seconds after which the cell is given up, as a timeout
 
 
-_READ = {("arrays", subject) for subject in SUBJECTS} | {("step", "run"), ("weight", "weights")}
+_READ = {
+    *(("arrays", subject) for subject in SUBJECTS),
+    *(("step", subject) for subject in ("run", "layer")),
+    ("weight", "weights"),
+}
 """What an estimator may read, with its subject."""
 
 
@@ -77,8 +81,9 @@ class Estimator(ABC):
         layers at one step, or the ``run`` at one step.
     reads : {"arrays", "step", "weight"}
         What ``estimate`` is given: the recorded arrays of its subject; the `StepRecord` of the
-        step: metrics, gradients, curvature and the loss log up to it (its subject is the ``run``);
-        or the `RecordedWeight`, be it whole or summed up (its subject is ``weights``).
+        step: metrics, gradients, curvature and the loss log up to it (its subject is the ``run``,
+        or the ``layer`` that ``prepare_layer`` is given); or the `RecordedWeight`, be it whole or
+        summed up (its subject is ``weights``).
     shannon : bool
         Whether ``ixt`` and ``ity`` are Shannon information; if not, ``infoplane validate`` asks
         only for what is known of the estimator's own measure.
@@ -138,8 +143,8 @@ class Estimator(ABC):
             raise InputError(f"{cls.__name__}: expected a subject of {known}, got {cls.subject!r}")
         if (cls.reads, cls.subject) not in _READ:
             raise InputError(
-                f"{cls.__name__}: expected reads 'arrays', 'step' with the subject 'run', or "
-                f"'weight' with 'weights', got {cls.reads!r} with {cls.subject!r}"
+                f"{cls.__name__}: expected reads 'arrays', 'step' with the subject 'run' or "
+                f"'layer', or 'weight' with 'weights', got {cls.reads!r} with {cls.subject!r}"
             )
         if "quantities" in vars(cls):
             found = vars(cls)["quantities"]
@@ -260,8 +265,8 @@ class Estimator(ABC):
         return found
 
     def prepare_run(self, run: RunData, rng: np.random.Generator) -> Any:
-        """Return what all cells of a run share; the labels unless overridden."""
-        return run.probe.labels
+        """Return what all cells of a run share; the labels unless overridden, or of a step none."""
+        return None if self.reads == "step" else run.probe.labels
 
     def artifacts(self, shared: Any) -> dict[str, dict[str, Any]]:
         """Return what of the shared state the results keep, by content hash; nothing by default.

@@ -152,7 +152,15 @@ LOSSES = (
 )
 """Of the loss log; `infoplane.estimators.steps.prequential` defines them."""
 
-TRAINING = tuple(quantity.name for quantity in LOSSES)
+CURVATURE = (
+    Quantity("hessian_top", "λ₁(H)", "curvature", colour=_RED, verdict=False),
+    Quantity("hessian_trace", "tr H", "curvature", colour=_BLUE, verdict=False),
+    Quantity("stability_limit", "2/η", "curvature", colour=_GREY, verdict=False),
+    Quantity("fisher_trace", "tr F", "curvature", colour=_PURPLE, verdict=False),
+)
+"""Of the loss on the probe set; `infoplane.recording.curvature` defines them."""
+
+TRAINING = tuple(quantity.name for quantity in (*LOSSES, *CURVATURE))
 """Names of what is read of the training itself, not of layers."""
 
 WEIGHTS = (
@@ -196,6 +204,7 @@ QUANTITIES: dict[str, Quantity] = {
         PROBE_R2,
         ITY_NORMAL,
         *LOSSES,
+        *CURVATURE,
         *WEIGHTS,
         *OUTPUT,
     )

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from infoplane.data import Array, RunData
+from infoplane.data import Array, IntArray
 from infoplane.errors import EstimationError
 from infoplane.estimators.base import Cost, Estimator
 from infoplane.estimators.estimate import Estimate
@@ -76,11 +76,11 @@ class Weights(Estimator):
             return f"{of_matrices}, or of fewer than {FEWEST_VALUES} singular values"
         return of_matrices
 
-    def prepare_run(self, run: RunData, rng: np.random.Generator) -> None:
-        """Prepare nothing."""
-
     def estimate(
-        self, prepared: None, activations: Array | RecordedWeight, rng: np.random.Generator
+        self,
+        prepared: IntArray | None,
+        activations: Array | RecordedWeight,
+        rng: np.random.Generator,
     ) -> Mapping[str, Estimate]:
         """Return the measures of one weight at one step.
 

@@ -238,4 +238,4 @@ def _crossing(curve: _Binned, start: float, most: float, towards: FloatArray) ->
             outside = middle
         else:
             inside = middle
-    return 0.5 * (inside + outside)
+    return float(0.5 * (inside + outside))

@@ -14,7 +14,7 @@ import numpy as np
 import scipy.linalg
 from scipy.special import digamma
 
-from infoplane.data import Array, FloatArray
+from infoplane.data import Array, FloatArray, refuse_mask
 from infoplane.errors import EstimationError, InputError
 from infoplane.numerics.tails import Tail, fit_tail
 from infoplane.weights import resolution
@@ -23,6 +23,7 @@ LARGEST_SIDE = 4096
 """Rows or columns, whichever are fewer, above which no singular values are computed."""
 
 _RESOLVED = 1e-8  # of an eigenvalue of the Gram matrix to the largest: it is right to 1e-7 then
+_BLOCK = 1 << 21  # numbers that are converted at a time
 _SMALL = 64  # rows or columns from which on products are faster
 
 
@@ -86,6 +87,7 @@ def weight_measures(w: Array) -> WeightMeasures:
     >>> round(found.condition_number, 6), round(found.stable_rank, 6)
     (4.0, 1.3125)
     """
+    refuse_mask(w, "w")
     matrix = np.asarray(w)
     if matrix.ndim < 2 or matrix.size == 0 or matrix.dtype.kind not in "fiub":
         raise InputError(
@@ -154,18 +156,30 @@ def singular_values(w: Array, step: float) -> FloatArray:
     They are roots of eigenvalues of the product of the shorter side where these resolve the
     smallest, to 1e-7; where they do not, they come from a decomposition of the weight itself.
     """
-    matrix = np.ascontiguousarray(w, dtype=np.float64).reshape(len(w), -1)
-    matrix = matrix if len(matrix) <= matrix.shape[1] else matrix.T
-    largest = float(np.abs(matrix).max())
-    if len(matrix) >= _SMALL and largest > 0.0:
-        scaled = matrix / largest
-        found = scipy.linalg.eigvalsh(scaled @ scaled.T, overwrite_a=True, check_finite=False)
+    matrix = w.reshape(len(w), -1)
+    long = matrix if len(matrix) >= matrix.shape[1] else matrix.T
+    largest = float(np.abs(long).max()) if long.dtype.kind == "f" else float(long.any())
+    if long.shape[1] >= _SMALL and largest > 0.0:
+        found = scipy.linalg.eigvalsh(
+            _products(long, largest), overwrite_a=True, check_finite=False
+        )
         relative = found / found[-1]
         unresolved = relative[relative < _RESOLVED]
         lost = noise_floor(w.shape, step) ** 2
         if not len(unresolved) or (lost > _RESOLVED and unresolved[-1] < lost):
             return largest * np.sqrt(np.maximum(found[::-1], 0.0))
-    return scipy.linalg.svdvals(matrix, check_finite=False)
+    return scipy.linalg.svdvals(long.astype(np.float64), check_finite=False)
+
+
+def _products(long: Array, scale: float) -> FloatArray:
+    """Return the products of the columns of a long matrix, divided by a scale, in float64."""
+    rows = max(1, _BLOCK // long.shape[1])
+    total = np.zeros((long.shape[1], long.shape[1]))
+    for first in range(0, len(long), rows):
+        block = long[first : first + rows].astype(np.float64, order="C")
+        block /= scale
+        total += block.T @ block
+    return total
 
 
 def gaussian_null(shape: tuple[int, ...]) -> dict[str, float]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -63,7 +64,7 @@ def losses(results: Mapping[str, Any] | View, **options: Unpack[EstimatorOptions
                     alpha=1.0 if first else 0.35, label=f"_run {recording['run']}",
                 )  # fmt: skip
         told = _told(on, alike[0]["run"])
-        handles = [Line2D([], [], color=_LOSS, label="loss")]
+        handles: list[Artist] = [Line2D([], [], color=_LOSS, label="loss")]
         handles += _draw_fit(left, *_curve(alike[0]), told)
         handles += _draw_area(right, *_curve(alike[0]), told)
         left.set_xscale("log")

@@ -43,6 +43,12 @@ REPRESENTATION = (
 COLLAPSE = ("nc1", "cdnv", "nc2_equinorm", "nc2_equiangle", "nc3", "nc4")
 """What falls to 0 as classes collapse."""
 
+WEIGHTS = ("condition_number", "weight_stable_rank", "weight_alpha", "weight_distance")
+"""How a weight stretches, how many directions it uses, how heavy its tail is, how far it moved."""
+
+_OF_DECADES = {"condition_number"}
+"""Measures that are drawn on a logarithmic axis, beside ranks."""
+
 _NAMED = 6
 """Layers; of more, the first, the last and some between are in the legend."""
 
@@ -90,6 +96,25 @@ def collapse(results: Mapping[str, Any] | View, **options: Unpack[Options]) -> A
     return _overview(results, "Neural collapse", COLLAPSE, "-e collapse", options, log=True)
 
 
+@figure(Options)
+def weights(results: Mapping[str, Any] | View, **options: Unpack[Options]) -> Axes:
+    """Draw the main measures of recorded weights, each by depth and over training.
+
+    Dotted is the null: what independent normal numbers in the shape of the weight read.
+
+    Parameters
+    ----------
+    results : mapping or View
+        A results document.
+
+    Raises
+    ------
+    NotFoundError
+        If there is none of `WEIGHTS`.
+    """
+    return _overview(results, "Weights", WEIGHTS, "-e weights, of a run with --weights", options)
+
+
 def _overview(
     results: Mapping[str, Any] | View,
     title: str,
@@ -110,8 +135,9 @@ def _overview(
             )
         most = max(1, on.abreast(1.3))
         names = list(shown)[:most]
-        layers = list(dict.fromkeys(c.layer for name in names for c in shown[name]))
         drawn = [c for name in names for c in shown[name]]
+        at = {c.layer: c.layer_index for c in drawn}
+        layers = sorted(at, key=at.__getitem__)
         steps = steps_to_draw(drawn)
         legends = [[*_steps(steps), *_null(shown, names)], _layers(layers)]
         room = 0.75 * on.width / len(names)
@@ -121,7 +147,7 @@ def _overview(
         letters = look.letters(0.9 * room, small, bold=True)
         for (upper, lower), name in zip(grid.T, names, strict=True):
             head = on.view.quantity(name)
-            scaled = log or head.unit == "dimensions"
+            scaled = log or head.unit == "dimensions" or name in _OF_DECADES
             _by_depth(upper, shown[name], layers, written, log=scaled)
             _over_training(lower, on, shown[name], layers, log=scaled)
             symbol = textwrap.fill(head.symbol, max(letters, 6))
@@ -132,11 +158,12 @@ def _overview(
         left = [on.view.quantity(name).symbol for name in list(shown)[most:]]
         named = len(legends[1])
         notes = [
-            f"Above: {subject(layers)}s in the order of the forward pass, "
+            f"Above: {subject(layers)}s in the order of "
+            f"{'the model' if subject(layers) == 'weight' else 'the forward pass'}, "
             f"{lines_per_checkpoint(steps, steps_with_values(drawn))}.",
-            "Below: training, a line per layer.",
+            f"Below: training, a line per {subject(layers)}.",
             *(
-                [f"The legend names {named} of {len(layers)} layers."]
+                [f"The legend names {named} of {len(layers)} {subject(layers)}s."]
                 if named < len(layers)
                 else []
             ),

@@ -69,17 +69,22 @@ class RecordingPlan:
         """
         if self.bytes <= most:
             return
-        largest = sorted(self.layers, key=sample_bytes, reverse=True)[:3]
-        parts = ", ".join(f"{layer.name} {sample_bytes(layer):,} bytes" for layer in largest)
-        each = f"{self.n_samples:,} samples x {self.sample_bytes:,} bytes"
-        if self.weights:
-            each = f"({each} + {self.weight_bytes:,} bytes of weights)"
+        terms = [f"{self.n_samples:,} samples x {self.sample_bytes:,} bytes"] * bool(self.layers)
+        terms += [f"{self.weight_bytes:,} bytes of weights"] * bool(self.weights)
+        each = terms[0] if len(terms) == 1 else f"({' + '.join(terms)})"
+        kind, slots = ("layer", self.layers) if self.layers else ("weight", self.weights)
+        largest = sorted(slots, key=sample_bytes, reverse=True)[:3]
+        parts = ", ".join(f"{one.name} {sample_bytes(one):,} bytes" for one in largest)
+        of_each = ", for each sample" if self.layers else ""
+        if self.layers and self.n_samples * self.sample_bytes >= self.weight_bytes:
+            hint = f"record fewer --samples or layers, or reduce: --reduce '{largest[0].name}="
+            hint += "sketch:256'"
+        else:
+            hint = "record fewer weights whole: --weights summary keeps their singular values"
         raise DataError(
             f"the run would take {self.n_steps:,} steps x {each} = {self.bytes:,} bytes, more than "
-            f"the {most:,} {what}; "
-            f"largest of {len(self.layers)} layers, for each sample: {parts}",
-            hint=f"record fewer --samples or layers, or reduce: --reduce "
-            f"'{largest[0].name}=sketch:256'",
+            f"the {most:,} {what}; largest of {len(slots)} {kind}s{of_each}: {parts}",
+            hint=hint,
             code="IP308",
         )
 

@@ -11,9 +11,12 @@ from typing import Any, Literal, TypeAlias
 
 from torch import nn
 from torch.nn.parameter import is_lazy
+from torch.optim import Optimizer
 
+from infoplane.calls import whole
 from infoplane.data import ProbeSet, SlotKind
 from infoplane.errors import DataError, InputError, RunFileError
+from infoplane.recording.curvature import SAMPLES, curvature_of, limit_of
 from infoplane.recording.gradients import Loss, gradient_statistics
 from infoplane.recording.hashes import parameter_hash
 from infoplane.recording.hooks.capture import At
@@ -102,6 +105,15 @@ class Recorder:
         Record only the rows of this process, of a training on several: every process makes a
         recorder with the same arguments, and all of them write one run together. True takes rank
         and number of processes from ``torch.distributed``.
+    curvature : callable (outputs, labels) -> scalar tensor, optional
+        A loss, e.g. ``torch.nn.functional.cross_entropy``, whose largest Hessian eigenvalue, trace
+        and Fisher trace by layer are kept with every snapshot, on at most ``curvature_samples`` of
+        the probe set, or of its first split. That costs about 250 passes of these samples.
+    curvature_samples : int, default 512
+        Samples for ``curvature``.
+    learning_rate : float or torch.optim.Optimizer, optional
+        Of the training, for the eigenvalue at which gradient descent is stable; an optimizer is
+        asked at every snapshot.
     on_error : {"warn", "raise"}, default "warn"
         What a failure in ``step`` does: end the recording with a warning, so that the training
         goes on, or raise. ``snapshot`` always raises.
@@ -161,6 +173,9 @@ class Recorder:
         passes: int = 1,
         schedule: str | Iterable[int] = "log:10",
         shard: bool | Shard = False,
+        curvature: Loss | None = None,
+        curvature_samples: int = SAMPLES,
+        learning_rate: float | Optimizer | None = None,
         on_error: OnError = "warn",
         name: str | None = None,
         group: str | None = None,
@@ -182,6 +197,13 @@ class Recorder:
         if on_error not in ("warn", "raise"):
             raise InputError(f"on_error: expected 'warn' or 'raise', got {on_error!r}")
         self._on_error = on_error
+        limit_of(learning_rate)  # its checks
+        self._curvature = curvature
+        self._curved: dict[str, Any] = {
+            "samples": whole(curvature_samples, "curvature_samples", 1),
+            "batch_size": batch_size,
+            "learning_rate": learning_rate,
+        }
         patterns = [layers] if isinstance(layers, str) else list(layers)
         self._index, count = chosen_shard(shard)
         rows = shard_rows(self.probe.n_samples, self._index, count)
@@ -434,6 +456,7 @@ class Recorder:
         writer.provenance = {
             "parameters_hash": parameter_hash(self.model),
             **({} if gradients is None else {"gradient_batch_size": gradient_batch_size}),
+            **({} if self._curvature is None else {"curvature_samples": self._curved["samples"]}),
             **json_values(provenance or {}),
         }
         if self._resumed_at in (None, step):
@@ -455,6 +478,10 @@ class Recorder:
                 )
             if self._index == 0:
                 self._weights.write(writer, self._chosen_weights())
+            if self._curvature is not None and self._index == 0:
+                writer.curvature = curvature_of(
+                    self.model, self._gradient_probe, self._curvature, **self._curved
+                )
             if self._losses is not None:
                 self._writer.log.add(self._losses.taken())
         if not self._first:

@@ -33,6 +33,7 @@ from infoplane.recording.checkpoints.models import load_model
 from infoplane.recording.checkpoints.replay import record_checkpoints
 from infoplane.recording.hooks.noise import noise_sizes
 from infoplane.recording.hooks.passes import probe_passes
+from infoplane.recording.log_files import read_loss_log
 from infoplane.recording.plan import RecordingPlan, plan_checkpoints
 from infoplane.recording.probes.classes import warn_of_splits
 from infoplane.recording.probes.from_arrays import as_probe_set, joined
@@ -103,6 +104,7 @@ class Recording:
         group: str | None = None,
         overwrite: bool = False,
         resume: bool = False,
+        log: PathLike | None = None,
         labels: PathLike | None = None,
         label_bins: int | None = None,
         x: str | None = None,
@@ -122,6 +124,7 @@ class Recording:
             "gradients": truth(gradients, "gradients"),
             "gradient_batch_size": whole(gradient_batch_size, "gradient_batch_size", 1),
         }
+        self._log = None if log is None else read_loss_log(str(path_of(log, "log")))
         choice, where = _choice(labels, label_bins, x, samples, seed), check_device(device)
         expression = text_or_none(step_pattern, "step_pattern")
         self._found = find_checkpoints(checkpoint_patterns(checkpoints), expression)
@@ -187,6 +190,8 @@ class Recording:
             **self._passes,
             **self._options,
         ) as self.recorder:
+            if self._log is not None:
+                self.recorder.log_all(self._log)
             tell(Progress("record", 0, len(self._found)))
             steps = record_checkpoints(
                 self.recorder,
@@ -238,6 +243,7 @@ def record(
     group: str | None = None,
     overwrite: bool = False,
     resume: bool = False,
+    log: PathLike | None = None,
     labels: PathLike | None = None,
     label_bins: int | None = None,
     x: str | None = None,
@@ -283,6 +289,9 @@ def record(
     gradients : bool, default False
         Keep mean and spread of the cross-entropy gradient over mini-batches of
         ``gradient_batch_size`` samples.
+    log : path, optional
+        The loss of the training at its steps: CSV, JSON lines or a TensorBoard event file, or
+        ``FILE:LOSS,TOKENS,STEP`` by the names of its columns. It is kept in the run.
     labels, label_bins, x, samples, seed : optional
         Of a probe set that is named: a file of labels; classes to make of real targets; which of
         several inputs is X; how many rows to keep, and the seed that chooses them.
@@ -313,7 +322,8 @@ def record(
         noise=noise, keep_dropout=keep_dropout, passes=passes,
         max_size=max_size, step_pattern=step_pattern, device=device, gradients=gradients,
         gradient_batch_size=gradient_batch_size, name=name, group=group, overwrite=overwrite,
-        resume=resume, labels=labels, label_bins=label_bins, x=x, samples=samples, seed=seed,
+        resume=resume, log=log, labels=labels, label_bins=label_bins, x=x, samples=samples,
+        seed=seed,
     ).run(progress)  # fmt: skip
 
 

@@ -115,6 +115,8 @@ class WeightRecorder:
                 raise self._unmatched(glob, names, left)
         chosen = []
         for one in found:
+            if self._excluded(one):
+                continue
             form = self._form(one)
             role = self._role(one, head)
             if role and form != "whole":
@@ -136,15 +138,13 @@ class WeightRecorder:
             self._say(f"weights that are not recorded{self._left_text(left)}")
         return chosen
 
-    def _form(self, one: NamedWeight) -> WeightForm | None:
-        def hit(glob: str) -> bool:
-            return any(matches(name, glob) for name in one.names)
+    def _excluded(self, one: NamedWeight) -> bool:
+        globs = [pattern[1:] for pattern in self.patterns if pattern.startswith("!")]
+        return any(matches(name, glob) for name in one.names for glob in globs)
 
-        globs = [pattern for pattern in self.patterns if pattern != SUMMARY]
-        if any(hit(glob[1:]) for glob in globs if glob.startswith("!")):
-            return None
-        whole = [glob for glob in globs if not glob.startswith("!")]
-        if any(map(hit, whole)):
+    def _form(self, one: NamedWeight) -> WeightForm | None:
+        whole = [one for one in self.patterns if one != SUMMARY and not one.startswith("!")]
+        if any(matches(name, glob) for name in one.names for glob in whole):
             return "whole"
         if whole and SUMMARY not in self.patterns:
             return None

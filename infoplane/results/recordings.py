@@ -114,7 +114,7 @@ def _losses(log: LossLog) -> dict[str, Any]:
     """Return the loss curve in nats; of many losses, means over parts of equal length in log t."""
     times, unit = log.counted()
     if (np.diff(times) <= 0).any():
-        times, unit = log.steps + 1.0, "steps"
+        times, unit = log.steps.astype(np.float64) + 1.0, "steps"
     kept = np.isfinite(log.losses) & (times > 0)
     losses, times, counts = binned(log.losses[kept], times[kept], _MOST_LOSSES)
     told = {"unit": unit, "n": len(log), "at": times, "loss": losses, "counts": counts}

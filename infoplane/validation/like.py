@@ -193,7 +193,7 @@ def expectations(
     seed : int
         Of all draws.
     """
-    if estimator.subject != "layer":
+    if estimator.subject != "layer" or estimator.reads != "arrays":
         return []
     found: dict[tuple[str, str], list[Finding]] = {}
     for draw in range(draws):

@@ -58,7 +58,7 @@ def names_of_trials(
 
     With ``answers_only`` the cases alone, whose answer is known. All are about layers.
     """
-    if estimator.subject != "layer":
+    if estimator.subject != "layer" or estimator.reads != "arrays":
         return []
     return [
         item.name

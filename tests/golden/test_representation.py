@@ -1,12 +1,12 @@
-"""Measures of a layer against published implementations: 136 values of 34 variants.
+"""Measures of a layer and a weight against published implementations: 140 values of 35 variants.
 
 ``representation.json`` has for each value its reference, tolerance, and the recipe of its arrays.
 Where a reference differs from what the package calls by the name, the difference is made here, in
 the open: nats for bits, another epsilon, a singular value that is left out.
 
-Of the 262 values that these were taken from, 126 are not about one layer as it is recorded: those
-of pairs of layers (CKA, CCA, SVCCA, Procrustes, similarity of distances: 26), of weights, losses
-and attention (16), of kernel information (32), and of measures that the package does not have (52).
+Of the 262 values that these were taken from, 122 are not about one layer as it is recorded: those
+of pairs of layers (CKA, CCA, SVCCA, Procrustes, similarity of distances: 26), of losses and
+attention (12), of kernel information (32), and of measures that the package does not have (52).
 """
 
 import json
@@ -28,6 +28,7 @@ from infoplane import (
     rankme,
     rdm_stability,
     von_neumann_entropy,
+    weight_measures,
 )
 from infoplane.numerics.collapse import scatters, simplex_deviation, simplex_distance
 from infoplane.numerics.representational_distances import label_distance_alignment
@@ -66,12 +67,16 @@ def clusters(seed, n, d, K, spread, weights=None):
     return means[labels] + spread * rng.standard_normal((n, d)), labels
 
 
+def initial(seed, n, d):
+    return (np.random.default_rng(seed).standard_normal((n, d)) / np.sqrt(d),)
+
+
 def head(seed, K, d):
     rng = np.random.default_rng(seed)
     return rng.standard_normal((K, d)) / np.sqrt(d), 0.1 * rng.standard_normal(K)
 
 
-FAMILIES = {made.__name__: made for made in (iso, powerlaw, relu, clusters, head)}
+FAMILIES = {made.__name__: made for made in (iso, powerlaw, relu, clusters, head, initial)}
 
 
 def arrays_of(case):
@@ -158,6 +163,7 @@ OURS = {
         1.0 - neural_collapse(x, labels, weight).nc4
     ),
     "mmcr.global_nuc": lambda case, x, labels: centroid_nuclear_norm(x, np.arange(len(x)) // 2),
+    "kappa.weight_2d": lambda case, w: weight_measures(w).condition_number,
     "alignment.feature_kernel_label_cka": lambda case, x, labels: label_alignment(x, labels),
 }
 

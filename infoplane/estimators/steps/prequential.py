@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from infoplane.data import Array, FloatArray, RunData
+from infoplane.data import Array, FloatArray
 from infoplane.errors import EstimationError
 from infoplane.estimators.base import Cost, Estimator
 from infoplane.estimators.estimate import Estimate
@@ -68,6 +68,7 @@ class Prequential(Estimator):
     title: ClassVar[str] = "loss curve"
     quantities: ClassVar[tuple[Quantity, ...]] = LOSSES
     subject = "run"
+    shannon: ClassVar[bool] = False
     reads: ClassVar[Literal["arrays", "step"]] = "step"
 
     def __post_init__(self) -> None:
@@ -85,9 +86,6 @@ class Prequential(Estimator):
         return (
             f"expected a log of at least {FEWEST} losses, {found}; Recorder.log or --log keeps it"
         )
-
-    def prepare_run(self, run: RunData, rng: np.random.Generator) -> None:
-        """Prepare nothing."""
 
     def estimate(
         self,

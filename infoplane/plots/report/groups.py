@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from infoplane.errors import NotFoundError
 from infoplane.estimators.measure_id import MeasureId
-from infoplane.estimators.quantities import QUANTITIES, REPRESENTATION
+from infoplane.estimators.quantities import QUANTITIES, REPRESENTATION, WEIGHTS
 from infoplane.plots.canvas.style import drawable
 from infoplane.plots.drawing import as_note
 from infoplane.plots.figures import draw_once
@@ -75,6 +75,11 @@ _FURTHER = {
         "Loss curve",
         "The loss at every step, with the power law that fits it, and the area above the final "
         "loss.",
+    ),
+    "curvature": (
+        "Curvature",
+        "Largest eigenvalue and trace of the Hessian of the loss on the probe set, beside the "
+        "eigenvalue at which gradient descent is stable.",
     ),
     "gradients": (
         "Gradient phases",
@@ -170,7 +175,9 @@ def group_sections(
     found.append(("steps", "Over training", over))
     heading = "Diffusion spectral entropy"
     found.append(("spectral", heading, of.series("spectral", heading, spectra, "dse")))
-    found.append(("representation", "Representation", _representation(of)))
+    found.append(("representation", "Representation", _measures(of, _MEASURES, REPRESENTATION)))
+    of_weights = tuple(quantity.name for quantity in WEIGHTS)
+    found.append(("weights", "Weights", _measures(of, _OF_WEIGHTS, of_weights)))
     for i, quantity in enumerate(view.further(group)):
         found.append((f"quantity{i}", _headed(view, quantity), _quantity(of, i, quantity)))
     parts = one_per_name(e["estimator"] for e in view.results.get("sampling") or ())
@@ -231,10 +238,16 @@ _MEASURES = {
 }
 
 
-def _representation(of: _Group) -> list[str]:
-    """Return the figures of representations, and a table of what each measure did."""
+_OF_WEIGHTS = {
+    "weights": "Main measures of the recorded weights, by depth and over training. Dotted: what "
+    "independent normal numbers in the shape of the weight read.",
+}
+
+
+def _measures(of: _Group, figures: Mapping[str, str], quantities: Sequence[str]) -> list[str]:
+    """Return figures with their texts, and a table of what each of the measures did."""
     found = []
-    for name, text in _MEASURES.items():
+    for name, text in figures.items():
         try:
             figure = of.drawn(name)
         except NotFoundError:
@@ -242,13 +255,16 @@ def _representation(of: _Group) -> list[str]:
         found.append(of.embed(figure, name, name.capitalize(), text, text))
     if not found:
         return []
-    phases = [p for p in of.phases if p.quantity in REPRESENTATION and p.last is not None]
+    phases = [p for p in of.phases if p.quantity in quantities and p.last is not None]
     short = short_names(list(dict.fromkeys(p.layer for p in phases)))
     rows = [measure_row(of.view, p, short[p.layer]) for p in phases]
-    heads = ["Layer", "Measure", "First#", "Last#", "Null#", *HEADS[5:], "What happened"]
-    whole = table("Measures of the representation", heads, rows)
+    what = "weights" if "weights" in figures else "representation"
+    first = "Weight" if what == "weights" else "Layer"
+    heads = [first, "Measure", "First#", "Last#", "Null#", *HEADS[5:], "What happened"]
+    whole = table(f"Measures of the {what}", heads, rows)
     if len(rows) > _MANY_ROWS:
-        whole = f"<details><summary>All measures of all layers</summary>{whole}</details>"
+        told = f"All measures of all {first.lower()}s"
+        whole = f"<details><summary>{told}</summary>{whole}</details>"
     return [*found, whole]
 
 

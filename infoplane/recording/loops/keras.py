@@ -22,6 +22,7 @@ class KerasRecorder(RecordingCallback):
     ``on_train_batch_end`` and ``on_train_end`` will do, with a Keras model or an ``nn.Module``.
     Layers of a Keras model have the names that Keras gives them. Steps are counted in batches over
     all epochs, starting with 0 before the first. Numbers in the logs of a batch become metrics.
+    Keras tells the mean loss of the epoch so far, which is no loss of a step: none is logged.
     """
 
     _model: nn.Module | None = None

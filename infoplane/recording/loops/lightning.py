@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import lightning.pytorch as lightning
@@ -17,18 +18,30 @@ class LightningRecorder(RecordingCallback, lightning.Callback):  # type: ignore[
     >>> lightning.Trainer(callbacks=[recorder]).fit(module, loader)        # doctest: +SKIP
 
     Steps are those of the optimizer (``trainer.global_step``), starting with 0 before the first.
-    The numbers that the module has logged are kept as metrics, with the latest value of each.
+    The numbers that the module has logged are kept as metrics, with the latest value of each, and
+    the loss of every step in the loss log, unless gradients are accumulated over batches.
     """
+
+    _logged = -1
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Open the run and record the state before the first step."""
         self.open(pl_module, trainer.estimated_stepping_batches, trainer.global_step)
+        self._logged = trainer.global_step
         self._step(trainer)
 
     def on_train_batch_end(
         self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Record if the optimizer made a step that is due."""
+        """Take the loss, and record if the optimizer made a step that is due."""
+        loss = outputs.get("loss") if isinstance(outputs, Mapping) else None
+        if (
+            loss is not None
+            and trainer.global_step > self._logged
+            and trainer.accumulate_grad_batches == 1
+        ):
+            self._logged = trainer.global_step
+            self.log(self._logged, train_loss=loss)
         self._step(trainer)
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
