@@ -137,6 +137,9 @@ _BUILT_IN = (
          "half of the area", "train on, or take a longer end: `-e prequential:tail=0.1`"),
     Flag("open_fit", None, "the loss curve does not bound the power law: exponents at the ends of "
          "what was tried fit as well", "a longer log, or read the curve without the fit"),
+    Flag("own_derivative", None, "a function of the model has a derivative of its own, and nothing "
+         "tells whether that can be differentiated in turn: the Hessian may lack a part",
+         "its name is in `own_derivatives` of `diag`; compare with the plain function"),
     Flag("not_converged", None, "an iteration, or the clustering of the inputs, did not converge",
          _DIAG),
 )  # fmt: skip

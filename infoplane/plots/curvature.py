@@ -94,7 +94,7 @@ def _draw(ax: Axes, curve: Curves) -> None:
     ax.plot(curve.time[there], mean[there], color=colour, marker=".", markersize=4, zorder=3)
     spread = curve.interval() or curve.bracket()
     if spread is not None:
-        ax.fill_between(curve.time, *spread, color=colour, alpha=0.2, linewidth=0)
+        ax.fill_between(curve.time, spread[0], spread[1], color=colour, alpha=0.2, linewidth=0)
 
 
 def _scale(ax: Axes, curves: Sequence[Curves]) -> None:

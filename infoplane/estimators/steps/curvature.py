@@ -72,14 +72,15 @@ class Curvature(_OfCurvature):
             return {}
         about = {key: value for key, value in told.items() if key != "fisher"}
         n = told.get("n_samples")
+        own = ["own_derivative"] if told.get("own_derivatives") else []
         found = {
             TOP: _within(
                 told.get("hessian_top"), told.get("hessian_top_error"), about, n, "bracket",
-                *([] if told.get("converged") else ["not_converged"]),
+                *own, *([] if told.get("converged") else ["not_converged"]),
             ),
             TRACE: _within(
                 told.get("hessian_trace"),
-                _scaled(told.get("hessian_trace_error")), about, n, "analytic",
+                _scaled(told.get("hessian_trace_error")), about, n, "analytic", *own,
             ),
         }  # fmt: skip
         if told.get("stability_limit") is not None:
