@@ -137,6 +137,9 @@ _BUILT_IN = (
          "half of the area", "train on, or take a longer end: `-e prequential:tail=0.1`"),
     Flag("open_fit", None, "the loss curve does not bound the power law: exponents at the ends of "
          "what was tried fit as well", "a longer log, or read the curve without the fit"),
+    Flag("poor_fit", None, "the loss curve is no power law: the fit explains less than 90 % of it "
+         "over log t", "look at it, `plot -f losses`; a plateau or a change of the learning rate "
+         "makes such a curve"),
     Flag("own_derivative", None, "a function of the model has a derivative of its own, and nothing "
          "tells whether that can be differentiated in turn: the Hessian may lack a part",
          "its name is in `own_derivatives` of `diag`; compare with the plain function"),

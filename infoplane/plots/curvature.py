@@ -99,7 +99,8 @@ def _draw(ax: Axes, curve: Curves) -> None:
 
 def _scale(ax: Axes, curves: Sequence[Curves]) -> None:
     """Take a logarithmic axis where all is above 0 and spans more than a decade."""
-    values = look.finite(np.concatenate([curve.values.ravel() for curve in curves]))
+    every = [part.ravel() for curve in curves for part in (curve.values, curve.low)]
+    values = look.finite(np.concatenate(every))
     if len(values) and values.min() > 0 and values.max() > 10 * values.min():
         ax.set_yscale("log")
         log_numbers(ax.yaxis)

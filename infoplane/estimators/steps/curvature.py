@@ -155,8 +155,12 @@ def _within(
         return Estimate(None, n=n, flags=("nonfinite", *flags), diagnostics={"reason": reason})
     if half is None:
         return Estimate(value, n=n, flags=flags, diagnostics=about)
-    level = LEVEL if method == "analytic" else None
+    low, high = value - half, value + half
+    if method == "bracket":
+        return Estimate(
+            value, bound_low=low, bound_high=high, bound_name="bracket", n=n, flags=flags,
+            diagnostics=about,
+        )  # fmt: skip
     return Estimate(
-        value, low=value - half, high=value + half, method=method, level=level, n=n, flags=flags,
-        diagnostics=about,
-    )  # fmt: skip
+        value, low=low, high=high, method=method, level=LEVEL, n=n, flags=flags, diagnostics=about
+    )
