@@ -73,7 +73,7 @@ def summary(
         beside = measures_table(results, drawn, group, limit)
         beside += output_table(results, drawn, group, limit)
         if beside and not tables and len(groups) > 1:
-            lines += ["", printable(group)]
+            beside[:1] = ["", printable(group)]
         lines += beside
         apart = in_words({key[1:]: said for key, said in unlike.items() if key[0] == group})
         for sentence in apart:

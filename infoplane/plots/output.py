@@ -30,6 +30,9 @@ _PANELS = (
 _DASHES = ("-", "--", ":", "-.")
 """Of the splits of a run, in the order of their rows."""
 
+_LEAST, _PANEL = 1.6, 1.7
+"""Inches of a panel: across, below which one stands below the other, and then up."""
+
 _NULL = (0, (1, 1.5))
 
 
@@ -62,8 +65,12 @@ def output(results: Mapping[str, Any] | View, **options: Unpack[Options]) -> Axe
                 f"this figure needs measures of outputs; {on.group!r} has none",
                 hint="analyze with -e output",
             )
-        area = on.area(3.4)
-        axes = area.subplots(1, len(shown), squeeze=False, width_ratios=_widths(shown))[0]
+        beside = on.abreast(_LEAST) >= len(shown)
+        rows, columns = (1, len(shown)) if beside else (len(shown), 1)
+        widths = [1.5 if title == _PANELS[0][0] else 1.0 for title in shown]
+        area = on.area(3.4 if beside else 1.0 + _PANEL * rows)
+        grid = area.subplots(rows, columns, squeeze=False, width_ratios=widths[:columns])
+        axes = grid.ravel()
         for ax, (title, found) in zip(axes, shown.items(), strict=True):
             _panel(ax, on, title, found, splits)
         tell = _split_handles(splits) + _null_handles(shown)
@@ -75,10 +82,6 @@ def output(results: Mapping[str, Any] | View, **options: Unpack[Options]) -> Axe
         on.finish(area, "Outputs", notes, tell if len(tell) else ())
         first: Axes = axes[0]
         return first
-
-
-def _widths(shown: Mapping[str, Sequence[Curves]]) -> list[float]:
-    return [1.5 if title == _PANELS[0][0] else 1.0 for title in shown]
 
 
 def _splits(view: View, group: str) -> dict[str, str]:
