@@ -10,11 +10,12 @@ import numpy as np
 
 from infoplane.cli.measures_table import measures_table
 from infoplane.cli.output import bars, plain, printable, width
+from infoplane.cli.output_table import output_table
 from infoplane.cli.table_columns import Column, render
 from infoplane.cli.training_table import training_table
 from infoplane.data import FloatArray
 from infoplane.estimators.measure_id import MeasureId
-from infoplane.estimators.quantities import QUANTITIES, TRAINING, Quantity
+from infoplane.estimators.quantities import OUTPUTS, QUANTITIES, TRAINING, Quantity
 from infoplane.results.cautions import cautions, shortest
 from infoplane.results.choice import SIZES, Choice, best_estimator
 from infoplane.results.curves import CurveKey, Curves, curves, group_of, group_of_runs, groups_of
@@ -70,8 +71,12 @@ def summary(
             lines += _what_happened(results, group, shown, quantities, wide=wide)
             if "ixt" in quantities:
                 lines += _fixed_noise(drawn, group, shown, wide=wide)
-        lines += measures_table(results, drawn, group, limit)
-        lines += training_table(drawn, group, limit)
+        beside = measures_table(results, drawn, group, limit)
+        beside += output_table(results, drawn, group, limit)
+        beside += training_table(drawn, group, limit)
+        if beside and not tables and len(groups) > 1:
+            beside[:1] = ["", printable(group)]
+        lines += beside
         apart = in_words({key[1:]: said for key, said in unlike.items() if key[0] == group})
         for sentence in apart:
             lines += ["", *_wrapped(f"not averaged: {sentence}", limit)]
@@ -169,7 +174,7 @@ def _tables(
     sizes = [quantity for quantity in SIZES if quantity in found]
     choices = {
         quantity: choice
-        for quantity in sizes or [q for q in QUANTITIES if q in found][:1]
+        for quantity in sizes or [q for q in QUANTITIES if q in found and q not in OUTPUTS][:1]
         if (choice := best_estimator(results, drawn, group, quantity, among=found[quantity]))
     }
     telling = [quantity for quantity, choice in choices.items() if not choice.says_nothing]

@@ -137,7 +137,7 @@ OUTPUT = (
     Quantity("ixy_given_y", "I(X;Ŷ|Y)", "bits", smallest_change=0.1, colour=_PURPLE),
     Quantity("ity_bound", "H(Y) − CE", "bits", smallest_change=0.1, colour=_RED),
     Quantity("ece", "ECE", _SHARE, smallest_change=0.01, colour=_GREY),
-    Quantity("ece_debiased", "ECE debiased", _SHARE, colour=_GREY, verdict=False),
+    Quantity("ece_debiased", "ECE debiased", _SHARE, colour=_PURPLE, verdict=False),
     Quantity("output_divergence", "JS of steps", "bits", colour=_BLUE, verdict=False),
 )
 """Of what a network predicts; `infoplane.numerics.outputs` defines them."""
@@ -177,6 +177,9 @@ WEIGHTS = (
 _OF_LAYERS = (*SPECTRAL, *DIMENSIONS, *COLLAPSE, *OF_HEAD, RDM_STABILITY, PROBE, KNN, PROBE_R2)
 REPRESENTATION = tuple(quantity.name for quantity in _OF_LAYERS)
 """Names of the measures of a representation, which tables and figures show side by side."""
+
+OUTPUTS = tuple(quantity.name for quantity in OUTPUT)
+"""Names of the measures of outputs, which one table and one figure show."""
 
 QUANTITIES: dict[str, Quantity] = {
     quantity.name: quantity

@@ -22,6 +22,7 @@ FIGURES: dict[str, str] = {
     "spectral": "infoplane.plots.steps:spectral",
     "representation": "infoplane.plots.measures:representation",
     "collapse": "infoplane.plots.measures:collapse",
+    "output": "infoplane.plots.output:output",
     "eigenvalues": "infoplane.plots.eigenvalues:eigenvalues",
     "weights": "infoplane.plots.measures:weights",
     "agreement": "infoplane.plots.agreement:agreement",

@@ -15,7 +15,7 @@ from infoplane.calls import document_of
 from infoplane.data import IntArray
 from infoplane.errors import NotFoundError
 from infoplane.estimators.measure_id import MeasureId
-from infoplane.estimators.quantities import QUANTITIES, REPRESENTATION, WEIGHTS, Quantity
+from infoplane.estimators.quantities import OUTPUTS, QUANTITIES, REPRESENTATION, WEIGHTS, Quantity
 from infoplane.plots.canvas.style import bits, drawable, readable
 from infoplane.results.absent import why_absent
 from infoplane.results.choice import SIZES as SIZES
@@ -242,7 +242,7 @@ class View:
         """
         shown = {"ixt", "ity"} if self.estimators("ixt", group=group) else set()
         shown |= set(SPECTRAL) if self.estimators("dse", group=group) else set()
-        shown |= {*REPRESENTATION, *(one.name for one in WEIGHTS)}
+        shown |= {*REPRESENTATION, *OUTPUTS, *(one.name for one in WEIGHTS)}
         shown |= set(NEEDS) if self.estimators(*NEEDS, group=group) else set()
         return [
             quantity

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from infoplane.errors import NotFoundError
 from infoplane.estimators.measure_id import MeasureId
-from infoplane.estimators.quantities import QUANTITIES, REPRESENTATION, WEIGHTS
+from infoplane.estimators.quantities import OUTPUTS, QUANTITIES, REPRESENTATION, WEIGHTS
 from infoplane.plots.canvas.style import drawable
 from infoplane.plots.drawing import as_note
 from infoplane.plots.figures import draw_once
@@ -178,6 +178,7 @@ def group_sections(
     found.append(("representation", "Representation", _measures(of, _MEASURES, REPRESENTATION)))
     of_weights = tuple(quantity.name for quantity in WEIGHTS)
     found.append(("weights", "Weights", _measures(of, _OF_WEIGHTS, of_weights)))
+    found.append(("output", "Outputs", _outputs(of)))
     for i, quantity in enumerate(view.further(group)):
         found.append((f"quantity{i}", _headed(view, quantity), _quantity(of, i, quantity)))
     parts = one_per_name(e["estimator"] for e in view.results.get("sampling") or ())
@@ -266,6 +267,23 @@ def _measures(of: _Group, figures: Mapping[str, str], quantities: Sequence[str])
         told = f"All measures of all {first.lower()}s"
         whole = f"<details><summary>{told}</summary>{whole}</details>"
     return [*found, whole]
+
+
+def _outputs(of: _Group) -> list[str]:
+    """Return the figure of outputs, and a table of what each measure did."""
+    try:
+        figure = of.drawn("output")
+    except NotFoundError:
+        return []
+    text = (
+        "Information of a prediction that is drawn from the soft-max; H(Y) − CE, a lower bound of "
+        "I(T;Y) of every layer; calibration error, dotted what chance makes of right confidences; "
+        "divergence from the recorded step before."
+    )
+    phases = [p for p in of.phases if p.quantity in OUTPUTS and p.last is not None]
+    rows = [measure_row(of.view, p, p.layer) for p in phases]
+    heads = ["Layer", "Measure", "First#", "Last#", "Null#", *HEADS[5:], "What happened"]
+    return [of.embed(figure, "output", "Outputs", text, text), table("Outputs", heads, rows)]
 
 
 def overview(view: View) -> Section:
