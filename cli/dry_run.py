@@ -36,6 +36,7 @@ def recording_described(plan: RecordingPlan, steps: Sequence[int | None], output
     ]
     if not any(layer.reduction != "none" for layer in layers):
         columns = [column for column in columns if column.title != "reduction"]
+    passes = f" x {plan.n_passes} passes" if plan.n_passes > 1 else ""
     place = Path(output).absolute()
     while not place.exists():
         place = place.parent
@@ -43,7 +44,7 @@ def recording_described(plan: RecordingPlan, steps: Sequence[int | None], output
     return "\n".join(
         [
             f"would record {plan.n_steps:,} checkpoints ({span}) x {len(layers):,} layers x "
-            f"{plan.n_samples:,} samples in {printable(output)}",
+            f"{plan.n_samples:,} samples{passes} in {printable(output)}",
             *(f"  {line}" for line in render(columns, limit=width())),
             f"about {_clock(plan.seconds)}, {size_text(plan.bytes)} of {size_text(free)} free"
             + (": too large" if plan.bytes > free else ""),

@@ -93,6 +93,7 @@ def describe_run(run: Run, *, every_step: bool = False) -> dict[str, Any]:
         "run": run.name,
         "manifest": {key: plain(value) for key, value in manifest.items()},
         "n": run.n_samples,
+        "passes": max((len(run.slots_of_passes(one)) for one in run.layers), default=1),
         "splits": dict(run.splits),
         "inputs": list(run.probe.inputs.shape[1:]),
         "classes": None if counts is None else counts.tolist(),
@@ -112,6 +113,8 @@ def describe_run(run: Run, *, every_step: bool = False) -> dict[str, Any]:
                 "dtype": layer.dtype,
                 "reduction": layer.reduction,
                 "noise": layer.noise,
+                "noise_in": layer.noise_in,
+                "random": layer.random,
                 "nonfinite": layer.nonfinite,
                 **_numbers(run, step, layer),
             }

@@ -154,6 +154,7 @@ DRAWING = {
     "dse": "dse:max_samples=100",
     "exact": "exact",
     "kde": "kde:max_samples=100",
+    "noisy": "noisy:std=0.3,max_samples=100",
     "probe": "probe:max_samples=100",
     "renyi": "renyi:max_samples=100",
     "spectrum": "spectrum:max_samples=100",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -94,6 +94,11 @@ class NoisyNetwork(Estimator):
         self._expect(self.draws >= 1, "draws of at least 1", self.draws)
         self._expect(self.max_samples >= 2, "max_samples of at least 2", self.max_samples)
 
+    @property
+    def pools(self) -> Literal["nothing"]:
+        """Nothing: what is prepared is made of the probe set and the description of the layer."""
+        return "nothing"
+
     def measures(self, layer: Slot) -> bool:
         """Tell whether a layer has noise around recorded values, or is given some."""
         return self.std is not None or _noise_around(layer)
@@ -121,7 +126,8 @@ class NoisyNetwork(Estimator):
         if _noise_around(layer):
             assert layer.noise is not None
             return replace(shared, std=layer.noise, one_of_many=layer.random)
-        assert self.std is not None
+        if self.std is None:
+            return shared
         random = layer.random or layer.noise_in == "all"
         return replace(shared, std=self.std, added=True, one_of_many=random)
 
@@ -136,11 +142,18 @@ class NoisyNetwork(Estimator):
     ) -> Mapping[str, Estimate]:
         """Return I(X;T) and I(T;Y) of one cell; activations are (n_samples, n_passes, n_units).
 
+        Activations (n_samples, n_units) are those of one pass.
+
         Raises
         ------
         EstimationError
-            If all values are the same.
+            If there is one sample.
         """
+        if not prepared.std:
+            missing = self.failed(self.cannot())
+            return missing if prepared.labels is not None else {"ixt": missing["ixt"]}
+        if activations.ndim == 2:
+            activations = activations[:, None]
         if prepared.rows is not None:
             activations = activations[prepared.rows]
         centres = np.asarray(activations, dtype=np.float64)
