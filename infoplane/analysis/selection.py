@@ -67,7 +67,11 @@ def parts_of(estimator: Estimator, run: Run, layers: Sequence[Slot]) -> list[Par
     if kind == "run":
         return [Part(Subject("run"), tuple(layers))]
     found: list[tuple[Slot, ...]]
-    if kind == "weights":
+    if kind == "attention":
+        found = [(one,) for one in run.slots if one.kind == "attention"]
+        missing = "none is recorded"
+        hint = "record with --attention"
+    elif kind == "weights":
         found = [(weight,) for weight in run.weights]
         missing = "no weights are recorded"
         hint = "leave the estimator out; docs/run-format.md says how a run holds weights"

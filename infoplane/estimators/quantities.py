@@ -128,6 +128,13 @@ KNN = Quantity("knn", "kNN accuracy", _SHARE, smallest_change=0.02, colour=_PURP
 PROBE_R2 = Quantity("probe_r2", "probe R²", _SHARE, smallest_change=0.02, colour=_RED)
 ITY_NORMAL = Quantity("ity_normal", "I(T;Y) normal", "bits", smallest_change=0.25, colour=_RED)
 
+ATTENTION_ENTROPY = Quantity(
+    "attention_entropy", "attention entropy", "bits", smallest_change=0.25, colour=_PURPLE
+)
+ATTENTION_SHARE = Quantity(
+    "attention_share", "attention share", _SHARE, smallest_change=0.05, colour=_PURPLE
+)
+
 REPRESENTATION = tuple(
     quantity.name
     for quantity in (*SPECTRAL, *DIMENSIONS, *COLLAPSE, RDM_STABILITY, PROBE, KNN, PROBE_R2)
@@ -158,6 +165,8 @@ QUANTITIES: dict[str, Quantity] = {
         KNN,
         PROBE_R2,
         ITY_NORMAL,
+        ATTENTION_ENTROPY,
+        ATTENTION_SHARE,
     )
 }
 """The quantities of the built-in estimators by name, in the order of tables and figures."""

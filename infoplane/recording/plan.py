@@ -31,11 +31,12 @@ class RecordingPlan:
     layers: tuple[Slot, ...]
     seconds: float = 0.0  # of all steps; 0 if it was not measured
     n_passes: int = 1
+    attention: tuple[Slot, ...] = ()
 
     @property
     def slots(self) -> tuple[Slot, ...]:
-        """The arrays of a step: layers, and further passes of them."""
-        return self.layers + slots_of_passes(self.layers, self.n_passes)
+        """The arrays of a step: layers, further passes of them, and attention."""
+        return self.layers + slots_of_passes(self.layers, self.n_passes) + self.attention
 
     @property
     def sample_bytes(self) -> int:
@@ -88,7 +89,13 @@ def plan_recording(passes: ProbePasses, n_steps: int) -> RecordingPlan:
         If the model fails, or a layer cannot be recorded.
     """
     layers = surveyed(passes)
-    return RecordingPlan(n_steps, passes.n_samples, layers, n_passes=passes.noise.passes)
+    return RecordingPlan(
+        n_steps,
+        passes.n_samples,
+        layers,
+        n_passes=passes.noise.passes,
+        attention=passes.attention_slots,
+    )
 
 
 def plan_checkpoints(

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias, cast
 
 from torch import nn
@@ -30,6 +30,7 @@ from infoplane.numerics.devices import check_device, own_gpu
 from infoplane.recording.checkpoints.find import find_checkpoints
 from infoplane.recording.checkpoints.models import load_model
 from infoplane.recording.checkpoints.replay import record_checkpoints
+from infoplane.recording.hooks.attention import attention_patterns
 from infoplane.recording.hooks.noise import noise_sizes
 from infoplane.recording.hooks.passes import probe_passes
 from infoplane.recording.plan import RecordingPlan, plan_checkpoints
@@ -89,6 +90,7 @@ class Recording:
         noise: Mapping[str, float] | None = None,
         keep_dropout: bool = False,
         passes: int = 1,
+        attention: bool | str | Sequence[str] = False,
         max_size: int | None = None,
         step_pattern: str | None = None,
         device: str = "auto",
@@ -108,6 +110,7 @@ class Recording:
         self.max_size = None if max_size is None else whole(max_size, "max_size", 0)
         self._passes = _passes(layers, at, batch_dims, reduce, mask, batch_size)
         self._passes |= _noise(noise, keep_dropout, passes)
+        self._passes["attention"] = attention_patterns(attention)
         self._options = _options(name, group, overwrite, resume)
         check_options(reduce=self._passes["reduce"], overwrite=overwrite, resume=resume)
         self._weights = _weights(weights, strict, trust_model)
@@ -217,6 +220,7 @@ def record(
     noise: Mapping[str, float] | None = None,
     keep_dropout: bool = False,
     passes: int = 1,
+    attention: bool | str | Sequence[str] = False,
     max_size: int | None = None,
     step_pattern: str | None = None,
     device: str = "auto",
@@ -258,7 +262,7 @@ def record(
         Refuse weights that do not all fit the model.
     trust_model : bool, default False
         Load exported programs (``.pt2``), which are code.
-    layers, at, batch_dims, reduce, mask, batch_size, noise, keep_dropout, passes
+    layers, at, batch_dims, reduce, mask, batch_size, noise, keep_dropout, passes, attention
         As of `Recorder`.
     name, group, overwrite, resume
         As of `Recorder`.
@@ -298,6 +302,7 @@ def record(
         model, checkpoints, data, output, weights=weights, strict=strict, trust_model=trust_model,
         layers=layers, at=at, batch_dims=batch_dims, reduce=reduce, mask=mask,
         batch_size=batch_size, noise=noise, keep_dropout=keep_dropout, passes=passes,
+        attention=attention,
         max_size=max_size, step_pattern=step_pattern, device=device,
         gradients=gradients, gradient_batch_size=gradient_batch_size, name=name, group=group,
         overwrite=overwrite, resume=resume, labels=labels, label_bins=label_bins, x=x,

@@ -20,7 +20,7 @@ from infoplane.testing import CONTRACT
 from tests.cli.analyses import write_run
 
 N = 300
-NAMES = list(BUILT_IN)
+NAMES = [name for name in BUILT_IN if estimator_class(name).subject == "layer"]
 
 
 class Memory:
@@ -163,7 +163,7 @@ DRAWING = {
 
 
 def test_all_built_in_estimators_are_asked_for_their_draws():
-    assert DRAWING.keys() == BUILT_IN.keys()
+    assert [*DRAWING] == NAMES  # others draw nothing
 
 
 def measured(spec, seed, path):

@@ -11,6 +11,7 @@ import torch
 
 from infoplane.data import Slot
 from infoplane.errors import DataError
+from infoplane.recording.hooks.attention_survey import find_attention
 from infoplane.recording.hooks.capture import Receive
 from infoplane.recording.hooks.hints import OF_NONE
 from infoplane.recording.hooks.masks import chosen_mask
@@ -55,6 +56,7 @@ def surveyed(passes: ProbePasses) -> tuple[Slot, ...]:
             survey.make()
         survey.choose_tokens()
         survey.tell()
+        passes.attention_slots = find_attention(passes)
         passes.noise_of = find_noise(passes, survey.found, survey.chance)
         passes.survey = passes.slots(survey.found)
     return passes.survey
