@@ -36,6 +36,7 @@ def recording_described(plan: RecordingPlan, steps: Sequence[int | None], output
     ]
     if not any(layer.reduction != "none" for layer in layers):
         columns = [column for column in columns if column.title != "reduction"]
+    passes = f" x {plan.n_passes} passes" if plan.n_passes > 1 else ""
     kept = [one.reduction.replace("none", "whole").replace("-", " ") for one in weights]
     shapes = ["x".join(map(str, (one.summary or one).shape)) for one in weights]
     of_weights = [
@@ -44,7 +45,7 @@ def recording_described(plan: RecordingPlan, steps: Sequence[int | None], output
         Column("kept", kept),
         Column("a step", [size_text(sample_bytes(one)) for one in weights], right=True),
     ]
-    what = [f"{len(layers):,} layers x {plan.n_samples:,} samples"] if layers else []
+    what = [f"{len(layers):,} layers x {plan.n_samples:,} samples{passes}"] if layers else []
     what += [f"{len(weights):,} weights"] if weights else []
     place = Path(output).absolute()
     while not place.exists():

@@ -144,6 +144,7 @@ def _run_text(found: Mapping[str, Any], *, wide: bool) -> list[str]:
         if manifest.get(key) is not None:
             parts.append(f"{key} {printable(str(manifest[key]))}")
     parts.append(f"N {found['n']:,}" if found["n"] else "weights alone, no activations")
+    parts += [f"{found['passes']} passes"] * (found["passes"] > 1)
     parts += [f"{printable(name)} {n:,}" for name, n in found["splits"].items()]
     if found["classes"]:
         parts += [counted(len(found["classes"]), "class")]

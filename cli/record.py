@@ -200,6 +200,15 @@ _OF_DATA = ("labels", "label_bins", "x", "samples", "seed")
     help="Passes of each sample through a network that is random, for analyze -e noisy.",
 )
 @click.option(
+    "--attention",
+    multiple=True,
+    is_flag=False,
+    flag_value="*",
+    metavar="[=GLOB]",
+    help="Keep the entropy of attention by sample and head: of all modules that attend (what the "
+    "bare option means), or of those that match; repeatable.",
+)
+@click.option(
     "--gradients",
     is_flag=True,
     help="Also record mean and spread of the cross-entropy gradient over mini-batches of the probe "

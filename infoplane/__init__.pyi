@@ -66,6 +66,7 @@ from infoplane.estimators.layers.probe_information import probe_information as p
 from infoplane.estimators.pair_information import ksg_information as ksg_information
 from infoplane.estimators.pair_information import mixed_information as mixed_information
 from infoplane.estimators.pair_information import shuffle_information as shuffle_information
+from infoplane.numerics.attention import attention_entropy as attention_entropy
 from infoplane.numerics.diffusion.variants import (
     adjacency_spectral_entropy as adjacency_spectral_entropy,
 )

@@ -265,9 +265,9 @@ LayerInfo = Slot
 """The name of `Slot` in release 0.1."""
 
 
-SubjectKind: TypeAlias = Literal["layer", "weights", "pair", "run"]
+SubjectKind: TypeAlias = Literal["layer", "weights", "attention", "pair", "run"]
 
-SUBJECTS = {"layer": 1, "weights": 1, "pair": 2, "run": 0}
+SUBJECTS = {"layer": 1, "weights": 1, "attention": 1, "pair": 2, "run": 0}
 """Kinds of subjects, with their number of names."""
 
 _BARE = r'[^\s"~]+'
@@ -276,10 +276,10 @@ _NAME = rf'{_BARE}|"(?:[^"\\]|\\.)*"'
 
 @dataclass(frozen=True)
 class Subject:
-    """What a number is about: a layer, a weight, a pair of layers, or a run as a whole.
+    """What a number is about: a layer, a weight, attention, a pair of layers, or a whole run.
 
-    Its text is ``layer fc1``, ``weights fc1.weight``, ``pair fc1 ~ fc2`` or ``run``. A name with
-    blanks, quotes or ``~`` in it is written as a string of JSON.
+    Its text is ``layer fc1``, ``weights fc1.weight``, ``attention h.0.attn``,
+    ``pair fc1 ~ fc2`` or ``run``. A name with blanks, quotes or ``~`` in it is written as a string of JSON.
 
     Raises
     ------

@@ -31,7 +31,8 @@ MAY_IMPORT = {
     "records": {"estimators"},
     "exporting": {"results"},
     "runs": {"runs", "calls", "schemas", *_BASE},
-    "recording": {"recording", "calls", "runs", "numerics", "patterns", "text", *_BASE},
+    "nn": {"errors"},
+    "recording": {"recording", "calls", "nn", "runs", "numerics", "patterns", "text", *_BASE},
     "analysis": {
         "analysis",
         "calls",
@@ -79,7 +80,7 @@ MAY_IMPORT = {
     "validation": {"validation", "estimators", "numerics", *_BASE},
 }
 HEAVY = {
-    "torch": {"recording", "sample_runs"},
+    "torch": {"nn", "recording", "sample_runs"},
     "h5py": {"runs", "recording"},
     "matplotlib": {"plots"},
     "click": {"cli"},

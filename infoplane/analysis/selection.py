@@ -80,7 +80,11 @@ def parts_of(estimator: Estimator, run: Run, layers: Sequence[Slot]) -> list[Par
     if kind == "run":
         return [Part(Subject("run"), tuple(layers))]
     found: list[tuple[Slot, ...]]
-    if kind == "weights":
+    if kind == "attention":
+        found = [(one,) for one in run.slots if one.kind == "attention"]
+        missing = "none is recorded"
+        hint = "record with --attention"
+    elif kind == "weights":
         summed_up = estimator.reads == "weight"
         found = [(one,) for one in run.weights if summed_up or one.summary is None]
         missing = "only what sums them up is recorded" if run.weights else "no weights are recorded"

@@ -77,8 +77,9 @@ class Estimator(ABC):
     flags : tuple of Flag
         Flags of its own, beyond those of the register.
     subject : str
-        What each number is about: a ``layer``, ``weights`` (each recorded weight), a ``pair`` of
-        layers at one step, or the ``run`` at one step.
+        What each number is about: a ``layer``, ``weights`` (each recorded weight), ``attention``
+        (the entropies (n_samples, n_heads, 2) of each module that attends), a ``pair`` of layers at
+        one step, or the ``run`` at one step.
     reads : {"arrays", "step", "weight"}
         What ``estimate`` is given: the recorded arrays of its subject; the `StepRecord` of the
         step: metrics, gradients, curvature and the loss log up to it (its subject is the ``run``,

@@ -144,6 +144,13 @@ OUTPUT = (
 
 ITY_NORMAL = Quantity("ity_normal", "I(T;Y) normal", "bits", smallest_change=0.25, colour=_RED)
 
+ATTENTION_ENTROPY = Quantity(
+    "attention_entropy", "attention entropy", "bits", smallest_change=0.25, colour=_PURPLE
+)
+ATTENTION_SHARE = Quantity(
+    "attention_share", "attention share", _SHARE, smallest_change=0.05, colour=_PURPLE
+)
+
 LOSSES = (
     Quantity("prequential_excess_bits", "excess bits", "bits", verdict=False),
     Quantity("loss_sharpness", "sharpness", _SHARE, colour=_RED, verdict=False),
@@ -210,6 +217,8 @@ QUANTITIES: dict[str, Quantity] = {
         *CURVATURE,
         *WEIGHTS,
         *OUTPUT,
+        ATTENTION_ENTROPY,
+        ATTENTION_SHARE,
     )
 }
 """The quantities of the built-in estimators by name, in the order of tables and figures."""

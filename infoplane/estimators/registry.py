@@ -25,6 +25,7 @@ from infoplane.estimators.measure_id import MeasureId
 from infoplane.text import shortened
 
 BUILT_IN = {
+    "attention": "infoplane.estimators.attention:AttentionEntropy",
     "binning": "infoplane.estimators.layers.binning:Binning",
     "collapse": "infoplane.estimators.layers.collapse:Collapse",
     "compressed": "infoplane.estimators.layers.compressed.estimator:Compressed",
@@ -56,7 +57,7 @@ def estimator_names() -> list[str]:
     Examples
     --------
     >>> estimator_names()[:3]
-    ['binning', 'collapse', 'compressed']
+    ['attention', 'binning', 'collapse']
     """
     return [*BUILT_IN, *sorted(_plugins())]
 

@@ -50,8 +50,8 @@ def _different(names: Mapping[str, str], cut: Callable[[str, float], str]) -> di
 def _parts_of_their_own(layers: Sequence[str]) -> dict[str, str]:
     """Return names without the dotted beginning that all share; of long ones, nor the end."""
     cut, full = 0, layers
-    if (kind := subject(layers)) != "layer":
-        layers = [layer.removeprefix("weights " if kind == "weight" else "pair ") for layer in full]
+    if subject(layers) != "layer":
+        layers = [layer.partition(" ")[2] or layer for layer in full]
     if len(layers) > 1:
         parts = [layer.split(".") for layer in layers]
         while all(len(p) > cut + 1 for p in parts) and len({p[cut] for p in parts}) == 1:
@@ -73,8 +73,8 @@ def _parts_of_their_own(layers: Sequence[str]) -> dict[str, str]:
 
 
 def subject(layers: Sequence[str]) -> str:
-    """Return what values that stand under these names are about: a layer, a pair or a weight."""
-    for beginning, word in (("pair ", "pair"), ("weights ", "weight")):
+    """Return what values that stand under these names are about: a layer, pair, weight or module."""
+    for beginning, word in (("pair ", "pair"), ("weights ", "weight"), ("attention ", "module")):
         if layers and all(layer.startswith(beginning) for layer in layers):
             return word
     return "run" if list(layers) == ["run"] else "layer"

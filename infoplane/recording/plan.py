@@ -33,11 +33,12 @@ class RecordingPlan:
     seconds: float = 0.0  # of all steps; 0 if it was not measured
     weights: tuple[Slot, ...] = ()
     n_passes: int = 1
+    attention: tuple[Slot, ...] = ()
 
     @property
     def slots(self) -> tuple[Slot, ...]:
-        """The arrays of a step: layers, and further passes of them."""
-        return self.layers + slots_of_passes(self.layers, self.n_passes)
+        """The arrays of a step: layers, further passes of them, and attention."""
+        return self.layers + slots_of_passes(self.layers, self.n_passes) + self.attention
 
     @property
     def sample_bytes(self) -> int:
@@ -112,6 +113,7 @@ def plan_recording(
         layers,
         weights=WeightRecorder.slots(chosen),
         n_passes=passes.noise.passes,
+        attention=passes.attention_slots,
     )
 
 

@@ -19,6 +19,7 @@ from infoplane.errors import DataError, InputError, RunFileError
 from infoplane.recording.curvature import SAMPLES, curvature_of, limit_of
 from infoplane.recording.gradients import Loss, gradient_statistics
 from infoplane.recording.hashes import parameter_hash
+from infoplane.recording.hooks.attention import attention_patterns
 from infoplane.recording.hooks.capture import At
 from infoplane.recording.hooks.modes import evaluation_mode
 from infoplane.recording.hooks.passes import SampleKind, described, probe_passes
@@ -98,6 +99,9 @@ class Recorder:
         by row, pass and place in the model, whatever the batches are, and is the same at all steps.
     passes : int, default 1
         Passes of each sample, of a model that is random; see `Run.passes`.
+    attention : bool or str or sequence of str, default False
+        Keep the entropy of attention of each sample and head: True of all modules that attend, or
+        globs over their names. What the model computes stays as it is.
     schedule : str or iterable of int, default "log:10"
         At which steps ``step`` records: ``every:100``, ``log:10`` (ten in a decade), or the steps.
     shard : bool or (index, count), default False
@@ -170,6 +174,7 @@ class Recorder:
         noise: Mapping[str, float] | None = None,
         keep_dropout: bool = False,
         passes: int = 1,
+        attention: bool | str | Sequence[str] = False,
         schedule: str | Iterable[int] = "log:10",
         shard: bool | Shard = False,
         curvature: Loss | None = None,
@@ -204,6 +209,7 @@ class Recorder:
             "learning_rate": learning_rate,
         }
         patterns = [layers] if isinstance(layers, str) else list(layers)
+        attending = attention_patterns(attention)
         self._index, count = chosen_shard(shard)
         rows = shard_rows(self.probe.n_samples, self._index, count)
         self._passes = probe_passes(
@@ -221,6 +227,7 @@ class Recorder:
             noise=noise,
             keep_dropout=keep_dropout,
             passes=passes,
+            attention=attending,
         )
         self.model, self.layers = self._passes.model, self._passes.layers
         self._weights = WeightRecorder(weight_patterns(weights))
@@ -243,6 +250,7 @@ class Recorder:
                 **({"noise": dict(noise)} if noise else {}),
                 **({"keep_dropout": True} if keep_dropout else {}),
                 **({"passes": passes} if passes != 1 else {}),
+                **({"attention": list(attending)} if attending else {}),
             },
             provenance=provenance or {},
         )

@@ -31,6 +31,7 @@ from infoplane.numerics.devices import check_device, own_gpu
 from infoplane.recording.checkpoints.find import find_checkpoints
 from infoplane.recording.checkpoints.models import load_model
 from infoplane.recording.checkpoints.replay import record_checkpoints
+from infoplane.recording.hooks.attention import attention_patterns
 from infoplane.recording.hooks.noise import noise_sizes
 from infoplane.recording.hooks.passes import probe_passes
 from infoplane.recording.log_files import read_loss_log
@@ -95,6 +96,7 @@ class Recording:
         noise: Mapping[str, float] | None = None,
         keep_dropout: bool = False,
         passes: int = 1,
+        attention: bool | str | Sequence[str] = False,
         max_size: int | None = None,
         step_pattern: str | None = None,
         device: str = "auto",
@@ -116,6 +118,7 @@ class Recording:
         self._passes = _passes(layers, at, batch_dims, reduce, mask, batch_size)
         self._passes |= _roles(logits, head)
         self._passes |= _noise(noise, keep_dropout, passes)
+        self._passes["attention"] = attention_patterns(attention)
         self._options = _options(name, group, overwrite, resume)
         check_options(reduce=self._passes["reduce"], overwrite=overwrite, resume=resume)
         self._loading = _loading(weights_key, strict, trust_model)
@@ -234,6 +237,7 @@ def record(
     noise: Mapping[str, float] | None = None,
     keep_dropout: bool = False,
     passes: int = 1,
+    attention: bool | str | Sequence[str] = False,
     max_size: int | None = None,
     step_pattern: str | None = None,
     device: str = "auto",
@@ -276,7 +280,7 @@ def record(
         Refuse weights that do not all fit the model.
     trust_model : bool, default False
         Load exported programs (``.pt2``), which are code.
-    layers, at, batch_dims, reduce, mask, logits, head, weights : optional
+    layers, at, batch_dims, reduce, mask, logits, head, weights, attention : optional
         As of `Recorder`.
     batch_size, noise, keep_dropout, passes, name, group, overwrite, resume : optional
         As of `Recorder`.
@@ -319,7 +323,7 @@ def record(
         model, checkpoints, data, output, weights_key=weights_key, strict=strict,
         trust_model=trust_model, layers=layers, at=at, batch_dims=batch_dims, reduce=reduce,
         mask=mask, logits=logits, head=head, weights=weights, batch_size=batch_size,
-        noise=noise, keep_dropout=keep_dropout, passes=passes,
+        noise=noise, keep_dropout=keep_dropout, passes=passes, attention=attention,
         max_size=max_size, step_pattern=step_pattern, device=device, gradients=gradients,
         gradient_batch_size=gradient_batch_size, name=name, group=group, overwrite=overwrite,
         resume=resume, log=log, labels=labels, label_bins=label_bins, x=x, samples=samples,

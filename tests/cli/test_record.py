@@ -365,3 +365,71 @@ def test_mask_of_no_layer_is_refused(tokens):
     assert done.code == 4
     assert "fc" in done.err
     assert "act" in done.err
+
+
+NOISY_NET = """
+import torch
+from torch import nn
+from infoplane.nn import GaussianNoise
+
+
+def build():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(3, 4), GaussianNoise(0.3), nn.Linear(4, 2), GaussianNoise(0.3))
+"""
+
+
+@pytest.fixture
+def noisy_project(tmp_path, monkeypatch):
+    """A network with noise, a checkpoint of it, and a probe set."""
+    monkeypatch.chdir(tmp_path)
+    Path("noisy_net.py").write_text(NOISY_NET)
+    weights = {"0.weight": torch.ones(4, 3), "0.bias": torch.zeros(4)}
+    weights |= {"2.weight": torch.ones(2, 4), "2.bias": torch.zeros(2)}
+    torch.save(weights, "step_0.pt")
+    inputs = np.random.default_rng(0).normal(size=(60, 3)).astype(np.float32)
+    np.savez("probe.npz", inputs=inputs, labels=np.arange(60) % 2)
+    return ["record", "--model", "noisy_net.py:build", "--checkpoints", "step_0.pt",
+            "--data", "probe.npz", "-o", "run"]  # fmt: skip
+
+
+def test_noisy_network_from_the_command_line(noisy_project):
+    done = infoplane(*noisy_project, "--keep-dropout", "--passes", "3", "--dry-run")
+    assert "4 layers x 60 samples x 3 passes" in done.out
+    assert infoplane(*noisy_project, "--keep-dropout", "--passes", "3").code == 0
+    run = Run(Path("run"))
+    assert run.passes(0, "1").shape == (60, 3, 4)
+    assert (run.manifest["settings"]["passes"], run.manifest["settings"]["keep_dropout"]) == (
+        3,
+        True,
+    )
+    done = infoplane("analyze", "run", "-e", "noisy", "-o", "results.json", "-j", "1")
+    assert done.code == 0
+    found = json.loads(Path("results.json").read_text())["rows"]
+    assert {row["layer"] for row in found} == {"1", "3"}
+
+
+def test_resuming_with_other_passes_is_refused(noisy_project):
+    assert infoplane(*noisy_project, "--keep-dropout", "--passes", "3").code == 0
+    done = infoplane(*noisy_project, "--keep-dropout", "--passes", "4", "--resume")
+    assert done.code == 3
+    assert "settings.passes: 3 then, 4 now" in done.err
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (["--noise", "1"], "expected GLOB=SIGMA such as 'noise*=0.1', got '1'"),
+        (["--noise", "1=0"], "expected GLOB=SIGMA"),
+        (["--noise", "1=-1"], "expected GLOB=SIGMA"),
+        (["--noise", "1=inf"], "expected GLOB=SIGMA"),
+        (["--noise", "fc=1"], "no chosen layer matches 'fc', whose noise is declared"),
+        (["--noise", "1=0.4"], "layer '1' adds noise of 0.3, but 0.4 is declared"),
+        (["--passes", "0"], "0 is not in the range"),
+    ],
+)
+def test_unfit_noise_is_one_line(options, text, noisy_project):
+    done = infoplane(*noisy_project, *options)
+    assert done.code == 2 or done.code == 4
+    assert text in done.err
+    assert not Path("run").exists()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -30,6 +30,10 @@ from infoplane.numerics.kernels.noisy_passes import (
     PassesInformation,
     passes_information,
 )
+
+
+_NO_NOISE = "no layer declares noise that its recorded values are without"
+_HINT = "record infoplane.nn.GaussianNoise, or give noise to add in the analysis: noisy:std=0.1"
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,11 @@ class NoisyNetwork(Estimator):
         self._expect(self.draws >= 1, "draws of at least 1", self.draws)
         self._expect(self.max_samples >= 2, "max_samples of at least 2", self.max_samples)
 
+    @property
+    def pools(self) -> Literal["nothing"]:
+        """Nothing: what is prepared is made of the probe set and the description of the layer."""
+        return "nothing"
+
     def layers_of(self, run: RunData, layers: Sequence[Slot]) -> Sequence[Slot]:
         """Return the layers that have noise around recorded values, or are given some.
 
@@ -104,11 +113,7 @@ class NoisyNetwork(Estimator):
         """
         if found := [one for one in layers if self.std is not None or _noise_around(one)]:
             return found
-        raise NotFoundError(
-            f"{self.name}: no layer declares noise that its recorded values are without",
-            hint="record infoplane.nn.GaussianNoise, or give noise to add in the analysis: "
-            "noisy:std=0.1",
-        )
+        raise NotFoundError(f"{self.name}: {_NO_NOISE}", hint=_HINT)
 
     def prepare_run(self, run: RunData, rng: np.random.Generator) -> Prepared:
         """Return the labels and the samples that are used."""
@@ -126,7 +131,8 @@ class NoisyNetwork(Estimator):
         if _noise_around(layer):
             assert layer.noise is not None
             return replace(shared, std=layer.noise, one_of_many=layer.random)
-        assert self.std is not None
+        if self.std is None:
+            return shared
         random = layer.random or layer.noise_in == "all"
         return replace(shared, std=self.std, added=True, one_of_many=random)
 
@@ -141,11 +147,18 @@ class NoisyNetwork(Estimator):
     ) -> Mapping[str, Estimate]:
         """Return I(X;T) and I(T;Y) of one cell; activations are (n_samples, n_passes, n_units).
 
+        Activations (n_samples, n_units) are those of one pass.
+
         Raises
         ------
         EstimationError
-            If all values are the same.
+            If there is one sample.
         """
+        if not prepared.std:
+            missing = self.failed(f"{_NO_NOISE}; {_HINT}")
+            return missing if prepared.labels is not None else {"ixt": missing["ixt"]}
+        if activations.ndim == 2:
+            activations = activations[:, None]
         if prepared.rows is not None:
             activations = activations[prepared.rows]
         centres = np.asarray(activations, dtype=np.float64)

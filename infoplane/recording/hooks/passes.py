@@ -15,6 +15,7 @@ from torch import nn
 from infoplane.data import Array, ProbeSet, Slot, whole_number
 from infoplane.errors import DataError, InfoplaneError, InputError
 from infoplane.patterns import split_address, written
+from infoplane.recording.hooks.attention import Attention
 from infoplane.recording.hooks.calls import call_names
 from infoplane.recording.hooks.capture import At, Receive, captured, raised
 from infoplane.recording.hooks.further_passes import FurtherPasses, before_noise
@@ -79,6 +80,8 @@ class ProbePasses:
         Layer of the logits, and module of the head, where they were said; see ``RoleFinder``.
     noise : Noise, optional
         What is random in the passes, and how many there are.
+    attention : Attention, optional
+        Whose entropy is kept.
     """
 
     model: nn.Module
@@ -101,6 +104,8 @@ class ProbePasses:
     tokens: dict[Key, Tokens] = field(default_factory=dict)  # of layers of which tokens are kept
     noise: Noise = field(default_factory=Noise)
     noise_of: dict[Key, NoiseOf] = field(default_factory=dict)  # of random layers, by the survey
+    attention: Attention = field(default_factory=Attention)
+    attention_slots: tuple[Slot, ...] = ()  # by the survey
     _reported: set[str] = field(default_factory=set)  # silent layers that were named
 
     def record(self, writer: StepWriter, state: State) -> None:
@@ -136,6 +141,7 @@ class ProbePasses:
                 about = {"at": self.at, "address": written(address), **self.roles.metadata(key)}
                 self._note(writer, key, about)
 
+        self.attention.begin_step()
         with self._before_noise() as before, self.captured(receive) as next_pass:
             further = FurtherPasses(writer, self.noise, before)
             for batch_rows, draws.number in self._all_passes():
@@ -145,18 +151,20 @@ class ProbePasses:
                 next_pass()
                 if row != first or draws.number:
                     state.put_back()
+                self.attention.active = not draws.number
                 self.forward(batch)
                 further.end_pass()
                 if absent := [key for key in kinds if key not in heard]:
                     raise self._unlike(absent[0], row, None, kinds[absent[0]])
                 if not kinds:
                     break  # nothing fires, so nothing will
-            draws.number = 0
+            draws.number, self.attention.active = 0, False
         fired = {name for name, _ in kinds}
         self.operations.check()
         self._report_silent([name for name in self.layers if name not in fired])
         _name_calls(writer)
         further.name()
+        self.attention.write(writer)
 
     def _all_passes(self) -> Iterator[tuple[slice, int]]:
         """Yield the rows of each batch with the number of each of its passes."""
@@ -248,6 +256,7 @@ class ProbePasses:
         with ExitStack() as stack:
             starts = []
             stack.enter_context(self.noise.seeded(self.model))  # around what watches functions
+            starts.append(stack.enter_context(self.attention.watched(self.model)))
             if self.operations.patterns:
                 watching = captured_operations(self.model, self.operations, receive)
                 receive, begin = stack.enter_context(watching)
@@ -412,6 +421,9 @@ class ProbePasses:
         DataError
             If the model fails.
         """
+        if self.attention.active:
+            known = known_masks(self.arguments, self.model).values()
+            self.attention.sends(batch, [mask for mask in known if mask is not None])
         try:
             with self.noise.one_pass(self.model, batch.rows):
                 return batch.through(self.model)
@@ -462,6 +474,7 @@ def probe_passes(
     noise: Mapping[str, float] | None = None,
     keep_dropout: bool = False,
     passes: int = 1,
+    attention: Sequence[str] = (),
 ) -> ProbePasses:
     """Return the passes that record what patterns choose; parameters as for ``Recorder``.
 
@@ -511,6 +524,7 @@ def probe_passes(
         logits=logits,
         head=None if head is None else head_named(model, head),
         noise=Noise(keep_dropout, whole_number(passes, "passes", 1), sizes),
+        attention=Attention(tuple(attention)),
     )
 
 

@@ -12,6 +12,7 @@ import torch
 
 from infoplane.data import Slot
 from infoplane.errors import DataError
+from infoplane.recording.hooks.attention_survey import find_attention
 from infoplane.recording.hooks.calls import call_names
 from infoplane.recording.hooks.capture import Receive
 from infoplane.recording.hooks.hints import OF_NONE
@@ -61,6 +62,7 @@ def surveyed(passes: ProbePasses) -> tuple[Slot, ...]:
         survey.tell()
         passes.roles = survey.roles()
         passes.of_logits = survey.tokens_of_logits(passes.roles.logits)
+        passes.attention_slots = find_attention(passes)
         passes.noise_of = find_noise(passes, survey.found, survey.chance)
         passes.survey = passes.slots(survey.found)
     return passes.survey
