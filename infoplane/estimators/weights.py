@@ -102,7 +102,11 @@ def _has_spectrum(weight: RecordedWeight) -> bool:
 
 def _of_norm(weight: RecordedWeight) -> dict[str, Estimate]:
     start = weight.start
-    about = {"distance": start.distance, "start_step": start.step, "start_norm": start.norm}
+    about: dict[str, Any] = {
+        "distance": start.distance,
+        "start_step": start.step,
+        "start_norm": start.norm,
+    }
     if start.reason:
         about = {"no_distance": start.reason}
     norm = Estimate(weight.norm, bound_low=0.0, diagnostics=about)
@@ -152,7 +156,8 @@ def _condition(
     null: Mapping[str, float],
 ) -> Estimate:
     rows, columns = sides(weight.shape)
-    about, flags = dict(told), ()
+    about = dict(told)
+    flags: tuple[str, ...] = ()
     if rows == columns > 1:
         low, high = (square_condition(rows, share) for share in _OF_CHANCE)
         about["null_range"] = [low, high]

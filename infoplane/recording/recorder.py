@@ -539,7 +539,8 @@ class Recorder:
 
     def _report_nonfinite(self, writer: StepWriter) -> None:
         """Warn of NaN and infinity, once for each layer."""
-        for kind, what in (("layer", "outputs"), ("weight", "weights")):
+        told: dict[SlotKind, str] = {"layer": "outputs", "weight": "weights"}
+        for kind, what in told.items():
             names = [one.name for one in writer.written[kind].values() if one.n_nonfinite]
             if new := [name for name in names if (kind, name) not in self._nonfinite]:
                 self._nonfinite.update((kind, name) for name in new)
