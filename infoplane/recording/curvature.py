@@ -319,9 +319,7 @@ class _Objective:
                 first = torch.autograd.grad(
                     self.value(rows), self.parameters, create_graph=True, allow_unused=True
                 )
-                along = [
-                    (g * v).sum() for g, v in zip(first, shaped, strict=True) if g is not None
-                ]
+                along = [(g * v).sum() for g, v in zip(first, shaped, strict=True) if g is not None]
                 inner = torch.stack([one.to(vector.device) for one in along]).sum()
                 if not inner.requires_grad:  # linear in all parameters
                     continue
