@@ -24,7 +24,10 @@ def training_table(drawn: Mapping[CurveKey, Curves], group: str, limit: int | No
     if not found:
         return []
     found.sort(key=lambda item: TRAINING.index(item[0].quantity))
-    several = len({curve.estimator for curve, _ in found}) > 1
+    layers = {curve.layer for curve, _ in found}
+    several = len({(curve.estimator, curve.quantity) for curve, _ in found}) > len(
+        {curve.quantity for curve, _ in found}
+    )
     columns = [
         Column("training", [printable(curve.declared.symbol) for curve, _ in found]),
         Column("last", [_number(float(curve.mean()[at[-1]])) for curve, at in found], right=True),
@@ -33,6 +36,9 @@ def training_table(drawn: Mapping[CurveKey, Curves], group: str, limit: int | No
         Column("step", [f"{curve.steps[at[-1]]:,}" for curve, at in found], right=True, drop=1),
         Column("flags", [_flags(curve, int(at[-1])) for curve, at in found]),
     ]
+    if layers != {"run"}:
+        of = ["" if curve.layer == "run" else printable(curve.layer) for curve, _ in found]
+        columns.insert(1, Column("layer", of, names=True))
     if several:
         by = [printable(curve.estimator) for curve, _ in found]
         columns.insert(1, Column("by", by, names=True))
@@ -40,7 +46,7 @@ def training_table(drawn: Mapping[CurveKey, Curves], group: str, limit: int | No
 
 
 def _interval(curve: Curves, at: int) -> str:
-    found = curve.interval()
+    found = curve.interval() or curve.bracket()
     ends = [math.nan] if found is None else [float(end[at]) for end in found]
     return " .. ".join(map(_number, ends)) if np.isfinite(ends).all() else ""
 

@@ -140,10 +140,16 @@ _BUILT_IN = (
     Flag("rank_deficient", None, "singular values of the weight are below the rounding of its "
          "numbers: its condition number is infinite",
          "read its stable rank; `resolved` in `diag` of each row counts those above"),
-    Flag("poor_fit", None, "the largest eigenvalues of the weight do not follow a power law",
+    Flag("no_power_law", None, "the largest eigenvalues of the weight do not follow a power law",
          "do not read its exponent; see ks_distance in `diag` of each row"),
     Flag("short_tail", None, "the power law is fitted to fewer than 10 values",
          "read the exponent within its standard error, in `diag` of each row"),
+    Flag("poor_fit", None, "the loss curve is no power law: the fit explains less than 90 % of it "
+         "over log t", "look at it, `plot -f losses`; a plateau or a change of the learning rate "
+         "makes such a curve"),
+    Flag("own_derivative", None, "a function of the model has a derivative of its own, and nothing "
+         "tells whether that can be differentiated in turn: the Hessian may lack a part",
+         "its name is in `own_derivatives` of `diag`; compare with the plain function"),
     Flag("not_converged", None, "an iteration, or the clustering of the inputs, did not converge",
          _DIAG),
 )  # fmt: skip

@@ -46,7 +46,7 @@ class Weights(Estimator):
     The condition number rests on the smallest s alone: of a square matrix at its initialisation it
     spans a decade (`within_null`). Below the rounding of the stored numbers it is infinite: no
     value, and the flag `rank_deficient`. An exponent of 2 to 4 says that the tail is heavy only
-    where a power law fits (`poor_fit`, `short_tail`).
+    where a power law fits (`no_power_law`, `short_tail`).
 
     References
     ----------
@@ -192,7 +192,7 @@ def _alpha(found: WeightMeasures, told: Mapping[str, Any]) -> Estimate:
     if math.isnan(tail.alpha):
         reason = f"expected {FEWEST_VALUES} different singular values above rounding"
         return Estimate(None, flags=("failed",), diagnostics={**told, "reason": reason})
-    raised = {"poor_fit": not tail.fits, "short_tail": tail.n < _SHORT}
+    raised = {"no_power_law": not tail.fits, "short_tail": tail.n < _SHORT}
     return Estimate(
         tail.alpha,
         bound_low=1.0,

@@ -20,6 +20,7 @@ FEWEST = 10
 _FEWEST_AT_END = 8
 _MOST_BINS = 1000
 _EXPONENTS = np.geomspace(0.01, 6.0, 200)
+_PARTS_OF_FIT = 20  # of log t, over which the means of a curve and of its fit are compared
 _WINDOW = 0.1  # of the tokens, in which the steepest fall is sought
 _PARTS = 50  # of the tokens, over which the loss is averaged for it
 
@@ -134,7 +135,9 @@ class PowerLawFit:
     exponent_high: float
     amplitude: float
     deviation: float  # root mean square of what is left
+    explained: float  # share of the variance of the means over 20 parts of equal length in log t
     open_ended: bool
+    at_end: bool  # the best exponent is the smallest or the largest that was tried
 
 
 def fit_power_law(losses: FloatArray, tokens: FloatArray, level: float) -> PowerLawFit | None:
@@ -170,6 +173,8 @@ def fit_power_law(losses: FloatArray, tokens: FloatArray, level: float) -> Power
         exponent_high=high,
         amplitude=found.amplitude,
         deviation=math.sqrt(found.squares / float(curve.counts.sum())),
+        explained=curve.explained(exponent),
+        at_end=bool(not _EXPONENTS[1] < exponent < _EXPONENTS[-2]),
         open_ended=bool(low <= _EXPONENTS[0] or high >= _EXPONENTS[-1]),
     )
 
@@ -213,6 +218,21 @@ class _Binned:
             float(w @ left**2),
             float(max(stiffness, np.finfo(float).tiny)),
         )
+
+    def explained(self, exponent: float) -> float:
+        """Return the share of the variance of the means over parts of log t that a fit explains."""
+        part = np.minimum((np.log(self.times) / np.log(self.times[0]) * _PARTS_OF_FIT), 19.0)
+        _, part = np.unique(part.astype(int), return_inverse=True)
+        counts = np.bincount(part, self.counts)
+        means, left = (
+            np.bincount(part, values) / counts
+            for values in (
+                self.counts * self.losses,
+                np.sqrt(self.counts) * self.residuals(exponent),
+            )
+        )
+        spread = float(means.var())
+        return 1.0 - float((left**2).mean()) / spread if spread > 0 else 0.0
 
     def residuals(self, exponent: float) -> FloatArray:
         line = self.fitted(exponent)

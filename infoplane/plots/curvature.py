@@ -94,12 +94,13 @@ def _draw(ax: Axes, curve: Curves) -> None:
     ax.plot(curve.time[there], mean[there], color=colour, marker=".", markersize=4, zorder=3)
     spread = curve.interval() or curve.bracket()
     if spread is not None:
-        ax.fill_between(curve.time, *spread, color=colour, alpha=0.2, linewidth=0)
+        ax.fill_between(curve.time, spread[0], spread[1], color=colour, alpha=0.2, linewidth=0)
 
 
 def _scale(ax: Axes, curves: Sequence[Curves]) -> None:
     """Take a logarithmic axis where all is above 0 and spans more than a decade."""
-    values = look.finite(np.concatenate([curve.values.ravel() for curve in curves]))
+    every = [part.ravel() for curve in curves for part in (curve.values, curve.low)]
+    values = look.finite(np.concatenate(every))
     if len(values) and values.min() > 0 and values.max() > 10 * values.min():
         ax.set_yscale("log")
         log_numbers(ax.yaxis)

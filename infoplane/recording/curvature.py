@@ -36,6 +36,10 @@ _ITERATIONS = 40
 _VECTORS = 16
 _TOLERANCE = 1e-3  # of the largest eigenvalue: residual at which the iteration ends
 _MOST_KEPT = 1 << 26  # numbers of the vectors that are kept, so that they stay orthogonal
+_ASYMMETRY = 0.02  # relative, of two products that are equal but for rounding
+_TWICE = (
+    "choose functions that can: plain attention (attn_implementation='eager'), no fused kernels"
+)
 _HALF = (torch.float16, torch.bfloat16)
 _RECURRENT = nn.RNNBase
 
@@ -106,6 +110,7 @@ def curvature_of(
             "hessian_trace_error": trace[1],
             "vectors": _VECTORS,
             **told,
+            "own_derivatives": objective.own_derivatives(),
             "fisher": objective.fisher(),
             "fisher_kind": "empirical",
             "fisher_samples": min(objective.n, _FISHER_SAMPLES),
@@ -134,8 +139,14 @@ def limit_of(learning_rate: float | Optimizer | None) -> dict[str, Any]:
             raise InputError(f"learning_rate: expected a number above 0, got {rate}")
         return {"learning_rate": rate, "stability_limit": 2 / rate, "optimizer": None}
     groups = [
-        tuple(float(group.get(key, 0.0)) for key in ("lr", "momentum", "dampening", "weight_decay"))
-        + (bool(group.get("nesterov")), bool(group.get("maximize")))
+        (
+            *(
+                float(group.get(key, 0.0))
+                for key in ("lr", "momentum", "dampening", "weight_decay")
+            ),
+            bool(group.get("nesterov")),
+            bool(group.get("maximize")),
+        )
         for group in learning_rate.param_groups
     ]
     rate, momentum, dampening, decay, nesterov, maximize = groups[0]
@@ -202,6 +213,12 @@ def largest_eigenvalue(
             return Eigenvalue(math.nan, math.nan, done, False)
         new = new - diagonal[-1] * vector
         if done > 1:
+            if done == 2 and abs(_dot(new, kept[-2]) - beside[-1]) > _ASYMMETRY * beside[-1]:
+                raise DataError(
+                    "curvature: the second derivatives of the loss contradict each other: a part "
+                    "of the model cannot be differentiated twice",
+                    hint=_TWICE,
+                )
             new -= beside[-1] * kept[-2]
         if size * done <= _MOST_KEPT:
             for earlier in kept:
@@ -299,7 +316,7 @@ class _Objective:
 
     def product(self, vector: torch.Tensor, batches: Sequence[slice]) -> torch.Tensor:
         """Return the Hessian of the mean loss times a vector."""
-        parts = vector.split([parameter.numel() for parameter in self.parameters])
+        parts = torch.split(vector, [parameter.numel() for parameter in self.parameters])
         shaped = [v.view_as(p) for v, p in zip(parts, self.parameters, strict=True)]
         whole = torch.zeros_like(vector)
         for rows in batches:
@@ -319,6 +336,24 @@ class _Objective:
             ]
             whole += share * torch.cat(flat)
         return whole
+
+    def own_derivatives(self) -> list[str]:
+        """Return the functions of the graph that have a derivative of their own in Python.
+
+        Nothing tells whether that can be differentiated in turn.
+        """
+        with _told("curvature"), torch.enable_grad():
+            last: Any = self.value(slice(0, 1)).grad_fn
+        seen, waiting = {last}, [last]
+        found: set[str] = set()
+        while waiting:
+            node = waiting.pop()
+            if isinstance(node, torch.autograd.function.BackwardCFunction):
+                found.add(type(node).__name__.removesuffix("Backward"))
+            before = {one for one, _ in node.next_functions if one is not None} - seen
+            seen |= before
+            waiting += before
+        return sorted(found)
 
     def fisher(self) -> dict[str, dict[str, float | int]]:
         """Return the trace of the empirical Fisher information by module.
@@ -377,7 +412,8 @@ def _differentiable(model: nn.Module) -> Iterator[None]:
     Attention by the plain kernel, recurrent layers without cuDNN, embeddings with dense gradients.
     """
     modules = list(model.modules())
-    sparse = [one for one in modules if getattr(one, "sparse", False) is True]
+    tables = [one for one in modules if isinstance(one, (nn.Embedding, nn.EmbeddingBag))]
+    sparse = [one for one in tables if one.sparse]
     with ExitStack() as stack:
         stack.enter_context(sdpa_kernel(SDPBackend.MATH))
         if any(isinstance(one, _RECURRENT) for one in modules):
@@ -395,11 +431,10 @@ def _told(what: str) -> Iterator[None]:
         yield
     except Exception as error:  # user code may raise anything
         told = one_line(error)
-        twice = "not implemented" in told or "double" in told or "does not require grad" in told
+        twice = "not implemented" in told or "double" in told or "twice" in told
         raise DataError(
             f"{what}: the loss failed: {type(error).__name__}: {told}",
-            hint="the loss has to be differentiable twice: fused kernels (attention, losses) are "
-            "not, choose plain ones (attn_implementation='eager')"
+            hint=_TWICE
             if twice
             else "the loss is called with the model's outputs and the labels of a batch",
         ) from error

@@ -14,7 +14,7 @@ from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
 from infoplane.calls import whole
-from infoplane.data import ProbeSet, SlotKind
+from infoplane.data import ProbeSet
 from infoplane.errors import DataError, InputError, RunFileError
 from infoplane.recording.curvature import SAMPLES, curvature_of, limit_of
 from infoplane.recording.gradients import Loss, gradient_statistics
@@ -22,7 +22,6 @@ from infoplane.recording.hashes import parameter_hash
 from infoplane.recording.hooks.capture import At
 from infoplane.recording.hooks.modes import evaluation_mode
 from infoplane.recording.hooks.passes import SampleKind, described, probe_passes
-from infoplane.recording.hooks.state import State
 from infoplane.recording.hooks.survey import surveyed
 from infoplane.recording.losses import Losses
 from infoplane.recording.manifest import finite_epoch, json_values, number, run_manifest
@@ -31,13 +30,13 @@ from infoplane.recording.probes.classes import warn_of_splits
 from infoplane.recording.probes.from_arrays import as_probe_set, joined
 from infoplane.recording.processes import Shard, chosen_shard
 from infoplane.recording.schedule import as_schedule, check_options, whole_step
+from infoplane.recording.warnings import Warnings
 from infoplane.recording.weights import ChosenWeight, WeightRecorder, weight_patterns
 from infoplane.runs.run import Run
 from infoplane.runs.shards import shard_folder, shard_manifest, shard_rows
-from infoplane.runs.step_writer import StepWriter
 from infoplane.runs.writer import RunWriter
 from infoplane.step_record import LossLog
-from infoplane.text import one_line, some_of
+from infoplane.text import one_line
 
 log = logging.getLogger("infoplane")
 
@@ -241,8 +240,7 @@ class Recorder:
         self.kept: list[int] = []  # steps of a resumed run that were recorded before
         self._steps: dict[int, None] = {}
         self._first: dict[str, SampleKind] = {}  # of the first snapshot
-        self._nonfinite: set[tuple[SlotKind, str]] = set()
-        self._left: set[str] = set()  # what passes changed for good
+        self._warnings = Warnings()
         self._prepared = self._closed = False
         self._writer = RunWriter(
             folder, written_probe, manifest, overwrite=overwrite, resume=resume
@@ -473,8 +471,8 @@ class Recorder:
         self.recorded = [layer.name for layer in writer.layers.values()]
         if self._fresh and self._whole is not None:
             Run(self._whole).compare_shards(step)
-        self._report_nonfinite(writer)
-        self._report_left(step, state)
+        self._warnings.of_nonfinite(writer)
+        self._warnings.of_left(step, state)
 
     def prepare(self, n_steps: int, most: int | None = None) -> None:
         """Set space for ``n_steps`` steps aside, before the first pass of the probe set.
@@ -525,23 +523,3 @@ class Recorder:
                     f"step {self._first_step}; a run has the same layers at every step",
                     hint=f"leave the layer out: --layers '!{name.partition('#')[0]}'",
                 )
-
-    def _report_left(self, step: int, state: State) -> None:
-        """Warn of what the passes changed and what could not be put back, once for each."""
-        if new := [what for what in state.left if what not in self._left]:
-            self._left.update(new)
-            log.warning(
-                "the passes of step %d changed %s, which cannot be put back: what follows is not "
-                "as without the recording; let the model leave it alone where not self.training",
-                step,
-                ", ".join(new[:3]) + (f" and {len(new) - 3} more" if new[3:] else ""),
-            )
-
-    def _report_nonfinite(self, writer: StepWriter) -> None:
-        """Warn of NaN and infinity, once for each layer."""
-        told: dict[SlotKind, str] = {"layer": "outputs", "weight": "weights"}
-        for kind, what in told.items():
-            names = [one.name for one in writer.written[kind].values() if one.n_nonfinite]
-            if new := [name for name in names if (kind, name) not in self._nonfinite]:
-                self._nonfinite.update((kind, name) for name in new)
-                log.warning("NaN or inf in the %s at step %d: %s", what, writer.step, some_of(new))

@@ -137,3 +137,12 @@ def test_means_over_parts_keep_counts_and_ends():
     assert len(losses) <= 100
     assert (np.diff(times) > 0).all()
     assert losses @ counts == pytest.approx(np.arange(1e4).sum())
+
+
+def test_a_curve_that_is_no_power_law_is_explained_less():
+    t = np.arange(1.0, 501)
+    plateau = np.where(t < 60, 2.3, 0.4) + 0.05 * np.random.default_rng(0).standard_normal(500)
+    assert fit_power_law(plateau, t, 0.95).explained < 0.9
+    mean, t = power_law(500, 1.0, 0.5, 0.5)
+    noisy = mean + 0.05 * np.random.default_rng(0).standard_normal(500)
+    assert fit_power_law(noisy, t, 0.95).explained > 0.98

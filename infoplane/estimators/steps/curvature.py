@@ -72,14 +72,15 @@ class Curvature(_OfCurvature):
             return {}
         about = {key: value for key, value in told.items() if key != "fisher"}
         n = told.get("n_samples")
+        own = ["own_derivative"] if told.get("own_derivatives") else []
         found = {
             TOP: _within(
                 told.get("hessian_top"), told.get("hessian_top_error"), about, n, "bracket",
-                *([] if told.get("converged") else ["not_converged"]),
+                *own, *([] if told.get("converged") else ["not_converged"]),
             ),
             TRACE: _within(
                 told.get("hessian_trace"),
-                _scaled(told.get("hessian_trace_error")), about, n, "analytic",
+                _scaled(told.get("hessian_trace_error")), about, n, "analytic", *own,
             ),
         }  # fmt: skip
         if told.get("stability_limit") is not None:
@@ -91,9 +92,14 @@ class Curvature(_OfCurvature):
 class Fisher(_OfCurvature):
     """Trace of the empirical Fisher information of the parameters of a layer.
 
-    The mean square of the gradient of the loss of single samples, with the labels as they are. It
-    is the trace of the Fisher information only where the loss is a log-likelihood and the labels
-    are as likely as the model says. A layer without parameters of its own has no row.
+    `fisher_trace` is the mean square of the gradient of the loss of single samples, with the labels
+    as they are. A layer has that of its own parameters and of the modules in it.
+
+    Warnings
+    --------
+    It is the trace of the Fisher information only where the loss is a log-likelihood and the labels
+    are as likely as the model says. Late in training it falls with the gradients. A layer without
+    parameters that are trained has no row.
 
     References
     ----------
@@ -154,8 +160,12 @@ def _within(
         return Estimate(None, n=n, flags=("nonfinite", *flags), diagnostics={"reason": reason})
     if half is None:
         return Estimate(value, n=n, flags=flags, diagnostics=about)
-    level = LEVEL if method == "analytic" else None
+    low, high = value - half, value + half
+    if method == "bracket":
+        return Estimate(
+            value, bound_low=low, bound_high=high, bound_name="bracket", n=n, flags=flags,
+            diagnostics=about,
+        )  # fmt: skip
     return Estimate(
-        value, low=value - half, high=value + half, method=method, level=level, n=n, flags=flags,
-        diagnostics=about,
-    )  # fmt: skip
+        value, low=low, high=high, method=method, level=LEVEL, n=n, flags=flags, diagnostics=about
+    )

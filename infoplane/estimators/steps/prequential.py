@@ -28,6 +28,7 @@ from infoplane.step_record import LossLog, StepRecord
 EXCESS, SHARPNESS, EXPONENT, FLOOR = (quantity.name for quantity in LOSSES)
 
 _BITS = 1.0 / math.log(2)
+_EXPLAINED = 0.9  # share of the curve's variance over log t that a power law leaves no doubt of
 _LATE = 2.0  # times the distance between entries: a first one beyond that is not the beginning
 
 
@@ -191,14 +192,20 @@ def _begins_late(log: LossLog) -> bool:
 def _fit(found: PowerLawFit | None, told: Mapping[str, Any], setting: str) -> dict[str, Estimate]:
     if found is None:
         return dict.fromkeys((EXPONENT, FLOOR), _none("no falling power law fits the curve"))
+    if found.at_end:
+        ends = "the smallest or the largest exponent that was tried fits best"
+        empty = Estimate(None, flags=("open_fit",), diagnostics={"reason": ends})
+        return dict.fromkeys((EXPONENT, FLOOR), empty)
     told = {
         **told,
         "amplitude": found.amplitude * _BITS,
         "exponent": found.exponent,
         "floor": found.floor * _BITS,
         "deviation": found.deviation * _BITS,
+        "explained": found.explained,
     }
-    flags = ("open_fit",) if found.open_ended else ()
+    raised = {"open_fit": found.open_ended, "poor_fit": found.explained < _EXPLAINED}
+    flags = tuple(flag for flag, is_raised in raised.items() if is_raised)
     return {
         name: Estimate(
             value * scale, low=low * scale, high=high * scale, method="analytic", level=LEVEL,
