@@ -12,7 +12,7 @@ from infoplane.estimators.registry import BUILT_IN
 
 ROOT = Path(__file__).parent.parent
 
-_BASE = {"data", "arrays", "seeding", "text", "errors", "system"}
+_BASE = {"data", "step_record", "arrays", "seeding", "text", "errors", "system"}
 MAY_IMPORT = {
     "errors": set(),
     "error_codes": {"estimators"},
@@ -26,6 +26,7 @@ MAY_IMPORT = {
     "schemas": set(),
     "templates": set(),
     "data": {"arrays", "errors"},
+    "step_record": {"data"},
     "numerics": {"numerics", "calls", *_BASE},
     "estimators": {"estimators", "calls", "numerics", *_BASE},
     "records": {"estimators"},

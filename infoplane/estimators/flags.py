@@ -141,12 +141,13 @@ _BUILT_IN = (
     Flag("rank_deficient", None, "singular values of the weight are below the rounding of its "
          "numbers: its condition number is infinite",
          "read its stable rank; `resolved` in `diag` of each row counts those above"),
-    Flag("poor_fit", None, "what the power law was fitted to is none: the largest eigenvalues of a "
-         "weight, or the loss over log t",
-         "do not read its exponent; see ks_distance, or `plot -f losses`: a plateau or a change of "
-         "the learning rate makes such a curve"),
+    Flag("no_power_law", None, "the largest eigenvalues of the weight do not follow a power law",
+         "do not read its exponent; see ks_distance in `diag` of each row"),
     Flag("short_tail", None, "the power law is fitted to fewer than 10 values",
          "read the exponent within its standard error, in `diag` of each row"),
+    Flag("poor_fit", None, "the loss curve is no power law: the fit explains less than 90 % of it "
+         "over log t", "look at it, `plot -f losses`; a plateau or a change of the learning rate "
+         "makes such a curve"),
     Flag("other_labels", None, "most predictions are of outputs that no label has",
          "the labels may not be those that the network was trained on: read nothing of them"),
     Flag("own_derivative", None, "a function of the model has a derivative of its own, and nothing "

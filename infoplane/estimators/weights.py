@@ -46,7 +46,7 @@ class Weights(Estimator):
     The condition number rests on the smallest s alone: of a square matrix at its initialisation it
     spans a decade (`within_null`). Below the rounding of the stored numbers it is infinite: no
     value, and the flag `rank_deficient`. An exponent of 2 to 4 says that the tail is heavy only
-    where a power law fits (`poor_fit`, `short_tail`).
+    where a power law fits (`no_power_law`, `short_tail`).
 
     References
     ----------
@@ -102,7 +102,11 @@ def _has_spectrum(weight: RecordedWeight) -> bool:
 
 def _of_norm(weight: RecordedWeight) -> dict[str, Estimate]:
     start = weight.start
-    about = {"distance": start.distance, "start_step": start.step, "start_norm": start.norm}
+    about: dict[str, Any] = {
+        "distance": start.distance,
+        "start_step": start.step,
+        "start_norm": start.norm,
+    }
     if start.reason:
         about = {"no_distance": start.reason}
     norm = Estimate(weight.norm, bound_low=0.0, diagnostics=about)
@@ -152,7 +156,8 @@ def _condition(
     null: Mapping[str, float],
 ) -> Estimate:
     rows, columns = sides(weight.shape)
-    about, flags = dict(told), ()
+    about = dict(told)
+    flags: tuple[str, ...] = ()
     if rows == columns > 1:
         low, high = (square_condition(rows, share) for share in _OF_CHANCE)
         about["null_range"] = [low, high]
@@ -187,7 +192,7 @@ def _alpha(found: WeightMeasures, told: Mapping[str, Any]) -> Estimate:
     if math.isnan(tail.alpha):
         reason = f"expected {FEWEST_VALUES} different singular values above rounding"
         return Estimate(None, flags=("failed",), diagnostics={**told, "reason": reason})
-    raised = {"poor_fit": not tail.fits, "short_tail": tail.n < _SHORT}
+    raised = {"no_power_law": not tail.fits, "short_tail": tail.n < _SHORT}
     return Estimate(
         tail.alpha,
         bound_low=1.0,

@@ -167,8 +167,10 @@ def singular_values(w: Array, step: float) -> FloatArray:
         unresolved = relative[relative < _RESOLVED]
         lost = noise_floor(w.shape, step) ** 2
         if not len(unresolved) or (lost > _RESOLVED and unresolved[-1] < lost):
-            return largest * np.sqrt(np.maximum(found[::-1], 0.0))
-    return scipy.linalg.svdvals(long.astype(np.float64), check_finite=False)
+            roots: FloatArray = largest * np.sqrt(np.maximum(found[::-1], 0.0))
+            return roots
+    exact: FloatArray = scipy.linalg.svdvals(long.astype(np.float64), check_finite=False)
+    return exact
 
 
 def _products(long: Array, scale: float) -> FloatArray:

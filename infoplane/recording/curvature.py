@@ -139,8 +139,14 @@ def limit_of(learning_rate: float | Optimizer | None) -> dict[str, Any]:
             raise InputError(f"learning_rate: expected a number above 0, got {rate}")
         return {"learning_rate": rate, "stability_limit": 2 / rate, "optimizer": None}
     groups = [
-        tuple(float(group.get(key, 0.0)) for key in ("lr", "momentum", "dampening", "weight_decay"))
-        + (bool(group.get("nesterov")), bool(group.get("maximize")))
+        (
+            *(
+                float(group.get(key, 0.0))
+                for key in ("lr", "momentum", "dampening", "weight_decay")
+            ),
+            bool(group.get("nesterov")),
+            bool(group.get("maximize")),
+        )
         for group in learning_rate.param_groups
     ]
     rate, momentum, dampening, decay, nesterov, maximize = groups[0]
@@ -209,8 +215,8 @@ def largest_eigenvalue(
         if done > 1:
             if done == 2 and abs(_dot(new, kept[-2]) - beside[-1]) > _ASYMMETRY * beside[-1]:
                 raise DataError(
-                    "curvature: the second derivatives of the loss contradict each other: a part of "
-                    "the model cannot be differentiated twice",
+                    "curvature: the second derivatives of the loss contradict each other: a part "
+                    "of the model cannot be differentiated twice",
                     hint=_TWICE,
                 )
             new -= beside[-1] * kept[-2]
@@ -310,7 +316,7 @@ class _Objective:
 
     def product(self, vector: torch.Tensor, batches: Sequence[slice]) -> torch.Tensor:
         """Return the Hessian of the mean loss times a vector."""
-        parts = vector.split([parameter.numel() for parameter in self.parameters])
+        parts = torch.split(vector, [parameter.numel() for parameter in self.parameters])
         shaped = [v.view_as(p) for v, p in zip(parts, self.parameters, strict=True)]
         whole = torch.zeros_like(vector)
         for rows in batches:
@@ -337,16 +343,16 @@ class _Objective:
         Nothing tells whether that can be differentiated in turn.
         """
         with _told("curvature"), torch.enable_grad():
-            waiting = [self.value(slice(0, 1)).grad_fn]
-        seen, found = set(waiting), set()
+            last: Any = self.value(slice(0, 1)).grad_fn
+        seen, waiting = {last}, [last]
+        found: set[str] = set()
         while waiting:
             node = waiting.pop()
             if isinstance(node, torch.autograd.function.BackwardCFunction):
                 found.add(type(node).__name__.removesuffix("Backward"))
-            for one, _ in node.next_functions if node is not None else ():
-                if one is not None and one not in seen:
-                    seen.add(one)
-                    waiting.append(one)
+            before = {one for one, _ in node.next_functions if one is not None} - seen
+            seen |= before
+            waiting += before
         return sorted(found)
 
     def fisher(self) -> dict[str, dict[str, float | int]]:
@@ -406,7 +412,8 @@ def _differentiable(model: nn.Module) -> Iterator[None]:
     Attention by the plain kernel, recurrent layers without cuDNN, embeddings with dense gradients.
     """
     modules = list(model.modules())
-    sparse = [one for one in modules if getattr(one, "sparse", False) is True]
+    tables = [one for one in modules if isinstance(one, (nn.Embedding, nn.EmbeddingBag))]
+    sparse = [one for one in tables if one.sparse]
     with ExitStack() as stack:
         stack.enter_context(sdpa_kernel(SDPBackend.MATH))
         if any(isinstance(one, _RECURRENT) for one in modules):

@@ -1,7 +1,7 @@
 """Loss logs that trainings have written: CSV, JSON lines, TensorBoard event files.
 
-``FILE`` or ``FILE:LOSS[,TOKENS[,STEP]]``, by the names of columns, keys or tags; an empty TOKENS takes
-none.
+``FILE`` or ``FILE:LOSS[,TOKENS[,STEP]]``, by the names of columns, keys or tags; an empty TOKENS
+takes none.
 """
 
 from __future__ import annotations

@@ -32,8 +32,8 @@ class Warnings:
 
     def of_nonfinite(self, writer: StepWriter) -> None:
         """Warn of NaN and infinity, once for each layer and weight."""
-        kinds: tuple[tuple[SlotKind, str], ...] = (("layer", "outputs"), ("weight", "weights"))
-        for kind, what in kinds:
+        told: dict[SlotKind, str] = {"layer": "outputs", "weight": "weights"}
+        for kind, what in told.items():
             names = [one.name for one in writer.written[kind].values() if one.n_nonfinite]
             if new := [name for name in names if (kind, name) not in self._nonfinite]:
                 self._nonfinite.update((kind, name) for name in new)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -194,7 +195,7 @@ class WeightRecorder:
         """
         self._check(writer.step, chosen)
         for one in chosen:
-            about = {
+            about: dict[str, Any] = {
                 **({"tied": list(one.weight.tied)} if one.weight.tied else {}),
                 **({"roles": [one.role]} if one.role else {}),
                 **({"axes": ["in", "out"]} if one.turned else {}),
@@ -219,7 +220,7 @@ class WeightRecorder:
         one: ChosenWeight,
         values: Array,
         encoding: str | None,
-        about: dict[str, object],
+        about: dict[str, Any],
     ) -> None:
         weight = one.weight
         writer.write_whole(

@@ -65,7 +65,7 @@ class WeightsRecording:
         self.output = path_of(output, "output")
         self.max_size = None if max_size is None else whole(max_size, "max_size", 0)
         self._recorder = WeightRecorder(weight_patterns(weights) or (SUMMARY,))
-        self._loading = {
+        self._loading: dict[str, Any] = {
             "key": text_or_none(weights_key, "weights_key"),
             "trust_model": truth(trust_model, "trust_model"),
         }

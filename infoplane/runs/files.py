@@ -179,7 +179,7 @@ class RunFiles:
     @property
     def has_samples(self) -> bool:
         """Whether there is a probe set: weights are recorded without one, too."""
-        return self.manifest["probe"].get("n_samples") != 0
+        return bool(self.manifest["probe"].get("n_samples") != 0)
 
     @cached_property
     def n_samples(self) -> int:

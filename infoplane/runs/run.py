@@ -205,11 +205,11 @@ class Run(RunFiles):
         """
         slot = self.slot(name, "weight")
         values = self.values_of(self.stored(step, slot, verify=verify), slot)
-        whole = slot.summary is None
-        shape, dtype = (
-            (slot.shape, slot.dtype) if whole else (slot.summary.shape, slot.summary.dtype)
-        )
-        form = "whole" if slot.summary is None else cast("WeightForm", slot.reduction)
+        form: WeightForm = "whole"
+        shape, dtype = slot.shape, slot.dtype
+        if slot.summary is not None:
+            form = cast("WeightForm", slot.reduction)
+            shape, dtype = slot.summary.shape, slot.summary.dtype
         numbers = slot.encoding or dtype
         start = self._start_of(step, slot, values)
         return RecordedWeight(shape, resolution(numbers), form, values, start)

@@ -104,6 +104,8 @@ class TestLightning:
         assert run.steps == (0, 4, 8, 10)
         assert run.step_info(4).metrics["train_loss"] > 0
         assert (run.step_info(4).epoch, run.step_info(10).epoch) == (0.0, 2.0)
+        assert run.losses.steps.tolist() == list(range(1, 11))
+        assert run.losses.losses[9] == pytest.approx(run.step_info(10).metrics["train_loss"])
         with torch.no_grad():
             expected = copy.deepcopy(module).eval().net[:2](torch.from_numpy(probe.inputs))
         np.testing.assert_array_equal(run.activations(10, "net.1"), expected)
@@ -114,6 +116,7 @@ class TestLightning:
         callback = LightningRecorder(probe, tmp_path / "r", schedule="every:1")
         self.trained(probe, tmp_path, callback, accumulate_grad_batches=5)
         assert Run(tmp_path / "r").steps == (0, 1, 2)
+        assert len(Run(tmp_path / "r").losses) == 0  # each would be that of a fifth of a step
 
     def test_disk_that_is_too_small(self, tmp_path, probe, caplog, monkeypatch):
         from infoplane.recording.loops.lightning import LightningRecorder
@@ -142,7 +145,7 @@ class TestHuggingFace:
         pytest.importorskip("transformers")
         pytest.importorskip("accelerate")
 
-    def trained(self, folder, callbacks):
+    def trained(self, folder, callbacks, **options):
         from transformers import (
             BertConfig,
             BertForSequenceClassification,
@@ -169,6 +172,7 @@ class TestHuggingFace:
             save_strategy="no",
             use_cpu=True,
             disable_tqdm=True,
+            **options,
         )
         Trainer(model, arguments, train_dataset=rows, callbacks=callbacks).train()
         return model, random_state()
@@ -202,6 +206,17 @@ class TestHuggingFace:
             ("classifier", output.logits),
         ]:
             np.testing.assert_array_equal(run.activations(5, name), expected)
+
+    @pytest.mark.parametrize(("every", "steps"), [(1, [1, 2, 3, 4, 5]), (2, [2, 4])])
+    def test_what_the_trainer_logs_is_in_the_log(self, every, steps, tmp_path):
+        from infoplane.recording.loops.huggingface import HuggingFaceRecorder
+
+        tokens = np.random.default_rng(0).integers(0, 20, (30, 6))
+        callback = HuggingFaceRecorder((tokens, tokens[:, 0] % 2), tmp_path / "r", schedule=[0])
+        self.trained(tmp_path / "a", [callback], logging_steps=every)
+        log = Run(tmp_path / "r").losses
+        assert log.steps.tolist() == steps
+        assert (log.losses > 0).all()
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of keras

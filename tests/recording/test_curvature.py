@@ -331,7 +331,7 @@ def sgd(**options):
         (torch.optim.Adam(nn.Linear(2, 2).parameters(), lr=0.5), None),
         (
             torch.optim.SGD(
-                [{"params": [p], "lr": lr} for p, lr in zip(nn.Linear(2, 2).parameters(), (1, 2))]
+                [{"params": [p], "lr": 1 + p.ndim} for p in nn.Linear(2, 2).parameters()]
             ),
             None,
         ),

@@ -1,5 +1,7 @@
 """Weights of checkpoints alone: no model, no data, no forward pass."""
 
+import json
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -159,3 +161,18 @@ def test_weights_under_a_key(tmp_path, monkeypatch):
 def test_unfit_arguments(tmp_path, options):
     with pytest.raises(InputError):
         ip.record_weights("step_*.pt", tmp_path / "w", **options)
+
+
+def test_schema_describes_it(states):
+    jsonschema = pytest.importorskip("jsonschema")
+    run = ip.record_weights("ckpt/*.pt", "w")
+    text = resources.files("infoplane.schemas").joinpath("run.schema.json").read_text()
+    schema = json.loads(text)
+    jsonschema.validate(run.manifest, schema)
+    step = {"$defs": schema["$defs"], **schema["$defs"]["step"]}
+    meta = json.loads(bytes(run._text(0)))
+    jsonschema.validate(meta, step)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**meta, "weights": []}, step)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**meta, "n_samples": 3}, step)

@@ -31,7 +31,6 @@ from infoplane.numerics.kernels.noisy_passes import (
     passes_information,
 )
 
-
 _NO_NOISE = "no layer declares noise that its recorded values are without"
 _HINT = "record infoplane.nn.GaussianNoise, or give noise to add in the analysis: noisy:std=0.1"
 

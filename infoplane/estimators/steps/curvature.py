@@ -92,9 +92,14 @@ class Curvature(_OfCurvature):
 class Fisher(_OfCurvature):
     """Trace of the empirical Fisher information of the parameters of a layer.
 
-    The mean square of the gradient of the loss of single samples, with the labels as they are. It
-    is the trace of the Fisher information only where the loss is a log-likelihood and the labels
-    are as likely as the model says. A layer without parameters of its own has no row.
+    `fisher_trace` is the mean square of the gradient of the loss of single samples, with the labels
+    as they are. A layer has that of its own parameters and of the modules in it.
+
+    Warnings
+    --------
+    It is the trace of the Fisher information only where the loss is a log-likelihood and the labels
+    are as likely as the model says. Late in training it falls with the gradients. A layer without
+    parameters that are trained has no row.
 
     References
     ----------

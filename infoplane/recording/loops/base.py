@@ -63,7 +63,7 @@ class RecordingCallback:
         if self.recorder is not None:
             self.recorder.step(step, last=last, **values)
 
-    def log(self, step: int, **values: Any) -> None:
+    def log_loss(self, step: int, **values: Any) -> None:
         """Take the loss of a step; ``values`` as for ``Recorder.log``."""
         if self.recorder is not None:
             self.recorder.log(step, **values)

@@ -40,7 +40,7 @@ class HuggingFaceRecorder(RecordingCallback, TrainerCallback):  # type: ignore[m
         if logs and "loss" in logs and state.global_step > self._logged:
             self._logged = state.global_step
             tokens = getattr(state, "num_input_tokens_seen", 0) or None
-            self.log(self._logged, train_loss=logs["loss"], tokens=tokens)
+            self.log_loss(self._logged, train_loss=logs["loss"], tokens=tokens)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **found: Any) -> None:
         """Record the last step and close the run."""

@@ -41,7 +41,7 @@ class LightningRecorder(RecordingCallback, lightning.Callback):  # type: ignore[
             and trainer.accumulate_grad_batches == 1
         ):
             self._logged = trainer.global_step
-            self.log(self._logged, train_loss=loss)
+            self.log_loss(self._logged, train_loss=loss)
         self._step(trainer)
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
