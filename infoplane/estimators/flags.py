@@ -123,7 +123,8 @@ _BUILT_IN = (
          "drowns the others", "read I(T;Y) by `-e probe`, which scales the units"),
     Flag("below_resolution", None, "the noise is below the spacing of the activations' numbers",
          "record in a wider dtype, or add more noise"),
-    Flag("other_labels", None, "most predictions are of outputs that no label has",
+    Flag("other_labels", None, "predictions are of outputs that no label has, or go with "
+         "the labels in another order",
          "the labels may not be those that the network was trained on: read nothing of them"),
     Flag("not_converged", None, "an iteration, or the clustering of the inputs, did not converge",
          _DIAG),
