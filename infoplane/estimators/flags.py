@@ -148,7 +148,8 @@ _BUILT_IN = (
     Flag("poor_fit", None, "the loss curve is no power law: the fit explains less than 90 % of it "
          "over log t", "look at it, `plot -f losses`; a plateau or a change of the learning rate "
          "makes such a curve"),
-    Flag("other_labels", None, "most predictions are of outputs that no label has",
+    Flag("other_labels", None, "predictions are of outputs that no label has, or go with "
+         "the labels in another order",
          "the labels may not be those that the network was trained on: read nothing of them"),
     Flag("own_derivative", None, "a function of the model has a derivative of its own, and nothing "
          "tells whether that can be differentiated in turn: the Hessian may lack a part",

@@ -157,7 +157,7 @@ def test_options_reach_the_figures_that_take_them(results):
         (["-f", "bound"], 4, "needs p(y|x) of a discrete X"),
         (["-f", "sampling"], 4, "estimates on parts of the samples"),
         (["-f", "compare"], 4, "a second results document"),
-        (["-f", "heat", "--quantity", "ixy"], 2, "expected a quantity"),
+        (["-f", "heat", "--quantity", "ixx"], 2, "expected a quantity"),
     ],
 )
 def test_options_that_do_not_fit(results, options, code, message):

@@ -217,6 +217,16 @@ def test_labels_of_something_else_are_flagged(tmp_path):
     assert "other_labels" not in found[0, "fc", "ixy"]["flags"]
 
 
+def test_labels_in_another_order_are_flagged(tmp_path):
+    sure = 6 * np.eye(K)[LABELS]
+    turned = measured(write(tmp_path / "a", sure, labels=(LABELS + 1) % K))
+    assert "other_labels" in turned[0, "fc", "ity_bound"]["flags"]
+    assert turned[0, "fc", "ity_bound"]["diag"]["matched"] == 1.0
+    for name, logits in (("b", sure), ("c", sure * [0, 0, 0, 1]), ("d", LOGITS)):
+        right = measured(write(tmp_path / name, logits))
+        assert "other_labels" not in right[0, "fc", "ity_bound"]["flags"]
+
+
 def test_nan_fails_the_cell_alone(tmp_path):
     spoiled = LOGITS.copy()
     spoiled[3, 1] = np.nan

@@ -47,7 +47,8 @@ _FEWEST = 30
 """Samples below which intervals of means are too short."""
 
 _OTHERS = 0.5
-"""Share of predictions of outputs without a label from which on the labels are in doubt."""
+"""Share of predictions of outputs without a label from which on the labels are in doubt; and share
+that go with a label, twice as many as those that name it, as where labels are in another order."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -310,8 +311,11 @@ class _Cell:
         classes, at, counts = np.unique(labels, return_inverse=True, return_counts=True)
         n, at = len(labels), at.reshape(-1)
         best, confidence = self.predicted.top()
-        more = ["other_labels"] * bool(np.isin(best, classes, invert=True).mean() > _OTHERS)
-        known = {"classes": len(classes), "accuracy": float((best == labels).mean())}
+        accuracy, matched = float((best == labels).mean()), _matched(best, at)
+        strange = np.isin(best, classes, invert=True).mean() > _OTHERS
+        turned = matched > _OTHERS and accuracy < matched / 2
+        more = ["other_labels"] * bool(strange or turned)
+        known = {"classes": len(classes), "accuracy": accuracy, "matched": matched}
         cell = replace(self, about={**self.about, **known})
         within = float(counts @ np.log2(counts)) / n
         given: tuple[float, float, BoundName] = (0.0, cell.ceiling, "log2_k")
@@ -390,6 +394,14 @@ class _Cell:
             None, n=self.samples.used, flags=("failed",),
             diagnostics={**self.about, "reason": reason},
         )  # fmt: skip
+
+
+def _matched(best: IntArray, labels: IntArray) -> float:
+    """Return the accuracy if each output stood for the label that it is given to most often."""
+    outputs, at = np.unique(best, return_inverse=True)
+    counts = np.zeros((len(outputs), int(labels.max()) + 1), dtype=np.int64)
+    np.add.at(counts, (at.reshape(-1), labels), 1)
+    return float(counts.max(axis=1).sum()) / len(labels)
 
 
 def _counted(mask: str, probe: ProbeSet, positions: int) -> FloatArray:
