@@ -60,7 +60,8 @@ class Estimator(ABC):
         Flags of its own, beyond those of the register.
     subject : str
         What each number is about: a ``layer``, ``weights`` (each recorded weight), ``attention``
-        (the entropies (n_samples, n_heads, 2) of each module that attends), a ``pair`` of layers at one step, or the ``run`` at one step.
+        (the entropies (n_samples, n_heads, 2) of each module that attends), a ``pair`` of layers
+        at one step, or the ``run`` at one step.
     shannon : bool
         Whether ``ixt`` and ``ity`` are Shannon information; if not, ``infoplane validate`` asks
         only for what is known of the estimator's own measure.

@@ -23,6 +23,7 @@ FIGURES: dict[str, str] = {
     "representation": "infoplane.plots.measures:representation",
     "collapse": "infoplane.plots.measures:collapse",
     "eigenvalues": "infoplane.plots.eigenvalues:eigenvalues",
+    "attention": "infoplane.plots.attention:attention",
     "agreement": "infoplane.plots.agreement:agreement",
     "heat": "infoplane.plots.heat:heat",
     "scale": "infoplane.plots.scale:scale",

@@ -71,6 +71,11 @@ _FURTHER = {
         "I(X;T) of each layer at several sizes of noise, last checkpoint: the structure of a layer "
         "from coarse to fine.",
     ),
+    "attention": (
+        "Attention",
+        "Entropy of the attention weights by layer and head, as a share of the largest that there "
+        "could be; heads near both ends are marked.",
+    ),
     "gradients": (
         "Gradient phases",
         "Mean and spread of the gradient over the norm of the weights, by training step and layer.",
