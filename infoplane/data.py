@@ -279,7 +279,8 @@ class Subject:
     """What a number is about: a layer, a weight, attention, a pair of layers, or a whole run.
 
     Its text is ``layer fc1``, ``weights fc1.weight``, ``attention h.0.attn``,
-    ``pair fc1 ~ fc2`` or ``run``. A name with blanks, quotes or ``~`` in it is written as a string of JSON.
+    ``pair fc1 ~ fc2`` or ``run``. A name with blanks, quotes or ``~`` in it is written as a string
+    of JSON.
 
     Raises
     ------

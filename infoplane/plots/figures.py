@@ -25,6 +25,7 @@ FIGURES: dict[str, str] = {
     "output": "infoplane.plots.output:output",
     "eigenvalues": "infoplane.plots.eigenvalues:eigenvalues",
     "weights": "infoplane.plots.measures:weights",
+    "attention": "infoplane.plots.attention:attention",
     "agreement": "infoplane.plots.agreement:agreement",
     "heat": "infoplane.plots.heat:heat",
     "scale": "infoplane.plots.scale:scale",

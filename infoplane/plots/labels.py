@@ -73,7 +73,7 @@ def _parts_of_their_own(layers: Sequence[str]) -> dict[str, str]:
 
 
 def subject(layers: Sequence[str]) -> str:
-    """Return what values that stand under these names are about: a layer, pair, weight or module."""
+    """Return what values under these names are about: layer, pair, weight, module or run."""
     for beginning, word in (("pair ", "pair"), ("weights ", "weight"), ("attention ", "module")):
         if layers and all(layer.startswith(beginning) for layer in layers):
             return word

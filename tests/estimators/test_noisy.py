@@ -129,6 +129,7 @@ def test_other_estimators_take_the_first_pass(eight_passes, tmp_path):
 def test_noise_off_is_the_noise_of_the_network(tmp_path):
     """Values without the noise, which is declared: the first layer is measured right."""
     path = recorded(tmp_path / "run", network())
+    assert not rows(path, "kde")["noise1", "kde", "ixt"]["flags"].count("upper_bound")
     found = rows(path, "noisy")["noise1", "noisy", "ixt"]
     assert found["value"] == pytest.approx(truths(network())[0], abs=0.15)
 

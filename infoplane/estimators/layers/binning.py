@@ -300,7 +300,8 @@ def _prepared(
 
 
 def _of_layer(shared: Prepared, layer: LayerInfo) -> Prepared:
-    return replace(shared, noisy=layer.noise is not None and shared.probe.inputs is None)
+    declared = layer.noise is not None and layer.noise_in != "none"
+    return replace(shared, noisy=declared and shared.probe.inputs is None)
 
 
 def _estimates(info: PartitionInformation, prepared: Prepared) -> dict[str, Estimate]:

@@ -98,7 +98,7 @@ class KernelDensity(Estimator):
         self, shared: Prepared, run: RunData, layer: LayerInfo, rng: np.random.Generator
     ) -> Prepared:
         """Return ``shared`` with whether the layer declares noise."""
-        return replace(shared, noisy=layer.noise is not None)
+        return replace(shared, noisy=layer.noise is not None and layer.noise_in != "none")
 
     def cost(self, n_samples: int, n_units: int) -> Cost:
         """Return what a cell costs; all pairs of samples, by blocks."""

@@ -81,6 +81,11 @@ _FURTHER = {
         "Largest eigenvalue and trace of the Hessian of the loss on the probe set, beside the "
         "eigenvalue at which gradient descent is stable.",
     ),
+    "attention": (
+        "Attention",
+        "Entropy of the attention weights by layer and head, as a share of the largest that there "
+        "could be; heads near both ends are marked.",
+    ),
     "gradients": (
         "Gradient phases",
         "Mean and spread of the gradient over the norm of the weights, by training step and layer.",

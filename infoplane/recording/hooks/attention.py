@@ -75,6 +75,7 @@ class Attention:
     found: dict[Key, list[Array]] = field(default_factory=dict)
     kinds: dict[str, str] = field(default_factory=dict)  # class of each module
     refused: dict[str, str] = field(default_factory=dict)  # modules without entropies, and why
+    seen: dict[str, None] = field(default_factory=dict)  # modules that attend, chosen or not
 
     def chosen(self, name: str) -> bool:
         """Tell whether the attention of a module is to be kept."""
@@ -145,18 +146,18 @@ class Attention:
             The message is one line.
         """
         why = "; ".join(f"{name}: {why}" for name, why in list(self.refused.items())[:3])
+        for pattern in self.patterns if self.seen else ():
+            if pattern != "*" and not any(matches(name, pattern) for name in self.seen):
+                raise DataError(
+                    f"no attention matches {pattern!r}",
+                    hint=f"the model attends in {', '.join(list(self.seen)[:12])}",
+                )
         if not self.found:
             raise DataError(
                 f"attention: none was found in the model{why and f' ({why})'}",
                 hint="seen are torch's scaled_dot_product_attention and nn.MultiheadAttention, and "
                 "modules that return weights (n_samples, n_heads, n_queries, n_keys)",
             )
-        names = [name for name, _ in self.found]
-        for pattern in self.patterns:
-            if pattern != "*" and not any(matches(name, pattern) for name in names):
-                raise DataError(
-                    f"no attention matches {pattern!r}", hint=f"chosen: {', '.join(names[:12])}"
-                )
 
     def _name(self, key: Key) -> str:
         several = sum(name == key[0] for name, _ in self.found) > 1
@@ -300,6 +301,7 @@ class _AttentionMode(TorchFunctionMode):
     ) -> None:
         """Keep the entropies of weights, which are made some samples at a time."""
         name = (self._running[-1] if self._running else "") if name is None else name
+        self.attention.seen[name] = None
         if not self.attention.chosen(name):
             return
         call = self._calls.get(name, 0)
