@@ -55,10 +55,8 @@ class CellKeys:
         self._run = run
         self._group = group or Group(run.name, (run,))
         self._pools = estimator.pools
-        self._reads_step = estimator.reads == "step"
-        self._reads_weight = estimator.reads == "weight"
+        self._reads = estimator.reads
         self._shared = shared
-        self._consecutive = estimator.consecutive
         self._layers: dict[Slot, str] = {}  # hashes of their data
         cls = type(estimator)
         self._start = _digest(
@@ -80,7 +78,7 @@ class CellKeys:
 
     def cell(self, slots: Sequence[Slot], step: int) -> str:
         """Return the key of one cell, which is about these arrays, or about the step itself."""
-        if self._reads_step:
+        if self._reads == "step":
             content = self._run.record_of(step).content()
             return _digest(self._start, [slot.name for slot in slots], content, self._whole)
         abouts = [self._about(slot, step) for slot in slots]
@@ -93,12 +91,12 @@ class CellKeys:
         about += [slot.noise_in] if slot.noise_in else []
         if self._pools == "layer":
             about.append(self._whole_layer(slot))
-        if self._reads_weight:  # how far it is from the first step, it tells or that step
+        if self._reads == "weight":  # how far it is from the first step, it tells or that step
             first = self._run.step_info(self._run.steps[0])
             about.append(first.slot(slot.name, slot.kind).checksum)
             about.append(first.provenance.get("parameters_hash") if slot.summary else None)
             about.append(repr(self._run.step_info(step).slot(slot.name, slot.kind).summary))
-        if self._consecutive and (before := step_before(self._run, step)) is not None:
+        if self._reads == "consecutive" and (before := step_before(self._run, step)) is not None:
             about.append(self._data(slot, before))
         return about
 

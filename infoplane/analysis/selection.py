@@ -100,7 +100,7 @@ def parts_of(estimator: Estimator, run: Run, layers: Sequence[Slot]) -> list[Par
 
 def _beside(estimator: Estimator, run: Run, layer: Slot) -> Iterable[Slot]:
     """Return what a cell of a layer is given as well: further passes of it, or weights."""
-    if estimator.reads_passes:
+    if estimator.reads == "passes":
         return (one for one in run.slots_of_passes(layer) if one != layer)
     return estimator.beside(layer, run.weights)
 

@@ -200,7 +200,7 @@ def _measure(
             cost = estimator.needs(len(run.kept), part.n_units)
             with at_most(cost):
                 estimates = check_estimates(estimator, estimator.estimate(prepared, given, rng))
-            if part.slots[0].random and not estimator.reads_passes and not estimator.lower_bound:
+            if part.slots[0].random and estimator.reads != "passes" and not estimator.lower_bound:
                 estimates = _of_one_pass(estimates)
             if device is not None:
                 estimates = _noted(estimates, device=devices.device_name(device))
@@ -234,7 +234,7 @@ def _read(
         return [weight.values], weight
     values = [_values(run, step, slot) for slot in part.slots]
     given = _given(estimator, part, values, device)
-    if estimator.consecutive:
+    if estimator.reads == "consecutive":
         given = Consecutive(given, *_before(run, step, part.slots[0]))
     return values, given
 
@@ -266,7 +266,7 @@ def _given(estimator: Estimator, part: Part, values: Sequence[Any], device: str 
     """Return what an estimator is given of a cell, as its subject asks."""
     if device is not None:
         values = [devices.on_device(array, device) for array in values]
-    if estimator.subject == "layer" and estimator.reads_passes:
+    if estimator.reads == "passes":
         passes = values[part.slots[0].noise_in == "values" :]
         return np.stack([one.reshape(len(one), -1) for one in passes], axis=1)
     if estimator.subject == "run":

@@ -20,7 +20,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -41,6 +41,9 @@ class Consecutive(NamedTuple):
     now: Array
     before: Array | None = None  # None as well if it holds NaN or inf
     step_before: int | None = None
+
+
+Reads: TypeAlias = Literal["arrays", "passes", "consecutive", "weight", "step"]
 
 
 class Cost(NamedTuple):
@@ -80,11 +83,13 @@ class Estimator(ABC):
         What each number is about: a ``layer``, ``weights`` (each recorded weight), ``attention``
         (the entropies (n_samples, n_heads, 2) of each module that attends), a ``pair`` of layers at
         one step, or the ``run`` at one step.
-    reads : {"arrays", "step", "weight"}
-        What ``estimate`` is given: the recorded arrays of its subject; the `StepRecord` of the
-        step: metrics, gradients, curvature and the loss log up to it (its subject is the ``run``,
-        or the ``layer`` that ``prepare_layer`` is given); or the `RecordedWeight`, be it whole or
-        summed up (its subject is ``weights``).
+    reads : str
+        What ``estimate`` is given. ``arrays``: the recorded arrays of its subject. ``passes``: all
+        passes of a layer (n_samples, n_passes, n_units), before its own noise where that is told
+        apart. ``consecutive``: the `Consecutive` of a layer, at this step and the one before.
+        ``weight``: the `RecordedWeight`, be it whole or summed up (its subject is ``weights``).
+        ``step``: the `StepRecord` of metrics, gradients, curvature and the loss log up to it (its
+        subject is the ``run``, or the ``layer`` that ``prepare_layer`` is given).
     shannon : bool
         Whether ``ixt`` and ``ity`` are Shannon information; if not, ``infoplane validate`` asks
         only for what is known of the estimator's own measure.
@@ -93,11 +98,6 @@ class Estimator(ABC):
         may then have a higher one, and other estimates may not lie below.
     accelerated : bool
         Whether cells can be computed on a GPU.
-    consecutive : bool
-        Whether ``estimate`` is given a `Consecutive` instead of activations.
-    reads_passes : bool
-        Whether a cell of a layer is given all passes of it (n_samples, n_passes, n_units), before
-        its own noise where that is told apart; else it is given the first pass alone.
 
     Examples
     --------
@@ -122,12 +122,10 @@ class Estimator(ABC):
     quantities: ClassVar[tuple[Quantity, ...]]
     flags: ClassVar[tuple[Flag, ...]] = ()
     subject: ClassVar[SubjectKind] = "layer"
-    reads: ClassVar[Literal["arrays", "step", "weight"]] = "arrays"
+    reads: ClassVar[Reads] = "arrays"
     shannon: ClassVar[bool] = True
     lower_bound: ClassVar[bool] = False
     accelerated: ClassVar[bool] = False
-    consecutive: ClassVar[bool] = False
-    reads_passes: ClassVar[bool] = False
 
     def __init_subclass__(cls) -> None:
         """Check the declarations of a sub-class, and look registered quantities up.

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 
 from infoplane.data import Array, IntArray
 from infoplane.errors import EstimationError
-from infoplane.estimators.base import Cost, Estimator
+from infoplane.estimators.base import Cost, Estimator, Reads
 from infoplane.estimators.estimate import Estimate
 from infoplane.estimators.quantities import WEIGHTS, Quantity
 from infoplane.numerics.tails import FEWEST_VALUES
@@ -59,7 +59,7 @@ class Weights(Estimator):
     title: ClassVar[str] = "weights"
     quantities: ClassVar[tuple[Quantity, ...]] = WEIGHTS
     subject = "weights"
-    reads: ClassVar[Literal["arrays", "step", "weight"]] = "weight"
+    reads: ClassVar[Reads] = "weight"
 
     def cost(self, n_samples: int, n_units: int) -> Cost:
         """Return what the singular values of a square weight cost."""

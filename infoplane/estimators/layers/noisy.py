@@ -11,7 +11,7 @@ import numpy as np
 
 from infoplane.data import Array, IntArray, RunData, Slot
 from infoplane.errors import EstimationError, NotFoundError
-from infoplane.estimators.base import Cost, Estimator
+from infoplane.estimators.base import Cost, Estimator, Reads
 from infoplane.estimators.estimate import BoundName, Estimate
 from infoplane.estimators.quantities import ITY, IXT, Quantity
 from infoplane.estimators.trust import (
@@ -89,7 +89,7 @@ class NoisyNetwork(Estimator):
     name: ClassVar[str] = "noisy"
     title: ClassVar[str] = "noisy network"
     quantities: ClassVar[tuple[Quantity, ...]] = (IXT, ITY)
-    reads_passes: ClassVar[bool] = True
+    reads: ClassVar[Reads] = "passes"
 
     def __post_init__(self) -> None:
         fits = self.std is None or 0 < self.std < math.inf

@@ -12,7 +12,7 @@ import numpy as np
 from infoplane.arrays import rows_of
 from infoplane.data import Array, FloatArray, IntArray, ProbeSet, RunData, Slot
 from infoplane.errors import EstimationError, NotFoundError
-from infoplane.estimators.base import Consecutive, Cost, Estimator
+from infoplane.estimators.base import Consecutive, Cost, Estimator, Reads
 from infoplane.estimators.estimate import BoundName, Estimate
 from infoplane.estimators.layers.output_values import (
     IGNORED,
@@ -117,7 +117,7 @@ class Output(Estimator):
     title: ClassVar[str] = "outputs"
     quantities: ClassVar[tuple[Quantity, ...]] = OUTPUT
     shannon: ClassVar[bool] = False
-    consecutive: ClassVar[bool] = True
+    reads: ClassVar[Reads] = "consecutive"
 
     def __post_init__(self) -> None:
         self._expect(self.bins >= 1, "bins of at least 1", self.bins)

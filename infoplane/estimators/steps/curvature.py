@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from infoplane.data import Array, RunData, Slot
-from infoplane.estimators.base import Cost, Estimator
+from infoplane.estimators.base import Cost, Estimator, Reads
 from infoplane.estimators.estimate import Estimate
 from infoplane.estimators.quantities import CURVATURE, Quantity
 from infoplane.estimators.trust import LEVEL, NORMAL_QUANTILE
@@ -24,7 +24,7 @@ class _OfCurvature(Estimator):
     """What the estimators of the recorded curvature share."""
 
     shannon: ClassVar[bool] = False
-    reads: ClassVar[Literal["arrays", "step"]] = "step"
+    reads: ClassVar[Reads] = "step"
 
     def cost(self, n_samples: int, n_units: int) -> Cost:
         """Return what reading it costs, whatever the samples are."""

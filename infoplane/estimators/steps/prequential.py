@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 
 from infoplane.data import Array, FloatArray
 from infoplane.errors import EstimationError
-from infoplane.estimators.base import Cost, Estimator
+from infoplane.estimators.base import Cost, Estimator, Reads
 from infoplane.estimators.estimate import Estimate
 from infoplane.estimators.quantities import LOSSES, Quantity
 from infoplane.estimators.trust import LEVEL, NORMAL_QUANTILE
@@ -70,7 +70,7 @@ class Prequential(Estimator):
     quantities: ClassVar[tuple[Quantity, ...]] = LOSSES
     subject = "run"
     shannon: ClassVar[bool] = False
-    reads: ClassVar[Literal["arrays", "step"]] = "step"
+    reads: ClassVar[Reads] = "step"
 
     def __post_init__(self) -> None:
         self._expect(0.0 <= self.tail < 1.0, "tail from 0 to below 1", self.tail)
