@@ -45,7 +45,7 @@ def texts(figure: Figure) -> list[Text]:
     ]
 
 
-OF_REPRESENTATIONS = ("representation", "collapse", "eigenvalues")
+OF_REPRESENTATIONS = ("representation", "collapse", "eigenvalues", "attention")
 NEW = ("scale", "resolution")
 """Figures of the estimator ``compressed`` alone."""
 
