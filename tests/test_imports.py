@@ -12,7 +12,7 @@ from infoplane.estimators.registry import BUILT_IN
 
 ROOT = Path(__file__).parent.parent
 
-_BASE = {"data", "step_record", "arrays", "seeding", "text", "errors", "system"}
+_BASE = {"data", "step_record", "weights", "arrays", "seeding", "text", "errors", "system"}
 MAY_IMPORT = {
     "errors": set(),
     "error_codes": {"estimators"},
@@ -25,7 +25,8 @@ MAY_IMPORT = {
     "arrays": set(),
     "schemas": set(),
     "templates": set(),
-    "data": {"arrays", "errors"},
+    "weights": set(),
+    "data": {"arrays", "errors", "weights"},
     "step_record": {"data"},
     "numerics": {"numerics", "calls", *_BASE},
     "estimators": {"estimators", "calls", "numerics", *_BASE},

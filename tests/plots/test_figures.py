@@ -46,7 +46,7 @@ def texts(figure: Figure) -> list[Text]:
     ]
 
 
-OF_REPRESENTATIONS = ("representation", "collapse", "eigenvalues", "output")
+OF_REPRESENTATIONS = ("representation", "collapse", "eigenvalues", "output", "attention")
 NEW = ("scale", "resolution")
 """Figures of the estimator ``compressed`` alone."""
 

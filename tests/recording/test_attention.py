@@ -15,6 +15,7 @@ from infoplane.errors import DataError
 from infoplane.plots.figures import draw
 from infoplane.runs.pack import pack
 from tests.analysis.test_engine import Serial
+from tests.plots.test_figures import outside, overlapping
 
 N, LENGTH, HEADS = 11, 7, 2
 TOKENS = torch.randn(N, LENGTH, 8, generator=torch.Generator().manual_seed(0))
@@ -217,6 +218,29 @@ def test_figure_of_heads(run_of_heads):
     first = draw(results, "attention").axes[0]
     assert first.images[0].get_array().shape == (1, HEADS)
     assert first.get_title(loc="left") == "step 0"
+
+
+def many_modules(results, n_modules, n_steps):
+    """Return results as of more modules and steps."""
+    rows = [
+        {**row, "step": step, "layer": name, "subject": name, "layer_index": index}
+        for row in results["rows"]
+        for index in range(n_modules)
+        for step in range(n_steps)
+        for name in [f"attention transformer.h.{index}.attn"]
+    ]
+    return {**results.document, "rows": rows}
+
+
+@pytest.mark.parametrize(("n_modules", "n_steps"), [(1, 1), (2, 4), (48, 7)])
+@pytest.mark.parametrize("size", ["double", 3.5, "slide"])
+def test_figure_of_few_and_many_modules(n_modules, n_steps, size, run_of_heads):
+    results = infoplane.analyze(run_of_heads, "attention", executor=Serial())
+    figure = draw(many_modules(results, n_modules, n_steps), "attention", size=size)
+    figure.draw_without_rendering()
+    assert figure.axes[0].images[0].get_array().shape == (n_modules, HEADS)
+    assert outside(figure) == []
+    assert overlapping(figure) == []
 
 
 def test_figure_needs_attention(tmp_path):
