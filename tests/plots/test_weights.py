@@ -43,7 +43,7 @@ def test_weights_are_drawn_by_depth_and_over_training(results):
 
 
 def test_it_shows_all_quantities_of_weights(results):
-    names = [file for file, *_ in default_figures(View(results), {}, every=False)]
+    names = [file for file, *_ in default_figures(View.of(results), {}, every=False)]
     assert "weights" in names
     assert not [name for name in names if name.startswith(("steps-", "heat-", "depth-"))]
 
