@@ -83,6 +83,10 @@ class SimilarityAnalysis:
             select_cells(open_runs(of), patterns, at, drop_nonfinite=drop, splits=only)
             for of in ([runs] if baseline is None else [baseline, runs])
         ]
+        if bare := [run for side in sides for run in side if not run.has_samples]:
+            raise NotFoundError(
+                f"{bare[0].path}: the run holds weights alone, no layers to compare", code="IP402"
+            )
         self.cells = on_the_same_samples({run: of for side in sides for run, of in side.items()})
         paths = {(run.path, run.split) for run in sides[0]} if baseline is not None else set()
         before = {run: of for run, of in self.cells.items() if (run.path, run.split) in paths}

@@ -27,9 +27,9 @@ from infoplane.plots.steps import steps
 from infoplane.plots.view import View
 from tests.plots.synthetic import results
 
-OF_TRAINING = ("losses", "curvature")
+OF_TRAINING = ("losses", "curvature", "weights")
 OF_CURVES = [n for n in FIGURES if not n.startswith("similarity") and n not in OF_TRAINING]
-"""The others are drawn in test_similarity.py and test_training.py."""
+"""The others are drawn in test_similarity.py, test_training.py and test_weights.py."""
 
 
 def texts(figure: Figure) -> list[Text]:
