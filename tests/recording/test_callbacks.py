@@ -207,7 +207,6 @@ class TestHuggingFace:
         ]:
             np.testing.assert_array_equal(run.activations(5, name), expected)
 
-
     @pytest.mark.parametrize(("every", "steps"), [(1, [1, 2, 3, 4, 5]), (2, [2, 4])])
     def test_what_the_trainer_logs_is_in_the_log(self, every, steps, tmp_path):
         from infoplane.recording.loops.huggingface import HuggingFaceRecorder
