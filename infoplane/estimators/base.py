@@ -55,12 +55,14 @@ class Cost(NamedTuple):
     limit: float | None = None  # CPU seconds after which the cell is given up, as a timeout
 
 
-_READ = {
-    *(("arrays", subject) for subject in SUBJECTS),
-    *(("step", subject) for subject in ("run", "layer")),
-    ("weight", "weights"),
+_READ: dict[str, tuple[str, ...]] = {
+    "arrays": tuple(SUBJECTS),
+    "passes": ("layer",),
+    "consecutive": ("layer",),
+    "weight": ("weights",),
+    "step": ("run", "layer"),
 }
-"""What an estimator may read, with its subject."""
+"""What an estimator may read, with the subjects that it may have then."""
 
 
 @dataclass(frozen=True)
@@ -140,10 +142,11 @@ class Estimator(ABC):
         if cls.subject not in SUBJECTS:
             known = ", ".join(SUBJECTS)
             raise InputError(f"{cls.__name__}: expected a subject of {known}, got {cls.subject!r}")
-        if (cls.reads, cls.subject) not in _READ:
+        if cls.subject not in _READ.get(cls.reads, ()):
+            known = "; ".join(f"{reads} of {', '.join(of)}" for reads, of in _READ.items())
             raise InputError(
-                f"{cls.__name__}: expected reads 'arrays', 'step' with the subject 'run' or "
-                f"'layer', or 'weight' with 'weights', got {cls.reads!r} with {cls.subject!r}"
+                f"{cls.__name__}: expected reads and subject of {known}; got {cls.reads!r} of "
+                f"{cls.subject!r}"
             )
         if "quantities" in vars(cls):
             found = vars(cls)["quantities"]
