@@ -182,7 +182,7 @@ def test_estimators_that_read_the_step_declare_it():
         if subject in ("run", "layer"):
             assert type("Sound", (Estimator,), members).reads == "step"
         else:
-            with pytest.raises(InputError, match="expected reads 'arrays', or 'step'"):
+            with pytest.raises(InputError, match="expected reads and subject"):
                 type("Unsound", (Estimator,), members)
     with pytest.raises(InputError, match="expected reads"):
         type("Unsound", (Estimator,), {"reads": "files"})
