@@ -2,7 +2,7 @@
 
 A weight of several axes is the matrix (out, all others): a convolution (64, 32, 3, 3) is one of 64
 rows and 288 columns. Nothing is added to a singular value. What the rounding of the stored numbers
-may have made, at most ``s_max * max(shape) * eps``, counts as 0.
+may have made, at most ``eps / 2`` times the Frobenius norm, counts as 0.
 """
 
 from __future__ import annotations
@@ -122,9 +122,9 @@ def measures_of(values: FloatArray, shape: tuple[int, ...], step: float) -> Weig
     if not top > 0.0:
         raise EstimationError("expected a weight with a direction, got zeros")
     shares = values / top  # squares of small weights would underflow
-    rank = int(np.count_nonzero(shares > noise_floor(shape, step)))
-    full = rank == len(values)
     squares = shares**2
+    rank = int(np.count_nonzero(shares > noise_floor(shape, step, float(squares.sum()))))
+    full = rank == len(values)
     tail = fit_tail(squares[:rank])
     return WeightMeasures(
         condition_number=1.0 / float(shares[-1]) if full else math.inf,
@@ -140,9 +140,14 @@ def measures_of(values: FloatArray, shape: tuple[int, ...], step: float) -> Weig
     )
 
 
-def noise_floor(shape: tuple[int, ...], step: float) -> float:
-    """Return the share of the largest singular value that rounding may make."""
-    return max(sides(shape)) * max(step, float(np.finfo(np.float64).eps))
+def noise_floor(shape: tuple[int, ...], step: float, stable_rank: float) -> float:
+    """Return the share of the largest singular value that rounding may make.
+
+    Rounding to the nearest number moves each by at most ``step / 2`` of itself, and so a singular
+    value by at most that share of the Frobenius norm (Weyl); computing one in float64 by the other.
+    """
+    computed = max(sides(shape)) * float(np.finfo(np.float64).eps)
+    return max(computed, step / 2 * math.sqrt(stable_rank))
 
 
 def sides(shape: tuple[int, ...]) -> tuple[int, int]:
@@ -165,7 +170,7 @@ def singular_values(w: Array, step: float) -> FloatArray:
         )
         relative = found / found[-1]
         unresolved = relative[relative < _RESOLVED]
-        lost = noise_floor(w.shape, step) ** 2
+        lost = noise_floor(w.shape, step, float(relative.sum())) ** 2
         if not len(unresolved) or (lost > _RESOLVED and unresolved[-1] < lost):
             roots: FloatArray = largest * np.sqrt(np.maximum(found[::-1], 0.0))
             return roots

@@ -223,7 +223,7 @@ def test_estimators_of_arrays_are_given_whole_weights_alone(tmp_path, model):
 
 
 def test_what_an_estimator_reads_goes_with_its_subject():
-    with pytest.raises(InputError, match="'weight' with 'weights'"):
+    with pytest.raises(InputError, match="weight of weights"):
 
         @dataclass(frozen=True)
         class Wrong(Estimator):

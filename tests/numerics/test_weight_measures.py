@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -205,3 +206,20 @@ def test_frobenius_norm_and_distance(scale):
     assert frobenius(w * scale, w * scale) == 0.0
     assert math.isnan(frobenius(np.array([1.0, np.nan])))
     assert frobenius(np.zeros(3)) == 0.0
+
+
+@pytest.mark.parametrize(("dtype", "rows"), [("float16", 2048), ("bfloat16", 512)])
+def test_wide_weights_of_half_precision_are_resolved(dtype, rows):
+    rng = np.random.default_rng(0)
+    exact = rng.standard_normal((rows, 128))
+    kept = torch.tensor(exact).to(getattr(torch, dtype))
+    step = resolution(dtype)
+    values = singular_values(kept.double().numpy(), step)
+    found = measures_of(values, kept.shape, step)
+    assert found.rank == 128
+    assert found.condition_number == pytest.approx(
+        weight_measures(exact).condition_number, rel=4 * step
+    )
+    lower = torch.tensor(exact[:, :100] @ rng.standard_normal((100, 128))).to(kept.dtype)
+    values = singular_values(lower.double().numpy(), step)
+    assert measures_of(values, lower.shape, step).condition_number == np.inf
