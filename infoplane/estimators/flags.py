@@ -83,6 +83,9 @@ _BUILT_IN = (
          "upper bound",
          "record several passes (`record --passes 10`) and read `-e noisy`; `compressed` subtracts "
          "noise that the layer itself declares, not that of earlier layers"),
+    Flag("noise_off", None, "earlier layers declare noise that was off when they were recorded: "
+         "the value is of a network without it",
+         "record with --keep-dropout, or `GaussianNoise(sigma, always=True)`"),
     Flag("at_chance", "IP230", "no more alike than permuted samples",
          "read it as no similarity; `null` has the value by chance"),
     Flag("failed", "IP204", "cells without a number", "the reason is in `diag` of each row"),
@@ -148,6 +151,8 @@ _BUILT_IN = (
     Flag("poor_fit", None, "the loss curve is no power law: the fit explains less than 90 % of it "
          "over log t", "look at it, `plot -f losses`; a plateau or a change of the learning rate "
          "makes such a curve"),
+    Flag("role_unknown", None, "no layer is marked as that of the logits: the last one, which is "
+         "linear, was taken", "name it, `-e output:layer=NAME`, or record with --logits NAME"),
     Flag("other_labels", None, "predictions are of outputs that no label has, or go with "
          "the labels in another order",
          "the labels may not be those that the network was trained on: read nothing of them"),

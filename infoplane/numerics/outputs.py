@@ -294,7 +294,8 @@ def label_bound(log2_of_labels: FloatArray, labels: IntArray) -> Mean:
     _, at, counts = np.unique(labels, return_inverse=True, return_counts=True)
     n = len(labels)
     gains = log2_of_labels - np.log2(counts / n)[at.reshape(-1)]
-    error = float(gains.std(ddof=1)) / math.sqrt(n) if n > 1 else math.nan
+    known = n > 1 and bool(np.isfinite(gains).all())  # a label of probability 0 costs all
+    error = float(gains.std(ddof=1)) / math.sqrt(n) if known else math.nan
     return Mean(float(gains.mean()), error)
 
 

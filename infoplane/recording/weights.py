@@ -258,8 +258,8 @@ class WeightRecorder:
             return NotFoundError(f"weights {glob!r}: what matches is not recorded: {why}")
         return NotFoundError(
             f"no weight of the model matches {glob!r}; it has {some_of(list(names)) or 'none'}",
-            hint="--weights chooses weights to record; --weights-key says where the weights are in "
-            "a checkpoint",
+            hint="* does not cross dots, ** does; --weights chooses weights to record, "
+            "--weights-key says where they are in a checkpoint",
         )
 
     @staticmethod

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -44,6 +44,7 @@ class Prepared:
     std: float = 0.0
     added: bool = False  # in the analysis, the network has no such noise there
     one_of_many: bool = False  # a random layer, of which there is one pass
+    off: tuple[str, ...] = ()  # layers before it whose noise was off when they were recorded
 
 
 @dataclass(frozen=True)
@@ -97,11 +98,6 @@ class NoisyNetwork(Estimator):
         self._expect(self.draws >= 1, "draws of at least 1", self.draws)
         self._expect(self.max_samples >= 2, "max_samples of at least 2", self.max_samples)
 
-    @property
-    def pools(self) -> Literal["nothing"]:
-        """Nothing: what is prepared is made of the probe set and the description of the layer."""
-        return "nothing"
-
     def layers_of(self, run: RunData, layers: Sequence[Slot]) -> Sequence[Slot]:
         """Return the layers that have noise around recorded values, or are given some.
 
@@ -127,6 +123,8 @@ class NoisyNetwork(Estimator):
         self, shared: Prepared, run: RunData, layer: Slot, rng: np.random.Generator
     ) -> Prepared:
         """Return ``shared`` with the noise of a layer."""
+        before = run.layers[: layer.index]
+        shared = replace(shared, off=tuple(x.name for x in before if x.noise_in == "none"))
         if _noise_around(layer):
             assert layer.noise is not None
             return replace(shared, std=layer.noise, one_of_many=layer.random)
@@ -178,6 +176,8 @@ class NoisyNetwork(Estimator):
         flags = ["subsampled"] if prepared.rows is not None else []
         flags += ["constant"] if not np.ptp(centres, axis=0).any() else []
         flags += ["upper_bound"] if k == 1 and prepared.one_of_many else []
+        flags += ["noise_off"] if prepared.off else []
+        told |= {"noise_off": list(prepared.off)} if prepared.off else {}
         used = n if prepared.rows is not None else None
         more = {"others": _finite(found.others)}
         ixt = _estimate(found.ixt, math.log2(n), "log2_n", used, told | more)

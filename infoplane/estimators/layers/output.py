@@ -44,6 +44,7 @@ from infoplane.numerics.outputs import (
 from infoplane.text import some_of
 
 _FEWEST = 30
+_GUESSED = "as the last layer, which is linear"
 """Samples below which intervals of means are too short."""
 
 _OTHERS = 0.5
@@ -217,7 +218,7 @@ class Output(Estimator):
         """
         how = "by its name" if self.layer is not None else "by its role"
         if self.layer is None and "logits" not in layer.roles:
-            how = "as the last layer, which is linear"
+            how = _GUESSED
         shape = OutputShape.of(layer)
         counts = None
         if layer.mask is not None and shape.positions > 1 and layer.reduction == "none":
@@ -373,6 +374,7 @@ class _Cell:
         reach = NORMAL_QUANTILE * found.error if known else None
         raised = [*flags, *(["saturated"] * saturated), *(["negative"] * is_negative(found.value))]
         raised += ["biased"] * (abs(found.bias) > noticeable(found.value))
+        raised += ["role_unknown"] * (self.samples.chosen == _GUESSED)
         raised += ["small_n"] * (n < _FEWEST) + ["subsampled"] * (self.samples.rows is not None)
         corrected = {"bias": found.bias, "plug_in": found.value + found.bias} if found.bias else {}
         return Estimate(

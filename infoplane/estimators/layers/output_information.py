@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from infoplane.data import Array, FloatArray, IntArray, class_ids
+from infoplane.data import Array, FloatArray, IntArray, class_ids, whole_number
 from infoplane.errors import InputError
 from infoplane.estimators.layers.output_values import IGNORED, unfit_labels
 from infoplane.numerics.outputs import Predictions, calibration, label_bound, logs_of
@@ -105,9 +105,7 @@ def output_information(
         given = labelled.information_given(np.unique(ids, return_inverse=True)[1].reshape(-1))
         bound = label_bound(labelled.of_labels(ids), ids)
         best, confidence = labelled.top()
-        if bins < 1:
-            raise InputError(f"expected bins of at least 1, got {bins}")
-        calibrated = calibration(confidence, best == ids, bins)
+        calibrated = calibration(confidence, best == ids, whole_number(bins, "bins", 1))
     return OutputInformation(
         entropy_given_x=predicted.entropy().value,
         ixy=information.value,
@@ -147,6 +145,11 @@ def _probabilities(given: Array) -> FloatArray:
 
 def _labels(given: Array, n: int, outputs: int) -> IntArray:
     """Return labels, or refuse them."""
+    if np.asarray(given).dtype.kind in "US":
+        raise InputError(
+            "expected labels that are numbers of outputs, from 0, got names",
+            hint="number them in the order of the outputs",
+        )
     ids = class_ids(given)
     if len(ids) != n:
         raise InputError(f"expected {n} labels, one per sample, got {len(ids)}")

@@ -103,7 +103,15 @@ def _noise_of(passes: ProbePasses, key: Key, one: _Pass, other: _Pass) -> NoiseO
         return NoiseOf(random=_moved(one.values[key], other.values[key], one.rounding[key]))
     power = float(np.mean(change**2)) / (2 * size**2) if change.size else 0.0
     if power < _CONTAINED:
-        return NoiseOf(size, "none", _moved(one.values[key], other.values[key], one.rounding[key]))
+        moved = _moved(one.values[key], other.values[key], one.rounding[key])
+        if moved and passes.declared_noise(key[0]) is not None and not _is_gaussian(passes, key[0]):
+            raise InputError(
+                f"layer {key[0]!r}: noise of {size:g} is declared, but two passes of a sample "
+                f"differ as with noise of {size * math.sqrt(power):.2g}",
+                hint="declare the standard deviation that the layer adds, or leave it out of "
+                "--noise",
+            )
+        return NoiseOf(size, "none", moved)
     inside: NoiseIn = "all"
     return NoiseOf(size, inside, power > 1 + _CHANCE * math.sqrt(2 / change.size))
 
@@ -113,7 +121,7 @@ def _declared(passes: ProbePasses, key: Key) -> float | None:
     name = key[0]
     said = passes.declared_noise(name)
     layer = passes.layers.get(name)
-    own = layer.module.sigma if layer and isinstance(layer.module, GaussianNoise) else None
+    own = layer.module.sigma if layer and _is_gaussian(passes, name) else None
     if said is not None and own is not None and said != own:
         raise InputError(
             f"layer {name!r} adds noise of {own:g}, but {said:g} is declared",
@@ -128,6 +136,11 @@ def _declared(passes: ProbePasses, key: Key) -> float | None:
             )
         return None
     return own if said is None else said
+
+
+def _is_gaussian(passes: ProbePasses, name: str) -> bool:
+    layer = passes.layers.get(name)
+    return layer is not None and isinstance(layer.module, GaussianNoise)
 
 
 def _moved(one: FloatArray, other: FloatArray, rounding: float) -> bool:
