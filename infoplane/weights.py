@@ -110,10 +110,12 @@ def frobenius(values: NDArray[Any], start: NDArray[Any] | None = None) -> float:
 
 
 def resolution(numbers: str) -> float:
-    """Return the relative step of numbers, by the name of their dtype or encoding; 0 of others."""
+    """Return the relative step of numbers, by the name of their dtype or encoding; 0 of others.
+
+    Quantised numbers are taken as they stand.
+    """
     if numbers == "bfloat16":
         return 2.0**-7
     if numbers.startswith("float8"):
         return 2.0**-2 if "e5m2" in numbers else 2.0**-3
-    kind = np.dtype(numbers)
-    return float(np.finfo(kind).eps) if kind.kind == "f" else 0.0
+    return float(np.finfo(numbers).eps) if numbers in ("float16", "float32", "float64") else 0.0

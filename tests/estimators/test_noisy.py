@@ -130,8 +130,12 @@ def test_noise_off_is_the_noise_of_the_network(tmp_path):
     """Values without the noise, which is declared: the first layer is measured right."""
     path = recorded(tmp_path / "run", network())
     assert not rows(path, "kde")["noise1", "kde", "ixt"]["flags"].count("upper_bound")
-    found = rows(path, "noisy")["noise1", "noisy", "ixt"]
-    assert found["value"] == pytest.approx(truths(network())[0], abs=0.15)
+    found = rows(path, "noisy")
+    first, second = (found[name, "noisy", "ixt"] for name in ("noise1", "noise2"))
+    assert first["value"] == pytest.approx(truths(network())[0], abs=0.15)
+    assert "noise_off" not in first["flags"]
+    assert "noise_off" in second["flags"]  # the first noise never reached it
+    assert second["diag"]["noise_off"] == ["noise1"]
 
 
 def test_noise_of_the_analysis(eight_passes):
@@ -146,8 +150,9 @@ def test_noise_of_the_analysis(eight_passes):
 
 def test_network_without_noise_is_told(tmp_path):
     path = recorded(tmp_path / "run", nn.Sequential(nn.Linear(3, 2), nn.Tanh()), n=50)
-    with pytest.raises(NotFoundError, match=r"noisy: no layer declares noise.*noisy:std=0.1"):
+    with pytest.raises(NotFoundError, match="noisy: no layer declares noise") as refused:
         rows(path, "noisy")
+    assert "noisy:std=0.1" in refused.value.hint
 
 
 def test_few_passes_leave_the_bounds(tmp_path):

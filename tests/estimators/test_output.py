@@ -149,8 +149,9 @@ def test_a_layer_may_be_named(tmp_path):
 
 def test_without_a_role_the_last_linear_layer_is_taken_and_told(tmp_path):
     path = write(tmp_path / "r", LOGITS, before=("act",), details={})
-    told = measured(path)[0, "fc", "ixy"]["diag"]["layer"]
-    assert told == "fc as the last layer, which is linear"
+    found = measured(path)[0, "fc", "ixy"]
+    assert found["diag"]["layer"] == "fc as the last layer, which is linear"
+    assert "role_unknown" in found["flags"]
 
 
 @pytest.mark.parametrize(

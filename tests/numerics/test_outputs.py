@@ -249,6 +249,7 @@ def test_without_labels_nothing_is_said_of_them():
         (drawn(9, 3, 0), np.full(9, -100), "got -100 alone"),
         (drawn(9, 3, 0), np.arange(8) % 3, "expected 9 labels"),
         (drawn(9, 3, 0), np.linspace(0, 1, 9), "floats that are not whole"),
+        (drawn(9, 3, 0), (np.arange(9) % 3).astype(str), "got names"),
     ],
 )
 def test_what_is_no_distribution_or_label_is_refused(p, labels, message):

@@ -203,7 +203,7 @@ def test_noise_off_is_declared_and_said(tmp_path, caplog):
     told = {one.name: (one.noise, one.noise_in, one.random) for one in run.layers}
     assert told["1"] == (0.5, "none", False)
     assert told["3"] == (0.7, "none", False)
-    assert "1, 3: the noise is off in evaluation mode" in caplog.text
+    assert "1, 3: noise is declared, but nothing is added in evaluation mode" in caplog.text
     np.testing.assert_array_equal(run.activations(0, "0"), run.activations(0, "1"))
 
 
@@ -230,6 +230,13 @@ def test_more_noise_than_is_declared_is_found(sigma, random, tmp_path, caplog):
     assert (layer.noise, layer.random) == (sigma, random)
     assert layer.noise_in == (None if sigma is None else "all")
     assert ("by more than the noise that is declared" in caplog.text) is random
+
+
+def test_more_noise_declared_than_there_is_is_refused(tmp_path):
+    with pytest.raises(
+        InputError, match=r"noise of 7 is declared, .* differ as with noise of 0\.3"
+    ):
+        recorded(OWN, torch.randn(300, 9), tmp_path / "run", noise={"la*": 7.0}, passes=1)
 
 
 def test_randomness_shows_without_any_option(tmp_path, caplog):

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
 
+from infoplane.analysis.session import analyze
 from infoplane.errors import DataError, InputError, NotFoundError
 from infoplane.recording.recorder import Recorder
 from infoplane.runs.pack import pack
@@ -199,6 +200,12 @@ def test_quantised_weights_are_what_they_stand_for(tmp_path, probe):
         recorder.snapshot(0)
     expected = quantised.fc1.weight().dequantize().numpy()
     np.testing.assert_array_equal(Run(tmp_path / "r").weight(0, "fc1.weight"), expected)
+    with Recorder(quantised, probe, tmp_path / "s", weights="summary") as recorder:
+        recorder.snapshot(0)
+    values = Run(tmp_path / "s").recorded_weight(0, "fc1.weight").values
+    np.testing.assert_allclose(values, np.linalg.svd(expected, compute_uv=False), rtol=1e-6)
+    rows = analyze(tmp_path / "s", "weights")["rows"]
+    assert any(row["quantity"] == "condition_number" and row["value"] for row in rows)
 
 
 def test_a_weight_that_is_computed_counts_not_what_it_is_made_of(tmp_path, probe):

@@ -164,8 +164,13 @@ def test_named_roles(tmp_path):
         ({"logits": "gone"}, "no recorded layer matches 'gone'", "hidden act fc"),
         ({"logits": "drop"}, "no recorded layer matches 'drop'", "hidden act fc"),  # not recorded
         ({"logits": "*"}, "expected one layer of logits, got 3", "hidden act fc"),
-        ({"head": "gone"}, "no layer matches 'gone'", "linear layers: hidden fc"),
+        ({"head": "gone"}, "no layer matches 'gone'", "linear: hidden fc"),
         ({"head": "*c*"}, "expected one head, got 2", "act fc"),
+        (
+            {"head": "act"},
+            "expected a linear layer as head, got 'act', a ReLU",
+            "linear: hidden fc",
+        ),
     ],
 )
 def test_a_name_that_is_not_there_or_means_several_is_refused(given, message, hint, tmp_path):

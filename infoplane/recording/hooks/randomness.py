@@ -205,8 +205,10 @@ def _tell(passes: ProbePasses, found: Mapping[Key, NoiseOf], differ: bool) -> No
         )
     if noise.passes > 1 and not differ:
         log.warning(
-            "the passes are all the same: nothing that is recorded is random in evaluation mode; "
-            "--keep-dropout leaves dropout and GaussianNoise on, or leave --passes out"
+            "the passes are all the same: nothing that is recorded is random%s; "
+            "leave --passes out%s",
+            "" if noise.keep else " in evaluation mode",
+            "" if noise.keep else ", or leave dropout and GaussianNoise on with --keep-dropout",
         )
     if noise.keep and not differ and noise.passes == 1:
         log.warning("--keep-dropout changes nothing: no layer that is recorded draws in training")
@@ -220,16 +222,14 @@ def _tell(passes: ProbePasses, found: Mapping[Key, NoiseOf], differ: bool) -> No
             ", ".join(beyond[:3]),
             more,
         )
-    off = [
-        name
-        for name, layer in passes.layers.items()
-        if isinstance(layer.module, GaussianNoise) and not (noise.keep or layer.module.always)
-    ]
+    off = list(dict.fromkeys(key[0] for key, one in found.items() if one.inside == "none"))
     if off:
         log.warning(
-            "%s: the noise is off in evaluation mode, so the recorded values are without it; "
-            "--keep-dropout leaves it on",
+            "%s: noise is declared, but nothing is added%s, so the recorded values are "
+            "without it%s",
             ", ".join(off[:3]),
+            "" if noise.keep else " in evaluation mode",
+            "" if noise.keep else "; --keep-dropout leaves it on",
         )
 
 

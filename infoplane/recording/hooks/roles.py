@@ -229,19 +229,26 @@ def head_named(model: nn.Module, pattern: str) -> str:
     NotFoundError
         If there is none.
     InputError
-        If there are several.
+        If there are several, or it has no matrix.
     """
     named = named_layers(model)
+    linear = some_of([name for name, module in named.items() if is_linear(module)]) or "none"
     found = [name for name in named if name == pattern] or [
         name for name in named if matches(name, pattern)
     ]
     if len(found) == 1:
+        weight = getattr(named[found[0]], "weight", None)
+        if not is_linear(named[found[0]]) and getattr(weight, "ndim", 0) != 2:
+            raise InputError(
+                f"expected a linear layer as head, got {found[0]!r}, a "
+                f"{type(named[found[0]]).__name__}",
+                hint=f"linear: {linear}",
+            )
         return found[0]
     if not found:
-        linear = [name for name, module in named.items() if is_linear(module)]
         raise NotFoundError(
             f"no layer matches {pattern!r}, which is to be the head",
-            hint=f"linear layers: {some_of(linear) or 'none'}",
+            hint=f"linear: {linear}",
         )
     raise InputError(
         f"expected one head, got {len(found)} layers that match {pattern!r}",

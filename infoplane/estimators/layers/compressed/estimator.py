@@ -375,7 +375,7 @@ class Compressed(Estimator):
         self, shared: SharedByRun, run: RunData, layer: LayerInfo, rng: np.random.Generator
     ) -> SharedByLayer | BracketOfLayer:
         """Return the noise of a layer; for neighbours the basis and the dimension of its code."""
-        before = {other.name for other in run.layers if other.index < layer.index}
+        before = {other.name for other in run.layers[: layer.index] if other.noise_in != "none"}
         upstream = bool(before & set(shared.declared))
         if self._mode == "bracket" and layer.noise is None:
             return BracketOfLayer(shared, shared.group.fixed.get(layer.name), upstream)
