@@ -104,7 +104,11 @@ def _noise_of(passes: ProbePasses, key: Key, one: _Pass, other: _Pass) -> NoiseO
     power = float(np.mean(change**2)) / (2 * size**2) if change.size else 0.0
     if power < _CONTAINED:
         moved = _moved(one.values[key], other.values[key], one.rounding[key])
-        if moved and passes.declared_noise(key[0]) is not None and not _is_gaussian(passes, key[0]):
+        if (
+            moved
+            and passes.declared_noise(key[0]) is not None
+            and _gaussian(passes, key[0]) is None
+        ):
             raise InputError(
                 f"layer {key[0]!r}: noise of {size:g} is declared, but two passes of a sample "
                 f"differ as with noise of {size * math.sqrt(power):.2g}",
@@ -120,8 +124,8 @@ def _declared(passes: ProbePasses, key: Key) -> float | None:
     """Return the standard deviation of the noise of a layer, as it is stored."""
     name = key[0]
     said = passes.declared_noise(name)
-    layer = passes.layers.get(name)
-    own = layer.module.sigma if layer and _is_gaussian(passes, name) else None
+    module = _gaussian(passes, name)
+    own = None if module is None else module.sigma
     if said is not None and own is not None and said != own:
         raise InputError(
             f"layer {name!r} adds noise of {own:g}, but {said:g} is declared",
@@ -138,9 +142,10 @@ def _declared(passes: ProbePasses, key: Key) -> float | None:
     return own if said is None else said
 
 
-def _is_gaussian(passes: ProbePasses, name: str) -> bool:
+def _gaussian(passes: ProbePasses, name: str) -> GaussianNoise | None:
     layer = passes.layers.get(name)
-    return layer is not None and isinstance(layer.module, GaussianNoise)
+    found = None if layer is None else layer.module
+    return found if isinstance(found, GaussianNoise) else None
 
 
 def _moved(one: FloatArray, other: FloatArray, rounding: float) -> bool:
