@@ -86,6 +86,11 @@ def _table_of(
         key=lambda item: item[1],
     )
     names = [layer for layer, _ in layers]
+    left_out = 0
+    if kind == "weight" and limit is not None and len(names) > _FEW:
+        matrices = by_quantity.get("weight_stable_rank", {})
+        left_out = len(names) - len(matrices)
+        names = [name for name in names if name in matrices] or names
     ordered = sorted(by_quantity, key=ranked.index)
     blocks: dict[int, list[Column]] = {}
     apart = limit is None or len(layers) <= _FEW
@@ -103,6 +108,7 @@ def _table_of(
         first = Column(kind, told, names=True)
         lines += ["", *render([first, *columns], limit=limit)]
     caption = f"last checkpoint; in brackets the null: what {null}, read; ~ within it"
+    caption += f"; {left_out} weights of one axis: --wide shows them" if left_out else ""
     return [*lines, *in_lines(caption, limit or 100)]
 
 
