@@ -88,9 +88,8 @@ def _table_of(
     names = [layer for layer, _ in layers]
     left_out = 0
     if kind == "weight" and limit is not None and len(names) > _FEW:
-        matrices = by_quantity.get("weight_stable_rank", {})
-        left_out = len(names) - len(matrices)
-        names = [name for name in names if name in matrices] or names
+        matrices = [name for name in names if name in by_quantity.get("weight_stable_rank", {})]
+        left_out, names = (len(names) - len(matrices), matrices) if matrices else (0, names)
     ordered = sorted(by_quantity, key=ranked.index)
     blocks: dict[int, list[Column]] = {}
     apart = limit is None or len(layers) <= _FEW
