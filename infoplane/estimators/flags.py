@@ -151,6 +151,9 @@ _BUILT_IN = (
     Flag("other_labels", None, "predictions are of outputs that no label has, or go with "
          "the labels in another order",
          "the labels may not be those that the network was trained on: read nothing of them"),
+    Flag("batch_loss", None, "the loss of a batch is no mean over its samples, as with weights of "
+         "classes: the value depends on the batches",
+         "compare at one `batch_size` alone, best with all samples in one batch"),
     Flag("own_derivative", None, "a function of the model has a derivative of its own, and nothing "
          "tells whether that can be differentiated in turn: the Hessian may lack a part",
          "its name is in `own_derivatives` of `diag`; compare with the plain function"),

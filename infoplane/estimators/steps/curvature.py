@@ -32,8 +32,13 @@ class _OfCurvature(Estimator):
 
     def absent(self, record: StepRecord) -> str:
         """Return that no curvature was recorded, if so."""
-        missing = "no curvature was recorded; Recorder(..., curvature=loss) keeps it"
-        return "" if record.curvature else missing
+        if not record.curvature:
+            return "no curvature was recorded; Recorder(..., curvature=loss) keeps it"
+        return (
+            ""
+            if record.curvature.get("n_parameters")
+            else "no parameter is trained: all are frozen"
+        )
 
 
 @dataclass(frozen=True)
@@ -68,11 +73,11 @@ class Curvature(_OfCurvature):
         """Return what was recorded at one step; nothing where nothing was."""
         assert isinstance(activations, StepRecord)
         told = activations.curvature
-        if not told:
+        if not told.get("n_parameters"):
             return {}
         about = {key: value for key, value in told.items() if key != "fisher"}
         n = told.get("n_samples")
-        own = ["own_derivative"] if told.get("own_derivatives") else []
+        own = [*_of_batches(told), *(["own_derivative"] if told.get("own_derivatives") else [])]
         found = {
             TOP: _within(
                 told.get("hessian_top"), told.get("hessian_top_error"), about, n, "bracket",
@@ -140,7 +145,16 @@ class Fisher(_OfCurvature):
         error = None if None in errors else sum(errors)
         about = {"kind": "empirical", "n_parameters": sum(one["n_parameters"] for one in parts)}
         n = activations.curvature.get("fisher_samples")
-        return {FISHER: _within(value, _scaled(error), about, n, "analytic")}
+        return {
+            FISHER: _within(
+                value, _scaled(error), about, n, "analytic", *_of_batches(activations.curvature)
+            )
+        }
+
+
+def _of_batches(told: Mapping[str, Any]) -> list[str]:
+    """Return the flag of a loss whose value depends on the batches."""
+    return ["batch_loss"] if told.get("batch_loss") else []
 
 
 def _scaled(error: float | None) -> float | None:
