@@ -72,6 +72,30 @@ def test_what_changes_the_area_is_flagged(record, flag):
     assert flag in estimates(record)["prequential_excess_bits"].flags
 
 
+@pytest.mark.parametrize(
+    ("first", "last", "flagged"),
+    [
+        (3, 200, True),  # as after a resume, or a filter of the log
+        (1, 20, True),
+        (50, 390, True),
+        (120, 220, True),
+        (3, 4, True),  # the fall is steep
+        (200, 202, False),
+        (395, 399, False),
+        (0, 0, False),
+    ],
+)
+def test_a_gap_is_flagged_by_its_share_of_the_area(first, last, flagged):
+    falling = replace(LOG, losses=1.0 + 0.5 * ((STEPS + 1) / 400) ** -0.5)
+    log = only(falling, (STEPS < first) | (STEPS >= last))
+    found = estimates(replace(FIRST_PASS, log=log), tail=0.0)
+    for name in ("prequential_excess_bits", "loss_sharpness"):
+        assert ("coarse_log" in found[name].flags) == flagged
+        whole = prequential_excess_bits(falling.losses, falling.tokens)
+    off = abs(found["prequential_excess_bits"].bits / whole - 1)
+    assert flagged or off < 0.01
+
+
 def test_a_coarse_log_reads_more_and_a_late_one_less():
     whole = estimates(FIRST_PASS)["prequential_excess_bits"]
     coarse = estimates(replace(FIRST_PASS, log=only(LOG, slice(0, None, 10))))
