@@ -128,8 +128,8 @@ _BUILT_IN = (
          "most of the area",
          "log every step from the first; compare only logs that begin at the same step"),
     Flag("coarse_log", None, "not every step is in the loss log: trapezoids over a falling curve "
-         "lie above it (+8 % at every tenth step, several times the area over a gap near the start)",
-         "log every step; see `at_half` and `missing`, a share of the area, in `diag`"),
+         "lie above it (+8 % at every tenth step, several times the area over a gap near the "
+         "start)", "log every step; see `at_half` and `missing`, a share of the area, in `diag`"),
     Flag("passes_unknown", None, "nothing tells whether this is the first pass over the data: "
          "losses of samples that were seen before measure no code length",
          "record epochs with the steps (`epoch=`), counted from 0"),

@@ -87,7 +87,7 @@ def test_what_changes_the_area_is_flagged(record, flag):
 )
 def test_a_gap_is_flagged_by_its_share_of_the_area(first, last, flagged):
     falling = replace(LOG, losses=1.0 + 0.5 * ((STEPS + 1) / 400) ** -0.5)
-    log = only(falling, (STEPS < first) | (STEPS >= last))
+    log = only(falling, (first > STEPS) | (last <= STEPS))
     found = estimates(replace(FIRST_PASS, log=log), tail=0.0)
     for name in ("prequential_excess_bits", "loss_sharpness"):
         assert ("coarse_log" in found[name].flags) == flagged
