@@ -344,16 +344,18 @@ def _chained(first: tuple[int, str], rest: Iterable[tuple[int, str]]) -> Iterato
 
 def _lines(file: Any, path: Path) -> Iterator[str]:
     """Yield the lines of a text; not a last one that may be cut short."""
+    first = True
     while line := file.readline(_LONGEST):
         if len(line) == _LONGEST:
             raise DataError(f"{path}: expected lines of text, found one of {_LONGEST:,} bytes")
-        if not line.endswith(("\n", "\r")) and not _is_object(line):
+        if not (first or line.endswith(("\n", "\r")) or _is_object(line)):
             log.warning(
                 "%s: the last line does not end and is left out, it may be cut short: %s",
                 path,
                 shortened(repr(line), 60),
             )
             return
+        first = False
         yield line
 
 

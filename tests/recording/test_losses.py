@@ -132,6 +132,26 @@ def test_a_training_that_goes_on_replaces_what_follows(tmp_path, probe):
     assert again.losses.steps.tolist() == [0, 1, 2]
 
 
+@pytest.mark.parametrize(
+    ("again", "told"),
+    [(range(5), True), (range(1, 6), True), (range(11, 40), False), (range(30, 35), False)],
+)
+def test_a_training_that_counts_anew_is_told(again, told, tmp_path, probe, caplog):
+    train(tmp_path / "r", probe, range(30))
+    train(tmp_path / "r", probe, again, resume=True)
+    assert ("begins anew at step" in caplog.text) == told
+    assert ("replaces the 30 losses of steps 0..29" in caplog.text) == told
+
+
+@pytest.mark.parametrize("steps", [0, 1, 20])
+def test_losses_without_a_snapshot_are_told(steps, tmp_path, probe, caplog):
+    with Recorder(small_net(), probe, tmp_path / "r") as recorder:
+        for step in range(steps):
+            recorder.log(step, train_loss=1.0)
+    assert (f"{steps} losses of steps 0..{steps - 1} are not kept" in caplog.text) == (steps > 0)
+    assert not (tmp_path / "r").exists()
+
+
 def test_a_torn_last_line_is_dropped_and_cut(tmp_path, probe):
     train(tmp_path / "r", probe, range(11))
     file = tmp_path / "r" / "log.jsonl"
