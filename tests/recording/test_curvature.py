@@ -506,6 +506,17 @@ def test_recording_does_not_disturb_what_is_drawn(tmp_path, probe):
     assert torch.equal(torch.get_rng_state(), state)
 
 
+def test_the_intervals_are_those_of_student(run):
+    told = run.step_info(0).curvature
+    rows = analyze(run, ["curvature", "fisher"])["rows"]
+    trace = next(r for r in rows if (r["step"], r["quantity"]) == (0, "hessian_trace"))
+    half = 2.13145 * told["hessian_trace_error"]  # of 15 degrees of freedom, from tables
+    assert trace["ci_high"] - trace["value"] == pytest.approx(half, rel=1e-5)
+    fisher = next(r for r in rows if (r["step"], r["layer"]) == (0, "fc1"))
+    half = 2.00958 * told["fisher"]["fc1"]["error"]  # of 49
+    assert fisher["ci_high"] - fisher["value"] == pytest.approx(half, rel=1e-5)
+
+
 def test_a_run_without_curvature_says_what_to_do(tmp_path, probe):
     with Recorder(small_net(), probe, tmp_path / "r") as recorder:
         recorder.snapshot(0)

@@ -13,7 +13,7 @@ from infoplane.data import Array, RunData, Slot
 from infoplane.estimators.base import Cost, Estimator, Reads
 from infoplane.estimators.estimate import Estimate
 from infoplane.estimators.quantities import CURVATURE, Quantity
-from infoplane.estimators.trust import LEVEL, NORMAL_QUANTILE
+from infoplane.estimators.trust import LEVEL, UPPER
 from infoplane.step_record import StepRecord
 
 TOP, TRACE, LIMIT, FISHER = (quantity.name for quantity in CURVATURE)
@@ -25,6 +25,7 @@ class _OfCurvature(Estimator):
 
     shannon: ClassVar[bool] = False
     reads: ClassVar[Reads] = "step"
+    version: ClassVar[str] = "2"
 
     def cost(self, n_samples: int, n_units: int) -> Cost:
         """Return what reading it costs, whatever the samples are."""
@@ -34,11 +35,8 @@ class _OfCurvature(Estimator):
         """Return that no curvature was recorded, if so."""
         if not record.curvature:
             return "no curvature was recorded; Recorder(..., curvature=loss) keeps it"
-        return (
-            ""
-            if record.curvature.get("n_parameters")
-            else "no parameter is trained: all are frozen"
-        )
+        trained = record.curvature.get("n_parameters")
+        return "" if trained else "no parameter is trained: all are frozen"
 
 
 @dataclass(frozen=True)
@@ -85,7 +83,8 @@ class Curvature(_OfCurvature):
             ),
             TRACE: _within(
                 told.get("hessian_trace"),
-                _scaled(told.get("hessian_trace_error")), about, n, "analytic", *own,
+                _scaled(told.get("hessian_trace_error"), told.get("vectors")),
+                about, n, "analytic", *own,
             ),
         }  # fmt: skip
         if told.get("stability_limit") is not None:
@@ -147,7 +146,7 @@ class Fisher(_OfCurvature):
         n = activations.curvature.get("fisher_samples")
         return {
             FISHER: _within(
-                value, _scaled(error), about, n, "analytic", *_of_batches(activations.curvature)
+                value, _scaled(error, n), about, n, "analytic", *_of_batches(activations.curvature)
             )
         }
 
@@ -157,8 +156,13 @@ def _of_batches(told: Mapping[str, Any]) -> list[str]:
     return ["batch_loss"] if told.get("batch_loss") else []
 
 
-def _scaled(error: float | None) -> float | None:
-    return None if error is None else NORMAL_QUANTILE * error
+def _scaled(error: float | None, draws: int | None) -> float | None:
+    """Return half of the interval of a mean of few draws: Student's quantile times its error."""
+    from scipy.special import stdtrit
+
+    if error is None or draws is None or draws < 2:
+        return None
+    return float(stdtrit(draws - 1, UPPER)) * error
 
 
 def _within(
