@@ -17,6 +17,7 @@ from infoplane.estimators.estimate import Estimate
 from infoplane.estimators.registry import parse_estimator
 from infoplane.estimators.steps.prequential import Prequential
 from infoplane.step_record import LossLog, StepRecord
+from tests.conftest import infoplane_here as command
 from tests.conftest import small_net
 
 RNG = np.random.default_rng(0)
@@ -179,6 +180,16 @@ def test_the_key_follows_what_is_read(run):
     (run.path / "log.jsonl").write_bytes(lines[0] + lines[1])
     assert key(100) == before[0]
     assert key(200) != before[1]
+
+
+def test_a_run_is_no_layer_of_a_warning(tmp_path, probe):
+    with Recorder(small_net(), probe, tmp_path / "r", layers=["act1"]) as r:
+        for step in range(20):
+            r.log(step, train_loss=1.0 + step / 20, tokens=8 * (step + 1))
+        r.snapshot(19)
+    done = command("analyze", str(tmp_path / "r"), "-e", "prequential", "-o", str(tmp_path / "j"))
+    warning = next(line for line in (done.out + done.err).splitlines() if "IP204" in line)
+    assert "layer" not in warning
 
 
 def test_a_run_without_a_log_says_what_to_do(tmp_path, probe):

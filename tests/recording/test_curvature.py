@@ -517,6 +517,15 @@ def test_the_intervals_are_those_of_student(run):
     assert fisher["ci_high"] - fisher["value"] == pytest.approx(half, rel=1e-5)
 
 
+def test_the_table_tells_bounds_from_intervals(run, tmp_path):
+    out = command("analyze", str(run.path), "-e", "curvature", "-o", str(tmp_path / "c.json")).out
+    lines = {line.split()[0]: line for line in out.splitlines() if line.strip()}
+    assert "95% CI [or bounds]" in lines["training"]
+    named = [line for line in lines.values() if " .. " in line]
+    assert len(named) == 2
+    assert ["[" in line for line in sorted(named, key=lambda one: "tr" in one)] == [True, False]
+
+
 def test_a_run_without_curvature_says_what_to_do(tmp_path, probe):
     with Recorder(small_net(), probe, tmp_path / "r") as recorder:
         recorder.snapshot(0)
