@@ -71,6 +71,7 @@ class Prequential(Estimator):
     subject = "run"
     shannon: ClassVar[bool] = False
     reads: ClassVar[Reads] = "step"
+    version: ClassVar[str] = "2"
 
     def __post_init__(self) -> None:
         self._expect(0.0 <= self.tail < 1.0, "tail from 0 to below 1", self.tail)
