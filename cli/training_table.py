@@ -28,10 +28,12 @@ def training_table(drawn: Mapping[CurveKey, Curves], group: str, limit: int | No
     several = len({(curve.estimator, curve.quantity) for curve, _ in found}) > len(
         {curve.quantity for curve, _ in found}
     )
+    spans = [_interval(curve, int(at[-1])) for curve, at in found]
+    bounds = any(span.startswith("[") for span in spans)
     columns = [
         Column("training", [printable(curve.declared.symbol) for curve, _ in found]),
         Column("last", [_number(float(curve.mean()[at[-1]])) for curve, at in found], right=True),
-        Column("95% CI", [_interval(curve, int(at[-1])) for curve, at in found], right=True),
+        Column("95% CI" + " [or bounds]" * bounds, spans, right=True),
         Column("unit", [printable(curve.declared.unit) for curve, _ in found]),
         Column("step", [f"{curve.steps[at[-1]]:,}" for curve, at in found], right=True, drop=1),
         Column("flags", [_flags(curve, int(at[-1])) for curve, at in found]),
@@ -46,9 +48,15 @@ def training_table(drawn: Mapping[CurveKey, Curves], group: str, limit: int | No
 
 
 def _interval(curve: Curves, at: int) -> str:
-    found = curve.interval() or curve.bracket()
+    """Return an interval, or bounds in brackets; empty without."""
+    found = interval = curve.interval()
+    if interval is None:
+        found = curve.bracket()
     ends = [math.nan] if found is None else [float(end[at]) for end in found]
-    return " .. ".join(map(_number, ends)) if np.isfinite(ends).all() else ""
+    if not np.isfinite(ends).all():
+        return ""
+    text = " .. ".join(map(_number, ends))
+    return f"[{text}]" if interval is None else text
 
 
 def _flags(curve: Curves, at: int) -> str:

@@ -131,7 +131,8 @@ _BUILT_IN = (
          "most of the area",
          "log every step from the first; compare only logs that begin at the same step"),
     Flag("coarse_log", None, "not every step is in the loss log: trapezoids over a falling curve "
-         "lie above it (+8 % at every tenth step)", "log every step; see `at_half` in `diag`"),
+         "lie above it (+8 % at every tenth step, several times the area over a gap near the "
+         "start)", "log every step; see `at_half` and `missing`, a share of the area, in `diag`"),
     Flag("passes_unknown", None, "nothing tells whether this is the first pass over the data: "
          "losses of samples that were seen before measure no code length",
          "record epochs with the steps (`epoch=`), counted from 0"),
@@ -156,6 +157,9 @@ _BUILT_IN = (
     Flag("other_labels", None, "predictions are of outputs that no label has, or go with "
          "the labels in another order",
          "the labels may not be those that the network was trained on: read nothing of them"),
+    Flag("batch_loss", None, "the loss of a batch is no mean over its samples, as with weights of "
+         "classes: the value depends on the batches",
+         "compare at one `batch_size` alone, best with all samples in one batch"),
     Flag("own_derivative", None, "a function of the model has a derivative of its own, and nothing "
          "tells whether that can be differentiated in turn: the Hessian may lack a part",
          "its name is in `own_derivatives` of `diag`; compare with the plain function"),

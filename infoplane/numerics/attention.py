@@ -6,6 +6,7 @@ import numpy as np
 
 from infoplane.data import Array, FloatArray
 from infoplane.errors import InputError
+from infoplane.numerics.tensors import fetched, is_tensor
 
 _OFF = 1e-2  # by which the weights of a query may miss 1: half precision rounds
 
@@ -42,19 +43,23 @@ def attention_entropy(weights: Array) -> FloatArray:
     >>> attention_entropy(np.full((1, 1, 4, 4), 0.25)).tolist()
     [2.0]
     """
-    values = np.asarray(weights)
+    values = fetched(weights) if is_tensor(weights) else np.asarray(weights)
     if values.ndim < 3 or 0 in values.shape or values.dtype.kind not in "fiub":
         raise InputError(
             "expected attention weights of shape (..., n_heads, n_queries, n_keys), got "
             f"{values.shape} of {values.dtype}"
         )
     values = values.astype(np.float64)
-    off = ~(np.abs(values.sum(axis=-1) - 1.0) <= _OFF)
-    if off.any() or (values < 0).any():
+    with np.errstate(invalid="ignore"):
+        off = ~(np.abs(values.sum(axis=-1) - 1.0) <= _OFF)
+    below = (values < 0).any(axis=-1)
+    if off.any() or below.any():
         raise InputError(
-            f"expected weights from 0 that sum to 1 for each query, got others in {int(off.sum())} "
-            f"of {off.size} queries",
-            hint="leave out queries that see no key: their weights are NaN or 0",
+            "expected weights from 0 that sum to 1 for each query, got others in "
+            f"{int((off | below).sum())} of {off.size} queries",
+            hint="weights are what comes out of the soft-max, not the scores that go in"
+            if below.any()
+            else "leave out queries that see no key: their weights are NaN or 0",
         )
     heads = np.moveaxis(_entropies(values), -2, 0)
     return np.asarray(heads.reshape(len(heads), -1).mean(axis=1))

@@ -12,6 +12,8 @@ import numpy as np
 
 from infoplane.data import Array, FloatArray
 from infoplane.errors import InputError
+from infoplane.numerics.tensors import fetched, is_tensor
+from infoplane.text import shortened
 
 
 def prequential_excess_bits(losses: Array, tokens: Array, *, final: float | None = None) -> float:
@@ -54,10 +56,18 @@ def prequential_excess_bits(losses: Array, tokens: Array, *, final: float | None
     50.0
     """
     losses, tokens = curve(losses, tokens)
-    end = float(losses[-1]) if final is None else float(final)
-    if not math.isfinite(end):
-        raise InputError(f"final: expected a finite loss, got {end}")
+    end = float(losses[-1]) if final is None else _finite(final)
     return float(widths(tokens) @ (losses - end)) / math.log(2)
+
+
+def _finite(final: object) -> float:
+    try:
+        end = float(final)  # type: ignore[arg-type]  # what is no number raises
+    except (TypeError, ValueError, OverflowError, RuntimeError):
+        end = math.nan
+    if not math.isfinite(end):
+        raise InputError(f"final: expected a finite loss, got {shortened(repr(final), 60)}")
+    return end
 
 
 def widths(tokens: FloatArray) -> FloatArray:
@@ -100,7 +110,7 @@ def curve(losses: Array, tokens: Array) -> tuple[FloatArray, FloatArray]:
 
 
 def _reals(values: Array, name: str) -> FloatArray:
-    array = np.asarray(values)
+    array = fetched(values) if is_tensor(values) else np.asarray(values)
     if array.dtype.kind not in "fiu" or array.ndim != 1:
         raise InputError(
             f"expected {name} of shape (n,), of real numbers, got {array.dtype} {array.shape}"

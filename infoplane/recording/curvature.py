@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -21,6 +21,7 @@ from torch.optim import Optimizer
 
 from infoplane.data import ProbeSet, plain
 from infoplane.errors import DataError, InputError
+from infoplane.recording import averages
 from infoplane.recording.gradients import Loss
 from infoplane.recording.manifest import number
 from infoplane.recording.probes.batches import Batch, batch_of
@@ -63,9 +64,11 @@ def curvature_of(
     model : torch.nn.Module
         In evaluation mode.
     probe : ProbeSet
-        Its labels, or targets, are given to the loss; None where it has none.
+        Its labels, or targets, are given to the loss; None where it has none. Those of shape (n,)
+        are given as (n, 1) to outputs (n, 1) where the loss would compare all with all otherwise.
     loss : callable (outputs, labels) -> scalar tensor
-        The mean over the samples of a batch.
+        The mean over the samples of a batch. One that is neither mean nor sum, as with weights of
+        classes, depends on the batches: ``batch_loss`` in what is returned.
     samples : int, default 512
         At most so many samples are used.
     batch_size : int, default 512
@@ -78,15 +81,19 @@ def curvature_of(
     InputError
         If a number is unfit.
     DataError
-        If the loss is no scalar, the model or loss fails, or it cannot be differentiated twice.
+        If the loss is no scalar or a sum over the samples, the model or loss fails, or it cannot be
+        differentiated twice.
     """
     if samples < 1:
         raise InputError(f"curvature_samples: expected at least 1, got {samples}")
     told = limit_of(learning_rate)
     with _differentiable(model):
-        objective = _Objective.of(model, probe.take(_rows(probe.n_samples, samples)), loss)
+        objective = _Objective.of(
+            model, probe.take(averages.rows_of(probe.n_samples, samples)), loss
+        )
         if not objective.parameters:
-            return {}
+            return {"n_samples": objective.n, "n_parameters": 0}
+        objective, average = objective.settled()
         batches = [
             slice(row, min(row + batch_size, objective.n))
             for row in range(0, objective.n, batch_size)
@@ -102,6 +109,8 @@ def curvature_of(
         found = {
             "n_samples": objective.n,
             "n_parameters": size,
+            "targets_as_column": objective.column,
+            "batch_loss": average == "neither",
             "hessian_top": top.value,
             "hessian_top_error": top.residual,
             "iterations": top.iterations,
@@ -166,7 +175,7 @@ def limit_of(learning_rate: float | Optimizer | None) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Eigenvalue:
-    """The largest eigenvalue, within ``residual`` of one of the matrix."""
+    """The largest eigenvalue, within ``residual`` of one of the matrix; rounding is in it."""
 
     value: float
     residual: float
@@ -231,6 +240,7 @@ def largest_eigenvalue(
         value, residual = float(values[-1]), length * abs(float(vectors[-1, -1]))
         scale = float(np.abs(values).max())
         rounding = 100 * float(torch.finfo(like.dtype).eps) * scale
+        residual = max(residual, rounding)
         converged = residual <= max(_TOLERANCE * abs(value), rounding)
         if converged and (done >= min(5, size) or length <= rounding):
             return Eigenvalue(value, residual, done, True)
@@ -279,6 +289,7 @@ class _Objective:
     names: Sequence[str]
     parameters: Sequence[torch.Tensor]
     others: Mapping[str, torch.Tensor] | None  # in float32, of a model in half precision
+    column: bool = False  # targets (n,) are given as (n, 1) to outputs of that shape
 
     @classmethod
     def of(cls, model: nn.Module, probe: ProbeSet, loss: Loss) -> _Objective:
@@ -309,10 +320,38 @@ class _Objective:
             wide = _widened(batch)
             weights = {**self.others, **dict(zip(self.names, self.parameters, strict=True))}
             outputs = functional_call(self.model, weights, wide.positional, dict(wide.named))
+        if self.column and given is not None:
+            given = averages.as_column(given, outputs)
         found = self.loss(outputs, given)  # type: ignore[arg-type]  # a loss may need no labels
-        if not isinstance(found, torch.Tensor) or found.numel() != 1:
-            raise InputError("expected a loss that is a scalar tensor")
-        return found.reshape(())
+        return averages.scalar(found)
+
+    def settled(self) -> tuple[_Objective, averages.Average]:
+        """Return the loss with its targets in the shape that it takes, and what it is of samples.
+
+        Raises
+        ------
+        DataError
+            If it is a sum over the samples.
+        """
+        few = self.probe.take(averages.rows_of(self.n))
+
+        def value_of(column: bool) -> averages.Value:
+            tried = replace(self, probe=few, column=column)
+
+            def value(rows: slice) -> torch.Tensor:
+                with _told("curvature"), torch.enable_grad():
+                    return tried.value(rows)
+
+            return value
+
+        column, average = averages.chosen(value_of, few.n_samples)
+        if average == "sum":
+            raise DataError(
+                "curvature: expected a loss that is the mean over the samples of a batch, got one "
+                "that grows with their number",
+                hint="choose the mean: reduction='mean'",
+            )
+        return replace(self, column=column), average
 
     def product(self, vector: torch.Tensor, batches: Sequence[slice]) -> torch.Tensor:
         """Return the Hessian of the mean loss times a vector."""
@@ -322,9 +361,12 @@ class _Objective:
         for rows in batches:
             share = (rows.stop - rows.start) / self.n
             with _told("curvature"), torch.enable_grad():
+                value = self.value(rows)
                 first = torch.autograd.grad(
-                    self.value(rows), self.parameters, create_graph=True, allow_unused=True
+                    value, self.parameters, create_graph=True, allow_unused=True
                 )
+                if not bool(value.isfinite()):
+                    return torch.full_like(vector, math.nan)
                 along = [(g * v).sum() for g, v in zip(first, shaped, strict=True) if g is not None]
                 inner = torch.stack([one.to(vector.device) for one in along]).sum()
                 if not inner.requires_grad:  # linear in all parameters
@@ -365,11 +407,13 @@ class _Objective:
         owners = [name.rpartition(".")[0] for name in self.names]
         for owner, parameter in zip(owners, self.parameters, strict=True):
             numbers[owner] = numbers.get(owner, 0) + parameter.numel()
-        for row in _rows(self.n, _FISHER_SAMPLES):
+        for row in averages.rows_of(self.n, _FISHER_SAMPLES):
             with _told("curvature"), torch.enable_grad():
                 value = self.value(slice(int(row), int(row) + 1))
                 found = torch.autograd.grad(value, self.parameters, allow_unused=True)
             sums = dict.fromkeys(owners, 0.0)
+            if not bool(value.isfinite()):
+                sums = dict.fromkeys(owners, math.nan)
             for owner, gradient in zip(owners, found, strict=True):
                 if gradient is not None:
                     sums[owner] += float(gradient.detach().double().square().sum())
@@ -396,13 +440,6 @@ def _widened(batch: Batch) -> Batch:
     return Batch(
         tuple(map(wide, batch.positional)), {name: wide(one) for name, one in batch.named.items()}
     )
-
-
-def _rows(n: int, most: int) -> Any:
-    """Return at most so many rows, the same each time; all classes have their chance."""
-    if n <= most:
-        return np.arange(n)
-    return np.sort(np.random.default_rng(0).choice(n, most, replace=False))
 
 
 @contextmanager

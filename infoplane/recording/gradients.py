@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
+import numpy as np
 import torch
 from torch import nn
 
 from infoplane.data import ProbeSet
 from infoplane.errors import DataError, InputError
 from infoplane.numerics.gradients import GradientAccumulator
+from infoplane.recording import averages
 from infoplane.recording.probes.batches import batch_of
 from infoplane.text import one_line
 
@@ -51,24 +55,31 @@ def gradient_statistics(
     }
     if not weights:
         return {}
+    device = next(iter(weights.values())).device
+
+    def value_of(part: ProbeSet, column: bool) -> averages.Value:
+        labels = torch.from_numpy(np.asarray(part.labels)).to(device)
+
+        def value(rows: slice) -> torch.Tensor:
+            with _told(), torch.enable_grad():
+                outputs, given = batch_of(part, rows, model).through(model), labels[rows]
+                given = averages.as_column(given, outputs) if column else given
+                return averages.scalar(loss(outputs, given))
+
+        return value
+
+    few = probe.take(averages.rows_of(probe.n_samples))
+    column, _ = averages.chosen(lambda tried: value_of(few, tried), few.n_samples)
+    value = value_of(probe, column)
     accumulators = {name: GradientAccumulator() for name in weights}
     for row in range(0, probe.n_samples - batch_size + 1, batch_size):
-        rows = slice(row, row + batch_size)
-        batch = batch_of(probe, rows, model)
-        device = next(iter(weights.values())).device
-        labels = torch.from_numpy(probe.labels[rows]).to(device)
-        try:
-            with torch.enable_grad():
-                value = loss(batch.through(model), labels)
-                found = torch.autograd.grad(value, list(weights.values()), allow_unused=True)
-        except Exception as error:  # user code may raise anything
-            raise DataError(
-                f"gradients: the loss failed: {type(error).__name__}: {one_line(error)}",
-                hint="the loss is called with the model's outputs and the class ids of a batch",
-            ) from error
+        with _told(), torch.enable_grad():
+            of_batch = value(slice(row, row + batch_size))
+            found = torch.autograd.grad(of_batch, list(weights.values()), allow_unused=True)
+        known = 1.0 if bool(of_batch.isfinite()) else math.nan
         for name, gradient in zip(weights, found, strict=True):
             if gradient is not None:
-                accumulators[name].add(gradient.detach().double().cpu().numpy())
+                accumulators[name].add(known * gradient.detach().double().cpu().numpy())
     statistics = {
         name: accumulator.statistics(weights[name].detach().double().cpu().numpy())
         for name, accumulator in accumulators.items()
@@ -83,3 +94,15 @@ def gradient_statistics(
         }
         for name, found in statistics.items()
     }
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Say in a line what fails in the user's code."""
+    try:
+        yield
+    except Exception as error:  # user code may raise anything
+        raise DataError(
+            f"gradients: the loss failed: {type(error).__name__}: {one_line(error)}",
+            hint="the loss is called with the model's outputs and the class ids of a batch",
+        ) from error

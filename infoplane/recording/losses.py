@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from array import array
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,8 @@ from infoplane.errors import InputError
 from infoplane.recording.manifest import number
 from infoplane.recording.schedule import whole_step
 from infoplane.step_record import LossLog
+
+log = logging.getLogger("infoplane")
 
 _MOST_WAITING = 1024  # losses that are left on a GPU; then they are read together
 
@@ -75,6 +79,32 @@ class Losses:
             for group in groups:
                 self._losses.extend(torch.stack(group).cpu().double().tolist())
             self._waiting = []
+
+
+def warn_of_replaced(before: LossLog, new: LossLog) -> None:
+    """Warn where a training that goes on counts its steps anew: all that was logged is replaced."""
+    if len(before) and len(new) and new.steps[0] <= max(1, before.steps[0]):
+        log.warning(
+            "the loss log begins anew at step %d: it replaces the %d losses of steps %d..%d; a "
+            "training that goes on counts its steps on",
+            new.steps[0],
+            len(before),
+            before.steps[0],
+            before.steps[-1],
+        )
+
+
+def warn_of_lost(lost: LossLog, path: Path) -> None:
+    """Warn of losses that no snapshot was made beside: there is no run that could keep them."""
+    if len(lost):
+        log.warning(
+            "%s: %d losses of steps %d..%d are not kept: no snapshot was made, and a run begins "
+            "with its first",
+            path,
+            len(lost),
+            lost.steps[0],
+            lost.steps[-1],
+        )
 
 
 def _elsewhere(loss: Any) -> bool:

@@ -24,7 +24,7 @@ from infoplane.recording.hooks.capture import At
 from infoplane.recording.hooks.modes import evaluation_mode
 from infoplane.recording.hooks.passes import SampleKind, described, probe_passes
 from infoplane.recording.hooks.survey import surveyed
-from infoplane.recording.losses import Losses
+from infoplane.recording.losses import Losses, warn_of_lost, warn_of_replaced
 from infoplane.recording.manifest import finite_epoch, json_values, number, run_manifest
 from infoplane.recording.plan import plan_recording
 from infoplane.recording.probes.classes import warn_of_splits
@@ -271,6 +271,7 @@ class Recorder:
             folder, written_probe, manifest, overwrite=overwrite, resume=resume
         )
         self._losses: Losses | None = Losses() if self._index == 0 else None
+        self._logged = False
         self._first_step: int | None = None
         if (before := self._writer.resumed) is not None:
             self._first_step = before.step
@@ -311,8 +312,7 @@ class Recorder:
             return
         self._closed = True
         try:
-            if self._losses is not None:
-                self._writer.log.add(self._losses.taken())
+            self._keep_losses()
         finally:
             try:
                 self._writer.close()
@@ -350,7 +350,7 @@ class Recorder:
             if self._on_error == "raise":
                 raise
             log.warning("the loss log ends, the recording goes on: %s", one_line(error))
-            self._writer.log.add(self._losses.taken())
+            self._keep_losses()
             self._losses = None
 
     def log_all(self, losses: LossLog) -> None:
@@ -488,8 +488,7 @@ class Recorder:
                 writer.curvature = curvature_of(
                     self.model, self._gradient_probe, self._curvature, **self._curved
                 )
-            if self._losses is not None:
-                self._writer.log.add(self._losses.taken())
+            self._keep_losses()
         if not self._first:
             self._first, self._first_step = shapes, step
         self._steps[step] = None
@@ -518,6 +517,16 @@ class Recorder:
         left = self._writer.n_missing(n_steps)
         replace(plan, n_steps=left).check(self._writer.free_bytes, "bytes that the disk has free")
         self._writer.reserve((*plan.slots, *plan.weights), left)
+
+    def _keep_losses(self) -> None:
+        if self._losses is None or not len(taken := self._losses.taken()):
+            return
+        if self._closed and not self._writer.begun:
+            warn_of_lost(taken, self._writer.path)
+        if not self._logged:
+            warn_of_replaced(self._writer.logged, taken)
+        self._logged = True
+        self._writer.log.add(taken)
 
     def _chosen_weights(self) -> list[ChosenWeight]:
         return self._weights.of_model(self.model, self._passes.roles.head)

@@ -179,12 +179,13 @@ def _instead(
 def _generic(flag: Flag, one: _Raised, vocabulary: Vocabulary, name: str, n_layers: int) -> str:
     """Say what a flag says of an estimator, where, and what to do."""
     symbols = _symbols(one.quantities, vocabulary)
-    where = f"{len(one.layers)} of {counted(n_layers, 'layer')}"
+    of_layers = f" (in {len(one.layers)} of {counted(n_layers, 'layer')})"
+    where = "" if one.layers.keys() == {"run"} else of_layers  # a run has none
     meaning, remedy = _IN_SHORT.get(flag.name, (flag.meaning, flag.remedy.replace("`", "")))
     if flag.name in _MISSING and one.reasons:
         (remedy, _), *others = one.reasons.most_common()
         remedy = printable(remedy) + ("; others in diag of each row" if others else "")
-    return f"{flag.code} {symbols} by {name}: {meaning} (in {where}); {remedy}"
+    return f"{flag.code} {symbols} by {name}: {meaning}{where}; {remedy}"
 
 
 def _symbols(quantities: Iterable[str], vocabulary: Vocabulary) -> str:

@@ -103,6 +103,11 @@ class RunWriter:
         return max(n_steps - held, 1)
 
     @property
+    def begun(self) -> bool:
+        """Whether there is a run: its first step is written, or it goes on."""
+        return self._begun
+
+    @property
     def logged(self) -> LossLog:
         """The loss log of the run that goes on."""
         return Run(self.path).losses if self.resumed is not None else LossLog()

@@ -17,6 +17,7 @@ from infoplane.estimators.estimate import Estimate
 from infoplane.estimators.registry import parse_estimator
 from infoplane.estimators.steps.prequential import Prequential
 from infoplane.step_record import LossLog, StepRecord
+from tests.conftest import infoplane_here as command
 from tests.conftest import small_net
 
 RNG = np.random.default_rng(0)
@@ -70,6 +71,30 @@ def only(log, rows):
 )
 def test_what_changes_the_area_is_flagged(record, flag):
     assert flag in estimates(record)["prequential_excess_bits"].flags
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "flagged"),
+    [
+        (3, 200, True),  # as after a resume, or a filter of the log
+        (1, 20, True),
+        (50, 390, True),
+        (120, 220, True),
+        (3, 4, True),  # the fall is steep
+        (200, 202, False),
+        (395, 399, False),
+        (0, 0, False),
+    ],
+)
+def test_a_gap_is_flagged_by_its_share_of_the_area(first, last, flagged):
+    falling = replace(LOG, losses=1.0 + 0.5 * ((STEPS + 1) / 400) ** -0.5)
+    log = only(falling, (first > STEPS) | (last <= STEPS))
+    found = estimates(replace(FIRST_PASS, log=log), tail=0.0)
+    for name in ("prequential_excess_bits", "loss_sharpness"):
+        assert ("coarse_log" in found[name].flags) == flagged
+        whole = prequential_excess_bits(falling.losses, falling.tokens)
+    off = abs(found["prequential_excess_bits"].bits / whole - 1)
+    assert flagged or off < 0.01
 
 
 def test_a_coarse_log_reads_more_and_a_late_one_less():
@@ -155,6 +180,16 @@ def test_the_key_follows_what_is_read(run):
     (run.path / "log.jsonl").write_bytes(lines[0] + lines[1])
     assert key(100) == before[0]
     assert key(200) != before[1]
+
+
+def test_a_run_is_no_layer_of_a_warning(tmp_path, probe):
+    with Recorder(small_net(), probe, tmp_path / "r", layers=["act1"]) as r:
+        for step in range(20):
+            r.log(step, train_loss=1.0 + step / 20, tokens=8 * (step + 1))
+        r.snapshot(19)
+    done = command("analyze", str(tmp_path / "r"), "-e", "prequential", "-o", str(tmp_path / "j"))
+    warning = next(line for line in (done.out + done.err).splitlines() if "IP204" in line)
+    assert "layer" not in warning
 
 
 def test_a_run_without_a_log_says_what_to_do(tmp_path, probe):

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+import torch
 
 from infoplane import attention_entropy
 from infoplane.errors import InputError
@@ -34,6 +35,28 @@ def test_values_of_others(shape, nats):
     assert found == pytest.approx(nats, rel=1e-9, abs=shape[3] * 1e-9)  # 1e-9 for each key
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64])
+@pytest.mark.parametrize("graph", [False, True])
+def test_tensors_of_any_kind(dtype, graph):
+    weights = torch.full((2, 3, 4, 8), 1 / 8, dtype=dtype, requires_grad=graph)
+    np.testing.assert_allclose(attention_entropy(weights), [3.0] * 3)
+
+
+@pytest.mark.parametrize(
+    ("weights", "number", "hint"),
+    [
+        ([[1.2, -0.2], [0.5, 0.5]], 1, "soft-max"),
+        ([[3.0, -1.0], [0.5, -0.5]], 2, "soft-max"),
+        ([[0.0, 0.0], [0.5, 0.5]], 1, "see no key"),
+        ([[np.nan, np.nan], [0.5, 0.5]], 1, "see no key"),
+    ],
+)
+def test_the_refusal_counts_the_queries(weights, number, hint):
+    with pytest.raises(InputError, match=f"in {number} of 2 queries") as raised:
+        attention_entropy(np.array([weights]))
+    assert hint in raised.value.hint
+
+
 def test_closed_forms():
     one_key = np.eye(5)[None]
     np.testing.assert_array_equal(attention_entropy(one_key), [0.0])
@@ -61,6 +84,9 @@ def test_heads_are_apart_and_batches_averaged():
         np.ones((1, 0, 2)),
         np.full((1, 1, 2), 0.5j),
         np.array([[["a"]]]),
+        np.array([[[np.inf, -np.inf]]]),
+        torch.full((1, 2, 2), 0.4).bfloat16(),
+        torch.full((1, 1, 2), 0.5 + 0j),
     ],
 )
 def test_what_is_no_attention_is_refused(weights):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from infoplane import prequential_excess_bits
 from infoplane.errors import InputError
@@ -58,9 +59,16 @@ def test_bad_curves_are_refused(losses, tokens, message):
         prequential_excess_bits(losses, tokens)
 
 
-def test_final_loss_that_is_not_finite_is_refused():
-    with pytest.raises(InputError, match="expected a finite loss"):
-        prequential_excess_bits([2.0, 1.0], [1, 2], final=math.nan)
+@pytest.mark.parametrize("final", [math.nan, math.inf, "x", [1.0, 2.0], 1j, 10**400])
+def test_final_loss_that_is_no_finite_number_is_refused(final):
+    with pytest.raises(InputError, match="final: expected a finite loss, got"):
+        prequential_excess_bits([2.0, 1.0], [1, 2], final=final)
+
+
+def test_curves_that_are_tensors():
+    losses = torch.tensor([2.0, 1.0], requires_grad=True).bfloat16()
+    found = prequential_excess_bits(losses, torch.tensor([1, 2]))
+    assert found == prequential_excess_bits([2.0, 1.0], [1, 2])
 
 
 def power_law(n, floor, amplitude, exponent):

@@ -11,7 +11,9 @@ from infoplane import Recorder, Run, analyze
 from infoplane.data import ProbeSet
 from infoplane.errors import DataError, InputError, NotFoundError
 from infoplane.recording.curvature import curvature_of, hutchinson, largest_eigenvalue, limit_of
+from infoplane.recording.gradients import gradient_statistics
 from infoplane.recording.hooks.modes import evaluation_mode
+from infoplane.recording.probes.from_arrays import as_probe_set
 from infoplane.runs.pack import pack
 from tests.conftest import infoplane_here as command
 from tests.conftest import small_net
@@ -103,7 +105,8 @@ def test_standard_error_of_the_trace_is_that_of_its_estimates():
 def full_hessian(model, probe, loss):
     """The Hessian by torch itself, of a small model."""
     names = [name for name, _ in model.named_parameters()]
-    x, y = torch.from_numpy(probe.inputs), torch.from_numpy(probe.labels)
+    given = probe.targets if probe.labels is None else probe.labels
+    x, y = torch.from_numpy(probe.inputs), torch.from_numpy(given)
 
     def of(*weights):
         out = torch.func.functional_call(model, dict(zip(names, weights, strict=True)), (x,))
@@ -232,9 +235,108 @@ def test_networks_of_other_kinds(make, probe):
         assert "fc1" not in found["fisher"]
 
 
-def test_a_model_without_trained_parameters_has_no_curvature(probe):
+def test_a_model_without_trained_parameters_has_no_curvature(tmp_path, probe):
     model = small_net().requires_grad_(False)
-    assert measured(model, probe) == {}
+    assert measured(model, probe) == {"n_samples": 120, "n_parameters": 0}
+    with Recorder(model, probe, tmp_path / "r", curvature=ce, layers=["act2"]) as recorder:
+        recorder.snapshot(0)
+    for name in ("curvature", "fisher"):
+        with pytest.raises(NotFoundError, match="no parameter is trained"):
+            analyze(tmp_path / "r", name)
+
+
+mse = nn.functional.mse_loss
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        mse,
+        nn.MSELoss(),
+        lambda out, targets: ((out - targets) ** 2).mean(),
+        lambda out, targets: mse(out[:, 0], targets.reshape(-1)),
+        lambda out, targets: mse(out.reshape(-1), targets.reshape(-1)),
+    ],
+)
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize("batch_size", [512, 7])
+def test_outputs_meet_the_targets_of_their_own_samples(loss, whole, batch_size):
+    torch.manual_seed(0)
+    x = torch.randn(50, 5)
+    y = (3 * torch.randn(50, 1)).round() if whole else 3 * torch.randn(50, 1)
+    model = nn.Sequential(nn.Linear(5, 3), nn.Tanh(), nn.Linear(3, 1))
+    exact = full_hessian(model, ProbeSet(x.numpy(), None, y.numpy()), mse)
+    found = measured(model, as_probe_set((x, y)), loss, batch_size=batch_size)
+    top = float(torch.linalg.eigvalsh(exact)[-1])
+    assert found["hessian_top"] == pytest.approx(top, rel=1e-3)
+    assert not found["batch_loss"]
+
+
+def test_gradients_of_outputs_with_the_targets_of_their_own_samples():
+    torch.manual_seed(0)
+    x, y = torch.randn(40, 5), torch.arange(40.0)[:, None] % 4
+    model = nn.Sequential(nn.Linear(5, 3), nn.Tanh(), nn.Linear(3, 1))
+    with evaluation_mode(model):
+        found = gradient_statistics(model, as_probe_set((x, y)), mse, 20)
+    exact = torch.autograd.grad(mse(model(x), y), model[0].weight)[0]
+    assert found["0"]["mean_norm"] == pytest.approx(float(exact.norm()), rel=1e-5)
+
+
+def weighted(out, labels):
+    return ce(out, labels, weight=torch.tensor([0.2, 1.0]))
+
+
+@pytest.mark.parametrize(
+    ("loss", "refused"),
+    [
+        (lambda out, labels: ce(out, labels, reduction="sum"), True),
+        (lambda out, labels: ce(out, labels, reduction="sum") / 512, True),
+        (lambda out, labels: mse(out[:, :1], labels.float(), reduction="sum"), False),
+        (lambda out, labels: mse(out[:, :1], labels.float()), False),
+        (weighted, False),
+        (lambda out, labels: ce(out, labels) ** 2, False),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Using a target size")
+def test_losses_that_are_no_mean_are_refused_or_flagged(loss, refused, tmp_path, probe):
+    torch.manual_seed(0)
+    if refused:
+        with pytest.raises(DataError, match="grows with their number"):
+            measured(small_net(), probe, loss)
+        return
+    with Recorder(
+        small_net(), probe, tmp_path / "r", curvature=loss, layers=["act2"], on_error="raise"
+    ) as recorder:
+        recorder.snapshot(0)
+    rows = analyze(tmp_path / "r", ["curvature", "fisher"])["rows"]
+    assert rows
+    assert all("batch_loss" in row["flags"] for row in rows if row["value"] is not None)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize(
+    "make", [lambda out, bad: (out * bad).mean(), lambda out, bad: out.mean() + bad]
+)
+def test_losses_that_are_not_finite_have_no_curvature(value, make, probe):
+    def loss(out, labels):
+        return make(out, value)
+
+    found = measured(nn.Linear(5, 1), probe, loss)
+    assert found["hessian_top"] is None
+    assert found["hessian_trace"] is None
+    assert found["fisher"][""]["trace"] is None
+    with evaluation_mode(model := nn.Linear(5, 1)):
+        assert np.isnan(gradient_statistics(model, probe, loss, 40)[""]["mean_norm"])
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+def test_the_error_holds_what_is_rounded(sign, scale, probe):
+    torch.manual_seed(0)
+    found = measured(nn.Linear(5, 1), probe, lambda out, labels: sign * scale * (out**2).mean())
+    design = np.c_[probe.inputs, np.ones(120)]
+    exact = np.linalg.eigvalsh(sign * 2 * scale * design.T @ design / 120)
+    assert np.abs(exact - found["hessian_top"]).min() <= found["hessian_top_error"]
 
 
 class Once(torch.autograd.Function):
@@ -402,6 +504,26 @@ def test_recording_does_not_disturb_what_is_drawn(tmp_path, probe):
         state = torch.get_rng_state()
         recorder.snapshot(0)
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_the_intervals_are_those_of_student(run):
+    told = run.step_info(0).curvature
+    rows = analyze(run, ["curvature", "fisher"])["rows"]
+    trace = next(r for r in rows if (r["step"], r["quantity"]) == (0, "hessian_trace"))
+    half = 2.13145 * told["hessian_trace_error"]  # of 15 degrees of freedom, from tables
+    assert trace["ci_high"] - trace["value"] == pytest.approx(half, rel=1e-5)
+    fisher = next(r for r in rows if (r["step"], r["layer"]) == (0, "fc1"))
+    half = 2.00958 * told["fisher"]["fc1"]["error"]  # of 49
+    assert fisher["ci_high"] - fisher["value"] == pytest.approx(half, rel=1e-5)
+
+
+def test_the_table_tells_bounds_from_intervals(run, tmp_path):
+    out = command("analyze", str(run.path), "-e", "curvature", "-o", str(tmp_path / "c.json")).out
+    lines = {line.split()[0]: line for line in out.splitlines() if line.strip()}
+    assert "95% CI [or bounds]" in lines["training"]
+    named = [line for line in lines.values() if " .. " in line]
+    assert len(named) == 2
+    assert ["[" in line for line in sorted(named, key=lambda one: "tr" in one)] == [True, False]
 
 
 def test_a_run_without_curvature_says_what_to_do(tmp_path, probe):

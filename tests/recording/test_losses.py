@@ -132,6 +132,26 @@ def test_a_training_that_goes_on_replaces_what_follows(tmp_path, probe):
     assert again.losses.steps.tolist() == [0, 1, 2]
 
 
+@pytest.mark.parametrize(
+    ("again", "told"),
+    [(range(5), True), (range(1, 6), True), (range(11, 40), False), (range(30, 35), False)],
+)
+def test_a_training_that_counts_anew_is_told(again, told, tmp_path, probe, caplog):
+    train(tmp_path / "r", probe, range(30))
+    train(tmp_path / "r", probe, again, resume=True)
+    assert ("begins anew at step" in caplog.text) == told
+    assert ("replaces the 30 losses of steps 0..29" in caplog.text) == told
+
+
+@pytest.mark.parametrize("steps", [0, 1, 20])
+def test_losses_without_a_snapshot_are_told(steps, tmp_path, probe, caplog):
+    with Recorder(small_net(), probe, tmp_path / "r") as recorder:
+        for step in range(steps):
+            recorder.log(step, train_loss=1.0)
+    assert (f"{steps} losses of steps 0..{steps - 1} are not kept" in caplog.text) == (steps > 0)
+    assert not (tmp_path / "r").exists()
+
+
 def test_a_torn_last_line_is_dropped_and_cut(tmp_path, probe):
     train(tmp_path / "r", probe, range(11))
     file = tmp_path / "r" / "log.jsonl"
@@ -308,12 +328,37 @@ def test_files_of_every_kind_say_the_same(tmp_path):
         ("step,loss\n1,low\n", "line 2: expected a number as loss, got 'low'"),
         ("step,loss\n1,1\n1,1\n", "line 3: expected a step above 1, got 1: the log restarts"),
         ("step,loss\n0,1\n1,1\n0,1\n", "line 4: expected a step above 1, got 0"),
-        ("step,loss,tokens\n1,1,9\n2,1,8\n", "line 3: expected at least 9 tokens, got 8"),
+        ("step,loss,tokens\n1,1,9\n2,1,8\n", "line 3: expected more than 9 tokens, got 8"),
+        ("step,loss,tokens\n1,1,9\n2,1,9\n", "line 3: expected more than 9 tokens, got 9"),
+        ("step;loss\n1;2,5\n", "separated by commas, found ';' in line 1"),
+        ("step\tloss\n1\t2\n", "separated by commas, found"),
+        (
+            '{"step": 1, "loss": 3}\n{"step": 2, "loss": 2, "train_loss": 2}\n'
+            '{"step": 3, "train_loss": 1}\n',
+            r"several names: loss \(2\), train_loss \(2\)",
+        ),
+        (
+            '{"step": 1, "loss": 1}\n{"step": 1, "tokens": 1}\n{"step": 1, "tokens": 2}\n',
+            "line 3: expected 1 tokens at step 1, as before, got 2",
+        ),
+        ("step,loss\n9007199254740993,1\n9007199254740992,1\n", "above 9007199254740993"),
         ("step,loss\n1\n", "line 2: expected 2 values, got 1"),
-        ("step,loss\n1.5,1\n", "line 2: expected a step that is a whole number, got 1.5"),
-        ("step,loss\n-1,1\n", "line 2: expected a step that is a whole number, got -1"),
-        ("step,loss\nnan,1\n", "line 2: expected a step that is a whole number, got nan"),
-        ("step,loss\n1e400,1\n", "line 2: expected a step that is a whole number, got inf"),
+        (
+            "step,loss\n1.5,1\n",
+            "line 2: expected a step that is a whole number of at least 0, got 1.5",
+        ),
+        (
+            "step,loss\n-1,1\n",
+            "line 2: expected a step that is a whole number of at least 0, got -1$",
+        ),
+        (
+            "step,loss\nnan,1\n",
+            "line 2: expected a step that is a whole number of at least 0, got nan",
+        ),
+        (
+            "step,loss\n1e400,1\n",
+            "line 2: expected a step that is a whole number of at least 0, got inf",
+        ),
         ("step,loss,loss\n1,1,1\n", "columns of different names"),
         ("step,accuracy\n1,1\n", "expected a column train_loss"),
         ('{"step": 1, "loss": 1}\n[2]\n', "line 2: expected a JSON object, got list"),
@@ -330,6 +375,101 @@ def test_files_that_are_no_log_are_refused_in_a_line(text, message, tmp_path):
     with pytest.raises(InfoplaneError, match=message) as raised:
         read_loss_log(str(file))
     assert "\n" not in str(raised.value)
+
+
+NAMES = {
+    "loss, last train_loss": (["loss", "loss", "loss", "train_loss"], [0, 1, 2]),  # Hugging Face
+    "first loss, then both": (["loss", "loss+train_loss", "loss+train_loss"], [0, 1, 2]),
+    "all both": (["loss+train_loss"] * 3, [0, 1, 2]),
+    "train_loss seldom": (["loss", "loss+train_loss", "loss", "loss+train_loss"], [0, 1, 2, 3]),
+    "only loss": (["loss", "loss"], [0, 1]),
+}
+
+
+@pytest.mark.parametrize("case", NAMES)
+def test_a_name_is_chosen_that_has_the_losses_of_all_steps(case, tmp_path):
+    rows, steps = NAMES[case]
+    lines = [dict.fromkeys(row.split("+"), 1.0) | {"step": at} for at, row in enumerate(rows)]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert read_loss_log(str(tmp_path / "a.jsonl")).steps.tolist() == steps
+
+
+def test_steps_are_read_without_rounding(tmp_path):
+    (tmp_path / "a.csv").write_text("step,loss\n9007199254740992,1\n9007199254740993,1\n")
+    assert read_loss_log(str(tmp_path / "a.csv")).steps.tolist() == [2**53, 2**53 + 1]
+
+
+@pytest.mark.parametrize("order", ["each", "after", "before"])
+@pytest.mark.parametrize("asked", ["", ":loss,tokens"])
+@pytest.mark.parametrize("kind", ["events", "jsonl"])
+def test_tokens_of_other_rows_are_those_of_their_steps(order, asked, kind, tmp_path):
+    one = [(step, {"loss": 1 / (step + 1)}) for step in range(12)]
+    other = [(step, {"tokens": 64.0 * (step + 1)}) for step in range(12)]
+    pairs = [row for both in zip(one, other, strict=True) for row in both]
+    rows = {"each": pairs, "after": one + other, "before": other + one}[order]
+    if kind == "events":
+        tensorboard = pytest.importorskip("torch.utils.tensorboard")
+        with tensorboard.SummaryWriter(tmp_path / "tb") as writer:
+            for step, row in rows:
+                for tag, value in row.items():
+                    writer.add_scalar(tag, value, step)
+        file = next((tmp_path / "tb").iterdir())
+    else:
+        file = tmp_path / "a.jsonl"
+        file.write_text("".join(json.dumps({"step": s, **row}) + "\n" for s, row in rows))
+    found = read_loss_log(f"{file}{asked}")
+    assert found.has_tokens
+    np.testing.assert_array_equal(found.tokens, 64.0 * np.arange(1, 13))
+
+
+@pytest.mark.parametrize("steps", [[0, 1, 1, 2], [0, 1, 2, 2], [None] * 4, [0, 1, 0, 1]])
+def test_events_of_several_losses_at_a_step_are_refused(steps, tmp_path):
+    tensorboard = pytest.importorskip("torch.utils.tensorboard")
+    with tensorboard.SummaryWriter(tmp_path) as writer:
+        for at, step in enumerate(steps):
+            writer.add_scalar("loss", 1.0 + at, step)
+    with pytest.raises(DataError, match="expected a step above") as raised:
+        read_loss_log(str(next(tmp_path.iterdir())))
+    again = steps != [0, 1, 0, 1]
+    assert ("add_scalar(tag, loss, step)" in raised.value.hint) == again
+
+
+def test_rows_without_tokens_are_told(tmp_path, caplog):
+    lines = "".join(f"{s},1,{s if s % 2 else ''}\n" for s in range(10))
+    (tmp_path / "a.csv").write_text("step,loss,tokens\n" + lines)
+    assert not read_loss_log(str(tmp_path / "a.csv")).has_tokens
+    assert "5 of 10 losses have no tokens, at step 0 first" in caplog.text
+    caplog.clear()
+    read_loss_log(f"{tmp_path / 'a.csv'}:loss,")
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "losses", "told"),
+    [
+        ("step,loss\n1,1.5\n2,1.67\n", [1.5, 1.67], False),
+        ("step,loss\r\n1,1.5\r\n2,1.67\r\n", [1.5, 1.67], False),
+        ("step,loss\r1,1.5\r2,1.67\r", [1.5, 1.67], False),
+        ("step,loss\n1,1.5\n2,1", [1.5], True),
+        ("step,loss\n1,1.5\n2", [1.5], True),
+        ("step,loss\r\n1,1.5\r\n2,1.", [1.5], True),
+        ('{"step": 1, "loss": 1.5}\n{"step": 2, "loss": 1.67}', [1.5, 1.67], False),
+        ('{"step": 1, "loss": 1.5}\n{"step": 2, "lo', [1.5], True),
+    ],
+)
+def test_a_last_line_that_may_be_cut_short_is_left_out(text, losses, told, tmp_path, caplog):
+    (tmp_path / "log").write_bytes(text.encode())
+    assert read_loss_log(str(tmp_path / "log")).losses.tolist() == losses
+    assert ("the last line does not end and is left out" in caplog.text) == told
+
+
+def test_a_log_that_is_not_there_says_what_to_name(tmp_path):
+    with pytest.raises(RunFileError, match="no such file") as raised:
+        read_loss_log(str(tmp_path / "none.csv"))
+    assert "FILE:LOSS,TOKENS,STEP" in raised.value.hint
+    with pytest.raises(RunFileError, match="found a folder") as raised:
+        read_loss_log(str(tmp_path))
+    assert "events.out.tfevents" in raised.value.hint
 
 
 def test_bytes_of_events_that_are_changed_or_cut_never_mislead(tmp_path):

@@ -13,7 +13,7 @@ from infoplane.data import Array, RunData, Slot
 from infoplane.estimators.base import Cost, Estimator, Reads
 from infoplane.estimators.estimate import Estimate
 from infoplane.estimators.quantities import CURVATURE, Quantity
-from infoplane.estimators.trust import LEVEL, NORMAL_QUANTILE
+from infoplane.estimators.trust import LEVEL, UPPER
 from infoplane.step_record import StepRecord
 
 TOP, TRACE, LIMIT, FISHER = (quantity.name for quantity in CURVATURE)
@@ -25,6 +25,7 @@ class _OfCurvature(Estimator):
 
     shannon: ClassVar[bool] = False
     reads: ClassVar[Reads] = "step"
+    version: ClassVar[str] = "2"
 
     def cost(self, n_samples: int, n_units: int) -> Cost:
         """Return what reading it costs, whatever the samples are."""
@@ -32,8 +33,10 @@ class _OfCurvature(Estimator):
 
     def absent(self, record: StepRecord) -> str:
         """Return that no curvature was recorded, if so."""
-        missing = "no curvature was recorded; Recorder(..., curvature=loss) keeps it"
-        return "" if record.curvature else missing
+        if not record.curvature:
+            return "no curvature was recorded; Recorder(..., curvature=loss) keeps it"
+        trained = record.curvature.get("n_parameters")
+        return "" if trained else "no parameter is trained: all are frozen"
 
 
 @dataclass(frozen=True)
@@ -68,11 +71,11 @@ class Curvature(_OfCurvature):
         """Return what was recorded at one step; nothing where nothing was."""
         assert isinstance(activations, StepRecord)
         told = activations.curvature
-        if not told:
+        if not told.get("n_parameters"):
             return {}
         about = {key: value for key, value in told.items() if key != "fisher"}
         n = told.get("n_samples")
-        own = ["own_derivative"] if told.get("own_derivatives") else []
+        own = [*_of_batches(told), *(["own_derivative"] if told.get("own_derivatives") else [])]
         found = {
             TOP: _within(
                 told.get("hessian_top"), told.get("hessian_top_error"), about, n, "bracket",
@@ -80,7 +83,8 @@ class Curvature(_OfCurvature):
             ),
             TRACE: _within(
                 told.get("hessian_trace"),
-                _scaled(told.get("hessian_trace_error")), about, n, "analytic", *own,
+                _scaled(told.get("hessian_trace_error"), told.get("vectors")),
+                about, n, "analytic", *own,
             ),
         }  # fmt: skip
         if told.get("stability_limit") is not None:
@@ -140,11 +144,25 @@ class Fisher(_OfCurvature):
         error = None if None in errors else sum(errors)
         about = {"kind": "empirical", "n_parameters": sum(one["n_parameters"] for one in parts)}
         n = activations.curvature.get("fisher_samples")
-        return {FISHER: _within(value, _scaled(error), about, n, "analytic")}
+        return {
+            FISHER: _within(
+                value, _scaled(error, n), about, n, "analytic", *_of_batches(activations.curvature)
+            )
+        }
 
 
-def _scaled(error: float | None) -> float | None:
-    return None if error is None else NORMAL_QUANTILE * error
+def _of_batches(told: Mapping[str, Any]) -> list[str]:
+    """Return the flag of a loss whose value depends on the batches."""
+    return ["batch_loss"] if told.get("batch_loss") else []
+
+
+def _scaled(error: float | None, draws: int | None) -> float | None:
+    """Return half of the interval of a mean of few draws: Student's quantile times its error."""
+    from scipy.special import stdtrit
+
+    if error is None or draws is None or draws < 2:
+        return None
+    return float(stdtrit(draws - 1, UPPER)) * error
 
 
 def _within(

@@ -14,7 +14,7 @@ from infoplane.errors import EstimationError
 from infoplane.estimators.base import Cost, Estimator, Reads
 from infoplane.estimators.estimate import Estimate
 from infoplane.estimators.quantities import LOSSES, Quantity
-from infoplane.estimators.trust import LEVEL, NORMAL_QUANTILE
+from infoplane.estimators.trust import LEVEL, NORMAL_QUANTILE, SMALLEST_SHARE
 from infoplane.numerics.loss_curves import (
     FEWEST,
     Excess,
@@ -71,6 +71,7 @@ class Prequential(Estimator):
     subject = "run"
     shannon: ClassVar[bool] = False
     reads: ClassVar[Reads] = "step"
+    version: ClassVar[str] = "2"
 
     def __post_init__(self) -> None:
         self._expect(0.0 <= self.tail < 1.0, "tail from 0 to below 1", self.tail)
@@ -108,7 +109,7 @@ class Prequential(Estimator):
         _check(log, record.step)
         counts, unit = log.counted()
         curve = excess(log.losses, counts, self.tail)
-        told = {
+        told: dict[str, Any] = {
             "unit": unit,
             "losses": len(log),
             "first_step": int(log.steps[0]),
@@ -119,11 +120,19 @@ class Prequential(Estimator):
         setting = f"per {unit[:-1]}"
         fitted = fit_power_law(log.losses, counts, LEVEL)
         shape = sharpness(log.losses, counts, curve.final)
+        told["missing"] = _missing(log, counts, curve)
+        coarse = _is_coarse(log, told["missing"])
         return {
-            EXCESS: self._excess(record, curve, counts, told, setting),
+            EXCESS: self._excess(record, curve, counts, told, setting, coarse=coarse),
             SHARPNESS: _none("the loss does not fall")
             if shape is None
-            else Estimate(shape, bound_low=0.0, diagnostics=told, setting=setting),
+            else Estimate(
+                shape,
+                bound_low=0.0,
+                diagnostics=told,
+                setting=setting,
+                flags=("coarse_log",) if coarse else (),
+            ),
             **_fit(fitted, told, setting),
         }
 
@@ -134,6 +143,8 @@ class Prequential(Estimator):
         counts: FloatArray,
         told: Mapping[str, Any],
         setting: str,
+        *,
+        coarse: bool,
     ) -> Estimate:
         if record.epoch is not None and record.epoch > 1:
             return _none(
@@ -148,7 +159,7 @@ class Prequential(Estimator):
         of_final = NORMAL_QUANTILE * (curve.final_error or 0.0) * _BITS * span
         raised = {
             "partial_log": _begins_late(log),
-            "coarse_log": float(np.median(np.diff(log.steps))) > 1,
+            "coarse_log": coarse,
             "passes_unknown": record.epoch is None or record.epoch == 1,
             "no_tokens": told["unit"] != "tokens",
             "final_dominates": of_final > 0.5 * abs(bits),
@@ -182,6 +193,19 @@ def _check(log: LossLog, step: int) -> None:
     gap = float(np.median(np.diff(log.steps)))
     if log.steps[-1] + _LATE * gap < step:
         raise EstimationError(f"the log ends at step {log.steps[-1]}")
+
+
+def _missing(log: LossLog, counts: FloatArray, curve: Excess) -> float | None:
+    """Return the share of the area that lies between entries with steps missing between them."""
+    middles = 0.5 * (log.losses[1:] + log.losses[:-1]) - curve.final
+    areas = np.abs(np.diff(counts) * middles)
+    total = float(areas.sum())
+    return float(areas[np.diff(log.steps) > 1].sum()) / total if total > 0 else None
+
+
+def _is_coarse(log: LossLog, missing: float | None) -> bool:
+    """Tell whether steps are missing: most of them, or those of a part that counts."""
+    return float(np.median(np.diff(log.steps))) > 1 or (missing or 0.0) > SMALLEST_SHARE
 
 
 def _begins_late(log: LossLog) -> bool:

@@ -145,7 +145,8 @@ class Attention:
         DataError
             The message is one line.
         """
-        why = "; ".join(f"{name}: {why}" for name, why in list(self.refused.items())[:3])
+        refused = list(self.refused.items())[:3]
+        why = "; ".join(f"{name or 'the model itself'}: {why}" for name, why in refused)
         for pattern in self.patterns if self.seen else ():
             if pattern != "*" and not any(matches(name, pattern) for name in self.seen):
                 raise DataError(
