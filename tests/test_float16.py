@@ -12,7 +12,7 @@ import pytest
 import infoplane
 from infoplane.arrays import sortable, sorted_values
 from infoplane.data import ProbeSet
-from infoplane.estimators.registry import estimator_names, parse_estimator
+from infoplane.estimators.registry import estimator_class, estimator_names, parse_estimator
 from infoplane.numerics.discrete.bottleneck import recorded_distribution
 from infoplane.numerics.discrete.partitions import MODES, partitioned
 from infoplane.numerics.discrete.symbols import is_whole_population
@@ -29,6 +29,7 @@ SORTING = (
     "setxor1d", "isin",
 )  # fmt: skip
 N = 240
+_ARRAYS = {("layer", reads) for reads in ("arrays", "passes", "consecutive")}
 
 
 @pytest.fixture
@@ -69,7 +70,12 @@ def bits(run, spec):
     return {key: one.bits for key, one in found.items()}
 
 
-SPECS = (*estimator_names(), *(f"binning:mode={mode}" for mode in MODES if mode != "exact"))
+OF_LAYERS = [
+    name
+    for name in estimator_names()
+    if (estimator_class(name).subject, estimator_class(name).reads) in _ARRAYS
+]
+SPECS = (*OF_LAYERS, *(f"binning:mode={mode}" for mode in MODES if mode != "exact"))
 
 
 @pytest.mark.parametrize("spec", SPECS)

@@ -6,9 +6,11 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from tests.cli.analyses import rows_of, write_run
 from tests.cli.test_executors import mpiexec
@@ -20,6 +22,8 @@ HERE = ON_ARRAYS | {
     "ci.md", "quick-start.md", "validate.md", "scaling.md", "figures-and-report.md",
     "similarity.md",
 }  # fmt: skip
+OF_RECORDINGS = {"estimators/attention.md", "estimators/noisy.md"}
+HERE |= OF_RECORDINGS
 ELSEWHERE = {
     "artifacts-and-probes.md": "test_artifacts_page.py",
     "plugins.md": "test_plugins.py",
@@ -68,6 +72,33 @@ def test_quick_start_runs_as_printed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     exec(notebook, {})
     assert len((tmp_path / "results.csv").read_text().splitlines()) == 1 + 5 * 2 * 3
+
+
+def test_noisy_page_runs_as_printed(tmp_path):
+    [(_, commands), (_, program)] = blocks("estimators/noisy.md")
+    (tmp_path / "net.py").write_text(program)
+    made: dict[str, Any] = {}
+    exec(program, made)
+    for epoch in range(2):
+        torch.save(made["build"]().state_dict(), tmp_path / f"epoch_{epoch}.pt")
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "probe.npz", inputs=rng.normal(size=(100, 12)), labels=np.arange(100) % 4)
+    assert "noisy" in bash(commands, tmp_path)
+
+
+def test_attention_page_runs_as_printed(tmp_path):
+    transformers = pytest.importorskip("transformers")
+    [(_, commands), (_, on_arrays)] = blocks("estimators/attention.md")
+    exec(on_arrays, {})
+    config = transformers.GPT2Config(
+        vocab_size=20, n_positions=8, n_embd=16, n_layer=2, n_head=2, bos_token_id=0, eos_token_id=0
+    )
+    for step in range(2):
+        transformers.GPT2Model(config).save_pretrained(tmp_path / f"checkpoint-{step}")
+    tokens = np.random.default_rng(0).integers(20, size=(50, 8))
+    np.savez(tmp_path / "probe.npz", input_ids=tokens)
+    bash(commands, tmp_path)
+    assert (tmp_path / "figures" / "attention.png").exists()
 
 
 def test_similarity_page_runs_as_printed(tmp_path):

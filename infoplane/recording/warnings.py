@@ -7,7 +7,6 @@ import logging
 from infoplane.data import SlotKind
 from infoplane.recording.hooks.state import State
 from infoplane.runs.step_writer import StepWriter
-from infoplane.text import some_of
 
 log = logging.getLogger("infoplane")
 
@@ -37,4 +36,6 @@ class Warnings:
             names = [one.name for one in writer.written[kind].values() if one.n_nonfinite]
             if new := [name for name in names if (kind, name) not in self._nonfinite]:
                 self._nonfinite.update((kind, name) for name in new)
-                log.warning("NaN or inf in the %s at step %d: %s", what, writer.step, some_of(new))
+                log.warning(
+                    "NaN or inf in the %s at step %d: %s", what, writer.step, ", ".join(new)
+                )

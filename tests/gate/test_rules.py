@@ -81,7 +81,7 @@ def test_a_quantity_brings_its_own_word_for_a_fall():
         ("at:x(ity) > 1", "IP502", "unknown statistic 'at:x'"),
         ("last:3(ity) > 1", "IP502", "did you mean 'last'?"),
         ("__import__(os) > 1", "IP502", "unknown statistic '__import__'"),
-        ("last(itx) > 1", "IP503", "did you mean 'ixt'?"),
+        ("last(ixtt) > 1", "IP503", "did you mean 'ixt'?"),
         ("change(ht) > 1", "IP503", "unknown quantity of phases 'ht'"),
         ("share(saturate) < 1", "IP503", "did you mean 'saturated'?"),
         ("verdict(ixt) == compress", "IP503", "did you mean 'compresses'?"),
