@@ -4,8 +4,10 @@ BIN := .venv/bin
 READY := .venv/ready
 # One process more than there are cores: many tests wait for others they have started.
 WORKERS = $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
+# Every script, but not the modules that scripts import.
+BENCHMARKS := $(shell grep -l '^if __name__' benchmarks/*.py)
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench clean $(BENCHMARKS:%=quick/%)
 
 demo: $(READY)
 	$(BIN)/infoplane demo --overwrite
@@ -18,11 +20,11 @@ lint: $(READY) build/typing
 	$(BIN)/ruff format --check .
 	cd build/typing && ../../$(BIN)/mypy --cache-dir ../mypy -p infoplane
 
-# The quick forms of all benchmarks: every script, but not the modules that scripts import.
-bench: $(READY)
-	for benchmark in $$(grep -l '^if __name__' benchmarks/*.py); do \
-		echo "== $$benchmark"; $(BIN)/python $$benchmark --quick || exit 1; \
-	done
+# The quick forms of all benchmarks.
+bench: $(BENCHMARKS:%=quick/%)
+
+$(BENCHMARKS:%=quick/%): quick/%: $(READY)
+	$(BIN)/python $* --quick
 
 clean:
 	rm -rf .venv build dist *.egg-info infoplane-demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
