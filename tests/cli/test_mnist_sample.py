@@ -33,7 +33,7 @@ def digits(tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize("model", ["mlp", "cnn"])
+@pytest.mark.parametrize("model", [pytest.param("mlp", marks=pytest.mark.slow), "cnn"])
 def test_trains_and_records(digits, model):
     command = [sys.executable, train.__file__, "--images", "images.gz", "--labels", "labels"]
     command += ["--model", model, "--epochs", "1", "--out", model]

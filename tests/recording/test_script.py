@@ -56,7 +56,10 @@ def write(form=""):
     Path("train.py").write_text(TRAIN.replace("COMPILE", form))
 
 
-@pytest.mark.parametrize("form", ["", "model = torch.compile(model, backend='eager')"])
+COMPILED = "model = torch.compile(model, backend='eager')"
+
+
+@pytest.mark.parametrize("form", ["", pytest.param(COMPILED, marks=pytest.mark.slow)])
 def test_script_computes_the_same_with_and_without_recording(project, probe, form):
     write(form)
     plain = subprocess.run(
