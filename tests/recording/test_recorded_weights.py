@@ -235,7 +235,7 @@ def test_nan_weights_are_stored_and_told(tmp_path, probe, caplog):
     assert info.slot("fc1.weight", "weight").nonfinite == 4  # all singular values
     assert info.slot("fc2.weight", "weight").nonfinite == 1
     assert run.recorded_weight(1, "fc1.weight").start.distance is None
-    assert "NaN or inf in the weights at step 1: fc1.weight fc2.weight" in caplog.text
+    assert "NaN or inf in the weights at step 1: fc1.weight, fc2.weight" in caplog.text
     assert verify(run) == []
 
 
