@@ -143,7 +143,7 @@ def test_pools_names_all_activations_that_preparing_reads(spec, data):
         assert {layer for _, layer in of_layer} <= {"b"}
     if estimator.pools == "nothing":
         assert not of_layer
-    if estimator.pools != "nothing":
+    if estimator.pools != "nothing" and estimator.name != "noisy":  # it reads what layers declare
         assert read
 
 
