@@ -48,8 +48,8 @@ def output_table(
     caption = "first and last checkpoint; Ŷ is drawn from the soft-max"
     if any(curve.quantity == "ity_bound" for curve in found):
         caption += (
-            "; H(Y) − CE is a lower bound of I(T;Y) of every layer, of samples that were not "
-            "trained on; in brackets the ECE that chance makes of right confidences"
+            "; H(Y) − CE is a lower bound of I(T;Y) of every layer if the samples were not trained "
+            "on; in brackets the ECE that chance makes of right confidences"
         )
     return ["", *render(columns, limit=limit), *in_lines(caption, limit or 100)]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from infoplane.cli.globs import axis, by_glob, sigma
 from infoplane.cli.options import Location, SharedOptions, shared_options
 from infoplane.cli.probe_options import ProbeChoice, probe_options
 from infoplane.cli.progress import Stages
@@ -203,7 +203,7 @@ _OF_DATA = ("labels", "label_bins", "x", "samples", "seed")
     "--attention",
     multiple=True,
     is_flag=False,
-    flag_value="*",
+    flag_value="**",
     metavar="[=GLOB]",
     help="Keep the entropy of attention by sample and head: of all modules that attend (what the "
     "bare option means), or of those that match; repeatable.",
@@ -292,10 +292,10 @@ def record(
     infoplane record --weights-only --checkpoints 'ckpt/*.pt' -o runs/w0
     """
     Path.cwd()  # where it was removed, importing torch would end the process
-    chosen["batch_dims"] = dict(map(_axis, batch_dims))
-    chosen["reduce"] = dict(map(_reduction, reductions))
-    chosen["mask"] = dict(map(_mask, masks))
-    chosen["noise"] = dict(map(_sigma, noises))
+    chosen["batch_dims"] = by_glob(batch_dims, "GLOB=AXIS", "rnn=1", axis)
+    chosen["reduce"] = by_glob(reductions, "GLOB=KIND", "conv*=sketch:1024", str)
+    chosen["mask"] = by_glob(masks, "GLOB=NAME", "decoder.*=none", str)
+    chosen["noise"] = by_glob(noises, "GLOB=SIGMA", "noise*=0.1", sigma)
     if weights_only and not script:
         _record_weights(checkpoints, output, shared, chosen, dry_run=dry_run)
         return
@@ -463,42 +463,6 @@ def _tell(recorder: Recorder, n_steps: int, output: str, *, resumed: bool) -> No
         f"recorded {counted(n_steps, 'step')} x {counted(len(recorder.recorded), 'layer')} x "
         f"{counted(recorder.probe.n_samples, 'sample')} in {output} ({size / 1e6:,.1f} MB){kept}"
     )
-
-
-def _axis(text: str) -> tuple[str, int]:
-    """Return the glob and the axis of ``GLOB=AXIS``."""
-    glob, _, axis = text.rpartition("=")
-    if not glob or not axis.isdecimal():
-        raise click.BadParameter(f"expected GLOB=AXIS such as 'rnn=1', got {text!r}")
-    return glob, int(axis)
-
-
-def _reduction(text: str) -> tuple[str, str]:
-    """Return the glob and the kind of ``GLOB=KIND``."""
-    glob, _, kind = text.rpartition("=")
-    if not glob or not kind:
-        raise click.BadParameter(f"expected GLOB=KIND such as 'conv*=sketch:1024', got {text!r}")
-    return glob, kind
-
-
-def _mask(text: str) -> tuple[str, str]:
-    """Return the glob and the mask of ``GLOB=NAME``."""
-    glob, _, name = text.rpartition("=")
-    if not glob or not name:
-        raise click.BadParameter(f"expected GLOB=NAME such as 'decoder.*=none', got {text!r}")
-    return glob, name
-
-
-def _sigma(text: str) -> tuple[str, float]:
-    """Return the glob and the standard deviation of ``GLOB=SIGMA``."""
-    glob, _, size = text.rpartition("=")
-    try:
-        number = float(size)
-    except ValueError:
-        number = math.nan
-    if not glob or not 0 < number < math.inf:
-        raise click.BadParameter(f"expected GLOB=SIGMA such as 'noise*=0.1', got {text!r}")
-    return glob, number
 
 
 def _kept(done: int, n_steps: int, output: str) -> str:

@@ -21,8 +21,9 @@ from infoplane.recording.gradients import Loss, gradient_statistics
 from infoplane.recording.hashes import parameter_hash
 from infoplane.recording.hooks.attention import attention_patterns
 from infoplane.recording.hooks.capture import At
+from infoplane.recording.hooks.choice import probe_passes
 from infoplane.recording.hooks.modes import evaluation_mode
-from infoplane.recording.hooks.passes import SampleKind, described, probe_passes
+from infoplane.recording.hooks.passes import SampleKind, described
 from infoplane.recording.hooks.survey import surveyed
 from infoplane.recording.losses import Losses, warn_of_lost, warn_of_replaced
 from infoplane.recording.manifest import finite_epoch, json_values, number, run_manifest

@@ -32,8 +32,8 @@ from infoplane.recording.checkpoints.find import find_checkpoints
 from infoplane.recording.checkpoints.models import load_model
 from infoplane.recording.checkpoints.replay import record_checkpoints
 from infoplane.recording.hooks.attention import attention_patterns
+from infoplane.recording.hooks.choice import probe_passes
 from infoplane.recording.hooks.noise import noise_sizes
-from infoplane.recording.hooks.passes import probe_passes
 from infoplane.recording.log_files import read_loss_log
 from infoplane.recording.plan import RecordingPlan, plan_checkpoints
 from infoplane.recording.probes.classes import warn_of_splits

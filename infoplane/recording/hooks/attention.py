@@ -43,7 +43,7 @@ AXES = ("head", "measure")
 
 
 def attention_patterns(asked: bool | str | Sequence[str]) -> tuple[str, ...]:
-    """Return the globs over modules whose attention is kept: ``*`` alone means all.
+    """Return the globs over modules whose attention is kept: ``**`` matches all.
 
     Raises
     ------
@@ -51,7 +51,7 @@ def attention_patterns(asked: bool | str | Sequence[str]) -> tuple[str, ...]:
         If it is neither True or False, nor a glob or globs.
     """
     if isinstance(asked, bool):
-        return ("*",) * asked
+        return ("**",) * asked
     found = (asked,) if isinstance(asked, str) else asked
     if not isinstance(found, (tuple, list)) or not all(isinstance(x, str) and x for x in found):
         raise InputError(f"attention: expected True, False or globs of modules, got {asked!r:.80}")
@@ -65,7 +65,7 @@ class Attention:
     Parameters
     ----------
     patterns : sequence of str
-        Globs over the names of the modules that call it; ``*`` alone means all.
+        Globs over the names of the modules that call it; ``**`` matches all.
     """
 
     patterns: Sequence[str] = ()
@@ -79,7 +79,7 @@ class Attention:
 
     def chosen(self, name: str) -> bool:
         """Tell whether the attention of a module is to be kept."""
-        return any(pattern == "*" or matches(name, pattern) for pattern in self.patterns)
+        return any(matches(name, pattern) for pattern in self.patterns)
 
     @contextmanager
     def watched(self, model: nn.Module) -> Iterator[Callable[[], None]]:
@@ -148,7 +148,7 @@ class Attention:
         refused = list(self.refused.items())[:3]
         why = "; ".join(f"{name or 'the model itself'}: {why}" for name, why in refused)
         for pattern in self.patterns if self.seen else ():
-            if pattern != "*" and not any(matches(name, pattern) for name in self.seen):
+            if not any(matches(name, pattern) for name in self.seen):
                 raise DataError(
                     f"no attention matches {pattern!r}",
                     hint=f"the model attends in {', '.join(list(self.seen)[:12])}",

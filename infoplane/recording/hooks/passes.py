@@ -6,23 +6,23 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from torch import nn
 
-from infoplane.data import Array, ProbeSet, Slot, whole_number
-from infoplane.errors import DataError, InfoplaneError, InputError
+from infoplane.data import Array, ProbeSet, Slot
+from infoplane.errors import DataError, InfoplaneError
 from infoplane.patterns import split_address, written
 from infoplane.recording.hooks.attention import Attention
 from infoplane.recording.hooks.calls import call_names
 from infoplane.recording.hooks.capture import At, Receive, captured, raised
 from infoplane.recording.hooks.further_passes import FurtherPasses, before_noise
 from infoplane.recording.hooks.hints import of_failure, of_transform, transform_of
-from infoplane.recording.hooks.layers import Layer, chosen_by, select_layers
-from infoplane.recording.hooks.masks import TokenMask, Tokens, chosen_mask, known_masks, untold
-from infoplane.recording.hooks.noise import Noise, NoiseOf, noise_sizes
+from infoplane.recording.hooks.layers import Layer
+from infoplane.recording.hooks.masks import TokenMask, Tokens, known_masks, untold
+from infoplane.recording.hooks.noise import Noise, NoiseOf
 from infoplane.recording.hooks.operations import (
     MARK,
     Operations,
@@ -31,18 +31,17 @@ from infoplane.recording.hooks.operations import (
     last_match,
 )
 from infoplane.recording.hooks.outputs import Address, Key, UnfitLayerError, not_storable, to_stored
-from infoplane.recording.hooks.reductions import Reduction, by_glob, check_units, chosen_reductions
-from infoplane.recording.hooks.roles import Roles, head_named
+from infoplane.recording.hooks.reductions import Reduction, check_units
+from infoplane.recording.hooks.roles import Roles
 from infoplane.recording.hooks.silent import silent_reasons
 from infoplane.recording.hooks.state import State, raising_hook
-from infoplane.recording.hooks.wrappers import named_layers, unwrapped
+from infoplane.recording.hooks.wrappers import named_layers
 from infoplane.recording.probes.batches import Batch, batch_of
 from infoplane.runs.step_writer import StepWriter
 from infoplane.text import one_line
 
 log = logging.getLogger("infoplane")
 
-_Choice = TypeVar("_Choice")
 Found: TypeAlias = tuple[str, tuple[int, ...], str, "str | None"]
 """Class of a layer, shape of a sample, dtype and encoding as stored."""
 
@@ -458,90 +457,9 @@ class ProbePasses:
         log.warning("not called by the model, so not recorded: %s", reasons)
 
 
-def probe_passes(
-    model: nn.Module,
-    probe: ProbeSet,
-    *,
-    layers: Sequence[str] = (),
-    at: At = "output",
-    batch_dims: Mapping[str, int] | None = None,
-    reduce: Mapping[str, str] | None = None,
-    mask: Mapping[str, str] | None = None,
-    logits: str | None = None,
-    head: str | None = None,
-    batch_size: int = 512,
-    rows: slice | None = None,
-    noise: Mapping[str, float] | None = None,
-    keep_dropout: bool = False,
-    passes: int = 1,
-    attention: Sequence[str] = (),
-) -> ProbePasses:
-    """Return the passes that record what patterns choose; parameters as for ``Recorder``.
-
-    Raises
-    ------
-    InputError
-        If an argument is unfit.
-    NotFoundError
-        If a pattern matches nothing.
-    """
-    if batch_size < 1:
-        raise InputError(f"expected a batch size of at least 1, got {batch_size}")
-    if at not in ("output", "input"):
-        raise InputError(f"at: expected 'output' or 'input', got {at!r}")
-    model = unwrapped(model)
-    functions = [pattern for pattern in layers if is_operation(pattern)]
-    modules = [pattern for pattern in layers if not is_operation(pattern)]
-    if functions and at != "output":
-        raise InputError(f"expected at='output' to record operations ({functions[0]}), got {at!r}")
-    chosen = select_layers(model, modules) if modules or not functions else {}
-    dims, kinds, masks = batch_dims or {}, by_glob(reduce or {}), mask or {}
-    for glob, text in masks.items():
-        chosen_mask(text, probe.arguments)
-        if not is_operation(glob):
-            chosen_by(glob, chosen, "whose mask is given")
-
-    sizes = noise_sizes(noise or {})
-    for glob in sizes:
-        if not is_operation(glob):
-            chosen_by(glob, chosen, "whose noise is declared")
-
-    def of_modules(values: Mapping[str, _Choice]) -> dict[str, _Choice]:
-        return {glob: one for glob, one in values.items() if chosen and not is_operation(glob)}
-
-    return ProbePasses(
-        model,
-        probe,
-        chosen,
-        at,
-        batch_size,
-        _sample_axes(of_modules(dims), chosen),
-        chosen_reductions(of_modules(kinds), chosen),
-        rows,
-        Operations(functions, dims, kinds, sizes),
-        by_default=all(pattern.startswith("!") for pattern in layers),
-        masks=masks,
-        logits=logits,
-        head=None if head is None else head_named(model, head),
-        noise=Noise(keep_dropout, whole_number(passes, "passes", 1), sizes),
-        attention=Attention(tuple(attention)),
-    )
-
-
 def described(kind: SampleKind | None) -> str:
     """Say of what kind the samples of a layer are; None stands for a layer that is not there."""
     return "absent" if kind is None else f"shape {kind[0]} and dtype {kind[1]}"
-
-
-def _sample_axes(values: Mapping[str, int], layers: Mapping[str, Layer]) -> dict[str, int]:
-    """Return the sample axis of every layer for which a glob gives one."""
-    axes = {}
-    for pattern, axis in values.items():
-        if not isinstance(axis, int) or axis < 0:
-            raise InputError(f"batch_dims[{pattern!r}]: expected an axis from 0, got {axis!r}")
-        found = chosen_by(pattern, layers, "whose sample axis is given")
-        axes.update(dict.fromkeys(found, axis))
-    return axes
 
 
 def _name_calls(writer: StepWriter) -> None:
