@@ -124,6 +124,7 @@ class _Written:
     source_dtype: str
     encoding: str | None = None
     done: int = 0  # numbers that are written
+    rows: int = 0  # samples that are written
     crc32: int = 0
     n_nonfinite: int = 0
     n_zero: int = 0
@@ -142,11 +143,6 @@ class _Written:
     def slot_shape(self) -> tuple[int, ...]:
         """Shape of one sample; all of it, where there are none."""
         return self.shape[1:] if KINDS[self.kind].by_sample else self.shape
-
-    @property
-    def rows(self) -> int:
-        """Samples that are written."""
-        return self.done // max(math.prod(self.slot_shape), 1)
 
     @property
     def dtype_name(self) -> str:
@@ -270,6 +266,7 @@ class StepWriter:
                 f"{found.shape[1:]}, got rows from {row} of shape {batch.shape[1:]}"
             )
         self._put(found, batch)
+        found.rows += len(batch)
 
     def write_whole(
         self,
