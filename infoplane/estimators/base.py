@@ -9,8 +9,8 @@ done once and handed in:
 4. ``estimate``: once per cell, i.e. checkpoint and layer.
 
 An estimator of another ``subject`` has cells of weights, pairs of layers or runs at a checkpoint;
-nothing is prepared for a layer then. One that ``reads`` what was recorded with the step is given
-that in place of arrays.
+nothing is prepared for a layer then, but ``prepare_pair`` is told which layers a pair is of. One
+that ``reads`` what was recorded with the step is given that in place of arrays.
 
 Prepared values must pickle: they travel to worker processes.
 """
@@ -174,6 +174,14 @@ class Estimator(ABC):
         """
         return False
 
+    @property
+    def counts_noise(self) -> bool:
+        """Whether it takes what is random in one pass of a layer for information of the input.
+
+        Of a random layer I(X;T) is then flagged ``upper_bound``.
+        """
+        return self.reads != "passes" and not self.lower_bound
+
     def parameters(self) -> dict[str, Any]:
         """Return the parameters as they are written to the results."""
         return asdict(self)
@@ -305,6 +313,13 @@ class Estimator(ABC):
     def beside(self, layer: Slot, weights: Sequence[Slot]) -> tuple[Slot, ...]:
         """Return those of the recorded weights that a cell of a layer is given as well."""
         return ()
+
+    def prepare_pair(self, shared: Any, layers: tuple[Slot, ...]) -> Any:
+        """Return what a cell of a pair of layers is given; ``shared`` unless overridden.
+
+        It is asked in the cell, at every step.
+        """
+        return shared
 
     def left_out(self, quantity: str) -> str:
         """Return for which layers there is no row of a quantity at all, "" if for none."""

@@ -77,6 +77,7 @@ _BLUE, _RED, _GREEN, _PURPLE, _GREY = "#0072B2", "#D55E00", "#007A59", "#8F4E8B"
 
 IXT = Quantity("ixt", "I(X;T)", "bits", "size", 0.25, "compresses", _BLUE)
 ITY = Quantity("ity", "I(T;Y)", "bits", "labels", 0.25, colour=_RED)
+ITT = Quantity("itt", "I(Tᵢ;Tⱼ)", "bits", None, 0.25, colour=_PURPLE)
 DSE = Quantity("dse", "DSE", "bits", "size", 0.25, "compresses", _GREEN)
 DSMI_Y = Quantity("dsmi_y", "DSMI(T;Y)", "bits", "labels", 0.25, colour=_PURPLE)
 DSMI_X = Quantity("dsmi_x", "DSMI(T;X)", "bits", "inputs", 0.25, colour=_PURPLE)
@@ -193,6 +194,7 @@ QUANTITIES: dict[str, Quantity] = {
     for quantity in (
         IXT,
         ITY,
+        ITT,
         DSE,
         DSMI_Y,
         DSMI_X,

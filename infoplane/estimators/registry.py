@@ -35,6 +35,8 @@ BUILT_IN = {
     "exact": "infoplane.estimators.layers.binning:Exact",
     "fisher": "infoplane.estimators.steps.curvature:Fisher",
     "kde": "infoplane.estimators.layers.kde:KernelDensity",
+    "neural": "infoplane.estimators.layers.neural:Neural",
+    "neural_pairs": "infoplane.estimators.neural_pairs:NeuralPairs",
     "noisy": "infoplane.estimators.layers.noisy:NoisyNetwork",
     "output": "infoplane.estimators.layers.output:Output",
     "prequential": "infoplane.estimators.steps.prequential:Prequential",

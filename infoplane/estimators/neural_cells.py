@@ -1,0 +1,256 @@
+"""What the neural estimators of layers and of pairs of layers share: parameters, limit, report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from infoplane.data import Array, FloatArray, IntArray, ProbeSet, Slot
+from infoplane.estimators.base import Cost, Estimator
+from infoplane.estimators.estimate import BoundName, Estimate
+from infoplane.estimators.layers.compressed.bracket_estimates import resolution
+from infoplane.estimators.neural_information import (
+    Critic,
+    NeuralInformation,
+    neural_information,
+)
+from infoplane.estimators.trust import LEVEL, is_negative
+from infoplane.numerics.components import leading_columns
+from infoplane.numerics.discrete.symbols import row_symbols
+from infoplane.numerics.kernels.mixtures import stratified
+from infoplane.numerics.noised import noisy_layer
+from infoplane.numerics.tensors import Tensor, is_tensor
+
+MOST_COLUMNS = 256
+"""Columns of a side that a critic is given; wider ones are made principal components."""
+
+MOST_LOST = 0.05
+"""Share of the variance, and bits, that components may leave out without a flag."""
+
+SEEDS = 2**31
+"""Seeds that are drawn lie below."""
+
+_CRITICS = ("infonce", "gauss", "smile", "mine")
+_LOSS = ("large_compression_loss",)
+_FEWEST = 200
+_GRACE = 30.0  # seconds beyond the limit after which a cell is stopped from outside
+
+
+@dataclass(frozen=True)
+class NeuralOptions(Estimator):
+    """Parameters of the neural estimators."""
+
+    critic: str = "infonce"
+    noise: float | None = None
+    c: float | None = None
+    protocol: bool = True
+    seconds: float | None = None
+    max_samples: int = 5000
+
+    accelerated: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        known = ", ".join(_CRITICS)
+        self._expect(self.critic in _CRITICS, f"a critic of {known}", repr(self.critic))
+        fits = self.noise is None or 0.0 <= self.noise < np.inf
+        self._expect(fits, "noise of at least 0", self.noise)
+        self._expect(self.c is None or 0.0 < self.c < np.inf, "c above 0", self.c)
+        self._expect(None in (self.noise, self.c), "noise or c", "both")
+        fits = self.seconds is None or 0.0 < self.seconds < np.inf
+        self._expect(fits, "seconds above 0", self.seconds)
+        self._expect(
+            self.max_samples >= _FEWEST, f"max_samples of at least {_FEWEST}", self.max_samples
+        )
+
+    @property
+    def pools(self) -> Any:
+        """Nothing: what is prepared is made of the probe set."""
+        return "nothing"
+
+    @property
+    def counts_noise(self) -> bool:
+        """A random layer is measured beside the inputs, its noise is none of what it says."""
+        return False
+
+    def cost(self, n_samples: int, n_units: int) -> Cost:
+        """Return what a cell costs: two estimates, of the whole sample and of its parts."""
+        m = min(n_samples, self.max_samples)
+        columns = min(n_units, MOST_COLUMNS) + 64
+        seconds = 2.0 + 3e-8 * m**2 + 4e-9 * m * n_units
+        if self.critic != "gauss":
+            fits = 4.0 if self.protocol else 1.0
+            seconds += fits * 2e-3 * m * (1.0 + columns / 256)
+        if self.seconds is not None:
+            seconds = min(seconds, self.seconds)
+        limit = None if self.seconds is None else 2.0 * self.seconds + _GRACE
+        memory = 2**27 + 3 * m**2 + 24 * m * min(n_units, 8 * MOST_COLUMNS)
+        return Cost(seconds, memory, torch=True, limit=limit)
+
+    def chosen_rows(self, probe: ProbeSet, rng: np.random.Generator) -> IntArray | None:
+        """Return the samples that are used, classes keeping their shares; None for all."""
+        n, labels = probe.n_samples, probe.labels
+        if n <= self.max_samples:
+            return None
+        classes = None if labels is None else row_symbols(labels[:, None])
+        return np.sort(stratified(classes, n, self.max_samples, rng))
+
+    def noise_of(self, layer: Slot, n_samples: int) -> LayerNoise:
+        """Return the noise with which a layer of so many samples is measured."""
+        if holds_noise(layer):
+            return LayerNoise(0.0, source="recorded")
+        if layer.noise is not None:  # that was off
+            return LayerNoise(layer.noise, source="network")
+        if self.noise is None:
+            return LayerNoise(resolution(n_samples) if self.c is None else self.c, relative=True)
+        return LayerNoise(self.noise, source="added" if self.noise else "none")
+
+    def measured(
+        self, x: Array, y: Array, seed: int, clock: Clock, place: Tensor
+    ) -> NeuralInformation:
+        """Return what a critic finds, on the device of ``place`` and within the time left."""
+        device = str(place.device) if is_tensor(place) else "cpu"
+        critic: Critic = self.critic  # type: ignore[assignment]  # checked when it was made
+        return neural_information(
+            x, y, critic=critic, seed=seed, seconds=clock.left(), protocol=self.protocol,
+            device=device,
+        )  # fmt: skip
+
+
+def holds_noise(layer: Slot) -> bool:
+    """Tell whether a layer declares noise that is in its recorded values."""
+    return layer.noise is not None and layer.noise_in != "none"
+
+
+class Clock:
+    """The CPU time that a cell may still take; its first estimates leave time for the others."""
+
+    def __init__(self, seconds: float | None, estimates: int) -> None:
+        self._end = None if seconds is None else time.thread_time() + seconds
+        self._estimates = estimates
+
+    def left(self) -> float | None:
+        """Return the seconds of the next estimate: an even share of what is left."""
+        if self._end is None:
+            return None
+        share = max(self._end - time.thread_time(), 0.01) / max(self._estimates, 1)
+        self._estimates -= 1
+        return share
+
+
+class LayerNoise(NamedTuple):
+    """The noise with which a layer is measured."""
+
+    size: float  # standard deviation of what is added, 0 for nothing
+    relative: bool = False  # it is counted in median distances
+    source: str = "added"  # or "recorded", "network" if it was off, "none"
+
+    @property
+    def setting(self) -> str | None:
+        """What must be equal for values to be compared."""
+        if self.source != "added":
+            return None
+        return f"{'c' if self.relative else 'σ'}={self.size:.6g}"
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """The columns of a layer for a critic, without and with its noise, and what is to be told."""
+
+    clean: FloatArray
+    noisy: FloatArray
+    told: Mapping[str, Any]
+    flags: tuple[str, ...] = ()
+
+
+def side_of(values: Tensor, noise: LayerNoise, rng: np.random.Generator) -> Side:
+    """Return the columns of a layer (n_samples, n_units) with its noise.
+
+    Raises
+    ------
+    EstimationError
+        If it varies by no more than the rounding of its numbers, next to which noise is nothing.
+    """
+    told: dict[str, Any] = {"noise": 0.0, "noise_source": noise.source}
+    if not noise.size or not _varies(values):
+        return columns_of(values, rng, told=told)
+    found = noisy_layer(values, noise.size, MOST_COLUMNS, rng, relative=noise.relative)
+    told |= {"noise": found.sigma, "c": found.c, "loss_bound_t": found.lost}
+    return Side(found.clean, found.noisy, told, _LOSS * (found.lost > MOST_LOST))
+
+
+def columns_of(
+    array: Tensor,
+    rng: np.random.Generator,
+    most: int = MOST_COLUMNS,
+    told: Mapping[str, Any] | None = None,
+) -> Side:
+    """Return an array as it is, or as components if it is wider, with what these leave out."""
+    found = leading_columns(array, most, rng)
+    more: dict[str, Any] = dict(told or {})
+    if (kept := found.values.shape[1]) < array.shape[1]:
+        more |= {"components": kept, "lost_variance": found.lost}
+    return Side(found.values, found.values, more, _LOSS * (found.lost > MOST_LOST))
+
+
+def _varies(values: Tensor) -> bool:
+    return bool((values != values[:1]).any())
+
+
+def told_estimate(
+    found: NeuralInformation,
+    diagnostics: Mapping[str, Any],
+    flags: tuple[str, ...] = (),
+    *,
+    used: int | None = None,
+    bound: tuple[float | None, BoundName],
+    setting: str | None = None,
+) -> Estimate:
+    """Return what a critic found as an estimate of a cell.
+
+    Parameters
+    ----------
+    found : NeuralInformation
+        Value, interval, verdict and flags.
+    diagnostics : mapping
+        What else is to be told.
+    flags : tuple of str
+        Further flags.
+    used : int, optional
+        Samples that were used, if not all.
+    bound : pair of float or None and str
+        What the quantity, or a critic, can be at most, and its name.
+    setting : str, optional
+        What the value depends on beyond the parameters.
+    """
+    high, name = bound
+    raised = (
+        *found.flags,
+        *flags,
+        *["negative"] * (found.bits is not None and is_negative(found.bits)),
+        *["subsampled"] * (used is not None),
+    )
+    interval = found.bits is not None and found.low is not None
+    return Estimate(
+        found.bits,
+        low=found.low if interval else None,
+        high=found.high if interval else None,
+        method="bracket" if interval else "none",
+        level=LEVEL if interval else None,
+        bound_low=0.0,
+        bound_high=high,
+        bound_name=name if high is not None else "none",
+        n=used,
+        flags=tuple(dict.fromkeys(raised)),
+        diagnostics={
+            "verdict": found.verdict,
+            "lower": found.lower,
+            "critic": found.critic,
+            **found.diagnostics,
+            **diagnostics,
+        },
+        setting=setting,
+    )
