@@ -63,6 +63,8 @@ from infoplane.estimators.layers.output_information import output_information as
 from infoplane.estimators.layers.probe_information import ProbeInformation as ProbeInformation
 from infoplane.estimators.layers.probe_information import ProbeReading as ProbeReading
 from infoplane.estimators.layers.probe_information import probe_information as probe_information
+from infoplane.estimators.neural_information import NeuralInformation as NeuralInformation
+from infoplane.estimators.neural_information import neural_information as neural_information
 from infoplane.estimators.pair_information import ksg_information as ksg_information
 from infoplane.estimators.pair_information import mixed_information as mixed_information
 from infoplane.estimators.pair_information import shuffle_information as shuffle_information

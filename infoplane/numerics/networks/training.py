@@ -60,7 +60,7 @@ def trained_encoders(
         The encoder's affine maps, with SiLU between them, and the mean squared error as a share
         of the variance.
     """
-    with _one_thread():
+    with one_thread():
         return _optimised(
             scores, dims, steps, hidden, rng, device, scores if held_out is None else held_out
         )
@@ -144,7 +144,7 @@ def _optimised(
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """Train on one thread: the products are small, and waiting for others costs far more."""
     import torch
 
