@@ -85,4 +85,3 @@ def noisy_layer(
     clean = scores[found.entries]
     noisy = clean + c * rng.standard_normal(clean.shape)
     return NoisyLayer(clean, noisy, c * layer.median, c, lost)
-
