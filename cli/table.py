@@ -19,6 +19,7 @@ from infoplane.estimators.quantities import OUTPUTS, QUANTITIES, TRAINING, Quant
 from infoplane.results.cautions import cautions, shortest
 from infoplane.results.choice import SIZES, Choice, best_estimator
 from infoplane.results.curves import CurveKey, Curves, curves, group_of, group_of_runs, groups_of
+from infoplane.results.reliability import reliability
 from infoplane.results.settings import in_words
 from infoplane.results.shape_and_scale import splits
 from infoplane.results.verdicts import Phase
@@ -80,6 +81,8 @@ def summary(
         apart = in_words({key[1:]: said for key, said in unlike.items() if key[0] == group})
         for sentence in apart:
             lines += ["", *_wrapped(f"not averaged: {sentence}", limit)]
+        for sentence in reliability(results, group):
+            lines += ["", *_wrapped(printable(sentence), limit)]
     found = cautions(results, drawn)
     told = found if wide else shortest(found, "--wide shows them")
     lines += [""] if told else []

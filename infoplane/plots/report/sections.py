@@ -12,6 +12,7 @@ from infoplane.estimators.quantities import Quantity
 from infoplane.plots.report.html import Cell, table
 from infoplane.plots.view import SIZES, View
 from infoplane.results.cautions import MOST, cautions, shortest
+from infoplane.results.reliability import reliability
 from infoplane.results.verdicts import layer_verdicts
 
 Section: TypeAlias = tuple[str, str, str]
@@ -193,6 +194,9 @@ def closing_sections(view: View) -> list[Section]:
         ]
         heads = ["Check", "Rule", "Status", "Level", "Message", "Source"]
         found.append(("checks", "Checks", table("Rules tested on these results", heads, rows)))
+    if trusted := reliability(results):
+        items = "".join(f"<li>{escape(text)}</li>" for text in trusted)
+        found.append(("reliability", "Reliability", f"<ul>{items}</ul>"))
     if results["warnings"]:
         rows = [
             [
