@@ -72,7 +72,8 @@ class NeuralPairs(NeuralOptions):
 
     References
     ----------
-    As of `neural`.
+    As of `neural`: van den Oord et al., 2018; Poole et al., ICML 2019; Abdelaleem, Martini,
+    Nemenman, arXiv 2506.00330.
     """
 
     name: ClassVar[str] = "neural_pairs"
