@@ -2,28 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from infoplane.calls import one_of
-from infoplane.data import Array, FloatArray, checked_activations, class_ids, whole_number
+from infoplane.calls import one_of, truth, unfit
+from infoplane.data import Array, FloatArray, IntArray, checked_activations, class_ids, whole_number
 from infoplane.errors import InputError
 from infoplane.estimators.layers.probe_information import is_real
-from infoplane.estimators.trust import NORMAL_QUANTILE
+from infoplane.estimators.trust import NORMAL_QUANTILE, SMALLEST_BITS, is_negative
+from infoplane.numerics.devices import check_device
+from infoplane.numerics.discrete.symbols import row_symbols
+from infoplane.numerics.neighbors.estimates import ksg_mutual_information
 from infoplane.numerics.neighbors.planted import normal_scores
 from infoplane.numerics.neighbors.terms import LOG2_E
-from infoplane.numerics.neural.bounds import infonce, jackknife_error
-from infoplane.numerics.neural.gaussian import fit_normal
+from infoplane.numerics.neural import protocol as steps
+from infoplane.numerics.neural.features import features
+from infoplane.numerics.neural.gaussian import class_codes, normal_codes
+from infoplane.numerics.neural.training import (
+    DivergedError,
+    Fit,
+    Job,
+    OutOfTimeError,
+    Sides,
+    trained,
+)
 from infoplane.seeding import generator
 
 Critic: TypeAlias = Literal["infonce", "gauss", "smile", "mine"]
 Verdict: TypeAlias = Literal["reliable", "lower bound only", "not converged"]
 
-_FEWEST = 200
-_ONE_SIDED = 1.645
+_NO_BOUND = ("smile", "mine")
+_FEWEST = 200  # samples
+_SMALL = 1000  # samples below which nothing can be extrapolated from parts
+_ONE_SIDED = 1.645  # standard errors below which 5 % of a normal distribution lie
+_CEILING = 0.85  # share of log2 N above which InfoNCE cannot show more
+_GAP = 0.25  # share of the value that training may be above held-out rows
+_APART = 0.1  # share of the value by which seeds, or the two intercepts, may differ
+_MOST_CLASSES = 64  # states of a side that are taken for classes
+_ROWS_OF_A_CLASS = 50  # on average, at least
+_COUNTED_DIMS = 5  # up to which neighbour counts tell that a critic is not sharp enough
+_UNDER = 0.05  # share of the value by which they may be above it
+_ATOMS = 0.01  # share of repeated rows from which they cannot tell
 
 
 @dataclass(frozen=True)
@@ -38,7 +62,8 @@ class NeuralInformation:
     lower : float or None
         One-sided 95 % lower bound of I(X;Y): the held-out value less 1.64 standard errors.
     low, high : float or None
-        95 % interval: from the held-out value to that at training, wider by 1.96 standard errors.
+        95 % interval: from the held-out value to that at training, wider by 1.96 standard errors
+        and by the spread of the seeds.
     verdict : str or None
         ``reliable``, ``lower bound only`` or ``not converged``; None without a value.
     flags : tuple of str
@@ -50,7 +75,7 @@ class NeuralInformation:
     critic : str
         As asked for.
     ceiling : float or None
-        The most bits that the bound can show with so many samples.
+        The most bits that the value can be: log2 of the rows it is read on, or H(Y) of classes.
     """
 
     bits: float | None
@@ -104,48 +129,119 @@ def neural_information(
         If the arrays are not finite, differ in length, or a parameter is unfit.
     """
     one_of(critic, "critic", "infonce", "gauss", "smile", "mine")
+    truth(protocol, "protocol")
+    check_device(device)
+    deadline = _deadline(seconds)
     rng = generator(whole_number(seed, "seed", 0), "neural_information")
-    first = checked_activations(_columns(x), name="x").astype(np.float64)
-    if len(np.asarray(y)) != len(first):
-        raise InputError(f"expected {len(first)} rows of y, as of x, got {len(np.asarray(y))}")
-    if np.asarray(y).ndim > 1 or is_real(y):
-        second = checked_activations(_columns(y), name="y").astype(np.float64)
-    else:
-        ids = class_ids(y)
-        second = (ids[:, None] == np.unique(ids)).astype(np.float64)
-    n = len(first)
-    if n < _FEWEST:
-        reason = f"expected at least {_FEWEST} samples, got {n}"
+    sample = _sample_of(x, y, critic in _NO_BOUND)
+    if sample.n < _FEWEST:
+        reason = f"expected at least {_FEWEST} samples, got {sample.n}"
+        return _without_value(sample.n, critic, reason, "small_n")
+    if sample.is_constant:
         return NeuralInformation(
-            None, None, None, None, None, ("failed", "small_n"), {"reason": reason}, n, critic
+            0.0, 0.0, 0.0, 0.0, "reliable", ("constant",), {"bound": "none"}, sample.n, critic, 0.0
         )
-    left, right = (_varying(normal_scores(side)) for side in (first, second))
-    if not left.shape[1] or not right.shape[1]:
-        return NeuralInformation(0.0, 0.0, 0.0, 0.0, "reliable", ("constant",), {}, n, critic)
-    order = rng.permutation(n)
-    test, train = order[: n // 5], order[n // 5 :]
-    if critic == "gauss":
-        normal = fit_normal(left[train], right[train])
-        seen, unseen = (normal.scores(left[rows], right[rows]) for rows in (train, test))
-    else:
-        from infoplane.numerics.neural.training import trained
+    flags: list[str] = []
+    try:
+        whole = sample.fitted(
+            steps.seed_splits(sample.n, steps.SEEDS, rng), rng, critic, device, deadline
+        )
+    except OutOfTimeError:
+        return _without_value(sample.n, critic, f"no fit within {seconds:g} s", "timeout")
+    except DivergedError:
+        return _without_value(sample.n, critic, "the loss is no number: the critic diverged")
+    parts: dict[int, list[Fit]] = {}
+    if protocol:
+        for number in steps.numbers_of_parts(sample.n):
+            try:
+                splits = steps.part_splits(sample.n, number, rng)
+                parts[number] = sample.fitted(splits, rng, critic, device, deadline)
+            except OutOfTimeError:
+                flags.append("timeout")
+                break
+            except DivergedError:
+                continue
+    return _judged(sample, whole, parts, critic, flags)
 
-        fit = trained(left, right, train, test, rng)
-        seen, unseen = fit.train, fit.test
-    high, low = infonce(seen) * LOG2_E, infonce(unseen) * LOG2_E
-    error_high, error_low = (jackknife_error(scores) * LOG2_E for scores in (seen, unseen))
-    return NeuralInformation(
-        high,
-        low - _ONE_SIDED * error_low,
-        low - NORMAL_QUANTILE * error_low,
-        high + NORMAL_QUANTILE * error_high,
-        "reliable",
-        (),
-        {"test": low, "train": high, "se_test": error_low, "se_train": error_high},
-        n,
-        critic,
-        float(np.log2(len(train))),
-    )
+
+@dataclass(frozen=True, eq=False)
+class _Sample:
+    """A checked pair of samples: columns that vary, or the classes of the right side."""
+
+    n: int
+    x: FloatArray
+    y: FloatArray
+    normal_x: FloatArray
+    normal_y: FloatArray
+    classes: IntArray | None
+    n_classes: int
+
+    @property
+    def is_constant(self) -> bool:
+        if self.classes is not None and self.n_classes < 2:
+            return True
+        return not self.x.shape[1] or (self.classes is None and not self.y.shape[1])
+
+    def fitted(
+        self,
+        splits: Sequence[steps.Split],
+        rng: np.random.Generator,
+        critic: Critic,
+        device: str,
+        deadline: float,
+    ) -> list[Fit]:
+        sides = self._sides(critic)
+        if critic == "mine":
+            from infoplane.numerics.neural.mine import trained_joint
+
+            return trained_joint(sides, splits, rng, device, deadline)
+        jobs = [Job(self._codes(train), train, test) for train, test in splits]
+        return trained(sides, jobs, rng, device, deadline, epochs=0 if critic == "gauss" else None)
+
+    def _codes(self, rows: IntArray) -> Any:
+        if self.classes is not None:
+            return class_codes(self.normal_x, self.classes, self.n_classes, rows)
+        return normal_codes(self.normal_x, self.normal_y, rows)
+
+    def _sides(self, critic: Critic) -> Sides:
+        if critic == "mine":  # as published, but for the normal scores
+            return Sides(self.normal_x, self.normal_y)
+        inputs = features(self.x, self.normal_x)
+        if self.classes is not None:
+            return Sides(inputs, np.eye(self.n_classes), self.classes)
+        return Sides(inputs, features(self.y, self.normal_y), clipped=critic == "smile")
+
+
+def _sample_of(x: Array, y: Array, of_columns: bool) -> _Sample:
+    """Return the pair, a side of few states as classes on the right, or as indicator columns."""
+    first = checked_activations(_columns(x), name="x").astype(np.float64)
+    n = len(first)
+    if len(np.asarray(y)) != n:
+        raise InputError(f"expected {n} rows of y, as of x, got {len(np.asarray(y))}")
+    labels = np.asarray(y).ndim == 1 and not is_real(y)
+    second = class_ids(y)[:, None] if labels else checked_activations(_columns(y), name="y")
+    if not labels and not _few_states(second) and _few_states(first):
+        first, second = second.astype(np.float64), first
+    first = _varying(first)
+    if labels or _few_states(second):
+        states = row_symbols(second)
+        if of_columns:
+            shown = np.eye(states.n_states)[states.ids]
+            return _Sample(n, first, shown, _scores(first), shown, None, 0)
+        none = np.empty((n, 0))
+        return _Sample(n, first, none, _scores(first), none, states.ids, states.n_states)
+    second = _varying(second.astype(np.float64))
+    return _Sample(n, first, second, _scores(first), _scores(second), None, 0)
+
+
+def _few_states(side: Array) -> bool:
+    """Return whether the rows have so few states that these are classes."""
+    most = min(_MOST_CLASSES, len(side) // _ROWS_OF_A_CLASS)
+    return len(np.unique(side[:, 0])) <= most and row_symbols(side).n_states <= most
+
+
+def _scores(columns: FloatArray) -> FloatArray:
+    return normal_scores(columns) if columns.shape[1] else columns
 
 
 def _columns(values: Array) -> Array:
@@ -155,3 +251,108 @@ def _columns(values: Array) -> Array:
 
 def _varying(columns: FloatArray) -> FloatArray:
     return columns[:, np.ptp(columns, axis=0) > 0]
+
+
+def _deadline(seconds: float | None) -> float:
+    if seconds is None:
+        return math.inf
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not seconds > 0:
+        raise unfit("seconds", "a number above 0, or None", seconds)
+    return time.thread_time() + float(seconds)
+
+
+def _without_value(n: int, critic: Critic, reason: str, *flags: str) -> NeuralInformation:
+    return NeuralInformation(
+        None, None, None, None, None, (*flags, "failed"), {"reason": reason}, n, critic
+    )
+
+
+def _judged(
+    sample: _Sample,
+    fits: Sequence[Fit],
+    parts: Mapping[int, Sequence[Fit]],
+    critic: Critic,
+    flags: list[str],
+) -> NeuralInformation:
+    """Return the value of fits, its interval, and what speaks against it."""
+    train = float(np.mean([fit.train.value for fit in fits])) * LOG2_E
+    test = float(np.mean([fit.test.value for fit in fits])) * LOG2_E
+    # Rows at training are the same for most seeds; held-out ones differ.
+    error_train = float(np.mean([fit.train.error for fit in fits])) * LOG2_E
+    error_test = float(np.linalg.norm([fit.test.error for fit in fits])) / len(fits) * LOG2_E
+    spread = float(np.ptp([fit.train.value for fit in fits])) * LOG2_E
+    lines = [
+        steps.extrapolated(
+            {1: value}
+            | {k: float(np.mean([read(f) for f in some])) * LOG2_E for k, some in parts.items()},
+            error,
+        )
+        for value, error, read in (
+            (train, error_train, lambda fit: fit.train.value),
+            (test, error_test, lambda fit: fit.test.value),
+        )
+    ]
+    rows = min(4096, sample.n - sample.n // steps.HELD_OUT)
+    ceiling = math.log2(rows)
+    if sample.classes is not None:
+        shares = np.bincount(sample.classes) / sample.n
+        ceiling = float(-(shares[shares > 0] * np.log2(shares[shares > 0])).sum())
+    counts = _counted(sample)
+    unit = max(SMALLEST_BITS, _APART * abs(train))
+    noise = NORMAL_QUANTILE * math.hypot(error_train, error_test)
+    raised = {
+        "saturated": sample.classes is None and train > _CEILING * ceiling,
+        "small_n": sample.n < _SMALL,
+        "not_converged": any(fit.unfinished for fit in fits) and spread > unit,
+        "seed_spread": spread > unit + noise,
+        "train_test_gap": train - test > max(_GAP * train, SMALLEST_BITS) + noise,
+        "extrapolation": not steps.agree(*lines, _APART, SMALLEST_BITS),
+        "estimators_disagree": counts is not None
+        and counts - train > max(_UNDER * counts, SMALLEST_BITS / 2) + 2 * error_train,
+        "negative": is_negative(train),
+    }
+    found = [name for name, is_raised in raised.items() if is_raised]
+    verdict: Verdict = "reliable"
+    if {"saturated", "train_test_gap", "extrapolation", "estimators_disagree"} & set(found):
+        verdict = "lower bound only"
+    if {"not_converged", "seed_spread"} & set(found):
+        verdict = "not converged"
+    return NeuralInformation(
+        train,
+        test - _ONE_SIDED * error_test,
+        test - NORMAL_QUANTILE * error_test - spread / 2,
+        train + NORMAL_QUANTILE * error_train + spread / 2,
+        verdict,
+        (*flags, *found),
+        {
+            "test": test,
+            "train": train,
+            "se_test": error_test,
+            "se_train": error_train,
+            "spread": spread,
+            "start": float(np.mean([fit.start for fit in fits])) * LOG2_E,
+            "train_limit": lines[0].value,
+            "test_limit": lines[1].value,
+            "limit_errors": [line.error for line in lines],
+            "ksg": counts,
+            "best": [fit.best for fit in fits],
+            "epochs": [fit.epochs for fit in fits],
+            "parts": {
+                k: [(f.train.value * LOG2_E, f.test.value * LOG2_E) for f in some]
+                for k, some in parts.items()
+            },
+        },
+        sample.n,
+        critic,
+        ceiling,
+    )
+
+
+def _counted(sample: _Sample) -> float | None:
+    """Return what neighbour counts of normal scores tell, where these are trustworthy."""
+    if sample.classes is not None or sample.x.shape[1] + sample.y.shape[1] > _COUNTED_DIMS:
+        return None
+    for side in (sample.x, sample.y):
+        if len(np.unique(side, axis=0)) < (1 - _ATOMS) * sample.n:
+            return None
+    return ksg_mutual_information(sample.normal_x, sample.normal_y, 5)

@@ -1,17 +1,32 @@
-"""InfoNCE of a matrix of scores, and its error, in nats."""
+"""Values of critics from their scores, with standard errors, in nats.
+
+A row of scores belongs to a sample. Its columns are the samples it is held against, with the own
+one on the diagonal; or all classes, with the logarithm of their shares as weights.
+"""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
-from scipy.special import logsumexp
+if TYPE_CHECKING:
+    import torch
 
-from infoplane.data import FloatArray
+_CLIP = 5.0
+_JACKKNIFED = 2048  # samples of which the error is taken, and scaled to all
 
 
-def infonce(scores: FloatArray) -> float:
-    """Return the InfoNCE bound of a matrix of scores (n, n), row i against column i.
+@dataclass(frozen=True)
+class Reading:
+    """A value of a critic and its standard error, in nats."""
+
+    value: float
+    error: float
+
+
+def infonce(scores: torch.Tensor) -> torch.Tensor:
+    """Return the InfoNCE bound of matrices of scores (..., n, n).
 
     mean_i s_ii - log mean_j exp s_ij, and the same along columns; the mean of both, which is at
     most log n, and in expectation at most the information for any critic.
@@ -20,24 +35,149 @@ def infonce(scores: FloatArray) -> float:
     ----------
     van den Oord, Li, Vinyals: "Representation learning with contrastive predictive coding", 2018.
     """
-    own = float(np.diagonal(scores).mean())
-    across = [float(logsumexp(scores, axis=axis).mean()) for axis in (0, 1)]
-    return own - sum(across) / 2 + math.log(len(scores))
+    own = scores.diagonal(dim1=-2, dim2=-1)
+    across = (scores.logsumexp(-1) + scores.logsumexp(-2)) / 2
+    return (own - across).mean(-1) + math.log(scores.shape[-1])
 
 
-def jackknife_error(scores: FloatArray) -> float:
-    """Return the standard error of `infonce`, by leaving out each row and its column in turn.
+def read_pairs(scores: torch.Tensor) -> Reading:
+    """Return `infonce` of one matrix (n, n) and its error, by leaving out each sample in turn.
 
-    Exact in O(n^2): without sample k, the sum of each row lacks exp s_ik.
+    Exact in O(n^2): without sample k the sum of row i lacks exp s_ik.
     """
-    n = len(scores)
-    own = np.diagonal(scores)
-    values = np.full(n, (own.sum() - own) / (n - 1))
+    value, n = float(infonce(scores)), len(scores)
+    if n > _JACKKNIFED:
+        scores = scores[:_JACKKNIFED, :_JACKKNIFED]
+    m = len(scores)
+    own = scores.diagonal().double()
+    without = (own.sum() - own) / (m - 1)
     for lines in (scores, scores.T):
-        sums = logsumexp(lines, axis=1)
-        share = np.exp(np.minimum(lines - sums[:, None], 0.0))
-        np.fill_diagonal(share, 0.0)  # the sample's own row goes as a whole
-        # One column may be nearly all of a sum: then what is left is what the others hold.
-        left = np.log1p(-np.minimum(share, 1.0 - 1e-12)).sum(axis=0)
-        values -= (sums.sum() - sums + left) / (2 * (n - 1))
-    return float(math.sqrt((n - 1) / n * np.square(values - values.mean()).sum()))
+        sums = lines.logsumexp(1)
+        # One column may be nearly all of a sum; then that much less is left of it.
+        share = (lines - sums[:, None]).exp().clamp(max=1 - 1e-6).fill_diagonal_(0.0)
+        left = (-share).log1p().double().sum(0)
+        sums = sums.double()
+        without = without - (sums.sum() - sums + left) / (2 * (m - 1))
+    squares = (without - without.mean()).square().sum()
+    return Reading(value, math.sqrt((m - 1) / m * float(squares) * m / n))
+
+
+def js_bound(scores: torch.Tensor) -> torch.Tensor:
+    """Return the Jensen-Shannon objective of matrices of scores (..., n, n), best at log ratios."""
+    from torch.nn.functional import softplus
+
+    n = scores.shape[-1]
+    own = scores.diagonal(dim1=-2, dim2=-1)
+    others = (softplus(scores).sum((-2, -1)) - softplus(own).sum(-1)) / (n * (n - 1))
+    return -softplus(-own).mean(-1) - others
+
+
+def smile(scores: torch.Tensor) -> torch.Tensor:
+    """Return the clipped estimate of matrices of scores (..., n, n), which is no bound.
+
+    mean_i s_ii - log mean over i != j of exp s_ij, with s_ij clipped at 5 either side.
+
+    References
+    ----------
+    Song, Ermon: "Understanding the limitations of variational mutual information estimators", 2020.
+    """
+    n = scores.shape[-1]
+    own = scores.diagonal(dim1=-2, dim2=-1)
+    ratios = scores.clamp(-_CLIP, _CLIP).exp()
+    others = ratios.sum((-2, -1)) - ratios.diagonal(dim1=-2, dim2=-1).sum(-1)
+    return own.mean(-1) - (others / (n * (n - 1))).log()
+
+
+def read_smile(scores: torch.Tensor) -> Reading:
+    """Return `smile` of one matrix (n, n), with the error of its first term."""
+    own = scores.diagonal().double()
+    return Reading(float(smile(scores)), float(own.std()) / math.sqrt(len(own)))
+
+
+def class_terms(
+    scores: torch.Tensor, classes: torch.Tensor, log_shares: torch.Tensor
+) -> torch.Tensor:
+    """Return what each sample (..., n) adds to H(Y) - cross-entropy, from scores (..., n, k)."""
+    own = scores.gather(-1, classes[..., None])[..., 0]
+    return own - (scores + log_shares).logsumexp(-1)
+
+
+def read_classes(scores: torch.Tensor, classes: torch.Tensor, log_shares: torch.Tensor) -> Reading:
+    """Return H(Y) - cross-entropy of scores (n, k) and its standard error.
+
+    In expectation at most I(X;Y) on samples that the scores were not fitted to.
+    """
+    terms = class_terms(scores, classes, log_shares).double()
+    return Reading(float(terms.mean()), float(terms.std()) / math.sqrt(len(terms)))
+
+
+class Objective(Protocol):
+    """What a critic is trained for and read by; scores are those of some rows of the sample."""
+
+    def gain(self, scores: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        """Return what steps make larger, one number for each critic."""
+        ...
+
+    def value(self, scores: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        """Return the value of each critic."""
+        ...
+
+    def read(self, scores: torch.Tensor, rows: torch.Tensor) -> Reading:
+        """Return the value of one critic with its error."""
+        ...
+
+
+class Pairs:
+    """InfoNCE of samples against the samples of their batch."""
+
+    def gain(self, scores: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        """Return the bound itself."""
+        return infonce(scores)
+
+    value = gain
+
+    def read(self, scores: torch.Tensor, rows: torch.Tensor) -> Reading:
+        """Return the bound."""
+        return read_pairs(scores)
+
+
+class Smile:
+    """The clipped estimate, of a critic trained for the Jensen-Shannon objective."""
+
+    def gain(self, scores: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        """Return the Jensen-Shannon objective."""
+        return js_bound(scores)
+
+    def value(self, scores: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        """Return the clipped estimate."""
+        return smile(scores)
+
+    def read(self, scores: torch.Tensor, rows: torch.Tensor) -> Reading:
+        """Return the clipped estimate."""
+        return read_smile(scores)
+
+
+@dataclass(frozen=True, eq=False)
+class Classes:
+    """H(Y) - cross-entropy of classes.
+
+    Parameters
+    ----------
+    ids : tensor (n_samples,)
+        Class of each sample.
+    log_shares : tensor (n_classes,)
+        Logarithms of the shares of the classes.
+    """
+
+    ids: torch.Tensor
+    log_shares: torch.Tensor
+
+    def gain(self, scores: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        """Return the bound itself."""
+        return class_terms(scores, self.ids[rows], self.log_shares).mean(-1)
+
+    value = gain
+
+    def read(self, scores: torch.Tensor, rows: torch.Tensor) -> Reading:
+        """Return the bound."""
+        return read_classes(scores, self.ids[rows], self.log_shares)
