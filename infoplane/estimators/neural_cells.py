@@ -20,16 +20,23 @@ from infoplane.estimators.neural_information import (
 )
 from infoplane.estimators.trust import LEVEL, is_negative
 from infoplane.numerics.components import leading_columns
+from infoplane.numerics.compression import MOST_LOSS
 from infoplane.numerics.discrete.symbols import row_symbols
 from infoplane.numerics.kernels.mixtures import stratified
 from infoplane.numerics.noised import noisy_layer
 from infoplane.numerics.tensors import Tensor, is_tensor
 
-MOST_COLUMNS = 256
-"""Columns of a side that a critic is given; wider ones are made principal components."""
+WIDE = 128
+"""Columns from which on a side is made principal components before a critic is given it."""
 
-MOST_LOST = 0.05
-"""Share of the variance, and bits, that components may leave out without a flag."""
+COMPONENTS = 64
+"""How many of a side without noise; more columns than that cost more than they hold."""
+
+NOISY_COMPONENTS = 32
+"""How many at most of a layer with noise, of which it is known what the others may hold."""
+
+MOST_LOST = 0.1
+"""Share of the variance, or of the value, that components may leave out without a flag."""
 
 SEEDS = 2**31
 """Seeds that are drawn lie below."""
@@ -79,7 +86,7 @@ class NeuralOptions(Estimator):
     def cost(self, n_samples: int, n_units: int) -> Cost:
         """Return what a cell costs: two estimates, of the whole sample and of its parts."""
         m = min(n_samples, self.max_samples)
-        columns = min(n_units, MOST_COLUMNS) + 64
+        columns = min(n_units, WIDE)
         seconds = 2.0 + 3e-8 * m**2 + 4e-9 * m * n_units
         if self.critic != "gauss":
             fits = 4.0 if self.protocol else 1.0
@@ -87,7 +94,7 @@ class NeuralOptions(Estimator):
         if self.seconds is not None:
             seconds = min(seconds, self.seconds)
         limit = None if self.seconds is None else 2.0 * self.seconds + _GRACE
-        memory = 2**27 + 3 * m**2 + 24 * m * min(n_units, 8 * MOST_COLUMNS)
+        memory = 2**27 + 3 * m**2 + 48 * m * min(n_units, 1000)
         return Cost(seconds, memory, torch=True, limit=limit)
 
     def chosen_rows(self, probe: ProbeSet, rng: np.random.Generator) -> IntArray | None:
@@ -164,6 +171,7 @@ class Side:
     noisy: FloatArray
     told: Mapping[str, Any]
     flags: tuple[str, ...] = ()
+    lost: float = 0.0  # bits of its information that are not in the columns, at most
 
 
 def side_of(values: Tensor, noise: LayerNoise, rng: np.random.Generator) -> Side:
@@ -177,19 +185,17 @@ def side_of(values: Tensor, noise: LayerNoise, rng: np.random.Generator) -> Side
     told: dict[str, Any] = {"noise": 0.0, "noise_source": noise.source}
     if not noise.size or not _varies(values):
         return columns_of(values, rng, told=told)
-    found = noisy_layer(values, noise.size, MOST_COLUMNS, rng, relative=noise.relative)
-    told |= {"noise": found.sigma, "c": found.c, "loss_bound_t": found.lost}
-    return Side(found.clean, found.noisy, told, _LOSS * (found.lost > MOST_LOST))
+    found = noisy_layer(values, noise.size, NOISY_COMPONENTS, rng, relative=noise.relative)
+    told |= {"noise": found.sigma, "c": found.c, "components": found.clean.shape[1]}
+    return Side(found.clean, found.noisy, told | {"loss_bound_t": found.lost}, lost=found.lost)
 
 
 def columns_of(
-    array: Tensor,
-    rng: np.random.Generator,
-    most: int = MOST_COLUMNS,
-    told: Mapping[str, Any] | None = None,
+    array: Tensor, rng: np.random.Generator, told: Mapping[str, Any] | None = None
 ) -> Side:
-    """Return an array as it is, or as components if it is wider, with what these leave out."""
-    found = leading_columns(array, most, rng)
+    """Return an array as it is, or as components if it is wide, with what these leave out."""
+    wide = array.shape[1] > WIDE
+    found = leading_columns(array, COMPONENTS if wide else WIDE, rng)
     more: dict[str, Any] = dict(told or {})
     if (kept := found.values.shape[1]) < array.shape[1]:
         more |= {"components": kept, "lost_variance": found.lost}
@@ -206,6 +212,7 @@ def told_estimate(
     flags: tuple[str, ...] = (),
     *,
     used: int | None = None,
+    lost: float = 0.0,
     bound: tuple[float | None, BoundName],
     setting: str | None = None,
 ) -> Estimate:
@@ -221,6 +228,8 @@ def told_estimate(
         Further flags.
     used : int, optional
         Samples that were used, if not all.
+    lost : float, default 0
+        Bits that may be missing, by which the interval reaches higher.
     bound : pair of float or None and str
         What the quantity, or a critic, can be at most, and its name.
     setting : str, optional
@@ -230,6 +239,7 @@ def told_estimate(
     raised = (
         *found.flags,
         *flags,
+        *_LOSS * (found.bits is not None and lost > max(MOST_LOST * found.bits, MOST_LOSS)),
         *["negative"] * (found.bits is not None and is_negative(found.bits)),
         *["subsampled"] * (used is not None),
     )
@@ -237,7 +247,7 @@ def told_estimate(
     return Estimate(
         found.bits,
         low=found.low if interval else None,
-        high=found.high if interval else None,
+        high=found.high + lost if interval and found.high is not None else None,
         method="bracket" if interval else "none",
         level=LEVEL if interval else None,
         bound_low=0.0,

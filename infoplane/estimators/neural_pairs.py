@@ -115,6 +115,7 @@ class NeuralPairs(NeuralOptions):
             {"first": sides[0].told, "second": sides[1].told},
             (*sides[0].flags, *sides[1].flags, *["deterministic"] * prepared.deterministic),
             used=None if prepared.rows is None else prepared.n,
+            lost=sum(side.lost for side in sides),
             bound=(found.ceiling, "log2_n"),
             setting=next((s for one in prepared.noises if (s := one.setting)), None),
         )

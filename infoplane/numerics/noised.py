@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from infoplane.data import FloatArray
 from infoplane.errors import EstimationError
-from infoplane.numerics.compression import Layer
+from infoplane.numerics.compression import MOST_LOSS, Layer
 from infoplane.numerics.kernels.bracket import support
 from infoplane.numerics.projection import principal_basis
 from infoplane.numerics.tensors import Tensor, fetched
@@ -46,7 +45,7 @@ def noisy_layer(
 ) -> NoisyLayer:
     """Add noise to a layer that varies.
 
-    Wide layers are projected first on directions that lose next to nothing at this noise, and on
+    It is projected first on the fewest directions that lose next to nothing at this noise, on
     ``most`` of them at most. White noise of the units is white noise of such scores.
 
     Parameters
@@ -77,11 +76,22 @@ def noisy_layer(
     c = noise if relative else noise / layer.median
     points = layer.points(c, rng)
     scores, lost = np.asarray(fetched(points.scores), dtype=np.float64), points.loss(c)
-    if scores.shape[1] > most:
-        width = scores.shape[1]
-        scores, left = principal_basis(scores, most, rng).project(scores)
-        others = width - most
-        lost += 0.5 * others * math.log2(1.0 + left / (others * c**2))
+    if scores.shape[1] > 1:
+        scores, more = _leading(scores, c, most, rng)
+        lost += more
     clean = scores[found.entries]
     noisy = clean + c * rng.standard_normal(clean.shape)
     return NoisyLayer(clean, noisy, c * layer.median, c, lost)
+
+
+def _leading(
+    scores: FloatArray, c: float, most: int, rng: np.random.Generator
+) -> tuple[FloatArray, float]:
+    """Return the leading components of scores, and the bits that the others may hold."""
+    width = scores.shape[1]
+    basis = principal_basis(scores, width, rng)
+    held = 0.5 * np.log2(1.0 + basis.variances / c**2)
+    left = np.append(np.cumsum(held[::-1])[::-1], 0.0)  # by the number of those that are kept
+    kept = min(most, int(np.argmax(left <= MOST_LOSS)))
+    kept = max(kept, 1)
+    return basis.project(scores)[0][:, :kept], float(left[kept])

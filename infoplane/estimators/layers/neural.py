@@ -28,7 +28,6 @@ from infoplane.numerics.neighbors.label_information import label_entropy
 from infoplane.numerics.tensors import Tensor
 from infoplane.seeding import generator
 
-_INPUT_COLUMNS = 64
 _VIEWS = ("auto", "layer", "inputs")
 
 
@@ -97,7 +96,7 @@ class Neural(NeuralOptions):
     view : {"auto", "layer", "inputs"}
         What stands for the input. ``layer``: the layer without the noise, which is all that the
         noisy one can tell of the input, if the layer is a function of it. ``inputs``: the recorded
-        inputs, of more than 64 numbers their principal components. ``auto`` is ``inputs`` where the
+        inputs, of more than 128 numbers 64 principal components. ``auto`` is ``inputs`` where the
         layer is random or holds noise, and with ``noise=0``.
 
     Raises
@@ -141,7 +140,7 @@ class Neural(NeuralOptions):
         inputs, labels, targets = None, probe.labels, None
         if any(self._beside_inputs(layer) for layer in run.layers):
             flat = rows_of(probe.inputs.reshape(probe.n_samples, -1), rows)
-            inputs = columns_of(flat, rng, _INPUT_COLUMNS)
+            inputs = columns_of(flat, rng)
         if labels is not None:
             labels = rows_of(labels, rows)
         elif probe.targets is not None:
@@ -205,6 +204,7 @@ class Neural(NeuralOptions):
             told,
             flags,
             used=run.used,
+            lost=layer.lost,
             bound=(found.ceiling, "log2_n"),
             setting=prepared.noise.setting,
         )
