@@ -33,22 +33,31 @@ SMALLEST = 100
 """Samples that every case can be drawn of."""
 FURTHER = {
     "quick": ("compressed:mode=ksg",),
-    "full": ("compressed:mode=ksg", "compressed:mode=joint", "compressed:cross_check=true"),
+    "full": (
+        "compressed:mode=ksg",
+        "compressed:mode=joint",
+        "compressed:cross_check=true",
+        "neural:noise=0,view=inputs",
+    ),
 }
 """What is tried beside every estimator at its defaults."""
+SLOW = ("neural",)
+"""What is tried with all tasks, or where it is named."""
 _COARSE = 0.3  # standard deviations of a unit: noise that is more than a detail
 _ITEMS: tuple[Case | Relation | Law, ...] = (*ANSWERS, *RELATIONS, *LAWS)
 
 
 def chosen_estimators(specs: Sequence[str] = (), *, full: bool = False) -> list[Estimator]:
-    """Return the estimators to validate: those given, or all, plug-ins too."""
-    every = [*estimator_names(), *FURTHER["full" if full else "quick"]]
+    """Return the estimators to validate: those given, or all, plug-ins too, the slow ones if full."""
+    every = [name for name in estimator_names() if full or name not in SLOW]
+    every += FURTHER["full" if full else "quick"]
     return [parse_estimator(spec) for spec in specs or every]
 
 
 def shannon_specs() -> list[str]:
     """Return the names of the estimators of Shannon information."""
-    return [name for name in estimator_names() if estimator_class(name).shannon]
+    names = (name for name in estimator_names() if name not in SLOW)
+    return [name for name in names if estimator_class(name).shannon]
 
 
 def names_of_trials(
