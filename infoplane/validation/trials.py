@@ -48,7 +48,7 @@ _ITEMS: tuple[Case | Relation | Law, ...] = (*ANSWERS, *RELATIONS, *LAWS)
 
 
 def chosen_estimators(specs: Sequence[str] = (), *, full: bool = False) -> list[Estimator]:
-    """Return the estimators to validate: those given, or all, plug-ins too, the slow ones if full."""
+    """Return the estimators to validate: those given, or all, slow ones if ``full``."""
     every = [name for name in estimator_names() if full or name not in SLOW]
     every += FURTHER["full" if full else "quick"]
     return [parse_estimator(spec) for spec in specs or every]
