@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     "estimators",
     multiple=True,
     metavar="NAME[:K=V,...]",
-    help="Estimator and its parameters; repeatable. Default: all, plug-ins too, neural with --full.",
+    help="Estimator and its parameters; repeatable. Default: all, plug-ins too (neural: --full).",
 )
 @click.option(
     "--like",
