@@ -167,6 +167,15 @@ _BUILT_IN = (
     Flag("own_derivative", None, "a function of the model has a derivative of its own, and nothing "
          "tells whether that can be differentiated in turn: the Hessian may lack a part",
          "its name is in `own_derivatives` of `diag`; compare with the plain function"),
+    Flag("no_bound", None, "the value is no bound: it may lie above the truth, by any amount",
+         "read it beside `infonce`, or `gauss`, which are bounds"),
+    Flag("train_test_gap", None, "the critic reads far more from samples it was fitted to than "
+         "from others: it learns by heart", f"read the lower bound; {_MORE}"),
+    Flag("seed_spread", None, "fits that differ in weights and held-out samples read different "
+         "values", f"read the lower bound; {_MORE}"),
+    Flag("limits_disagree", None, "values at training and on held-out samples do not lead to one "
+         "number with more samples: the critic is not right",
+         f"read the lower bound; {_MORE}"),
     Flag("not_converged", None, "an iteration, or the clustering of the inputs, did not converge",
          _DIAG),
 )  # fmt: skip

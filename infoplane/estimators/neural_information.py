@@ -24,6 +24,7 @@ from infoplane.numerics.neural import protocol as steps
 from infoplane.numerics.neural.features import features
 from infoplane.numerics.neural.gaussian import class_codes, normal_codes
 from infoplane.numerics.neural.training import (
+    MOST_READ,
     DivergedError,
     Fit,
     Job,
@@ -37,10 +38,12 @@ Critic: TypeAlias = Literal["infonce", "gauss", "smile", "mine"]
 Verdict: TypeAlias = Literal["reliable", "lower bound only", "not converged"]
 
 _NO_BOUND = ("smile", "mine")
+_ONLY_A_BOUND = {"saturated", "train_test_gap", "limits_disagree", "estimators_disagree"}
 _FEWEST = 200  # samples
 _SMALL = 1000  # samples below which nothing can be extrapolated from parts
 _ONE_SIDED = 1.645  # standard errors below which 5 % of a normal distribution lie
 _CEILING = 0.85  # share of log2 N above which InfoNCE cannot show more
+_HELD_OUT_CEILING = 0.7  # the same of held-out rows, which are fewer
 _GAP = 0.25  # share of the value that training may be above held-out rows
 _APART = 0.1  # share of the value by which seeds, or the two intercepts, may differ
 _MOST_CLASSES = 64  # states of a side that are taken for classes
@@ -60,12 +63,15 @@ class NeuralInformation:
         The value on the samples that the critic was fitted to, at its best held-out epoch; None
         with the flag ``failed``, whose reason is in ``diagnostics["reason"]``.
     lower : float or None
-        One-sided 95 % lower bound of I(X;Y): the held-out value less 1.64 standard errors.
+        One-sided 95 % lower bound of I(X;Y): the held-out value less 1.64 standard errors. None of
+        ``smile`` and ``mine``.
     low, high : float or None
         95 % interval: from the held-out value to that at training, wider by 1.96 standard errors
-        and by the spread of the seeds.
+        and by the spread of the seeds; up to 5 columns it reaches to what neighbour counts read.
     verdict : str or None
-        ``reliable``, ``lower bound only`` or ``not converged``; None without a value.
+        ``reliable``: ``bits`` may be read, within its interval; ``lower bound only``: nothing but
+        ``lower``; ``not converged``: fits read different values. None without a value, and of
+        ``smile`` and ``mine``, which nothing can vouch for.
     flags : tuple of str
         What to know before trusting it.
     diagnostics : mapping
@@ -275,12 +281,13 @@ def _judged(
     flags: list[str],
 ) -> NeuralInformation:
     """Return the value of fits, its interval, and what speaks against it."""
+    spread = float(np.ptp([fit.train.value for fit in fits])) * LOG2_E
+    fits = _best(fits)
     train = float(np.mean([fit.train.value for fit in fits])) * LOG2_E
     test = float(np.mean([fit.test.value for fit in fits])) * LOG2_E
     # Rows at training are the same for most seeds; held-out ones differ.
     error_train = float(np.mean([fit.train.error for fit in fits])) * LOG2_E
     error_test = float(np.linalg.norm([fit.test.error for fit in fits])) / len(fits) * LOG2_E
-    spread = float(np.ptp([fit.train.value for fit in fits])) * LOG2_E
     lines = [
         steps.extrapolated(
             {1: value}
@@ -292,8 +299,8 @@ def _judged(
             (test, error_test, lambda fit: fit.test.value),
         )
     ]
-    rows = min(4096, sample.n - sample.n // steps.HELD_OUT)
-    ceiling = math.log2(rows)
+    held_out = sample.n // steps.HELD_OUT
+    ceiling = math.log2(min(MOST_READ, sample.n - held_out))
     if sample.classes is not None:
         shares = np.bincount(sample.classes) / sample.n
         ceiling = float(-(shares[shares > 0] * np.log2(shares[shares > 0])).sum())
@@ -301,28 +308,25 @@ def _judged(
     unit = max(SMALLEST_BITS, _APART * abs(train))
     noise = NORMAL_QUANTILE * math.hypot(error_train, error_test)
     raised = {
-        "saturated": sample.classes is None and train > _CEILING * ceiling,
+        "saturated": sample.classes is None
+        and (train > _CEILING * ceiling or test > _HELD_OUT_CEILING * math.log2(held_out)),
         "small_n": sample.n < _SMALL,
         "not_converged": any(fit.unfinished for fit in fits) and spread > unit,
         "seed_spread": spread > unit + noise,
         "train_test_gap": train - test > max(_GAP * train, SMALLEST_BITS) + noise,
-        "extrapolation": not steps.agree(*lines, _APART, SMALLEST_BITS),
+        "limits_disagree": bool(parts) and not steps.agree(*lines, _APART, SMALLEST_BITS),
         "estimators_disagree": counts is not None
-        and counts - train > max(_UNDER * counts, SMALLEST_BITS / 2) + 2 * error_train,
+        and counts - train > max(_UNDER * counts, SMALLEST_BITS / 2) + error_train,
         "negative": is_negative(train),
+        "no_bound": critic in _NO_BOUND,
     }
     found = [name for name, is_raised in raised.items() if is_raised]
-    verdict: Verdict = "reliable"
-    if {"saturated", "train_test_gap", "extrapolation", "estimators_disagree"} & set(found):
-        verdict = "lower bound only"
-    if {"not_converged", "seed_spread"} & set(found):
-        verdict = "not converged"
     return NeuralInformation(
         train,
-        test - _ONE_SIDED * error_test,
+        None if critic in _NO_BOUND else test - _ONE_SIDED * error_test,
         test - NORMAL_QUANTILE * error_test - spread / 2,
-        train + NORMAL_QUANTILE * error_train + spread / 2,
-        verdict,
+        max(train, counts or train) + NORMAL_QUANTILE * error_train + spread / 2,
+        _verdict(critic, found, len(parts) > 0),
         (*flags, *found),
         {
             "test": test,
@@ -346,6 +350,23 @@ def _judged(
         critic,
         ceiling,
     )
+
+
+def _best(fits: Sequence[Fit]) -> list[Fit]:
+    """Return the fit that gained most on its held-out rows, and those that read as much."""
+    best = max(fits, key=lambda fit: fit.test.value - fit.start)
+    return [fit for fit in fits if best.train.value - fit.train.value <= 2 * best.train.error]
+
+
+def _verdict(critic: Critic, flags: Sequence[str], has_parts: bool) -> Verdict | None:
+    """Return what may be read; a normal law, or a fit without parts, vouches for no more."""
+    if critic in _NO_BOUND:
+        return None
+    if "not_converged" in flags or "seed_spread" in flags:
+        return "not converged"
+    if critic == "gauss" or not has_parts or not _ONLY_A_BOUND.isdisjoint(flags):
+        return "lower bound only"
+    return "reliable"
 
 
 def _counted(sample: _Sample) -> float | None:

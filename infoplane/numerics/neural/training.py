@@ -28,10 +28,11 @@ _CODES = 32
 _RATE = 3e-3
 _WARM_UP = 50  # steps
 _AVERAGED = 0.98  # of the weights, from step to step: the mean of the last 50
-_EPOCHS = 45
+_EPOCHS = 70
 _PATIENCE = 8
+_CHANCE = 2.0  # nats by which the held-out samples together may gain, and nothing is learned
 _BATCHES = 12  # of an epoch, about
-_MOST_READ = 4096  # rows of a matrix of scores
+MOST_READ = 4096  # rows of a matrix of scores
 _SEEN_CODES = 2.0  # standard deviation of the closed-form codes among the inputs
 
 
@@ -147,6 +148,7 @@ def trained(
         values = [program.held_out()]
         best, kept = torch.zeros(len(jobs), dtype=torch.long), program.copies()
         top, epoch = values[0].clone(), 0
+        chance = _CHANCE / program.test.shape[1]
         for epoch in range(1, 1 + (_EPOCHS if epochs is None else epochs)):
             order = torch.stack([torch.randperm(n_train, generator=generator) for _ in jobs])
             for batch in order[:, : n_train - n_train % size].split(size, dim=1):
@@ -154,7 +156,7 @@ def trained(
             values.append(program.held_out())
             if not bool(torch.isfinite(values[-1]).all()):
                 raise DivergedError
-            better = values[-1] > top
+            better = values[-1] > top + chance
             top = torch.where(better, values[-1], top)
             best[better] = epoch
             program.keep(kept, better)
@@ -268,7 +270,7 @@ class _Program:
         own = [one[k : k + 1] for one in kept]
         found = []
         with torch.no_grad():
-            for rows in (self.train[k, :_MOST_READ], self.test[k, :_MOST_READ]):
+            for rows in (self.train[k, :MOST_READ], self.test[k, :MOST_READ]):
                 scores = self.scores(rows[None], own, self.which[k : k + 1])[0]
                 found.append(self.objective.read(scores, rows))
         return found[0], found[1]
@@ -302,4 +304,5 @@ def _padded(codes: FloatArray, n_codes: int) -> FloatArray:
 
 
 def _unit(codes: torch.Tensor) -> torch.Tensor:
-    return codes / codes.std(dim=1, keepdim=True, correction=0).clamp(min=1e-6)
+    spread = (codes - codes.mean(dim=1, keepdim=True)).square().mean(dim=1, keepdim=True).sqrt()
+    return codes / spread.clamp(min=1e-6)
