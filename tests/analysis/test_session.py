@@ -13,9 +13,9 @@ import infoplane
 from infoplane import Analysis, analyze
 from infoplane.errors import InfoplaneError, InputError
 from infoplane.runs.run import Run
-from tests.analysis.test_engine import Serial
 from tests.cli.analyses import rows_of, write_run
 from tests.conftest import infoplane_here as command
+from tests.workers import Serial
 
 
 @pytest.fixture
