@@ -26,8 +26,8 @@ hypothesis.settings.register_profile("default", deadline=None, max_examples=40)
 hypothesis.settings.load_profile("default")
 
 _LONG = (
-    "test_readme", "test_demo", "test_sample_runs", "test_analyze_cache", "test_report",
-    "test_artifacts_page", "test_plot", "test_docs",
+    "test_figures", "test_demo", "test_executors", "test_analyze", "test_analyze_cache",
+    "test_sample_runs", "test_report", "test_plot", "test_script", "test_masks",
 )  # fmt: skip
 
 

@@ -243,7 +243,9 @@ def test_state_that_does_not_pickle_is_said_to_be_so(tmp_path, monkeypatch):
     method = "def prepare_run(self, run, rng): return lambda: 0"
     environment = installed(tmp_path / "site", f"{plugin()}    {method}\n")
     write_run("run")
-    done = infoplane("analyze", "run", "-e", "bad", "-o", "r.json", "--strict", **environment)
+    done = infoplane_process(
+        "analyze", "run", "-e", "bad", "-o", "r.json", "--strict", **environment
+    )
     assert done.code == 5
     reason = json.loads(Path("r.json").read_text())["rows"][0]["diag"]["reason"]
     assert "a prepared state that does not pickle" in reason
