@@ -140,7 +140,7 @@ def infoplane_here(*arguments: str, cwd: Path | None = None, **env: str) -> Resu
 
     out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2))
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_as_in_a_new_process(cwd or Path.cwd(), env))
+        stack.enter_context(as_in_a_new_process(cwd or Path.cwd(), env))
         stack.enter_context(contextlib.redirect_stdout(out))
         stack.enter_context(contextlib.redirect_stderr(err))
         code = run(list(arguments))
@@ -150,7 +150,7 @@ def infoplane_here(*arguments: str, cwd: Path | None = None, **env: str) -> Resu
 
 
 @contextlib.contextmanager
-def _as_in_a_new_process(cwd: Path, env: dict[str, str]) -> Iterator[None]:
+def as_in_a_new_process(cwd: Path, env: dict[str, str]) -> Iterator[None]:
     """Set folder and variables; leave no module of the user, such as net.py, to later commands."""
     modules, path, variables = set(sys.modules), list(sys.path), dict(os.environ)
     before = Path.cwd()
