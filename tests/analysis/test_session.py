@@ -37,7 +37,7 @@ def test_rows_and_settings_are_those_of_the_command_line(run):
     specs = ("binning:bins=15+30", "dse:max_samples=100", "compressed")
     flags = [word for spec in specs for word in ("-e", spec)]
     done = command(
-        "analyze", "net-s0", *flags, "--steps", "0,last", "-l", "fc*", "-j", "2", "-o", "cli.json"
+        "analyze", "net-s0", *flags, "--steps", "0,last", "-l", "fc*", "-j", "1", "-o", "cli.json"
     )
     assert done.code == 0, done.err
     written = infoplane.load("cli.json")

@@ -9,6 +9,7 @@ import pytest
 from infoplane.cli.demo import _NETWORKS
 from infoplane.estimators import registry
 from infoplane.estimators.registry import DEFAULT
+from tests.conftest import infoplane as infoplane_process
 from tests.conftest import infoplane_here as infoplane
 
 
@@ -38,7 +39,7 @@ def document(demo):
 def both(tmp_path_factory):
     """Both networks, a seed and an epoch each: the folder of the demo, and the command."""
     folder = tmp_path_factory.mktemp("both")
-    done = infoplane("demo", "--seeds", "1", "--epochs", "1", "-o", "both", cwd=folder)
+    done = infoplane_process("demo", "--seeds", "1", "--epochs", "1", "-o", "both", cwd=folder)
     assert done.code == 0, done.err
     return folder / "both", done
 
