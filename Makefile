@@ -18,7 +18,7 @@ test: $(READY)
 lint: $(READY) build/typing
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	cd build/typing && ../../$(BIN)/mypy --cache-dir ../mypy -p infoplane
+	cd build/typing && ../../$(BIN)/mypy --cache-dir ../mypy -p infoplane -m typed_calls
 
 # The quick forms of all benchmarks.
 bench: $(BENCHMARKS:%=quick/%)
@@ -34,11 +34,12 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
-# The tree as it is installed, for mypy: cli/ and sample_runs/ are sub-packages of infoplane.
+# The tree as it is installed, for mypy: cli/ and sample_runs/ are sub-packages of infoplane; and
+# calls of it.
 build/typing: FORCE
 	rm -rf $@
 	mkdir -p $@/infoplane
 	ln -s $(CURDIR)/infoplane/* $(CURDIR)/cli $(CURDIR)/sample_runs $@/infoplane/
-	ln -s $(CURDIR)/pyproject.toml $@/
+	ln -s $(CURDIR)/pyproject.toml $(CURDIR)/tests/typed_calls.py $@/
 
 FORCE:

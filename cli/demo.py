@@ -8,7 +8,6 @@ from pathlib import Path
 
 import click
 
-from infoplane.analysis.executors import Processes
 from infoplane.cli.analyze import analyze
 from infoplane.cli.options import Location, SharedOptions, shared_options
 from infoplane.cli.plot import plot
@@ -97,6 +96,7 @@ def demo(
     infoplane demo --network digits
     infoplane demo --network twelve-bit --seeds 8 -o my-demo
     """
+    from infoplane.analysis.executors import Processes
     from infoplane.estimators.registry import DEFAULT
 
     chosen = {name: one for name, one in _NETWORKS.items() if name in (networks or _NETWORKS)}

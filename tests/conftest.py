@@ -1,4 +1,6 @@
+import compileall
 import contextlib
+import importlib
 import io
 import os
 import subprocess
@@ -18,14 +20,22 @@ from torch import nn
 
 from infoplane.data import ProbeSet
 from tests.processes import LONG, end_processes
+from tests.workers import one_worker_is_here
 
 hypothesis.settings.register_profile("default", deadline=None, max_examples=40)
 hypothesis.settings.load_profile("default")
 
 _LONG = (
-    "test_readme", "test_demo", "test_sample_runs", "test_analyze_cache", "test_report",
-    "test_artifacts_page", "test_plot", "test_docs",
+    "test_figures", "test_demo", "test_executors", "test_analyze", "test_analyze_cache",
+    "test_sample_runs", "test_report", "test_plot", "test_script", "test_masks",
 )  # fmt: skip
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Compile the tree once: every process would, where Python is told to keep no byte code."""
+    if not hasattr(config, "workerinput"):
+        for name in ("infoplane", "cli", "sample_runs"):
+            compileall.compile_dir(Path(__file__).parent.parent / name, quiet=2)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -60,6 +70,13 @@ def small_net() -> nn.Module:
     namespace: dict = {}
     exec(NET, namespace)  # the text that the command line tests write to net.py
     return namespace["build"]()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_worker_is_here() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        one_worker_is_here(patch)
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -123,7 +140,7 @@ def infoplane_here(*arguments: str, cwd: Path | None = None, **env: str) -> Resu
 
     out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2))
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_as_in_a_new_process(cwd or Path.cwd(), env))
+        stack.enter_context(as_in_a_new_process(cwd or Path.cwd(), env))
         stack.enter_context(contextlib.redirect_stdout(out))
         stack.enter_context(contextlib.redirect_stderr(err))
         code = run(list(arguments))
@@ -133,12 +150,15 @@ def infoplane_here(*arguments: str, cwd: Path | None = None, **env: str) -> Resu
 
 
 @contextlib.contextmanager
-def _as_in_a_new_process(cwd: Path, env: dict[str, str]) -> Iterator[None]:
+def as_in_a_new_process(cwd: Path, env: dict[str, str]) -> Iterator[None]:
     """Set folder and variables; leave no module of the user, such as net.py, to later commands."""
     modules, path, variables = set(sys.modules), list(sys.path), dict(os.environ)
     before = Path.cwd()
     os.chdir(cwd)
     os.environ |= env
+    named = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    sys.path[:0] = further = [one for one in named if one and one not in sys.path]
+    importlib.invalidate_caches()
     try:
         yield
     finally:
@@ -147,6 +167,6 @@ def _as_in_a_new_process(cwd: Path, env: dict[str, str]) -> Iterator[None]:
         os.environ |= variables
         for name in set(sys.modules) - modules:
             file = getattr(sys.modules[name], "__file__", None)
-            if file and Path(file).is_relative_to(Path.cwd()):
+            if file and any(map(Path(file).is_relative_to, (Path.cwd(), *further))):
                 del sys.modules[name]
         os.chdir(before)

@@ -1,10 +1,7 @@
 """The code blocks of the documentation: each is run by a test."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +11,8 @@ import torch
 
 from tests.cli.analyses import rows_of, write_run
 from tests.cli.test_executors import mpiexec
+from tests.pages import MAY_FAIL, as_printed, in_bash
+from tests.pages import blocks as of_page
 from tests.similarity import made
 
 ROOT = Path(__file__).parent.parent
@@ -32,8 +31,7 @@ ELSEWHERE = {
 
 
 def blocks(name):
-    text = (ROOT / "docs" / name).read_text(encoding="utf-8")
-    return re.findall(r"^```(sh|python)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return of_page(ROOT / "docs" / name, "sh", "python")
 
 
 def test_every_page_with_code_is_run():
@@ -52,23 +50,10 @@ def test_links_of_all_pages_lead_somewhere():
             assert link.startswith("https://") or (path.parent / target).exists(), (path, link)
 
 
-def bash(commands, folder):
-    done = subprocess.run(
-        ["bash", "-e", "-c", commands],
-        cwd=folder,
-        env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
 def test_quick_start_runs_as_printed(tmp_path, monkeypatch):
     [(_, program), (_, commands), (_, notebook)] = blocks("quick-start.md")
     (tmp_path / "train.py").write_text(program)
-    bash(commands, tmp_path)
+    in_bash(commands, tmp_path)  # in processes, as a user
     monkeypatch.chdir(tmp_path)
     exec(notebook, {})
     assert len((tmp_path / "results.csv").read_text().splitlines()) == 1 + 5 * 2 * 3
@@ -83,7 +68,7 @@ def test_noisy_page_runs_as_printed(tmp_path):
         torch.save(made["build"]().state_dict(), tmp_path / f"epoch_{epoch}.pt")
     rng = np.random.default_rng(0)
     np.savez(tmp_path / "probe.npz", inputs=rng.normal(size=(100, 12)), labels=np.arange(100) % 4)
-    assert "noisy" in bash(commands, tmp_path)
+    assert "noisy" in as_printed(commands, tmp_path)
 
 
 def test_attention_page_runs_as_printed(tmp_path):
@@ -97,7 +82,7 @@ def test_attention_page_runs_as_printed(tmp_path):
         transformers.GPT2Model(config).save_pretrained(tmp_path / f"checkpoint-{step}")
     tokens = np.random.default_rng(0).integers(20, size=(50, 8))
     np.savez(tmp_path / "probe.npz", input_ids=tokens)
-    bash(commands, tmp_path)
+    as_printed(commands, tmp_path)
     assert (tmp_path / "figures" / "attention.png").exists()
 
 
@@ -109,7 +94,7 @@ def test_similarity_page_runs_as_printed(tmp_path):
         if language == "python":
             (tmp_path / "train.py").write_text(text)
         else:
-            said += bash(text, tmp_path)
+            said += as_printed(text, tmp_path)
     [failed] = [line for line in said.splitlines() if "is not >= 0.98" in line]
     assert failed.strip().startswith("block2 and baseline: cka ")
     assert "so procrustes" in failed
@@ -119,27 +104,29 @@ def test_similarity_page_runs_as_printed(tmp_path):
 
 def test_what_to_expect_at_the_shape_of_a_run(tmp_path):
     [(_, draws), (_, commands)] = blocks("validate.md")
-    assert bash(draws, tmp_path).startswith("known answers\n")
+    assert as_printed(draws, tmp_path).startswith("known answers\n")
     write_run(tmp_path / "runs" / "disc-s0", n=120, steps=(0, 5), layers=("fc",))
     # Whatever the estimators are worth there: a SILENT-FAIL is exit code 1.
-    table = bash(f"{commands.strip()} || test $? = 1", tmp_path)
+    table = as_printed(commands.strip() + MAY_FAIL, tmp_path, INFOPLANE_VALIDATE_DRAWS="2")
     assert table.startswith("synthetic layers like those of disc-s0, step 5\n")
     assert "compressed" in table
 
 
 @pytest.fixture
 def two_runs(tmp_path):
-    """Two runs, and their rows as processes give them."""
+    """Two runs, and their rows."""
     for seed in (0, 1):
         write_run(tmp_path / "runs" / f"s{seed}", steps=(0, 5), seed=seed)
-    bash("infoplane analyze runs/* --no-cache -e binning -o serial.json", tmp_path)
+    as_printed("infoplane analyze runs/* --no-cache -e binning -o serial.json", tmp_path)
     return tmp_path
 
 
 def test_ci_page_repeats_the_settings_of_a_baseline(two_runs):
     [(_, commands)] = blocks("ci.md")
-    bash("infoplane analyze runs/* -e compressed -e binning:bins=8 -o baseline.json", two_runs)
-    bash(commands, two_runs)  # compare exits with 0: nothing differs
+    as_printed(
+        "infoplane analyze runs/* -e compressed -e binning:bins=8 -o baseline.json", two_runs
+    )
+    as_printed(commands, two_runs)  # compare exits with 0: nothing differs
     here, there = (rows_of(two_runs / name) for name in ("results.json", "baseline.json"))
     assert [row | {"cached": False} for row in here] == there
 
@@ -153,7 +140,7 @@ def test_dask_command_but_for_the_address(two_runs):
         n_workers=1, threads_per_worker=1, dashboard_address=None, silence_logs=50
     ) as cluster:
         here = command.replace("tcp://head:8786", cluster.scheduler_address)
-        bash(f"{here} -e binning", two_runs)
+        in_bash(f"{here} -e binning", two_runs)
     assert rows_of(two_runs / "results.json") == rows_of(two_runs / "serial.json")
 
 
@@ -162,14 +149,14 @@ def test_mpi_command_but_for_the_number_of_ranks(two_runs):
     _, command = commands.strip().splitlines()
     assert command.startswith("mpiexec -n 33 ")
     here = command.replace("mpiexec -n 33", f"{mpiexec()} -n 2")
-    bash(f"{here} -e binning", two_runs)
+    in_bash(f"{here} -e binning", two_runs)
     assert rows_of(two_runs / "results.json") == rows_of(two_runs / "serial.json")
 
 
 def test_figures_page_draws_what_it_prints(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_run("s0", layers=("fc1", "fc2", "fc3"))
-    bash("infoplane analyze s0 -e binning -e compressed -o results.json -q", tmp_path)
+    as_printed("infoplane analyze s0 -e binning -e compressed -o results.json -q", tmp_path)
     given = {"results": json.loads(Path("results.json").read_text())}
     for _, text in blocks("figures-and-report.md"):
         exec(text, given)

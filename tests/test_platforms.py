@@ -3,6 +3,7 @@
 import io
 import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 from urllib.parse import unquote
@@ -15,7 +16,8 @@ from infoplane.analysis import executors
 from infoplane.cli import options, signals, streams
 from infoplane.recording.loops.script import _PYTHON
 from infoplane.runs.disk import Room
-from tests.conftest import infoplane, infoplane_here
+from tests.conftest import infoplane_here
+from tests.processes import LONG
 
 SIMULATED = Path(__file__).parent / "simulated"
 linux = pytest.mark.skipif(sys.platform != "linux", reason="the simulation is one of Linux")
@@ -38,6 +40,20 @@ PIPELINE = (
     ("export", "r.json", "--to", "csv", "-o", "r.csv"),
 )
 
+ONE_AFTER_ANOTHER = """
+import ast, sys
+from infoplane.cli.main import main
+
+for command in ast.literal_eval(sys.argv.pop()) if __name__ == "__main__" else ():
+    print("+ infoplane", *command, file=sys.stderr, flush=True)
+    sys.argv[1:] = command
+    try:
+        main()
+    except SystemExit as done:
+        if done.code:
+            raise
+"""
+
 
 @linux
 @pytest.mark.parametrize("name", ["macos", "windows"])
@@ -51,10 +67,13 @@ def test_every_command_works(project, name):
         "LC_ALL": "C",
         "PYTHONWARNDEFAULTENCODING": "1",
     }
-    for command in PIPELINE:
-        done = infoplane(*command, **variables)
-        assert done.code == 0, f"{command}: {done.err}"
-        assert not re.search("infoplane.*EncodingWarning", done.err), f"{command}: {done.err}"
+    done = subprocess.run(
+        [sys.executable, "-c", ONE_AFTER_ANOTHER, repr(PIPELINE)],
+        env={**os.environ, **variables}, capture_output=True, text=True, timeout=LONG, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("+ infoplane ") == len(PIPELINE)
+    assert not re.search("infoplane.*EncodingWarning", done.stderr), done.stderr
     assert not list(Path().rglob("*.tmp"))
     bytes_of = {path.name: path.read_bytes() for path in Path("run/steps").iterdir()}
     assert infoplane_here(*RECORD, "--overwrite").code == 0
@@ -115,6 +134,12 @@ def test_without_o_nofollow_no_link_is_followed(windows, tmp_path):
 
 def test_processors_are_counted(windows):
     assert system.processors() == os.cpu_count()
+
+
+def test_one_module_alone_asks_the_system_for_them():
+    package = Path(system.__file__).parent
+    asking = [path for path in package.rglob("*.py") if "sched_getaffinity" in path.read_text()]
+    assert asking == [Path(system.__file__)]
 
 
 def test_no_more_processes_than_windows_can_wait_for(monkeypatch):

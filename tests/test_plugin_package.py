@@ -10,7 +10,8 @@ import pytest
 
 import infoplane as library
 from tests.cli.analyses import write_run
-from tests.conftest import infoplane
+from tests.conftest import infoplane as infoplane_process
+from tests.conftest import infoplane_here as infoplane
 
 PACKAGE = Path(__file__).parent / "plugin_package"
 
@@ -37,7 +38,7 @@ def results(site, tmp_path_factory):
         write_run(folder / "runs" / f"s{seed}", steps=(0, 1, 2, 5, 10, 20), units=6, seed=seed)
     path = os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH")]))
     runs = [str(folder / "runs" / f"s{seed}") for seed in range(2)]
-    done = infoplane(
+    done = infoplane_process(
         "analyze", *runs, "-e", "spread", "-e", "binning", "-o", str(folder / "r.json"),
         PYTHONPATH=path,
     )  # fmt: skip
@@ -242,7 +243,9 @@ def test_state_that_does_not_pickle_is_said_to_be_so(tmp_path, monkeypatch):
     method = "def prepare_run(self, run, rng): return lambda: 0"
     environment = installed(tmp_path / "site", f"{plugin()}    {method}\n")
     write_run("run")
-    done = infoplane("analyze", "run", "-e", "bad", "-o", "r.json", "--strict", **environment)
+    done = infoplane_process(
+        "analyze", "run", "-e", "bad", "-o", "r.json", "--strict", **environment
+    )
     assert done.code == 5
     reason = json.loads(Path("r.json").read_text())["rows"][0]["diag"]["reason"]
     assert "a prepared state that does not pickle" in reason

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.test_analyze import write_run
-from tests.conftest import infoplane
+from tests.conftest import infoplane_here as infoplane
 
 PAGE = (Path(__file__).parents[1] / "docs" / "plugins.md").read_text(encoding="utf-8")
 

@@ -1,6 +1,5 @@
 import ast
 import importlib
-import os
 import pkgutil
 import subprocess
 import sys
@@ -55,112 +54,6 @@ def test_no_public_name_is_that_of_a_module():
     importlib.import_module("infoplane.analysis.session")
     assert infoplane.analyze.__module__ == "infoplane.analysis.session"
     assert infoplane.record.__module__ == "infoplane.recording.session"
-
-
-RIGHT = """
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar
-
-import numpy as np
-
-import infoplane
-from infoplane import Estimate, Estimator, Flag, Progress, Quantity, Results, Run
-
-
-@dataclass(frozen=True)
-class Mean(Estimator):
-    power: float = 1.0
-    name: ClassVar[str] = "mean"
-    title: ClassVar[str] = "mean"
-    quantities = (Quantity(name="mean", symbol="M", unit="units"),)
-
-    def estimate(
-        self, prepared: Any, activations: Any, rng: np.random.Generator
-    ) -> Mapping[str, Estimate]:
-        return {"mean": Estimate(float(activations.mean()))}
-
-
-def show(now: Progress) -> None:
-    assert now.done <= now.total
-
-
-def whole(folder: str) -> bool:
-    run: Run = infoplane.record("net.py:build", "ckpt/*.pt", "probe.npz", folder, progress=show)
-    results: Results = infoplane.analyze(
-        [run, "runs/s1"],
-        ["binning:bins=30", Mean(2.0), infoplane.parse_estimator("dse")],
-        layers="fc*",
-        steps=[0, "last"],
-        jobs=2,
-        cache=".cache",
-        seed=1,
-    )
-    results.save("results.json")
-    again: Results = infoplane.load("results.json", "more.json")
-    again.draw("plane")
-    again.report("report.html")
-    report = infoplane.check(again, ["last(ity, fc5) >= 2.8"], fail_on="failed")
-    names: list[str] = infoplane.estimator_names()
-    bits: float = infoplane.binned_information(np.zeros((9, 2)), np.zeros(9), bins=3).ixt
-    works = infoplane.Analysis(run, "exact").plan()
-    seconds: float = sum(work.seconds for work in works)
-    agrees: bool = infoplane.compare(again, results).agrees
-    try:
-        infoplane.load("nothing.json")
-    except infoplane.InfoplaneError as error:
-        code: str = error.code
-    return report.passes and agrees and bool(names) and bits >= seconds
-"""
-
-WRONG = """
-import infoplane
-
-infoplane.load(3, bogus=1)
-infoplane.analyze(3)
-infoplane.analyze("run", estimators=5)
-infoplane.analyze("run", nan="perhaps")
-infoplane.analyze("run", seed="1")
-infoplane.analyze("run", bogus=1)
-infoplane.analyze("run").saved("x.json")
-infoplane.record("net.py:build", "ckpt", "probe.npz")
-infoplane.record("net.py:build", "ckpt", "probe.npz", "run", layers=7)
-infoplane.Run("run").layer(3)
-infoplane.check({}, 3)
-infoplane.compare({})
-infoplane.Quantity(symbol="PR")
-infoplane.estimator_names()[0] + 1
-infoplane.nonsense
-infoplane.InputError("text", hints="more")
-"""
-
-
-def test_a_type_checker_knows_right_calls_from_wrong_ones(tmp_path):
-    tree = tmp_path / "tree" / "infoplane"
-    tree.mkdir(parents=True)
-    root = Path(__file__).parent.parent
-    for path in [*(root / "infoplane").iterdir(), root / "cli", root / "sample_runs"]:
-        (tree / path.name).symlink_to(path)
-    (tmp_path / "right.py").write_text(RIGHT)
-    (tmp_path / "wrong.py").write_text(WRONG)
-    # Other packages are no matter here; torch alone would take a minute.
-    (tmp_path / "mypy.ini").write_text(
-        "[mypy]\nstrict = true\nfollow_imports = silent\n"
-        "[mypy-torch.*,scipy.*,sklearn.*,matplotlib.*,h5py.*]\n"
-        "ignore_missing_imports = true\nfollow_imports = skip\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-m", "mypy", "right.py", "wrong.py", "--no-error-summary"],
-        cwd=tmp_path,
-        env={**os.environ, "MYPYPATH": str(tree.parent)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert "right.py" not in done.stdout, done.stdout
-    found = {int(line.split(":")[1]) for line in done.stdout.splitlines() if "error:" in line}
-    calls = [n for n, line in enumerate(WRONG.splitlines(), 1) if line.startswith("infoplane.")]
-    assert found == set(calls), done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(

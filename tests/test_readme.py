@@ -1,16 +1,14 @@
 """The commands of the README, as printed."""
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 from infoplane.estimators.registry import BUILT_IN
 from tests.conftest import QUICK
+from tests.pages import as_printed, blocks
 
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+PAGE = Path(__file__).parent.parent / "README.md"
+README, BLOCKS = PAGE.read_text(encoding="utf-8"), blocks(PAGE)
 SETS_UP = ("make ", "python3 -m pip install")  # .ci/run runs these
 
 
@@ -46,21 +44,8 @@ def test_commands_run_in_the_order_of_the_page(tmp_path):
             assert first, f"python block without a file name: {text[:60]}"
             (tmp_path / first[1]).write_text(text)
         if language == "sh" and not text.startswith(SETS_UP):
-            _bash(text, tmp_path)
+            as_printed(text, tmp_path)
             ran += text.splitlines()
     assert len(ran) >= 6
     for name in ("results.json", "report.html", "figures/plane.png", "loop.json"):
         assert (tmp_path / name).stat().st_size > 1000, name
-
-
-def _bash(script: str, folder: Path) -> None:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
-        ["bash", "-e", "-c", script],
-        cwd=folder,
-        env={**os.environ, "PATH": path},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, script + done.stdout + done.stderr

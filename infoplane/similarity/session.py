@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
@@ -34,6 +33,7 @@ from infoplane.similarity.cells import AXES, against, count_pairs, families, on_
 from infoplane.similarity.document import similarities as as_member
 from infoplane.similarity.engine import VIEWS_BYTES, Compare
 from infoplane.similarity.registry import DEFAULT, parse_measure
+from infoplane.system import processors
 
 BASELINE = "baseline"
 """The group of the runs that others are compared with."""
@@ -72,7 +72,7 @@ class SimilarityAnalysis:
         if not self.axes:
             raise unfit("axes", " or ".join(AXES), axes)
         self.seed = whole_number(seed, "seed", 0)
-        self.jobs = len(os.sched_getaffinity(0)) if jobs is None else whole_number(jobs, "jobs", 1)
+        self.jobs = processors() if jobs is None else whole_number(jobs, "jobs", 1)
         self.executor = check_executor(executor)
         self.views_bytes = self._room(max_memory)
         self.cache = None if cache is None else path_of(cache, "cache")

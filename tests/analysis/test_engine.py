@@ -15,18 +15,7 @@ from infoplane.estimators.estimate import Estimate
 from infoplane.estimators.registry import parse_estimator
 from infoplane.runs.run import Run
 from infoplane.runs.writer import RunWriter
-
-
-class Serial(concurrent.futures.Executor):
-    """Runs work at once, in this process."""
-
-    def submit(self, function, /, *args, **kwargs):
-        future = concurrent.futures.Future()
-        try:
-            future.set_result(function(*args, **kwargs))
-        except Exception as error:  # noqa: BLE001
-            future.set_exception(error)
-        return future
+from tests.workers import Serial
 
 
 @dataclass(frozen=True)

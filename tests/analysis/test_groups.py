@@ -20,7 +20,8 @@ from infoplane.estimators.registry import parse_estimator
 from infoplane.runs.run import Run
 from infoplane.runs.writer import RunWriter
 from infoplane.validation.trials import estimate_problem
-from tests.analysis.test_engine import Serial, numbers
+from tests.analysis.test_engine import numbers
+from tests.workers import Serial
 
 N = 40
 

@@ -16,8 +16,9 @@ from infoplane.estimators.registry import parse_estimator
 from infoplane.runs import files as run_files
 from infoplane.runs.run import Run
 from infoplane.runs.step_info import read_meta
-from tests.analysis.test_engine import Serial, numbers
+from tests.analysis.test_engine import numbers
 from tests.cli.analyses import write_run
+from tests.workers import Serial
 
 STATE = {"values": np.arange(1000.0)}
 

@@ -14,8 +14,8 @@ from infoplane.analysis.selection import select_cells
 from infoplane.estimators.base import Cost, Estimator
 from infoplane.estimators.estimate import Estimate
 from infoplane.runs.run import Run
-from tests.analysis.test_engine import Serial
 from tests.cli.analyses import write_run
+from tests.workers import Serial
 
 
 @dataclass(frozen=True)

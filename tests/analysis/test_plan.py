@@ -13,8 +13,8 @@ from infoplane.errors import InputError
 from infoplane.estimators.estimate import Measurement
 from infoplane.estimators.registry import parse_estimator
 from infoplane.runs.run import Run
-from tests.analysis.test_engine import Serial
 from tests.cli.analyses import write_run
+from tests.workers import Serial
 
 LAYER = LayerInfo("fc", 0, "Tanh", (64,), "float32")
 

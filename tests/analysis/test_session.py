@@ -13,9 +13,9 @@ import infoplane
 from infoplane import Analysis, analyze
 from infoplane.errors import InfoplaneError, InputError
 from infoplane.runs.run import Run
-from tests.analysis.test_engine import Serial
 from tests.cli.analyses import rows_of, write_run
 from tests.conftest import infoplane_here as command
+from tests.workers import Serial
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def test_rows_and_settings_are_those_of_the_command_line(run):
     specs = ("binning:bins=15+30", "dse:max_samples=100", "compressed")
     flags = [word for spec in specs for word in ("-e", spec)]
     done = command(
-        "analyze", "net-s0", *flags, "--steps", "0,last", "-l", "fc*", "-j", "2", "-o", "cli.json"
+        "analyze", "net-s0", *flags, "--steps", "0,last", "-l", "fc*", "-j", "1", "-o", "cli.json"
     )
     assert done.code == 0, done.err
     written = infoplane.load("cli.json")

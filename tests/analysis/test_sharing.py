@@ -12,8 +12,8 @@ from infoplane.estimators.registry import parse_estimator
 from infoplane.numerics.diffusion import space as spectra
 from infoplane.numerics.discrete import partitions
 from infoplane.runs.run import Run
-from tests.analysis.test_engine import Serial
 from tests.cli.analyses import write_run
+from tests.workers import Serial
 
 STEPS, LAYERS = (0, 1, 10), ("fc1", "fc2")
 

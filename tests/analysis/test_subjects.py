@@ -33,8 +33,8 @@ from infoplane.results.recordings import describe_recordings
 from infoplane.runs.run import Run
 from infoplane.runs.writer import RunWriter
 from infoplane.validation.trials import names_of_trials
-from tests.analysis.test_engine import Serial
 from tests.runs.weights import with_weights
+from tests.workers import Serial
 
 N, STEPS = 80, (0, 1, 5)
 

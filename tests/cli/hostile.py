@@ -12,24 +12,9 @@ import pytest
 from infoplane.analysis import executors
 from infoplane.cli.main import run
 from infoplane.errors import ExitCode
-from tests.analysis.test_engine import Serial
+from tests.workers import Here
 
 REFUSED = {ExitCode.DATA, ExitCode.NOTHING, ExitCode.USAGE}
-
-
-class Here:
-    """Workers in this process: as with ``Processes``, but without starting any."""
-
-    renew = exchange = None
-
-    def __init__(self, jobs: int, *rest: object, **options: object) -> None:
-        self.jobs, self.executor = jobs, Serial()
-
-    def __enter__(self) -> Here:
-        return self
-
-    def __exit__(self, *raised: object) -> None:
-        pass
 
 
 @pytest.fixture

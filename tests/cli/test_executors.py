@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from infoplane.analysis import executors
 from tests.cli.analyses import rows_of, start, wait_for_cells, write_run
-from tests.conftest import infoplane
+from tests.conftest import infoplane, infoplane_here
 from tests.processes import LONG, children_of, start_process
 
 ESTIMATORS = ("-e", "binning:bins=15+30", "-e", "compressed", "-e", "dse")
@@ -19,8 +20,26 @@ ESTIMATORS = ("-e", "binning:bins=15+30", "-e", "compressed", "-e", "dse")
 
 @pytest.fixture
 def serial(runs):
-    assert infoplane("analyze", "net-s0", *ESTIMATORS, "-j", "1", "-o", "serial.json").code == 0
+    done = infoplane_here("analyze", "net-s0", *ESTIMATORS, "--no-cache", "-o", "serial.json")
+    assert done.code == 0, done.err
     return rows_of("serial.json")
+
+
+@pytest.fixture(scope="module")
+def of_dse(tmp_path_factory):
+    """A run of many cells, and its rows."""
+    folder = tmp_path_factory.mktemp("big")
+    write_run(folder / "big", n=700, steps=range(16), units=20)
+    command = ("analyze", "big", "-e", "dse", "-o", "whole.json", "--no-cache")
+    assert infoplane_here(*command, cwd=folder).code == 0
+    return folder / "big", rows_of(folder / "whole.json")
+
+
+@pytest.fixture
+def big(of_dse, runs):
+    """Its rows, the run being in the working folder."""
+    shutil.copytree(of_dse[0], "big")
+    return of_dse[1]
 
 
 def mpiexec():
@@ -37,16 +56,14 @@ def mpiexec():
 
 def test_dask_gives_the_same_rows(serial):
     pytest.importorskip("distributed")
-    options = ("--executor", "dask", "-j", "3", "--no-cache", "-o", "dask.json")
+    options = ("--executor", "dask", "-j", "2", "--no-cache", "-o", "dask.json")
     done = infoplane("analyze", "net-s0", *ESTIMATORS, *options)
     assert done.code == 0, done.err
     assert rows_of("dask.json") == serial
 
 
-def test_running_cluster_is_used_and_may_lose_a_worker(runs):
+def test_running_cluster_is_used_and_may_lose_a_worker(big):
     distributed = pytest.importorskip("distributed")
-    write_run("big", n=700, steps=range(16), units=20)
-    assert infoplane("analyze", "big", "-e", "dse", "-o", "whole.json", "--no-cache").code == 0
     with distributed.LocalCluster(
         n_workers=3, threads_per_worker=1, dashboard_address=None, silence_logs=50
     ) as cluster:
@@ -57,12 +74,11 @@ def test_running_cluster_is_used_and_may_lose_a_worker(runs):
         _, err = process.communicate(timeout=LONG)
         assert process.returncode == 0, err
     assert "Traceback" not in err
-    assert rows_of("r.json") == rows_of("whole.json")
+    assert rows_of("r.json") == big
 
 
-def test_interrupt_of_a_cluster_started_here_keeps_the_finished_cells(runs):
+def test_interrupt_of_a_cluster_started_here_keeps_the_finished_cells(big):
     pytest.importorskip("distributed")
-    write_run("big", n=700, steps=range(16), units=20)
     process = start("big", "-e", "dse", "--executor", "dask", "-j", "2", "-o", "r.json")
     wait_for_cells(process, 4)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers too
@@ -83,9 +99,7 @@ def test_mpi_gives_the_same_rows(serial):
     assert rows_of("mpi.json") == serial
 
 
-def test_rank_that_dies_ends_the_job_and_a_second_one_goes_on(runs):
-    write_run("big", n=700, steps=range(16), units=20)
-    assert infoplane("analyze", "big", "-e", "dse", "-o", "whole.json", "--no-cache").code == 0
+def test_rank_that_dies_ends_the_job_and_a_second_one_goes_on(big):
     command = [mpiexec(), "-n", "3", sys.executable, "-m", "mpi4py.futures", "-m", "infoplane"]
     command += ["analyze", "big", "-e", "dse", "--executor", "mpi", "-o", "r.json"]
     process = start_process(command, text=True)
@@ -96,12 +110,12 @@ def test_rank_that_dies_ends_the_job_and_a_second_one_goes_on(runs):
     assert not Path("r.json").exists()
     done = subprocess.run(command, capture_output=True, text=True, timeout=LONG, check=False)
     assert done.returncode == 0, done.stderr
-    assert rows_without_cached("r.json") == rows_without_cached("whole.json")
-    assert any(row["cached"] for row in rows_of("r.json"))
+    found = rows_of("r.json")
+    assert any(row["cached"] for row in found)
+    assert [row | {"cached": False} for row in found] == big
 
 
-def test_interrupt_of_an_mpi_job_keeps_the_finished_cells(runs):
-    write_run("big", n=700, steps=range(16), units=20)
+def test_interrupt_of_an_mpi_job_keeps_the_finished_cells(big):
     command = [mpiexec(), "-n", "3", sys.executable, "-m", "mpi4py.futures", "-m", "infoplane"]
     command += ["analyze", "big", "-e", "dse", "--executor", "mpi", "-o", "r.json"]
     process = start_process(command, text=True)
@@ -114,10 +128,6 @@ def test_interrupt_of_an_mpi_job_keeps_the_finished_cells(runs):
     assert not list(Path(".infoplane_cache").glob("infoplane-*"))  # what was handed to workers
 
 
-def rows_without_cached(path):
-    return [{k: v for k, v in row.items() if k != "cached"} for row in rows_of(path)]
-
-
 @pytest.mark.parametrize(
     ("text", "code", "words"),
     [
@@ -127,9 +137,11 @@ def rows_without_cached(path):
         ("mpi", 2, "expected an MPI job of at least 2 ranks"),
     ],
 )
-def test_wrong_executor_is_one_line(runs, text, code, words):
+def test_wrong_executor_is_one_line(runs, monkeypatch, text, code, words):
+    monkeypatch.setattr(executors, "_CONNECT_SECONDS", 1)
     if text == "mpi":
         mpiexec()
-    done = infoplane("analyze", "net-s0", "-e", "binning", "--executor", text)
+    command = infoplane if text == "mpi" else infoplane_here  # it begins with MPI
+    done = command("analyze", "net-s0", "-e", "binning", "--executor", text)
     assert done.code == code, done.err
     assert words in done.err

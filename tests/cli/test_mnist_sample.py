@@ -11,7 +11,7 @@ import pytest
 
 from infoplane.runs.run import Run
 from infoplane.sample_runs.mnist import models, train
-from tests.conftest import infoplane
+from tests.conftest import infoplane_here as infoplane
 
 
 def write_idx(path, array, compress=True):

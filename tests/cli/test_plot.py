@@ -29,27 +29,30 @@ def results(tmp_path, monkeypatch, document):
     return copy.deepcopy(document)
 
 
-def test_figures_and_report(results):
-    done = infoplane_process("plot", "r.json", "-o", "out/figures", "--report", "out/report.html")
-    assert done.code == 0
-    written = done.err.replace("wrote ", "").split()
-    assert {"out/figures/plane.png", "out/figures/steps.png", "out/figures/compression.png"} <= set(
-        written
-    )
-    for path in written:
-        assert Path(path).stat().st_size > 1000
-    assert Path("out/figures/plane.png").read_bytes()[:4] == b"\x89PNG"
-    assert Path("out/report.html").read_text().startswith("<!DOCTYPE html>")
+@pytest.fixture
+def binned(results):
+    """The same document with the estimates of binning alone, of which a report is soon drawn."""
+    keep = {"estimators": "id", "rows": "estimator", "phases": "estimator"}
+    for member, key in keep.items():
+        results[member] = [entry for entry in results[member] if entry[key] == "binning"]
+    Path("r.json").write_text(json.dumps(results))
+    return results
 
 
-def test_same_results_give_the_same_bytes(results):
-    for folder in ("one", "two"):
+def test_figures_and_report_are_the_same_bytes_in_every_process(results):
+    for command, folder in ((infoplane_process, "one"), (infoplane, "two")):
         arguments = ["-o", folder, "--format", "png,svg", "--report", f"{folder}/r.html"]
-        assert infoplane("plot", "r.json", *arguments).code == 0
-    files = sorted(path.name for path in Path("one").iterdir())
-    assert files == sorted(path.name for path in Path("two").iterdir())
-    for name in files:
-        assert (Path("one") / name).read_bytes() == (Path("two") / name).read_bytes(), name
+        done = command("plot", "r.json", *arguments)
+        assert done.code == 0
+    written = {Path(path).name for path in done.err.replace("wrote ", "").split()}
+    assert {"plane.png", "steps.svg", "compression.png", "r.html"} <= written
+    for folder in ("one", "two"):
+        assert {path.name for path in Path(folder).iterdir()} == written
+    for name in written:
+        assert Path("one", name).stat().st_size > 1000
+        assert Path("one", name).read_bytes() == Path("two", name).read_bytes(), name
+    assert Path("one/plane.png").read_bytes()[:4] == b"\x89PNG"
+    assert Path("one/r.html").read_text().startswith("<!DOCTYPE html>")
 
 
 def test_chosen_figures_and_formats(results):
@@ -108,7 +111,8 @@ def test_truncated_or_foreign_document(results, text):
     assert done.err.startswith("error[IP")
 
 
-def test_unknown_fields_and_missing_cells_are_no_problem(results):
+def test_unknown_fields_and_missing_cells_are_no_problem(binned):
+    results = binned
     results["later"] = {"a": 1}
     for row in results["rows"]:
         row["later"] = 1
@@ -192,8 +196,8 @@ def test_the_table_of_layers_ends_the_output(results):
     assert set(rows[0].split()) < set(wide[0].split())  # whole cells are left out, none is cut
 
 
-def test_a_baseline_is_compared_in_figures_and_report(results):
-    other = copy.deepcopy(results)
+def test_a_baseline_is_compared_in_figures_and_report(binned):
+    other = copy.deepcopy(binned)
     for row in other["rows"]:
         if row["value"] is not None and row["quantity"] == "ixt":
             row["value"] -= 0.5
@@ -207,7 +211,8 @@ def test_a_baseline_is_compared_in_figures_and_report(results):
     assert "--baseline FILE" in alone.err
 
 
-def test_several_results_are_drawn_as_one(results):
+def test_several_results_are_drawn_as_one(binned):
+    results = binned
     for recording in results["recordings"]:
         recording["group"] = None
     Path("one.json").write_text(json.dumps(results))
@@ -240,7 +245,7 @@ def test_the_baseline_must_have_been_measured_in_the_same_way(results):
     assert "not comparable: version of estimator" in done.err
 
 
-def test_checks_of_the_configuration_stand_in_the_report(results):
+def test_checks_of_the_configuration_stand_in_the_report(binned):
     rule = '[[check]]\nname = "keeps the labels"\nrule = "last(ity, fc2) >= 99"\n'
     Path("infoplane.toml").write_text(rule)
     done = infoplane("plot", "r.json", "-f", "plane", "--report", "r.html", "--no-table")

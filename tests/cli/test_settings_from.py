@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.analyses import rows_of, write_run
-from tests.conftest import infoplane
+from tests.conftest import infoplane_here as infoplane
 
 QUICK = ("-j", "1", "--no-cache", "--overwrite")
 

@@ -3,6 +3,7 @@
 import csv
 import json
 import shlex
+import shutil
 from pathlib import Path
 
 import jsonschema
@@ -14,11 +15,23 @@ from tests.similarity.made import network, probe, write_run
 SCHEMA = Path(__file__).parents[2] / "infoplane" / "schemas" / "results.schema.json"
 
 
-@pytest.fixture
-def runs(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Two runs, and their similarities by two measures."""
+    folder = tmp_path_factory.mktemp("made")
     for seed in range(2):
-        write_run(f"runs/net-s{seed}", network(seed), seed=seed)
+        write_run(folder / f"runs/net-s{seed}", network(seed), seed=seed)
+    measures = ("-m", "cka", "-m", "procrustes")
+    runs = (f"runs/net-s{seed}" for seed in range(2))
+    done = infoplane_here("similarity", *runs, *measures, "-q", "--no-cache", cwd=folder)
+    assert done.code == 0, done.err
+    return folder
+
+
+@pytest.fixture
+def runs(tmp_path, monkeypatch, made):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(made / "runs", "runs")
     return ["runs/net-s0", "runs/net-s1"]
 
 
@@ -118,9 +131,8 @@ RULES = {
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_rules_that_say_nothing_are_unknown(runs, rule):
-    similarity(*runs, "-m", "cka", "-m", "procrustes")
-    done = infoplane_here("check", "similarity.json", "--require", rule)
+def test_rules_that_say_nothing_are_unknown(document, rule):
+    done = infoplane_here("check", document, "--require", rule)
     assert done.code == 1
     assert RULES[rule] in done.out
 
@@ -132,9 +144,8 @@ def test_rules_that_say_nothing_are_unknown(runs, rule):
         "similarity(cka, a, b) >= high",
     ],
 )  # fmt: skip
-def test_rules_that_do_not_follow_the_grammar(runs, rule):
-    similarity(*runs, "-m", "cka")
-    done = infoplane_here("check", "similarity.json", "--require", rule)
+def test_rules_that_do_not_follow_the_grammar(document, rule):
+    done = infoplane_here("check", document, "--require", rule)
     assert done.code == 2
     assert "error[IP501]" in done.err
 
@@ -196,8 +207,9 @@ def test_options_of_runs_are_refused_for_results(runs):
 
 
 @pytest.fixture
-def document(runs):
-    similarity(*runs, "-m", "cka", "-m", "procrustes")
+def document(tmp_path, monkeypatch, made):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(made / "similarity.json", "similarity.json")
     return "similarity.json"
 
 

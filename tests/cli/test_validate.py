@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from tests.conftest import infoplane
+from tests.conftest import infoplane_here as infoplane
 
 
 def test_json_has_truth_estimate_interval_flags_and_status():

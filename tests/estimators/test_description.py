@@ -7,7 +7,7 @@ import pytest
 from infoplane.estimators.base import Estimator
 from infoplane.estimators.description import SIZES, describe
 from infoplane.estimators.registry import BUILT_IN, estimator_class, parse_estimator
-from tests.conftest import infoplane
+from tests.conftest import infoplane_here as infoplane
 
 
 @pytest.mark.parametrize("name", BUILT_IN)

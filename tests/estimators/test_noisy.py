@@ -12,7 +12,7 @@ import infoplane
 from infoplane import InputError, NotFoundError, Recorder, Run
 from infoplane.estimators.registry import parse_estimator
 from infoplane.nn import GaussianNoise
-from tests.analysis.test_engine import Serial
+from tests.workers import Serial
 
 INNER, OUTER = 0.6, 0.7
 

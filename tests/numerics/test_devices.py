@@ -19,9 +19,9 @@ from infoplane.numerics import devices
 from infoplane.numerics.neighbors.search import neighbor_distances
 from infoplane.numerics.projection import principal_basis
 from infoplane.runs.run import Run
-from tests.analysis.test_engine import Serial
 from tests.cli.analyses import write_run
-from tests.conftest import infoplane
+from tests.conftest import infoplane_here as infoplane
+from tests.workers import Serial
 
 
 def test_workers_take_the_gpus_in_turn_and_a_named_one_is_kept():

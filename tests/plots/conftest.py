@@ -10,9 +10,10 @@ from infoplane.plots.view import View
 from tests.plots import synthetic
 
 SHAPES = (
-    "five", "single", "one_checkpoint", "three", "sixty", "saturated", "missing", "one_point",
-    "binning_only", "odd_names", "bracketed",
+    "five", "single", "one_checkpoint", pytest.param("three", marks=pytest.mark.slow), "sixty",
+    "saturated", "missing", "one_point", "binning_only", "odd_names", "bracketed",
 )  # fmt: skip
+"""Three runs lie between one and five."""
 
 
 @pytest.fixture(scope="session")

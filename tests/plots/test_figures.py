@@ -130,7 +130,10 @@ def test_no_text_is_cut_or_covers_another(name: str, view: View) -> None:
     assert ticks_that_touch(figure) == []
 
 
-@pytest.mark.parametrize(("shape", "size"), [("sixty", 3.5), ("five", 5.0), ("missing", "slide")])
+@pytest.mark.parametrize(
+    ("shape", "size"),
+    [("sixty", 3.5), pytest.param("five", 5.0, marks=pytest.mark.slow), ("missing", "slide")],
+)
 @pytest.mark.parametrize("name", OF_CURVES)
 def test_nor_at_other_widths(
     name: str, shape: str, size: str | float, views: dict[str, View]

@@ -67,6 +67,11 @@ def parsed(page: str) -> Checker:
     return checker
 
 
+def small() -> dict[str, Any]:
+    """Results of which a report is soon drawn."""
+    return synthetic.results(n_layers=2, n_steps=5, n_seeds=1, estimators=("binning",))
+
+
 @pytest.fixture(scope="module")
 def pages(shapes: dict[str, dict[str, Any]]) -> dict[str, str]:
     names = ("five", "single", "one_checkpoint", "odd_names", "binning_only")
@@ -162,9 +167,12 @@ def test_groups_get_sections_of_their_own() -> None:
     assert [i for i, n in Counter(parsed(page).ids).items() if n > 1] == []
 
 
-def test_groups_stand_side_by_side_first(shapes: dict[str, dict[str, Any]], tmp_path: Path) -> None:
-    other = synthetic.results(n_layers=3, n_steps=8, n_seeds=2, group="relu", seed=1)
-    for name, document in (("a.json", shapes["three"]), ("b.json", other)):
+def test_groups_stand_side_by_side_first(tmp_path: Path) -> None:
+    other = synthetic.results(
+        n_layers=3, n_steps=8, n_seeds=2, group="relu", estimators=("binning",), seed=1
+    )
+    one = synthetic.results(n_layers=3, n_steps=8, n_seeds=2, estimators=("binning",))
+    for name, document in (("a.json", one), ("b.json", other)):
         (tmp_path / name).write_text(json.dumps(document))
     both = load(tmp_path / "a.json", tmp_path / "b.json")
     page = render_report(both)
@@ -180,9 +188,7 @@ def test_groups_stand_side_by_side_first(shapes: dict[str, dict[str, Any]], tmp_
     assert len(heads) == len(cells) + 1 == len(VERDICTS) + 4
 
 
-def test_checks_are_listed_with_rule_status_and_source(
-    shapes: dict[str, dict[str, Any]],
-) -> None:
+def test_checks_are_listed_with_rule_status_and_source() -> None:
     check = {
         "name": "keeps <b>labels</b>",
         "rule": "last(ity, fc5) >= 2.8",
@@ -193,7 +199,7 @@ def test_checks_are_listed_with_rule_status_and_source(
         "message": "fc5 is saturated",
         "source": "infoplane.toml:33",
     }
-    page = render_report({**shapes["three"], "checks": [check, {**check, "status": "pass"}]})
+    page = render_report({**small(), "checks": [check, {**check, "status": "pass"}]})
     section = page[page.index('<section id="checks">') :]
     section = section[: section.index("</section>")]
     for text in ("keeps &lt;b&gt;", "last(ity, fc5) &gt;= 2.8", "infoplane.toml:33", "saturated"):
@@ -203,27 +209,26 @@ def test_checks_are_listed_with_rule_status_and_source(
 
 
 def test_a_network_with_noise_of_its_own_needs_no_caution() -> None:
-    small = synthetic.results(n_layers=2, n_steps=5, n_seeds=1, estimators=("binning",))
     noisy = [
         {**r, "layers": [{**layer, "noise": 0.1} for layer in r["layers"]]}
-        for r in small["recordings"]
+        for r in small()["recordings"]
     ]
-    assert "Read with care" in render_report(small)
-    assert "Read with care" not in render_report({**small, "recordings": noisy})
+    assert "Read with care" in render_report(small())
+    assert "Read with care" not in render_report({**small(), "recordings": noisy})
 
 
-def test_the_same_results_give_the_same_page(shapes: dict[str, dict[str, Any]]) -> None:
-    assert render_report(shapes["three"]) == render_report(shapes["three"])
-
-
-def test_a_report_without_rows_or_place_is_refused(
-    shapes: dict[str, dict[str, Any]], tmp_path: Path
+def test_the_same_results_give_the_same_page(
+    pages: dict[str, str], shapes: dict[str, dict[str, Any]]
 ) -> None:
+    assert render_report(shapes["single"]) == pages["single"]
+
+
+def test_a_report_without_rows_or_place_is_refused(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="hold no rows"):
-        render_report({**shapes["three"], "rows": []})
+        render_report({**small(), "rows": []})
     with pytest.raises(RunFileError, match="cannot be written"):
         (tmp_path / "file").touch()
-        write_report(shapes["three"], tmp_path / "file" / "report.html")
+        write_report(small(), tmp_path / "file" / "report.html")
 
 
 @pytest.mark.slow
@@ -319,11 +324,9 @@ def test_dark_mode_changes_the_ground_but_not_the_figures(tab: Page, report: Pat
     assert dark == ["rgb(13, 17, 23)", "rgb(255, 255, 255)"]
 
 
-def test_noise_that_was_added_is_told_with_its_size(
-    shapes: dict[str, dict[str, Any]],
-) -> None:
-    results = shapes["three"]
-    assert "T + noise" not in render_report(results)
+def test_noise_that_was_added_is_told_with_its_size(pages: dict[str, str]) -> None:
+    results = small()
+    assert "T + noise" not in pages["binning_only"]
     diag = {"noise_source": "added", "noise": 0.0512}
     rows = [{**row, "diag": {**row["diag"], **diag}} for row in results["rows"]]
     assert "I(X; T + noise): Gaussian noise of standard deviation σ = 0.0512 is" in render_report(

@@ -14,8 +14,8 @@ from infoplane import InputError, NotFoundError, Recorder, Run
 from infoplane.errors import DataError
 from infoplane.plots.figures import draw
 from infoplane.runs.pack import pack
-from tests.analysis.test_engine import Serial
 from tests.plots.test_figures import outside, overlapping
+from tests.workers import Serial
 
 N, LENGTH, HEADS = 11, 7, 2
 TOKENS = torch.randn(N, LENGTH, 8, generator=torch.Generator().manual_seed(0))

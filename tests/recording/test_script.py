@@ -15,7 +15,7 @@ from infoplane.errors import DataError, InputError
 from infoplane.recording.loops.script import record_script
 from infoplane.recording.recorder import Recorder
 from infoplane.runs.run import Run
-from tests.conftest import infoplane, small_net
+from tests.conftest import infoplane, infoplane_here, small_net
 
 TRAIN = """
 import hashlib, random, sys
@@ -208,10 +208,12 @@ def test_commands_that_cannot_be_recorded(command):
 
 
 def test_usage(project):
-    assert infoplane("record", "-o", "r", "--model", "a:b", "--", "python", "train.py").code == 2
-    done = infoplane("record", "-o", "r", "--", "python", "nowhere.py")
+    assert (
+        infoplane_here("record", "-o", "r", "--model", "a:b", "--", "python", "train.py").code == 2
+    )
+    done = infoplane_here("record", "-o", "r", "--", "python", "nowhere.py")
     assert (done.code, done.err.startswith("error[IP101]: nowhere.py: no such file")) == (2, True)
-    done = infoplane("record", "-o", "r", "--model", "a:b", "--checkpoints", "*.pt")
+    done = infoplane_here("record", "-o", "r", "--model", "a:b", "--checkpoints", "*.pt")
     assert (done.code, "Missing option '--data'" in done.err) == (2, True)
 
 

@@ -16,8 +16,8 @@ from infoplane.similarity import engine
 from infoplane.similarity.measure import Cka, PairMeasure
 from infoplane.similarity.registry import DEFAULT, MEASURES, parse_measure
 from infoplane.similarity.session import SimilarityAnalysis
-from tests.analysis.test_engine import Serial
 from tests.similarity.made import N, network, probe, write_run
+from tests.workers import Serial
 
 
 @pytest.fixture

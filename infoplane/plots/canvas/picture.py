@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -63,34 +66,41 @@ def image(figure: Figure, kind: str, *, dpi: float = 200) -> bytes:
     out = io.BytesIO()
     if kind == "png":
         pixels(figure, dpi).save(out, format="png", dpi=(dpi, dpi))
-        return out.getvalue()
-    undated: dict[str, dict[str, Any]] = {
-        "svg": {"Date": None, "Creator": "infoplane"},
-        "pdf": {"CreationDate": None, "Creator": "infoplane", "Producer": None},
-    }
-    with look.context():
-        figure.savefig(out, format=kind, dpi=dpi, metadata=undated[kind], facecolor="auto")
+    elif kind == "svg":
+        with _drawn_at(figure, dpi):
+            FigureCanvasSVG(figure).print_svg(out, metadata={"Date": None, "Creator": "infoplane"})
+    else:
+        undated: dict[str, Any] = {"CreationDate": None, "Creator": "infoplane", "Producer": None}
+        with look.context():
+            figure.savefig(out, format=kind, dpi=dpi, metadata=undated, facecolor="auto")
     return out.getvalue()
 
 
 def pixels(figure: Figure, dpi: float) -> Image.Image:
-    """Return a figure as an image; it is drawn once, where ``savefig`` goes over it twice.
+    """Return a figure as an image.
 
     The pixels of a figure that is final are kept, for the file and the report.
     """
     kept = figure.kept if isinstance(figure, Picture) and figure.final else {}
     if dpi not in kept:
-        before, canvas_before = figure.dpi, figure.canvas
-        figure.dpi = dpi
-        try:
-            with look.context():
-                agg = FigureCanvasAgg(figure)
-                agg.draw()
-                kept[dpi] = Image.fromarray(np.asarray(agg.buffer_rgba())).convert("RGB")
-        finally:
-            figure.dpi = before
-            figure.set_canvas(canvas_before)
+        with _drawn_at(figure, dpi):
+            agg = FigureCanvasAgg(figure)
+            agg.draw()
+            kept[dpi] = Image.fromarray(np.asarray(agg.buffer_rgba())).convert("RGB")
     return kept[dpi]
+
+
+@contextmanager
+def _drawn_at(figure: Figure, dpi: float) -> Iterator[None]:
+    """Let a figure be drawn by a canvas, once, where ``savefig`` goes over it twice."""
+    before, canvas_before = figure.dpi, figure.canvas
+    figure.dpi = dpi
+    try:
+        with look.context():
+            yield
+    finally:
+        figure.dpi = before
+        figure.set_canvas(canvas_before)
 
 
 def small_png(figure: Figure, dpi: float = 200) -> bytes:

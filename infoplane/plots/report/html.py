@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import gzip
-import io
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,8 +14,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from infoplane.data import FloatArray
-from infoplane.plots.canvas.picture import small_png
-from infoplane.plots.canvas.style import context
+from infoplane.plots.canvas.picture import image, small_png
 from infoplane.text import as_csv
 
 LARGEST_SVG = 250_000
@@ -99,10 +97,7 @@ def figure(
 
 
 def _svg(drawn: Figure, name: str, title: str, description: str) -> str:
-    out = io.StringIO()
-    with context():
-        drawn.savefig(out, format="svg", metadata={"Date": None}, facecolor="auto")
-    svg = out.getvalue()
+    svg = image(drawn, "svg", dpi=drawn.dpi).decode()
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     # its style is a rule for every element, which would reach out of the figure
