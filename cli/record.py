@@ -413,10 +413,16 @@ def _record_script(
     from infoplane.recording.loops.script import record_script
     from infoplane.recording.manifest import without_secrets
     from infoplane.recording.recorder import Recorder
-    from infoplane.recording.schedule import check_options
+    from infoplane.recording.schedule import as_schedule, check_options
     from infoplane.runs.writer import check_folder
 
     check_options(**options)  # before hours of training of which nothing would be recorded
+    if as_schedule(options["schedule"]).epochs:
+        raise InputError(
+            f"--schedule {options['schedule']}: the epochs of a script are not seen, its optimizer "
+            "steps are",
+            hint="choose every:N with the N steps of an epoch",
+        )
     check_folder(Path(output), replace=options["overwrite"] or options["resume"])
     probe = probe_choice.load() if probe_choice else None
     place = Path(output).absolute()  # the script may go to another folder
