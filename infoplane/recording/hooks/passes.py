@@ -93,6 +93,7 @@ class ProbePasses:
     rows: slice | None = None
     operations: Operations = field(default_factory=Operations)
     by_default: bool = False  # nobody named the layers
+    found_axes: Mapping[str, int] = field(default_factory=dict)  # of samples, by the survey
     survey: tuple[Slot, ...] | None = None  # what it found, once it is made
     masks: Mapping[str, str] = field(default_factory=dict)  # chosen, by glob
     logits: str | None = None
@@ -349,7 +350,9 @@ class ProbePasses:
 
     def axis(self, name: str) -> int:
         """Return the axis of the samples."""
-        return self.operations.axis(name) if is_operation(name) else self.batch_dims.get(name, 0)
+        if is_operation(name):
+            return self.operations.axis(name)
+        return self.batch_dims.get(name, self.found_axes.get(name, 0))
 
     def by_sample(self, name: str, tensor: torch.Tensor, rows: int) -> torch.Tensor:
         """Return an output with its samples on the first axis."""
