@@ -14,6 +14,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
+from infoplane import layer_patterns
 from infoplane.calls import text_or_none, texts
 from infoplane.estimators.quantities import Quantity
 from infoplane.plots.canvas import page
@@ -36,7 +37,8 @@ class Options(TypedDict, total=False):
     group : str, optional
         Group of runs; the first by default.
     layers : sequence of str, optional
-        Layers to draw. By default all, or as many as there is room for, evenly taken.
+        Layers to draw, by patterns as in `infoplane.layer_patterns`. By default all, or as many as
+        there is room for, evenly taken.
     style : {"paper", "talk", "dark"}, default "paper"
         See `infoplane.plots.canvas.style`.
     size : str or float, default "double"
@@ -217,11 +219,20 @@ class Drawing:
             return ""
         return self.view.below_probe(self.group, self.upwards or self.estimator)
 
+    def wants(self, layer: str) -> bool:
+        """Tell whether a layer is to be drawn."""
+        return layer in self.among([*self.view.layers(self.group), layer])
+
+    def among(self, layers: Sequence[str]) -> list[str]:
+        """Return those of some layers that are to be drawn."""
+        about = self.view.layer_names.about(self.group, layers)
+        return layer_patterns.chosen(self.wanted or (), about)
+
     def few(self, layers: Sequence[str], most: int) -> list[str]:
-        """Return ``most`` of the layers, evenly taken, or those that are named."""
-        if self.wanted is not None:
-            return [layer for layer in layers if layer in self.wanted]
-        return evenly(layers, most)
+        """Return ``most`` of the layers, evenly taken, or those that are named one by one."""
+        chosen = self.among(layers)
+        each = self.wanted and all(layer in self.wanted for layer in chosen)
+        return chosen if each else evenly(chosen, most)
 
     def abreast(self, least: float) -> int:
         """Return how many panels stand side by side, see `infoplane.plots.canvas.page.abreast`."""

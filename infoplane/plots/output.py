@@ -104,7 +104,7 @@ def _curves(on: Drawing, splits: Mapping[str, str], quantity: str) -> list[Curve
             curve
             for curve in on.view.of_group(group, estimator)
             if curve.quantity == quantity and curve.says_something
-            if on.wanted is None or curve.layer in on.wanted
+            if on.wants(curve.layer)
         ]
     return found
 

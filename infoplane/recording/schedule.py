@@ -84,8 +84,12 @@ def as_schedule(given: str | Iterable[int]) -> Schedule:
     text = given if isinstance(given, str) else ""
     text = re.sub(r"^\s*epoch\s*$", "epoch:1", text)
     if found := re.fullmatch(r"(every|log|epoch):0*([1-9]\d{0,17})", text.strip()):
-        field = {"every": "every", "log": "per_decade", "epoch": "epochs"}[found[1]]
-        return Schedule(**{field: int(found[2])})
+        number = int(found[2])
+        return {
+            "every": Schedule(every=number),
+            "log": Schedule(per_decade=number),
+            "epoch": Schedule(epochs=number),
+        }[found[1]]
     if re.fullmatch(r"\s*\d{1,18}\s*(,\s*\d{1,18}\s*)*", text):
         return Schedule(listed=frozenset(map(int, text.split(","))))
     raise InputError(
