@@ -2,7 +2,7 @@
 
 A pattern is a glob over names (see `infoplane.patterns`), ``type:GLOB`` over the names of classes,
 ``blocks``, the repeated blocks of a network, or ``head``, the layer that makes the logits. The name
-of a layer means this layer alone, also if it is one of these words. Behind ``!`` a pattern excludes.
+of a layer means this layer alone, whatever else it could mean. Behind ``!`` a pattern excludes.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure, SubFigure
 from infoplane import layer_patterns
 from infoplane.calls import text_or_none, texts
 from infoplane.estimators.quantities import Quantity
-from infoplane.plots.canvas import page
+from infoplane.plots.canvas import clock, page
 from infoplane.plots.canvas import style as look
 from infoplane.plots.canvas.titles import figure_titled, titled
 from infoplane.plots.labels import bound_label, evenly, middle_cut
@@ -221,7 +221,11 @@ class Drawing:
 
     def wants(self, layer: str) -> bool:
         """Tell whether a layer is to be drawn."""
-        return layer in self.among([*self.view.layers(self.group), layer])
+        return self.wanted is None or layer in self._chosen
+
+    @cached_property
+    def _chosen(self) -> set[str]:
+        return {*self.among(self.view.layers(self.group))}
 
     def among(self, layers: Sequence[str]) -> list[str]:
         """Return those of some layers that are to be drawn."""
@@ -315,9 +319,9 @@ def drawing(
     layers = None if layers is None else texts(layers, "layers")
     for argument, value in (("quantity", quantity), ("estimator", estimator), ("group", group)):
         text_or_none(value, argument)
-    with look.context(style):
-        view = View.of(results)
-        group = view.group(group)
+    view = View.of(results)
+    group = view.group(group)
+    with look.context(style), clock.counting(view.epochs):
         if first:
             needs = (view.main_quantity(quantity, first, group, estimator),)
         aside: tuple[str, ...] = ()

@@ -17,6 +17,7 @@ from infoplane.data import IntArray
 from infoplane.errors import NotFoundError
 from infoplane.estimators.measure_id import MeasureId
 from infoplane.estimators.quantities import OUTPUTS, QUANTITIES, REPRESENTATION, WEIGHTS, Quantity
+from infoplane.plots.canvas.clock import whole_epochs
 from infoplane.plots.canvas.style import bits, drawable, readable
 from infoplane.results.absent import why_absent
 from infoplane.results.choice import SIZES as SIZES
@@ -335,6 +336,11 @@ class View:
                     raise NotFoundError(
                         f"--{option}: the results have no {name!r}; there are {there}"
                     )
+
+    @cached_property
+    def epochs(self) -> dict[int, int] | None:
+        """The epoch of every step, if all checkpoints of all groups are ends of epochs."""
+        return whole_epochs(self.results["recordings"])
 
     def recordings(self, group: str) -> list[Mapping[str, Any]]:
         """Return the recordings of a group."""

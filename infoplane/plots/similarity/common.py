@@ -16,6 +16,7 @@ from matplotlib.figure import Figure, SubFigure
 from infoplane import layer_patterns
 from infoplane.data import FloatArray
 from infoplane.errors import NotFoundError
+from infoplane.plots.canvas import clock
 from infoplane.plots.canvas import style as look
 from infoplane.plots.labels import evenly, short_names
 from infoplane.plots.view import View
@@ -119,8 +120,10 @@ def chosen(
     found = Similarities(results.results if isinstance(results, View) else results)
     if group is not None and group not in found.groups:
         raise NotFoundError(f"no group {group!r}", hint=f"groups: {', '.join(found.groups)}")
-    with look.context(style):
-        yield Chosen(found, found.measure(measure), group or next(iter(found.groups)))
+    group = group or next(iter(found.groups))
+    epochs = clock.whole_epochs([*found.recordings.values()])
+    with look.context(style), clock.counting(epochs):
+        yield Chosen(found, found.measure(measure), group)
 
 
 def colours(on: Chosen) -> Colormap:
