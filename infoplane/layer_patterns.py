@@ -81,7 +81,14 @@ def hint_of_none(pattern: str, layers: Mapping[str, About], most: int = 20) -> s
     if pattern.startswith(_TYPE):
         kinds = list(dict.fromkeys(about.type for about in layers.values() if about.type))
         return f"their types are {some_of(kinds)}" if kinds else "no types of layers are known"
-    return "; ".join([*wider(pattern, layers), f"there are {some_of([*layers], most)}"])
+    hints = [*by_type(pattern, layers), *wider(pattern, layers)]
+    return "; ".join([*hints, f"there are {some_of([*layers], most)}"])
+
+
+def by_type(pattern: str, layers: Mapping[str, About]) -> list[str]:
+    """Return a hint where a pattern matches no name, but a class."""
+    found = [name for name, about in layers.items() if matches(about.type, pattern)]
+    return [f"'type:{pattern}' means layers of this class: {some_of(found, 3)}"] if found else []
 
 
 def wider(pattern: str, names: Collection[str]) -> list[str]:

@@ -162,7 +162,8 @@ def group_sections(
     """Return the sections of one group: plane, compression, heat, steps, spectral, others, more."""
     of = _Group(view, group, number, baseline)
     planes, sizes, spectra = of.able("ixt", "ity"), of.able("ixt"), of.able("dse")
-    colour = f"Colour is the {'epoch' if view.epochs else 'training step'}; labels name the layers (units)."
+    time = "epoch" if view.epochs else "training step"
+    colour = f"Colour is the {time}; labels name the layers (units)."
     caption = f"Thick: mean over runs. {colour}" if view.n_runs(group) > 1 else colour
     heading = "Information plane"
     found: list[tuple[str, str, list[str]]] = [

@@ -16,6 +16,7 @@ from infoplane.layer_patterns import (
     LOGITS,
     WORDS,
     About,
+    by_type,
     hint_of_none,
     meant,
     numbered,
@@ -160,7 +161,7 @@ def _what_exists(about: Mapping[str, About], pattern: str, most: int = 12) -> st
     if bare.startswith("type:"):
         return hint_of_none(bare, about)
     kinds = {name: f"{name} ({one.type})" for name, one in about.items()}
-    hints = wider(bare, about)
+    hints = [*by_type(bare, about), *wider(bare, about)]
     if len(kinds) <= most:
         return "; ".join([*hints, f"the model has {', '.join(kinds.values())}"])
     log.info("the model has %s", ", ".join(kinds.values()))
