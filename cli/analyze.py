@@ -67,7 +67,7 @@ if TYPE_CHECKING:
     "--layers",
     multiple=True,
     metavar="GLOB",
-    help="Layers to analyze; repeatable, !GLOB excludes.",
+    help="Layers to analyze; repeatable, !GLOB excludes, type:Tanh, blocks and head as in record.",
 )
 @click.option(
     "--split",

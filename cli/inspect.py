@@ -226,8 +226,9 @@ def _roles(layers: Sequence[Mapping[str, Any]]) -> list[str]:
     """Say which layers hold the logits and the features, or what to record for it."""
     from infoplane.cli.output import printable
 
-    found = {role: layer for layer in layers for role in layer["roles"]}
-    lines = [f"{role}: {printable(layer['name'])}" for role, layer in sorted(found.items())]
+    known = ("features", "logits")
+    found = {role: layer for role in known for layer in layers if role in layer["roles"]}
+    lines = [f"{role}: {printable(layer['name'])}" for role, layer in found.items()]
     if "features" in found:
         lines[0] += f", given to {printable(str(found['features']['head']))}"
     if "logits" not in found:

@@ -38,7 +38,13 @@ from infoplane.errors import InputError, NotFoundError
     "--y", metavar="NAME", help="Quantity upwards in the plane: probe, say, instead of ity."
 )
 @click.option("--group", metavar="NAME", help="Group of runs to draw. Default: the first.")
-@click.option("-l", "--layers", multiple=True, metavar="NAME", help="Layers to draw; repeatable.")
+@click.option(
+    "-l",
+    "--layers",
+    multiple=True,
+    metavar="GLOB",
+    help="Layers to draw; repeatable, !GLOB excludes, type:Tanh, blocks and head as in record.",
+)
 @click.option(
     "--facet",
     type=click.Choice(["none", "layer", "estimator", "group"]),

@@ -29,6 +29,7 @@ _OF_CHECKPOINTS = (
     "strict",
     "trust_model",
     "step_pattern",
+    "initial",
     "max_size",
     "device",
     "gradients",
@@ -102,8 +103,9 @@ _OF_DATA = ("labels", "label_bins", "x", "samples", "seed")
     "--layers",
     multiple=True,
     metavar="GLOB",
-    help="Layers by name; repeatable, !GLOB excludes, ** crosses dots; lstm[0] or enc['key'] names "
-    "a tensor in an output, op:relu a function that is no module. Default: leaf modules with "
+    help="Layers by name; repeatable, !GLOB excludes, ** crosses dots, * does not; type:Tanh names "
+    "a class, blocks the repeated blocks, head the layer of the logits, lstm[0] or enc['key'] a "
+    "tensor in an output, op:relu a function that is no module. Default: leaf modules with "
     "parameters or an activation.",
 )
 @click.option(
@@ -160,6 +162,13 @@ _OF_DATA = ("labels", "label_bins", "x", "samples", "seed")
     metavar="REGEX",
     help="The first group of this pattern is the step in the path of a checkpoint. "
     "Default: what a word such as step or epoch tells, in the name or in the file.",
+)
+@click.option(
+    "--initial",
+    type=click.IntRange(0),
+    metavar="SEED",
+    help="Also record the untrained model, as step 0: what --model makes once SEED is set. It is "
+    "that of the training if that set SEED right before it made the model.",
 )
 @click.option(
     "--device",
@@ -413,10 +422,16 @@ def _record_script(
     from infoplane.recording.loops.script import record_script
     from infoplane.recording.manifest import without_secrets
     from infoplane.recording.recorder import Recorder
-    from infoplane.recording.schedule import check_options
+    from infoplane.recording.schedule import as_schedule, check_options
     from infoplane.runs.writer import check_folder
 
     check_options(**options)  # before hours of training of which nothing would be recorded
+    if as_schedule(options["schedule"]).epochs:
+        raise InputError(
+            f"--schedule {options['schedule']}: the epochs of a script are not seen, its optimizer "
+            "steps are",
+            hint="choose every:N with the N steps of an epoch",
+        )
     check_folder(Path(output), replace=options["overwrite"] or options["resume"])
     probe = probe_choice.load() if probe_choice else None
     place = Path(output).absolute()  # the script may go to another folder

@@ -14,9 +14,8 @@ from infoplane.calls import is_path, unfit
 from infoplane.data import Slot, Subject
 from infoplane.errors import DataError, InputError, NotFoundError
 from infoplane.estimators.base import Estimator
-from infoplane.patterns import matches
+from infoplane.layer_patterns import About, chosen, hint_of_none, meant
 from infoplane.runs.run import Run
-from infoplane.text import some_of
 
 log = logging.getLogger("infoplane")
 
@@ -209,16 +208,12 @@ def select_cells(
         for run in runs
         for part in ([run] if run.split is not None and not splits else run.by_split(splits))
     ]
-    chosen: dict[Run, tuple[list[Slot], list[int]]] = {}
-    include, exclude = _globs(layers, runs)
+    found: dict[Run, tuple[list[Slot], list[int]]] = {}
+    _check_patterns(layers, runs)
     for run in runs:
         run.check()
-        kept = [
-            layer
-            for layer in run.layers
-            if (not include or any(matches(layer.name, p) for p in include))
-            and not any(matches(layer.name, p) for p in exclude)
-        ]
+        names = chosen(layers, _about(run))
+        kept = [layer for layer in run.layers if layer.name in names]
         wanted = None if steps is None else {run.steps[-1] if s == -1 else s for s in steps}
         kept_steps = [step for step in run.steps if wanted is None or step in wanted]
         if wanted is not None and (missing := wanted - set(run.steps)):
@@ -243,23 +238,21 @@ def select_cells(
                     hint="analyze fewer layers or steps",
                     code="IP316",
                 )
-        chosen[run] = (kept, kept_steps)
-    return chosen
+        found[run] = (kept, kept_steps)
+    return found
 
 
-def _globs(layers: Sequence[str], runs: Sequence[Run]) -> tuple[list[str], list[str]]:
-    """Return the globs that include and that exclude; each matches a layer of one of the runs."""
-    include = [pattern for pattern in layers if not pattern.startswith("!")]
-    exclude = [pattern[1:] for pattern in layers if pattern.startswith("!")]
-    if (include or exclude) and not any(run.has_samples for run in runs):
+def _check_patterns(layers: Sequence[str], runs: Sequence[Run]) -> None:
+    """Refuse a pattern that means a layer of none of the runs."""
+    if layers and not any(run.has_samples for run in runs):
         raise NotFoundError(
             f"{runs[0].path}: the run holds weights alone, no layers", hint="leave --layers out"
         )
-    names = [layer.name for run in runs for layer in run.layers]
-    for pattern in [*include, *exclude]:
-        if not any(matches(name, pattern) for name in names):
-            raise NotFoundError(
-                f"no layer matches {pattern!r}",
-                hint=f"{runs[0].path} has {some_of([layer.name for layer in runs[0].layers])}",
-            )
-    return include, exclude
+    for pattern in (one.removeprefix("!") for one in layers):
+        if not any(meant(pattern, _about(run)) for run in runs):
+            hint = hint_of_none(pattern, _about(runs[0]))
+            raise NotFoundError(f"no layer matches {pattern!r}", hint=f"{runs[0].path}: {hint}")
+
+
+def _about(run: Run) -> dict[str, About]:
+    return {layer.name: About(layer.type, layer.roles) for layer in run.layers}

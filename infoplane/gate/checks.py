@@ -25,7 +25,7 @@ from infoplane.gate.evidence import Evidence
 from infoplane.gate.pairs import pair_findings
 from infoplane.gate.rules import OPERATORS, PAIRS, Check, Rule, forbid, parse_rule
 from infoplane.gate.statistics import Cell, Statistic, cell, not_averaged, with_unit
-from infoplane.patterns import matches
+from infoplane.layer_patterns import hint_of_none
 from infoplane.results.absent import why_absent
 from infoplane.results.curves import CurveKey
 from infoplane.results.verdicts import family_of
@@ -233,10 +233,16 @@ def _place(evidence: Evidence, group: str, *parts: str) -> Place:
 
 def _nothing(rule: Rule, evidence: Evidence) -> str:
     """Say why nothing matches a rule."""
-    layers = list(dict.fromkeys(key[1] for key in evidence.curves))
-    if not any(matches(layer, rule.layer) for layer in layers):
-        has = some_of(layers) or "none"
-        return printable(f"no layer matches {rule.layer!r}; there are {has}")
+    means = evidence.layer_names.means
+    if not any(means(rule.layer, group, layer) for group, layer, *_ in evidence.curves):
+        layers = {
+            layer: about
+            for group in evidence.groups
+            for layer, about in evidence.layer_names.about(
+                group, [key[1] for key in evidence.curves if key[0] == group]
+            ).items()
+        }
+        return printable(f"no layer matches {rule.layer!r}; {hint_of_none(rule.layer, layers)}")
     ids = list(dict.fromkeys(key[2] for key in evidence.curves))
     if rule.estimator and not any(_is_estimator(i, rule.estimator) for i in ids):
         return printable(f"no estimator {rule.estimator!r}; there are {some_of(ids)}")
@@ -331,7 +337,7 @@ def _found(rule: Rule, evidence: Evidence) -> Iterable[tuple[Place, Statistic]]:
             key
             for key in evidence.curves
             if key[3] == rule.subject
-            and matches(key[1], rule.layer)
+            and evidence.layer_names.means(rule.layer, key[0], key[1])
             and _is_estimator(key[2], rule.estimator)
         ]
         silent = set() if rule.estimator else evidence.silent
@@ -362,7 +368,8 @@ def _flagged(rule: Rule, evidence: Evidence) -> Iterable[tuple[Place, Statistic]
     """Yield the share or number of cells with a flag, by group; a cell has it if a row has it."""
     cells: dict[str, dict[Cell, bool]] = defaultdict(dict)
     for (group, layer, estimator, _), rows in evidence.rows.items():
-        if matches(layer, rule.layer) and _is_estimator(estimator, rule.estimator):
+        means = evidence.layer_names.means(rule.layer, group, layer)
+        if means and _is_estimator(estimator, rule.estimator):
             for row in rows:
                 before = cells[group].get(cell(row), False)
                 cells[group][cell(row)] = before or rule.subject in row["flags"]
@@ -380,7 +387,8 @@ def _agreeing(rule: Rule, evidence: Evidence) -> Iterable[tuple[Place, Statistic
     family = subject and family_of(evidence.phases[subject])
     layers: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
     for (group, layer, *_), phase in evidence.phases.items():
-        if family_of(phase) == family and matches(layer, rule.layer):
+        means = evidence.layer_names.means(rule.layer, group, layer)
+        if family_of(phase) == family and means:
             layers[group, layer].append(phase)
     for (group, layer), phases in layers.items():
         place = _place(evidence, group, layer)

@@ -11,6 +11,7 @@ from infoplane.estimators.measure_id import MeasureId
 from infoplane.gate.statistics import Cell, Statistic, cell, curve_statistic
 from infoplane.results.choice import SIZES, silent_estimators
 from infoplane.results.curves import CurveKey, curves, group_of_runs, groups_of
+from infoplane.results.layer_names import LayerNames
 from infoplane.results.phases import find_phases
 from infoplane.results.vocabulary import Vocabulary
 
@@ -22,6 +23,9 @@ class Evidence:
         self.results = results
         self.group_of_run = group_of_runs(results)
         self.groups = groups_of(results)
+        self.layer_names = LayerNames(
+            (self.group_of_run[one["run"]], one) for one in results["recordings"]
+        )
         self.vocabulary = Vocabulary.of(results)
         self.curves = curves(results)
         self.rows: dict[CurveKey, list[Mapping[str, Any]]] = defaultdict(list)

@@ -16,8 +16,9 @@ from typing import Any, Literal, NamedTuple
 from infoplane.errors import NotFoundError
 from infoplane.gate.rules import OPERATORS, Rule
 from infoplane.gate.statistics import Statistic, with_unit
-from infoplane.patterns import matches
+from infoplane.layer_patterns import hint_of_none, meant
 from infoplane.results.curves import group_of
+from infoplane.results.layer_names import LayerNames
 from infoplane.results.similarities import Row, Similarities, mean_and_interval
 from infoplane.text import decimal, joined_words, printable, some_of
 
@@ -61,21 +62,22 @@ def _pairs(rule: Rule, known: Similarities) -> dict[_Pair, dict[str, list[Row]]]
     for row in known.rows:
         if row["step_a"] != last[row["run_a"]] or row["step_b"] != last[row["run_b"]]:
             continue
-        pair = _matched(rule, row, of)
+        pair = _matched(rule, row, of, known.layer_names)
         if pair is not None:
             found[pair][row["measure"]].append(row)
     return found
 
 
-def _matched(rule: Rule, row: Row, of: Mapping[str, str]) -> _Pair | None:
+def _matched(rule: Rule, row: Row, of: Mapping[str, str], layers: LayerNames) -> _Pair | None:
     a, b, group = row["layer_a"], row["layer_b"], of[row["run_a"]]
     if rule.statistic == "similarity":
         wanted = row["axis"] == "layers" and any(
-            matches(one, rule.layer) and matches(other, rule.estimator)
+            layers.means(rule.layer, group, one) and layers.means(rule.estimator, group, other)
             for one, other in ((a, b), (b, a))
         )
         return _Pair(group, f"{a} and {b}") if wanted else None
-    if row["axis"] not in ("drift", "models") or a != b or not matches(a, rule.layer):
+    about_two = row["axis"] in ("drift", "models") and a == b
+    if not about_two or not layers.means(rule.layer, group, a):
         return None
     other = of[row["run_b"]]
     if rule.estimator in (other, row["run_b"]):
@@ -163,12 +165,15 @@ def _unknown(reason: str, group: str | None = None, words: str = "") -> Found:
 
 def _nothing(rule: Rule, known: Similarities) -> str:
     """Say why nothing matches a rule."""
-    layers = list(dict.fromkeys(name for group in known.groups.values()
-                                for name in known.layers(group)))  # fmt: skip
+    layers = {
+        name: about
+        for group, runs in known.groups.items()
+        for name, about in known.layer_names.about(group, known.layers(runs)).items()
+    }
     globs = [rule.layer, *([rule.estimator] if rule.statistic == "similarity" else [])]
     for glob in globs:
-        if not any(matches(name, glob) for name in layers):
-            return printable(f"no layer matches {glob!r}; there are {some_of(layers)}")
+        if not meant(glob, layers):
+            return printable(f"no layer matches {glob!r}; {hint_of_none(glob, layers)}")
     if rule.statistic == "drift" and rule.estimator not in (*known.groups, *known.recordings):
         names = some_of([*known.groups], between=", ")
         return printable(f"no group or run {rule.estimator!r}; there are {names}")
@@ -193,7 +198,12 @@ def _named_apart(rule: Rule, known: Similarities) -> str:
         return ""
     here = list(dict.fromkeys(name for run in layers if run in compared for name in layers[run]))
     others = list(dict.fromkeys(name for run in there for name in layers[run]))
-    if any(matches(name, rule.layer) for name in here):
+    about = {
+        name: one
+        for run in compared
+        for name, one in known.layer_names.about(of[run], layers[run]).items()
+    }
+    if meant(rule.layer, about):
         lacking, has = rule.estimator, others
     else:
         lacking, has = joined_words(list(dict.fromkeys(of[run] for run in sorted(compared)))), here

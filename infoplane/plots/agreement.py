@@ -93,7 +93,7 @@ def _changes(on: Drawing) -> dict[str, dict[str, Phase]]:
     for p in on.view.phases.values():
         if p.group != on.group or p.quantity not in SIZES or p.saturated or p.change is None:
             continue
-        if on.wanted is None or p.layer in on.wanted:
+        if on.wants(p.layer):
             changes.setdefault(p.estimator, {})[p.layer] = p
     return changes
 

@@ -54,7 +54,7 @@ def attention(results: Mapping[str, Any] | View, **options: Unpack[Options]) -> 
                 f"this figure needs the entropy of heads; {on.group!r} has none",
                 hint="record with --attention, analyze with -e attention",
             )
-        names = [name for name in found if on.wanted is None or name in on.wanted]
+        names = on.among(list(found))
         every = np.unique([step for rows in found.values() for step in rows])
         steps = evenly_in_time(every)
         keep = np.unique(np.linspace(0, len(steps) - 1, min(_MOST, len(steps))).round().astype(int))

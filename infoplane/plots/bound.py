@@ -15,7 +15,6 @@ from infoplane.errors import NotFoundError
 from infoplane.plots.canvas import page
 from infoplane.plots.canvas import style as look
 from infoplane.plots.drawing import Drawing, EstimatorOptions, drawing, figure, left_out
-from infoplane.plots.labels import evenly
 from infoplane.plots.plane.panel import draw_plane, has_bar, name_axes, plane_legend, time_bar
 from infoplane.plots.plane.paths import find_paths, time_norm
 from infoplane.plots.view import View
@@ -62,8 +61,8 @@ def bound(
     with drawing(results, "ixt", "ity", **options) as on:
         known = _curve(on)
         ax = on.axes(4.7)
-        have = on.view.layers(on.group, on.estimator)
-        shown = on.wanted or evenly(have, MAX_LAYERS)
+        have = on.layers()
+        shown = on.few(have, MAX_LAYERS)
         paths = find_paths(on, shown)
         norm = time_norm(paths)
         label = draw_plane(ax, on, paths, norm, seeds=seeds)
@@ -79,7 +78,7 @@ def bound(
             Patch(color=look.muted(), alpha=0.22, lw=0, label="out of reach of any T"),
             *plane_legend(paths, seeds, band=on.ceiling is not None),
         ]
-        for text in left_out(shown, have, "") if on.wanted is None else ():
+        for text in left_out(shown, have, ""):
             handles.append(Line2D([], [], linestyle="none", label=text))
         look.legend_below(ax, handles, page.width(ax) - 0.8)
         if has_bar(paths):

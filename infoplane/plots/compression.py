@@ -54,7 +54,7 @@ def compression(results: Mapping[str, Any] | View, **options: Unpack[Options]) -
             p
             for p in on.view.phases.values()
             if p.group == on.group and p.quantity in SIZES and p.last is not None
-            and (on.wanted is None or p.layer in on.wanted)
+            and on.wants(p.layer)
         ]  # fmt: skip
         if not phases:
             raise NotFoundError(f"no phases of I(X;T) or DSE for {on.group!r}: analyze again")

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from infoplane.errors import NotFoundError
+from infoplane.plots.canvas import clock
 from infoplane.plots.canvas import style as look
 from infoplane.plots.canvas.axes import log_numbers
 from infoplane.plots.drawing import Drawing, Options, drawing, figure
@@ -58,9 +59,9 @@ def curvature(results: Mapping[str, Any] | View, **options: Unpack[Options]) -> 
                     limit.time, limit.mean(), color=look.ink(), linestyle=_LIMIT, label="_limit"
                 )
             _scale(ax, [found[name], *([limit] if limit and name == "hessian_top" else [])])
-            look.step_axis(ax.xaxis, found[name].steps.tolist(), n_ticks=4)
+            clock.step_axis(ax.xaxis, found[name].steps.tolist(), n_ticks=4)
             ax.set_xlim(*look.time_limits(found[name].steps.tolist()))
-            ax.set_xlabel("training step", labelpad=1)
+            ax.set_xlabel(clock.time_name(), labelpad=1)
             ax.set_ylabel(f"{found[name].declared.symbol}  [{found[name].declared.unit}]")
         handles = [
             Line2D([], [], color=found[name].declared.colour, label=found[name].declared.symbol)

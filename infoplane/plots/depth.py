@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 
 from infoplane.data import FloatArray, IntArray
 from infoplane.errors import NotFoundError
+from infoplane.plots.canvas import clock
 from infoplane.plots.canvas import style as look
 from infoplane.plots.drawing import FAR, Drawing, QuantityOptions, drawing, figure
 from infoplane.plots.labels import short_names, subject
@@ -109,7 +110,7 @@ def lines_per_checkpoint(shown: IntArray, every: IntArray) -> str:
 
 def evenly_in_time(every: IntArray) -> IntArray:
     """Return all steps if they are few; else the first, the last, and some between, in log time."""
-    if len(every) <= look.FEW_STEPS:
+    if len(every) <= clock.FEW_STEPS:
         return every
     time = np.log10(every + 1.0)
     wanted = np.linspace(time[0], time[-1], _LINES)

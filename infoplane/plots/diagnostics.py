@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 
 from infoplane.data import FloatArray
 from infoplane.errors import NotFoundError
+from infoplane.plots.canvas import clock
 from infoplane.plots.canvas import style as look
 from infoplane.plots.canvas.labels import Label, place
 from infoplane.plots.drawing import Drawing, EstimatorOptions, drawing, figure, left_out
@@ -66,7 +67,7 @@ def diagnostics(results: Mapping[str, Any] | View, **options: Unpack[EstimatorOp
         ]
         layers = list(found[keys[0]])
         notes = [
-            "Across: training step (log scale).",
+            f"Across: {clock.time_name()} (log scale).",
             "Mean over runs; the deeper the layer, the darker.",
             *left_out(on.few(layers, _MAX_LAYERS), layers),
         ]
@@ -138,7 +139,7 @@ def _panel(ax: Axes, key: str, lines: Shares, on: Drawing) -> tuple[list[Label],
     places = [(float(x), threshold) for x in share]
     text = f"{flagged} {threshold:g}"
     labels.insert(0, Label(text, places, look.SATURATED, lead=False))
-    look.step_axis(ax.xaxis, every)
+    clock.step_axis(ax.xaxis, every)
     ax.set_title(words, loc="left", fontsize=look.font_size("axes.labelsize"))
     ax.set_ylabel("share  [0 to 1]")
     return labels, [*drawn, edge]

@@ -14,9 +14,10 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
+from infoplane import layer_patterns
 from infoplane.calls import text_or_none, texts
 from infoplane.estimators.quantities import Quantity
-from infoplane.plots.canvas import page
+from infoplane.plots.canvas import clock, page
 from infoplane.plots.canvas import style as look
 from infoplane.plots.canvas.titles import figure_titled, titled
 from infoplane.plots.labels import bound_label, evenly, middle_cut
@@ -36,7 +37,8 @@ class Options(TypedDict, total=False):
     group : str, optional
         Group of runs; the first by default.
     layers : sequence of str, optional
-        Layers to draw. By default all, or as many as there is room for, evenly taken.
+        Layers to draw, by patterns as in `infoplane.layer_patterns`. By default all, or as many as
+        there is room for, evenly taken.
     style : {"paper", "talk", "dark"}, default "paper"
         See `infoplane.plots.canvas.style`.
     size : str or float, default "double"
@@ -217,11 +219,24 @@ class Drawing:
             return ""
         return self.view.below_probe(self.group, self.upwards or self.estimator)
 
+    def wants(self, layer: str) -> bool:
+        """Tell whether a layer is to be drawn."""
+        return self.wanted is None or layer in self._chosen
+
+    @cached_property
+    def _chosen(self) -> set[str]:
+        return {*self.among(self.view.layers(self.group))}
+
+    def among(self, layers: Sequence[str]) -> list[str]:
+        """Return those of some layers that are to be drawn."""
+        about = self.view.layer_names.about(self.group, layers)
+        return layer_patterns.chosen(self.wanted or (), about)
+
     def few(self, layers: Sequence[str], most: int) -> list[str]:
-        """Return ``most`` of the layers, evenly taken, or those that are named."""
-        if self.wanted is not None:
-            return [layer for layer in layers if layer in self.wanted]
-        return evenly(layers, most)
+        """Return ``most`` of the layers, evenly taken, or those that are named one by one."""
+        chosen = self.among(layers)
+        each = self.wanted and all(layer in self.wanted for layer in chosen)
+        return chosen if each else evenly(chosen, most)
 
     def abreast(self, least: float) -> int:
         """Return how many panels stand side by side, see `infoplane.plots.canvas.page.abreast`."""
@@ -304,9 +319,9 @@ def drawing(
     layers = None if layers is None else texts(layers, "layers")
     for argument, value in (("quantity", quantity), ("estimator", estimator), ("group", group)):
         text_or_none(value, argument)
-    with look.context(style):
-        view = View.of(results)
-        group = view.group(group)
+    view = View.of(results)
+    group = view.group(group)
+    with look.context(style), clock.counting(view.epochs):
         if first:
             needs = (view.main_quantity(quantity, first, group, estimator),)
         aside: tuple[str, ...] = ()

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from infoplane.errors import NotFoundError
-from infoplane.plots.canvas import page
+from infoplane.plots.canvas import clock, page
 from infoplane.plots.canvas import style as look
 from infoplane.plots.canvas.axes import log_numbers
 from infoplane.plots.canvas.multiples import limit, outer_ticks, panel_room
@@ -65,7 +65,7 @@ def gradients(results: Mapping[str, Any] | View, **options: Unpack[Options]) -> 
         for panel, (layer, name) in zip(axes, heads.items(), strict=True):
             _draw(panel, [one[layer] for one in found if layer in one])
             panel.set_title(name, loc="left", fontsize=small, linespacing=1.15)
-            look.step_axis(panel.xaxis, steps, n_ticks=n_ticks)
+            clock.step_axis(panel.xaxis, steps, n_ticks=n_ticks)
             panel.set_yscale("log")
         limits = [panel.get_ylim() for panel in axes]
         span = min(low for low, _ in limits), max(high for _, high in limits)
@@ -74,7 +74,7 @@ def gradients(results: Mapping[str, Any] | View, **options: Unpack[Options]) -> 
         outer_ticks(grid)
         axes[0].set_ylabel("gradient / |W|  [ratio]")
         notes = [
-            "Both axes: log scale; across: training step.",
+            f"Both axes: log scale; across: {clock.time_name()}.",
             *left_out(names, every),
             "Such a drop is seen in networks that do not compress as well: no cause.",
         ]

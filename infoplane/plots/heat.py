@@ -15,7 +15,7 @@ from matplotlib.patches import Patch, Rectangle
 
 from infoplane.data import FloatArray
 from infoplane.estimators.quantities import QUANTITIES
-from infoplane.plots.canvas import page
+from infoplane.plots.canvas import clock, page
 from infoplane.plots.canvas import style as look
 from infoplane.plots.drawing import Drawing, QuantityOptions, drawing, figure
 from infoplane.plots.labels import short_names, subject
@@ -64,8 +64,8 @@ def heat(results: Mapping[str, Any] | View, **options: Unpack[QuantityOptions]) 
         _cells(ax, found, every, edges, norm)
         _rows(ax, names, on)
         ax.set_xlim(edges[0], edges[-1])
-        look.step_axis(ax.xaxis, every)
-        ax.set_xlabel("training step (log scale)")
+        clock.step_axis(ax.xaxis, every)
+        ax.set_xlabel(f"{clock.time_name()} (log scale)")
         mappable = mpl.cm.ScalarMappable(norm=norm, cmap=look.time_colours())
         bar = area.colorbar(mappable, ax=ax, pad=0.02, fraction=0.04, aspect=28)
         bar.set_label(on.about.axis, labelpad=2)

@@ -14,6 +14,7 @@ from matplotlib.patches import Patch
 
 from infoplane.data import FloatArray
 from infoplane.errors import NotFoundError
+from infoplane.plots.canvas import clock
 from infoplane.plots.canvas import style as look
 from infoplane.plots.canvas.axes import log_numbers
 from infoplane.plots.drawing import Drawing, EstimatorOptions, drawing, figure
@@ -73,7 +74,7 @@ def losses(results: Mapping[str, Any] | View, **options: Unpack[EstimatorOptions
         for ax in (left, right):
             ax.set_xlabel(f"{unit} trained on", labelpad=1)
             look.few_ticks(ax.yaxis, 5)
-            ax.xaxis.set_major_formatter(lambda value, _: look.step_text(value))
+            ax.xaxis.set_major_formatter(lambda value, _: clock.step_text(value))
         look.few_ticks(right.xaxis, 4)
         right.tick_params(labelleft=False)
         on.finish(area, "Loss curve", _notes(found, alike, told), handles)

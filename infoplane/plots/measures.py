@@ -17,6 +17,7 @@ from matplotlib.lines import Line2D
 
 from infoplane.data import FloatArray
 from infoplane.errors import NotFoundError
+from infoplane.plots.canvas import clock
 from infoplane.plots.canvas import style as look
 from infoplane.plots.canvas.axes import log_numbers
 from infoplane.plots.depth import (
@@ -152,7 +153,7 @@ def _overview(
             _over_training(lower, on, shown[name], layers, log=scaled)
             symbol = textwrap.fill(head.symbol, max(letters, 6))
             upper.set_title(symbol, loc="left", fontsize=small, linespacing=1.1)
-            lower.set_xlabel("training step", labelpad=1, fontsize=small)
+            lower.set_xlabel(clock.time_name(), labelpad=1, fontsize=small)
             for ax in (upper, lower):
                 ax.set_ylabel(head.unit, labelpad=1, fontsize=small)
         left = [on.view.quantity(name).symbol for name in list(shown)[most:]]
@@ -256,7 +257,7 @@ def _over_training(
             ax.fill_between(curve.time, low, high, color=colours[at], alpha=0.15, linewidth=0)
     every = on.view.steps(on.group)
     ax.set_xlim(*look.time_limits(every))
-    look.step_axis(ax.xaxis, every, n_ticks=4)
+    clock.step_axis(ax.xaxis, every, n_ticks=4)
     _scale(ax, log=log)
 
 

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from infoplane.errors import NotFoundError
+from infoplane.plots.canvas import clock
 from infoplane.plots.canvas import style as look
 from infoplane.plots.drawing import Drawing, Options, drawing, figure
 from infoplane.plots.view import View
@@ -76,7 +77,7 @@ def output(results: Mapping[str, Any] | View, **options: Unpack[Options]) -> Axe
         tell = _split_handles(splits) + _null_handles(shown)
         layers = list(dict.fromkeys(c.layer for found in shown.values() for c in found))
         notes = [
-            f"Layer {look.drawable(', '.join(layers))}. Across: training step.",
+            f"Layer {look.drawable(', '.join(layers))}. Across: {clock.time_name()}.",
             *(["All splits are drawn."] if splits.keys() - {on.group} else []),
         ]
         on.finish(area, "Outputs", notes, tell if len(tell) else ())
@@ -104,7 +105,7 @@ def _curves(on: Drawing, splits: Mapping[str, str], quantity: str) -> list[Curve
             curve
             for curve in on.view.of_group(group, estimator)
             if curve.quantity == quantity and curve.says_something
-            if on.wanted is None or curve.layer in on.wanted
+            if on.wants(curve.layer)
         ]
     return found
 
@@ -135,7 +136,7 @@ def _panel(
     ax.set_ylabel(", ".join(units), labelpad=1, fontsize=small)
     every = on.view.steps(on.group)
     ax.set_xlim(*look.time_limits(every))
-    look.step_axis(ax.xaxis, every, n_ticks=4)
+    clock.step_axis(ax.xaxis, every, n_ticks=4)
     look.few_ticks(ax.yaxis, 5)
     ax.legend(
         handles=_legend(on, found), loc="best", fontsize=small, frameon=False, handlelength=1.2,

@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from infoplane import layer_patterns
 from infoplane.data import FloatArray
 from infoplane.errors import NotFoundError
 from infoplane.plots.canvas import page
@@ -70,10 +71,8 @@ def sampling(
         on = replace(on, quantity=first["quantity"], estimator=first["estimator"])
         lines = _lines(on, entries)
         have = [name for name in on.view.layers(on.group) if name in lines]
-        if gone := [name for name in on.wanted or () if name not in have]:
-            raise NotFoundError(
-                f"layer {gone[0]!r} of {on.group!r} was not sampled; sampled are {', '.join(have)}"
-            )
+        about = on.view.layer_names.about(on.group, have)
+        layer_patterns.check(on.wanted or (), about, f" that was sampled in {on.group!r}")
         shown = on.few(have, MAX_LAYERS)
         ax = on.axes(4.0)
         labels, drawn = _draw(ax, on, lines, shown)

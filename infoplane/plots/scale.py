@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from infoplane.plots.canvas import page
+from infoplane.plots.canvas import clock, page
 from infoplane.plots.canvas import style as look
 from infoplane.plots.canvas.multiples import limit, outer_ticks, panel_room
 from infoplane.plots.drawing import OTHERS, Drawing, EstimatorOptions, drawing, figure, left_out
@@ -68,13 +68,13 @@ def scale(results: Mapping[str, Any] | View, **options: Unpack[EstimatorOptions]
             _head(panel, on, name, told.get(layer))
         for panel in grid[1]:
             n_ticks = min(5, page.abreast(on.size, area, 0.3) // len(names))
-            look.step_axis(panel.xaxis, every, n_ticks=max(2, n_ticks))
+            clock.step_axis(panel.xaxis, every, n_ticks=max(2, n_ticks))
         outer_ticks(grid)
         grid[0, 0].set_ylabel(on.view.quantity("ixt").axis)
         grid[1, 0].set_ylabel(on.view.quantity("size").axis)
         shown = [c for row in rows for c in row if c is not None]
         notes = [
-            "Across: training step (log scale).",
+            f"Across: {clock.time_name()} (log scale).",
             "Numbers: change from the first to the last checkpoint.",
             *band_notes(shown),
             *left_out(names, have, OTHERS),

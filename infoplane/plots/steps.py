@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from infoplane.data import FloatArray
-from infoplane.plots.canvas import page
+from infoplane.plots.canvas import clock, page
 from infoplane.plots.canvas import style as look
 from infoplane.plots.canvas.multiples import limit, outer_ticks, panel_room
 from infoplane.plots.drawing import (
@@ -100,7 +100,7 @@ def _panels(on: Drawing, title: str, wanted: Sequence[str]) -> Axes:
         _head(panel, on, layer, name, len(names))
     for panel in axes[-1]:
         n_ticks = min(5, page.abreast(on.size, area, 0.3) // len(names))
-        look.step_axis(panel.xaxis, every, n_ticks=max(2, n_ticks))
+        clock.step_axis(panel.xaxis, every, n_ticks=max(2, n_ticks))
     outer_ticks(axes)
     below = as_note(on.below_probe) if "ity" in rows else []
     on.finish(area, title, [*_notes(on), *below, *left_out(names, have, OTHERS)])
@@ -299,12 +299,17 @@ def _onset(ax: Axes, phase: Phase, *, mark: bool, word: str) -> None:
     left, right = ax.get_xlim()
     far = (at - left) > 0.5 * (right - left)
     text = ax.annotate(
-        f"{word}{phase.onset_step:,}", (at, 0.05), xycoords=frame,
+        f"{word}{_shown(phase.onset_step)}", (at, 0.05), xycoords=frame,
         xytext=(-4 if far else 4, 3.5), textcoords="offset points", va="bottom",
         ha="right" if far else "left", fontsize=look.font_size("xtick.labelsize"),
         path_effects=look.halo(), zorder=4,
     )  # fmt: skip
     text.set_in_layout(False)
+
+
+def _shown(step: int) -> str:
+    time = clock.time_of(step)
+    return f"{time:,.0f}" if time == round(time) else f"{time:,.1f}"
 
 
 def bracket_notes(shown: Sequence[Curves], marks: str = "band") -> list[str]:
@@ -331,7 +336,7 @@ def band_notes(shown: Sequence[Curves]) -> list[str]:
 
 def _notes(on: Drawing) -> list[str]:
     shown = on.view.of_group(on.group, on.estimator)
-    notes = ["Across: training step (log scale).", *band_notes(shown)]
+    notes = [f"Across: {clock.time_name()} (log scale).", *band_notes(shown)]
     phases = [on.phase(curve.layer, curve.quantity) for curve in shown]
     if any(p.onset_step is not None for p in phases if p.quantity == on.quantity):
         falls = "compression" if on.about.falls == "compresses" else "the fall"

@@ -11,22 +11,25 @@ from typing import Any
 
 import numpy as np
 
+from infoplane import layer_patterns
 from infoplane.calls import document_of
 from infoplane.data import IntArray
 from infoplane.errors import NotFoundError
 from infoplane.estimators.measure_id import MeasureId
 from infoplane.estimators.quantities import OUTPUTS, QUANTITIES, REPRESENTATION, WEIGHTS, Quantity
+from infoplane.plots.canvas.clock import whole_epochs
 from infoplane.plots.canvas.style import bits, drawable, readable
 from infoplane.results.absent import why_absent
 from infoplane.results.choice import SIZES as SIZES
 from infoplane.results.choice import Choice, best_estimator, silent_estimators
 from infoplane.results.curves import CurveKey, Curves, curves, group_of_runs
+from infoplane.results.layer_names import LayerNames
 from infoplane.results.names import names_of_estimators, title_of_estimator
 from infoplane.results.settings import difference, in_words
 from infoplane.results.shape_and_scale import NEEDS
 from infoplane.results.verdicts import Phase
 from infoplane.results.vocabulary import Vocabulary
-from infoplane.text import counted, some_of
+from infoplane.text import counted
 
 SPECTRAL = ("dse", "dsmi_y", "dsmi_x")
 
@@ -280,12 +283,12 @@ class View:
         *,
         among: Sequence[str] | None = None,
     ) -> list[str]:
-        """Return the layers of a group, or those ``among`` some, in order of the forward pass.
+        """Return the layers of a group in order of the forward pass, or those ``among`` patterns.
 
         Raises
         ------
         NotFoundError
-            If one of ``among`` is not there.
+            If one of ``among`` means none.
         """
         asked = (group, estimator, quantity)
         have = list(
@@ -295,11 +298,15 @@ class View:
                 if all(want in (None, got) for want, got in zip(asked, (of, *by), strict=True))
             )
         )
-        for layer in among or ():
-            if layer not in have:
-                has = some_of(have, between=", ")
-                raise NotFoundError(f"no layer {layer!r} in {group!r}; it has {has}")
-        return [layer for layer in have if among is None or layer in among]
+        about = self.layer_names.about(group, have)
+        layer_patterns.check(among or (), about, f" in {group!r}")
+        return layer_patterns.chosen(among or (), about)
+
+    @cached_property
+    def layer_names(self) -> LayerNames:
+        """What patterns mean, of each group."""
+        groups = group_of_runs(self.results)
+        return LayerNames((groups[one["run"]], one) for one in self.results["recordings"])
 
     def check_names(self, **wanted: str | Sequence[str]) -> None:
         """Refuse ``group``, ``layers``, ``estimator`` or ``ity`` that stand nowhere in the results.
@@ -309,9 +316,15 @@ class View:
         NotFoundError
             Of the first such name.
         """
+        about = {
+            layer: one
+            for group in self.groups
+            for layer, one in self.layer_names.about(group, self.layers(group)).items()
+        }
+        layers = wanted.pop("layers", ())
+        layer_patterns.check([layers] if isinstance(layers, str) else layers, about)
         have = {
             "group": self.groups,
-            "layers": list(dict.fromkeys(layer for _, layer, *_ in self.curves)),
             "estimator": self.estimators(),
             "ity": self.estimators("ity"),
         }
@@ -323,6 +336,11 @@ class View:
                     raise NotFoundError(
                         f"--{option}: the results have no {name!r}; there are {there}"
                     )
+
+    @cached_property
+    def epochs(self) -> dict[int, int] | None:
+        """The epoch of every step, if all checkpoints of all groups are ends of epochs."""
+        return whole_epochs(self.results["recordings"])
 
     def recordings(self, group: str) -> list[Mapping[str, Any]]:
         """Return the recordings of a group."""

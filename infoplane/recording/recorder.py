@@ -31,6 +31,7 @@ from infoplane.recording.plan import plan_recording
 from infoplane.recording.probes.classes import warn_of_splits
 from infoplane.recording.probes.from_arrays import as_probe_set, joined
 from infoplane.recording.processes import Shard, chosen_shard
+from infoplane.recording.progress import LoopProgress
 from infoplane.recording.schedule import as_schedule, check_options, whole_step
 from infoplane.recording.warnings import Warnings
 from infoplane.recording.weights import ChosenWeight, WeightRecorder, weight_patterns
@@ -104,7 +105,8 @@ class Recorder:
         Keep the entropy of attention of each sample and head: True of all modules that attend, or
         globs over their names. What the model computes stays as it is.
     schedule : str or iterable of int, default "log:10"
-        At which steps ``step`` records: ``every:100``, ``log:10`` (ten in a decade), or the steps.
+        At which steps ``step`` records: ``every:100``, ``log:10`` (ten in a decade), ``epoch`` (the
+        end of each), or the steps; and always where the loop ends, see ``close``.
     shard : bool or (index, count), default False
         Record only the rows of this process, of a training on several: every process makes a
         recorder with the same arguments, and all of them write one run together. True takes rank
@@ -151,10 +153,12 @@ class Recorder:
     >>> x = torch.rand(50, 2)
     >>> y = (x[:, 0] > 0.5).long()
     >>> with Recorder(model, (x, y), "runs/loop", layers=["1"], schedule="every:10") as recorder:
-    ...     for step in range(21):
-    ...         recorded = recorder.step(step)  # then train on a batch
+    ...     for step in range(25):
+    ...         recorded = recorder.step(step)
+    ...         with torch.no_grad():
+    ...             model[0].weight *= 0.9  # in place of an optimizer
     >>> infoplane.Run("runs/loop").steps
-    (0, 10, 20)
+    (0, 10, 20, 25)
     """
 
     def __init__(
@@ -199,6 +203,7 @@ class Recorder:
         self._gradient_probe = self.probe.take(first) if self.probe.splits else self.probe
         self.batch_size = batch_size
         self._schedule = as_schedule(schedule)
+        self._progress = LoopProgress()
         if on_error not in ("warn", "raise"):
             raise InputError(f"on_error: expected 'warn' or 'raise', got {on_error!r}")
         self._on_error = on_error
@@ -283,7 +288,7 @@ class Recorder:
         return self
 
     def __exit__(self, *raised: object) -> None:
-        self.close()
+        self.close(last=raised[:1] in ((), (None,)))
 
     @property
     def steps(self) -> tuple[int, ...]:
@@ -301,15 +306,40 @@ class Recorder:
         self._passes = self._passes.of(model)
         self.model, self.layers = self._passes.model, self._passes.layers
 
-    def close(self) -> None:
-        """Write what was logged since the last snapshot, and release the run folder.
+    def close(self, *, last: bool = True) -> None:
+        """Record where the loop has ended, write what was logged, and release the run folder.
+
+        If the last call of ``step`` recorded nothing, the model is recorded as it is now: as that
+        step if no update followed, otherwise as the step that would have come next. A ``with``
+        block that ends in an error does not record it.
+
+        Parameters
+        ----------
+        last : bool, default True
+            Record where the loop has ended.
 
         Raises
         ------
-        RunFileError
-            If the log cannot be written, with ``on_error="raise"``; otherwise that is a warning.
+        InfoplaneError
+            If the step or the log cannot be written, with ``on_error="raise"``; otherwise that is
+            a warning.
         """
         if self._closed:
+            return
+        try:
+            if last and not self._progress.recorded:
+                self._record_end()
+        finally:
+            self._release()
+
+    def _record_end(self) -> None:
+        step, epoch = self._progress.end(self.model)
+        if step not in self._steps:
+            with self._guarded(step):
+                self.snapshot(step, epoch=epoch)
+
+    def _release(self) -> None:
+        if self._closed:  # by a failure at the end of the loop
             return
         self._closed = True
         try:
@@ -363,18 +393,28 @@ class Recorder:
         """Record a training step if the schedule or ``last`` says so; tell whether it did.
 
         A step that is recorded already is left as it is. Further arguments are those of
-        ``snapshot``.
+        ``snapshot``; the schedule ``epoch`` needs the ``epoch``.
 
         Raises
         ------
+        InputError
+            If the schedule is by epoch, and none is given.
         InfoplaneError
             As ``snapshot``, with ``on_error="raise"``.
         """
         if self._closed:
             return False
+        if self._schedule.epochs and values.get("epoch") is None:
+            raise InputError(
+                "schedule 'epoch': expected the epoch of every step",
+                hint="call recorder.step(step, epoch=epoch), or choose every:N with N steps",
+            )
         with self._guarded(step):
-            step = whole_step(step)
-            if step in self._steps or not (last or self._schedule.due(step)):
+            step, epoch = whole_step(step), finite_epoch(values.get("epoch"))
+            due = last or self._schedule.due(step, epoch, self._progress.epochs)
+            there = step in self._steps
+            self._progress.reached(step, epoch, self.model, recorded=due or there)
+            if there or not due:
                 return False
             if not self._prepared and (left := self._schedule.count(step)):
                 self.prepare(left)
@@ -405,7 +445,7 @@ class Recorder:
             if self._on_error == "raise":
                 raise
             log.warning("recording ends at step %s, training goes on: %s", step, one_line(error))
-            self.close()
+            self.close(last=False)
 
     def snapshot(
         self,

@@ -14,18 +14,27 @@ from infoplane.recording.hooks.reductions import Reduction
 
 @dataclass(frozen=True)
 class Schedule:
-    """Training steps to record: every so many, evenly spaced in their logarithm, or listed."""
+    """Training steps to record: every so many, evenly in their logarithm, by epoch, or listed."""
 
     every: int | None = None
     per_decade: int | None = None
     listed: frozenset[int] = frozenset()
+    epochs: int | None = None
 
-    def due(self, step: int) -> bool:
+    def due(self, step: int, epoch: float | None = None, before: int | None = None) -> bool:
         """Tell whether a step is one of the schedule; step 0 is one unless steps are listed.
 
         Evenly spaced in the logarithm with k steps in a decade are the whole numbers nearest to
-        10**(i / k).
+        10**(i / k). By epoch, a step is due when more epochs are complete than ``before``, or, if
+        it is the first, when a whole number of them is.
         """
+        if self.epochs:
+            now = complete(epoch)
+            if now is None:
+                return False
+            if before is None:
+                return now % self.epochs == 0 and complete(epoch, -1) != now
+            return now // self.epochs > before // self.epochs
         if self.every:
             return step % self.every == 0
         if self.per_decade:
@@ -39,7 +48,7 @@ class Schedule:
         """Return how many steps are due from ``first`` to ``last``; 0 if there is no end."""
         if self.listed:
             return sum(first <= step and (last is None or step <= last) for step in self.listed)
-        if last is None or last < first:
+        if last is None or last < first or self.epochs:  # how many steps an epoch has is not told
             return 0
         if self.every:
             return last // self.every - (first - 1) // self.every
@@ -56,13 +65,14 @@ class Schedule:
 
 
 def as_schedule(given: str | Iterable[int]) -> Schedule:
-    """Return the schedule that is written as ``every:100``, ``log:10`` or ``0,1,10,100``.
+    """Return the schedule that is written as ``every:100``, ``log:10``, ``epoch`` or ``0,1,10``.
 
     Parameters
     ----------
     given : str or iterable of int
         ``every:N`` is every N-th step, ``log:K`` are K steps in each decade (0, 1, 2, ... 10, 13,
-        ...), numbers are the steps themselves.
+        ...), ``epoch`` the end of every epoch, ``epoch:N`` of every N-th, and the begin of the
+        first; numbers are the steps themselves.
 
     Raises
     ------
@@ -72,14 +82,28 @@ def as_schedule(given: str | Iterable[int]) -> Schedule:
     if isinstance(given, Iterable) and not isinstance(given, str):
         return Schedule(listed=frozenset(whole_step(step) for step in given))
     text = given if isinstance(given, str) else ""
-    if found := re.fullmatch(r"(every|log):0*([1-9]\d{0,17})", text.strip()):
+    text = re.sub(r"^\s*epoch\s*$", "epoch:1", text)
+    if found := re.fullmatch(r"(every|log|epoch):0*([1-9]\d{0,17})", text.strip()):
         number = int(found[2])
-        return Schedule(every=number) if found[1] == "every" else Schedule(per_decade=number)
+        return {
+            "every": Schedule(every=number),
+            "log": Schedule(per_decade=number),
+            "epoch": Schedule(epochs=number),
+        }[found[1]]
     if re.fullmatch(r"\s*\d{1,18}\s*(,\s*\d{1,18}\s*)*", text):
         return Schedule(listed=frozenset(map(int, text.split(","))))
     raise InputError(
-        f"expected a schedule such as 'every:100', 'log:10' or '0,1,10,100', got {given!r}"
+        f"expected a schedule such as 'every:100', 'log:10', 'epoch' or '0,1,10,100', got {given!r}"
     )
+
+
+def complete(epoch: float | None, nudge: int = 1) -> int | None:
+    """Return how many epochs are complete; sums of fractions of an epoch are not exact.
+
+    >>> complete(2.9999999999), complete(2.5), complete(3.0, nudge=-1)
+    (3, 2, 2)
+    """
+    return None if epoch is None else math.floor(epoch + nudge * 1e-9)
 
 
 def whole_step(step: Any) -> int:

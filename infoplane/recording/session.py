@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal, TypeAlias, cast
 
 from torch import nn
@@ -29,8 +30,9 @@ from infoplane.data import ProbeSet
 from infoplane.errors import InputError, RunFileError
 from infoplane.numerics.devices import check_device, own_gpu
 from infoplane.recording.checkpoints.find import find_checkpoints
+from infoplane.recording.checkpoints.initial import Initial
 from infoplane.recording.checkpoints.models import load_model
-from infoplane.recording.checkpoints.replay import record_checkpoints
+from infoplane.recording.checkpoints.replay import record_checkpoints, step_0_twice
 from infoplane.recording.hooks.attention import attention_patterns
 from infoplane.recording.hooks.choice import probe_passes
 from infoplane.recording.hooks.noise import noise_sizes
@@ -99,6 +101,7 @@ class Recording:
         attention: bool | str | Sequence[str] = False,
         max_size: int | None = None,
         step_pattern: str | None = None,
+        initial: int | None = None,
         device: str = "auto",
         gradients: bool = False,
         gradient_batch_size: int = 256,
@@ -133,13 +136,28 @@ class Recording:
         self._found = find_checkpoints(checkpoint_patterns(checkpoints), expression)
         self.device = own_gpu(where) if where.startswith("cuda") else where
         self.model, named = self._made(model)
+        self._initial = self._untrained(model, initial)
         self.probe, told = _probe_set(data, choice)
         self._provenance = {**named, **told, "device": self.device}
 
     @property
     def steps(self) -> list[int | None]:
-        """Steps of the checkpoints, None where the file itself must tell."""
-        return [checkpoint.step for checkpoint in self._found]
+        """The steps, None where the file itself must tell."""
+        first: list[int | None] = [] if self._initial is None else [0]
+        return [*first, *(checkpoint.step for checkpoint in self._found)]
+
+    def _untrained(self, model: object, seed: int | None) -> Initial | None:
+        if seed is None:
+            return None
+        seed = whole(seed, "initial", 0)
+        if not isinstance(model, str) and (isinstance(model, nn.Module) or not callable(model)):
+            raise InputError(
+                "initial: expected what makes the model, as it is made anew, got a model",
+                argument="initial",
+            )
+        if first := [checkpoint.path for checkpoint in self._found if checkpoint.step == 0]:
+            raise step_0_twice(first[0])
+        return Initial(model, self._found[0].path, seed, self._loading["key"])
 
     def _made(self, model: object) -> tuple[nn.Module, dict[str, str]]:
         """Return the model, where it computes, and what the provenance says of it."""
@@ -168,7 +186,8 @@ class Recording:
         """
         passes = probe_passes(self.model, self.probe, **self._passes)
         recorded = WeightRecorder(self._recorded)
-        return plan_checkpoints(passes, self._found, recorded_weights=recorded, **self._loading)
+        plan = plan_checkpoints(passes, self._found, recorded_weights=recorded, **self._loading)
+        return replace(plan, n_steps=len(self.steps))
 
     def run(self, progress: bool | Listener = False) -> Run:
         """Record all checkpoints.
@@ -195,16 +214,17 @@ class Recording:
         ) as self.recorder:
             if self._log is not None:
                 self.recorder.log_all(self._log)
-            tell(Progress("record", 0, len(self._found)))
+            tell(Progress("record", 0, len(self.steps)))
             steps = record_checkpoints(
                 self.recorder,
                 self._found,
                 **self._gradients,
                 **self._loading,
                 max_size=self.max_size,
+                initial=self._initial,
             )
             for done, _ in enumerate(steps, 1):
-                tell(Progress("record", done, len(self._found)))
+                tell(Progress("record", done, len(self.steps)))
         run = Run(self.output)
         if lost := set(self.recorder.steps) - set(run.steps):
             raise RunFileError(
@@ -240,6 +260,7 @@ def record(
     attention: bool | str | Sequence[str] = False,
     max_size: int | None = None,
     step_pattern: str | None = None,
+    initial: int | None = None,
     device: str = "auto",
     gradients: bool = False,
     gradient_batch_size: int = 256,
@@ -288,6 +309,9 @@ def record(
         Refuse to record more bytes, before the first step.
     step_pattern : str, optional
         Regular expression whose first group is the step in a checkpoint's path.
+    initial : int, optional
+        Also record the untrained model as step 0: made anew after this seed is set. It is the one
+        that the training began with if that set the same seed right before it made the model.
     device : str, default "auto"
         Where the model computes: ``cpu``, ``cuda``, ``cuda:K``, or ``auto``, where it is.
     gradients : bool, default False
@@ -324,7 +348,8 @@ def record(
         trust_model=trust_model, layers=layers, at=at, batch_dims=batch_dims, reduce=reduce,
         mask=mask, logits=logits, head=head, weights=weights, batch_size=batch_size,
         noise=noise, keep_dropout=keep_dropout, passes=passes, attention=attention,
-        max_size=max_size, step_pattern=step_pattern, device=device, gradients=gradients,
+        max_size=max_size, step_pattern=step_pattern, initial=initial, device=device,
+        gradients=gradients,
         gradient_batch_size=gradient_batch_size, name=name, group=group, overwrite=overwrite,
         resume=resume, log=log, labels=labels, label_bins=label_bins, x=x, samples=samples,
         seed=seed,

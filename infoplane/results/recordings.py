@@ -80,6 +80,7 @@ def _recording(run: Run, layers: Sequence[LayerInfo], steps: Sequence[int]) -> d
                 "dtype": layer.encoding or layer.dtype,
                 "reduction": layer.reduction,
                 "noise": layer.noise,
+                **({"roles": list(layer.roles)} if layer.roles else {}),
             }
             for layer in layers
         ],

@@ -18,6 +18,7 @@ from infoplane.data import FloatArray
 from infoplane.errors import NotFoundError
 from infoplane.numerics.quantiles import student_quantile
 from infoplane.results.curves import group_of
+from infoplane.results.layer_names import LayerNames
 
 Row: TypeAlias = Mapping[str, Any]
 
@@ -64,6 +65,9 @@ class Similarities:
         self.groups: dict[str, list[str]] = defaultdict(list)
         for name, recording in self.recordings.items():
             self.groups[group_of(recording)].append(name)
+        self.layer_names = LayerNames(
+            (group_of(recording), recording) for recording in self.recordings.values()
+        )
 
     def measure(self, wanted: str | None) -> Mapping[str, Any]:
         """Return a measure by its id or its name; the first unless named.

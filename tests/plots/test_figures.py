@@ -454,7 +454,7 @@ def test_figures_that_cannot_be_drawn_say_why(views: dict[str, View], tmp_path: 
         draw(views["binning_only"], "spectral")
     with pytest.raises(NotFoundError, match=r"'dse' has no numbers for I\(X;T\)"):
         draw(views["five"], "plane", estimator="dse")
-    with pytest.raises(NotFoundError, match=r"no layer 'fc9'.*it has fc1, fc2"):
+    with pytest.raises(NotFoundError, match="no layer matches 'fc9' in"):
         draw(views["five"], "plane", layers=["fc9"])
     with pytest.raises(NotFoundError, match=r"no group 'x'; there are tanh"):
         draw(views["five"], "steps", group="x")

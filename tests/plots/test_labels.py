@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from infoplane.plots.canvas import clock
 from infoplane.plots.canvas import style as look
 from infoplane.plots.canvas.axes import log_numbers
 from infoplane.plots.canvas.labels import Label, place
@@ -161,7 +162,7 @@ def test_ticks_of_steps_stand_at_both_ends_and_apart(
     steps: list[int], n_ticks: int, told: list[str]
 ) -> None:
     ax = Figure().add_subplot()
-    look.step_axis(ax.xaxis, steps, n_ticks=n_ticks)
+    clock.step_axis(ax.xaxis, steps, n_ticks=n_ticks)
     assert [label.get_text() for label in ax.get_xticklabels()] == told
     time = np.log10(np.array([steps[0], steps[-1]]) + 1.0)
     np.testing.assert_allclose(ax.get_xticks()[[0, -1]], time)

@@ -26,7 +26,7 @@ def test_quantity_and_step_can_be_chosen_and_must_be_there(five: View) -> None:
     assert sampling(five, estimator="dse", quantity="dse").get_ylabel() == "DSE  [bits]"
     with pytest.raises(NotFoundError, match="this quantity and step"):
         sampling(five, step=7)
-    with pytest.raises(NotFoundError, match="'fc9' of 'tanh' was not sampled"):
+    with pytest.raises(NotFoundError, match="no layer matches 'fc9' that was sampled"):
         sampling(five, layers=["fc9"])
     with pytest.raises(NotFoundError, match="'tanh' has none") as caught:
         sampling({**five.results, "sampling": []})

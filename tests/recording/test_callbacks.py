@@ -103,12 +103,23 @@ class TestLightning:
         run = Run(tmp_path / "r")
         assert run.steps == (0, 4, 8, 10)
         assert run.step_info(4).metrics["train_loss"] > 0
-        assert (run.step_info(4).epoch, run.step_info(10).epoch) == (0.0, 2.0)
+        assert (run.step_info(4).epoch, run.step_info(10).epoch) == (0.8, 2.0)
         assert run.losses.steps.tolist() == list(range(1, 11))
         assert run.losses.losses[9] == pytest.approx(run.step_info(10).metrics["train_loss"])
         with torch.no_grad():
             expected = copy.deepcopy(module).eval().net[:2](torch.from_numpy(probe.inputs))
         np.testing.assert_array_equal(run.activations(10, "net.1"), expected)
+
+    @pytest.mark.parametrize("sized", [True, False])
+    def test_by_epoch(self, tmp_path, probe, sized, monkeypatch):
+        from infoplane.recording.loops.lightning import LightningRecorder
+
+        if not sized:
+            monkeypatch.setattr(torch.utils.data.DataLoader, "__len__", lambda self: None)
+        callback = LightningRecorder(probe, tmp_path / "r", schedule="epoch")
+        self.trained(probe, tmp_path, callback)
+        run = Run(tmp_path / "r")
+        assert {step: run.step_info(step).epoch for step in run.steps} == {0: 0, 5: 1, 10: 2}
 
     def test_accumulated_gradients_make_one_step(self, tmp_path, probe):
         from infoplane.recording.loops.lightning import LightningRecorder
@@ -212,9 +223,13 @@ class TestHuggingFace:
         from infoplane.recording.loops.huggingface import HuggingFaceRecorder
 
         tokens = np.random.default_rng(0).integers(0, 20, (30, 6))
-        callback = HuggingFaceRecorder((tokens, tokens[:, 0] % 2), tmp_path / "r", schedule=[0])
+        callback = HuggingFaceRecorder((tokens, tokens[:, 0] % 2), tmp_path / "r", schedule="epoch")
         self.trained(tmp_path / "a", [callback], logging_steps=every)
-        log = Run(tmp_path / "r").losses
+        run = Run(tmp_path / "r")
+        assert {step: run.step_info(step).epoch for step in run.steps} == pytest.approx(
+            {0: 0, 3: 1, 5: 5 / 3}
+        )
+        log = run.losses
         assert log.steps.tolist() == steps
         assert (log.losses > 0).all()
 
@@ -293,6 +308,18 @@ class TestKeras:
             callback.on_train_batch_end(batch, {"loss": 0.5})
         callback.on_train_end()
         assert Run(tmp_path / "r").steps == (0, 2, 3)
+
+        by_epoch = KerasRecorder(probe, tmp_path / "e", schedule="epoch")
+        by_epoch.set_model(small_net())
+        by_epoch.on_train_begin()
+        for epoch in range(2):  # of batches that nobody has counted
+            by_epoch.on_epoch_begin(epoch)
+            for batch in range(3):
+                by_epoch.on_train_batch_end(batch)
+            by_epoch.on_epoch_end(epoch)
+        by_epoch.on_train_end()
+        run = Run(tmp_path / "e")
+        assert {step: run.step_info(step).epoch for step in run.steps} == {0: 0, 3: 1, 6: 2}
         with pytest.raises(AttributeError):
             callback.model  # noqa: B018
 

@@ -202,8 +202,9 @@ def test_packed_sequences_are_recorded_padded(tmp_path, probe):
 def test_samples_that_are_not_on_the_first_axis_need_their_axis(tmp_path, probe):
     model = Recurrent()
     with pytest.raises(DataError, match=r"shape \(120, n_units\).*got \(5, 120, 3\)") as error:
-        recorded(model, probe, tmp_path / "r")
+        recorded(model, probe, tmp_path / "r", layers=["rnn"])
     assert "--batch-dim 'rnn=1'" in error.value.hint
+    assert recorded(model, probe, tmp_path / "found").layer("rnn").shape == (5, 3)
     run = recorded(model, probe, tmp_path / "r", batch_dims={"r*": 1})
     with torch.no_grad():
         expected = model(torch.from_numpy(probe.inputs)).movedim(1, 0).flatten(1).numpy()
@@ -217,7 +218,8 @@ def test_axis_of_the_samples_is_not_mistaken_where_lengths_agree(tmp_path, probe
     """Five time steps of five samples: only another batch tells the two axes apart."""
     five = (probe.inputs[:5], probe.labels[:5])
     with pytest.raises(DataError, match=r"one row per sample of the batch, got \(5, \d, 3\)"):
-        recorded(Recurrent(), five, tmp_path / "r")
+        recorded(Recurrent(), five, tmp_path / "r", layers=["rnn"])
+    assert recorded(Recurrent(), five, tmp_path / "found").layer("rnn").shape == (5, 3)
     run = recorded(Recurrent(), five, tmp_path / "r", batch_dims={"rnn": 1})
     assert run.layer("rnn").shape == (5, 3)
 

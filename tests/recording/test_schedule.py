@@ -1,7 +1,9 @@
 import shutil
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
+import torch
 
 from infoplane.errors import DataError, InputError
 from infoplane.recording.recorder import Recorder
@@ -100,4 +102,122 @@ def test_training_too_long_for_the_disk_is_refused_before_its_first_step(
         recorder.step(1)
     with Recorder(model, probe, tmp_path / "r", schedule=range(3)) as recorder:
         assert [recorder.step(step) for step in range(1, 4)] == [True, True, False]
-    assert Run(tmp_path / "r").steps == (1, 2)
+    assert Run(tmp_path / "r").steps == (1, 2, 3)  # where the loop ended as well
+
+
+def sgd(model):
+    """One update of every parameter, as an optimizer makes it."""
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(0.99)
+
+
+def by_data(model):
+    for parameter in model.parameters():
+        parameter.data = parameter.data * 0.99
+
+
+def adamw(model):
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    adamw.of.setdefault(id(model), torch.optim.AdamW(model.parameters(), lr=0.01)).step()
+
+
+adamw.of = {}
+
+
+def looped(path, probe, n_steps, *, update=sgd, before=True, apart=1, schedule="log:1", **options):
+    """Return run and model of a loop that calls ``step`` before or after its updates."""
+    model = small_net()
+    with Recorder(model, probe, path, schedule=schedule, **options) as recorder:
+        for step in range(n_steps):
+            if before and step % apart == 0:
+                recorder.step(step)
+            update(model)
+            if not before and (step + 1) % apart == 0:
+                recorder.step(step + 1)
+    return Run(path), model
+
+
+@pytest.mark.parametrize("update", [sgd, adamw, by_data])
+@pytest.mark.parametrize(
+    ("options", "end"),
+    [
+        ({}, 25),  # 24 was told of, and an update followed
+        ({"before": False}, 25),  # 25 was told of
+        ({"apart": 7}, 25),  # 21 was told of, and four updates followed
+        ({"apart": 12, "before": False}, 25),
+        ({"schedule": [0, 3]}, 25),
+        ({"schedule": "every:24"}, 24),  # the last that was told of is recorded
+    ],
+)
+def test_the_end_of_the_loop_is_recorded(tmp_path, probe, update, options, end, caplog):
+    run, model = looped(tmp_path / "r", probe, 25, update=update, **options)
+    if update is by_data and "apart" in options:  # nothing counts such updates
+        assert "how many updates later cannot be told" in caplog.text
+        return
+    assert run.steps[-1] == end
+    if end == 25:
+        with torch.no_grad():
+            expected = model.fc1(torch.from_numpy(probe.inputs)).numpy()
+        np.testing.assert_array_equal(run.activations(25, "fc1"), expected)
+    assert (update is by_data and end == 25 and options.get("before", True)) == bool(caplog.text)
+
+
+def test_an_end_that_is_said_or_fails_or_is_not_wanted(tmp_path, probe, caplog):
+    model = small_net()
+    with Recorder(model, probe, tmp_path / "a", schedule="log:1") as recorder:
+        recorder.step(0)
+        recorder.step(2)
+        recorder.snapshot(2)  # by hand: nothing is left to record
+    assert Run(tmp_path / "a").steps == (0, 2)
+    with pytest.raises(KeyError), Recorder(model, probe, tmp_path / "b") as recorder:
+        recorder.step(0)
+        recorder.step(11)
+        raise KeyError
+    assert Run(tmp_path / "b").steps == (0,)
+    with Recorder(model, probe, tmp_path / "c") as recorder:
+        recorder.step(0)
+        recorder.step(11)
+        recorder.close(last=False)
+    assert Run(tmp_path / "c").steps == (0,)
+    with Recorder(model, probe, tmp_path / "d") as recorder:
+        recorder.step(0)
+        recorder.step(11)
+        model.fc1.weight.data = model.fc1.weight.data[:, :3]
+    assert "recording ends at step" in caplog.text
+    assert Run(tmp_path / "d").steps == (0,)
+
+
+def test_by_epoch_every_whole_one_is_recorded_and_the_end(tmp_path, probe):
+    def steps(path, told, schedule="epoch", n=4):
+        model = small_net()
+        with Recorder(model, probe, tmp_path / path, schedule=schedule) as recorder:
+            for epoch in range(3):
+                for batch in range(n):
+                    recorder.step(epoch * n + batch, epoch=told(epoch, batch / n))
+                    sgd(model)
+        run = Run(tmp_path / path)
+        return {step: run.step_info(step).epoch for step in run.steps}
+
+    whole = {0: 0.0, 4: 1.0, 8: 2.0, 12: 3.0}
+    assert steps("index", lambda epoch, part: epoch) == whole
+    assert steps("fraction", lambda epoch, part: epoch + part) == whole
+    assert steps("from1", lambda epoch, part: epoch + 1) == {0: 1.0, 4: 2.0, 8: 3.0, 12: 4.0}
+    thirds = steps("thirds", lambda epoch, part: sum([1 / 3] * round(3 * (epoch + part))), n=3)
+    assert [*thirds] == [0, 3, 6, 9]
+    assert [*steps("second", lambda epoch, part: epoch, "epoch:2")] == [0, 8, 12]
+    with (
+        Recorder(small_net(), probe, tmp_path / "none", schedule="epoch") as recorder,
+        pytest.raises(InputError, match="expected the epoch of every step") as error,
+    ):
+        recorder.step(0)
+    assert "recorder.step(step, epoch=epoch)" in error.value.hint
+
+
+def test_a_recording_that_begins_within_an_epoch_waits_for_its_end():
+    schedule = as_schedule("epoch")
+    assert [schedule.due(1, epoch) for epoch in (0, 0.5, 3.0, 3.25)] == [True, False, True, False]
+    assert schedule.due(1, 4.0, before=3)
+    assert not schedule.due(1, 3.75, before=3)
+    assert schedule.count(0, 100) == 0  # not known before

@@ -241,6 +241,7 @@ def test_option_that_would_change_nothing_is_refused(project, capsys, options, m
         (["-o", "ckpt"], "ckpt: the folder holds files that are not of a run"),
         (["-o", "old", "--overwrite", "--resume"], "expected overwrite or resume, got both"),
         (["-o", "new", "--schedule", "every:0"], "expected a schedule such as"),
+        (["-o", "new", "--schedule", "epoch"], "the epochs of a script are not seen"),
         (["-o", "new", "--reduce", "fc1=half"], "expected a reduction among"),
     ],
 )

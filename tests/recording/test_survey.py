@@ -48,7 +48,6 @@ UNFIT = {
     "one row": (nn.Embedding(8, 4), lambda s, h: s(torch.arange(8)[None]).mean((0, 1))),
     "bias of positions": (nn.Embedding(8, 2), lambda s, h: s(torch.ones(8, 8).long()).mean()),
     "windows": (nn.Linear(2, 2), lambda s, h: s(h.view(-1, 2)).view(-1, 4)),
-    "time first": (nn.LSTM(4, 4), lambda s, h: s(h[None].expand(6, -1, -1))[0][-1]),
     "no units": (Structure(lambda h: h[:, :0]), lambda s, h: s(h).sum(1, keepdim=True)),
     "no tensor": (Structure(lambda h: {"n": len(h)}), lambda s, h: float(s(h)["n"] > 0)),
     "nested": (
@@ -84,7 +83,7 @@ def test_as_many_positions_as_samples(tmp_path, caplog, n):
     assert names(recorded(model, torch.randn(n, 5), tmp_path / "r")) == ["body", "act"]
 
 
-def test_if_all_would_be_left_out_the_error_is_the_one_of_a_layer(tmp_path):
+def test_a_layer_that_was_named_needs_its_axis(tmp_path):
     class Net(nn.Module):
         def __init__(self):
             super().__init__()
@@ -94,14 +93,46 @@ def test_if_all_would_be_left_out_the_error_is_the_one_of_a_layer(tmp_path):
             return self.rnn(x.T[:, :, None])[0]
 
     with pytest.raises(DataError, match="layer 'rnn'") as error:
-        recorded(Net(), torch.randn(20, 6), tmp_path / "r")
+        recorded(Net(), torch.randn(20, 6), tmp_path / "r", layers=["rnn"])
     assert "--batch-dim 'rnn=1'" in error.value.hint
     run = recorded(Net(), torch.randn(20, 6), tmp_path / "r", batch_dims={"rnn": 1})
     assert run.layer("rnn").shape == (6, 3)
 
 
+OTHER_AXES = {
+    "time first": (nn.LSTM(4, 4), lambda s, h: s(h[None].expand(6, -1, -1))[0][-1], 1),
+    "as long as a batch": (nn.LSTM(4, 4), lambda s, h: s(h[None].expand(8, -1, -1))[0][-1], 1),
+    "samples last": (Structure(lambda h: h.T.contiguous()), lambda s, h: s(h).T, 1),
+    "in the middle": (
+        Structure(lambda h: h[None, :, None].expand(2, -1, 3, -1)),
+        lambda s, h: s(h).mean((0, 2)),
+        1,
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", OTHER_AXES)
+@pytest.mark.parametrize("n", [2, 7, 8, 9, 24])
+def test_the_axis_of_the_samples_is_found_of_layers_that_nobody_named(tmp_path, caplog, kind, n):
+    side, use, axis = OTHER_AXES[kind]
+    model, x = Beside(side, use), torch.randn(n, 5)
+    run = recorded(model, x, tmp_path / "r", batch_size=5)
+    assert names(run) == ["body", "side", "act"]
+    told = recorded(model, x, tmp_path / "t", batch_dims={"side": axis}, batch_size=5)
+    np.testing.assert_array_equal(run.activations(0, "side"), told.activations(0, "side"))
+    assert caplog.text.count("samples on axis 1, as batches of two lengths show: side") == 1
+
+
+def test_an_axis_that_is_one_of_several_is_not_guessed(tmp_path, caplog):
+    """Attention of samples to samples, by head: either axis may be that of the samples."""
+    model = Beside(Structure(lambda h: (h @ h.T)[None].expand(3, -1, -1)),
+                   lambda s, h: s(h).mean() * 0)  # fmt: skip
+    assert names(recorded(model, torch.randn(24, 5), tmp_path / "r")) == ["body", "act"]
+    assert "left out: side (no axis of the samples: (3, 2, 2) for 2" in caplog.text
+
+
 def test_a_wrong_axis_that_was_given_is_an_error(tmp_path):
-    model = Beside(*UNFIT["time first"])
+    model = Beside(*OTHER_AXES["time first"][:2])
     with pytest.raises(DataError, match=r"'side': .* samples on axis 2, got \(6, \d+, 4\)"):
         recorded(model, torch.randn(24, 5), tmp_path / "r", batch_dims={"side": 2})
     run = recorded(model, torch.randn(24, 5), tmp_path / "r", batch_dims={"side": 1})

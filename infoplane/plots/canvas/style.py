@@ -45,7 +45,6 @@ _INK = {
 }
 STYLES = ("paper", "talk", "dark")
 
-FEW_STEPS = 8
 """Steps up to which all are shown where there is room."""
 
 _HINTED = 1.05
@@ -267,42 +266,6 @@ def drawable(text: str) -> str:
         else c.encode("unicode_escape").decode()
         for c in text
     )
-
-
-def step_text(step: float) -> str:
-    """Return a step in a few characters: 0, 300, 2k, 1563, 1.5M."""
-    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if step >= size:
-            return min(f"{step / size:.4g}{unit}", f"{step:.0f}", key=len)
-    return f"{step:.4g}"
-
-
-def step_axis(axis: Axis, steps: Sequence[int] | IntArray, *, n_ticks: int = 6) -> None:
-    """Label an axis in ``log10(step + 1)`` with the steps themselves, the first and the last too.
-
-    Between them are the recorded steps if there are few, else powers of ten, and 2 and 5 where
-    fewer than two of those fit; those that keep about ``n_ticks`` apart.
-    """
-    every = sorted({int(step) for step in steps})
-    low, high = every[0], every[-1]
-    between = every[1:-1]
-    if len(every) > FEW_STEPS:
-        decades = range(int(math.log10(high)) + 1)
-        between = [10**d for d in decades if low < 10**d < high]
-        if len(between) < 2:
-            between = [m * 10**d for d in decades for m in (1, 2, 5) if low < m * 10**d < high]
-    least = 0.75 / (n_ticks - 1) * math.log10((high + 1) / (low + 1))
-    ticks = [low]
-    for step in between:
-        if min(_apart(ticks[-1], step), _apart(step, high)) >= least:
-            ticks.append(step)
-    ticks = list(dict.fromkeys([*ticks, high]))
-    axis.set_ticks([math.log10(s + 1) for s in ticks], [step_text(s) for s in ticks], minor=False)
-    axis.set_minor_locator(mpl.ticker.NullLocator())
-
-
-def _apart(first: int, second: int) -> float:
-    return math.log10((second + 1) / (first + 1))
 
 
 def time_limits(steps: Sequence[int] | IntArray, share: float = 0.04) -> tuple[float, float]:

@@ -96,7 +96,7 @@ def plane(
             on = replace(on, upwards=view.estimator(ity, wanted[1], group=on.group))
         if facet in ("estimator", "group"):
             return planes_beside(on, facet, seeds=seeds, bounds=bounds, zoom=zoom, legend=legend)
-        many = len(on.wanted or on.layers()) > MAX_LAYERS
+        many = len(on.layers()) > MAX_LAYERS
         if facet == "layer" or (facet is None and on.ax is None and many):
             return plane_by_layer(on, seeds=seeds, bounds=bounds, legend=legend)
         paths = find_paths(on)

@@ -17,6 +17,7 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 from infoplane.data import FloatArray
+from infoplane.plots.canvas import clock
 from infoplane.plots.canvas import style as look
 from infoplane.plots.canvas.labels import Label, place
 from infoplane.plots.drawing import Drawing
@@ -321,6 +322,6 @@ def time_bar(axes: Sequence[Axes], norm: Normalize, paths: Sequence[Path]) -> No
     """Add the colour bar of the training step to the right of the axes."""
     mappable = mpl.cm.ScalarMappable(norm=norm, cmap=look.time_colours())
     bar = axes[0].figure.colorbar(mappable, ax=list(axes), pad=0.015, fraction=0.05, aspect=32)
-    look.step_axis(bar.ax.yaxis, np.unique(np.concatenate([p.steps for p in paths])))
-    bar.set_label("training step (log scale)")
+    clock.step_axis(bar.ax.yaxis, np.unique(np.concatenate([p.steps for p in paths])))
+    bar.set_label(f"{clock.time_name()} (log scale)")
     bar.outline.set_linewidth(0.5)

@@ -63,7 +63,7 @@ _FURTHER = {
     ),
     "diagnostics": (
         "Diagnostics",
-        "Share of samples with a state of their own, by training step and layer: above a half, "
+        "Share of samples with a state of their own, over training and by layer: above a half, "
         "estimates follow the number of samples.",
     ),
     "resolution": (
@@ -88,7 +88,7 @@ _FURTHER = {
     ),
     "gradients": (
         "Gradient phases",
-        "Mean and spread of the gradient over the norm of the weights, by training step and layer.",
+        "Mean and spread of the gradient over the norm of the weights, over training and by layer.",
     ),
 }
 
@@ -162,7 +162,8 @@ def group_sections(
     """Return the sections of one group: plane, compression, heat, steps, spectral, others, more."""
     of = _Group(view, group, number, baseline)
     planes, sizes, spectra = of.able("ixt", "ity"), of.able("ixt"), of.able("dse")
-    colour = "Colour is the training step; labels name the layers (units)."
+    time = "epoch" if view.epochs else "training step"
+    colour = f"Colour is the {time}; labels name the layers (units)."
     caption = f"Thick: mean over runs. {colour}" if view.n_runs(group) > 1 else colour
     heading = "Information plane"
     found: list[tuple[str, str, list[str]]] = [

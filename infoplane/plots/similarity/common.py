@@ -13,10 +13,12 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, Normalize
 from matplotlib.figure import Figure, SubFigure
 
+from infoplane import layer_patterns
 from infoplane.data import FloatArray
 from infoplane.errors import NotFoundError
+from infoplane.plots.canvas import clock
 from infoplane.plots.canvas import style as look
-from infoplane.plots.labels import evenly, joined, short_names
+from infoplane.plots.labels import evenly, short_names
 from infoplane.plots.view import View
 from infoplane.results.similarities import Band, Row, Similarities
 from infoplane.text import counted
@@ -74,21 +76,18 @@ class Chosen:
         return rows
 
     def layers(self, wanted: Sequence[str] | None, most: int | None = None) -> list[str]:
-        """Return the layers that are wanted, in order; at most so many, evenly taken.
+        """Return the layers that patterns want, in order; at most so many, evenly taken.
 
         Raises
         ------
         NotFoundError
-            If one of them is not there.
+            If one of them means none.
         """
-        names = self.all.layers(self.runs)
-        if wanted is not None:
-            if missing := [name for name in wanted if name not in names]:
-                raise NotFoundError(
-                    f"the results hold no layer {missing[0]!r}", hint=f"layers: {joined(names)}"
-                )
-            names = [name for name in names if name in wanted]
-        return names if most is None or wanted is not None else evenly(names, most)
+        about = self.all.layer_names.about(self.group, self.all.layers(self.runs))
+        layer_patterns.check(wanted or (), about)
+        names = layer_patterns.chosen(wanted or (), about)
+        each = wanted and all(name in wanted for name in names)
+        return names if most is None or each else evenly(names, most)
 
     def subtitle(self) -> str:
         """Return the group, its runs and samples in words."""
@@ -121,8 +120,10 @@ def chosen(
     found = Similarities(results.results if isinstance(results, View) else results)
     if group is not None and group not in found.groups:
         raise NotFoundError(f"no group {group!r}", hint=f"groups: {', '.join(found.groups)}")
-    with look.context(style):
-        yield Chosen(found, found.measure(measure), group or next(iter(found.groups)))
+    group = group or next(iter(found.groups))
+    epochs = clock.whole_epochs([*found.recordings.values()])
+    with look.context(style), clock.counting(epochs):
+        yield Chosen(found, found.measure(measure), group)
 
 
 def colours(on: Chosen) -> Colormap:

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from infoplane.plots.canvas import page
+from infoplane.plots.canvas import clock, page
 from infoplane.plots.canvas import style as look
 from infoplane.plots.canvas.multiples import limit, outer_ticks, panel_room
 from infoplane.plots.canvas.titles import figure_titled
@@ -74,7 +74,7 @@ def similarity_training(
         low = min(0.0, *(row["value"] for row in rows)) - 0.03
         limit(panels, look.time_limits(steps), (low, highest))
         for panel in panels:
-            look.step_axis(panel.xaxis, steps, n_ticks=4)
+            clock.step_axis(panel.xaxis, steps, n_ticks=4)
             look.few_ticks(panel.yaxis, 4)
         outer_ticks(grid)
         area.supylabel(on.label, fontsize=look.font_size("axes.labelsize"))
@@ -139,8 +139,8 @@ def similarity_steps(
                              rasterized=True)  # fmt: skip
             panel.grid(visible=False)
             panel.set_aspect("equal")
-            look.step_axis(panel.xaxis, steps, n_ticks=4)
-            look.step_axis(panel.yaxis, steps, n_ticks=4)
+            clock.step_axis(panel.xaxis, steps, n_ticks=4)
+            clock.step_axis(panel.yaxis, steps, n_ticks=4)
         limit(panels, (at[0], at[-1]), (at[-1], at[0]))
         for row in grid:
             for panel in row[1:]:

@@ -11,10 +11,12 @@ from typing import Any
 from torch.nn.functional import cross_entropy
 from torch.nn.parameter import is_lazy
 
+from infoplane.errors import InputError
 from infoplane.recording.checkpoints.archives import Earlier
 from infoplane.recording.checkpoints.fit import Unmatched
+from infoplane.recording.checkpoints.initial import Initial
 from infoplane.recording.checkpoints.models import load_checkpoint
-from infoplane.recording.checkpoints.read import load_weights
+from infoplane.recording.checkpoints.read import Weights, load_weights
 from infoplane.recording.checkpoints.steps import Checkpoint, Steps
 from infoplane.recording.hooks.state import State
 from infoplane.recording.recorder import Recorder
@@ -33,6 +35,7 @@ def record_checkpoints(
     trust_model: bool = False,
     reference: str = "",
     max_size: int | None = None,
+    initial: Initial | None = None,
 ) -> Iterator[int]:
     """Load each checkpoint into the recorder's model and record it; yield the steps as recorded.
 
@@ -41,7 +44,8 @@ def record_checkpoints(
     ``reference`` and ``strict`` say which weights are taken, as in ``load_weights`` and
     ``load_checkpoint``; what was left out or changed is reported once, and those that a
     checkpoint lacks have the values that the model was made with. Before the first step the run is
-    compared with ``max_size`` bytes and with the disk, and its space is set aside.
+    compared with ``max_size`` bytes and with the disk, and its space is set aside. The untrained
+    model, if it is given, is recorded first, as step 0.
 
     Raises
     ------
@@ -55,8 +59,20 @@ def record_checkpoints(
     prepared = False
     told = Unmatched()
     earlier = Earlier()
-    initial: dict[str, Any] = {}
+    as_made: dict[str, Any] = {}
     made = State([*recorder.model.modules()])  # loading may set more than parameters
+    how: dict[str, Any] = {
+        "gradients": cross_entropy if gradients else None,
+        "gradient_batch_size": gradient_batch_size,
+    }
+    if initial is not None:
+        trained = recorder.model
+        recorder.use(initial.make(trained))
+        recorder.prepare(len(checkpoints) + 1, max_size)
+        prepared = True
+        recorder.snapshot(0, epoch=0.0, provenance={"initial_seed": initial.seed}, **how)
+        yield 0
+        recorder.use(trained)
     for checkpoint in checkpoints:
         weights = load_weights(checkpoint.path, key, trust_model=trust_model, earlier=earlier)
         step = steps.of(checkpoint, weights)
@@ -68,8 +84,8 @@ def record_checkpoints(
             )  # fmt: skip
         if not strict:  # what this one lacks is not left as the one before had it
             state = recorder.model.state_dict()
-            initial = initial or copy.deepcopy({k: v for k, v in state.items() if not is_lazy(v)})
-            recorder.model.load_state_dict(initial, strict=False)
+            as_made = as_made or copy.deepcopy({k: v for k, v in state.items() if not is_lazy(v)})
+            recorder.model.load_state_dict(as_made, strict=False)
         model, left = load_checkpoint(
             recorder.model, checkpoint.path, weights, reference, key, strict=strict,
             begin=made.put_back,
@@ -77,18 +93,34 @@ def record_checkpoints(
         recorder.use(model)
         _warn(checkpoint.path, left, told)
         told = left
+        if initial is not None and step == 0:
+            raise step_0_twice(checkpoint.path)
         if not prepared:
             recorder.prepare(len(checkpoints), max_size)
             prepared = True
         recorder.snapshot(
             step,
             metrics=weights.metrics,
-            epoch=weights.epoch,
-            gradients=cross_entropy if gradients else None,
-            gradient_batch_size=gradient_batch_size,
+            epoch=_epoch(checkpoint, step, weights),
+            **how,
             provenance={"checkpoint": str(checkpoint.path), **_noted(left)},
         )
         yield step
+
+
+def _epoch(checkpoint: Checkpoint, step: int, weights: Weights) -> float | None:
+    """Return the epoch that a file tells, or else its name, where that is the step."""
+    by_name = checkpoint.told_by == "epoch" and checkpoint.step == step
+    return float(step) if weights.epoch is None and by_name else weights.epoch
+
+
+def step_0_twice(path: Path) -> InputError:
+    """Return the error of a checkpoint of step 0 beside the untrained model."""
+    return InputError(
+        f"initial: {path} is step 0 already, which the untrained model would be",
+        hint="leave --initial out; or, if this is the end of the first epoch, count from 1: rename "
+        "the files, or let --step-pattern tell steps",
+    )
 
 
 def _warn(path: Path, left: Unmatched, told: Unmatched) -> None:

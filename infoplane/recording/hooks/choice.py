@@ -9,8 +9,10 @@ from torch import nn
 
 from infoplane.data import ProbeSet, whole_number
 from infoplane.errors import InputError
+from infoplane.patterns import split_address
 from infoplane.recording.hooks.attention import Attention
 from infoplane.recording.hooks.capture import At
+from infoplane.recording.hooks.head import found_head
 from infoplane.recording.hooks.layers import Layer, chosen_by, select_layers
 from infoplane.recording.hooks.masks import chosen_mask
 from infoplane.recording.hooks.noise import Noise, noise_sizes
@@ -21,7 +23,7 @@ from infoplane.recording.hooks.operations import (
 from infoplane.recording.hooks.passes import ProbePasses
 from infoplane.recording.hooks.reductions import by_glob, chosen_reductions
 from infoplane.recording.hooks.roles import head_named
-from infoplane.recording.hooks.wrappers import unwrapped
+from infoplane.recording.hooks.wrappers import named_layers, unwrapped
 
 _Choice = TypeVar("_Choice")
 
@@ -62,17 +64,16 @@ def probe_passes(
     modules = [pattern for pattern in layers if not is_operation(pattern)]
     if functions and at != "output":
         raise InputError(f"expected at='output' to record operations ({functions[0]}), got {at!r}")
-    chosen = select_layers(model, modules) if modules or not functions else {}
-    dims, kinds, masks = batch_dims or {}, by_glob(reduce or {}), mask or {}
-    for glob, text in masks.items():
+    named = None if head is None else head_named(model, head)
+    asked = any(split_address(pattern.removeprefix("!"))[0] == "head" for pattern in modules)
+    if asked and named is None and "head" not in named_layers(model):
+        named = found_head(model, probe, batch_size)
+    chosen = select_layers(model, modules, named) if modules or not functions else {}
+    dims, kinds = batch_dims or {}, by_glob(reduce or {})
+    for text in (mask or {}).values():
         chosen_mask(text, probe.arguments)
-        if not is_operation(glob):
-            chosen_by(glob, chosen, "whose mask is given")
-
-    sizes = noise_sizes(noise or {})
-    for glob in sizes:
-        if not is_operation(glob):
-            chosen_by(glob, chosen, "whose noise is declared")
+    masks = _by_name(mask or {}, chosen, "whose mask is given")
+    sizes = _by_name(noise_sizes(noise or {}), chosen, "whose noise is declared")
 
     def of_modules(values: Mapping[str, _Choice]) -> dict[str, _Choice]:
         return {glob: one for glob, one in values.items() if chosen and not is_operation(glob)}
@@ -90,10 +91,23 @@ def probe_passes(
         by_default=all(pattern.startswith("!") for pattern in layers),
         masks=masks,
         logits=logits,
-        head=None if head is None else head_named(model, head),
+        head=named if head is not None else None,
         noise=Noise(keep_dropout, whole_number(passes, "passes", 1), sizes),
         attention=Attention(tuple(attention)),
     )
+
+
+def _by_name(
+    values: Mapping[str, _Choice], layers: Mapping[str, Layer], why: str
+) -> dict[str, _Choice]:
+    """Return what holds for layers by their names, and for operations by glob."""
+    found: dict[str, _Choice] = {}
+    for pattern, value in values.items():
+        names = [pattern] if is_operation(pattern) else chosen_by(pattern, layers, why)
+        for name in names:
+            found.pop(name, None)  # the last that matches holds
+            found[name] = value
+    return found
 
 
 def _sample_axes(values: Mapping[str, int], layers: Mapping[str, Layer]) -> dict[str, int]:

@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import difflib
 import logging
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch.nn.modules.activation as activations
 from torch import nn
 
 from infoplane.errors import NotFoundError
+from infoplane.layer_patterns import (
+    BLOCK,
+    LOGITS,
+    WORDS,
+    About,
+    by_type,
+    hint_of_none,
+    meant,
+    numbered,
+    wider,
+)
 from infoplane.nn import GaussianNoise
 from infoplane.patterns import matches, split_address, written
+from infoplane.recording.hooks.blocks import CONTAINERS, repeated_blocks
 from infoplane.recording.hooks.outputs import Address
 from infoplane.recording.hooks.wrappers import named_layers
 
@@ -33,9 +45,17 @@ class Layer:
 
     module: nn.Module
     address: Address | None = None
+    is_block: bool = field(default=False, compare=False)
+
+    @property
+    def about(self) -> About:
+        """What else than its name is known of it."""
+        return About(type(self.module).__name__, (BLOCK,) if self.is_block else ())
 
 
-def select_layers(model: nn.Module, patterns: Sequence[str] = ()) -> dict[str, Layer]:
+def select_layers(
+    model: nn.Module, patterns: Sequence[str] = (), head: str | None = None
+) -> dict[str, Layer]:
     """Return the chosen layers by name, in the order of the model.
 
     Parameters
@@ -44,9 +64,12 @@ def select_layers(model: nn.Module, patterns: Sequence[str] = ()) -> dict[str, L
         The model; wrapper components such as ``module.`` are not part of the names.
     patterns : sequence of str
         Globs over dotted names: ``*`` stays within one component, ``**`` crosses dots, ``!GLOB``
-        excludes. An address at the end chooses a tensor in a structured output: ``lstm[0]``,
+        excludes; ``type:GLOB`` over names of classes; ``blocks`` are the repeated blocks, ``head``
+        is the head. An address at the end chooses a tensor in a structured output: ``lstm[0]``,
         ``encoder['last_hidden_state']``. Without patterns (or with exclusions alone) every leaf
         module that has parameters, is an activation function or adds noise (`GaussianNoise`).
+    head : str, optional
+        Name of the module that makes the logits, where it is known.
 
     Raises
     ------
@@ -54,28 +77,36 @@ def select_layers(model: nn.Module, patterns: Sequence[str] = ()) -> dict[str, L
         If a pattern or the whole choice matches nothing; the hint lists what exists.
     """
     named = named_layers(model)
+    blocks = {*repeated_blocks(named)}
+    about = _about(named, blocks, head)
+    _warn_of_words(patterns, about, blocks)
+    bases = {pattern: split_address(pattern.removeprefix("!"))[0] for pattern in patterns}
+    means = {pattern: meant(base, about) for pattern, base in bases.items()}
+    for pattern in patterns:
+        if not means[pattern]:
+            bare = pattern.removeprefix("!")
+            hint = (
+                f"{_what_exists(about, bare)}; functions that are no modules: --layers 'op:{bare}'"
+            )
+            raise NotFoundError(f"no layer matches {bare!r}", hint=hint)
     include = [pattern for pattern in patterns if not pattern.startswith("!")]
     exclude = [pattern[1:] for pattern in patterns if pattern.startswith("!")]
-    for pattern in [*include, *exclude]:
-        if not any(matches(name, split_address(pattern)[0]) for name in named):
-            raise NotFoundError(
-                f"no layer matches {pattern!r}",
-                hint=f"{_what_exists(named, pattern)}; functions that are no modules: --layers "
-                f"'op:{pattern.removeprefix('!')}'",
-            )
-    excluded = {
-        module
-        for name, module in named.items()
-        if any(matches(name, pattern) for pattern in exclude)
+    whole = {
+        named[name]
+        for pattern in exclude
+        if not split_address(pattern)[1]
+        for name in means[f"!{pattern}"]
     }
     chosen: dict[str, Layer] = {}
     taken: set[Layer] = set()
     for name, module in named.items():
-        for address in _addresses(name, module, include):
-            layer = Layer(module, address or None)
+        addresses: list[Address] = [()] if not include and _is_default(name, module) else []
+        addresses += [split_address(p)[1] for p in include if name in means[p]]
+        for address in dict.fromkeys(addresses):
+            layer = Layer(module, address or None, name in blocks)
             full = name + written(address)
             twice = layer in taken  # registered under two names
-            if not (twice or module in excluded or any(matches(full, p) for p in exclude)):
+            if not (twice or module in whole or any(matches(full, p) for p in exclude)):
                 chosen[full] = layer
                 taken.add(layer)
     if not chosen:
@@ -83,17 +114,32 @@ def select_layers(model: nn.Module, patterns: Sequence[str] = ()) -> dict[str, L
             "no layer is left to record: expected leaf modules with parameters or an activation"
             if not patterns
             else f"no layer is left to record after {' '.join(patterns)}",
-            hint=_what_exists(named, " ".join(patterns)),
+            hint=_what_exists(about, " ".join(patterns)),
         )
     return chosen
 
 
-def _addresses(name: str, module: nn.Module, include: Sequence[str]) -> list[Address]:
-    """Return the addresses that are asked of a module; () stands for its first tensor."""
-    if not include:
-        return [()] if _is_default(name, module) else []
-    split = [split_address(pattern) for pattern in include]
-    return list(dict.fromkeys(address for base, address in split if matches(name, base)))
+def _about(named: Mapping[str, nn.Module], blocks: set[str], head: str | None) -> dict[str, About]:
+    """Return what is known of modules; a list of them that is called like a word has no name."""
+    return {
+        name: About(
+            type(module).__name__,
+            [role for role, there in ((BLOCK, name in blocks), (LOGITS, name == head)) if there],
+        )
+        for name, module in named.items()
+        if not (name in WORDS and isinstance(module, CONTAINERS))
+    }
+
+
+def _warn_of_words(patterns: Sequence[str], about: Mapping[str, About], blocks: set[str]) -> None:
+    """Warn where a module is called ``blocks``, so that the word means it alone."""
+    others = [name for name in blocks if name != "blocks"]
+    if "blocks" in patterns and "blocks" in about and others:
+        log.warning(
+            "'blocks' is the name of a module, which is recorded alone; the repeated blocks are "
+            "--layers '%s'",
+            "' --layers '".join(dict.fromkeys(numbered(n).replace("#", "*") for n in others)),
+        )
 
 
 def _is_default(name: str, module: nn.Module) -> bool:
@@ -105,36 +151,38 @@ def _is_default(name: str, module: nn.Module) -> bool:
     return leaf and (has_parameters or isinstance(module, (*_ACTIVATIONS, GaussianNoise)))
 
 
-def _what_exists(named: Mapping[str, nn.Module], pattern: str, most: int = 12) -> str:
-    """Name the modules of a model; of many, those that are named most like a pattern."""
-    if not named:
+def _what_exists(about: Mapping[str, About], pattern: str, most: int = 12) -> str:
+    """Name the modules of a model, and the pattern that was likely meant."""
+    if not about:
         return "the model has no sub-modules; give its layers names"
-    kinds = {name: f"{name} ({type(module).__name__})" for name, module in named.items()}
-    nested = "; '**' matches across dots" if any("." in name for name in named) else ""
+    bare = split_address(pattern.removeprefix("!"))[0]
+    if bare == "blocks":
+        return "the model has no repeated blocks: no neighbours of one class and structure"
+    if bare.startswith("type:"):
+        return hint_of_none(bare, about)
+    kinds = {name: f"{name} ({one.type})" for name, one in about.items()}
+    hints = [*by_type(bare, about), *wider(bare, about)]
     if len(kinds) <= most:
-        return f"the model has {', '.join(kinds.values())}{nested}"
+        return "; ".join([*hints, f"the model has {', '.join(kinds.values())}"])
     log.info("the model has %s", ", ".join(kinds.values()))
-    near = difflib.get_close_matches(pattern.strip("!*"), kinds, n=5, cutoff=0.0)
+    near = difflib.get_close_matches(bare.strip("*"), kinds, n=5, cutoff=0.0)
     like = ", ".join(kinds[name] for name in kinds if name in near)
-    return f"of the {len(kinds)} modules (-v lists all) the nearest are {like}{nested}"
+    many = f"of the {len(kinds)} modules (-v lists all) the nearest are {like}"
+    return "; ".join([*hints, many])
 
 
-def chosen_by(pattern: str, layers: Iterable[str], why: str) -> list[str]:
-    """Return the chosen layers that a glob means, with or without their address.
+def chosen_by(pattern: str, layers: Mapping[str, Layer], why: str) -> list[str]:
+    """Return the chosen layers that a pattern means, with or without their address.
 
     Raises
     ------
     NotFoundError
-        If there is none; the message ends in ``why`` the glob was given.
+        If there is none; the message ends in ``why`` the pattern was given.
     """
-    layers = list(layers)
-    found = [
-        name
-        for name in layers
-        if matches(name, pattern) or matches(split_address(name)[0], pattern)
-    ]
-    if not found:
-        raise NotFoundError(
-            f"no chosen layer matches {pattern!r}, {why}", hint=f"chosen: {', '.join(layers)}"
-        )
-    return found
+    about = {name: layer.about for name, layer in layers.items()}
+    found = meant(pattern, about)
+    base = [name for name in layers if matches(split_address(name)[0], pattern)]
+    if not found and not base:
+        hint = "; ".join([*wider(pattern, about), f"chosen: {', '.join(layers)}"])
+        raise NotFoundError(f"no chosen layer matches {pattern!r}, {why}", hint=hint)
+    return list(dict.fromkeys([*found, *base]))

@@ -14,6 +14,7 @@ from torch import nn
 
 from infoplane.data import Array, ProbeSet, Slot
 from infoplane.errors import DataError, InfoplaneError
+from infoplane.layer_patterns import BLOCK
 from infoplane.patterns import split_address, written
 from infoplane.recording.hooks.attention import Attention
 from infoplane.recording.hooks.calls import call_names
@@ -93,6 +94,7 @@ class ProbePasses:
     rows: slice | None = None
     operations: Operations = field(default_factory=Operations)
     by_default: bool = False  # nobody named the layers
+    found_axes: Mapping[str, int] = field(default_factory=dict)  # of samples, by the survey
     survey: tuple[Slot, ...] | None = None  # what it found, once it is made
     masks: Mapping[str, str] = field(default_factory=dict)  # chosen, by glob
     logits: str | None = None
@@ -137,8 +139,7 @@ class ProbePasses:
                 stored = self.reduced(key, stored, batch)
             further.take(key, kind, row - first, stored)
             if row == first and not draws.number:
-                about = {"at": self.at, "address": written(address), **self.roles.metadata(key)}
-                self._note(writer, key, about)
+                self._note(writer, key, {"at": self.at, "address": written(address)})
 
         self.attention.begin_step()
         with self._before_noise() as before, self.captured(receive) as next_pass:
@@ -195,7 +196,7 @@ class ProbePasses:
         if missing := [name for name in self.layers if split_address(name)[0] not in named]:
             raise DataError(f"the model has no layer {missing[0]!r}, which another checkpoint has")
         layers = {
-            name: Layer(named[split_address(name)[0]], layer.address)
+            name: replace(layer, module=named[split_address(name)[0]])
             for name, layer in self.layers.items()
         }
         return replace(self, model=model, layers=layers)
@@ -238,8 +239,8 @@ class ProbePasses:
                 reduction=str(self.reduction(key) or "none"),
                 noise=noise.size,
                 encoding=encoding,
-                roles=self.roles.of(key),
-                head=self.roles.metadata(key).get("head"),
+                roles=self._roles(key),
+                head=self.roles.head_of(key),
                 noise_in=noise.inside,
                 random=noise.random,
             )
@@ -330,11 +331,20 @@ class ProbePasses:
                 raise DataError(f"mask {mask.name!r}: sample {row} has no token")
         self.tokens[key] = Tokens(mask, reduction.positions(key[0], length, real))
 
+    def _roles(self, key: Key) -> tuple[str, ...]:
+        """Return the roles of a layer."""
+        layer = self.layers.get(key[0])
+        return (*self.roles.of(key), *([BLOCK] if layer is not None and layer.is_block else []))
+
     def _note(self, writer: StepWriter, key: Key, about: Mapping[str, Any]) -> None:
         """Say in the metadata of a layer where it was, how it was reduced, and of its noise."""
         reduction, layer = self.reduction(key), writer.layers[key]
         noise = self.noise_of.get(key, NoiseOf())
         layer.details = {**about, **noise.noted()}
+        if roles := self._roles(key):
+            layer.details["roles"] = list(roles)
+        if head := self.roles.head_of(key):
+            layer.details["head"] = head
         layer.noise = noise.size
         if reduction is None or reduction.kind == "flatten":
             if key == self.roles.logits and self.of_logits and (mask := self.of_logits.mask):
@@ -349,7 +359,9 @@ class ProbePasses:
 
     def axis(self, name: str) -> int:
         """Return the axis of the samples."""
-        return self.operations.axis(name) if is_operation(name) else self.batch_dims.get(name, 0)
+        if is_operation(name):
+            return self.operations.axis(name)
+        return self.batch_dims.get(name, self.found_axes.get(name, 0))
 
     def by_sample(self, name: str, tensor: torch.Tensor, rows: int) -> torch.Tensor:
         """Return an output with its samples on the first axis."""

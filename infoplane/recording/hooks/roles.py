@@ -64,11 +64,9 @@ class Roles:
         roles = {"logits": self.logits, "features": self.features}
         return tuple(role for role, one in roles.items() if one == key)
 
-    def metadata(self, key: Key) -> dict[str, Any]:
-        """Return what the metadata of a layer say of its roles."""
-        roles = self.of(key)
-        head = {"head": self.head} if "features" in roles else {}
-        return {"roles": list(roles), **head} if roles else {}
+    def head_of(self, key: Key) -> str | None:
+        """Return the head that is given a layer."""
+        return self.head if key == self.features else None
 
 
 @dataclass

@@ -39,8 +39,9 @@ def surveyed(passes: ProbePasses) -> tuple[Slot, ...]:
     """Return what is recorded, from passes of a few samples, made once.
 
     Layers that nobody named and that cannot be recorded are taken from the passes and named in one
-    warning. Another warning names those that depend on chance, on earlier passes or on the other
-    samples of a batch. A model that does not take a few samples is given the first batch.
+    warning; those whose samples are on another axis than the first are recorded by it. Another
+    warning names those that depend on chance, on earlier passes or on the other samples of a batch.
+    A model that does not take a few samples is given the first batch.
 
     Raises
     ------
@@ -73,16 +74,20 @@ class _Survey:
 
     def __init__(self, passes: ProbePasses, rows: slice) -> None:
         self.passes, self.rows = passes, range(rows.start, rows.stop)
+        self.batch = passes.batch(rows)
+        self._begin()
+        self.again: tuple[Batch, Trial] | None = None  # some of the samples in another batch
+        self.chance: list[str] = []  # layers that change from pass to pass
+
+    def _begin(self) -> None:
+        """Forget the first pass."""
         self.found: dict[Key, Found] = {}
         self.unfit: dict[str, UnfitLayerError] = {}
         self.lengths: Lengths = {}  # of layers of which tokens are kept
         self.whole: Lengths = {}  # of layers of tokens that are recorded whole
-        self.batch = passes.batch(rows)
         self.trial = Trial(self.rows)
-        self.finder = RoleFinder(passes.model, passes.logits, passes.head)
+        self.finder = RoleFinder(self.passes.model, self.passes.logits, self.passes.head)
         self.output: Any = None  # of the model
-        self.again: tuple[Batch, Trial] | None = None  # some of the samples in another batch
-        self.chance: list[str] = []  # layers that change from pass to pass
 
     def make(self) -> None:
         """Make two passes that have samples in common.
@@ -93,19 +98,11 @@ class _Survey:
             If the model fails, or a layer that was asked for, or every layer, cannot be recorded.
         """
         with evaluation_mode(self.passes.model, thorough=True):
-            with self.finder.watching():
-                self.output = self._send(self.batch, self._receive, self._unfit)
-            self.passes.operations.check()
-            for batch, rows in self._others():
-                trial, heard = Trial(rows), set[Key]()
-                try:
-                    self._send(batch, self._receive_again(trial, heard), lambda error: None)
-                except DataError as error:  # a model of one batch size alone
-                    log.debug("no batch of another size: %s", error)
-                else:
-                    self.again = batch, trial
-                    self._leave_irregular(heard)
-                    break
+            self._make_both()
+            if self.passes.by_default and (axes := self._other_axes()):
+                self.passes.found_axes = axes
+                self._begin()
+                self._make_both()
         for key in [key for key in self.found if key[0] in self.unfit]:
             del self.found[key]
         for name, found in self.unfit.items():
@@ -113,6 +110,47 @@ class _Survey:
                 raise found
         if self.unfit and not self.found:
             raise self._none_left()
+
+    def _make_both(self) -> None:
+        with self.finder.watching():
+            self.output = self._send(self.batch, self._receive, self._unfit)
+        self.passes.operations.check()
+        for batch, rows in self._others():
+            trial, heard = Trial(rows), set[Key]()
+            try:
+                self._send(batch, self._receive_again(trial, heard), lambda error: None)
+            except DataError as error:  # a model of one batch size alone
+                log.debug("no batch of another size: %s", error)
+            else:
+                self.again = batch, trial
+                self._leave_irregular(heard)
+                break
+
+    def _other_axes(self) -> dict[str, int]:
+        """Return the axis of the samples of layers in which it is not the first.
+
+        It is the only one whose length is that of the batch, in batches of two lengths.
+        """
+        names = {name for name, error in self.unfit.items() if error.mendable}
+        others = [batch for batch, _ in self._others() if len(batch) != len(self.batch)]
+        axes: dict[str, set[int]] = {}
+        for batch in (self.batch, *others) if names and others else ():
+            n = len(batch)
+
+            def receive(
+                name: str, call: int, address: Address, tensor: torch.Tensor, n: int = n
+            ) -> None:
+                if name in names and not tensor.is_nested:
+                    long = {axis for axis, length in enumerate(tensor.shape) if length == n}
+                    axes[name] = axes.get(name, long) & long
+
+            try:
+                self._send(batch, receive, lambda error: None)
+            except DataError as error:  # a model of one batch size alone
+                log.debug("no batch of another size: %s", error)
+                return {}
+        one = {name: min(found) for name, found in axes.items() if len(found) == 1}
+        return {name: axis for name, axis in one.items() if axis}
 
     def _none_left(self) -> DataError:
         """Return the error of a model of which no layer can be recorded as it is."""
@@ -128,6 +166,14 @@ class _Survey:
         """Take from the passes what cannot be recorded, and warn."""
         for name in self.unfit:
             del self.passes.layers[name]
+        by_axis: dict[int, list[str]] = {}
+        for name, axis in self.passes.found_axes.items():
+            if name not in self.unfit:
+                by_axis.setdefault(axis, []).append(name)
+        for axis, names in by_axis.items():
+            log.warning(
+                "samples on axis %d, as batches of two lengths show: %s", axis, listed(names, 8)
+            )
         if self.unfit:
             log.warning("left out: %s", self._why())
         if whole := dict.fromkeys(name for name, _ in self.passes.whole):

@@ -26,6 +26,7 @@ class RecordingCallback:
         As for ``Recorder``. The model is called with a batch of the probe inputs.
     schedule : str or iterable of int, default "log:10"
         Steps to record; see ``as_schedule``. The last step of the training is always recorded.
+        ``epoch`` records the end of every epoch.
     on_error : {"warn", "raise"}, default "warn"
         What a failure during the training ends: the recording, or the training as well. What is
         wrong when the training begins is always raised.
@@ -71,4 +72,4 @@ class RecordingCallback:
     def close(self) -> None:
         """Close the run."""
         if self.recorder is not None:
-            self.recorder.close()
+            self.recorder.close(last=False)

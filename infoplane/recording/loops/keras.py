@@ -28,6 +28,7 @@ class KerasRecorder(RecordingCallback):
     _model: nn.Module | None = None
     _batches, _epoch = 0, 0.0
     _last: int | None = None
+    _in_epoch: int | None = None  # batches
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("on_"):
@@ -53,6 +54,7 @@ class KerasRecorder(RecordingCallback):
         """Take the number of steps, where it is known."""
         epochs, batches = (params or {}).get("epochs"), (params or {}).get("steps")
         self._last = epochs * batches if epochs and batches else None
+        self._in_epoch = batches or None
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         """Open the run and record the state before the first step."""
@@ -69,7 +71,13 @@ class KerasRecorder(RecordingCallback):
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Count a step and record it if it is due."""
         self._batches += 1
-        self.record(self._batches, epoch=self._epoch, metrics=logs)
+        part = (batch + 1) / self._in_epoch if self._in_epoch else 0.0
+        self.record(self._batches, epoch=self._epoch + part, metrics=logs)
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Record the end of an epoch of which the number of batches was not known, if it is due."""
+        self._epoch = epoch + 1.0
+        self.record(self._batches, epoch=self._epoch)
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
         """Record the last step and close the run."""

@@ -28,7 +28,7 @@ class LightningRecorder(RecordingCallback, lightning.Callback):  # type: ignore[
         """Open the run and record the state before the first step."""
         self.open(pl_module, trainer.estimated_stepping_batches, trainer.global_step)
         self._logged = trainer.global_step
-        self._step(trainer)
+        self._step(trainer, trainer.current_epoch)
 
     def on_train_batch_end(
         self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
@@ -42,22 +42,28 @@ class LightningRecorder(RecordingCallback, lightning.Callback):  # type: ignore[
         ):
             self._logged = trainer.global_step
             self.log_loss(self._logged, train_loss=loss)
-        self._step(trainer)
+        batches = trainer.num_training_batches
+        part = (batch_idx + 1) / batches if 0 < batches < math.inf else 0.0
+        self._step(trainer, trainer.current_epoch + part)
+
+    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+        """Record the end of an epoch of which the number of batches was not known, if it is due."""
+        self._step(trainer, trainer.current_epoch + 1)
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """Record the last step and close the run."""
-        self._step(trainer, last=True)
+        self._step(trainer, trainer.current_epoch, last=True)
         self.close()
 
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
         """Close the run."""
         self.close()
 
-    def _step(self, trainer: Any, *, last: bool = False) -> None:
+    def _step(self, trainer: Any, epoch: float, *, last: bool = False) -> None:
         logged = {name: float(value) for name, value in trainer.callback_metrics.items()}
         self.record(
             trainer.global_step,
             last=last,
-            epoch=trainer.current_epoch,
+            epoch=epoch,
             metrics={name: value for name, value in logged.items() if math.isfinite(value)},
         )

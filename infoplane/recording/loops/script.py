@@ -102,7 +102,7 @@ class _Training:
         """Record the last step and close the run."""
         self._record(last=True)
         if self.recorder is not None:
-            self.recorder.close()
+            self.recorder.close(last=False)
 
     def _record(self, *, last: bool = False) -> None:
         if self.recorder is not None and self._optimizer is not None:
