@@ -10,13 +10,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias, cast
 
+import numpy as np
+
 from infoplane.calls import is_path, unfit
 from infoplane.data import Slot, Subject
 from infoplane.errors import DataError, InputError, NotFoundError
 from infoplane.estimators.base import Estimator
 from infoplane.patterns import matches
 from infoplane.runs.run import Run
-from infoplane.text import some_of
+from infoplane.target_classes import are_numbers, classes_of, target_classes
+from infoplane.text import counted, some_of
 
 log = logging.getLogger("infoplane")
 
@@ -153,7 +156,7 @@ def open_runs(runs: object) -> list[Run]:
         if not is_path(one) and not isinstance(one, Run):
             raise unfit("runs", "a path, a Run or a list of these", one)
         run = one if isinstance(one, Run) else Run(Path(one))
-        once.setdefault((run.path.resolve(), run.dropped, run.split), run)
+        once.setdefault((run.path.resolve(), run.dropped, run.split, run.label_bins), run)
     opened = list(once.values())
     if any(run.steps for run in opened):
         for run in opened:
@@ -169,6 +172,46 @@ def open_runs(runs: object) -> list[Run]:
             )
         by_name[run.name] = run
     return opened
+
+
+def with_label_bins(runs: Sequence[Run], bins: int | None) -> list[Run]:
+    """Return runs whose labels are ``bins`` classes of their targets; as they are without bins.
+
+    Targets that are hardly meant are told once for all runs that share them.
+
+    Raises
+    ------
+    InputError
+        If a run has no targets, but class labels or nothing; or targets of several columns.
+    """
+    if bins is None:
+        return list(runs)
+    told: set[object] = set()
+    found = []
+    for run in runs:
+        if run.has_samples:
+            _check_label_bins(run, bins, warn=run.manifest["probe"].get("sha256") not in told)
+            told.add(run.manifest["probe"].get("sha256"))
+            run = replace(run, label_bins=bins)
+        found.append(run)
+    return found
+
+
+def _check_label_bins(run: Run, bins: int, *, warn: bool) -> None:
+    """Refuse to make classes of what is no target; warn of targets that are hardly meant."""
+    probe = run.whole_probe
+    if probe.targets is None and (probe.labels is None or not are_numbers(probe.labels)):
+        classes = 0 if probe.labels is None else len(np.unique(probe.labels))
+        raise InputError(
+            f"{run.path}: expected real targets for label_bins, found "
+            + (f"class labels of {counted(classes, 'class')}" if classes else "no labels"),
+            argument="label_bins",
+            hint="analyze it without; or record again, with --label-bins if the labels are numbers",
+        )
+    try:
+        (classes_of if warn else target_classes)(probe.numbers, bins, str(run.path))
+    except InputError as error:
+        raise InputError(f"{run.path}: {error}", argument="label_bins", hint=error.hint) from error
 
 
 def select_cells(

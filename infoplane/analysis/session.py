@@ -27,7 +27,7 @@ from infoplane.analysis.plan import (
     scales_of,
 )
 from infoplane.analysis.repeating import Baseline, Shared
-from infoplane.analysis.selection import count_cells, open_runs, select_cells
+from infoplane.analysis.selection import count_cells, open_runs, select_cells, with_label_bins
 from infoplane.analysis.subsamples import Sampling, steps_of_cells
 from infoplane.calls import Listener, PathLike, Progress, listener, one_of, path_of, texts, unfit
 from infoplane.calls import whole as whole_number
@@ -84,6 +84,7 @@ class Analysis:
         layers: Texts = (),
         steps: Steps | None = None,
         splits: Texts = (),
+        label_bins: int | None = None,
         nan: Literal["fail", "drop"] = "fail",
         sampling: bool | Steps = False,
         jobs: int | None = None,
@@ -99,6 +100,8 @@ class Analysis:
         one_of(nan, "nan", "fail", "drop")
         patterns, only = texts(layers, "layers"), texts(splits, "splits")
         narrowed = bool(patterns)
+        if label_bins is not None:
+            label_bins = whole_number(label_bins, "label_bins", 2)
         if baseline is not None:
             if estimators is not DEFAULT:
                 raise InputError(
@@ -109,6 +112,7 @@ class Analysis:
                 )
             seed = whole_number(baseline.setting("seed", seed, 0), "seed", 0)
             nan = baseline.setting("nan", nan, "fail")
+            label_bins = baseline.setting("label_bins", label_bins, None)
             patterns = patterns or texts(baseline.settings.get("layers", ()), "layers")
             only = only or texts(baseline.settings.get("split", ()), "splits")
             steps = baseline.settings.get("steps") if steps is None else steps
@@ -124,7 +128,8 @@ class Analysis:
         drop = one_of(nan, "nan", "fail", "drop") == "drop"
         at = None if steps is None else steps_of(steps, "steps")
         parts = _sampled(sampling)
-        self.cells = select_cells(open_runs(runs), patterns, at, drop_nonfinite=drop, splits=only)
+        opened = with_label_bins(open_runs(runs), label_bins)
+        self.cells = select_cells(opened, patterns, at, drop_nonfinite=drop, splits=only)
         self._shared: Shared = {}
         if baseline is not None:
             self.cells = baseline.cells(self.cells, narrowed=narrowed)
@@ -134,6 +139,7 @@ class Analysis:
             "estimators": specs,
             "layers": list(patterns),
             **({"split": list(only)} if only else {}),
+            **({"label_bins": label_bins} if label_bins is not None else {}),
             "steps": written_steps(at),
             "seed": self.seed,
             "nan": nan,
@@ -293,6 +299,7 @@ def analyze(
     layers: Texts = (),
     steps: Steps | None = None,
     splits: Texts = (),
+    label_bins: int | None = None,
     nan: Literal["fail", "drop"] = "fail",
     sampling: bool | Steps = False,
     jobs: int | None = None,
@@ -319,6 +326,9 @@ def analyze(
         Training steps; a text may list several, ``"0,100,last"``. All steps unless given.
     splits : str or sequence of str
         Splits of the probe set, which are analyzed apart; all if empty.
+    label_bins : int, optional
+        Make so many classes of the real targets of the runs, as even in size as ties allow, and
+        take them for labels. Without, real targets are read as they are.
     nan : {"fail", "drop"}, default "fail"
         Cells with NaN or inf fail, or samples that hold some are left out of all cells.
     sampling : bool or steps, default False
@@ -339,8 +349,8 @@ def analyze(
         Of all random draws.
     settings_from : path or results document, optional
         Results whose settings are repeated, to be compared with: estimators with their parameters,
-        seed, ``nan``, number of samples, the noise of each layer; and layers, steps, splits and
-        sampling, unless given. Not together with ``estimators``.
+        seed, ``nan``, ``label_bins``, number of samples, noise of each layer; and layers, steps,
+        splits and sampling, unless given. Not together with ``estimators``.
     progress : bool or callable, default False
         True writes lines to stderr; a callable is given a `Progress` after every cell.
 
@@ -374,9 +384,9 @@ def analyze(
     >>> results.draw("plane").savefig("plane.png")
     """
     return Analysis(
-        runs, estimators, layers=layers, steps=steps, splits=splits, nan=nan, sampling=sampling,
-        jobs=jobs, executor=executor, device=device, max_memory=max_memory, cache=cache, seed=seed,
-        settings_from=settings_from,
+        runs, estimators, layers=layers, steps=steps, splits=splits, label_bins=label_bins,
+        nan=nan, sampling=sampling, jobs=jobs, executor=executor, device=device,
+        max_memory=max_memory, cache=cache, seed=seed, settings_from=settings_from,
     ).run(progress)  # fmt: skip
 
 
