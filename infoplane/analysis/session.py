@@ -27,7 +27,13 @@ from infoplane.analysis.plan import (
     scales_of,
 )
 from infoplane.analysis.repeating import Baseline, Shared
-from infoplane.analysis.selection import count_cells, open_runs, select_cells, with_label_bins
+from infoplane.analysis.selection import (
+    Cells,
+    count_cells,
+    open_runs,
+    select_cells,
+    with_label_bins,
+)
 from infoplane.analysis.subsamples import Sampling, steps_of_cells
 from infoplane.calls import Listener, PathLike, Progress, listener, one_of, path_of, texts, unfit
 from infoplane.calls import whole as whole_number
@@ -35,6 +41,7 @@ from infoplane.errors import InputError, WorkerError
 from infoplane.estimators.base import Estimator
 from infoplane.estimators.registry import (
     DEFAULT,
+    OF_TARGETS,
     estimator_id,
     parse_estimator,
     without_presets,
@@ -124,12 +131,15 @@ class Analysis:
         self.max_memory = self._enough(max_memory)
         self.cache = None if cache is None else path_of(cache, "cache")
         self.estimators, specs = baseline.estimators() if baseline else _estimators(estimators)
-        check_different(self.estimators)
         drop = one_of(nan, "nan", "fail", "drop") == "drop"
         at = None if steps is None else steps_of(steps, "steps")
         parts = _sampled(sampling)
         opened = with_label_bins(open_runs(runs), label_bins)
         self.cells = select_cells(opened, patterns, at, drop_nonfinite=drop, splits=only)
+        if baseline is None and _lack_one_of_targets(self.estimators, self.cells):
+            self.estimators.append(parse_estimator(OF_TARGETS))
+            specs.append(OF_TARGETS)
+        check_different(self.estimators)
         self._shared: Shared = {}
         if baseline is not None:
             self.cells = baseline.cells(self.cells, narrowed=narrowed)
@@ -319,7 +329,7 @@ def analyze(
         Recorded runs.
     estimators : str, Estimator or sequence of these
         Names with their parameters, as ``"binning:bins=30"``, or estimators; by default
-        ``binning``, ``compressed``, ``dse`` and ``probe``.
+        ``binning``, ``compressed``, ``dse`` and ``probe``, and of runs with real targets ``ksg``.
     layers : str or sequence of str
         Globs over layer names, ``!GLOB`` excludes; all layers if empty.
     steps : int, "last" or sequence of these, optional
@@ -388,6 +398,14 @@ def analyze(
         nan=nan, sampling=sampling, jobs=jobs, executor=executor, device=device,
         max_memory=max_memory, cache=cache, seed=seed, settings_from=settings_from,
     ).run(progress)  # fmt: skip
+
+
+def _lack_one_of_targets(estimators: Sequence[Estimator], cells: Cells) -> bool:
+    """Tell whether these are the default estimators, and a run has real targets."""
+    return {one.name for one in estimators} == set(DEFAULT) and any(
+        run.has_samples and run.probe.labels is None and run.probe.targets is not None
+        for run in cells
+    )
 
 
 def _of_program(estimator: Estimator) -> bool:
