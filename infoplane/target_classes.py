@@ -5,19 +5,17 @@ from __future__ import annotations
 import logging
 
 import numpy as np
-import scipy
 
 from infoplane.arrays import sortable
-from infoplane.data import Array, FloatArray, IntArray
+from infoplane.data import Array, IntArray, ProbeSet
 from infoplane.errors import InputError
+from infoplane.text import counted
 
 COLUMNS = (
     "take one column, of shape (n_samples,), as labels, or give each combination of them an id: "
     "numpy.unique(labels, axis=0, return_inverse=True)[1]"
 )
 
-_NO_SPREAD = 1e-9  # of an axis, relative to the longest one
-_DIGITS = 9  # of a position along an axis, in which equal targets are equal
 _NUMBERS = 4  # samples of each value, on average, below which whole numbers are hardly class ids
 FEW = 20
 """Samples, below which nothing is said of how many values they have."""
@@ -99,40 +97,29 @@ def target_classes(targets: Array | None, bins: int) -> IntArray:
     return classes[inverse.reshape(-1)]
 
 
-def joint_classes(targets: Array, bins: int) -> IntArray:
-    """Return classes of targets (n_samples,) or (n_samples, n_targets); ``bins`` at most.
-
-    Of several columns the samples are halved again and again, along one principal axis of their
-    ranks after the other, as often as there are halves for: 8 classes for ``bins`` of 8 to 15.
-    Columns that do not vary count for nothing.
-    """
-    columns = targets.reshape(len(targets), -1)
-    if columns.shape[1] == 1:
-        return target_classes(columns[:, 0], bins)
-    ranks = normal_ranks(columns)
-    _, sizes, axes = np.linalg.svd(ranks, full_matrices=False)
-    values = ranks @ axes[sizes > _NO_SPREAD * max(sizes.max(), 1.0)].T
-    classes = np.zeros(len(values), dtype=np.int64)
-    for halving in range(int(np.log2(bins)) if values.shape[1] else 0):
-        column = values[:, halving % values.shape[1]]
-        halves = np.empty_like(classes)
-        for one in np.unique(classes):
-            members = classes == one
-            halves[members] = target_classes(column[members].round(_DIGITS), 2)
-        classes = 2 * classes + halves
-    return np.unique(classes, return_inverse=True)[1].reshape(-1).astype(np.int64)
-
-
-def normal_ranks(columns: Array) -> FloatArray:
-    """Return each column with its ranks made normal, ties kept: zeros where it does not vary."""
-    ranks = scipy.stats.rankdata(sortable(columns), axis=0) - 0.5
-    found: FloatArray = scipy.special.ndtri(ranks / len(columns))
-    return found - found.mean(axis=0)
-
-
 def are_numbers(whole: Array) -> bool:
     """Tell whether whole numbers are hardly class ids: there are too few samples of each."""
     return len(whole) >= FEW and _NUMBERS * len(np.unique(whole)) > len(whole)
+
+
+def numbers_of(probe: ProbeSet, where: str) -> Array | None:
+    """Return the real targets of a probe set, or labels that are hardly class ids.
+
+    Raises
+    ------
+    InputError
+        If there are class labels, or nothing.
+    """
+    if probe.targets is None and (probe.labels is None or not are_numbers(probe.labels)):
+        classes = 0 if probe.labels is None else len(np.unique(probe.labels))
+        found = f"class labels of {counted(classes, 'class')}" if classes else "no labels"
+        raise InputError(
+            f"{where}: expected real targets for label_bins, found {found}",
+            argument="label_bins",
+            hint="leave it out; or, if the labels are numbers, record them as real targets: "
+            "infoplane.ProbeSet(inputs, targets=y)",
+        )
+    return probe.numbers
 
 
 def _starts(counts: IntArray, bins: int) -> list[int]:

@@ -10,16 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias, cast
 
-import numpy as np
-
 from infoplane.calls import is_path, unfit
 from infoplane.data import Slot, Subject
 from infoplane.errors import DataError, InputError, NotFoundError
 from infoplane.estimators.base import Estimator
 from infoplane.patterns import matches
 from infoplane.runs.run import Run
-from infoplane.target_classes import are_numbers, classes_of, target_classes
-from infoplane.text import counted, some_of
+from infoplane.target_classes import classes_of, numbers_of, target_classes
+from infoplane.text import some_of
 
 log = logging.getLogger("infoplane")
 
@@ -199,17 +197,9 @@ def with_label_bins(runs: Sequence[Run], bins: int | None) -> list[Run]:
 
 def _check_label_bins(run: Run, bins: int, *, warn: bool) -> None:
     """Refuse to make classes of what is no target; warn of targets that are hardly meant."""
-    probe = run.whole_probe
-    if probe.targets is None and (probe.labels is None or not are_numbers(probe.labels)):
-        classes = 0 if probe.labels is None else len(np.unique(probe.labels))
-        raise InputError(
-            f"{run.path}: expected real targets for label_bins, found "
-            + (f"class labels of {counted(classes, 'class')}" if classes else "no labels"),
-            argument="label_bins",
-            hint="analyze it without; or record again, with --label-bins if the labels are numbers",
-        )
+    numbers = numbers_of(run.whole_probe, str(run.path))
     try:
-        (classes_of if warn else target_classes)(probe.numbers, bins, str(run.path))
+        (classes_of if warn else target_classes)(numbers, bins, str(run.path))
     except InputError as error:
         raise InputError(f"{run.path}: {error}", argument="label_bins", hint=error.hint) from error
 

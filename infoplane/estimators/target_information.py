@@ -16,9 +16,9 @@ from infoplane.data import Array, FloatArray, IntArray
 from infoplane.estimators.estimate import Estimate
 from infoplane.estimators.pair_information import ksg_information, mixed_information
 from infoplane.estimators.trust import is_negative, noticeable, null_dominates
+from infoplane.numerics.discrete.target_cells import normal_ranks
 from infoplane.numerics.neighbors.noise_channel import SMALLEST_SAMPLE
 from infoplane.numerics.neighbors.terms import ATOM_FRACTION, duplicate_fraction
-from infoplane.target_classes import normal_ranks
 
 _ATOM = 0.02  # share of the samples, at least ten of them, that make a value an atom
 _FEWEST = 10

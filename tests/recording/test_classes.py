@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infoplane.errors import DataError
-from infoplane.recording.probes.classes import classes_of, warn_of_classes
+from infoplane.recording.probes.classes import warn_of_classes
 from infoplane.recording.probes.named import load_probe, load_splits
 from infoplane.recording.recorder import Recorder
+from infoplane.target_classes import classes_of
 from tests.conftest import small_net
 
 X = np.random.default_rng(0).normal(size=(300, 5)).astype(np.float32)

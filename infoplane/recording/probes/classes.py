@@ -6,6 +6,7 @@ import logging
 
 import numpy as np
 
+from infoplane.arrays import sortable
 from infoplane.data import Array, IntArray, ProbeSet
 from infoplane.target_classes import COLUMNS, FEW, UNLABELLED, stands_apart
 
@@ -15,16 +16,38 @@ _UNNAMED = ("", "unlabeled", "unlabelled", "unknown", "none", "nan", "null", "n/
 
 
 def warn_of_labels(probe: ProbeSet, where: str) -> None:
-    """Warn where I(T;Y) will not be estimated, or of classes that are hardly meant."""
+    """Warn where I(T;Y) will not be estimated, or of labels that are hardly meant."""
     if probe.labels is not None:
         warn_of_classes(probe.labels, where)
-        return
-    why, remedy = "no labels", ""
-    if probe.targets is not None:
-        several = probe.targets.ndim > 1
-        why = f"labels of {probe.targets.shape[1]} columns" if several else "real targets"
-        remedy = f"; {COLUMNS}" if several else "; --label-bins K makes classes of them"
-    log.warning("%s: %s: I(T;Y) will not be estimated%s", where, why, remedy)
+    elif probe.targets is not None:
+        warn_of_targets(probe.targets, where)
+    else:
+        log.warning("%s: no labels: I(T;Y) will not be estimated", where)
+
+
+def warn_of_targets(targets: Array, where: str) -> None:
+    """Warn of real targets that tell nothing, or that classes may have been meant by."""
+    columns = targets.reshape(len(targets), -1)
+    varies = (columns != columns[:1]).any(axis=0)
+    if not varies.any():
+        log.warning("%s: the targets do not vary: I(T;Y) is 0 in every layer", where)
+    elif not varies.all():
+        log.warning(
+            "%s: %d of %d columns of the targets do not vary: they count for nothing",
+            where, (~varies).sum(), len(varies),
+        )  # fmt: skip
+    whole = bool((columns == np.floor(columns)).all())
+    if whole and columns.shape[1] > 1:
+        log.warning(
+            "%s: labels of %d columns are taken together, as real targets; for classes %s",
+            where, columns.shape[1], COLUMNS,
+        )  # fmt: skip
+    elif whole and varies.any():
+        log.warning(
+            "%s: %d samples of %d whole numbers are taken as real targets; give integers for "
+            "classes, or --label-bins K",
+            where, len(columns), len(np.unique(sortable(columns))),
+        )  # fmt: skip
 
 
 def warn_of_classes(labels: IntArray, where: str) -> None:

@@ -10,7 +10,9 @@ from dataclasses import replace
 
 from infoplane.data import Array, IntArray
 from infoplane.estimators.estimate import Estimate
-from infoplane.target_classes import joint_classes
+from infoplane.numerics.discrete.target_cells import joint_classes
+
+FLAG = "classes_of_targets"
 
 _CLASSES = 10
 _SAMPLES = 40  # of each class, below which there are fewer classes
@@ -33,8 +35,8 @@ def of_targets(found: Mapping[str, Estimate], n_classes: int) -> dict[str, Estim
             settings = filter(None, (estimate.setting, f"{n_classes} classes of Y"))
             estimate = replace(
                 estimate,
-                flags=(*estimate.flags, "classes_of_targets"),
-                diagnostics={**estimate.diagnostics, "classes_of_targets": n_classes},
+                flags=(*estimate.flags, FLAG),
+                diagnostics={**estimate.diagnostics, FLAG: n_classes},
                 setting=", ".join(settings),
             )
         if name != "ixt_given_y":
