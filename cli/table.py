@@ -123,12 +123,7 @@ def _caption(
 ) -> str:
     entry = next(e for e in results["estimators"] if e["id"] == estimator)
     size = len(quantities) == 1 and quantities[0] in SIZES
-    beside = [
-        f"; {name}: {QUANTITIES['ity'].symbol} {what}"
-        for name, what in _BESIDE.items()
-        if size and _told_by(name, drawn, group, estimator, ()) is not None
-    ]
-    least = "".join(beside)
+    least = _of_labels(drawn, group, estimator) if size else ""
     phases = [p for q in quantities for p in _phases(results, group, estimator, q).values()]
     agree = "; n/m: estimators that agree" if any(map(_voted, phases)) else ""
     runs = sum(group_of(recording) == group for recording in results["recordings"])
@@ -354,6 +349,21 @@ def _last(curve: Curves | None) -> str:
     mean = np.empty(0) if curve is None else curve.mean()
     finite = mean[np.isfinite(mean)]
     return decimal(float(finite[-1])) if finite.size else ""
+
+
+def _of_labels(drawn: Mapping[CurveKey, Curves], group: str, estimator: str) -> str:
+    """Say how I(T;Y) is measured, by this estimator and by those beside it."""
+    of_classes = any(
+        "classes_of_targets" in curve.flags
+        for key, curve in drawn.items()
+        if (key[0], *key[2:]) == (group, estimator, "ity")
+    )
+    symbol = QUANTITIES["ity"].symbol
+    told = [f"; {symbol}: of classes of the real targets, a lower bound"] if of_classes else []
+    for name, how in _BESIDE.items():
+        if _told_by(name, drawn, group, estimator, ()) is not None:
+            told.append(f"; {name}: {symbol} {how}")
+    return "".join(told)
 
 
 _BESIDE = {"ksg": "by neighbour counts, without noise", "probe": "that a held-out probe reads"}

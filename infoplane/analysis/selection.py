@@ -16,7 +16,7 @@ from infoplane.errors import DataError, InputError, NotFoundError
 from infoplane.estimators.base import Estimator
 from infoplane.patterns import matches
 from infoplane.runs.run import Run
-from infoplane.target_classes import classes_of, numbers_of, target_classes
+from infoplane.target_classes import classes_of, numbers_of
 from infoplane.text import some_of
 
 log = logging.getLogger("infoplane")
@@ -184,22 +184,24 @@ def with_label_bins(runs: Sequence[Run], bins: int | None) -> list[Run]:
     """
     if bins is None:
         return list(runs)
-    told: set[object] = set()
+    checked: set[object] = set()
     found = []
     for run in runs:
         if run.has_samples:
-            _check_label_bins(run, bins, warn=run.manifest["probe"].get("sha256") not in told)
-            told.add(run.manifest["probe"].get("sha256"))
+            probe = run.manifest["probe"].get("sha256") or run.path
+            if probe not in checked:
+                _check_label_bins(run, bins)
+            checked.add(probe)
             run = replace(run, label_bins=bins)
         found.append(run)
     return found
 
 
-def _check_label_bins(run: Run, bins: int, *, warn: bool) -> None:
+def _check_label_bins(run: Run, bins: int) -> None:
     """Refuse to make classes of what is no target; warn of targets that are hardly meant."""
     numbers = numbers_of(run.whole_probe, str(run.path))
     try:
-        (classes_of if warn else target_classes)(numbers, bins, str(run.path))
+        classes_of(numbers, bins, str(run.path))
     except InputError as error:
         raise InputError(f"{run.path}: {error}", argument="label_bins", hint=error.hint) from error
 

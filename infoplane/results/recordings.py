@@ -56,7 +56,7 @@ def _targets(probe: ProbeSet) -> int:
     """Return the number of real targets that stand for labels, 0 if there are labels or none."""
     if probe.labels is not None or probe.targets is None:
         return 0
-    return probe.targets[0].size
+    return int(probe.targets[0].size)
 
 
 def _recording(run: Run, layers: Sequence[LayerInfo], steps: Sequence[int]) -> dict[str, Any]:

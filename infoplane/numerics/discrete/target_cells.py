@@ -6,6 +6,7 @@ import numpy as np
 
 from infoplane.arrays import sortable
 from infoplane.data import Array, FloatArray, IntArray
+from infoplane.numerics.held_out_regression import normal_scores
 from infoplane.target_classes import target_classes
 
 _NO_SPREAD = 1e-9  # of an axis, relative to the longest one
@@ -38,8 +39,6 @@ def joint_classes(targets: Array, bins: int) -> IntArray:
 
 def normal_ranks(columns: Array) -> FloatArray:
     """Return each column with its ranks made normal, ties kept: zeros where it does not vary."""
-    from scipy.special import ndtri
-    from scipy.stats import rankdata
-
-    found: FloatArray = ndtri((rankdata(sortable(columns), axis=0) - 0.5) / len(columns))
-    return found - found.mean(axis=0)
+    found: FloatArray = np.column_stack([normal_scores(sortable(column)) for column in columns.T])
+    centred: FloatArray = found - found.mean(axis=0)
+    return centred
