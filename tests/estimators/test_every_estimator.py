@@ -155,6 +155,7 @@ DRAWING = {
     "dse": "dse:max_samples=100",
     "exact": "exact",
     "kde": "kde:max_samples=100",
+    "ksg": "ksg:max_samples=100",
     "noisy": "noisy:std=0.3,max_samples=100",
     "output": "output:max_samples=100",
     "probe": "probe:max_samples=100",
