@@ -25,9 +25,11 @@ from infoplane.text import counted
 
 _UNSAID: dict[str, Any] = {
     "estimators": (), "seed": 0, "nan": "fail", "layers": (), "steps": None, "splits": (),
-    "sampling": False,
+    "sampling": False, "label_bins": None,
 }  # fmt: skip
 """What says nothing of the settings of an analysis."""
+
+_OF_CELLS = ("device", "label_bins")  # nothing that pairs of layers depend on
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,7 +46,8 @@ if TYPE_CHECKING:
     "estimators",
     multiple=True,
     metavar="NAME[:K=V,...]",
-    help="Estimator and its parameters; repeatable. Default: binning, compressed, dse, probe.",
+    help="Estimator and its parameters; repeatable. Default: binning, compressed, dse, probe, "
+    "and of real targets ksg.",
 )
 @click.option(
     "--settings-from",
@@ -75,6 +78,13 @@ if TYPE_CHECKING:
     multiple=True,
     metavar="NAME",
     help="Split to analyze, of runs that have several; repeatable. Default: each on its own.",
+)
+@click.option(
+    "--label-bins",
+    type=click.IntRange(2),
+    metavar="K",
+    help="Take K classes of the recorded real targets for labels, as even in size as ties allow. "
+    "Default: targets are read as they are.",
 )
 @click.option("--steps", metavar="LIST", help="Steps to analyze, e.g. 0,100,last. Default: all.")
 @jobs_option
@@ -194,7 +204,7 @@ def analyze(
     if measures:
         from infoplane.similarity.session import SimilarityAnalysis
 
-        of_both = {name: value for name, value in chosen.items() if name != "device"}
+        of_both = {name: value for name, value in chosen.items() if name not in _OF_CELLS}
         pairs = SimilarityAnalysis(runs, measures, cache=analysis.cache, **of_both)
     if dry_run:
         n_runs, works = len(analysis.cells), analysis.plan() + (pairs.plan() if pairs else [])

@@ -104,6 +104,10 @@ def _header(results: Mapping[str, Any]) -> list[str]:
         first = recordings[0]
         steps = first["steps"]
         entropy = f", H(Y) = {first['h_y']:.2f} bits" if first["h_y"] is not None else ""
+        if first.get("label_bins"):
+            entropy += f" ({counted(first['n_classes'], 'class')} of the real targets)"
+        elif first.get("n_targets"):
+            entropy = f", Y of {counted(first['n_targets'], 'real target')}"
         runs = counted(len(recordings), "run")
         span = f"{len(steps)} steps {steps[0]:,}..{steps[-1]:,}" if len(steps) > 1 else "1 step"
         layers = counted(len(first["layers"]), "layer")
@@ -122,8 +126,7 @@ def _caption(
 ) -> str:
     entry = next(e for e in results["estimators"] if e["id"] == estimator)
     size = len(quantities) == 1 and quantities[0] in SIZES
-    probed = size and _readable(drawn, group, estimator, ()) is not None
-    least = f"; probe: {QUANTITIES['ity'].symbol} that a held-out probe reads" if probed else ""
+    least = _of_labels(drawn, group, estimator) if size else ""
     phases = [p for q in quantities for p in _phases(results, group, estimator, q).values()]
     agree = "; n/m: estimators that agree" if any(map(_voted, phases)) else ""
     runs = sum(group_of(recording) == group for recording in results["recordings"])
@@ -291,8 +294,9 @@ def _group_table(
     if label and quantity in ("ixt", "dse"):
         last = [decimal(label[layer]["last"]) if layer in label else "" for layer in layers]
         columns.append(Column(QUANTITIES["ity"].symbol, last, right=True))
-    if quantity in SIZES and ((read := _readable(drawn, group, estimator, layers)) is not None):
-        columns.append(Column("probe", read, right=True, drop=2))
+    for name in _BESIDE if quantity in SIZES else ():
+        if (told := _told_by(name, drawn, group, estimator, layers)) is not None:
+            columns.append(Column(name, told, right=True, drop=2))
     alone = [bool(found[layer].bounds_alone[-1]) for layer in layers]
     verdicts = [_verdict(p, about, alone=a) for p, a in zip(chosen, alone, strict=True)]
     columns.append(Column("verdict", verdicts))
@@ -350,15 +354,36 @@ def _last(curve: Curves | None) -> str:
     return decimal(float(finite[-1])) if finite.size else ""
 
 
-def _readable(
-    drawn: Mapping[CurveKey, Curves], group: str, estimator: str, layers: Sequence[str]
+def _of_labels(drawn: Mapping[CurveKey, Curves], group: str, estimator: str) -> str:
+    """Say how I(T;Y) is measured, by this estimator and by those beside it."""
+    of_classes = any(
+        "classes_of_targets" in curve.flags
+        for key, curve in drawn.items()
+        if (key[0], *key[2:]) == (group, estimator, "ity")
+    )
+    symbol = QUANTITIES["ity"].symbol
+    told = [f"; {symbol}: of classes of the real targets, a lower bound"] if of_classes else []
+    for name, how in _BESIDE.items():
+        if _told_by(name, drawn, group, estimator, ()) is not None:
+            told.append(f"; {name}: {symbol} {how}")
+    return "".join(told)
+
+
+_BESIDE = {"ksg": "by neighbour counts, without noise", "probe": "that a held-out probe reads"}
+"""Estimators of I(T;Y) that stand beside another one, and how they measure it."""
+
+
+def _told_by(
+    name: str, drawn: Mapping[CurveKey, Curves], group: str, estimator: str, layers: Sequence[str]
 ) -> list[str] | None:
-    """Return what a held-out probe reads of the labels at the end, by layer; None without it."""
-    ids = {key[2] for key in drawn if key[0] == group and MeasureId.read(key[2]).name == "probe"}
+    """Return I(T;Y) at the end by another estimator, by layer; None without it."""
+    ids = {key[2] for key in drawn if key[0] == group and MeasureId.read(key[2]).name == name}
     if len(ids) != 1 or estimator in ids:
         return None
-    probe = ids.pop()
-    return [_last(drawn.get((group, layer, probe, "ity"))) for layer in layers]
+    other = ids.pop()
+    names = ("ity", "ity_normal")  # the latter of real targets
+    found = [[_last(drawn.get((group, x, other, name))) for name in names] for x in layers]
+    return [next(filter(None, one), "") for one in found]
 
 
 def _bounds(curve: Curves, at: int) -> str:

@@ -96,6 +96,13 @@ class ProbeSet:
         return len(self.inputs)
 
     @property
+    def numbers(self) -> Array | None:
+        """Real targets, or else the labels as numbers."""
+        if self.targets is None:
+            return self.labels
+        return self.targets.reshape(-1) if self.targets[0].size == 1 else self.targets
+
+    @property
     def parts(self) -> tuple[slice, ...]:
         """Rows of each split; all rows if there are none."""
         return tuple(split_rows(self.splits).values()) or (slice(0, self.n_samples),)

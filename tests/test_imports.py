@@ -12,7 +12,17 @@ from infoplane.estimators.registry import BUILT_IN
 
 ROOT = Path(__file__).parent.parent
 
-_BASE = {"data", "step_record", "weights", "arrays", "seeding", "text", "errors", "system"}
+_BASE = {
+    "data",
+    "target_classes",
+    "step_record",
+    "weights",
+    "arrays",
+    "seeding",
+    "text",
+    "errors",
+    "system",
+}
 MAY_IMPORT = {
     "errors": set(),
     "error_codes": {"estimators"},
@@ -27,6 +37,7 @@ MAY_IMPORT = {
     "templates": set(),
     "weights": set(),
     "data": {"arrays", "errors", "weights"},
+    "target_classes": {"arrays", "data", "errors", "text"},
     "step_record": {"data"},
     "numerics": {"numerics", "calls", *_BASE},
     "estimators": {"estimators", "calls", "numerics", *_BASE},

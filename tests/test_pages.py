@@ -27,6 +27,7 @@ ELSEWHERE = {
     "artifacts-and-probes.md": "test_artifacts_page.py",
     "plugins.md": "test_plugins.py",
     "recording.md": "recording/test_docs.py",
+    "regression.md": "test_regression_page.py",
 }
 
 

@@ -16,6 +16,7 @@ from infoplane.errors import DataError, InputError, NotFoundError
 from infoplane.estimators.base import Estimator
 from infoplane.layer_patterns import About, chosen, hint_of_none, meant
 from infoplane.runs.run import Run
+from infoplane.target_classes import classes_of, numbers_of
 
 log = logging.getLogger("infoplane")
 
@@ -152,7 +153,7 @@ def open_runs(runs: object) -> list[Run]:
         if not is_path(one) and not isinstance(one, Run):
             raise unfit("runs", "a path, a Run or a list of these", one)
         run = one if isinstance(one, Run) else Run(Path(one))
-        once.setdefault((run.path.resolve(), run.dropped, run.split), run)
+        once.setdefault((run.path.resolve(), run.dropped, run.split, run.label_bins), run)
     opened = list(once.values())
     if any(run.steps for run in opened):
         for run in opened:
@@ -168,6 +169,40 @@ def open_runs(runs: object) -> list[Run]:
             )
         by_name[run.name] = run
     return opened
+
+
+def with_label_bins(runs: Sequence[Run], bins: int | None) -> list[Run]:
+    """Return runs whose labels are ``bins`` classes of their targets; as they are without bins.
+
+    Targets that are hardly meant are told once for all runs that share them.
+
+    Raises
+    ------
+    InputError
+        If a run has no targets, but class labels or nothing; or targets of several columns.
+    """
+    if bins is None:
+        return list(runs)
+    checked: set[object] = set()
+    found = []
+    for run in runs:
+        if run.has_samples:
+            probe = run.manifest["probe"].get("sha256") or run.path
+            if probe not in checked:
+                _check_label_bins(run, bins)
+            checked.add(probe)
+            run = replace(run, label_bins=bins)
+        found.append(run)
+    return found
+
+
+def _check_label_bins(run: Run, bins: int) -> None:
+    """Refuse to make classes of what is no target; warn of targets that are hardly meant."""
+    numbers = numbers_of(run.whole_probe, str(run.path))
+    try:
+        classes_of(numbers, bins, str(run.path))
+    except InputError as error:
+        raise InputError(f"{run.path}: {error}", argument="label_bins", hint=error.hint) from error
 
 
 def select_cells(

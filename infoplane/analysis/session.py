@@ -27,7 +27,13 @@ from infoplane.analysis.plan import (
     scales_of,
 )
 from infoplane.analysis.repeating import Baseline, Shared
-from infoplane.analysis.selection import count_cells, open_runs, select_cells
+from infoplane.analysis.selection import (
+    Cells,
+    count_cells,
+    open_runs,
+    select_cells,
+    with_label_bins,
+)
 from infoplane.analysis.subsamples import Sampling, steps_of_cells
 from infoplane.calls import Listener, PathLike, Progress, listener, one_of, path_of, texts, unfit
 from infoplane.calls import whole as whole_number
@@ -35,6 +41,7 @@ from infoplane.errors import InputError, WorkerError
 from infoplane.estimators.base import Estimator
 from infoplane.estimators.registry import (
     DEFAULT,
+    OF_TARGETS,
     estimator_id,
     parse_estimator,
     without_presets,
@@ -84,6 +91,7 @@ class Analysis:
         layers: Texts = (),
         steps: Steps | None = None,
         splits: Texts = (),
+        label_bins: int | None = None,
         nan: Literal["fail", "drop"] = "fail",
         sampling: bool | Steps = False,
         jobs: int | None = None,
@@ -99,6 +107,8 @@ class Analysis:
         one_of(nan, "nan", "fail", "drop")
         patterns, only = texts(layers, "layers"), texts(splits, "splits")
         narrowed = bool(patterns)
+        if label_bins is not None:
+            label_bins = whole_number(label_bins, "label_bins", 2)
         if baseline is not None:
             if estimators is not DEFAULT:
                 raise InputError(
@@ -109,6 +119,7 @@ class Analysis:
                 )
             seed = whole_number(baseline.setting("seed", seed, 0), "seed", 0)
             nan = baseline.setting("nan", nan, "fail")
+            label_bins = baseline.setting("label_bins", label_bins, None)
             patterns = patterns or texts(baseline.settings.get("layers", ()), "layers")
             only = only or texts(baseline.settings.get("split", ()), "splits")
             steps = baseline.settings.get("steps") if steps is None else steps
@@ -120,11 +131,15 @@ class Analysis:
         self.max_memory = self._enough(max_memory)
         self.cache = None if cache is None else path_of(cache, "cache")
         self.estimators, specs = baseline.estimators() if baseline else _estimators(estimators)
-        check_different(self.estimators)
         drop = one_of(nan, "nan", "fail", "drop") == "drop"
         at = None if steps is None else steps_of(steps, "steps")
         parts = _sampled(sampling)
-        self.cells = select_cells(open_runs(runs), patterns, at, drop_nonfinite=drop, splits=only)
+        opened = with_label_bins(open_runs(runs), label_bins)
+        self.cells = select_cells(opened, patterns, at, drop_nonfinite=drop, splits=only)
+        if baseline is None and _lack_one_of_targets(self.estimators, self.cells):
+            self.estimators.append(parse_estimator(OF_TARGETS))
+            specs.append(OF_TARGETS)
+        check_different(self.estimators)
         self._shared: Shared = {}
         if baseline is not None:
             self.cells = baseline.cells(self.cells, narrowed=narrowed)
@@ -134,6 +149,7 @@ class Analysis:
             "estimators": specs,
             "layers": list(patterns),
             **({"split": list(only)} if only else {}),
+            **({"label_bins": label_bins} if label_bins is not None else {}),
             "steps": written_steps(at),
             "seed": self.seed,
             "nan": nan,
@@ -293,6 +309,7 @@ def analyze(
     layers: Texts = (),
     steps: Steps | None = None,
     splits: Texts = (),
+    label_bins: int | None = None,
     nan: Literal["fail", "drop"] = "fail",
     sampling: bool | Steps = False,
     jobs: int | None = None,
@@ -312,13 +329,16 @@ def analyze(
         Recorded runs.
     estimators : str, Estimator or sequence of these
         Names with their parameters, as ``"binning:bins=30"``, or estimators; by default
-        ``binning``, ``compressed``, ``dse`` and ``probe``.
+        ``binning``, ``compressed``, ``dse`` and ``probe``, and of runs with real targets ``ksg``.
     layers : str or sequence of str
         Globs over layer names, ``!GLOB`` excludes; all layers if empty.
     steps : int, "last" or sequence of these, optional
         Training steps; a text may list several, ``"0,100,last"``. All steps unless given.
     splits : str or sequence of str
         Splits of the probe set, which are analyzed apart; all if empty.
+    label_bins : int, optional
+        Make so many classes of the real targets of the runs, as even in size as ties allow, and
+        take them for labels. Without, real targets are read as they are.
     nan : {"fail", "drop"}, default "fail"
         Cells with NaN or inf fail, or samples that hold some are left out of all cells.
     sampling : bool or steps, default False
@@ -339,8 +359,8 @@ def analyze(
         Of all random draws.
     settings_from : path or results document, optional
         Results whose settings are repeated, to be compared with: estimators with their parameters,
-        seed, ``nan``, number of samples, the noise of each layer; and layers, steps, splits and
-        sampling, unless given. Not together with ``estimators``.
+        seed, ``nan``, ``label_bins``, number of samples, noise of each layer; and layers, steps,
+        splits and sampling, unless given. Not together with ``estimators``.
     progress : bool or callable, default False
         True writes lines to stderr; a callable is given a `Progress` after every cell.
 
@@ -374,10 +394,18 @@ def analyze(
     >>> results.draw("plane").savefig("plane.png")
     """
     return Analysis(
-        runs, estimators, layers=layers, steps=steps, splits=splits, nan=nan, sampling=sampling,
-        jobs=jobs, executor=executor, device=device, max_memory=max_memory, cache=cache, seed=seed,
-        settings_from=settings_from,
+        runs, estimators, layers=layers, steps=steps, splits=splits, label_bins=label_bins,
+        nan=nan, sampling=sampling, jobs=jobs, executor=executor, device=device,
+        max_memory=max_memory, cache=cache, seed=seed, settings_from=settings_from,
     ).run(progress)  # fmt: skip
+
+
+def _lack_one_of_targets(estimators: Sequence[Estimator], cells: Cells) -> bool:
+    """Tell whether these are the default estimators, and a run has real targets."""
+    return {one.name for one in estimators} == set(DEFAULT) and any(
+        run.has_samples and run.probe.labels is None and run.probe.targets is not None
+        for run in cells
+    )
 
 
 def _of_program(estimator: Estimator) -> bool:

@@ -66,6 +66,9 @@ _BUILT_IN = (
     Flag("biased", "IP211", "values that still move with N, by more than 5 % and 0.05 bits or by "
          "their standard error",
          f"{_MORE}; see drift, bias or null in `diag` of each row"),
+    Flag("classes_of_targets", None, "I(T;Y) of classes of the real targets, a lower bound: what a "
+         "layer tells beyond the class is not counted",
+         "compare `-e ksg` and `ity_normal` of `-e probe`; `--label-bins` chooses the classes"),
     Flag("undersampled", "IP216", "a probe of half as many samples reads so much less that "
          "I(T;Y) may be more than 15 % above its bound",
          f"{_MORE}; see rise and to_come in `diag` of each row"),

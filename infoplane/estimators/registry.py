@@ -35,6 +35,7 @@ BUILT_IN = {
     "exact": "infoplane.estimators.layers.binning:Exact",
     "fisher": "infoplane.estimators.steps.curvature:Fisher",
     "kde": "infoplane.estimators.layers.kde:KernelDensity",
+    "ksg": "infoplane.estimators.layers.ksg:NeighbourCounts",
     "neural": "infoplane.estimators.layers.neural:Neural",
     "neural_pairs": "infoplane.estimators.neural_pairs:NeuralPairs",
     "noisy": "infoplane.estimators.layers.noisy:NoisyNetwork",
@@ -48,6 +49,8 @@ BUILT_IN = {
 log = logging.getLogger("infoplane")
 
 DEFAULT = ("binning", "compressed", "dse", "probe")
+OF_TARGETS = "ksg"
+"""The estimator beside the default ones where a run has real targets."""
 
 PRESETS = {"representation": ("spectrum:directions=false", "collapse:splits=0")}
 """Names that stand for several estimators: those whose measures do not repeat one another."""

@@ -213,11 +213,11 @@ class Drawing:
         return bound_label(name, low if low == high else f"{low} … {high}", self.about.unit)
 
     @property
-    def below_probe(self) -> str:
+    def about_labels(self) -> str:
         """What is said where a probe reads more of the label than the I(T;Y) that is drawn."""
         if self.plane[1] != "ity":
             return ""
-        return self.view.below_probe(self.group, self.upwards or self.estimator)
+        return self.view.about_labels(self.group, self.upwards or self.estimator)
 
     def wants(self, layer: str) -> bool:
         """Tell whether a layer is to be drawn."""

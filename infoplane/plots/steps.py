@@ -102,7 +102,7 @@ def _panels(on: Drawing, title: str, wanted: Sequence[str]) -> Axes:
         n_ticks = min(5, page.abreast(on.size, area, 0.3) // len(names))
         clock.step_axis(panel.xaxis, every, n_ticks=max(2, n_ticks))
     outer_ticks(axes)
-    below = as_note(on.below_probe) if "ity" in rows else []
+    below = as_note(on.about_labels) if "ity" in rows else []
     on.finish(area, title, [*_notes(on), *below, *left_out(names, have, OTHERS)])
     first: Axes = axes[0, 0]
     return first

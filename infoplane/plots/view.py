@@ -226,9 +226,22 @@ class View:
         found: dict[str, str] = self.drawn[key]
         return found
 
-    def below_probe(self, group: str, estimator: str) -> str:
-        """Say that a held-out probe reads more of the label than I(T;Y) of an estimator; or ""."""
+    def about_labels(self, group: str, estimator: str) -> str:
+        """Say what I(T;Y) of an estimator leaves out; "" if nothing is known of that."""
         shown = [c for c in self.of_group(group, estimator) if c.quantity == "ity"]
+        found = [self._of_classes(group, shown), self._below_probe(group, shown)]
+        return "; ".join(filter(None, found))
+
+    def _of_classes(self, group: str, shown: Sequence[Curves]) -> str:
+        """Say that I(T;Y) is that of classes of real targets."""
+        if not any(curve.flags.get("classes_of_targets", np.zeros(1)).any() for curve in shown):
+            return ""
+        more = named("ksg", self.estimators("ity", group=group))
+        how = "; plane --ity ksg draws that of the targets, without noise" if more else ""
+        return f"I(T;Y) is that of classes of the real targets, a lower bound{how}"
+
+    def _below_probe(self, group: str, shown: Sequence[Curves]) -> str:
+        """Say that a held-out probe reads more of the label than I(T;Y)."""
         there = sum(int(np.isfinite(c.values).sum()) for c in shown)
         below = sum(int(c.flags["below_probe"].sum()) for c in shown if "below_probe" in c.flags)
         if not below:

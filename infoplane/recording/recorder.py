@@ -29,7 +29,7 @@ from infoplane.recording.losses import Losses, warn_of_lost, warn_of_replaced
 from infoplane.recording.manifest import finite_epoch, json_values, number, run_manifest
 from infoplane.recording.plan import plan_recording
 from infoplane.recording.probes.classes import warn_of_splits
-from infoplane.recording.probes.from_arrays import as_probe_set, joined
+from infoplane.recording.probes.from_arrays import as_probe_set, binned, joined
 from infoplane.recording.processes import Shard, chosen_shard
 from infoplane.recording.progress import LoopProgress
 from infoplane.recording.schedule import as_schedule, check_options, whole_step
@@ -91,6 +91,9 @@ class Recorder:
         Weights to record with every step: ``summary`` (or True) keeps singular values and norms of
         all, a glob over names of parameters the numbers of those that match; ``!GLOB`` excludes.
         The weight and bias of the head are then kept whole.
+    label_bins : int, optional
+        Take so many classes of scalar real targets for labels, as even in size as ties allow, of
+        all splits together. The targets are kept as well: `analyze` can make other classes.
     batch_size : int, default 512
         Samples per forward pass.
     noise : mapping of str to float, optional
@@ -175,6 +178,7 @@ class Recorder:
         logits: str | None = None,
         head: str | None = None,
         weights: str | Sequence[str] | bool | None = None,
+        label_bins: int | None = None,
         batch_size: int = 512,
         noise: Mapping[str, float] | None = None,
         keep_dropout: bool = False,
@@ -199,6 +203,8 @@ class Recorder:
             warn_of_splits(self.probe)
         else:
             self.probe = as_probe_set(probe)
+        if label_bins is not None:
+            self.probe = binned(self.probe, whole(label_bins, "label_bins", 2), "labels")
         first = self.probe.parts[0]
         self._gradient_probe = self.probe.take(first) if self.probe.splits else self.probe
         self.batch_size = batch_size
@@ -252,6 +258,7 @@ class Recorder:
                 **({"mask": dict(mask)} if mask else {}),
                 **({"logits": logits} if logits else {}),
                 **({"head": head} if head else {}),
+                **({"label_bins": label_bins} if label_bins is not None else {}),
                 **({"weights": list(self._weights.patterns)} if self._weights else {}),
                 **({"noise": dict(noise)} if noise else {}),
                 **({"keep_dropout": True} if keep_dropout else {}),

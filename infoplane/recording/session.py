@@ -39,7 +39,7 @@ from infoplane.recording.hooks.noise import noise_sizes
 from infoplane.recording.log_files import read_loss_log
 from infoplane.recording.plan import RecordingPlan, plan_checkpoints
 from infoplane.recording.probes.classes import warn_of_splits
-from infoplane.recording.probes.from_arrays import as_probe_set, joined
+from infoplane.recording.probes.from_arrays import as_probe_set, binned, joined
 from infoplane.recording.probes.named import load_probe, load_splits
 from infoplane.recording.recorder import Recorder
 from infoplane.recording.schedule import check_options
@@ -321,8 +321,9 @@ def record(
         The loss of the training at its steps: CSV, JSON lines or a TensorBoard event file, or
         ``FILE:LOSS,TOKENS,STEP`` by the names of its columns. It is kept in the run.
     labels, label_bins, x, samples, seed : optional
-        Of a probe set that is named: a file of labels; classes to make of real targets; which of
-        several inputs is X; how many rows to keep, and the seed that chooses them.
+        Classes to make of real targets (``label_bins``); and of a probe set that is named: a file
+        of labels; which of several inputs is X; how many rows to keep, and the seed that chooses
+        them.
     progress : bool or callable, default False
         True writes lines to stderr; a callable is given a `Progress` after every checkpoint.
 
@@ -431,7 +432,7 @@ def _probe_set(data: object, choice: Mapping[str, Any]) -> tuple[ProbeSet, dict[
     if isinstance(data, Mapping) and data and all(map(is_path, data.values())):
         named = {str(name): str(where) for name, where in data.items()}
         return load_splits(named, **choice), {"data": named}
-    for argument in ("labels", "label_bins", "x", "samples"):
+    for argument in ("labels", "x", "samples"):
         if choice[argument] is not None:
             raise InputError(
                 f"{argument}: expected with data that is named, got arrays as well",
@@ -440,8 +441,10 @@ def _probe_set(data: object, choice: Mapping[str, Any]) -> tuple[ProbeSet, dict[
     if isinstance(data, Mapping) and data:
         probe = joined({str(name): _of_arrays(part) for name, part in data.items()})
         warn_of_splits(probe)
-        return probe, {}
-    return _of_arrays(data), {}
+    else:
+        probe = _of_arrays(data)
+    bins = choice["label_bins"]
+    return (probe if bins is None else binned(probe, bins, "labels")), {}
 
 
 def _of_arrays(data: object) -> ProbeSet:

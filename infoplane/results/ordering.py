@@ -59,6 +59,8 @@ def flag_rises(rows: Iterable[dict[str, Any]], estimators: Sequence[Estimator] =
 def flag_below_bounds(rows: Iterable[dict[str, Any]], estimators: Sequence[Estimator]) -> None:
     """Flag the rows whose I(T;Y) is below a lower bound of the same run, step and layer.
 
+    Of real targets `ity_normal` is such a bound.
+
     A row is if its interval ends below that of the bound, by more than rounding; without an
     interval, its value. Those of estimators of another information than Shannon's are left as they
     are.
@@ -68,7 +70,7 @@ def flag_below_bounds(rows: Iterable[dict[str, Any]], estimators: Sequence[Estim
     least: dict[tuple[Any, ...], float] = {}
     claimed = []
     for row in rows:
-        if row["quantity"] != "ity" or row["value"] is None or "subject" in row:
+        if row["quantity"] not in ("ity", "ity_normal") or row["value"] is None or "subject" in row:
             continue
         key, name = (row["run"], row["step"], row["layer"]), _name(row)
         if name in bounds and row["ci_low"] is not None:

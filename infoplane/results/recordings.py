@@ -34,7 +34,7 @@ def describe_recordings(
     recordings = [_recording(run, *chosen) for run, chosen in runs.items()]
     bounds: dict[tuple[Any, ...], dict[str, Any] | None] = {}
     for run, recording in zip(runs, recordings, strict=True):
-        key = run.manifest["probe"].get("sha256"), run.dropped, run.split
+        key = run.manifest["probe"].get("sha256"), run.dropped, run.split, run.label_bins
         if key[0] is None or key not in bounds:
             bounds[key] = _bottleneck(run.probe)
         recording["bottleneck"] = bounds[key]
@@ -50,6 +50,13 @@ def label_entropy(labels: IntArray | None) -> float | None:
         return None
     share = np.unique(labels, return_counts=True)[1] / len(labels)
     return float(-(share * np.log2(share)).sum()) + 0.0
+
+
+def _targets(probe: ProbeSet) -> int:
+    """Return the number of real targets that stand for labels, 0 if there are labels or none."""
+    if probe.labels is not None or probe.targets is None:
+        return 0
+    return int(probe.targets[0].size)
 
 
 def _recording(run: Run, layers: Sequence[LayerInfo], steps: Sequence[int]) -> dict[str, Any]:
@@ -68,6 +75,8 @@ def _recording(run: Run, layers: Sequence[LayerInfo], steps: Sequence[int]) -> d
         "n_dropped": len(run.dropped),
         "n_classes": None if probe.labels is None else len(np.unique(probe.labels)),
         "h_y": label_entropy(probe.labels),
+        **({"label_bins": run.label_bins} if run.label_bins is not None else {}),
+        **({"n_targets": n_targets} if (n_targets := _targets(probe)) else {}),
         "log2_n": float(np.log2(max(probe.n_samples, 1))),
         "steps": list(steps),
         "epochs": [info.epoch for info in infos],

@@ -9,7 +9,7 @@ import hashlib
 import itertools
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any, cast
 
@@ -22,6 +22,7 @@ from infoplane.errors import InputError, NotFoundError, RunFileError
 from infoplane.runs.files import RunFiles, listed
 from infoplane.runs.layout import BFLOAT16, bfloat16_values
 from infoplane.runs.probe_parts import probe_sha256, read_splits
+from infoplane.target_classes import target_classes
 from infoplane.weights import RecordedWeight, Start, WeightForm, frobenius, resolution
 
 log = logging.getLogger("infoplane")
@@ -39,6 +40,8 @@ class Run(RunFiles):
         Samples that are left out of everything, by their row.
     split : str, optional
         The only split of the probe set that is seen; all samples if None.
+    label_bins : int, optional
+        Labels are this many classes of the targets, of all splits together: see `target_classes`.
 
     Raises
     ------
@@ -61,6 +64,7 @@ class Run(RunFiles):
 
     dropped: tuple[int, ...] = ()
     split: str | None = None
+    label_bins: int | None = None
 
     @property
     def device(self) -> None:
@@ -68,7 +72,8 @@ class Run(RunFiles):
 
     def __getstate__(self) -> dict[str, Any]:
         # Absolute: a worker may have been started in another folder.
-        return {"path": self.path.absolute(), "dropped": self.dropped, "split": self.split}
+        told = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {**told, "path": self.path.absolute()}
 
     @property
     def name(self) -> str:
@@ -119,15 +124,17 @@ class Run(RunFiles):
     def probe(self) -> ProbeSet:
         """The probe set."""
         probe = self.whole_probe
+        if self.label_bins is not None:
+            probe = replace(probe, labels=target_classes(probe.numbers, self.label_bins))
         if self.dropped:
             return probe.take(self.kept)
         return probe if self.split is None else probe.take(self._rows)
 
     @cached_property
     def probe_hash(self) -> str:
-        """A hash of the kept samples: inputs and labels."""
+        """A hash of the kept samples: inputs, labels and targets."""
         digest = hashlib.sha256()
-        for part in (self.probe.inputs, self.probe.labels):
+        for part in (self.probe.inputs, self.probe.labels, self.probe.targets):
             if part is not None:
                 digest.update(repr((part.dtype.str, part.shape)).encode())
                 digest.update(np.ascontiguousarray(part).data)
@@ -302,6 +309,7 @@ class Run(RunFiles):
         digest.update(self.losses.digest.encode() if len(self.losses) else b"")
         digest.update(repr(self.dropped).encode() if self.dropped else b"")
         digest.update(repr((self.split, self._rows)).encode() if self.split is not None else b"")
+        digest.update(repr(("label_bins", self.label_bins)).encode() if self.label_bins else b"")
         return "sha256:" + digest.hexdigest()
 
 

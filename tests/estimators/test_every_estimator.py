@@ -155,6 +155,7 @@ DRAWING = {
     "dse": "dse:max_samples=100",
     "exact": "exact",
     "kde": "kde:max_samples=100",
+    "ksg": "ksg:max_samples=100",
     "neural": "neural:critic=gauss,max_samples=200",
     "noisy": "noisy:std=0.3,max_samples=100",
     "output": "output:max_samples=100",

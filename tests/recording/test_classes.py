@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infoplane.errors import DataError
-from infoplane.recording.probes.classes import classes_of, warn_of_classes
+from infoplane.errors import DataError, InputError
+from infoplane.recording.probes.classes import warn_of_classes
 from infoplane.recording.probes.named import load_probe, load_splits
 from infoplane.recording.recorder import Recorder
+from infoplane.target_classes import classes_of
 from tests.conftest import small_net
 
 X = np.random.default_rng(0).normal(size=(300, 5)).astype(np.float32)
@@ -127,7 +128,7 @@ ZERO_TO_FOUR = np.arange(300) % 5
         (np.where(ZERO_TO_FOUR == 4, b"unknown", b"cat"), "have the label 'unknown',"),
         (np.where(ZERO_TO_FOUR == 4, "known", "nano"), ""),
         (np.arange(300), "300 classes of 300 samples"),
-        (np.exp(np.linspace(0, 9, 300)).round(), "if the labels are real targets, --label-bins K"),
+        (np.arange(300) // 2 * 7 % 301 * 3, ""),
         (ZERO_TO_FOUR, ""),
         (ZERO_TO_FOUR * 1.0, ""),
         (np.where(ZERO_TO_FOUR > 2, 1, -1), ""),  # of two classes
@@ -178,6 +179,53 @@ def test_targets_that_are_hardly_meant_are_told(targets, told, caplog):
     assert bool(told) == bool(caplog.text)
 
 
+WHOLE = np.exp(np.linspace(0, 9, 300)).round()
+
+
+def test_floats_of_many_whole_numbers_are_real_targets(caplog):
+    np.savez("p.npz", inputs=X, labels=WHOLE)
+    found = load_probe("p.npz")
+    assert found.labels is None
+    np.testing.assert_array_equal(found.targets, WHOLE)
+    assert "300 samples of 216 whole numbers are taken as real targets" in caplog.text
+    np.savez("q.npz", inputs=X, labels=WHOLE.astype(int))
+    assert load_probe("q.npz").targets is None
+
+
+@pytest.mark.parametrize(
+    ("targets", "told"),
+    [
+        (REAL, ""),
+        (np.c_[REAL, REAL**2], ""),
+        (np.full(300, 0.5), "the targets do not vary: I(T;Y) is 0 in every layer"),
+        (np.c_[REAL, np.full(300, 2.0)], "1 of 2 columns of the targets do not vary"),
+    ],
+)
+def test_real_targets_that_tell_nothing_are_told(targets, told, caplog):
+    np.savez("p.npz", inputs=X, targets=targets)
+    load_probe("p.npz")
+    assert told in caplog.text
+    assert bool(told) == bool(caplog.text)
+
+
+def test_classes_of_targets_are_the_same_in_all_splits():
+    np.savez("a.npz", inputs=X, targets=REAL)
+    np.savez("b.npz", inputs=X[:100], targets=REAL[:100] + 3.0)
+    every = np.r_[REAL, REAL[:100] + 3.0]
+    named = load_splits({"train": "a.npz", "test": "b.npz"}, label_bins=4)
+    np.testing.assert_array_equal(named.labels, classes_of(every, 4, "t"))
+    parts = {"train": (X, REAL), "test": (X[:100], REAL[:100] + 3.0)}
+    with Recorder(small_net(), parts, "s", label_bins=4) as recorder:
+        np.testing.assert_array_equal(recorder.probe.labels, named.labels)
+        np.testing.assert_array_equal(recorder.probe.targets, every)
+
+
+@pytest.mark.parametrize("labels", [HALF, np.where(HALF, "a", "b"), np.arange(300) % 10, None])
+def test_a_recorder_makes_no_classes_of_classes(labels):
+    with pytest.raises(InputError, match="expected real targets for label_bins, found"):
+        Recorder(small_net(), (X, labels), "r", label_bins=2)
+
+
 def test_names_of_classes_of_arrays_are_told(caplog):
     with Recorder(small_net(), (X, np.where(HALF, "unknown", "cat")), "r"):
         pass
@@ -222,7 +270,7 @@ def test_what_is_said_of_several_labels_of_a_sample_leads_to_classes(caplog):
     many = (np.random.default_rng(1).random((300, 3)) < 0.3).astype(int)
     np.savez("p.npz", inputs=X, labels=many)
     load_probe("p.npz")
-    assert "labels of 3 columns: I(T;Y) will not be estimated; take one column" in caplog.text
+    assert "labels of 3 columns are taken together, as real targets; for classes" in caplog.text
     assert "label-bins" not in caplog.text
     with pytest.raises(DataError, match="expected scalar targets for --label-bins, got 3") as error:
         load_probe("p.npz", label_bins=2)

@@ -91,7 +91,7 @@ def planes_beside(
     handles = plane_legend(every, seeds, band=band) if legend else []
     notes = [f"{look.drawable(text)}." for text in told]
     for part, head in zip(panels, heads, strict=True):
-        notes += as_note(f"{head}: {part.below_probe}" if part.below_probe else "")
+        notes += as_note(f"{head}: {part.about_labels}" if part.about_labels else "")
     figure_titled(area, title, subtitle, notes, handles)
     for label in write:
         label()
@@ -142,7 +142,7 @@ def plane_by_layer(on: Drawing, *, seeds: str, bounds: bool, legend: bool) -> Ax
     band = bounds and on.ceiling is not None
     handles = [*plane_legend(shown, seeds, band=band, chains=False), others] if legend else []
     notes = [f"Across: {axis_names(on)[0]}; upwards: {axis_names(on)[1]}."] if long else []
-    notes += [*as_note(on.below_probe), *left_out(shown, paths, OTHERS)]
+    notes += [*as_note(on.about_labels), *left_out(shown, paths, OTHERS)]
     on.finish(area, f"{plane_title(on)} by layer", notes, handles)
     return axes[0]
 

@@ -104,7 +104,7 @@ def plane(
         norm = time_norm(paths)
         label = draw_plane(ax, on, paths, norm, seeds=seeds, bounds=bounds, zoom=zoom)
         name_axes(ax, on)
-        below = on.below_probe
+        below = on.about_labels
         on.title(ax, plane_title(on), more=f" · {below}" if below else "")
         if legend:
             handles = plane_legend(paths, seeds, band=bounds and on.ceiling is not None)

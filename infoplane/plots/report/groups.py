@@ -345,7 +345,7 @@ def _in_words(of: _Group, estimator: str, quantity: str) -> str:
     view, about = of.view, of.view.quantity(quantity)
     sentences = [view.subtitle(of.name, estimator) + "."]
     if quantity in ("ixt", "ity"):
-        sentences += as_note(view.below_probe(of.name, estimator))
+        sentences += as_note(view.about_labels(of.name, estimator))
     for layer in view.layers(of.name, estimator)[:20]:
         p = view.phases.get((of.name, layer, estimator, quantity))
         if p is not None and p.last is not None:

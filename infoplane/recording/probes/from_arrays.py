@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,12 @@ import torch
 from infoplane.data import Array, IntArray, ProbeSet, class_ids
 from infoplane.errors import InputError
 from infoplane.recording.hooks.outputs import to_array
-from infoplane.recording.probes.classes import warn_of_classes, warn_of_names
+from infoplane.recording.probes.classes import (
+    warn_of_classes,
+    warn_of_names,
+    warn_of_targets,
+)
+from infoplane.target_classes import are_numbers, classes_of, numbers_of
 from infoplane.text import one_line
 
 WITHOUT_ROWS = (
@@ -78,7 +84,20 @@ def as_probe_set(given: Any) -> ProbeSet:
     if probe.labels is not None:
         warn_of_classes(probe.labels, "labels")
         warn_of_names(as_array(given[1]), "labels")
+    elif probe.targets is not None:
+        warn_of_targets(probe.targets, "labels")
     return probe
+
+
+def binned(probe: ProbeSet, bins: int, where: str) -> ProbeSet:
+    """Return a probe set whose labels are classes of its targets, the same in all splits.
+
+    Raises
+    ------
+    InputError
+        As `numbers_of` and `classes_of`.
+    """
+    return replace(probe, labels=classes_of(numbers_of(probe, where), bins, where))
 
 
 def joined(parts: Mapping[str, ProbeSet]) -> ProbeSet:
@@ -141,6 +160,8 @@ def _kinds(probe: ProbeSet) -> dict[str, str]:
 def labels_and_targets(labels: Array | None) -> tuple[IntArray | None, Array | None]:
     """Return class ids, or what cannot be class ids as real targets.
 
+    Nor are floats of so many whole numbers that there are fewer than four samples of each.
+
     Raises
     ------
     InputError
@@ -152,7 +173,9 @@ def labels_and_targets(labels: Array | None) -> tuple[IntArray | None, Array | N
         labels = labels[:, 0]
     if labels.ndim == 1:
         whole = labels.dtype.kind != "f" or (
-            bool(np.isfinite(labels).all()) and bool((labels == np.floor(labels)).all())
+            bool(np.isfinite(labels).all())
+            and bool((labels == np.floor(labels)).all())
+            and not are_numbers(labels)
         )
         return (class_ids(labels), None) if whole else (None, labels)
     if labels.ndim != 2 or labels.dtype.kind not in "fiub" or not labels.size:

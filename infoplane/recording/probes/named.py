@@ -14,7 +14,6 @@ from infoplane.data import Array, IntArray, ProbeSet
 from infoplane.errors import DataError, InputError
 from infoplane.recording.checkpoints.sources import called
 from infoplane.recording.probes.classes import (
-    classes_of,
     warn_of_labels,
     warn_of_names,
     warn_of_splits,
@@ -30,6 +29,7 @@ from infoplane.recording.probes.from_datasets import Returned, returned_by
 from infoplane.recording.probes.from_files import images_in, is_array_file, read_arrays
 from infoplane.seeding import generator
 from infoplane.system import split_reference
+from infoplane.target_classes import classes_of, target_classes
 
 log = logging.getLogger("infoplane")
 
@@ -94,21 +94,15 @@ def load_probe(
     InputError
         If the callable cannot be resolved or fails, or ``samples`` is below 2.
     """
-    return _loaded(
-        _source(reference, seed, samples), reference, samples, seed, labels, x, label_bins
-    )
+    source = _labelled(_source(reference, seed, samples), reference, labels, x)
+    made = _classes_made({reference: source}, label_bins)
+    return _loaded(source, reference, samples, seed, x, made.get(reference))
 
 
-def _loaded(
-    source: Source | ProbeSet,
-    reference: str,
-    samples: int | None,
-    seed: int,
-    labels: str | None,
-    x: str | None,
-    label_bins: int | None,
-) -> ProbeSet:
-    """Return the probe set in a source; parameters and errors as of ``load_probe``."""
+def _labelled(
+    source: Source | ProbeSet, reference: str, labels: str | None, x: str | None
+) -> Source | ProbeSet:
+    """Return a source with the labels of a file, if one is named."""
     if isinstance(source, ProbeSet):
         option = "--labels" if labels is not None else "--x"
         if labels is not None or x is not None:
@@ -116,14 +110,61 @@ def _loaded(
                 f"{option}: {reference} returns a ProbeSet, which says itself what that is",
                 hint="return a mapping of arrays to choose among them",
             )
-        return _of_probe_set(source, reference, samples, seed, label_bins)
-    if labels is not None:
-        source = Source(source.inputs, _single(read_arrays(Path(labels)), labels, LABELS))
+    elif labels is not None:
+        return Source(source.inputs, _single(read_arrays(Path(labels)), labels, LABELS))
+    return source
+
+
+def _classes_made(
+    sources: Mapping[str, Source | ProbeSet], bins: int | None
+) -> dict[str, IntArray]:
+    """Return the classes of the targets of each source, of all together; none without ``bins``.
+
+    Raises
+    ------
+    DataError
+        If they are not scalar.
+    """
+    if bins is None:
+        return {}
+    numbers = {name: _numbers(source) for name, source in sources.items()}
+    for name, some in numbers.items():
+        try:
+            target_classes(some, bins)  # its checks, by name
+        except InputError as error:
+            raise DataError(f"{name}: {error}", hint=error.hint) from error
+    every = [some for some in numbers.values() if some is not None]
+    classes = classes_of(np.concatenate(every), bins, ", ".join(numbers))
+    ends = np.cumsum([len(some) for some in every])
+    return dict(zip(numbers, np.split(classes, ends[:-1]), strict=True))
+
+
+def _numbers(source: Source | ProbeSet) -> Array | None:
+    """Return labels as the numbers that they are; class ids too."""
+    if isinstance(source, ProbeSet):
+        return source.numbers
     try:
         classes, targets = labels_and_targets(source.labels)
-        if label_bins is not None:
-            numbers = targets if classes is None else source.labels
-            classes = classes_of(numbers, label_bins, reference)
+    except InputError:
+        return None  # told when the probe set is made
+    numbers = targets if classes is None else source.labels
+    return numbers[:, 0] if numbers is not None and numbers.shape[1:] == (1,) else numbers
+
+
+def _loaded(
+    source: Source | ProbeSet,
+    reference: str,
+    samples: int | None,
+    seed: int,
+    x: str | None,
+    made: IntArray | None,
+) -> ProbeSet:
+    """Return the probe set in a source, with the classes that were made of its targets."""
+    if isinstance(source, ProbeSet):
+        return _of_probe_set(source, reference, samples, seed, made)
+    try:
+        classes, targets = labels_and_targets(source.labels)
+        classes = classes if made is None else made
         known = classes if classes is not None and len(classes) == len(source) else None
         rows = chosen_rows(len(source), known, samples, seed)
         probe = as_probe(_taken(source, rows), None, ids=rows, x=x)
@@ -145,17 +186,13 @@ def _loaded(
 
 
 def _of_probe_set(
-    probe: ProbeSet, reference: str, samples: int | None, seed: int, label_bins: int | None
+    probe: ProbeSet, reference: str, samples: int | None, seed: int, made: IntArray | None
 ) -> ProbeSet:
     """Return ``samples`` rows of a probe set, or of each of its splits."""
     if probe.ids is None:
         probe = replace(probe, ids=np.arange(probe.n_samples))
-    try:
-        if label_bins is not None:
-            numbers = probe.labels if probe.targets is None else probe.targets
-            probe = replace(probe, labels=classes_of(numbers, label_bins, reference))
-    except InputError as error:
-        raise DataError(f"{reference}: {error}", hint=error.hint) from error
+    if made is not None:
+        probe = replace(probe, labels=made)
     if samples is not None:
         parts = [probe.take(rows) for rows in probe.parts]
         kept = [
@@ -188,10 +225,15 @@ def load_splits(
     """
     sources = {name: _source(where, seed, samples) for name, where in references.items()}
     try:
+        sources = {
+            name: _labelled(source, references[name], labels, x) for name, source in sources.items()
+        }
+        alike = _numbered_alike(sources)
+        made = _classes_made(alike, label_bins)
         probe = joined(
             {
-                name: _loaded(source, references[name], samples, seed, labels, x, label_bins)
-                for name, source in _numbered_alike(sources).items()
+                name: _loaded(source, references[name], samples, seed, x, made.get(name))
+                for name, source in alike.items()
             }
         )
     except InputError as error:

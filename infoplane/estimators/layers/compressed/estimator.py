@@ -37,6 +37,10 @@ from infoplane.estimators.layers.compressed.information import (
     options_of_codes,
 )
 from infoplane.estimators.layers.compressed.noise_estimates import noise_estimates
+from infoplane.estimators.layers.compressed.target_estimates import (
+    classes_of_targets,
+    of_targets,
+)
 from infoplane.estimators.layers.compressed.two_views import view_estimates
 from infoplane.estimators.quantities import (
     ITY,
@@ -101,6 +105,7 @@ class SharedByRun:
     group: SharedByGroup
     rows: IntArray | None  # samples that are used, if not all
     labels: IntArray | None  # of those samples
+    of_targets: bool  # whether the labels are classes of real targets
     noise: float | None  # that is added in the mode neighbors where none is declared
     declared: tuple[str, ...]  # layers with noise of their own
     inputs: InputCode | None  # in the modes that compress the inputs
@@ -184,6 +189,11 @@ class Compressed(Estimator):
     ------
     InputError
         If a parameter is out of range.
+
+    Notes
+    -----
+    Of real targets ``ity`` is that of ten classes of them, fewer below 400 samples: a lower bound
+    (``classes_of_targets``).
 
     Warnings
     --------
@@ -355,16 +365,19 @@ class Compressed(Estimator):
         elif self._mode != "bracket":
             sizes = [root_mean_square(run.activations(run.steps[-1], x.name)) for x in run.layers]
             noise = RELATIVE_NOISE * float(np.median(sizes)) or 1.0
-        n, labels, rows = run.probe.n_samples, run.probe.labels, None
+        n, labels, targets, rows = run.probe.n_samples, run.probe.labels, run.probe.targets, None
         if self.samples_used(n) < n:
             rows = self._rows(n, rng if self._mode != "bracket" else None)
             labels = None if labels is None else labels[rows]
+            targets = None if targets is None else targets[rows]
+        if binned := labels is None and targets is not None:
+            labels = classes_of_targets(targets)
         code = None
         if self.reads_inputs:
             code = compressed_inputs(run.probe.inputs, int(rng.integers(2**31)), run.device)
             if rows is not None:
                 code = replace(code, values=code.values[rows])
-        return SharedByRun(shared, rows, labels, noise, declared, code)
+        return SharedByRun(shared, rows, labels, binned, noise, declared, code)
 
     def _rows(self, n: int, rng: np.random.Generator | None = None) -> IntArray:
         """Return the samples that are used, the same for all runs of one probe set without rng."""
@@ -432,7 +445,7 @@ class Compressed(Estimator):
         """
         if isinstance(prepared, BracketOfLayer):
             bracketed = self._bracketed(prepared, rows_of(activations, prepared.run.rows), rng)
-            return _subsampled(bracketed, prepared.run.rows)
+            return _told(bracketed, prepared.run)
         run, basis, noise = prepared.run, prepared.basis, prepared.noise
         activations = rows_of(activations, run.rows)
         if self.basis == "checkpoint":
@@ -453,7 +466,7 @@ class Compressed(Estimator):
         if run.inputs is not None:
             pair = view_estimates(code, run.inputs, self.mode, run.labels, options, rng)
             found = _with_diagnostics(pair, {**prepared.diagnostics, "encoder": run.inputs.encoder})
-            return _subsampled(found, run.rows)
+            return _told(found, run)
         seed = int(rng.integers(2**62))
         # Noise that is in the recording has one size only.
         for scale in self.noise_scale if prepared.noisy is False else (1.0,):
@@ -465,7 +478,7 @@ class Compressed(Estimator):
             cell = _with_diagnostics(cell, prepared.diagnostics)
             suffix = f"@noise_scale={scale:g}" if len(self.noise_scale) > 1 else ""
             found.update({name + suffix: value for name, value in cell.items()})
-        return _subsampled(found, run.rows)
+        return _told(found, run)
 
     def _bracketed(
         self, prepared: BracketOfLayer, activations: Array, rng: np.random.Generator
@@ -567,10 +580,13 @@ def _with_diagnostics(
     return {**found, "ixt": replace(ixt, diagnostics={**ixt.diagnostics, **more})}
 
 
-def _subsampled(found: dict[str, Estimate], rows: IntArray | None) -> dict[str, Estimate]:
-    if rows is None:
+def _told(found: dict[str, Estimate], run: SharedByRun) -> dict[str, Estimate]:
+    """Return estimates that say which samples and which labels they are of."""
+    if run.of_targets and run.labels is not None:
+        found = of_targets(found, len(np.unique(run.labels)))
+    if run.rows is None:
         return found
     return {
-        name: replace(value, n=len(rows), flags=(*value.flags, "subsampled"))
+        name: replace(value, n=len(run.rows), flags=(*value.flags, "subsampled"))
         for name, value in found.items()
     }
