@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -12,15 +13,13 @@ from scipy.special import logsumexp
 from infoplane.arrays import magnitude
 from infoplane.data import Array, FloatArray, IntArray, checked_activations, class_ids, whole_number
 from infoplane.errors import InputError
-from infoplane.numerics.kernels.gram import class_gram, exponents, resolved_distances
+from infoplane.numerics.kernels.gram import class_gram, exponents, kernel_flags, resolved_distances
 from infoplane.numerics.nulls import Null
 from infoplane.seeding import generator
 
 KernelWidth: TypeAlias = float | Literal["median"]
 
 MOST_SAMPLES = 10_000  # matrices of n^2 numbers
-FEWEST_SAMPLES = 20  # below, permutations are too much alike for a null
-_ALIKE = 1e-3  # mean of 1 - kernel below which all samples are one to it
 _BLOCK = 256  # rows that are permuted at a time
 
 
@@ -127,7 +126,8 @@ def cauchy_schwarz_information(
     """
     first, second = Side.of(x, width, "x"), Side.of(y, width, "y")
     rng = generator(whole_number(seed, "seed", 0), "cauchy_schwarz_information")
-    return information_of(first, second, permutations, rng)
+    number = whole_number(permutations, "permutations", 0)
+    return information_of(first, second, [rng.permutation(len(first.gram)) for _ in range(number)])
 
 
 def cauchy_schwarz_divergence(p: Array, q: Array, *, width: KernelWidth = "median") -> float:
@@ -177,7 +177,8 @@ def conditional_cauchy_schwarz_divergence(
 
     D = log2 sum_j A_j + log2 sum_j B_j - 2 log2 sum_j C_j, with A_j = sum_i K_ji L_ji / (sum_i
     K_ji)^2 for the Gram matrices K of ``x`` and L of ``y``; B has that of ``predicted`` in place of
-    L, and C that between ``predicted`` and ``y``.
+    L, and C that between ``predicted`` and ``y``. It is 0 where predictions are right. Of samples
+    it can be below 0, as where predictions vary too little.
 
     Parameters
     ----------
@@ -235,15 +236,12 @@ class Side:
     means : float array (n_samples,)
         Means of the rows.
     width : float
-        Width of its kernel; 0 of class ids.
-    constant : bool
-        Whether all samples are equal.
+        Width of its kernel; 0 of class ids and of equal rows.
     """
 
     gram: FloatArray
     means: FloatArray
     width: float
-    constant: bool
 
     @classmethod
     def of(cls, x: Array, width: KernelWidth, name: str) -> Side:
@@ -261,38 +259,28 @@ class Side:
         else:
             squares, used, unit = _distances(values, width)
             gram, used = np.exp(exponents(squares, used)), used * unit
-        return cls(gram, gram.mean(axis=1), used, bool((values == values[:1]).all()))
+        return cls(gram, gram.mean(axis=1), used)
 
     @property
-    def flags(self) -> tuple[str, ...]:
-        """Whether the kernel takes all samples for one, or each for alone."""
-        level = float(self.means.mean())
-        if self.width > 0.0 and 1.0 - level < _ALIKE:
-            return ("degenerate",)
-        return ("sparse",) if level < 2.0 / len(self.gram) else ()
+    def constant(self) -> bool:
+        """Whether all samples are equal."""
+        return self.width == 0.0 and bool((self.means == 1.0).all())
 
 
-def information_of(
-    x: Side, y: Side, permutations: int, rng: np.random.Generator
-) -> CauchySchwarzInformation:
-    """Return the information of two sides; see `cauchy_schwarz_information`.
+def information_of(x: Side, y: Side, orders: Sequence[IntArray]) -> CauchySchwarzInformation:
+    """Return the information of two sides, and with the rows of ``y`` in other orders.
 
     Raises
     ------
     InputError
-        If they differ in length, or ``permutations`` is no whole number of at least 0.
+        If the sides differ in length.
     """
     n = len(x.gram)
     if n != len(y.gram):
         raise InputError(f"expected as many rows of y as of x, {n}, got {len(y.gram)}")
-    orders = [rng.permutation(n) for _ in range(whole_number(permutations, "permutations", 0))]
     own = np.arange(n)
     bits, null = _bits(x, y, own), Null(tuple(_bits(x, y, order) for order in orders))
-    if x.constant or y.constant:
-        flags: tuple[str, ...] = ("constant",)
-    else:
-        few = ("small_n",) if n < FEWEST_SAMPLES else ()
-        flags = tuple(dict.fromkeys((*x.flags, *y.flags, *few, *null.flags(bits))))
+    flags = kernel_flags(((side.gram, side.width) for side in (x, y)), null.flags(bits))
     selves = _bits(x, x, own), _bits(y, y, own)
     return CauchySchwarzInformation(bits, null, flags, *selves, x.width, y.width, n)
 
