@@ -78,7 +78,7 @@ class CauchySchwarz(Estimator):
     permutations: int = 5
 
     name: ClassVar[str] = "cauchy_schwarz"
-    title: ClassVar[str] = "Cauchy-Schwarz"
+    title: ClassVar[str] = "Cauchy-Schwarz over null"
     quantities: ClassVar[tuple[Quantity, ...]] = (CSX, CSY)
     shannon: ClassVar[bool] = False
 

@@ -87,7 +87,7 @@ class MatrixRenyi(Estimator):
     shuffles: int = 5
 
     name: ClassVar[str] = "renyi"
-    title: ClassVar[str] = "matrix-based Renyi"
+    title: ClassVar[str] = "matrix-based Renyi over null"
     version: ClassVar[str] = "3"
     quantities: ClassVar[tuple[Quantity, ...]] = (IXT, ITY)
     shannon: ClassVar[bool] = False
