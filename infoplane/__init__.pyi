@@ -86,6 +86,18 @@ from infoplane.numerics.discrete.bottleneck import (
 from infoplane.numerics.gradients import GradientAccumulator as GradientAccumulator
 from infoplane.numerics.gradients import GradientStatistics as GradientStatistics
 from infoplane.numerics.gradients import gradient_transition as gradient_transition
+from infoplane.numerics.kernels.cauchy_schwarz import (
+    CauchySchwarzInformation as CauchySchwarzInformation,
+)
+from infoplane.numerics.kernels.cauchy_schwarz import (
+    cauchy_schwarz_divergence as cauchy_schwarz_divergence,
+)
+from infoplane.numerics.kernels.cauchy_schwarz import (
+    cauchy_schwarz_information as cauchy_schwarz_information,
+)
+from infoplane.numerics.kernels.cauchy_schwarz import (
+    conditional_cauchy_schwarz_divergence as conditional_cauchy_schwarz_divergence,
+)
 from infoplane.numerics.kernels.noisy import NoisyInformation as NoisyInformation
 from infoplane.numerics.kernels.noisy import noisy_network_information as noisy_network_information
 from infoplane.numerics.kernels.renyi import RenyiInformation as RenyiInformation

@@ -87,7 +87,8 @@ def ksg_information(
     Raises
     ------
     InputError
-        If the arrays are not finite, differ in length, or a parameter is out of range.
+        If the arrays are not finite, differ in length, are class ids (whole numbers in one
+        dimension), or a parameter is out of range.
 
     References
     ----------
@@ -179,7 +180,8 @@ def shuffle_information(
     Raises
     ------
     InputError
-        If the arrays are not finite, differ in length, or a parameter is out of range.
+        If the arrays are not finite, differ in length, are class ids (whole numbers in one
+        dimension), or a parameter is out of range.
 
     Examples
     --------

@@ -143,6 +143,9 @@ OUTPUT = (
 )
 """Of what a network predicts; `infoplane.numerics.outputs` defines them."""
 
+CSX = Quantity("csx", "CS(X;T)", "bits", colour=_BLUE)
+CSY = Quantity("csy", "CS(T;Y)", "bits", colour=_RED)
+
 ITY_NORMAL = Quantity("ity_normal", "I(T;Y) normal", "bits", smallest_change=0.25, colour=_RED)
 
 ATTENTION_ENTROPY = Quantity(
@@ -215,6 +218,8 @@ QUANTITIES: dict[str, Quantity] = {
         KNN,
         PROBE_R2,
         ITY_NORMAL,
+        CSX,
+        CSY,
         *LOSSES,
         *CURVATURE,
         *WEIGHTS,

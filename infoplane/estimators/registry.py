@@ -27,6 +27,7 @@ from infoplane.text import shortened
 BUILT_IN = {
     "attention": "infoplane.estimators.attention:AttentionEntropy",
     "binning": "infoplane.estimators.layers.binning:Binning",
+    "cauchy_schwarz": "infoplane.estimators.layers.cauchy_schwarz:CauchySchwarz",
     "collapse": "infoplane.estimators.layers.collapse:Collapse",
     "compressed": "infoplane.estimators.layers.compressed.estimator:Compressed",
     "curvature": "infoplane.estimators.steps.curvature:Curvature",
@@ -62,7 +63,7 @@ def estimator_names() -> list[str]:
     Examples
     --------
     >>> estimator_names()[:3]
-    ['attention', 'binning', 'collapse']
+    ['attention', 'binning', 'cauchy_schwarz']
     """
     return [*BUILT_IN, *sorted(_plugins())]
 

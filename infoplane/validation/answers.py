@@ -65,7 +65,7 @@ def independent_of_label(n: int, rng: np.random.Generator, units: int = 2) -> Pr
         rng.standard_normal((n, 3)),
         rng.standard_normal((n, units)),
         drawn_labels(np.full(4, 0.25), n, rng),
-        truths={"ity": 0.0, "dsmi_y": 0.0, "ity[renyi]": 0.0},
+        truths=dict.fromkeys(("ity", "dsmi_y", "ity[renyi]", "csx", "csy"), 0.0),
     )
 
 
@@ -73,14 +73,14 @@ def permuted_labels(n: int, rng: np.random.Generator) -> Problem:
     """Draw well separated classes and shuffle their labels."""
     made = separated_clusters(n, rng)
     assert made.labels is not None
-    truths = {"ity": 0.0, "dsmi_y": 0.0, "ity[renyi]": 0.0}
+    truths = dict.fromkeys(("ity", "dsmi_y", "ity[renyi]", "csy"), 0.0)
     return Problem(made.inputs, made.activations, rng.permutation(made.labels), truths=truths)
 
 
 def constant_layer(n: int, rng: np.random.Generator) -> Problem:
     """Draw labels and a layer that does not vary."""
     names = ("ixt", "ity", "ht", "ixt_given_y", "dse", "dsmi_x", "dsmi_y")
-    measures = ("ixt[renyi]", "ity[renyi]")
+    measures = ("ixt[renyi]", "ity[renyi]", "csx", "csy")
     return Problem(
         rng.standard_normal((n, 3)),
         np.full((n, 3), 0.5),
@@ -103,6 +103,7 @@ def separated_clusters(n: int, rng: np.random.Generator, k: int = 8, scale: floa
             "size": math.log2(scale * math.sqrt(2.0)),
             "dse": partial(_clusters_dse, k=k, scale=scale),
             "ity[renyi]": partial(_clusters_renyi, k=k, scale=scale),
+            "csy": partial(_clusters_cauchy_schwarz, k=k, scale=scale),
         },
     )
 
@@ -121,19 +122,32 @@ def _clusters_dse(at: Resolution, k: int, scale: float) -> float:
 
 
 def _clusters_renyi(at: Resolution, k: int, scale: float) -> float | None:
-    """Return the matrix-based Renyi information of k equal clusters with their labels.
+    """Return the excess of the matrix-based Renyi information of k equal clusters and their labels.
 
     Labels have one Gram matrix of blocks, and so has the product: I = H(T) + log2(k) - log2(k).
     The layer's matrix has the eigenvalues (1 + (k - 1) a) / k, and k - 1 times (1 - a) / k.
     """
-    width = at.diagnostics.get("width")
-    if width is None:
+    width, null = at.diagnostics.get("width"), at.diagnostics.get("null")
+    if width is None or null is None:
         return None
     units = scale * math.sqrt((k - 1) / k**2)  # standard deviation of a unit, which is divided out
-    affinity = math.exp(-((scale / units) ** 2) / float(width) ** 2)
+    apart = scale / units if at.parameters["width"] == "silverman" else scale
+    affinity = math.exp(-((apart / float(width)) ** 2))
     alpha = float(at.parameters["alpha"])
     values = np.array([(1 + (k - 1) * affinity) / k, *[(1 - affinity) / k] * (k - 1)])
-    return float(np.log2((values**alpha).sum()) / (1 - alpha))
+    return float(np.log2((values**alpha).sum()) / (1 - alpha)) - float(null)
+
+
+def _clusters_cauchy_schwarz(at: Resolution, k: int, scale: float) -> float | None:
+    """Return the excess of the Cauchy-Schwarz information of k equal clusters and their labels.
+
+    All means but that of the layer's kernel, (1 + (k - 1) a) / k, are those of labels.
+    """
+    width, null = at.diagnostics.get("width"), at.diagnostics.get("null")
+    if width is None or null is None:
+        return None
+    affinity = math.exp(-((scale / float(width)) ** 2))
+    return math.log2(k / (1 + (k - 1) * affinity)) - float(null)
 
 
 def normal_layer(n: int, rng: np.random.Generator, units: int, scale: float = 1.0) -> Problem:

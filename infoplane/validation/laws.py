@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple, TypeAlias
 
@@ -100,7 +100,7 @@ def _entropy(rows: Array) -> float:
     return entropy_of(counts / len(rows))
 
 
-_OF_LABELS = ("ity", "dsmi_y")
+_OF_LABELS = ("ity", "dsmi_y", "csy")
 _BOUND_BY_N = ("ixt", "ht", "ixt_given_y", "dse")
 
 
@@ -131,14 +131,18 @@ def _chain_rule(problem: Problem, cell: Mapping[str, Estimate]) -> Iterator[Clai
 
 
 def _null_of_its_own(problem: Problem, cell: Mapping[str, Estimate]) -> Iterator[Claim]:
-    """With shuffled labels the value is what the estimator itself calls the null."""
+    """With shuffled labels the value is what the estimator itself calls the null.
+
+    Of an excess over that, it is what it was before.
+    """
     for key, estimate in cell.items():
         null = estimate.diagnostics.get("null", estimate.diagnostics.get("null_mean"))
         if key.partition("@")[0] in _OF_LABELS and null is not None:
             # Both spread: four standard errors of one are three of their difference.
             width = (estimate.high or 0.0) - (estimate.low or 0.0)
             allowed = max(allowed_error(float(null)), width)
-            yield Claim(key, float(null), estimate, allowed, strict=True)
+            raw = replace(estimate, bits=estimate.diagnostics.get("raw", estimate.bits))
+            yield Claim(key, float(null), raw, allowed, strict=True)
 
 
 LAWS: tuple[Law, ...] = (

@@ -149,6 +149,7 @@ def test_pools_names_all_activations_that_preparing_reads(spec, data):
 
 DRAWING = {
     "binning": "binning",  # labels are permuted for its null
+    "cauchy_schwarz": "cauchy_schwarz:max_samples=100",
     "collapse": "collapse:max_samples=100",
     "compressed": "compressed:max_samples=100",
     "dimension": "dimension:max_samples=100",

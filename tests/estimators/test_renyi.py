@@ -10,8 +10,8 @@ from infoplane.numerics.kernels.renyi import renyi_information
 
 
 class Memory:
-    def __init__(self, inputs, labels, layer):
-        self.probe = ProbeSet(inputs, labels)
+    def __init__(self, inputs, labels, layer, targets=None):
+        self.probe = ProbeSet(inputs, labels, targets)
         self.steps = (0,)
         self.layers = (LayerInfo("fc", 0, "Tanh", layer.shape[1:], str(layer.dtype)),)
         self._layer = layer
@@ -34,13 +34,17 @@ def run():
     return Memory(inputs, (inputs[:, 0] > 0).astype(np.int64), np.tanh(inputs[:, :2]))
 
 
-def test_numbers_are_those_of_the_function(run):
-    found = estimate("renyi", run)
+@pytest.mark.parametrize("width", ["median", "silverman", 0.7])
+def test_values_are_what_the_function_finds_beyond_its_null(run, width):
+    found = estimate(f"renyi:width={width}", run)
     layer, probe = run.activations(0, "fc"), run.probe
+    others = "silverman" if width == "silverman" else "median"
     for name, other in (("ixt", probe.inputs), ("ity", probe.labels)):
-        info = renyi_information(layer, other, shuffles=0)
-        assert found[name].bits == pytest.approx(info.information, abs=1e-9)
-        assert found[name].diagnostics["null"] < found[name].bits
+        info = renyi_information(layer, other, width=width, width_b=others, shuffles=0)
+        told = found[name].diagnostics
+        assert told["raw"] == pytest.approx(info.information, abs=1e-9)
+        assert found[name].bits == pytest.approx(told["raw"] - told["null"])
+        assert 0 < told["null_sd"] < told["null"] < told["raw"]
 
 
 def test_subsample_keeps_the_classes(run):
@@ -73,6 +77,13 @@ def test_dead_layer_holds_nothing(run):
         assert "null_dominates" not in found["ixt"].flags  # both are rounding
 
 
+def test_real_targets_are_measured_as_numbers(run):
+    inputs = run.probe.inputs
+    found = estimate("renyi", Memory(inputs, None, np.tanh(inputs[:, :2]), targets=inputs[:, 0]))
+    assert found["ity"].bits > 5 * found["ity"].diagnostics["null_sd"]
+    assert found["ity"].bound_name == "log2_n"
+
+
 @pytest.mark.parametrize(
     "spec",
     [
@@ -82,6 +93,7 @@ def test_dead_layer_holds_nothing(run):
         "renyi:width=scott",
         "renyi:max-samples=5000",
         "renyi:shuffles=-1",
+        "renyi:shuffles=1",
     ],
 )
 def test_unfit_parameters_are_refused(spec):

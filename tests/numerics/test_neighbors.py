@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
 from infoplane.errors import EstimationError, InputError
+from infoplane.estimators.pair_information import ksg_information, shuffle_information
 from infoplane.numerics.neighbors import search as neighbor_search
 from infoplane.numerics.neighbors.estimates import (
     intrinsic_dimension,
@@ -146,6 +147,46 @@ def test_ksg_does_not_depend_on_the_scale_of_either_view(first, second):
     x, y = gaussian_pair(0.8, 300, 0, d=2)
     expected = ksg_mutual_information(x, y)
     assert ksg_mutual_information(x * first, y * second) == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 0.3, 3.0, 1e30])
+@pytest.mark.parametrize("dims", [(2, 30), (30, 2)])
+def test_ksg_of_unequal_widths_sees_both_views_at_every_scale(dims, scale):
+    """A channel of 2 numbers to 30: the norm of either side alone would find nothing."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(500, 2))
+    y = x @ rng.normal(size=(2, 30)) + 0.3 * rng.normal(size=(500, 30))
+    views = (x, y) if dims == (2, 30) else (y, x)
+    value = ksg_mutual_information(views[0], scale * views[1])
+    assert value > 2.0
+    assert value == pytest.approx(ksg_mutual_information(x, y), abs=1e-6)
+
+
+LABELS = {
+    "integers": np.arange(300) % 3,
+    "as a column": (np.arange(300) % 3)[:, None],
+    "truth values": np.arange(300) % 2 == 0,
+    "texts": np.array(["a", "b", "c"] * 100),
+    "small integers": (np.arange(300) % 3).astype(np.uint8),
+}
+
+
+@pytest.mark.parametrize("labels", LABELS.values(), ids=LABELS)
+@pytest.mark.parametrize("swapped", [False, True])
+@pytest.mark.parametrize(
+    "function",
+    [ksg_mutual_information, shuffle_difference, ksg_information, shuffle_information],
+)
+def test_class_ids_are_no_views(function, labels, swapped):
+    x, _ = gaussian_pair(0.8, 300, 0, d=2)
+    with pytest.raises(InputError, match="as of classes") as caught:
+        function(*((labels, x) if swapped else (x, labels)))
+    assert "mixed_information" in caught.value.hint
+
+
+def test_pixels_are_a_view():
+    pixels = np.random.default_rng(0).integers(0, 255, size=(300, 4)).astype(np.uint8)
+    assert ksg_mutual_information(pixels, pixels[:, :2].astype(float)) > 1.0
 
 
 def test_shuffle_difference_does_not_depend_on_scale_or_offset():

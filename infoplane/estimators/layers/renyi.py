@@ -8,18 +8,22 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from infoplane.data import Array, IntArray, RunData
+from infoplane.data import Array, FloatArray, IntArray, RunData
 from infoplane.errors import InputError
 from infoplane.estimators.base import Cost, Estimator
-from infoplane.estimators.estimate import Estimate
+from infoplane.estimators.estimate import BoundName, Estimate
+from infoplane.estimators.layers.kernel_samples import (
+    FEWEST_PERMUTATIONS,
+    chosen_samples,
+    excess_estimate,
+    layer_flags,
+    outcome,
+)
 from infoplane.estimators.quantities import ITY, IXT, Quantity
-from infoplane.estimators.trust import null_dominates
 from infoplane.numerics.discrete.symbols import row_symbols
-from infoplane.numerics.kernels.mixtures import stratified
 from infoplane.numerics.kernels.renyi import (
     MOST_SAMPLES,
     Reference,
-    RenyiInformation,
     aligned_width,
     gram_matrix,
     information_with,
@@ -29,33 +33,36 @@ from infoplane.numerics.kernels.renyi import (
 
 @dataclass(frozen=True)
 class Prepared:
-    """Samples that are used, and inputs and labels as Gram matrices."""
+    """Samples that are used, and inputs and labels, or real targets, as Gram matrices."""
 
     chosen: IntArray  # (n_used,)
     inputs: Reference
-    labels: Reference | None
-    h_y: float
+    outcome: Reference | None
+    h_y: float | None  # of labels
 
 
 @dataclass(frozen=True)
 class MatrixRenyi(Estimator):
-    """Matrix-based Renyi information of a layer with inputs and labels.
+    """Matrix-based Renyi information of a layer with inputs and labels, or targets, over its null.
 
     The entropies are those of the eigenvalues of normalised Gaussian Gram matrices. Shuffled pairs
-    have information as well: look at the excess over the null, which is reported with it.
+    have information as well, which moves with the layer. The value is what is there beyond their
+    mean; both are in the diagnostics as ``raw`` and ``null``.
 
     Parameters
     ----------
     alpha : float, default 1.01
         Order of the entropy; 2 is much faster.
-    width : float or str, default "silverman"
-        Kernel width of the layer: a number, ``silverman`` (units scaled to standard deviation 1,
-        sqrt(d) n^(-1/(4+d))) or ``alignment`` (closest to the kernel of the labels).
+    width : float or str, default "median"
+        Kernel width of the layer: a number, ``median`` (the median distance of two samples),
+        ``silverman`` (units scaled to standard deviation 1, sqrt(d) n^(-1/(4+d))) or ``alignment``
+        (closest to the kernel of the labels). Inputs and real targets have the median as well, and
+        with the last two ``silverman``.
     max_samples : int, default 500
         Larger probe sets are subsampled, classes keeping their shares; at most 2000, as time grows
         with the cube.
     shuffles : int, default 5
-        Shuffles of the pairs behind the null.
+        Shuffles of the pairs behind the null, at least 2.
 
     Raises
     ------
@@ -75,24 +82,25 @@ class MatrixRenyi(Estimator):
     """
 
     alpha: float = 1.01
-    width: float | str = "silverman"
+    width: float | str = "median"
     max_samples: int = 500
     shuffles: int = 5
 
     name: ClassVar[str] = "renyi"
-    title: ClassVar[str] = "matrix-based Renyi"
-    version: ClassVar[str] = "2"
+    title: ClassVar[str] = "matrix-based Renyi over null"
+    version: ClassVar[str] = "3"
     quantities: ClassVar[tuple[Quantity, ...]] = (IXT, ITY)
     shannon: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         self._expect(0 < self.alpha < np.inf, "alpha > 0, and finite", self.alpha)
-        named = self.width in ("silverman", "alignment")
+        named = self.width in ("median", "silverman", "alignment")
         fits = named or (not isinstance(self.width, str) and 0 < self.width < np.inf)
-        self._expect(fits, "width above 0, silverman or alignment", repr(self.width))
+        self._expect(fits, "width above 0, median, silverman or alignment", repr(self.width))
         size = f"max_samples from 2 to {MOST_SAMPLES}"
         self._expect(2 <= self.max_samples <= MOST_SAMPLES, size, self.max_samples)
-        self._expect(self.shuffles >= 0, "shuffles of at least 0", self.shuffles)
+        least = f"shuffles of at least {FEWEST_PERMUTATIONS}"
+        self._expect(self.shuffles >= FEWEST_PERMUTATIONS, least, self.shuffles)
 
     @property
     def pools(self) -> Literal["nothing"]:
@@ -107,64 +115,60 @@ class MatrixRenyi(Estimator):
     def prepare_run(self, run: RunData, rng: np.random.Generator) -> Prepared:
         """Return the subsample, and inputs and labels as Gram matrices."""
         probe = run.probe
-        labels = probe.labels
-        if self.width == "alignment" and labels is None:
+        if self.width == "alignment" and probe.labels is None:
             raise InputError("renyi: width=alignment needs labels, and the run has none")
-        classes = None if labels is None else row_symbols(labels[:, None])
-        chosen = np.arange(probe.n_samples)
-        if probe.n_samples > self.max_samples:
-            chosen = stratified(classes, probe.n_samples, self.max_samples, rng)
+        chosen = chosen_samples(probe, self.max_samples, rng)
         inputs = probe.inputs.reshape(probe.n_samples, -1)[chosen]
+        y = outcome(probe, chosen)
+        options: Any = {"width": self._of_others, "shuffles": self.shuffles, "rng": rng}
         return Prepared(
             chosen,
-            renyi_reference(inputs, self.alpha, shuffles=self.shuffles, rng=rng),
-            None
-            if labels is None
-            else renyi_reference(labels[chosen], self.alpha, shuffles=self.shuffles, rng=rng),
-            0.0 if labels is None else row_symbols(labels[chosen, None]).entropy,
+            renyi_reference(inputs, self.alpha, **options),
+            None if y is None else renyi_reference(y, self.alpha, **options),
+            row_symbols(y[:, None]).entropy if y is not None and y.ndim == 1 else None,
         )
+
+    @property
+    def _of_others(self) -> str:
+        """Width of inputs and targets."""
+        return "silverman" if self.width in ("silverman", "alignment") else "median"
 
     def estimate(
         self, prepared: Prepared, activations: Array, rng: np.random.Generator
     ) -> Mapping[str, Estimate]:
-        """Return I(X;T) and I(T;Y) of one cell, with the null of shuffled pairs."""
+        """Return the excess of I(X;T) and I(T;Y) of one cell over the null of shuffled pairs."""
         values = activations[prepared.chosen]
-        flags = ("subsampled",) if len(values) < len(activations) else ()
-        if (values == values[0]).all():
-            flags = (*flags, "constant")
+        flags = layer_flags(values, len(activations))
         width: Any = self.width
         if width == "alignment":
-            if "constant" in flags or prepared.labels is None:
-                width = "silverman"  # every width fits equal rows
-            else:
-                width = aligned_width(values, prepared.labels.gram)
+            assert prepared.outcome is not None  # prepare_run refuses other runs
+            constant = bool((values == values[0]).all())  # every width fits equal rows
+            width = "silverman" if constant else aligned_width(values, prepared.outcome.gram)
         gram, used = gram_matrix(values, width)
-        x = information_with(gram, used, prepared.inputs, self.alpha)
-        n = len(values) if len(values) < len(activations) else None
-        bound = float(np.log2(len(values)))
-        found = {"ixt": _estimate(x, bound, n, flags, of_labels=False)}
-        if prepared.labels is not None:
-            y = information_with(gram, used, prepared.labels, self.alpha)
-            found["ity"] = _estimate(y, prepared.h_y, n, flags, of_labels=True)
+        log2_n = float(np.log2(len(values)))
+        found = {"ixt": self._estimate(gram, used, prepared.inputs, flags, log2_n, "log2_n")}
+        if prepared.outcome is not None:
+            bound = (log2_n, "log2_n") if prepared.h_y is None else (prepared.h_y, "h_y")
+            found["ity"] = self._estimate(gram, used, prepared.outcome, flags, *bound)
         return found
 
-
-def _estimate(
-    info: RenyiInformation, bound: float, n: int | None, flags: tuple[str, ...], *, of_labels: bool
-) -> Estimate:
-    if "constant" not in flags and null_dominates(info.information, info.null):
-        flags = ("null_dominates", *flags)
-    return Estimate(
-        info.information,
-        bound_low=0.0,
-        bound_high=bound,
-        bound_name="h_y" if of_labels else "log2_n",
-        n=n,
-        flags=flags,
-        diagnostics={
-            "null": info.null,
-            "entropy": info.entropy_a,
-            "width": info.width_a,
-            "reference_width": info.width_b,
-        },
-    )
+    def _estimate(
+        self,
+        gram: FloatArray,
+        width: float,
+        reference: Reference,
+        flags: tuple[str, ...],
+        bound: float,
+        bound_name: BoundName,
+    ) -> Estimate:
+        info = information_with(gram, width, reference, self.alpha)
+        return excess_estimate(
+            info.information,
+            info.permuted,
+            (*flags, *info.flags),
+            info.n_samples,
+            {"entropy": info.entropy_a, "width": width, "reference_width": reference.width},
+            bound_low=0.0,
+            bound_high=bound,
+            bound_name=bound_name,
+        )

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
+from scipy.special import logsumexp
 
+from infoplane.arrays import magnitude
 from infoplane.data import Array, FloatArray, IntArray, checked_activations
 from infoplane.errors import InputError
+from infoplane.numerics.kernels.gram import (
+    class_gram,
+    exponents,
+    kernel_flags,
+    resolved_distances,
+    square_distances,
+)
+from infoplane.numerics.nulls import Null
 
-Width: TypeAlias = float | Literal["silverman", "alignment"]
+Width: TypeAlias = float | Literal["silverman", "median", "alignment"]
 
 MOST_SAMPLES = 2000  # eigenvalues cost n^3
 GRID = 300  # widths that are tried for the alignment
+_NEAR_ONE = 0.1  # orders whose power sum is 1 but for a little
 NARROWEST = 0.3  # of them, whatever the scale of the data; the widest is 10 mean distances
 
 
@@ -25,8 +37,9 @@ class RenyiInformation:
     ----------
     information : float
         S(A) + S(B) - S(A o B).
-    null : float or None
-        Its mean over shuffled pairs. Only the excess over it says that A and B share something.
+    permuted : Null
+        Its values of shuffled pairs. Only the excess over their mean says that A and B share
+        something.
     entropy_a, entropy_b : float
         S(A) and S(B).
     width_a, width_b : float
@@ -35,21 +48,37 @@ class RenyiInformation:
         Order of the entropy.
     n_samples : int
         Number of samples.
+    flags : tuple of str
+        What to know before it is trusted: ``constant``; ``degenerate``, a kernel so wide that all
+        samples are alike; ``sparse``, one so narrow that most are alone; ``small_n``, below 20
+        samples; ``null_dominates``, shuffled pairs give more than half of ``information``;
+        ``within_null``, the excess is one of shuffled pairs.
     """
 
     information: float
-    null: float | None
+    permuted: Null
     entropy_a: float
     entropy_b: float
     width_a: float
     width_b: float
     alpha: float
     n_samples: int
+    flags: tuple[str, ...] = ()
+
+    @property
+    def null(self) -> float | None:
+        """Mean over shuffled pairs; None without any."""
+        return self.permuted.mean
+
+    @property
+    def null_sd(self) -> float | None:
+        """Standard deviation over shuffled pairs; None of fewer than two."""
+        return self.permuted.sd
 
     @property
     def excess(self) -> float | None:
         """``information - null``."""
-        return None if self.null is None else self.information - self.null
+        return self.permuted.excess(self.information)
 
 
 def renyi_information(
@@ -77,7 +106,8 @@ def renyi_information(
         Order, positive. 1 is the von Neumann entropy; 2 needs no eigenvalues and is much faster.
     width : float or str, default "silverman"
         Kernel width w of ``a``, and of ``b`` unless ``width_b`` is given. ``silverman``: units are
-        scaled to standard deviation 1 and w = sqrt(d) n^(-1/(4+d)); ``alignment``: the one of 300
+        scaled to standard deviation 1 and w = sqrt(d) n^(-1/(4+d)); ``median``: the median distance
+        of two rows that differ; ``alignment``: the one of 300
         widths from 0.3 to 10 mean distances whose kernel is closest to that of ``b``.
     width_b : float or str, optional
         Kernel width of ``b``; ``alignment`` is for ``a`` alone.
@@ -160,8 +190,8 @@ def renyi_reference(
     rng: np.random.Generator,
 ) -> Reference:
     """Return inputs or labels prepared for ``information_with``; see ``renyi_information``."""
-    if not alpha > 0:
-        raise InputError(f"expected alpha > 0, got {alpha}")
+    if not 0 < alpha < np.inf:
+        raise InputError(f"expected alpha > 0, and finite, got {alpha}")
     b = np.asarray(b)
     if len(b) > MOST_SAMPLES and alpha != 2:
         raise InputError(
@@ -179,16 +209,24 @@ def information_with(
     """Return the information between a Gram matrix (n, n) of this width and a reference."""
     entropy = matrix_entropy(gram, alpha)
     total = entropy + reference.entropy
-    null = None
-    if reference.orders:
-        shuffled = [
-            matrix_entropy(gram * reference.gram[np.ix_(order, order)], alpha)
+    null = Null(
+        tuple(
+            total - matrix_entropy(gram * reference.gram[np.ix_(order, order)], alpha)
             for order in reference.orders
-        ]
-        null = total - sum(shuffled) / len(shuffled)
+        )
+    )
     information = total - matrix_entropy(gram * reference.gram, alpha)
+    kernels = (gram, width), (reference.gram, reference.width)
     return RenyiInformation(
-        information, null, entropy, reference.entropy, width, reference.width, alpha, len(gram)
+        information,
+        null,
+        entropy,
+        reference.entropy,
+        width,
+        reference.width,
+        alpha,
+        len(gram),
+        kernel_flags(kernels, null.flags(information)),
     )
 
 
@@ -198,10 +236,15 @@ def matrix_entropy(gram: FloatArray, alpha: float) -> float:
     if alpha == 2:
         return float(-np.log2(np.square(gram / trace).sum()))
     eigenvalues = np.linalg.eigvalsh(gram / trace)
-    positive = eigenvalues[eigenvalues > len(gram) * np.finfo(np.float64).eps]  # no rounding errors
+    shares = eigenvalues[eigenvalues > len(gram) * np.finfo(np.float64).eps]  # no rounding errors
+    logs = np.log(shares)
     if alpha == 1:
-        return float(-(positive * np.log2(positive)).sum())
-    return float(np.log2((positive**alpha).sum()) / (1 - alpha))
+        return float(-(shares @ logs) / math.log(2))
+    if abs(alpha - 1) < _NEAR_ONE:  # what the sum of powers is beyond 1, with all its digits
+        rest = np.log1p(shares / shares.sum() @ np.expm1((alpha - 1) * logs))
+    else:
+        rest = logsumexp(alpha * logs)
+    return float(rest / (1 - alpha) / math.log(2))
 
 
 def gram_matrix(x: Array, width: Width, *, half: bool = True) -> tuple[FloatArray, float]:
@@ -210,30 +253,20 @@ def gram_matrix(x: Array, width: Width, *, half: bool = True) -> tuple[FloatArra
     if x.ndim == 1:
         if x.dtype.kind not in "iub":
             raise InputError(f"expected class ids or shape (n_samples, n_units), got {x.dtype}")
-        return (x[:, None] == x[None, :]).astype(np.float64), 0.0
+        return class_gram(x), 0.0
     points = checked_activations(x).astype(np.float64)
+    points, unit = points / magnitude(points), magnitude(points)
+    own: float | None = None
     if width == "silverman":
-        spread = points.std(axis=0)
-        points = points / np.where(spread > 0, spread, 1.0)
-        n, d = points.shape
-        used = float(np.sqrt(d) * n ** (-1 / (4 + d)))
-    elif isinstance(width, str):
-        raise InputError(f"expected a width above 0 or 'silverman', got {width!r}")
-    else:
-        used = float(width)
-    if not used > 0:
-        raise InputError(f"expected a width above 0 or 'silverman', got {width!r}")
-    return np.asarray(np.exp(square_distances(points) / (-(1 + half) * used**2))), used
-
-
-def square_distances(points: FloatArray) -> FloatArray:
-    """Return the squared distances (n, n) between all rows; exactly 0 on the diagonal."""
-    centred = points - points.mean(axis=0)
-    squares = np.einsum("ij,ij->i", centred, centred)
-    distances: FloatArray = squares[:, None] + squares[None, :] - 2 * (centred @ centred.T)
-    np.maximum(distances, 0, out=distances)
-    np.fill_diagonal(distances, 0)
-    return distances
+        (n, d), spread = points.shape, points.std(axis=0)
+        points, unit = points / np.where(spread > 0, spread, 1.0), 1.0
+        own = float(np.sqrt(d) * n ** (-1 / (4 + d)))
+    elif width != "median":
+        if isinstance(width, str) or not 0 < width < np.inf:
+            raise InputError(f"expected a width above 0, 'silverman' or 'median', got {width!r}")
+        own = float(width) / unit
+    squares, used = resolved_distances(points, own)
+    return np.exp((2 - half) * exponents(squares, used)), used * unit
 
 
 def aligned_width(x: Array, target: FloatArray, *, half: bool = True) -> float:

@@ -22,6 +22,11 @@ from infoplane.numerics.neighbors.terms import (
 )
 from infoplane.numerics.tensors import checked_squares
 
+_FEW_DIMS = 6
+_IMBALANCE = 2.0  # ratio of spreads up to which counts in so few dimensions hardly move
+_IMBALANCE_BEYOND = 1.05  # in more, where distances are all alike
+_DIGITS = 2**20  # of a scale
+
 Weights: TypeAlias = Literal["minimum-norm", "uniform"] | Array
 DimensionMethod: TypeAlias = Literal["mle", "twonn", "twonn-linear"]
 
@@ -143,8 +148,7 @@ def shuffle_difference(
     >>> abs(shuffle_difference(pair[:, :1], pair[:, 1:]) + 0.5 * math.log2(1 - 0.8**2)) < 0.05
     True
     """
-    first, second = _sample(a, "a"), _sample(b, "b")
-    _check_paired(first, second)
+    first, second = paired_samples(a, b, None)
     whole_number(permutations, "permutations", 1)
     whole_number(seed, "seed", 0)
     d = first.shape[1] + second.shape[1]
@@ -179,9 +183,10 @@ def ksg_mutual_information(x: Array, y: Array, k: int = 3) -> float:
     lie strictly closer in x than the k-th joint neighbour in the maximum norm. Where k or more
     duplicates make that distance 0, k, n_x and n_y become the numbers of duplicates.
 
-    The views are brought to one scale, to the nearest power of ten, before distances are compared:
-    the joint norm would otherwise see one of them only. The estimate cannot exceed
-    psi(n) - psi(k).
+    The views are brought to one scale before distances are compared, since the joint norm would
+    otherwise see the larger of them only: by the ratio of their median distances from the middle,
+    or by a power of ten where that leaves a ratio which hardly matters, of 2 in up to six joint
+    dimensions and of 1.05 in more. The estimate cannot exceed psi(n) - psi(k).
 
     The number does not tell what it misses: nearly all of a dependence in many dimensions, part of
     it with heavy tails or few samples, and ties add to it. `infoplane.ksg_information` tells.
@@ -203,7 +208,8 @@ def ksg_mutual_information(x: Array, y: Array, k: int = 3) -> float:
     Raises
     ------
     InputError
-        If the arrays are not finite, differ in length, or ``k`` does not fit them.
+        If the arrays are not finite, differ in length, are class ids (whole numbers in one
+        dimension), or ``k`` does not fit them.
     EstimationError
         If a view is constant.
 
@@ -231,8 +237,7 @@ def ksg_terms(x: FloatArray, y: FloatArray, k: int) -> FloatArray:
     n = len(x)
     x = x - np.median(x, axis=0)
     y = y - np.median(y, axis=0)
-    ratio = _spread(x, "x") / _spread(y, "y")
-    y = y * 10.0 ** round(math.log10(ratio))
+    y = y * _one_scale(_spread(x, "x") / _spread(y, "y"), x.shape[1] + y.shape[1])
     radius = joint_radius(x, y, k)
     n_x = count_closer(x, radius, norm="maximum")
     n_y = count_closer(y, radius, norm="maximum")
@@ -396,6 +401,19 @@ def _spread(centred: FloatArray, name: str) -> float:
     return spread
 
 
+def _one_scale(ratio: float, n_dims: int) -> float:
+    """Return the factor that brings views of this ratio of spreads to one scale.
+
+    It has few digits, so that distances that were equal stay equal.
+    """
+    decade = 10.0 ** round(math.log10(ratio))
+    most = _IMBALANCE if n_dims <= _FEW_DIMS else _IMBALANCE_BEYOND
+    if 1.0 / most <= ratio / decade <= most:
+        return decade
+    mantissa, exponent = math.frexp(ratio)
+    return math.ldexp(round(mantissa * _DIGITS) / _DIGITS, exponent)
+
+
 def _resolved_weights(weights: Weights, k: int, n_dims: int) -> FloatArray:
     if isinstance(weights, str):
         if weights == "minimum-norm":
@@ -421,10 +439,23 @@ def _sample(x: Array, name: str) -> FloatArray:
 
 def paired_samples(x: Array, y: Array, k: int | None) -> tuple[FloatArray, FloatArray]:
     """Return two samples as (n_samples, n_dims) of float64, or refuse them, or ``k`` if given."""
+    _refuse_class_ids(x, "x")
+    _refuse_class_ids(y, "y")
     first, second = _sample(x, "x"), _sample(y, "y")
     _check_paired(first, second)
     _check_neighbors(k, len(first))
     return first, second
+
+
+def _refuse_class_ids(x: Array, name: str) -> None:
+    """Refuse whole numbers in one dimension, and texts: between classes there are no distances."""
+    array = np.asanyarray(x)
+    if array.dtype.kind in "iubUS" and array.size == len(array):
+        raise InputError(
+            f"expected {name} of real numbers, got whole numbers or texts ({array.dtype}) in one"
+            " dimension, as of classes, which have no distances",
+            hint=f"use mixed_information(sample, labels), or {name}.astype(float) for measurements",
+        )
 
 
 def labelled_samples(x: Array, labels: Array, k: int | None) -> tuple[FloatArray, IntArray]:

@@ -227,7 +227,7 @@ class Compressed(Estimator):
 
     name: ClassVar[str] = "compressed"
     title: ClassVar[str] = "lossy compression"
-    version: ClassVar[str] = "11"
+    version: ClassVar[str] = "12"
     quantities: ClassVar[tuple[Quantity, ...]] = (
         IXT,
         ITY,

@@ -1,0 +1,93 @@
+"""Gram matrices of Gaussian kernels, and of classes: what information by kernels is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from scipy.spatial.distance import pdist, squareform
+
+from infoplane.data import FloatArray, IntArray
+
+FEWEST_SAMPLES = 20
+"""Samples below which permutations are too much alike for a null."""
+
+_ALIKE = 1e-3  # mean of 1 - kernel below which all samples are one to it
+_LOST = 1e-9  # error of a squared distance, in squared widths, that a kernel does not show
+_ROUNDING = 8.0 * float(np.finfo(np.float64).eps)  # of it, in squares of the point farthest out
+
+
+def class_gram(labels: IntArray) -> FloatArray:
+    """Return the Gram matrix (n, n) of class ids: 1 within a class, 0 between classes."""
+    return (labels[:, None] == labels[None, :]).astype(np.float64)
+
+
+def square_distances(points: FloatArray) -> FloatArray:
+    """Return the squared distances (n, n) between all rows; exactly 0 where rounding hides them."""
+    centred = points - np.median(points, axis=0)
+    squares = np.einsum("ij,ij->i", centred, centred)
+    both = squares[:, None] + squares[None, :]
+    distances: FloatArray = both - 2 * (centred @ centred.T)
+    distances[distances <= _ROUNDING * both] = 0.0  # equal rows among them, and the diagonal
+    return distances
+
+
+def resolved_distances(points: FloatArray, width: float | None) -> tuple[FloatArray, float]:
+    """Return the squared distances (n, n) of rows, and the width that they are looked at with.
+
+    Without a width it is the `median_distance`; of equal rows it is 0. Products of matrices give
+    the distances. Where a point lies so far out that they lose what is as short as the width,
+    differences do.
+    """
+    squares = square_distances(points)
+    if not squares.any():
+        return squares, 0.0
+    used = median_distance(squares) if width is None else width
+    farthest = float(squares.max())
+    if farthest * _ROUNDING > _LOST * used**2:
+        squares = squareform(pdist(points, "sqeuclidean"))
+        used = median_distance(squares) if width is None else width
+    return squares, used
+
+
+def median_distance(squares: FloatArray) -> float:
+    """Return the median distance of two rows that differ, from all squared ones; 0 if none do.
+
+    Equal rows are left out: where more than half of the pairs are equal, as behind a ReLU, the
+    median of all of them is 0, and no width.
+    """
+    pairs = squares[np.triu_indices(len(squares), 1)]
+    apart = pairs[pairs > 0.0]
+    return float(np.sqrt(np.median(apart))) if apart.size else 0.0
+
+
+def exponents(squares: FloatArray, width: float) -> FloatArray:
+    """Return -d^2 / 2 width^2 of squared distances (n, n); 0 of equal rows at any width."""
+    with np.errstate(over="ignore"):  # of a width far too narrow: the kernel is 0
+        return np.asarray(squares * -0.5 / width / width if width > 0.0 else np.zeros_like(squares))
+
+
+def kernel_flags(
+    kernels: Iterable[tuple[FloatArray, float]], of_null: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Return what to know of an information by kernels.
+
+    Parameters
+    ----------
+    kernels : iterable of (array (n_samples, n_samples), float)
+        Gram matrices with their widths, 0 of class ids and of equal rows.
+    of_null : tuple of str
+        What permutations say of the value.
+    """
+    found: dict[str, None] = {}
+    for gram, width in kernels:
+        n, level = len(gram), float(gram.mean())
+        if level == 1.0 and width == 0.0:
+            return ("constant",)
+        if 1.0 - level < _ALIKE and width > 0.0:
+            found["degenerate"] = None
+        if level < 2.0 / n:
+            found["sparse"] = None
+        if n < FEWEST_SAMPLES:
+            found["small_n"] = None
+    return (*found, *of_null)
