@@ -44,7 +44,8 @@ if TYPE_CHECKING:
     "estimators",
     multiple=True,
     metavar="NAME[:K=V,...]",
-    help="Estimator and its parameters; repeatable. Default: binning, compressed, dse, probe.",
+    help="Estimator and its parameters, or path/to/file.py:Class, which is run; repeatable. "
+    " Default: binning, compressed, dse, probe.",
 )
 @click.option(
     "--settings-from",

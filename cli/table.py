@@ -100,6 +100,7 @@ def _header(results: Mapping[str, Any]) -> list[str]:
     for group, recordings in by_group.items():
         first = recordings[0]
         steps = first["steps"]
+        unknown = ", no inputs" if first.get("inputs") is False else ""
         entropy = f", H(Y) = {first['h_y']:.2f} bits" if first["h_y"] is not None else ""
         runs = counted(len(recordings), "run")
         span = f"{len(steps)} steps {steps[0]:,}..{steps[-1]:,}" if len(steps) > 1 else "1 step"

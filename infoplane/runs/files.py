@@ -189,7 +189,9 @@ class RunFiles:
         if self.shards:
             return sum(shard.n_samples for shard in self.shards)
         with self._probe_file() as (file, prefix, path, hint):
-            return place_of(file, f"{prefix}inputs", path, hint).shape[0]
+            alone = self.manifest["probe"].get("inputs") is False
+            rows = "ids" if alone else "inputs"
+            return place_of(file, f"{prefix}{rows}", path, hint).shape[0]
 
     @cached_property
     def steps(self) -> tuple[int, ...]:

@@ -32,7 +32,7 @@ class Prepared:
     """Samples that are used, and inputs and labels as Gram matrices."""
 
     chosen: IntArray  # (n_used,)
-    inputs: Reference
+    inputs: Reference | None
     labels: Reference | None
     h_y: float
 
@@ -114,10 +114,17 @@ class MatrixRenyi(Estimator):
         chosen = np.arange(probe.n_samples)
         if probe.n_samples > self.max_samples:
             chosen = stratified(classes, probe.n_samples, self.max_samples, rng)
-        inputs = probe.inputs.reshape(probe.n_samples, -1)[chosen]
+        inputs = probe.known_inputs
         return Prepared(
             chosen,
-            renyi_reference(inputs, self.alpha, shuffles=self.shuffles, rng=rng),
+            None
+            if inputs is None
+            else renyi_reference(
+                inputs.reshape(probe.n_samples, -1)[chosen],
+                self.alpha,
+                shuffles=self.shuffles,
+                rng=rng,
+            ),
             None
             if labels is None
             else renyi_reference(labels[chosen], self.alpha, shuffles=self.shuffles, rng=rng),
@@ -139,10 +146,12 @@ class MatrixRenyi(Estimator):
             else:
                 width = aligned_width(values, prepared.labels.gram)
         gram, used = gram_matrix(values, width)
-        x = information_with(gram, used, prepared.inputs, self.alpha)
         n = len(values) if len(values) < len(activations) else None
         bound = float(np.log2(len(values)))
-        found = {"ixt": _estimate(x, bound, n, flags, of_labels=False)}
+        found = {}
+        if prepared.inputs is not None:
+            x = information_with(gram, used, prepared.inputs, self.alpha)
+            found["ixt"] = _estimate(x, bound, n, flags, of_labels=False)
         if prepared.labels is not None:
             y = information_with(gram, used, prepared.labels, self.alpha)
             found["ity"] = _estimate(y, prepared.h_y, n, flags, of_labels=True)
