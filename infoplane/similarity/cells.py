@@ -7,6 +7,7 @@ sets differ are refused, with the reason.
 from __future__ import annotations
 
 import hashlib
+import logging
 import itertools
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Sequence
@@ -19,6 +20,8 @@ from infoplane.analysis.selection import Cells, groups_of
 from infoplane.data import Array, Slot
 from infoplane.errors import DataError, NotFoundError
 from infoplane.runs.run import Run
+
+log = logging.getLogger("infoplane")
 
 Axis: TypeAlias = Literal["layers", "steps", "seeds", "models", "drift"]
 AXES = ("layers", "steps", "runs")
@@ -154,7 +157,8 @@ def on_the_same_samples(cells: Cells) -> Cells:
 def _mismatch(one: Run, other: Run) -> str:
     """Say why two runs do not hold the same samples in the same order; empty if they do."""
     a, b = one.probe, other.probe
-    if one.path != other.path and None in (a.known_inputs, b.known_inputs):
+    unknown = a.known_inputs is None or b.known_inputs is None
+    if unknown and one.path != other.path:
         return _mismatch_without_inputs(one, other)
     if one.probe_hash == other.probe_hash:
         return ""
