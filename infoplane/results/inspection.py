@@ -231,7 +231,10 @@ def files_of(run: RunFiles) -> Iterator[Path]:
 
 def contents(run: Run) -> Iterator[tuple[str, tuple[int, ...], str, int]]:
     """Yield what is stored: name, shape, dtype and bytes of every array, step by step."""
-    for name, array in (("probe/inputs", run.probe.known_inputs), ("probe/labels", run.probe.labels)):
+    for name, array in (
+        ("probe/inputs", run.probe.known_inputs),
+        ("probe/labels", run.probe.labels),
+    ):
         if array is not None:
             yield name, array.shape, str(array.dtype), array.nbytes
     for step in run.steps:

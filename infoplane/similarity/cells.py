@@ -7,8 +7,8 @@ sets differ are refused, with the reason.
 from __future__ import annotations
 
 import hashlib
-import logging
 import itertools
+import logging
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
