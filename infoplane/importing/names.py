@@ -149,6 +149,8 @@ def _left(place: Place, numbers: Sequence[int]) -> tuple[int | None, str]:
     key = _without_generic(_without_words(place.key))
     file = _without_generic(_without_words((place.file,)))
     folders = _without_generic(_without_words(place.folders))
+    if folders and place.file.startswith("features_"):  # of thingsvision, and a suffix of the user
+        file = ()
     layer = "/".join(key) or "".join(file) or "/".join(folders)
     fallback = (*place.key, place.file)[0 if place.key else -1]
     step = numbers[0] if numbers else None

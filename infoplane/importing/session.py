@@ -193,6 +193,7 @@ class Import:
                     f"step {one} has a layer {name!r}, step {other} has none",
                     hint=f"leave the layer out, --layers '!{name}', or the step",
                 )
+            self._check_like_first(step, named)
             counts = counts_of_rows(named)
             if len(counts) > 1:
                 told = "; ".join(
@@ -202,6 +203,18 @@ class Import:
                     f"expected arrays of as many samples, found at step {step}: {told}",
                     hint="rows are samples, the same in all arrays; leave out what is no layer: "
                     "--layers '!NAME'",
+                )
+
+    def _check_like_first(self, step: int, named: Mapping[str, Item]) -> None:
+        """Refuse a layer that is of another shape or dtype than at the first step."""
+        for name, item in named.items():
+            before = self._item(self.steps[0], name).held
+            if (item.held.shape, item.held.dtype) != (before.shape, before.dtype):
+                raise DataError(
+                    f"layer {name!r}: expected an array as at step {self.steps[0]}, {before.shape} "
+                    f"of {before.dtype}, found {item.held.shape} of {item.held.dtype} in {item} at "
+                    f"step {step}",
+                    hint="rows are samples, the same ones at every step",
                 )
 
 

@@ -18,13 +18,13 @@ from infoplane.text import one_line
 _PLAIN = "fiub"
 
 
-def stored_layer(values: Any, name: str, reduction: Reduction | None) -> tuple[Array, str | None]:
+def stored_layer(found: Any, name: str, reduction: Reduction | None) -> tuple[Array, str | None]:
     """Return a layer (n_samples, ...) as it is stored, and the encoding of its numbers.
 
     Parameters
     ----------
-    values : array-like
-        Tensors, arrays of NumPy, and what turns into one.
+    found : array or tensor
+        As `array_or_tensor` returns it.
     name : str
         The layer.
     reduction : Reduction, optional
@@ -37,8 +37,6 @@ def stored_layer(values: Any, name: str, reduction: Reduction | None) -> tuple[A
     DataError
         If the layer is too large, or the reduction needs other axes.
     """
-    tensor = values if isinstance(values, torch.Tensor) else None
-    found: Any = tensor if tensor is not None else _array(values, name)
     if found.ndim < 2:
         shape, single = tuple(found.shape), "of one unit has shape (n_samples, 1)"
         raise InputError(
@@ -48,26 +46,30 @@ def stored_layer(values: Any, name: str, reduction: Reduction | None) -> tuple[A
     if not math.prod(found.shape[1:]):
         raise InputError(f"layer {name!r}: expected units, got shape {tuple(found.shape)}")
     if reduction is not None and reduction.kind != "flatten":
-        tensor = _tensor(found, name)
+        tensor = _tensor(found)
         positions = reduction.positions(name, tensor.shape[1], None)
         tensor = reduction.applied(tensor.detach(), name, None, positions)
         return to_stored(tensor, name)
     if reduction is None:
         check_units(name, tuple(found.shape[1:]))
-    if tensor is not None:
-        return to_stored(tensor, name)
+    if isinstance(found, torch.Tensor):
+        return to_stored(found, name)
     if found.dtype.name == BFLOAT16:  # that of ml_dtypes, as JAX has it
         return found.view(np.uint16), BFLOAT16
     return _native(found), None
 
 
-def _array(values: Any, name: str) -> Array:
-    """Return numbers as an array of a dtype that a run can store."""
-    refuse_mask(values, f"layer {name!r}")
-    try:
-        array = np.asarray(values)
-    except (ValueError, TypeError, RuntimeError) as error:
-        raise InputError(f"layer {name!r}: expected an array: {one_line(error)}") from error
+def array_or_tensor(values: Any, name: str) -> Any:
+    """Return a tensor as it is, anything else as an array of numbers that a run can store.
+
+    Raises
+    ------
+    InputError
+        If it is no array of numbers.
+    """
+    if isinstance(values, torch.Tensor):
+        return values
+    array = _array(values, f"layer {name!r}")
     dtype = array.dtype
     if dtype.kind == "c" and dtype.itemsize <= 16:
         return np.stack([array.real, array.imag], axis=-1)
@@ -98,7 +100,7 @@ def _native(array: Array) -> Array:
     return array.astype(array.dtype.newbyteorder("="))
 
 
-def _tensor(found: Any, name: str) -> torch.Tensor:
+def _tensor(found: Any) -> torch.Tensor:
     if isinstance(found, torch.Tensor):
         return found
     if found.dtype.name == BFLOAT16:
@@ -106,17 +108,17 @@ def _tensor(found: Any, name: str) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(_native(found)))
 
 
-def shape_and_dtype(values: Any, name: str) -> tuple[tuple[int, ...], str]:
-    """Return the shape, and the name of the dtype as it was computed."""
-    if isinstance(values, torch.Tensor):
-        return tuple(values.shape), str(values.dtype).removeprefix("torch.")
-    array = np.asarray(values)
-    return array.shape, str(array.dtype)
-
-
 def as_numbers(values: Any, name: str) -> Array:
     """Return inputs or labels as an array, floats that NumPy lacks as float32."""
     if isinstance(values, torch.Tensor):
         return to_array(values.detach(), name)
-    array = np.asarray(values)
+    array = _array(values, name)
     return array.astype(np.float32) if array.dtype.name == BFLOAT16 else array
+
+
+def _array(values: Any, what: str) -> Array:
+    refuse_mask(values, what)
+    try:
+        return np.asarray(values)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise InputError(f"{what}: expected an array: {one_line(error)}") from error

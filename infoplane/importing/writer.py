@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from infoplane.calls import PathLike, path_of, text_or_none, truth, unfit, whole
 from infoplane.data import Array, IntArray, ProbeSet
 from infoplane.errors import InputError
-from infoplane.importing.stored import as_numbers, shape_and_dtype, stored_layer
+from infoplane.importing.stored import array_or_tensor, as_numbers, stored_layer
 from infoplane.patterns import matches
 from infoplane.recording.hooks.reductions import Reduction, by_glob
 from infoplane.recording.manifest import (
@@ -200,14 +201,15 @@ class RunWriter:
 
     def _stored(self, name: str, values: Any) -> tuple[Array, str | None, str]:
         """Return a layer as it is stored, of the samples that are kept; and its dtype before."""
-        shape, source = shape_and_dtype(values, name)
+        found = array_or_tensor(values, name)
+        shape, source = tuple(found.shape), str(found.dtype).removeprefix("torch.")
         if shape and self._n is not None and shape[0] != self._n:
             raise InputError(
                 f"layer {name!r}: expected {self._n:,} samples, as there are inputs or labels, got "
                 f"shape {shape}",
                 hint="rows are samples, the same ones in all arrays",
             )
-        array, encoding = stored_layer(values, name, self._reduction(name))
+        array, encoding = stored_layer(found, name, self._reduction(name))
         if self._probe is None:
             self._probe, self._n = _of_rows(len(array), name), len(array)
         return array if self._kept is None else array[self._kept], encoding, source
@@ -307,6 +309,7 @@ def _probe_set(inputs: Any, labels: Any, where: str) -> tuple[ProbeSet | None, I
         probe = as_probe(np.empty((len(given), 0), np.float32), given)
     else:
         probe = as_probe(_inputs(inputs), given)
+    probe = replace(probe, ids=np.arange(probe.n_samples))
     kept = _labelled(probe, where)
     warn_of_labels(probe if kept is None else probe.take(kept), where)
     if given is not None:
