@@ -30,7 +30,7 @@ import numpy as np
 from infoplane.analysis.plan import INTERPRETER_BYTES, TORCH_BYTES, CostModel
 from infoplane.data import ProbeSet
 from infoplane.estimators.registry import estimator_id, parse_estimator
-from infoplane.runs.writer import RunWriter
+from infoplane.runs.writer import FolderWriter
 
 EXPECTED = {
     "binning": {"samples": "1 (a sort)", "units": "1"},
@@ -46,7 +46,7 @@ def build(path: Path, widths: list[int], steps: int, samples: int) -> int:
     rng = np.random.default_rng(0)
     labels = (np.arange(samples) % 10).astype(np.int64)
     inputs = (rng.normal(size=(samples, 32)) + labels[:, None] / 3).astype(np.float32)
-    writer = RunWriter(path, ProbeSet(inputs, labels), {"run": path.name})
+    writer = FolderWriter(path, ProbeSet(inputs, labels), {"run": path.name})
     hidden = np.tanh(inputs @ rng.normal(size=(32, 16)).astype(np.float32) / 4)
     for step in range(steps):
         with writer.step(step) as out:

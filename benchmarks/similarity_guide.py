@@ -29,7 +29,7 @@ from torch import nn  # noqa: E402
 
 import infoplane as ip  # noqa: E402
 from infoplane.results.similarities import Similarities  # noqa: E402
-from infoplane.runs.writer import RunWriter  # noqa: E402
+from infoplane.runs.writer import FolderWriter  # noqa: E402
 
 LAYERS = ("hidden1", "hidden2", "hidden3", "output")
 MODELS: dict[str, dict[str, Any]] = {
@@ -74,7 +74,7 @@ def compared(folder: Path, epochs: int) -> ip.Results:
         options = {key: value for key, value in settings.items() if key != "seeds"}
         for seed in settings["seeds"]:
             name = f"{model} {seed}"
-            writer = RunWriter(folder / name, probe, {"run": name, "group": model, "seed": seed})
+            writer = FolderWriter(folder / name, probe, {"run": name, "group": model, "seed": seed})
             parts, layer = trained(x[:900], y[:900], seed, epochs, **options), x[900:]
             with writer.step(0) as out, torch.no_grad():
                 for index, (called, part) in enumerate(zip(LAYERS, parts, strict=True)):

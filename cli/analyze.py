@@ -46,8 +46,8 @@ if TYPE_CHECKING:
     "estimators",
     multiple=True,
     metavar="NAME[:K=V,...]",
-    help="Estimator and its parameters; repeatable. Default: binning, compressed, dse, probe, "
-    "and of real targets ksg.",
+    help="Estimator and its parameters, or path/to/file.py:Class, which is run; repeatable. "
+    "Default: binning, compressed, dse, probe, and of real targets ksg.",
 )
 @click.option(
     "--settings-from",

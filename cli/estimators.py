@@ -28,6 +28,7 @@ def estimators(name: str | None) -> None:
     \b
     infoplane estimators
     infoplane estimators dse
+    infoplane estimators path/to/file.py:Class    # runs this code
     """
     from infoplane.cli.output import plain, printable, width
     from infoplane.cli.table_columns import Column, render

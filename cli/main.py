@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import keyword
 import os
 import sys
 import traceback
@@ -33,6 +34,7 @@ from infoplane.text import printable
 _COMMANDS = {
     "Pipeline": {
         "record": "Hook layers and save their activations, step by step.",
+        "import": "Make a run of activations that are there as arrays.",
         "analyze": "Estimate information for every run, step and layer.",
         "similarity": "Compare layers, checkpoints, seeds and models.",
         "plot": "Draw the figures and the HTML report.",
@@ -76,7 +78,8 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in self.list_commands(ctx):
             return None
-        command = getattr(importlib.import_module(f"infoplane.cli.{name}"), name)
+        module = f"{name}_" if keyword.iskeyword(name) else name
+        command = getattr(importlib.import_module(f"infoplane.cli.{module}"), module)
         assert isinstance(command, click.Command)
         name_variables(command, f"INFOPLANE_{name.upper()}")
         return command

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -222,6 +222,8 @@ def _scalar(
         converted = option.type.convert(value, option, ctx)
     except click.BadParameter as error:
         configuration.refuse(error.message, *key)
+    if option.name == "estimators":
+        return _estimator_located(converted, configuration.folder)
     if isinstance(option.type, Location):
         head, equals, path = converted.partition("=") if option.type.named else ("", "", converted)
         return head + equals + _located(path, configuration.folder, option.type)
@@ -235,6 +237,17 @@ def _located(path: str, folder: Path, kind: Location) -> str:
     return relative_to_working_directory(path, folder)
 
 
+def _estimator_located(spec: str, folder: Path) -> str:
+    """Return a spec; the file of an estimator in one is relative to the configuration."""
+    from infoplane.estimators.from_file import file_reference
+
+    reference = file_reference(spec)
+    if reference is None:
+        return spec
+    path = relative_to_working_directory(reference.path, folder)
+    return f"{path}:{reference.name}{reference.settings}"
+
+
 def estimator_specs(specs: Sequence[str], configuration: Configuration) -> list[str]:
     """Return ``NAME:parameter=value,...`` with what [estimator.NAME] says and the spec does not.
 
@@ -243,31 +256,39 @@ def estimator_specs(specs: Sequence[str], configuration: Configuration) -> list[
     InputError
         With file and line, if an estimator or a parameter in the file is unknown or unfit.
     """
-    from infoplane.estimators.measure_id import MeasureId
     from infoplane.estimators.registry import parse_estimator, without_presets
 
     told: dict[str, dict[str, str]] = {}
-    for name in configuration.subtable("estimator"):
-        if ".py" in name:
-            configuration.refuse_foreign("estimator", name)
+    for written in configuration.subtable("estimator"):
+        if ".py" in written:
+            configuration.refuse_foreign("estimator", written)
+        name = _estimator_located(written, configuration.folder)
         told[name] = {}
-        for key, value in configuration.subtable("estimator", name).items():
+        for key, value in configuration.subtable("estimator", written).items():
             text = "+".join(map(_written, value if isinstance(value, list) else [value]))
             told[name][key.replace("-", "_")] = text
             try:
                 parse_estimator(f"{name}:{key}={text}")
             except InputError as error:
-                where = configuration.where("estimator", name, key)
+                where = configuration.where("estimator", written, key)
                 raise InputError(f"{where}: {error}", hint=error.hint, code=error.code) from error
         if not told[name]:
             parse_estimator(name)
-    merged = []
-    for spec in without_presets(specs):
-        written = MeasureId.read(spec)
-        given = {key.strip().replace("-", "_") for key, _ in written.settings}
-        more = [item for item in told.get(written.name, {}).items() if item[0] not in given]
-        merged.append(str(replace(written, settings=(*written.settings, *more))))
-    return merged
+    return [_with_more(spec, told) for spec in without_presets(specs)]
+
+
+def _with_more(spec: str, told: Mapping[str, Mapping[str, str]]) -> str:
+    """Return a spec with the settings of its estimator that it does not name."""
+    from infoplane.estimators.from_file import file_reference
+    from infoplane.estimators.measure_id import MeasureId
+
+    reference = file_reference(spec)
+    name = str(reference) if reference else MeasureId.read(spec).name
+    written = MeasureId.read(f"_{spec.removeprefix(name)}")
+    given = {key.strip().replace("-", "_") for key, _ in written.settings}
+    more = [item for item in told.get(name, {}).items() if item[0] not in given]
+    settings = str(replace(written, settings=(*written.settings, *more)))
+    return name + settings.removeprefix("_")
 
 
 def _written(value: object) -> str:

@@ -103,6 +103,7 @@ def _header(results: Mapping[str, Any]) -> list[str]:
     for group, recordings in by_group.items():
         first = recordings[0]
         steps = first["steps"]
+        unknown = ", no inputs" if first.get("inputs") is False else ""
         entropy = f", H(Y) = {first['h_y']:.2f} bits" if first["h_y"] is not None else ""
         if first.get("label_bins"):
             entropy += f" ({counted(first['n_classes'], 'class')} of the real targets)"
@@ -111,7 +112,7 @@ def _header(results: Mapping[str, Any]) -> list[str]:
         runs = counted(len(recordings), "run")
         span = f"{len(steps)} steps {steps[0]:,}..{steps[-1]:,}" if len(steps) > 1 else "1 step"
         layers = counted(len(first["layers"]), "layer")
-        samples = f"N = {first['n']:,}{entropy}, log₂ N = {first['log2_n']:.2f} bits"
+        samples = f"N = {first['n']:,}{entropy}, log₂ N = {first['log2_n']:.2f} bits{unknown}"
         about = f"{layers}, {samples}" if first["n"] else "weights alone"
         lines.append(f"{printable(group)}: {runs}, {span}, {about}")
     return lines

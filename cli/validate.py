@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     "estimators",
     multiple=True,
     metavar="NAME[:K=V,...]",
-    help="Estimator and its parameters; repeatable. Default: all, plug-ins too (neural: --full).",
+    help="Estimator and its parameters, or path/to/file.py:Class, which is run; repeatable. "
+    "Default: all, plug-ins too (neural: --full).",
 )
 @click.option(
     "--like",

@@ -6,6 +6,9 @@ from infoplane.data import LayerInfo as LayerInfo
 from infoplane.data import ProbeSet as ProbeSet
 from infoplane.data import Slot as Slot
 from infoplane.data import Subject as Subject
+from infoplane.importing.session import Import as Import
+from infoplane.importing.session import import_arrays as import_arrays
+from infoplane.importing.writer import RunWriter as RunWriter
 from infoplane.recording.recorder import Recorder as Recorder
 from infoplane.recording.session import Recording as Recording
 from infoplane.recording.session import record as record

@@ -31,7 +31,8 @@ class ProbeSet:
     Parameters
     ----------
     inputs : array (n_samples, ...)
-        The inputs X of the network, as the estimators see them.
+        The inputs X of the network, as the estimators see them; of shape (n_samples, 0) where
+        nobody knows them.
     labels : array of int64 (n_samples,) or None
         Class ids Y.
     targets : array (n_samples,) or (n_samples, n_targets), optional
@@ -83,6 +84,8 @@ class ProbeSet:
             object.__setattr__(self, "labels", class_ids(self.labels))
         if self.targets is not None:
             object.__setattr__(self, "targets", _numbers(self.targets, n, "targets"))
+        if self.known_inputs is None and self.ids is None:  # nothing else says how many there are
+            object.__setattr__(self, "ids", np.arange(n))
         if self.ids is not None:
             object.__setattr__(self, "ids", class_ids(_numbers(self.ids, n, "sample ids")))
         lengths = self.splits.values()
@@ -101,6 +104,15 @@ class ProbeSet:
         if self.targets is None:
             return self.labels
         return self.targets.reshape(-1) if self.targets[0].size == 1 else self.targets
+
+    @property
+    def known_inputs(self) -> Array | None:
+        """The inputs; None if only activations are known.
+
+        I(X;T) of a layer that is a function of its input is then still what the layer holds, H(T).
+        What compares inputs with one another is not known.
+        """
+        return self.inputs if self.inputs.size else None
 
     @property
     def parts(self) -> tuple[slice, ...]:

@@ -19,7 +19,7 @@ from infoplane.numerics.diffusion import points as point_cloud
 from infoplane.numerics.discrete import partitions
 from infoplane.numerics.discrete import symbols as discrete
 from infoplane.runs.run import Run
-from infoplane.runs.writer import RunWriter
+from infoplane.runs.writer import FolderWriter
 
 UNITS, N = 4000, 3000
 
@@ -145,7 +145,7 @@ def wide(tmp_path_factory):
     rng = np.random.default_rng(0)
     labels = (np.arange(N) % 4).astype(np.int64)
     path = tmp_path_factory.mktemp("wide") / "net"
-    writer = RunWriter(path, ProbeSet(rng.normal(size=(N, 3)), labels), {"run": "net"})
+    writer = FolderWriter(path, ProbeSet(rng.normal(size=(N, 3)), labels), {"run": "net"})
     hidden = rng.normal(size=(N, 8)) + labels[:, None]
     with writer.step(0) as out:
         values = np.tanh(hidden @ rng.normal(size=(8, UNITS)) / 3).astype(np.float32)

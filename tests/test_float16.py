@@ -20,7 +20,7 @@ from infoplane.numerics.neighbors.estimates import intrinsic_dimension
 from infoplane.recording.probes.named import load_probe
 from infoplane.results import inspection, recordings
 from infoplane.runs.run import Run
-from infoplane.runs.writer import RunWriter
+from infoplane.runs.writer import FolderWriter
 
 SORTING = (
     "sort", "argsort", "lexsort", "partition", "argpartition", "unique", "unique_all",
@@ -52,7 +52,7 @@ def run_of(path, dtype):
     """A run of a whole population, every number of which float16 holds."""
     rng = np.random.default_rng(0)
     inputs = np.indices((4, 5, 12)).reshape(3, -1).T
-    writer = RunWriter(path, ProbeSet(inputs.astype(dtype), np.arange(N) % 3), {"run": "net"})
+    writer = FolderWriter(path, ProbeSet(inputs.astype(dtype), np.arange(N) % 3), {"run": "net"})
     for step in range(3):
         with writer.step(step) as out:
             hidden = np.tanh(rng.normal(size=(N, 5)) + (np.arange(N) % 3)[:, None] * step / 3)

@@ -270,18 +270,22 @@ def check_different(estimators: Sequence[Estimator]) -> None:
     Raises
     ------
     InputError
-        If two are the same.
+        If two are the same, or two different ones are called alike.
     """
-    known: list[tuple[Estimator, str]] = []
+    known: dict[str, str] = {}
+    classes: dict[str, type[Estimator]] = {}
     for estimator in estimators:
-        name, points = estimator_id(estimator), sweep_points(estimator)
-        for point, where in known:
-            if point in points:
-                both = "" if where == name else f": in {where!r} and in {name!r}"
-                raise InputError(
-                    f"expected each estimator once, got {estimator_id(point)!r} twice{both}"
-                )
-        known += [(point, name) for point in points]
+        cls, name = type(estimator), estimator_id(estimator)
+        if classes.setdefault(cls.name, cls) is not cls:
+            raise InputError(
+                f"expected estimators of different names, got two called {cls.name!r}",
+                hint="change the name in one of the files",
+            )
+        points = {estimator_id(point): name for point in sweep_points(estimator)}
+        for point in known.keys() & points:
+            both = "" if known[point] == name else f": in {known[point]!r} and in {name!r}"
+            raise InputError(f"expected each estimator once, got {point!r} twice{both}")
+        known |= points
 
 
 def gpu_for(estimator: Estimator, n_samples: int, device: str) -> str | None:

@@ -2,9 +2,10 @@
 
 That is the recorded data (by its checksum, shape and dtype; or what is recorded with the step, the
 loss log up to it included, where an estimator reads that), the probe set, which samples are kept,
-the estimator with version and parameters, and the seed. Names of run, step and layer count too,
-since random streams derive from them. Where an estimator pools checkpoints (a basis fitted on all
-of them) or the runs of a group, the data of all of these counts.
+the estimator with version and parameters (of one in a file, also the text of the file), and the
+seed. Names of run, step and layer count too, since random streams derive from them. Where an
+estimator pools checkpoints (a basis fitted on all of them) or the runs of a group, the data of all
+of these counts.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any
 from infoplane.analysis.selection import Group, step_before
 from infoplane.data import Slot, plain
 from infoplane.estimators.base import Estimator
+from infoplane.estimators.from_file import version_of
 from infoplane.estimators.registry import estimator_id
 from infoplane.runs.run import Run
 
@@ -62,7 +64,7 @@ class CellKeys:
         self._start = _digest(
             metadata.version("infoplane"),
             f"{cls.name}:{cls.__qualname__}",  # not its module: code may move
-            estimator.version,
+            version_of(estimator),
             plain(estimator.seeded(seed).parameters()),
             seed,
             run.name,

@@ -22,9 +22,8 @@ from infoplane.data import IntArray, Slot
 from infoplane.errors import DataError, InputError
 from infoplane.estimators.base import Estimator
 from infoplane.estimators.registry import (
-    estimator_class,
     estimator_id,
-    parse_estimator,
+    installed_estimator,
     sweep_points,
 )
 from infoplane.results.curves import group_of_runs
@@ -122,7 +121,7 @@ class Baseline:
 
     def _parsed(self, spec: str) -> Estimator:
         try:
-            return parse_estimator(spec)
+            return installed_estimator(spec)
         except InputError as error:
             raise InputError(
                 f"{self.name}: estimator {printable(spec)!r} cannot be repeated: {error}",
@@ -156,7 +155,7 @@ class Baseline:
             key: tuple(value) if isinstance(value, list) else value
             for key, value in entry["params"].items()
         }
-        exact = estimator_class(parsed.name)(**given)
+        exact = type(parsed)(**given)
         return exact if estimator_id(exact) == own else parsed
 
     def cells(self, cells: Cells, *, narrowed: bool) -> dict[Run, tuple[list[Slot], list[int]]]:
@@ -282,7 +281,7 @@ def _ids(estimator: Estimator) -> list[str]:
 def _canonical(identifier: str) -> str:
     """Return an id with its settings in order and without defaults; a sweep writes them else."""
     try:
-        return estimator_id(parse_estimator(identifier))
+        return estimator_id(installed_estimator(identifier))
     except InputError:
         return identifier
 

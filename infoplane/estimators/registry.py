@@ -1,7 +1,8 @@
 """Estimators by name: the built-in ones and plug-ins (entry points ``infoplane.estimators``).
 
 An estimator is written ``NAME`` or ``NAME:parameter=value,parameter=value`` on the command line, in
-the configuration and in Python.
+the configuration and in Python; ``path/to/file.py:Class`` stands for the name of one in a file,
+whose code is run. What a document names is never looked for in files.
 """
 
 from __future__ import annotations
@@ -12,15 +13,21 @@ import itertools
 import logging
 import types
 import typing
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import MISSING, fields, replace
 from importlib import metadata
 from pkgutil import resolve_name
 from typing import Any
 
 from infoplane.calls import unfit
-from infoplane.errors import InfoplaneError, InputError
+from infoplane.errors import InfoplaneError, InputError, RunFileError
 from infoplane.estimators.base import Estimator
+from infoplane.estimators.from_file import (
+    FileReference,
+    file_reference,
+    found_in_file,
+    sent_with_its_source,
+)
 from infoplane.estimators.measure_id import MeasureId
 from infoplane.text import shortened
 
@@ -86,11 +93,15 @@ def without_presets(specs: Iterable[Any]) -> list[Any]:
 def estimator_class(name: str) -> type[Estimator]:
     """Return the class of an estimator; a plug-in is imported only here.
 
+    ``path/to/file.py:Class`` is one in a file, which is run.
+
     Raises
     ------
     InputError
         If no estimator has this name (the message names the nearest one), two plug-ins have it, or
         the plug-in cannot be loaded.
+    RunFileError
+        If there is no such file.
 
     Examples
     --------
@@ -99,6 +110,11 @@ def estimator_class(name: str) -> type[Estimator]:
     """
     if not isinstance(name, str):
         raise unfit("name", "the name of an estimator", name)
+    reference = file_reference(name)
+    return _installed_class(name) if reference is None else _class_in(reference)
+
+
+def _installed_class(name: str) -> type[Estimator]:
     if name in BUILT_IN:
         return typing.cast("type[Estimator]", resolve_name(BUILT_IN[name]))
     points = _plugins().get(name, [])
@@ -134,30 +150,58 @@ def _plugins() -> dict[str, list[metadata.EntryPoint]]:
 
 def _loaded(point: metadata.EntryPoint) -> type[Estimator]:
     """Return the class of a plug-in, its declarations checked."""
+    where = f"plug-in {point.name} ({point.value})"
+    cls = _checked(
+        _run(where, point.load, "install what it needs, correct it, or uninstall it"), where
+    )
+    if cls.name != point.name:
+        raise _refused(
+            where, f"its class is named {cls.name!r}", "call the entry point and the class alike"
+        )
+    return cls
 
-    def refused(why: str, hint: str) -> InputError:
-        return InputError(f"plug-in {point.name} ({point.value}): {why}", hint=hint, code="IP112")
 
+def _class_in(reference: FileReference) -> type[Estimator]:
+    """Return the class that a file holds, its declarations checked; the file is run."""
+    where = str(reference)
+    found = _run(where, lambda: found_in_file(reference), "correct the file; see docs/plugins.md")
+    cls = _checked(found, where)
+    if cls.name in estimator_names():
+        raise _refused(
+            where, f"its name {cls.name!r} is that of an installed estimator", "choose another name"
+        )
+    sent_with_its_source(cls)
+    return cls
+
+
+def _refused(where: str, why: str, hint: str) -> InputError:
+    return InputError(f"{where}: {why}", hint=hint, code="IP112")
+
+
+def _run(where: str, load: Callable[[], object], hint: str) -> object:
+    """Return what code of the user's returns; whatever it raises is told in one line."""
     try:
-        cls = point.load()
+        return load()
+    except RunFileError:
+        raise
     except InputError as error:
-        raise refused(str(error), error.hint or "correct the plug-in") from error
+        raise _refused(where, str(error), error.hint or "correct the plug-in") from error
     except (Exception, SystemExit) as error:
-        raise refused(
-            f"cannot be loaded: {type(error).__name__}: {_one_line(error)}",
-            "install what it needs, correct it, or uninstall it",
-        ) from error
+        why = f"cannot be loaded: {type(error).__name__}: {_one_line(error)}"
+        raise _refused(where, why, hint) from error
+
+
+def _checked(cls: object, where: str) -> type[Estimator]:
+    """Return a class, if it is that of an estimator and says what it must."""
+    hint = "see docs/plugins.md"
     if not (isinstance(cls, type) and issubclass(cls, Estimator)):
-        raise refused(f"expected a sub-class of Estimator, got {cls!r:.80}", "see docs/plugins.md")
+        raise _refused(where, f"expected a sub-class of Estimator, got {cls!r:.80}", hint)
     if missing := sorted(cls.__abstractmethods__):
-        raise refused(f"defines no {', '.join(missing)}", "see docs/plugins.md")
+        raise _refused(where, f"defines no {', '.join(missing)}", hint)
     for member in ("name", "title", "quantities"):
         if not hasattr(cls, member):
-            raise refused(f"declares no {member}", f"add {member} to the class: docs/plugins.md")
-    if cls.name != point.name:
-        raise refused(
-            f"its class is named {cls.name!r}", "call the entry point and the class alike"
-        )
+            hint = f"add {member} to the class: docs/plugins.md"
+            raise _refused(where, f"declares no {member}", hint)
     return cls
 
 
@@ -169,12 +213,15 @@ def parse_estimator(spec: str) -> Estimator:
     """Return the estimator written as ``NAME[:parameter=value,...]``.
 
     A parameter may be written with ``-`` for ``_``; several values are joined by ``+`` where the
-    parameter takes a sequence (``bins=15+30+60``).
+    parameter takes a sequence (``bins=15+30+60``). ``path/to/file.py:Class`` in place of the name
+    is an estimator in a file: the file is run, so let nobody else choose it.
 
     Raises
     ------
     InputError
         If the name or a parameter is unknown (the nearest one is named), or a value is unfit.
+    RunFileError
+        If there is no such file.
 
     Examples
     --------
@@ -183,8 +230,28 @@ def parse_estimator(spec: str) -> Estimator:
     """
     if not isinstance(spec, str):
         raise unfit("spec", "a text NAME[:parameter=value,...]", spec)
+    reference = file_reference(spec)
+    if reference is None:
+        return installed_estimator(spec)
+    cls = _class_in(reference)
+    return _with_settings(cls, MeasureId.read(cls.name + reference.settings), spec)
+
+
+def installed_estimator(spec: str) -> Estimator:
+    """Return an estimator that a document names: a built-in one or a plug-in, in no case a file.
+
+    Raises
+    ------
+    InputError
+        As `parse_estimator`.
+    """
     written = MeasureId.read(spec)
-    name, cls = written.name, estimator_class(written.name)
+    return _with_settings(_installed_class(written.name), written, spec)
+
+
+def _with_settings(cls: type[Estimator], written: MeasureId, spec: str) -> Estimator:
+    """Return the estimator of a class with the settings that were written."""
+    name = cls.name
     types_ = typing.get_type_hints(cls)
     known = {field.name: types_[field.name] for field in fields(cls)}
     values: dict[str, Any] = {}

@@ -37,7 +37,7 @@ from infoplane.recording.warnings import Warnings
 from infoplane.recording.weights import ChosenWeight, WeightRecorder, weight_patterns
 from infoplane.runs.run import Run
 from infoplane.runs.shards import shard_folder, shard_manifest, shard_rows
-from infoplane.runs.writer import RunWriter
+from infoplane.runs.writer import FolderWriter
 from infoplane.step_record import LossLog
 from infoplane.text import one_line
 
@@ -280,7 +280,7 @@ class Recorder:
         self._first: dict[str, SampleKind] = {}  # of the first snapshot
         self._warnings = Warnings()
         self._prepared = self._closed = False
-        self._writer = RunWriter(
+        self._writer = FolderWriter(
             folder, written_probe, manifest, overwrite=overwrite, resume=resume
         )
         self._losses: Losses | None = Losses() if self._index == 0 else None

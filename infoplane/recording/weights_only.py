@@ -36,7 +36,7 @@ from infoplane.recording.weights import (
     weight_patterns,
 )
 from infoplane.runs.run import Run
-from infoplane.runs.writer import RunWriter
+from infoplane.runs.writer import FolderWriter
 
 log = logging.getLogger("infoplane")
 
@@ -129,13 +129,13 @@ class WeightsRecording:
             if writer is not None:
                 writer.close()
 
-    def _begun(self, chosen: Sequence[ChosenWeight]) -> RunWriter:
+    def _begun(self, chosen: Sequence[ChosenWeight]) -> FolderWriter:
         """Return the writer of the run, its space set aside."""
         plan = self._plan(chosen)
         self.recorded = [slot.name for slot in plan.weights]
         if self.max_size is not None:
             plan.check(self.max_size, "bytes of --max-size")
-        writer = RunWriter(self.output, NoProbe.made(), self._manifest(chosen), **self._modes)
+        writer = FolderWriter(self.output, NoProbe.made(), self._manifest(chosen), **self._modes)
         try:
             left = writer.n_missing(plan.n_steps)
             plan.check(writer.free_bytes, "bytes that the disk has free")
@@ -147,7 +147,7 @@ class WeightsRecording:
 
     def _record(
         self,
-        writer: RunWriter,
+        writer: FolderWriter,
         step: int,
         checkpoint: Checkpoint,
         weights: Weights,

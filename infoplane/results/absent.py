@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from infoplane.errors import InfoplaneError
-from infoplane.estimators.registry import parse_estimator
+from infoplane.estimators.registry import installed_estimator
 from infoplane.text import printable
 
 
@@ -19,7 +19,7 @@ def why_absent(results: Mapping[str, Any], quantity: str) -> str:
         return reason_of(rows)
     for entry in results["estimators"]:
         with contextlib.suppress(InfoplaneError):  # a plug-in that is not installed
-            if reason := parse_estimator(entry["id"]).left_out(quantity):
+            if reason := installed_estimator(entry["id"]).left_out(quantity):
                 return f"{printable(entry['id'])} leaves it out: {reason}"
     return ""
 

@@ -25,6 +25,7 @@ import numpy as np
 from infoplane.data import Slot, Subject, plain
 from infoplane.estimators.base import Estimator
 from infoplane.estimators.estimate import Estimate, Measurement
+from infoplane.estimators.from_file import home_of, version_of
 from infoplane.estimators.measure_id import MeasureId
 from infoplane.estimators.registry import DEFAULT, estimator_id
 from infoplane.results.file import SCHEMA
@@ -253,12 +254,10 @@ def _estimators(
             {
                 "id": identifier,
                 "name": estimator.title,
-                "version": estimator.version,
+                "version": version_of(estimator),
                 "params": params,
                 "quantities": list(found),
-                "plugin": None
-                if type(estimator).__module__.startswith("infoplane.")
-                else type(estimator).__module__,
+                "plugin": home_of(type(estimator)),
             }
         )
     return described

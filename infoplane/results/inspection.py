@@ -95,7 +95,7 @@ def describe_run(run: Run, *, every_step: bool = False) -> dict[str, Any]:
         "n": run.n_samples,
         "passes": max((len(run.slots_of_passes(one)) for one in run.layers), default=1),
         "splits": dict(run.splits),
-        "inputs": list(run.probe.inputs.shape[1:]),
+        "inputs": None if run.probe.known_inputs is None else list(run.probe.inputs.shape[1:]),
         "classes": None if counts is None else counts.tolist(),
         "h_y": None if counts is None else _entropy(counts),
         "log2_n": float(np.log2(max(run.n_samples, 1))),
@@ -231,7 +231,10 @@ def files_of(run: RunFiles) -> Iterator[Path]:
 
 def contents(run: Run) -> Iterator[tuple[str, tuple[int, ...], str, int]]:
     """Yield what is stored: name, shape, dtype and bytes of every array, step by step."""
-    for name, array in (("probe/inputs", run.probe.inputs), ("probe/labels", run.probe.labels)):
+    for name, array in (
+        ("probe/inputs", run.probe.known_inputs),
+        ("probe/labels", run.probe.labels),
+    ):
         if array is not None:
             yield name, array.shape, str(array.dtype), array.nbytes
     for step in run.steps:

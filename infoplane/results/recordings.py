@@ -73,6 +73,7 @@ def _recording(run: Run, layers: Sequence[LayerInfo], steps: Sequence[int]) -> d
         "seed": manifest.get("seed"),
         "n": probe.n_samples,
         "n_dropped": len(run.dropped),
+        **({"inputs": False} if probe.n_samples and probe.known_inputs is None else {}),
         "n_classes": None if probe.labels is None else len(np.unique(probe.labels)),
         "h_y": label_entropy(probe.labels),
         **({"label_bins": run.label_bins} if run.label_bins is not None else {}),
@@ -101,7 +102,9 @@ def _recording(run: Run, layers: Sequence[LayerInfo], steps: Sequence[int]) -> d
 
 def _bottleneck(probe: ProbeSet) -> dict[str, Any] | None:
     """Return the information bottleneck curve where p(y|x) of a discrete X is known, in bits."""
-    joint = None if probe.labels is None else recorded_distribution(probe.inputs, probe.labels)
+    if probe.labels is None or probe.known_inputs is None:
+        return None
+    joint = recorded_distribution(probe.inputs, probe.labels)
     if joint is None:
         return None
     curve = information_bottleneck_curve(joint, max_iterations=2000)

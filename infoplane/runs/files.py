@@ -21,6 +21,7 @@ HDF5 paths. The layout is specified in ``docs/run-format.md``.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import stat
@@ -114,7 +115,7 @@ class RunFiles:
                 return True
         raise RunFileError(
             f"{self.path}: expected a run folder, or a run packed into one HDF5 file",
-            hint="a run is a folder that 'infoplane record' wrote",
+            hint=_how_to_import(self.path) or "a run is a folder that 'infoplane record' wrote",
             code="IP303",
         )
 
@@ -145,12 +146,18 @@ class RunFiles:
             return (json.dumps(self.manifest, indent=1) + "\n").encode()
         if self.packed:
             with opened(self.path, self._remedy) as file:
+                if not has_link(file, "manifest"):
+                    raise RunFileError(
+                        f"{self.path}: an HDF5 file of other content, expected a packed run",
+                        hint=_how_to_import(self.path),
+                        code="IP303",
+                    )
                 return bytes(place_of(file, "manifest", self.path).mapped()[:MOST_TEXT])
         path = self.path / "manifest.json"
         if not path.is_file():
             raise RunFileError(
                 f"{self.path}: expected a run folder with manifest.json, found none",
-                hint="a run is a folder that 'infoplane record' wrote",
+                hint=_how_to_import(self.path) or "a run is a folder that 'infoplane record' wrote",
                 code="IP303",
             )
         with reading(str(path)), path.open("rb") as text:
@@ -189,7 +196,9 @@ class RunFiles:
         if self.shards:
             return sum(shard.n_samples for shard in self.shards)
         with self._probe_file() as (file, prefix, path, hint):
-            return place_of(file, f"{prefix}inputs", path, hint).shape[0]
+            alone = self.manifest["probe"].get("inputs") is False
+            rows = "ids" if alone else "inputs"
+            return place_of(file, f"{prefix}{rows}", path, hint).shape[0]
 
     @cached_property
     def steps(self) -> tuple[int, ...]:
@@ -446,6 +455,26 @@ class RunFiles:
         hint = self._remedy if self.packed else "record the run again"
         with opened(path, hint) as file, reading(str(path), hint):
             yield file, "probe/" if self.packed else "", path, hint
+
+
+_OF_ARRAYS = {".npz", ".npy", ".h5", ".hdf5", ".safetensors", ".zarr"}
+_OF_TENSORS = {".pt", ".pth", ".ckpt", ".bin"}
+
+
+def _how_to_import(path: Path) -> str | None:
+    """Return which command makes a run of what is here instead; None if that is not clear."""
+    if (path / "steps").is_dir():  # a run that lost its manifest
+        return None
+    files = itertools.islice(path.rglob("*"), 1000) if path.is_dir() else ()
+    kinds = {path.suffix.lower(), *(file.suffix.lower() for file in files)}
+    if kinds & _OF_ARRAYS:
+        return f"arrays become a run with: infoplane import {path} -o RUN; then analyze RUN"
+    if kinds & _OF_TENSORS:
+        return (
+            f"a dict of activations becomes a run with: infoplane import {path} -o RUN; weights "
+            "are recorded with: infoplane record --model net.py:build --checkpoints ..."
+        )
+    return None
 
 
 def listed(items: Iterable[object], most: int = 12) -> str:

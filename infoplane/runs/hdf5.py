@@ -7,6 +7,7 @@ tells where data lie: the bytes are mapped, and written, at their offset.
 
 from __future__ import annotations
 
+import difflib
 import errno
 import json
 import math
@@ -242,6 +243,31 @@ def json_object(data: bytes | Array, where: str, hint: str | None = None) -> dic
             f"{where}: expected a JSON object, got {type(found).__name__}", hint=hint
         )
     return found
+
+
+class Told(dict[str, Any]):
+    """An object of JSON whose members are needed: one that lacks some says which.
+
+    Parameters
+    ----------
+    members : mapping
+        Those that are there.
+    where : str
+        What lacks them, for messages.
+    """
+
+    def __init__(self, members: Mapping[str, Any], where: str) -> None:
+        super().__init__(members)
+        self._where = where
+
+    def __missing__(self, key: str) -> Any:
+        near = difflib.get_close_matches(key, self, 1)
+        found = f"; it has {near[0]!r}" if near else ""
+        raise RunFileError(
+            f"{self._where}: member {key!r} is missing{found}",
+            hint="docs/run-format.md says what a run holds; infoplane.RunWriter and 'infoplane "
+            "import' write one of arrays",
+        )
 
 
 class Outline:

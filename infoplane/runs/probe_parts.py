@@ -20,7 +20,7 @@ def probe_parts(probe: ProbeSet) -> dict[str, Array]:
     """
     if not probe.n_samples:
         return {}
-    parts = {"inputs": probe.inputs, "labels": probe.labels, "targets": probe.targets}
+    parts = {"inputs": probe.known_inputs, "labels": probe.labels, "targets": probe.targets}
     several = len(probe.arguments) > 1
     for index, array in enumerate(probe.arguments.values() if several else ()):
         parts[f"argument_{index:04d}"] = array
@@ -30,6 +30,7 @@ def probe_parts(probe: ProbeSet) -> dict[str, Array]:
 
 def probe_manifest(probe: ProbeSet) -> dict[str, Any]:
     """Return what the manifest says of a probe set."""
+    alone = bool(probe.n_samples) and probe.known_inputs is None
     splits = [{"name": name, "n_samples": n} for name, n in probe.splits.items()]
     return {
         "file": "probe.h5" if probe.n_samples else None,
@@ -37,6 +38,7 @@ def probe_manifest(probe: ProbeSet) -> dict[str, Any]:
         "n_classes": None if probe.labels is None else len(np.unique(probe.labels)),
         "arguments": list(probe.arguments),
         "sha256": probe_sha256(probe),
+        **({"inputs": False} if alone else {}),
         **({"splits": splits} if splits else {}),
     }
 
@@ -55,7 +57,10 @@ def read_probe(
     def part(name: str) -> Array | None:
         return np.array(read(name)) if has(name) else None
 
-    inputs = np.array(read("inputs"))
+    if about.get("inputs") is False:
+        inputs = np.empty((len(read("ids")), 0), np.float32)
+    else:
+        inputs = np.array(read("inputs"))
     called = about.get("arguments")
     arguments = [str(name) for name in called] if isinstance(called, list) else []
     return ProbeSet(
@@ -91,10 +96,13 @@ def read_splits(about: Mapping[str, Any]) -> dict[str, int]:
 
 
 def probe_sha256(probe: ProbeSet) -> str:
-    """Return the SHA-256 of all arrays but the ids, their dtypes and shapes, in hexadecimal."""
+    """Return the SHA-256 of all arrays but the ids, their dtypes and shapes, in hexadecimal.
+
+    Without inputs the ids count too: nothing else says which samples they are.
+    """
     digest = hashlib.sha256()
     for name, array in probe_parts(probe).items():
-        if name != "ids":
+        if name != "ids" or (probe.n_samples and probe.known_inputs is None):
             digest.update(f"{array.dtype}{array.shape}".encode())
             digest.update(np.ascontiguousarray(array).data if array.size else b"")
     return digest.hexdigest()

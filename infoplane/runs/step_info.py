@@ -13,7 +13,7 @@ from typing import Any, cast
 from infoplane.data import Array, NoiseIn, Slot, SlotKind
 from infoplane.errors import InputError, NotFoundError, RunFileError
 from infoplane.runs.checksum import crc32
-from infoplane.runs.hdf5 import json_object, reading
+from infoplane.runs.hdf5 import Told, json_object, reading
 from infoplane.runs.layout import KINDS, check_format
 from infoplane.weights import Start, Summary
 
@@ -97,6 +97,7 @@ def step_info(
     """
     check_format(meta.get("format"), meta.get("version"), path)
     with reading(f"{path}: metadata", hint):
+        meta = Told(meta, f"{path}: metadata")
         if meta["step"] != step:
             raise RunFileError(
                 f"{path}: expected step {step} by its name, found step {meta['step']!r}", hint=hint
@@ -111,7 +112,7 @@ def step_info(
         if meta.get("probe_sha256", probe_sha256) != probe_sha256:
             raise RunFileError(f"{path}: recorded on another probe set than this run", hint=hint)
         try:
-            slots = {kind: _slots(kind, meta, about.member) for kind, about in KINDS.items()}
+            slots = {kind: _slots(kind, meta, about.member, path) for kind, about in KINDS.items()}
         except InputError as error:
             raise RunFileError(f"{path}: {error}", hint=hint) from error
         for kind, found in slots.items():
@@ -143,8 +144,12 @@ def padded_json(meta: Mapping[str, Any]) -> bytes:
     return text.ljust(-(-len(text) // META_BLOCK) * META_BLOCK)
 
 
-def _slots(kind: SlotKind, meta: Mapping[str, Any], member: str) -> tuple[Slot, ...]:
-    entries = meta[member] if kind == "layer" else meta.get(member, ())
+def _slots(kind: SlotKind, meta: Mapping[str, Any], member: str, path: Path) -> tuple[Slot, ...]:
+    listed = meta[member] if kind == "layer" else meta.get(member, ())
+    entries = (
+        Told(entry, f"{path}: metadata: {kind} {entry.get('name', index)!r}")
+        for index, entry in enumerate(listed)
+    )
     return tuple(
         Slot(
             name=str(entry["name"]),

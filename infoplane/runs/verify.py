@@ -16,7 +16,7 @@ from infoplane.runs.disk import writing
 from infoplane.runs.hdf5 import missing_size
 from infoplane.runs.probe_parts import probe_sha256
 from infoplane.runs.run import Run
-from infoplane.runs.writer import RunWriter
+from infoplane.runs.writer import FolderWriter
 
 LOG = "loss log"
 """What a finding about it names in place of a layer."""
@@ -130,7 +130,7 @@ def _rescued(run: Run, output: Path) -> tuple[int, ...]:
     intact = tuple(step for step in run.steps if step not in damaged)
     if not intact:
         raise DataError(f"{run.path}: no step is intact")
-    writer = RunWriter(output, run.probe, run.manifest)
+    writer = FolderWriter(output, run.probe, run.manifest)
     if not _of_log(run):
         writer.log.add(run.losses)
     try:

@@ -29,7 +29,7 @@ from infoplane.step_record import LossLog
 from infoplane.system import open_file, patiently
 
 
-class RunWriter:
+class FolderWriter:
     """The one writer of a run folder.
 
     Parameters

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import logging
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +20,8 @@ from infoplane.analysis.selection import Cells, groups_of
 from infoplane.data import Array, Slot
 from infoplane.errors import DataError, NotFoundError
 from infoplane.runs.run import Run
+
+log = logging.getLogger("infoplane")
 
 Axis: TypeAlias = Literal["layers", "steps", "seeds", "models", "drift"]
 AXES = ("layers", "steps", "runs")
@@ -153,9 +156,12 @@ def on_the_same_samples(cells: Cells) -> Cells:
 
 def _mismatch(one: Run, other: Run) -> str:
     """Say why two runs do not hold the same samples in the same order; empty if they do."""
+    a, b = one.probe, other.probe
+    unknown = a.known_inputs is None or b.known_inputs is None
+    if unknown and one.path != other.path:
+        return _mismatch_without_inputs(one, other)
     if one.probe_hash == other.probe_hash:
         return ""
-    a, b = one.probe, other.probe
     if a.n_samples != b.n_samples:
         return f"expected {a.n_samples:,} samples, found {b.n_samples:,}"
     if _equal(a.inputs, b.inputs):
@@ -163,6 +169,20 @@ def _mismatch(one: Run, other: Run) -> str:
     if a.ids is not None and b.ids is not None:
         return _apart(a.ids.tolist(), b.ids.tolist())
     return _apart(_rows(a.inputs), _rows(b.inputs))
+
+
+def _mismatch_without_inputs(one: Run, other: Run) -> str:
+    """Say what tells two runs apart of which one holds no inputs; warn of what cannot be told."""
+    a, b = one.probe, other.probe
+    if a.n_samples != b.n_samples:
+        return f"expected {a.n_samples:,} samples, found {b.n_samples:,}"
+    if a.labels is not None and b.labels is not None and not _equal(a.labels, b.labels):
+        return "its labels are others"
+    log.warning(
+        "%s and %s are taken for the same samples in the same order: without inputs nothing tells",
+        one.path, other.path,
+    )  # fmt: skip
+    return ""
 
 
 def _apart(one: Sequence[object], other: Sequence[object]) -> str:

@@ -14,7 +14,7 @@ from infoplane.estimators.base import Estimator
 from infoplane.estimators.estimate import Estimate
 from infoplane.estimators.registry import parse_estimator
 from infoplane.runs.run import Run
-from infoplane.runs.writer import RunWriter
+from infoplane.runs.writer import FolderWriter
 from tests.workers import Serial
 
 
@@ -51,7 +51,7 @@ def runs(tmp_path, probe):
     found = []
     for seed in range(2):
         path = tmp_path / f"net-s{seed}"
-        writer = RunWriter(path, probe, {"run": path.name, "group": "net", "seed": seed})
+        writer = FolderWriter(path, probe, {"run": path.name, "group": "net", "seed": seed})
         rng = np.random.default_rng(seed)
         for step in (0, 5, 20):
             with writer.step(step) as out:
@@ -110,7 +110,7 @@ def test_layer_with_nan_fails_alone_and_says_why(runs):
 
 @pytest.mark.parametrize(("value", "reason"), [(99, "expected no 99"), (98, "ZeroDivisionError")])
 def test_failing_cell_does_not_stop_the_run(tmp_path, probe, value, reason):
-    writer = RunWriter(tmp_path / "r", probe, {"run": "r"})
+    writer = FolderWriter(tmp_path / "r", probe, {"run": "r"})
     for step in (0, 1):
         with writer.step(step) as out:
             out.write(0, "fc", "ReLU", 0, np.full((120, 1), [[1.0, float(value)][step]]), "float64")

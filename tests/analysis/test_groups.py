@@ -18,7 +18,7 @@ from infoplane.estimators.base import Estimator
 from infoplane.estimators.estimate import Estimate
 from infoplane.estimators.registry import parse_estimator
 from infoplane.runs.run import Run
-from infoplane.runs.writer import RunWriter
+from infoplane.runs.writer import FolderWriter
 from infoplane.validation.trials import estimate_problem
 from tests.analysis.test_engine import numbers
 from tests.workers import Serial
@@ -53,7 +53,7 @@ class Deviation(Estimator):
 
 def write(path, value, group="net"):
     probe = ProbeSet(np.arange(N, dtype=float)[:, None], np.arange(N) % 2)
-    writer = RunWriter(path, probe, {"run": path.name, "group": group})
+    writer = FolderWriter(path, probe, {"run": path.name, "group": group})
     for step in (0, 1):
         with writer.step(step) as out:
             for index, name in enumerate(("fc", "out")):

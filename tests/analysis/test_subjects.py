@@ -31,7 +31,7 @@ from infoplane.results.export import csv_text
 from infoplane.results.file import write_results
 from infoplane.results.recordings import describe_recordings
 from infoplane.runs.run import Run
-from infoplane.runs.writer import RunWriter
+from infoplane.runs.writer import FolderWriter
 from infoplane.validation.trials import names_of_trials
 from tests.runs.weights import with_weights
 from tests.workers import Serial
@@ -92,7 +92,7 @@ def run(tmp_path):
     """The second layer is the first one turned and scaled; the third has NaN at step 5."""
     rng = np.random.default_rng(0)
     probe = ProbeSet(rng.normal(size=(N, 3)), np.arange(N) % 2)
-    writer = RunWriter(tmp_path / "plain", probe, {"run": "net"})
+    writer = FolderWriter(tmp_path / "plain", probe, {"run": "net"})
     turn = np.linalg.qr(rng.normal(size=(4, 4)))[0]
     for step in STEPS:
         first, third = rng.normal(size=(N, 4)), rng.normal(size=(N, 2))

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from infoplane.data import ProbeSet
-from infoplane.runs.writer import RunWriter
+from infoplane.runs.writer import FolderWriter
 from tests.processes import LONG, children_of, start_process, wait_until
 
 CACHE = Path(".infoplane_cache/cells-1.sqlite")
@@ -28,7 +28,7 @@ def write_run(
     rng = np.random.default_rng(seed)
     labels = np.arange(n) % 3
     probe = ProbeSet(rng.normal(size=(n, 4)), labels.astype(np.int64))
-    writer = RunWriter(Path(path), probe, {"run": Path(path).name, "group": "net", "seed": seed})
+    writer = FolderWriter(Path(path), probe, {"run": Path(path).name, "group": "net", "seed": seed})
     for step in steps:
         with writer.step(step) as out:
             if gradients:

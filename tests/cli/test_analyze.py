@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from infoplane.data import ProbeSet
-from infoplane.runs.writer import RunWriter
+from infoplane.runs.writer import FolderWriter
 from tests.cli.analyses import rows_of, start, wait_for_cells, workers_of, write_run
 from tests.conftest import infoplane as infoplane_process
 from tests.conftest import infoplane_here as infoplane
@@ -134,7 +134,7 @@ def test_run_of_another_version(runs):
 
 def test_cells_that_fail_are_counted_and_strict_says_so(runs):
     probe = ProbeSet(np.zeros((20, 1)), np.arange(20) % 2)
-    writer = RunWriter(Path("diverged"), probe, {"run": "diverged"})
+    writer = FolderWriter(Path("diverged"), probe, {"run": "diverged"})
     for step, value in ((0, 1.0), (1, np.nan)):
         with writer.step(step) as out:
             values = np.full((20, 2), value) + np.arange(20)[:, None] % 3
@@ -243,7 +243,7 @@ def test_layer_that_is_never_finite_does_not_spoil_the_others(tmp_path, monkeypa
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
     probe = ProbeSet(rng.normal(size=(200, 3)), np.arange(200) % 2)
-    writer = RunWriter(Path("net"), probe, {"run": "net"})
+    writer = FolderWriter(Path("net"), probe, {"run": "net"})
     for step in range(3):
         with writer.step(step) as out:
             values = rng.normal(size=(200, 3))
@@ -264,7 +264,7 @@ def test_samples_with_nan_can_be_left_out_of_all_cells(tmp_path, monkeypatch):
     inputs, labels = rng.normal(size=(200, 3)), np.arange(200) % 2
     bad = np.array([3, 50, 51])
     for name, rows in (("spoiled", np.arange(200)), ("clean", np.delete(np.arange(200), bad))):
-        writer = RunWriter(Path(name), ProbeSet(inputs[rows], labels[rows]), {"run": "net"})
+        writer = FolderWriter(Path(name), ProbeSet(inputs[rows], labels[rows]), {"run": "net"})
         draws = np.random.default_rng(1)
         for step in range(2):
             with writer.step(step) as out:
@@ -323,7 +323,7 @@ def test_a_layer_that_is_constant_before_live_ones_is_told(tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
     probe = ProbeSet(rng.normal(size=(200, 4)), np.arange(200) % 2)
-    writer = RunWriter(Path("net"), probe, {"run": "net", "group": "net", "seed": 0})
+    writer = FolderWriter(Path("net"), probe, {"run": "net", "group": "net", "seed": 0})
     for step in (0, 1):
         with writer.step(step) as out:
             for index, live in enumerate((step, True)):

@@ -141,10 +141,10 @@ def test_failed_cells_are_kept_with_their_reason(runs):
     import numpy as np
 
     from infoplane.data import ProbeSet
-    from infoplane.runs.writer import RunWriter
+    from infoplane.runs.writer import FolderWriter
 
     probe = ProbeSet(np.arange(80.0).reshape(40, 2), np.arange(40) % 2)
-    writer = RunWriter(Path("sick"), probe, {"run": "sick"})
+    writer = FolderWriter(Path("sick"), probe, {"run": "sick"})
     for step in (0, 1):
         with writer.step(step) as out:
             values = np.linspace(0, 1, 80, dtype=np.float32).reshape(40, 2)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from infoplane.data import ProbeSet
-from infoplane.runs.writer import RunWriter
+from infoplane.runs.writer import FolderWriter
 from tests.cli.test_analyze import write_run
 from tests.conftest import infoplane_here as infoplane
 
@@ -43,7 +43,7 @@ def test_what_is_recorded(runs):
 def test_zeros_dead_units_and_distinct_rows_are_counted(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     probe = ProbeSet(np.random.default_rng(0).normal(size=(8, 2)), None)
-    writer = RunWriter(Path("r"), probe, {"run": "r"})
+    writer = FolderWriter(Path("r"), probe, {"run": "r"})
     values = np.array([[0, 5, 1], [0, 5, 2]] * 4, dtype=np.float32)
     with writer.step(3) as out:
         out.write(0, "fc", "ReLU", 0, values, "float32")
@@ -165,7 +165,7 @@ def test_roles_are_named_or_what_to_record(runs):
     told = infoplane("inspect", "net-s0").out
     assert "logits: unknown; record the layer that the model returns, or name it" in told
     assert "features: unknown; record what the last linear layer is given" in told
-    writer = RunWriter(Path("r"), ProbeSet(np.zeros((8, 2)), None), {"run": "r"})
+    writer = FolderWriter(Path("r"), ProbeSet(np.zeros((8, 2)), None), {"run": "r"})
     with writer.step(3) as out:
         for name in ("act", "fc"):
             out.write(name, name, "Linear", 0, np.ones((8, 2)), "float32")

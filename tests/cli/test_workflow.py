@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from infoplane.data import ProbeSet
-from infoplane.runs.writer import RunWriter
+from infoplane.runs.writer import FolderWriter
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
 TEMPLATES = DOCS.parent / "infoplane" / "templates"
@@ -63,7 +63,7 @@ def record(path, spread, seed=0):
     """A run whose layers hold the label, the more apart the larger ``spread`` is not."""
     rng = np.random.default_rng(seed)
     labels = np.arange(300, dtype=np.int64) % 2
-    writer = RunWriter(
+    writer = FolderWriter(
         Path(path), ProbeSet(rng.normal(size=(300, 4)), labels), {"run": "s0", "group": "net"}
     )
     for step in (0, 1, 10, 100):

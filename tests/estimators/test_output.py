@@ -8,7 +8,7 @@ import infoplane
 from infoplane.data import ProbeSet
 from infoplane.errors import NotFoundError
 from infoplane.estimators.registry import parse_estimator
-from infoplane.runs.writer import RunWriter
+from infoplane.runs.writer import FolderWriter
 
 N, K = 240, 4
 LABELS = np.arange(N) % K
@@ -23,7 +23,7 @@ def write(path, *steps, labels=LABELS, kind="Linear", details=None, before=(), *
     n = len(steps[0])
     details = {"roles": ["logits"]} if details is None else details
     samples = ProbeSet(np.arange(2.0 * n).reshape(n, 2), labels, **probe)
-    writer = RunWriter(path, samples, {"run": path.name})
+    writer = FolderWriter(path, samples, {"run": path.name})
     for step, values in enumerate(steps):
         with writer.step(step) as out:
             for name in before:

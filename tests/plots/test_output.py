@@ -15,7 +15,7 @@ from infoplane.errors import NotFoundError
 from infoplane.plots.figures import default_figures, draw
 from infoplane.plots.report.page import render_report
 from infoplane.plots.view import View
-from infoplane.runs.writer import RunWriter
+from infoplane.runs.writer import FolderWriter
 from tests.plots.test_figures import outside, overlapping, ticks_that_touch, words
 
 N, K = 120, 4
@@ -27,7 +27,7 @@ def write(folder: Path, seed: int, splits: dict[str, int]) -> Path:
     path, rng = folder / f"net-s{seed}", np.random.default_rng(seed)
     probe = ProbeSet(np.arange(2.0 * N).reshape(N, 2), LABELS, splits=splits)
     with_noise = rng.normal(size=(N, K))
-    writer = RunWriter(path, probe, {"run": path.name, "group": "net", "seed": seed})
+    writer = FolderWriter(path, probe, {"run": path.name, "group": "net", "seed": seed})
     for step, sharp in ((0, 0.0), (1, 1.0), (10, 3.0), (100, 5.0)):
         with writer.step(step) as out:
             out.write("fc", "fc", "Linear", 0, sharp * np.eye(K)[LABELS] + with_noise, "float32")

@@ -12,13 +12,13 @@ import pytest
 from infoplane.data import ProbeSet
 from infoplane.errors import InputError, NotFoundError, RunFileError
 from infoplane.runs.run import Run
-from infoplane.runs.writer import RunWriter
+from infoplane.runs.writer import FolderWriter
 
 
 def write_run(path, probe, steps=(0, 7), names=("a/b", "..", "fc[1]"), scale=1.0):
     rng = np.random.default_rng(1)
     data = {}
-    writer = RunWriter(path, probe, {"run": path.name, "group": "g", "seed": 0})
+    writer = FolderWriter(path, probe, {"run": path.name, "group": "g", "seed": 0})
     for step in steps:
         with writer.step(step) as out:
             out.metrics = {"train_loss": 0.5, "test_loss": float("nan")}
@@ -76,7 +76,7 @@ def test_same_content_gives_the_same_bytes_and_hash(tmp_path, probe):
 
 
 def test_a_step_that_fails_leaves_nothing(tmp_path, probe):
-    writer = RunWriter(tmp_path / "s0", probe, {"run": "s0"})
+    writer = FolderWriter(tmp_path / "s0", probe, {"run": "s0"})
     with closing(writer), pytest.raises(KeyboardInterrupt), writer.step(3) as out:
         out.write(0, "fc", "Linear", 0, np.zeros((10, 2), np.float32), "float32")
         raise KeyboardInterrupt
@@ -84,7 +84,7 @@ def test_a_step_that_fails_leaves_nothing(tmp_path, probe):
 
 
 def test_folder_that_vanishes_before_a_step_is_complete_is_one_line(tmp_path, probe):
-    writer = RunWriter(tmp_path / "r", probe, {"run": "r"})
+    writer = FolderWriter(tmp_path / "r", probe, {"run": "r"})
     values = np.ones((probe.n_samples, 2), np.float32)
     with (
         closing(writer),
@@ -96,7 +96,7 @@ def test_folder_that_vanishes_before_a_step_is_complete_is_one_line(tmp_path, pr
 
 
 def test_a_step_with_missing_rows_is_not_made(tmp_path, probe):
-    writer = RunWriter(tmp_path / "s0", probe, {"run": "s0"})
+    writer = FolderWriter(tmp_path / "s0", probe, {"run": "s0"})
     error = pytest.raises(RunFileError, match="expected 120 rows, got 10")
     with closing(writer), error, writer.step(3) as out:
         out.write(0, "fc", "Linear", 0, np.zeros((10, 2), np.float32), "float32")
@@ -118,7 +118,7 @@ def test_full_disk_is_one_line_and_keeps_complete_steps(tmp_path, probe, monkeyp
     def full(descriptor, offset, size):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    writer = RunWriter(tmp_path / "s0", probe, {"run": "s0"})
+    writer = FolderWriter(tmp_path / "s0", probe, {"run": "s0"})
     with closing(writer):
         with writer.step(0) as out:
             out.write(0, "fc", "Linear", 0, np.zeros((120, 2), np.float32), "float32")
@@ -157,12 +157,12 @@ def test_reading_a_layer_does_not_read_the_probe_set(run, monkeypatch):
 def test_existing_run_is_kept_unless_told(tmp_path, probe):
     write_run(tmp_path / "s0", probe)
     with pytest.raises(RunFileError, match="already holds a run"):
-        RunWriter(tmp_path / "s0", probe, {})
+        FolderWriter(tmp_path / "s0", probe, {})
     assert Run(tmp_path / "s0").steps == (0, 7)
     old = Run(tmp_path / "s0").content_hash()
-    RunWriter(tmp_path / "s0", probe, {}, overwrite=True).close()
+    FolderWriter(tmp_path / "s0", probe, {}, overwrite=True).close()
     assert Run(tmp_path / "s0").content_hash() == old  # replaced only by a complete step
-    writer = RunWriter(tmp_path / "s0", probe, {}, overwrite=True)
+    writer = FolderWriter(tmp_path / "s0", probe, {}, overwrite=True)
     with closing(writer), writer.step(3) as out:
         out.write(0, "fc", "Linear", 0, np.zeros((120, 2), np.float32), "float32")
     assert Run(tmp_path / "s0").steps == (3,)
@@ -173,16 +173,16 @@ def test_folder_with_other_files_is_never_touched(tmp_path, probe):
     (tmp_path / "thesis.tex").write_text("x")
     for overwrite in (False, True):
         with pytest.raises(RunFileError, match=r"not of a run \(thesis.tex\)"):
-            RunWriter(tmp_path, probe, {}, overwrite=overwrite)
+            FolderWriter(tmp_path, probe, {}, overwrite=overwrite)
     assert (tmp_path / "thesis.tex").read_text() == "x"
 
 
 def test_one_writer_at_a_time(tmp_path, probe):
-    first = RunWriter(tmp_path / "s0", probe, {})
+    first = FolderWriter(tmp_path / "s0", probe, {})
     with pytest.raises(RunFileError, match="another process is writing"):
-        RunWriter(tmp_path / "s0", probe, {}, overwrite=True)
+        FolderWriter(tmp_path / "s0", probe, {}, overwrite=True)
     first.close()
-    RunWriter(tmp_path / "s0", probe, {}, overwrite=True).close()
+    FolderWriter(tmp_path / "s0", probe, {}, overwrite=True).close()
 
 
 @pytest.mark.parametrize("size", [0, 8, 100, 5000, -1])
@@ -272,7 +272,7 @@ def test_lock_that_is_no_file_of_the_run_is_not_opened(tmp_path, probe, kind):
     else:
         (path / ".lock").mkdir()
     with pytest.raises(RunFileError, match="cannot be written"):
-        RunWriter(path, probe, {}, overwrite=True)
+        FolderWriter(path, probe, {}, overwrite=True)
     assert other.read_text() == "precious"
 
 
@@ -288,7 +288,7 @@ def test_fifo_does_not_hang(run):
 
 def test_many_layers_with_long_names_fit_the_metadata(tmp_path, probe):
     names = tuple(f"encoder.block.{i}.{'x' * 300}" for i in range(400))
-    writer = RunWriter(tmp_path / "s0", probe, {"run": "s0"})
+    writer = FolderWriter(tmp_path / "s0", probe, {"run": "s0"})
     with closing(writer), writer.step(0) as out:
         for index, name in enumerate(names):
             out.write(index, name, "Linear", 0, np.zeros((120, 1), np.float32), "float32")
@@ -311,7 +311,7 @@ def test_every_layer_keeps_its_values_whatever_the_sizes(tmp_path, seed):
         rng.normal(0, 50, (120, rng.integers(1, 30))).astype(kinds[rng.integers(4)])
         for _ in range(rng.integers(2, 12))
     ]
-    with closing(RunWriter(tmp_path / "r", probe, {})) as writer:
+    with closing(FolderWriter(tmp_path / "r", probe, {})) as writer:
         for step in (0, 1):
             with writer.step(step) as file:
                 for index, values in enumerate(layers):
@@ -338,7 +338,7 @@ def test_numbers_of_a_layer_of_many_blocks(tmp_path, kind):
         values[3, : shape[1] // 2] = np.nan  # whole blocks
     bits = values.astype(np.float32).view(np.uint32) >> 16
     array = bits.astype(np.uint16) if encoding else values.astype(stored)
-    writer = RunWriter(tmp_path / "r", ProbeSet(np.zeros((4, 1))), {"run": "r"})
+    writer = FolderWriter(tmp_path / "r", ProbeSet(np.zeros((4, 1))), {"run": "r"})
     with closing(writer), writer.step(0) as out:
         out.write(0, "fc", "Linear", 0, array[:1], kind, encoding)
         out.write(0, "fc", "Linear", 1, array[1:], kind, encoding)

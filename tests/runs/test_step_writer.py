@@ -8,7 +8,7 @@ from infoplane.errors import RunFileError
 from infoplane.runs.pack import pack
 from infoplane.runs.run import Run
 from infoplane.runs.verify import verify
-from infoplane.runs.writer import RunWriter
+from infoplane.runs.writer import FolderWriter
 
 PROBE = ProbeSet(np.arange(20.0).reshape(10, 2), np.arange(10) % 2)
 LAYER = np.arange(30, dtype=np.float32).reshape(10, 3)
@@ -29,7 +29,7 @@ def write_step(writer, step, weights=None, layers=("fc",)):
 
 
 def write_run(path, steps, **options):
-    writer = RunWriter(path, PROBE, {"run": "r"}, **options)
+    writer = FolderWriter(path, PROBE, {"run": "r"}, **options)
     for step in steps:
         write_step(writer, step)
     writer.close()
@@ -52,7 +52,7 @@ def test_the_same_bytes_first_later_and_resumed(tmp_path):
     later = write_run(tmp_path / "b", [0, 3])
     resumed = write_run(tmp_path / "c", [0])
     resumed = write_run(tmp_path / "c", [3], resume=True)
-    reserving = RunWriter(tmp_path / "d", PROBE, {"run": "r"})
+    reserving = FolderWriter(tmp_path / "d", PROBE, {"run": "r"})
     reserving.reserve(later.slots, 2)
     write_step(reserving, 0)
     write_step(reserving, 3)
@@ -80,7 +80,7 @@ def test_packed(tmp_path):
     ],
 )
 def test_every_step_has_the_same_arrays(tmp_path, other):
-    writer = RunWriter(tmp_path / "r", PROBE, {"run": "r"})
+    writer = FolderWriter(tmp_path / "r", PROBE, {"run": "r"})
     write_step(writer, 0)
     with pytest.raises(RunFileError, match="expected the layers of the run's other steps"):
         write_step(writer, 1, other)

@@ -7,12 +7,12 @@ import numpy as np
 from infoplane.runs.checksum import crc32
 from infoplane.runs.run import Run
 from infoplane.runs.step_info import padded_json
-from infoplane.runs.writer import RunWriter
+from infoplane.runs.writer import FolderWriter
 
 
 def with_weights(run, path, weights_at, **members):
     """Return a copy of a run whose steps hold the weights that ``weights_at`` gives for a step."""
-    writer = RunWriter(path, run.probe, run.manifest)
+    writer = FolderWriter(path, run.probe, run.manifest)
     for step in run.steps:
         found, entries = dict(run.datasets(step)), []
         meta = json.loads(bytes(found.pop("meta")))

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from infoplane.data import ProbeSet
-from infoplane.runs.writer import RunWriter
+from infoplane.runs.writer import FolderWriter
 
 N = 120
 
@@ -23,7 +23,7 @@ def write_run(path, steps, *, of=None, group="net", seed=0):
     """Write a run of ``steps``: by step, arrays (n_samples, n_units) by layer."""
     recorded = of or probe()
     name = Path(path).name
-    writer = RunWriter(Path(path), recorded, {"run": name, "group": group, "seed": seed})
+    writer = FolderWriter(Path(path), recorded, {"run": name, "group": group, "seed": seed})
     for step, layers in steps.items():
         with writer.step(step) as out:
             for index, (layer, values) in enumerate(layers.items()):

@@ -294,9 +294,9 @@ def _prepared(
 ) -> Prepared:
     data = run.probe
     probe = probe_symbols(
-        data.n_samples, data.labels, data.inputs, permutations=permutations, rng=rng
+        data.n_samples, data.labels, data.known_inputs, permutations=permutations, rng=rng
     )
-    return Prepared(probe, is_whole_population(data.inputs), low, high)
+    return Prepared(probe, is_whole_population(data.known_inputs), low, high)
 
 
 def _of_layer(shared: Prepared, layer: LayerInfo) -> Prepared:

@@ -32,7 +32,7 @@ class Prepared:
     """Samples that are used, inputs and labels, or real targets, as Gram matrices, and shuffles."""
 
     chosen: IntArray  # (n_used,)
-    inputs: Side
+    inputs: Side | None
     outcome: Side | None
     orders: tuple[IntArray, ...]
 
@@ -109,10 +109,12 @@ class CauchySchwarz(Estimator):
         """Return the subsample, and inputs and labels or targets as Gram matrices."""
         probe = run.probe
         chosen = chosen_samples(probe, self.max_samples, rng)
-        inputs, y = probe.inputs.reshape(probe.n_samples, -1)[chosen], outcome(probe, chosen)
+        inputs, y = probe.known_inputs, outcome(probe, chosen)
+        if inputs is not None:
+            inputs = inputs.reshape(len(inputs), -1)[chosen]
         return Prepared(
             chosen,
-            Side.of(inputs, "median", "inputs"),
+            None if inputs is None else Side.of(inputs, "median", "inputs"),
             None if y is None else Side.of(y, "median", "labels or targets"),
             tuple(rng.permutation(len(chosen)) for _ in range(self.permutations)),
         )

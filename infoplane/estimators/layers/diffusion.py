@@ -226,6 +226,8 @@ class DiffusionSpectral(Estimator):
             labels = cluster_reference(
                 probe.labels if rows is None else probe.labels[rows], kind="labels"
             )
+        if probe.known_inputs is None:
+            return DiffusionSamples(n, rows, labels, (), None)
         inputs = inputs.reshape(len(inputs), -1)
         projected_from = None
         if float(len(inputs)) ** 2 * inputs.shape[1] > _LARGEST_GRAPH:
@@ -250,7 +252,7 @@ class DiffusionSpectral(Estimator):
     def estimate(
         self, prepared: DiffusionSamples, activations: Array, rng: np.random.Generator
     ) -> Mapping[str, Estimate]:
-        """Return DSE, DSMI(T;Y) if there are labels, and DSMI(T;X), of each bandwidth."""
+        """Return DSE, and DSMI(T;Y) and DSMI(T;X) where labels and inputs are known."""
         points = checked_points(rows_of(activations, prepared.rows))
         rows = {"slq": 0, "quick": _SHARED_SINGLE_ROWS}.get(self.method, _SHARED_KERNEL_ROWS)
         found: dict[str, Estimate] = {}

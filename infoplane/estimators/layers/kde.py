@@ -92,7 +92,7 @@ class KernelDensity(Estimator):
 
     def prepare_run(self, run: RunData, rng: np.random.Generator) -> Prepared:
         """Return the labels, and whether the inputs are all that there are."""
-        return Prepared(run.probe.labels, is_whole_population(run.probe.inputs))
+        return Prepared(run.probe.labels, is_whole_population(run.probe.known_inputs))
 
     def prepare_layer(
         self, shared: Prepared, run: RunData, layer: LayerInfo, rng: np.random.Generator

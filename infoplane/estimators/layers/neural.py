@@ -138,8 +138,9 @@ class Neural(NeuralOptions):
         rows, draws = self.chosen_rows(probe, rng), int(rng.integers(SEEDS))
         n = probe.n_samples if rows is None else len(rows)
         inputs, labels, targets = None, probe.labels, None
-        if any(self._beside_inputs(layer) for layer in run.layers):
-            flat = rows_of(probe.inputs.reshape(probe.n_samples, -1), rows)
+        known = probe.known_inputs
+        if known is not None and any(self._beside_inputs(layer) for layer in run.layers):
+            flat = rows_of(known.reshape(probe.n_samples, -1), rows)
             inputs = columns_of(flat, rng)
         if labels is not None:
             labels = rows_of(labels, rows)
@@ -169,6 +170,8 @@ class Neural(NeuralOptions):
         clock = Clock(self.seconds, 1 if known is None else 2)
         values = rows_of(activations, run.rows)
         told = {} if known is None else {ITY.name: self._of_labels(prepared, values, known, clock)}
+        if prepared.beside_inputs and run.inputs is None:  # the run does not hold them
+            return told
         return {IXT.name: self._of_inputs(prepared, values, clock), **told}
 
     def _of_labels(

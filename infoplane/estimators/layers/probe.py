@@ -110,7 +110,10 @@ class Probe(Estimator):
     def prepare_run(self, run: RunData, rng: np.random.Generator) -> ProbedSamples | None:
         """Choose the samples; None without labels."""
         probe = run.probe
-        labels, targets, inputs, rows = probe.labels, probe.targets, probe.inputs, None
+        labels, targets, rows = probe.labels, probe.targets, None
+        inputs = probe.known_inputs
+        if inputs is None:  # each sample counts as another input
+            inputs = np.arange(probe.n_samples)
         if labels is None and targets is None:
             return None
         symbols = None if labels is None else row_symbols(labels[:, None])

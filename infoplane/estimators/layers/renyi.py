@@ -36,7 +36,7 @@ class Prepared:
     """Samples that are used, and inputs and labels, or real targets, as Gram matrices."""
 
     chosen: IntArray  # (n_used,)
-    inputs: Reference
+    inputs: Reference | None
     outcome: Reference | None
     h_y: float | None  # of labels
 
@@ -118,12 +118,14 @@ class MatrixRenyi(Estimator):
         if self.width == "alignment" and probe.labels is None:
             raise InputError("renyi: width=alignment needs labels, and the run has none")
         chosen = chosen_samples(probe, self.max_samples, rng)
-        inputs = probe.inputs.reshape(probe.n_samples, -1)[chosen]
         y = outcome(probe, chosen)
         options: Any = {"width": self._of_others, "shuffles": self.shuffles, "rng": rng}
+        inputs = probe.known_inputs
         return Prepared(
             chosen,
-            renyi_reference(inputs, self.alpha, **options),
+            None
+            if inputs is None
+            else renyi_reference(inputs.reshape(len(inputs), -1)[chosen], self.alpha, **options),
             None if y is None else renyi_reference(y, self.alpha, **options),
             row_symbols(y[:, None]).entropy if y is not None and y.ndim == 1 else None,
         )
@@ -146,7 +148,9 @@ class MatrixRenyi(Estimator):
             width = "silverman" if constant else aligned_width(values, prepared.outcome.gram)
         gram, used = gram_matrix(values, width)
         log2_n = float(np.log2(len(values)))
-        found = {"ixt": self._estimate(gram, used, prepared.inputs, flags, log2_n, "log2_n")}
+        found = {}
+        if prepared.inputs is not None:
+            found["ixt"] = self._estimate(gram, used, prepared.inputs, flags, log2_n, "log2_n")
         if prepared.outcome is not None:
             bound = (log2_n, "log2_n") if prepared.h_y is None else (prepared.h_y, "h_y")
             found["ity"] = self._estimate(gram, used, prepared.outcome, flags, *bound)

@@ -268,8 +268,13 @@ def joint_entropy(first: Symbols, second: Symbols) -> float:
     return entropy_of_counts(counts, len(first.ids))
 
 
-def is_whole_population(inputs: Array) -> bool:
-    """Tell whether inputs (n_samples, ...) are all combinations of the values of their units."""
+def is_whole_population(inputs: Array | None) -> bool:
+    """Tell whether inputs (n_samples, ...) are all combinations of the values of their units.
+
+    Inputs that nobody knows are not.
+    """
+    if inputs is None:
+        return False
     inputs = inputs.reshape(len(inputs), -1)
     if inputs.shape[1] > ALL_INPUTS_UP_TO:
         return False

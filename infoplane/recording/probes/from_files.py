@@ -8,7 +8,8 @@ from __future__ import annotations
 import gzip
 import math
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -51,8 +52,15 @@ def read_arrays(path: Path, wanted: Sequence[str] = ()) -> dict[str, Array]:
     if not path.is_file():
         raise RunFileError(f"{path}: expected a regular file", code="IP303")
     kind, read = _reader(path, wanted)
-    try:
+    with read_as(kind, path):
         return read(path)
+
+
+@contextmanager
+def read_as(kind: str, path: Path) -> Iterator[None]:
+    """Turn what a damaged file of a kind raises into one line."""
+    try:
+        yield
     except InfoplaneError:
         raise
     except Exception as error:  # damage surfaces in zipfile, zlib, tokenize, ...
@@ -90,6 +98,23 @@ def _is_idx(path: Path) -> bool:
 
 def _tensors(path: Path) -> dict[str, Array]:
     return {name: as_array(tensor) for name, tensor in read_safetensors(path)[0].items()}
+
+
+def arrays_of_npz(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
+    """Return shape and dtype of the arrays of a ``.npz`` file, which are not read.
+
+    Errors are those of ``read_arrays``; objects and records are listed with their dtype.
+    """
+    found = {}
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            if not member.filename.endswith(".npy"):
+                raise DataError(f"{path}: expected a .npz file of arrays, found {member.filename}")
+            name = member.filename.removesuffix(".npy")
+            with archive.open(member) as file:
+                shape, _, dtype, _ = _any_header(file, f"{path}: array {name!r}")
+            found[name] = shape, dtype
+    return found
 
 
 def _npz(path: Path, wanted: Sequence[str]) -> dict[str, Array]:
@@ -133,7 +158,14 @@ def _npy(path: Path) -> Array:
 
 
 def _header(file: IO[bytes], where: str) -> tuple[tuple[int, ...], Any, np.dtype[Any], int]:
-    """Return shape, order, dtype and length of the header of a ``.npy`` file."""
+    """Return shape, order, dtype and length of the header of a ``.npy`` file of plain numbers."""
+    shape, order, dtype, start = _any_header(file, where)
+    if dtype.hasobject or dtype.names is not None or dtype.subdtype is not None:
+        raise DataError(f"{where}: expected plain arrays, found dtype {dtype}")
+    return shape, order, dtype, start
+
+
+def _any_header(file: IO[bytes], where: str) -> tuple[tuple[int, ...], Any, np.dtype[Any], int]:
     version = np.lib.format.read_magic(file)
     read = {
         (1, 0): np.lib.format.read_array_header_1_0,
@@ -142,8 +174,6 @@ def _header(file: IO[bytes], where: str) -> tuple[tuple[int, ...], Any, np.dtype
     if version not in read:
         raise DataError(f"{where}: expected plain arrays, found version {version} of the format")
     shape, fortran, dtype = read[version](file)
-    if dtype.hasobject or dtype.names is not None or dtype.subdtype is not None:
-        raise DataError(f"{where}: expected plain arrays, found dtype {dtype}")
     return shape, "F" if fortran else "C", dtype, file.tell()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +42,44 @@ def arrays_in_hdf5(path: Path, wanted: Sequence[str] = ()) -> dict[str, Array]:
         If a dataset is missing, leads out of the file, needs a plug-in, or unfolds to far more than
         the file.
     """
+    with _readable(path), h5py.File(path, "r", locking=False) as file:
+        datasets = _named(file, wanted, path) if wanted else _all(file, path)
+        return {name: _read(dataset, name, path) for name, dataset in datasets}
+
+
+def datasets_of_hdf5(path: Path) -> dict[str, tuple[tuple[int, ...], Any]]:
+    """Return shape and dtype of all datasets of a file, in the order of its groups; none is read.
+
+    Links are passed over, and groups that lie in themselves.
+
+    Raises
+    ------
+    RunFileError
+        If it is no readable HDF5 file.
+    """
+    found: dict[str, tuple[tuple[int, ...], Any]] = {}
+
+    def visit(group: h5py.Group, prefix: str, above: tuple[int, ...]) -> None:
+        above = (*above, h5py.h5o.get_info(group.id).addr)
+        for name in group:
+            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                continue
+            node = group[name]
+            if isinstance(node, h5py.Dataset):
+                found[f"{prefix}{name}"] = node.shape or (), node.dtype
+            elif isinstance(node, h5py.Group) and h5py.h5o.get_info(node.id).addr not in above:
+                visit(node, f"{prefix}{name}/", above)
+
+    with _readable(path), h5py.File(path, "r", locking=False) as file:
+        visit(file, "", ())
+    return found
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Turn what a damaged file raises into one line."""
     try:
-        with h5py.File(path, "r", locking=False) as file:
-            datasets = _named(file, wanted, path) if wanted else _all(file, path)
-            return {name: _read(dataset, name, path) for name, dataset in datasets}
+        yield
     except InfoplaneError:
         raise
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError) as error:
@@ -91,7 +126,8 @@ def _read(dataset: Any, name: str, path: Path) -> Array:
         raise DataError(f"{where}: expected an array")
     if dataset.is_virtual or dataset.external:
         raise DataError(f"{where}: expected data in the file itself")
-    if dataset.dtype.kind not in "fiubS":
+    text = h5py.check_string_dtype(dataset.dtype) is not None
+    if dataset.dtype.kind not in "fiubS" and not text:
         raise DataError(
             f"{where}: expected plain numbers, found dtype {dataset.dtype}",
             hint="name the datasets that are to be read: --data FILE:x,y",
@@ -109,5 +145,5 @@ def _read(dataset: Any, name: str, path: Path) -> Array:
             f"{where}: shape {dataset.shape} needs {dataset.nbytes:,} bytes, the file holds "
             f"{stored:,} of them"
         )
-    array: Array = dataset[()]
+    array: Array = dataset.asstr()[()].astype(str) if text else dataset[()]
     return array

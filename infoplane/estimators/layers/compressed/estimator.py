@@ -374,6 +374,12 @@ class Compressed(Estimator):
             labels = classes_of_targets(targets)
         code = None
         if self.reads_inputs:
+            if run.probe.known_inputs is None:
+                raise InputError(
+                    f"compressed: mode={self.mode} compares layers with the inputs, which the run "
+                    "does not hold",
+                    hint="leave the mode out: the layer alone tells what it keeps",
+                )
             code = compressed_inputs(run.probe.inputs, int(rng.integers(2**31)), run.device)
             if rows is not None:
                 code = replace(code, values=code.values[rows])
