@@ -12,8 +12,9 @@ from matplotlib.lines import Line2D
 
 from infoplane.errors import NotFoundError
 from infoplane.estimators.quantities import IXT
-from infoplane.gate.comparison import Difference
 from infoplane.gate.comparison import compare as compare_results
+from infoplane.gate.difference import Difference
+from infoplane.gate.pairing import paired
 from infoplane.plots.canvas import style as look
 from infoplane.plots.canvas.labels import place
 from infoplane.plots.drawing import (
@@ -103,9 +104,9 @@ def compare(
 
 
 def _base(on: Drawing, other: View) -> Drawing:
-    """Return the same of the baseline: the group of the same name, or the only one."""
-    single = len(on.view.groups) == len(other.groups) == 1
-    group = other.group(other.groups[0] if single else on.group)
+    """Return the same of the baseline: the group that is paired with it."""
+    pairs = paired(other.results, on.view.results)
+    group = other.group(next(p.baseline for p in pairs if p.candidate == on.group) or on.group)
     other.estimator(on.estimator, *_MARKS, group=group)
     return replace(on, view=other, group=group, wanted=None)
 
