@@ -15,6 +15,7 @@ from infoplane.estimators.quantities import IXT
 from infoplane.gate.comparison import compare as compare_results
 from infoplane.gate.difference import Difference
 from infoplane.gate.pairing import paired
+from infoplane.plots.canvas import page
 from infoplane.plots.canvas import style as look
 from infoplane.plots.canvas.labels import place
 from infoplane.plots.drawing import (
@@ -95,12 +96,15 @@ def compare(
         _forest(forest, on, found, shown)
         notes = [*_notes(on, base, found), *left_out(shown, common, OTHERS)]
         on.finish(area, "Comparison with a baseline", notes, _handles(on), most=44)
-        place(
-            plane, layer_labels(plane, after, on),
-            lines=[p.mean for p in (*before, *after)], size=look.font_size("legend.fontsize"),
-        )  # fmt: skip
+        page.once_laid_out(area, lambda: _name(plane, on, before, after))
         planes: Axes = plane
         return planes
+
+
+def _name(ax: Axes, on: Drawing, before: Sequence[Path], after: Sequence[Path]) -> None:
+    """Write the names of the layers beside the paths of the candidate."""
+    lines = [p.mean for p in (*before, *after)]
+    place(ax, layer_labels(ax, after, on), lines=lines, size=look.font_size("legend.fontsize"))
 
 
 def _base(on: Drawing, other: View) -> Drawing:
