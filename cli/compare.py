@@ -11,7 +11,7 @@ from infoplane.cli.options import Location, SharedOptions, globbed, shared_optio
 from infoplane.errors import ExitCode, InputError
 
 if TYPE_CHECKING:
-    from infoplane.gate.comparison import Test
+    from infoplane.gate.difference import Test
 
 
 @click.command()
@@ -26,10 +26,19 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--test",
-    type=click.Choice(["ci", "tolerance"]),
+    type=click.Choice(["ci", "holm", "tolerance"]),
     default="ci",
     show_default=True,
-    help="ci: the interval of the difference must also exclude 0.",
+    help="ci: the interval of the difference must also exclude 0; holm: so must that of all tests "
+    "together.",
+)
+@click.option(
+    "--pair",
+    "pairs",
+    multiple=True,
+    metavar="BASELINE=CANDIDATE",
+    help="Compare groups of other names: main=pr for all splits, 'main[test]=pr[test]' for one; "
+    "repeatable.",
 )
 @click.option(
     "--missing-baseline",
@@ -87,6 +96,7 @@ def compare(
     candidates: tuple[str, ...],
     tolerance: float | None,
     test: Test,
+    pairs: tuple[str, ...],
     missing_baseline: str,
     allow_mismatch: bool,
     markdown: str | None,
@@ -100,14 +110,18 @@ def compare(
     """Compare each CANDIDATE with BASELINE, per layer and quantity; exit with 1 if one differs.
 
     The values at the last step are compared. A value that only one of the files has is unknown, and
-    counts as different. Files made with different settings are refused.
+    counts as different. Files made with different settings are refused. Groups of runs are paired
+    by name; where each file has one name, whatever it is, and by split.
 
     \b
     infoplane compare main.json results.json
+    infoplane compare main.json results.json --pair main-tanh=pr-tanh --pair main-relu=pr-relu
     infoplane compare main.json results.json --missing-baseline ok --markdown comment.md
     infoplane compare runs/main runs/pr --similarity --require "drift(cka, 'fc*', baseline) >= 0.95"
     """
     if as_runs:
+        if pairs:
+            raise InputError("--pair: expected without --similarity")
         from infoplane.cli.drift import compare_runs
 
         return compare_runs(shared, baseline, candidates, measures, rules, output, wide=wide)
@@ -119,22 +133,22 @@ def compare(
     from infoplane.cli.gate_text import comparison_lines
     from infoplane.cli.output import print_json, printable, some_results, write_text
     from infoplane.gate.comparison import compare as compare_results
+    from infoplane.gate.pairing import read_pairs
     from infoplane.gate.reports.comment import comment, no_baseline
     from infoplane.gate.reports.documents import comparison_document
 
     missing = not Path(baseline).exists() and missing_baseline == "ok"
     after = [(name, some_results(name)) for name in candidates]
     before = None if missing else some_results(baseline)
-    sections = [
-        (
-            name,
-            compare_results(
-                before, document, tolerance=tolerance, test=test, allow_mismatch=allow_mismatch
-            ),
-        )
-        for name, document in after
-        if before is not None
-    ]
+    sections = []
+    if before is not None:
+        by_hand = read_pairs(pairs, before, [document for _, document in after])
+        for (name, document), named in zip(after, by_hand, strict=True):
+            found = compare_results(
+                before, document, tolerance=tolerance, test=test, allow_mismatch=allow_mismatch,
+                pairs=named,
+            )  # fmt: skip
+            sections.append((name, found))
     text = (
         no_baseline(", ".join(candidates), baseline)
         if missing

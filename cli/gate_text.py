@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import textwrap
 from collections import Counter
 from collections.abc import Iterator
@@ -9,7 +10,8 @@ from collections.abc import Iterator
 from infoplane.cli.output import painted, plain, width
 from infoplane.cli.table_columns import Column, render
 from infoplane.gate.checks import Outcome, Report
-from infoplane.gate.comparison import Comparison, Difference
+from infoplane.gate.comparison import Comparison
+from infoplane.gate.difference import Difference
 from infoplane.text import change_between, counted, decimal, printable, shortened
 
 _WORDS = {"failed": ("FAIL", "red"), "warning": ("WARN", "yellow"), "passed": ("pass", "green")}
@@ -65,31 +67,45 @@ def comparison_lines(comparison: Comparison, *, wide: bool) -> Iterator[str]:
         Column("difference", [decimal(d.difference, sign=True) for d in rows], right=True),
         Column("95% CI", [change_between(d.low, d.high) for d in rows], drop=2),
         Column("tolerance", [f"{d.tolerance:.2f}" for d in rows], right=True, drop=3),
+        Column("p (Holm)", [_chance(d.p_holm) for d in rows], right=True, drop=4),
         Column("result", [d.result for d in rows]),
     ]
-    if len({d.group for d in rows}) > 1:
-        columns.insert(0, Column("group", [printable(d.group) for d in rows]))
+    place, names = comparison.places
+    if place:
+        named = dict(zip(comparison.differences, names, strict=True))
+        columns.insert(0, Column(place, [printable(named[d]) for d in rows], names=True))
     if len({d.estimator for d in rows}) == 1:
         columns = [column for column in columns if column.title != "estimator"]
     for line in render(columns, limit=None if wide else width()) if rows else ():
         yield plain(line)
     for group, (where, count) in apart.items():
         yield plain(f"group {printable(group)} is {where}: {counted(count, 'value')} not compared")
-    if apart:
-        yield "groups are paired by their names: record with --group to give them the same"
+    if comparison.suggestion:
+        pair = shlex.quote(printable(comparison.suggestion))
+        yield plain(f"groups are paired by their names: to compare others, --pair {pair}")
     for label, count in folded.items():
         yield plain(f"{printable(label)}: all {count:,} values saturated, not shown")
+    if comparison.renamed:
+        yield from textwrap.wrap(plain(f"paired: {comparison.renamed}"), width() or 100)
     for text in comparison.mismatches:
         yield from textwrap.wrap(plain(f"not alike: {text}"), width() or 100)
     for text in comparison.left_out:
         yield from textwrap.wrap(plain(f"not compared: {text}"), width() or 100)
+    for text in comparison.notes:
+        yield from textwrap.wrap(plain(f"note: {text}"), width() or 100)
     noted: dict[str, int] = {}
     for d in found:
         if d.reason:
             noted[f"{d.result}: {d.reason}"] = noted.get(f"{d.result}: {d.reason}", 0) + 1
     for text, count in noted.items():
         yield plain(f"{text} ({counted(count, 'value')})")
+    if comparison.tests:
+        yield from textwrap.wrap(comparison.tests, width() or 100)
     yield comparison.verdict
+
+
+def _chance(p: float | None) -> str:
+    return "" if p is None else f"{p:.2g}" if p >= 0.001 else "< 0.001"
 
 
 def _quantity(d: Difference) -> str:

@@ -37,7 +37,19 @@ from infoplane.errors import InputError, NotFoundError
 @click.option(
     "--y", metavar="NAME", help="Quantity upwards in the plane: probe, say, instead of ity."
 )
-@click.option("--group", metavar="NAME", help="Group of runs to draw. Default: the first.")
+@click.option(
+    "--group",
+    "group",
+    multiple=True,
+    metavar="NAME",
+    help="Group of runs to draw; repeatable. Default: the first, with --groups all.",
+)
+@click.option(
+    "--groups",
+    type=click.Choice(["beside", "overlay"]),
+    help="Draw several groups: side by side on the same axes; overlay: their planes in one panel, "
+    "the other figures side by side. Default with several --group: beside.",
+)
 @click.option(
     "-l",
     "--layers",
@@ -47,7 +59,7 @@ from infoplane.errors import InputError, NotFoundError
 )
 @click.option(
     "--facet",
-    type=click.Choice(["none", "layer", "estimator", "group"]),
+    type=click.Choice(["none", "layer", "estimator", "group", "overlay"]),
     help="Split the plane into panels. Default: by layer if there are more than 8 layers.",
 )
 @click.option(
@@ -110,7 +122,8 @@ def plot(
 ) -> None:
     """Draw the information plane, the curves and the compression report of RESULTS.
 
-    Several RESULTS are drawn as one. Runs of one group are averaged; groups are side by side.
+    Several RESULTS are drawn as one. Runs of one group are averaged. Of several groups the first is
+    drawn, unless --groups or --group say more; the report has all of them.
 
     \b
     infoplane plot results.json
@@ -118,6 +131,7 @@ def plot(
     infoplane plot results.json -f plane -e compressed --ity probe
     infoplane plot results.json -f plane --x effective_rank --y probe
     infoplane plot seeds-*.json --report report.html
+    infoplane plot main.json pr.json --groups overlay -f plane
     infoplane plot pr.json --baseline main.json -f compare
     """
     kinds = [kind.strip() for kind in formats.split(",")]
@@ -127,7 +141,7 @@ def plot(
         raise InputError(f"--report: {report} is the results file itself")
 
     from infoplane.cli.configured_checks import configured_checks
-    from infoplane.cli.output import some_results
+    from infoplane.cli.output import printable, some_results
     from infoplane.cli.table import summary
     from infoplane.gate.checks import run_checks
     from infoplane.gate.reports.documents import checks_document
@@ -143,6 +157,7 @@ def plot(
                 f"-f: expected a figure, got {name!r}", hint="figures: " + ", ".join(FIGURES)
             )
     wanted = {key: value for key, value in chosen.items() if value}
+    several = _several(wanted)
     if "size" in wanted:
         wanted["size"] = _size(wanted["size"])
     document = some_results(*results)
@@ -155,6 +170,7 @@ def plot(
             wanted[key] = _estimator(wanted[key], document["estimators"])
     named = ("group", "layers", "estimator", "ity")
     if view.curves:
+        view.check_names(group=several.get("group", ()))
         view.check_names(**{key: value for key, value in wanted.items() if key in named})
     if baseline is not None:
         wanted["baseline"] = View.of(load(baseline))
@@ -165,12 +181,12 @@ def plot(
         asked = default_figures(view, wanted, every="all" in figures)
     for file, name, more in asked:
         taken = options_of(name)
-        unfit = [key for key in wanted if key not in taken and key != "baseline"]
+        unfit = [key for key in wanted if key not in taken and key not in ("baseline", "groups")]
         if unfit and not every:
             raise InputError(f"--{unfit[0]}: the figure {name!r} has no such option")
         try:
             own = {key: value for key, value in {**more, **wanted}.items() if key in taken}
-            figure = draw_once(view, name, **own)
+            figure = draw_once(view, name, **own, **several)
         except NotFoundError:
             if not every:
                 raise
@@ -197,8 +213,27 @@ def plot(
             summary(document, wide=wide, known=view.curves, estimator=wanted.get("estimator"))
         )
     if not shared.quiet:
+        if not several and len(view.groups) > 1 and wanted.get("facet") not in ("group", "overlay"):
+            group = printable(view.group(wanted.get("group")))
+            click.echo(
+                f"1 of {len(view.groups)} groups drawn, {group}: --groups beside or overlay draws "
+                "all",
+                err=True,
+            )
         for path_text in written:
             click.echo(f"wrote {path_text}", err=True)
+
+
+def _several(wanted: dict[str, Any]) -> dict[str, Any]:
+    """Take the options of several groups out of what is wanted: groups and their names, if any."""
+    names, groups = list(wanted.get("group", ())), wanted.pop("groups", None)
+    if groups is None and len(names) < 2:
+        wanted.update({"group": names[0]} if names else {})
+        return {}
+    if "facet" in wanted:
+        raise InputError("--facet: expected without --groups and with one --group at most")
+    wanted.pop("group", None)
+    return {"groups": groups or "beside", **({"group": names} if names else {})}
 
 
 def _estimator(wanted: str, entries: Sequence[Mapping[str, Any]]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
@@ -81,8 +82,8 @@ def agreement(results: Mapping[str, Any] | View, **options: Unpack[Options]) -> 
         notes = ["Change of I(X;T) or DSE, peak to last.", "Shaded: the estimators differ in sign.",
                  "Dashed: equal.", "Bars: 95 % intervals."]  # fmt: skip
         on.finish(area, "Agreement of estimators", notes)
-        for panel, common, points in pending:
-            _name(panel, common, points)
+        for one in pending:
+            page.once_laid_out(area, partial(_name, *one))
         first: Axes = grid[0, 0]
         return first
 

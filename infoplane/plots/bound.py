@@ -83,8 +83,7 @@ def bound(
         look.legend_below(ax, handles, page.width(ax) - 0.8)
         if has_bar(paths):
             time_bar([ax], norm, paths)
-        page.laid_out(ax)
-        label()
+        page.laid_out(ax, label)
         return ax
 
 

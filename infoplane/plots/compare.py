@@ -12,8 +12,10 @@ from matplotlib.lines import Line2D
 
 from infoplane.errors import NotFoundError
 from infoplane.estimators.quantities import IXT
-from infoplane.gate.comparison import Difference
 from infoplane.gate.comparison import compare as compare_results
+from infoplane.gate.difference import Difference
+from infoplane.gate.pairing import paired
+from infoplane.plots.canvas import page
 from infoplane.plots.canvas import style as look
 from infoplane.plots.canvas.labels import place
 from infoplane.plots.drawing import (
@@ -94,18 +96,21 @@ def compare(
         _forest(forest, on, found, shown)
         notes = [*_notes(on, base, found), *left_out(shown, common, OTHERS)]
         on.finish(area, "Comparison with a baseline", notes, _handles(on), most=44)
-        place(
-            plane, layer_labels(plane, after, on),
-            lines=[p.mean for p in (*before, *after)], size=look.font_size("legend.fontsize"),
-        )  # fmt: skip
+        page.once_laid_out(area, lambda: _name(plane, on, before, after))
         planes: Axes = plane
         return planes
 
 
+def _name(ax: Axes, on: Drawing, before: Sequence[Path], after: Sequence[Path]) -> None:
+    """Write the names of the layers beside the paths of the candidate."""
+    lines = [p.mean for p in (*before, *after)]
+    place(ax, layer_labels(ax, after, on), lines=lines, size=look.font_size("legend.fontsize"))
+
+
 def _base(on: Drawing, other: View) -> Drawing:
-    """Return the same of the baseline: the group of the same name, or the only one."""
-    single = len(on.view.groups) == len(other.groups) == 1
-    group = other.group(other.groups[0] if single else on.group)
+    """Return the same of the baseline: the group that is paired with it."""
+    pairs = paired(other.results, on.view.results)
+    group = other.group(next(p.baseline for p in pairs if p.candidate == on.group) or on.group)
     other.estimator(on.estimator, *_MARKS, group=group)
     return replace(on, view=other, group=group, wanted=None)
 

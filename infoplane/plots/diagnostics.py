@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 
 from infoplane.data import FloatArray
 from infoplane.errors import NotFoundError
-from infoplane.plots.canvas import clock
+from infoplane.plots.canvas import clock, page
 from infoplane.plots.canvas import style as look
 from infoplane.plots.canvas.labels import Label, place
 from infoplane.plots.drawing import Drawing, EstimatorOptions, drawing, figure, left_out
@@ -72,10 +72,15 @@ def diagnostics(results: Mapping[str, Any] | View, **options: Unpack[EstimatorOp
             *left_out(on.few(layers, _MAX_LAYERS), layers),
         ]
         on.finish(area, "Diagnostics", notes)
-        for panel, (labels, lines) in pending:
-            place(panel, labels, lines=lines, size=look.font_size("xtick.labelsize"))
+        page.once_laid_out(area, lambda: _name(pending))
         first: Axes = axes[0]
         return first
+
+
+def _name(panels: Sequence[tuple[Axes, tuple[list[Label], list[FloatArray]]]]) -> None:
+    """Write the names of the layers beside their curves."""
+    for panel, (labels, lines) in panels:
+        place(panel, labels, lines=lines, size=look.font_size("xtick.labelsize"))
 
 
 Shares: TypeAlias = dict[str, dict[int, list[float]]]

@@ -253,7 +253,7 @@ class Drawing:
 
     def axes(self, height: float) -> Axes:
         """Return the axes of a figure of one panel."""
-        return page.canvas(self.size, height).add_subplot() if self.ax is None else self.ax
+        return page.axes(self.ax, self.size, height)
 
     def title(self, ax: Axes, words: str, *, more: str = "", most: int = 48) -> None:
         """Write title and second line above a single panel."""
@@ -278,7 +278,7 @@ class Drawing:
 
     def _subtitle(self) -> str:
         told = self.view.subtitle(self.group, self.estimator or None)
-        return " · ".join([told, *map(look.drawable, self.aside)])
+        return " · ".join([told, *self.view.one_of_groups, *map(look.drawable, self.aside)])
 
 
 @contextmanager
@@ -339,8 +339,10 @@ def as_note(text: str) -> list[str]:
     return [look.drawable(f"{text[0].upper()}{text[1:]}.")] if text else []
 
 
-def left_out(shown: Sequence[object], have: Sequence[object], tail: str = ".") -> list[str]:
-    """Return the note that some layers are not drawn."""
+def left_out(
+    shown: Sequence[object], have: Sequence[object], tail: str = ".", what: str = "layers"
+) -> list[str]:
+    """Return the note that some layers, or others of a kind, are not drawn."""
     if len(shown) == len(have):
         return []
-    return [f"{len(shown)} of {len(have)} layers shown{tail}"]
+    return [f"{len(shown)} of {len(have)} {what} shown{tail}"]

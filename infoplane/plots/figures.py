@@ -10,6 +10,7 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
 from infoplane.errors import InputError
+from infoplane.plots.groups import chosen, side_by_side
 from infoplane.plots.view import SIZES, View
 
 if TYPE_CHECKING:
@@ -50,7 +51,9 @@ _OF_ANY = ("steps", "heat", "depth")
 """Figures of any quantity: files of theirs are written for those that no other figure shows."""
 
 
-def draw(results: Mapping[str, Any] | View, name: str, **options: Any) -> Figure:
+def draw(
+    results: Mapping[str, Any] | View, name: str, *, groups: str | None = None, **options: Any
+) -> Figure:
     """Draw a figure by name.
 
     Parameters
@@ -59,6 +62,9 @@ def draw(results: Mapping[str, Any] | View, name: str, **options: Any) -> Figure
         A results document; a `infoplane.plots.view.View` of it saves time over many figures.
     name : str
         A key of `FIGURES`.
+    groups : {"beside", "overlay"}, optional
+        Draw several groups of runs: a figure of each, side by side on the same axes; "overlay"
+        draws their planes into one panel. ``group`` are then those to draw, all by default.
     **options : object
         Arguments of the figure function, e.g. ``ax``, ``estimator``, ``group``, ``style``,
         ``size``.
@@ -85,7 +91,17 @@ def draw(results: Mapping[str, Any] | View, name: str, **options: Any) -> Figure
             f"expected an option of the figure {name!r}, got {min(unfit)!r}",
             hint=f"options: ax, {', '.join(sorted(taken))}",
         )
-    figure: Figure = resolve_name(FIGURES[name])(results, **options).get_figure(root=True)
+    function = resolve_name(FIGURES[name])
+    if groups is not None and "group" in taken:
+        view = View.of(results)
+        names = chosen(view, groups, options.pop("group", None))
+        if name == "plane" and options.get("facet") is None:
+            facet = {"beside": "group", "overlay": "overlay"}[groups]
+            return draw(view.only(*names), name, facet=facet, **options)
+        if len(names) > 1:
+            return side_by_side(function, view, names, options)
+        return draw(view.only(*names), name, **options)
+    figure: Figure = function(results, **options).get_figure(root=True)
     return figure
 
 

@@ -255,7 +255,7 @@ def _over_training(
         if len(layers) <= _NAMED and (spread := curve.interval()) is not None:
             low, high = (_shown(side, log=log) for side in spread)
             ax.fill_between(curve.time, low, high, color=colours[at], alpha=0.15, linewidth=0)
-    every = on.view.steps(on.group)
+    every = on.view.time(on.group)
     ax.set_xlim(*look.time_limits(every))
     clock.step_axis(ax.xaxis, every, n_ticks=4)
     _scale(ax, log=log)

@@ -134,7 +134,7 @@ def _panel(
     units = dict.fromkeys(on.view.quantity(curve.quantity).unit for curve in found)
     ax.set_title(title, loc="left", fontsize=small)
     ax.set_ylabel(", ".join(units), labelpad=1, fontsize=small)
-    every = on.view.steps(on.group)
+    every = on.view.time(on.group)
     ax.set_xlim(*look.time_limits(every))
     clock.step_axis(ax.xaxis, every, n_ticks=4)
     look.few_ticks(ax.yaxis, 5)

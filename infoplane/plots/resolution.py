@@ -86,7 +86,11 @@ def resolution(
         ax.set_xlabel("noise c, in median distances of the layer (log scale)")
         told = on.view.subtitle(on.group, on.estimator or None, setting=False)
         name = middle_cut(look.drawable(on.group), 48)
-        titled(ax, f"I(X;T) by resolution — {name}", f"{told} · step {step:,}")
+        titled(
+            ax,
+            f"I(X;T) by resolution — {name}",
+            " · ".join([told, f"step {step:,}", *on.view.one_of_groups]),
+        )
         handles: list[Artist] = [
             Patch(color=look.muted(), alpha=2 * BRACKET, lw=0, label="lower to upper bound")
         ]
@@ -94,8 +98,8 @@ def resolution(
             Line2D([], [], linestyle="none", label=text) for text in left_out(shown, have, "")
         ]
         look.legend_below(ax, handles, page.width(ax) - 0.8)
-        page.laid_out(ax)
-        place(ax, together(ax, labels), lines=drawn, size=look.font_size("legend.fontsize"))
+        size = look.font_size("legend.fontsize")
+        page.laid_out(ax, lambda: place(ax, together(ax, labels), lines=drawn, size=size))
         return ax
 
 

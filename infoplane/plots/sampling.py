@@ -91,8 +91,8 @@ def sampling(
         for text in left_out(shown, have, ""):
             handles.append(Line2D([], [], linestyle="none", label=text))
         look.legend_below(ax, handles, page.width(ax) - 0.8)
-        page.laid_out(ax)
-        place(ax, together(ax, labels), lines=drawn, size=look.font_size("legend.fontsize"))
+        size = look.font_size("legend.fontsize")
+        page.laid_out(ax, lambda: place(ax, together(ax, labels), lines=drawn, size=size))
         return ax
 
 

@@ -53,7 +53,7 @@ def scale(results: Mapping[str, Any] | View, **options: Unpack[EstimatorOptions]
         heads = panel_names(names, room)
         area = on.area(4.6 + 0.13 * most_lines(heads.values()))
         grid = area.subplots(2, len(names), squeeze=False, height_ratios=[1.5, 1])
-        every = on.view.steps(on.group)
+        every = on.view.time(on.group)
         rows = [[on.curve(m, q) for m in names] for q in ("ixt", "ixt_fixed", "size")]
         for line, curves in zip(grid, ([*rows[0], *rows[1]], rows[2]), strict=True):
             limit(line, look.time_limits(every), _limits([c for c in curves if c is not None]))

@@ -91,7 +91,7 @@ def _panels(on: Drawing, title: str, wanted: Sequence[str]) -> Axes:
     tall = 1.6 if len(rows) < 3 else 1.35
     area = on.area(0.95 + tall * len(rows) + 0.13 * most_lines(heads.values()))
     axes = area.subplots(len(rows), len(names), squeeze=False)
-    every = view.steps(on.group)
+    every = view.time(on.group)
     for quantity, line in zip(rows, axes, strict=True):
         limit(line, look.time_limits(every), (0.0, 1.0))
         _row(list(line), on, quantity, names)

@@ -45,6 +45,8 @@ class View:
     unlike: Mapping[CurveKey, str] = field(default_factory=dict)
     """Curves that are not drawn, since settings of their runs differ: what does."""
     drawn: dict[tuple[Any, ...], Any] = field(default_factory=dict)
+    beside: IntArray | None = None
+    """Steps of all groups that are drawn side by side."""
 
     @classmethod
     def of(cls, results: Mapping[str, Any] | View) -> View:
@@ -109,10 +111,35 @@ class View:
             largest[curve.quantity] = max(largest[curve.quantity], finite.max(initial=0.0))
         return largest
 
-    @property
+    @cached_property
     def groups(self) -> list[str]:
         """Groups of runs, in the order of the document."""
         return list(dict.fromkeys(key[0] for key in self.curves))
+
+    @property
+    def one_of_groups(self) -> list[str]:
+        """What is said where one group is drawn and there are others."""
+        return [f"1 of {len(self.groups)} groups drawn"] if len(self.groups) > 1 else []
+
+    def only(self, *groups: str, of: Sequence[str] = ()) -> View:
+        """Return the view of some groups alone.
+
+        Parameters
+        ----------
+        *groups : str
+            The groups.
+        of : sequence of str
+            The groups beside which they are drawn: axes of time hold the steps of all of them.
+        """
+        every = [self.steps(group) for group in of or groups]
+        return View(
+            self.results,
+            self.vocabulary,
+            {key: curve for key, curve in self.curves.items() if key[0] in groups},
+            {key: phase for key, phase in self.phases.items() if key[0] in groups},
+            {key: said for key, said in self.unlike.items() if key[0] in groups},
+            beside=np.unique(np.concatenate(every)),
+        )
 
     def not_averaged(
         self, group: str, estimator: str | None = None, quantity: str | None = None
@@ -397,6 +424,10 @@ class View:
     def steps(self, group: str) -> IntArray:
         """Return all steps of a group (n_steps,), ascending."""
         return np.unique(np.concatenate([curve.steps for curve in self.of_group(group)]))
+
+    def time(self, group: str) -> IntArray:
+        """Return the steps (n_steps,) that an axis of time holds: also of groups beside this."""
+        return self.steps(group) if self.beside is None else self.beside
 
     def units(self, group: str) -> dict[str, int]:
         """Return the number of units of the layers of a group."""

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from infoplane.data import FloatArray
+from infoplane.numerics.holm import holm
 from infoplane.results.curves import CurveKey, Curves, curves, group_of_runs
 from infoplane.results.phases import run_changes
 
@@ -164,7 +165,5 @@ def _holm(found: list[dict[str, Any]]) -> None:
             key = entry["group"], entry["estimator"], entry["quantity"]
             families.setdefault(key, []).append(entry)
     for family in families.values():
-        worst = 0.0
-        for i, entry in enumerate(sorted(family, key=lambda e: float(e["p"]))):
-            worst = max(worst, (len(family) - i) * entry["p"])
-            entry["p_holm"] = min(1.0, worst)
+        for entry, corrected in zip(family, holm([e["p"] for e in family]), strict=True):
+            entry["p_holm"] = corrected

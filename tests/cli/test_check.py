@@ -41,6 +41,25 @@ def test_rules_of_the_configuration_file(results, capsys):
     assert out.splitlines()[-1] == "2 checks: 1 warning, 1 passed"
 
 
+def test_groups_of_other_names_are_compared_by_hand(results, capsys):
+    for name in ("a", "b"):
+        Path(f"{name}.json").write_text(json.dumps(compressing(name=name)))
+    assert call(capsys, "compare", "a.json", "b.json")[0] == 0
+    code, out, err = call(capsys, "compare", "a.json", "b.json", "--pair", "a=b")
+    assert (code, err) == (0, "")
+    assert "paired: a with b" in out
+    for pair, code, said in (
+        ("a", 2, "--pair: expected BASELINE=CANDIDATE"),
+        ("a=x", 4, "one of the candidate (b)"),
+    ):
+        found = call(capsys, "compare", "a.json", "b.json", "--pair", pair)
+        assert (found[0], said in found[2]) == (code, True), found
+    found = call(capsys, "compare", "a.json", "b.json", "--pair", "a=b", "--missing-baseline", "ok")
+    assert found[0] == 0
+    found = call(capsys, "compare", "a", "b", "--pair", "a=b", "--similarity")
+    assert (found[0], "--pair: expected without --similarity" in found[2]) == (2, True)
+
+
 def test_failing_rule_exits_with_1_and_says_why(results, capsys):
     code, out, _ = call(capsys, "check", "r.json", "--require", "last(ixt, fc5) >= 4.6")
     assert code == 1

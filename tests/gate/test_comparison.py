@@ -189,7 +189,7 @@ def test_entropies_differ_from_a_quarter_bit_on_whatever_their_bound():
     [
         ({"candidate": 3}, "candidate: expected a Results or a results document, got 3"),
         ({"tolerance": "a"}, "tolerance: expected a number of at least 0, or None, got 'a'"),
-        ({"test": "t"}, "test: expected 'ci' or 'tolerance', got 't'"),
+        ({"test": "t"}, "test: expected 'ci' or 'holm' or 'tolerance', got 't'"),
     ],
 )
 def test_arguments_of_the_wrong_type_are_named(change, message):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from infoplane.gate.comparison import Comparison, Difference
+from infoplane.gate.comparison import Comparison
+from infoplane.gate.difference import Difference
 from infoplane.gate.reports import markdown
 from infoplane.results.curves import curves
 from infoplane.text import counted, decimal
@@ -36,20 +38,26 @@ def comment(
         parts.append(
             f"{markdown.code(baseline)} and {markdown.code(name)}, values at the last step"
         )
+        parts += [f"- paired: {markdown.code(comparison.renamed, 400)}"] * bool(comparison.renamed)
+        parts += [f"- {comparison.tests}"] * bool(comparison.tests)
         parts += [f"- not alike: {markdown.code(text, 400)}" for text in comparison.mismatches]
         parts += [f"- not compared: {markdown.code(text, 400)}" for text in comparison.left_out]
+        parts += [f"- note: {markdown.code(text, 400)}" for text in comparison.notes]
         apart = comparison.one_sided
         parts += [
             f"- group {markdown.code(group)} is {where}: {counted(n, 'value')} not compared"
             for group, (where, n) in apart.items()
         ]
+        if comparison.suggestion:
+            option = markdown.code(f"--pair {shlex.quote(comparison.suggestion)}")
+            parts.append(f"- groups are paired by their names: to compare others, {option}")
         striking = [d for d in comparison.of("different", "unknown") if d.group not in apart]
         others = comparison.of("same", "saturated")
         if striking:
-            parts.append(_table(striking))
+            parts.append(_table(comparison, striking))
         if others:
             title = f"{counted(len(others), 'value')} within the interval or the tolerance"
-            parts.append(markdown.details(title, _table(others)))
+            parts.append(markdown.details(title, _table(comparison, others)))
         if candidates and (results := candidates.get(name)) is not None:
             parts.append(markdown.warnings(results, curves(results)))
     return markdown.within(parts, COMMENT_CHARACTERS)
@@ -64,10 +72,22 @@ def no_baseline(name: str, baseline: str) -> str:
     )
 
 
-def _table(differences: Sequence[Difference]) -> str:
-    titles = ("layer", "quantity", "baseline", "candidate", "difference [95 % CI]", "curve", "")
+def _table(comparison: Comparison, differences: Sequence[Difference]) -> str:
+    place, names = comparison.places
+    named = dict(zip(comparison.differences, names, strict=True))
+    titles = (
+        *([place] if place else []),
+        "layer",
+        "quantity",
+        "baseline",
+        "candidate",
+        "difference [95 % CI]",
+        "curve",
+        "",
+    )
     rows = [
         (
+            *([markdown.code(named[d])] if place else []),
             markdown.code(d.layer),
             f"{markdown.quantity(d.declared)}, {markdown.code(d.label)}",
             decimal(d.baseline),
@@ -78,7 +98,7 @@ def _table(differences: Sequence[Difference]) -> str:
         )
         for d in differences
     ]
-    return markdown.table(titles, rows, right=(2, 3))
+    return markdown.table(titles, rows, right=[titles.index("baseline"), titles.index("candidate")])
 
 
 def _change(d: Difference) -> str:

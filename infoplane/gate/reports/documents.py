@@ -8,7 +8,8 @@ from importlib import metadata
 from typing import Any
 
 from infoplane.gate.checks import Observation, Outcome, Report
-from infoplane.gate.comparison import Comparison, Difference
+from infoplane.gate.comparison import Comparison
+from infoplane.gate.difference import Difference
 
 CHECKS_SCHEMA = "infoplane.checks/1"
 COMPARISON_SCHEMA = "infoplane.comparison/1"
@@ -71,6 +72,10 @@ def comparison_document(
                 "status": "same" if comparison.agrees else "different",
                 "mismatches": list(comparison.mismatches),
                 "left_out": list(comparison.left_out),
+                "notes": list(comparison.notes),
+                "pairs": [list(pair) for pair in comparison.pairs],
+                "test": comparison.test,
+                "n_tests": comparison.n_tests,
                 "differences": [_difference(d) for d in comparison.differences],
             }
             for name, comparison in sections

@@ -15,6 +15,7 @@ from matplotlib.axis import Axis
 from matplotlib.collections import LineCollection
 from matplotlib.ticker import NullLocator
 
+from infoplane.plots.canvas import page
 from infoplane.plots.canvas import style as look
 
 
@@ -41,6 +42,10 @@ def outer_ticks(grid: Any) -> None:
     grid : array of Axes (n_rows, n_columns)
         Panels whose limits are those of their row and column, with ticks that no layout moves.
     """
+    page.once_drawn(grid.flat[0], lambda: _outer_ticks(grid))
+
+
+def _outer_ticks(grid: Any) -> None:
     for row in grid:
         shown = [ax for ax in row if ax.get_visible()]
         for ax in shown[1:]:

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from weakref import WeakKeyDictionary
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colorbar import Colorbar
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from infoplane.errors import InputError
 from infoplane.plots.canvas import style as look
 from infoplane.plots.canvas.picture import Picture
+from infoplane.plots.canvas.together import Together
+
+_TAKEN: WeakKeyDictionary[Axes, SubFigure] = WeakKeyDictionary()
+"""The figures of several panels that took the place of axes."""
+
+_BARS: WeakKeyDictionary[Axes, list[Colorbar]] = WeakKeyDictionary()
+"""What a figure of one panel put beside axes that were given."""
 
 SIZES = {"single": 3.5, "double": 7.0, "slide": 10.0}
 """Widths of figures, in inches."""
@@ -42,16 +53,59 @@ def area(ax: Axes | None, size: str | float, height: float) -> Figure | SubFigur
     """
     if ax is None:
         return canvas(size, height)
+    if ax in _TAKEN:
+        return emptied(_TAKEN[ax])
     cell = ax.get_subplotspec()
     if cell is None:
         raise InputError(
             "expected axes of a grid, as figure.subplots() makes them, got axes at a free position"
         )
     figure, whole = ax.figure, root(ax)
+    _without_bars(ax)
     ax.remove()
+    if isinstance(whole, Together):
+        whole.ask(cell, height * look.font_size("font.size") / 8)
     if not isinstance(whole.get_layout_engine(), ConstrainedLayoutEngine):
         whole.set_layout_engine("constrained")
-    return figure.add_subfigure(cell, facecolor=look.paper())
+    _TAKEN[ax] = part = figure.add_subfigure(cell, facecolor=look.paper())
+    return part
+
+
+def axes(ax: Axes | None, size: str | float, height: float) -> Axes:
+    """Return the axes of a figure of one panel: new ones, or ``ax``.
+
+    What another figure drew there before is gone.
+    """
+    if ax is None:
+        return canvas(size, height).add_subplot()
+    if ax in _TAKEN:
+        return emptied(_TAKEN[ax]).add_subplot()
+    if ax in _BARS:
+        _without_bars(ax)
+        ax.clear()
+    _BARS[ax] = []
+    whole, cell = root(ax), ax.get_subplotspec()
+    if isinstance(whole, Together) and cell is not None:
+        whole.ask(cell, height * look.font_size("font.size") / 8)
+    return ax
+
+
+def beside(ax: Axes, bar: Colorbar) -> None:
+    """Remember the scale that a figure puts beside axes, so that it goes with what is drawn."""
+    if ax in _BARS:
+        _BARS[ax].append(bar)
+
+
+def _without_bars(ax: Axes) -> None:
+    for bar in _BARS.pop(ax, ()):
+        bar.remove()
+
+
+def emptied(part: SubFigure) -> SubFigure:
+    """Return a part of a figure without what was drawn in it."""
+    part.clear()
+    part.set_facecolor(look.paper())
+    return part
 
 
 def root(where: Axes | Figure | SubFigure) -> Figure:
@@ -99,13 +153,16 @@ def abreast(size: str | float, where: Axes | Figure | SubFigure | None, least: f
     return max(1, int(room / least * 8 / look.font_size("font.size") + 1e-6))
 
 
-def laid_out(where: Axes | Figure | SubFigure) -> None:
-    """Run the layout of a figure, so that positions of artists are final.
+def laid_out(where: Axes | Figure | SubFigure, then: Callable[[], object]) -> None:
+    """Run the layout of a figure, so that positions of artists are final, and ``then`` write.
 
     In a figure of our own it is not run again when the figure is saved: that would cost as much as
     the drawing, and move what labels were placed around.
     """
     figure = root(where)
+    if isinstance(figure, Together):
+        figure.once_laid_out.append(then)
+        return
     if not isinstance(figure.canvas, FigureCanvasAgg):
         FigureCanvasAgg(figure)
     engine = figure.get_layout_engine()
@@ -115,3 +172,22 @@ def laid_out(where: Axes | Figure | SubFigure) -> None:
             figure.set_layout_engine("none")
     for ax in figure.axes:
         ax.apply_aspect()
+    then()
+
+
+def once_laid_out(where: Axes | Figure | SubFigure, then: Callable[[], object]) -> None:
+    """Write what needs final positions, of a figure that was `laid_out`."""
+    figure = root(where)
+    if isinstance(figure, Together):
+        figure.once_laid_out.append(then)
+    else:
+        then()
+
+
+def once_drawn(where: Axes | Figure | SubFigure, then: Callable[[], object]) -> None:
+    """Do what needs final limits: at once, or when the figures beside this one are drawn."""
+    figure = root(where)
+    if isinstance(figure, Together):
+        figure.once_drawn.append(then)
+    else:
+        then()

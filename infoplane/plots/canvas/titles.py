@@ -52,17 +52,20 @@ def figure_titled(
         "\n" * math.ceil(len(handles) / columns) + wrapped(notes, look.letters(width, size)),
         x=left, ha="left", fontsize=size, color=look.muted(), linespacing=1.35,
     )  # fmt: skip
-    page.laid_out(figure)
-    inverted = figure.transSubfigure.inverted()
-    if handles:
-        box = foot.get_window_extent().transformed(inverted)
-        figure.legend(
-            handles=list(handles), loc="upper left", bbox_to_anchor=(left, box.y1), ncols=columns,
-            borderaxespad=0, borderpad=0, columnspacing=1.6, labelspacing=0.35,
-        ).set_in_layout(False)  # fmt: skip
-    box = head.get_window_extent().transformed(inverted)
-    line = figure.text(left, box.y0, lines, va="bottom", fontsize=size, color=look.muted())
-    line.set_in_layout(False)
+
+    def write() -> None:
+        inverted = figure.transSubfigure.inverted()
+        if handles:
+            box = foot.get_window_extent().transformed(inverted)
+            figure.legend(
+                handles=list(handles), loc="upper left", bbox_to_anchor=(left, box.y1),
+                ncols=columns, borderaxespad=0, borderpad=0, columnspacing=1.6, labelspacing=0.35,
+            ).set_in_layout(False)  # fmt: skip
+        box = head.get_window_extent().transformed(inverted)
+        line = figure.text(left, box.y0, lines, va="bottom", fontsize=size, color=look.muted())
+        line.set_in_layout(False)
+
+    page.laid_out(figure, write)
 
 
 def wrapped(parts: Sequence[str], width: int, between: str = "   ") -> str:

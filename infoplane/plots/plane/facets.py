@@ -30,8 +30,8 @@ from infoplane.plots.plane.panel import (
 )
 from infoplane.plots.plane.paths import find_paths, time_norm
 
-FACETS = ("none", "layer", "estimator", "group")
-"""What small multiples differ in."""
+FACETS = ("none", "layer", "estimator", "group", "overlay")
+"""What small multiples differ in; "overlay" are the groups in one panel."""
 
 MAX_PANELS = 24
 _LONG = 20  # letters beside a small panel
@@ -57,34 +57,27 @@ def planes_beside(
         title = f"{plane_title(on)} by estimator — {middle_cut(look.drawable(on.group), 48)}"
         subtitle = view.subtitle(on.group)
     else:
-        wanted, told = on.estimator or None, list[str]()
-        if wanted is None:
-            first = view.estimator(None, *needs, group=view.groups[0])
-            shared = all(first in view.estimators(*needs, group=g) for g in view.groups)
-            wanted = first if shared else None
-        by = {g: view.estimator(wanted, *needs, group=g) for g in view.groups}
-        panels = [replace(on, group=g, estimator=e) for g, e in by.items()]
-        heads = list(by)
+        panels, differ = groups_of_planes(on)
+        told, heads = list[str](), [part.group for part in panels]
         title = f"{plane_title(on)} by group of runs"
-        same = {g: e for g, e in by.items() if e == panels[0].estimator}
-        differ = view.groups_differ(same, on.plane[0])
         subtitle = " · ".join(filter(None, [view.estimator_title(panels[0].estimator), differ]))
     paths = [find_paths(part) for part in panels]
     every = [p for some in paths for p in some]
     norm = time_norm(every)
-    columns = 1 if len(panels) <= 3 else min(2, on.abreast(2.8))
+    abreast = min(len(panels), on.abreast(2.8))
+    columns = abreast if facet == "group" or len(panels) > 3 else 1
     rows = -(-len(panels) // columns)
     area = on.area(1.1 + 3.1 * rows)
     grid = area.subplots(rows, columns, sharey=True, squeeze=False)
     write = []
-    axes = _used(grid, len(panels))
+    axes = used(grid, len(panels))
     bold_size = look.font_size("axes.titlesize")
     wide = look.fits(panel_room(on.width, columns, 1.5), bold_size, bold=True)
     for panel, part, some, head in zip(axes, panels, paths, heads, strict=True):
         write.append(draw_plane(panel, part, some, norm, seeds=seeds, bounds=bounds, zoom=zoom))
         panel.set_title(fitted(look.drawable(head), wide), loc="left")
-    _share_limits(axes)
-    _outer_labels(grid, on)
+    share_limits(axes)
+    outer_labels(grid, on)
     if has_bar(every):
         time_bar(axes, norm, every)
     band = bounds and any(part.ceiling is not None for part in panels)
@@ -94,8 +87,22 @@ def planes_beside(
         notes += as_note(f"{head}: {part.about_labels}" if part.about_labels else "")
     figure_titled(area, title, subtitle, notes, handles)
     for label in write:
-        label()
+        page.once_laid_out(axes[0], label)
     return axes[0]
+
+
+def groups_of_planes(on: Drawing) -> tuple[list[Drawing], str]:
+    """Return the drawing of each group of runs, by one estimator if all have it; what differs."""
+    view, needs = on.view, on.plane[:1] if on.upwards else on.plane
+    wanted = on.estimator or None
+    if wanted is None:
+        first = view.estimator(None, *needs, group=view.groups[0])
+        shared = all(first in view.estimators(*needs, group=g) for g in view.groups)
+        wanted = first if shared else None
+    by = {g: view.estimator(wanted, *needs, group=g) for g in view.groups}
+    panels = [replace(on, group=g, estimator=e) for g, e in by.items()]
+    differ = view.groups_differ(by, on.plane[0])
+    return panels, differ
 
 
 def plane_by_layer(on: Drawing, *, seeds: str, bounds: bool, legend: bool) -> Axes:
@@ -117,7 +124,7 @@ def plane_by_layer(on: Drawing, *, seeds: str, bounds: bool, legend: bool) -> Ax
     area = on.area(1.1 + height * rows)
     grid = area.subplots(rows, columns, squeeze=False)
     behind = np.concatenate([part for p in paths for part in (p.mean, [[np.nan, np.nan]])])
-    axes = _used(grid, len(shown))
+    axes = used(grid, len(shown))
     limit(axes, *_limits(on, np.concatenate([p.mean for p in paths]), bounds=bounds))
     room = 0.8 * 72 * page.width(area) / columns / small, 0.7 * 72 * height / small
     for panel, path in zip(axes, shown, strict=True):
@@ -134,7 +141,7 @@ def plane_by_layer(on: Drawing, *, seeds: str, bounds: bool, legend: bool) -> Ax
         look.few_ticks(panel.yaxis, max(2, int(room[1] / 2)))
     long = max(map(len, axis_names(on))) > _LONG and on.plane != ("ixt", "ity")
     if not long:  # else the note names them
-        _outer_labels(grid, on)
+        outer_labels(grid, on)
     outer_ticks(grid)
     if has_bar(shown):
         time_bar(axes, norm, shown)
@@ -147,7 +154,7 @@ def plane_by_layer(on: Drawing, *, seeds: str, bounds: bool, legend: bool) -> Ax
     return axes[0]
 
 
-def _used(grid: Any, n: int) -> list[Axes]:
+def used(grid: Any, n: int) -> list[Axes]:
     """Return the first ``n`` axes of a grid and hide the others."""
     axes = list(grid.ravel())
     for ax in axes[n:]:
@@ -172,7 +179,7 @@ def _limits(
     return (low, high), (bottom, top)
 
 
-def _share_limits(axes: Sequence[Axes]) -> None:
+def share_limits(axes: Sequence[Axes]) -> None:
     """Give all axes the limits that hold those of each."""
     x = np.array([ax.get_xlim() for ax in axes])
     y = np.array([ax.get_ylim() for ax in axes])
@@ -181,7 +188,7 @@ def _share_limits(axes: Sequence[Axes]) -> None:
         ax.set_ylim(y[:, 0].min(), y[:, 1].max())
 
 
-def _outer_labels(grid: Any, on: Drawing) -> None:
+def outer_labels(grid: Any, on: Drawing) -> None:
     """Name the axes at the left and at the lowest visible panel of each column."""
     for line in grid:
         if line[0].get_visible():

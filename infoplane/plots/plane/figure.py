@@ -14,6 +14,7 @@ from infoplane.plots.canvas import page
 from infoplane.plots.canvas import style as look
 from infoplane.plots.drawing import EstimatorOptions, drawing, figure
 from infoplane.plots.plane.facets import FACETS, plane_by_layer, planes_beside
+from infoplane.plots.plane.overlay import planes_over
 from infoplane.plots.plane.panel import (
     draw_plane,
     has_bar,
@@ -52,8 +53,9 @@ def plane(
     ----------
     results : mapping or View
         A results document.
-    facet : {"none", "layer", "estimator", "group"}, optional
-        What the panels of small multiples differ in, on the same axes; "none" is one panel. By
+    facet : {"none", "layer", "estimator", "group", "overlay"}, optional
+        What the panels of small multiples differ in, on the same axes; "none" is one panel.
+        "overlay" draws all groups of runs into it, above 8 layers into a panel per layer. By
         layer, the others stay visible in grey; of more than 24 layers, 24 are taken evenly unless
         they are named. The default is "layer" above 8 layers, else "none", and "none" with ``ax``.
     x, y : str, optional
@@ -90,10 +92,16 @@ def plane(
     view, wanted = View.of(results), (x or "ixt", y or "ity")
     apart = bool(ity) or _apart(view, options.get("group"), wanted)
     needs = wanted[:1] if apart else wanted
-    with drawing(view, *(() if facet in ("estimator", "group") else needs), **options) as on:
+    with drawing(
+        view, *(() if facet in ("estimator", "group", "overlay") else needs), **options
+    ) as on:
         on = replace(on, plane=wanted)
         if apart:
             on = replace(on, upwards=view.estimator(ity, wanted[1], group=on.group))
+        if facet == "overlay":
+            return planes_over(
+                on, most_layers=MAX_LAYERS, seeds=seeds, bounds=bounds, zoom=zoom, legend=legend
+            )
         if facet in ("estimator", "group"):
             return planes_beside(on, facet, seeds=seeds, bounds=bounds, zoom=zoom, legend=legend)
         many = len(on.layers()) > MAX_LAYERS
@@ -111,8 +119,7 @@ def plane(
             look.legend_below(ax, handles, page.width(ax) - 0.8)
         if (on.ax is None or legend) and has_bar(paths):
             time_bar([ax], norm, paths)
-        page.laid_out(ax)
-        label()
+        page.laid_out(ax, label)
         return ax
 
 

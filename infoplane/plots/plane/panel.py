@@ -17,7 +17,7 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 from infoplane.data import FloatArray
-from infoplane.plots.canvas import clock
+from infoplane.plots.canvas import clock, page
 from infoplane.plots.canvas import style as look
 from infoplane.plots.canvas.labels import Label, place
 from infoplane.plots.drawing import Drawing
@@ -49,7 +49,7 @@ def draw_plane(
 ) -> Callable[[], None]:
     """Draw paths and bounds; return the function that writes the labels once the layout is done."""
     shown = [p for p in paths if not (zoom and p.saturated)] or list(paths)
-    _limits(ax, on, shown, bounds and not zoom)
+    limits_of_panel(ax, on, shown, bounds and not zoom)
     taken = draw_bounds(ax, on) if bounds else []
     dashes = _chains(ax, [p for p in shown if not p.saturated])
     for path in shown:
@@ -167,7 +167,7 @@ def _bound_labels(ax: Axes, on: Drawing) -> list[Label]:
     return [Label(bound_label("h_y", look.bits(h_y)), anchors, look.ink(), lead=False)]
 
 
-def _limits(ax: Axes, on: Drawing, paths: Sequence[Path], bounds: bool) -> None:
+def limits_of_panel(ax: Axes, on: Drawing, paths: Sequence[Path], bounds: bool) -> None:
     """Set limits that hold data, intervals, and bounds if they are drawn; room for their text."""
     around = [box for p in paths for box in (p.cross, p.bracket) if box is not None]
     x, y = ([p.mean[:, i] for p in paths] + [box[i] for box in around] for i in (0, 1))
@@ -325,3 +325,4 @@ def time_bar(axes: Sequence[Axes], norm: Normalize, paths: Sequence[Path]) -> No
     clock.step_axis(bar.ax.yaxis, np.unique(np.concatenate([p.steps for p in paths])))
     bar.set_label(f"{clock.time_name()} (log scale)")
     bar.outline.set_linewidth(0.5)
+    page.beside(axes[0], bar)
