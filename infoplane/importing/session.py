@@ -33,10 +33,10 @@ from infoplane.importing.collect import (
     read_file,
 )
 from infoplane.importing.writer import RunWriter
-from infoplane.recording.probes.classes import classes_of
 from infoplane.runs.run import Run
 from infoplane.runs.writer import check_folder
 from infoplane.system import split_reference
+from infoplane.target_classes import classes_of
 from infoplane.text import some_of
 
 log = logging.getLogger("infoplane")
