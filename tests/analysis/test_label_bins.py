@@ -49,9 +49,9 @@ def test_the_cache_tells_classes_and_targets_apart(tmp_path):
     assert not cached
     assert values(label_bins=4) == (four, len(infoplane.Run(path).layers))
     assert values(label_bins=5)[0] != four
-    real = values("probe:permutations=0")[0]
+    real = values("ksg:max_samples=60")[0]
     recorded(path, np.roll(Y, 1), overwrite=True)
-    assert values("probe:permutations=0")[0] != real
+    assert values("ksg:max_samples=60")[0] != real
 
 
 @pytest.mark.parametrize(
