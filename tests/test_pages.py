@@ -24,6 +24,7 @@ HERE = ON_ARRAYS | {
 OF_RECORDINGS = {"estimators/attention.md", "estimators/noisy.md"}
 HERE |= OF_RECORDINGS
 ELSEWHERE = {
+    "arrays.md": "importing/test_docs.py",
     "artifacts-and-probes.md": "test_artifacts_page.py",
     "plugins.md": "test_plugins.py",
     "recording.md": "recording/test_docs.py",
