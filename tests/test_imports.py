@@ -32,6 +32,7 @@ MAY_IMPORT = {
     "text": set(),
     "calls": {"errors"},
     "patterns": set(),
+    "layer_patterns": {"patterns", "errors", "text"},
     "arrays": set(),
     "schemas": set(),
     "templates": set(),
@@ -45,7 +46,16 @@ MAY_IMPORT = {
     "exporting": {"results"},
     "runs": {"runs", "calls", "schemas", *_BASE},
     "nn": {"errors"},
-    "recording": {"recording", "calls", "nn", "runs", "numerics", "patterns", "text", *_BASE},
+    "recording": {
+        "recording",
+        "calls",
+        "nn",
+        "runs",
+        "numerics",
+        "patterns",
+        "layer_patterns",
+        *_BASE,
+    },
     "analysis": {
         "analysis",
         "calls",
@@ -54,7 +64,7 @@ MAY_IMPORT = {
         "runs",
         "owners",
         "results",  # what `session` returns
-        "patterns",
+        "layer_patterns",
         *_BASE,
     },
     "similarity": {
@@ -75,14 +85,15 @@ MAY_IMPORT = {
         "numerics",
         "runs",
         "schemas",
-        "text",
+        "layer_patterns",
         *_BASE,
     },
-    "gate": {"gate", "calls", "results", "estimators", "numerics", "patterns", "text", *_BASE},
+    "gate": {"gate", "calls", "results", "estimators", "numerics", "layer_patterns", *_BASE},
     "plots": {
         "plots",
         "calls",
         "gate",
+        "layer_patterns",
         "results",
         "estimators",
         "runs",  # how files are written whole
