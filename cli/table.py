@@ -28,6 +28,7 @@ from infoplane.text import change_between, counted, cut_names, decimal, in_lines
 _FAR = 3  # times the highest value: a bound under which curves would be flat
 
 _FEW = 12
+_SMALL_BITS = 0.5  # highest value up to which hundredths of a bit hide a curve
 """Layers; of more, only --wide tells each one's story."""
 
 
@@ -265,6 +266,8 @@ def _group_table(
     means = {name: curve.mean() for name, curve in found.items()}
     about = next((curve.declared for curve in found.values()), QUANTITIES["ixt"])
     top = _top(list(found.values()), about.unit)
+    small = about.unit == "bits" and about.smallest_change is None and top < _SMALL_BITS
+    places = 4 if small else 2
     columns = [
         Column("layer", [printable(layer) for layer in layers], names=True),
         Column("units", [units.get(layer, "") for layer in layers], right=True, drop=4),
@@ -277,17 +280,15 @@ def _group_table(
     ]
     chosen = [phases[layer] for layer in layers]
     for key in ("first", "peak", "last"):
-        cells = [decimal(phase[key]) for phase in chosen]
+        cells = [decimal(phase[key], places) for phase in chosen]
         if key != "peak":
             ends = [_bounds(found[layer], -1 if key == "last" else 0) for layer in layers]
             cells = [cell or end for cell, end in zip(cells, ends, strict=True)]
         columns.append(Column(key, cells, right=True, drop=3 if key == "first" else 0))
-    columns.append(Column("change", [decimal(p["change"], sign=True) for p in chosen], right=True))
-    columns.append(
-        Column(
-            "95% CI", [change_between(p["change_low"], p["change_high"]) for p in chosen], drop=1
-        )
-    )
+    changes = [decimal(p["change"], places, sign=True) for p in chosen]
+    columns.append(Column("change", changes, right=True))
+    ranges = [change_between(p["change_low"], p["change_high"], places) for p in chosen]
+    columns.append(Column("95% CI", ranges, drop=1))
     onsets = ["" if phase["onset_step"] is None else f"{phase['onset_step']:,}" for phase in chosen]
     if any(onsets):
         columns.append(Column("onset", onsets, right=True, drop=6))

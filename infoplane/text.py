@@ -129,9 +129,10 @@ def decimal(value: float | None, places: int = 2, *, sign: bool = False) -> str:
     return text.lstrip("+-") if float(text) == 0 else text
 
 
-def change_between(low: float | None, high: float | None) -> str:
+def change_between(low: float | None, high: float | None, places: int = 2) -> str:
     """Return the interval of a change as text, empty where there is none."""
-    return "" if low is None else f"{decimal(low, sign=True)} .. {decimal(high, sign=True)}"
+    ends = (decimal(end, places, sign=True) for end in (low, high))
+    return "" if low is None else " .. ".join(ends)
 
 
 def one_line(error: BaseException | str, most: int = 240) -> str:

@@ -16,7 +16,10 @@ from tests.pages import blocks as of_page
 from tests.similarity import made
 
 ROOT = Path(__file__).parent.parent
-ON_ARRAYS = {"python-api.md", *(f"estimators/{name}.md" for name in ("compressed", "dse", "probe"))}
+ON_ARRAYS = {
+    "python-api.md",
+    *(f"estimators/{name}.md" for name in ("cauchy_schwarz", "compressed", "dse", "probe")),
+}
 HERE = ON_ARRAYS | {
     "ci.md", "quick-start.md", "validate.md", "scaling.md", "figures-and-report.md",
     "similarity.md",

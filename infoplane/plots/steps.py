@@ -227,7 +227,7 @@ def _limits(present: Sequence[Curves], bound: float | None, leads: bool) -> tupl
         high = max(high, bound)
     if present[0].quantity == "ity":
         low = min(low, 0.0)
-    in_bits = present[0].declared.unit == "bits"
+    in_bits = present[0].declared.unit == "bits" and present[0].declared.smallest_change is not None
     if leads and in_bits:
         low = min(low, high - 1.0)
     span = max(high - low, 0.1 if in_bits else 0.1 * abs(high) or 0.1)

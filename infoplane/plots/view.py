@@ -31,6 +31,8 @@ from infoplane.results.verdicts import Phase
 from infoplane.results.vocabulary import Vocabulary
 from infoplane.text import counted
 
+_SMALL_BITS = 0.5  # largest value up to which hundredths of a bit hide a curve
+
 SPECTRAL = ("dse", "dsmi_y", "dsmi_x")
 
 
@@ -87,10 +89,14 @@ class View:
         )
 
     def number(self, quantity: str, value: float | None, *, sign: bool = False) -> str:
-        """Return a value of a quantity as text: bits to 0.01, others to a 100th of their size."""
-        if value is None or self.vocabulary.quantity(quantity).unit == "bits":
+        """Return a value of a quantity as text: bits to 0.01, others to a 100th of their size.
+
+        Bits that are small and have no smallest change of their own are read by their size as well.
+        """
+        declared, largest = self.vocabulary.quantity(quantity), self._largest[quantity]
+        small = declared.smallest_change is None and 0.0 < largest < _SMALL_BITS
+        if value is None or (declared.unit == "bits" and not small):
             return bits(value, sign=sign)
-        largest = self._largest[quantity]
         if not 1e-4 <= largest < 1e6:
             text = f"{value:{'+' if sign else ''}.3g}"
             return (text.lstrip("+-") if value == 0 else text).replace("-", "−")

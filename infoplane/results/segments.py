@@ -29,6 +29,7 @@ from infoplane.text import decimal
 
 _LEAST = 0.2  # of the smallest change: what is less has no direction, however certain it is
 _PRESUMED = 1.5  # smallest changes: standard deviation between runs where nothing is known
+_FINE = 0.01  # smallest change, in bits, below which hundredths of a bit tell nothing
 _KNOWN = 4  # degrees of freedom of a standard error that a cell gives
 
 
@@ -201,7 +202,8 @@ class Course:
             if not segment.certain and abs(segment.change) >= self.samples.tolerance:
                 text = "uncertain"
             if segment.certain:
-                more = amount(abs(segment.change), unit)
+                fine = unit == "bits" and self.samples.tolerance < _FINE
+                more = f"{abs(segment.change):.2g}" if fine else amount(abs(segment.change), unit)
                 on = bool(words) and segment.direction == told[len(words) - 1].direction
                 text = f"{more} more" if on else f"{text} {more}"
                 if not words:

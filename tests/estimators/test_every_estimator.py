@@ -95,8 +95,10 @@ def test_label_information_of_a_copied_and_of_an_unrelated_label(name, key):
     rng = np.random.default_rng(1)
     labels = np.arange(N) % 3
     copied = labels[:, None] * np.ones((1, 2)) + 1e-3 * rng.normal(size=(N, 2))
-    # Beside the median distance noise of a quarter of it hides a good part of three labels.
-    name = {"compressed": "compressed:c=0.1"}.get(name, name)
+    # Beside the median distance noise of a quarter of it hides a good part of three labels, and a
+    # kernel as wide as that a quarter.
+    narrower = {"compressed": "compressed:c=0.1", "renyi": "renyi:width=silverman"}
+    name = narrower.get(name, name)
     informed = estimates(name, copied, labels)[key]
     unrelated = estimates(name, copied, rng.permutation(labels))[key]
     if name == "exact" or {"sparse", "null_dominates"} & set(informed.flags):

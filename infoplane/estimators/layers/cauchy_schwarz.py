@@ -124,7 +124,7 @@ class CauchySchwarz(Estimator):
     ) -> Mapping[str, Estimate]:
         """Return the excess over the null of shuffled pairs, for inputs and labels or targets."""
         values, width = activations[prepared.chosen], self.width
-        layer = Side.of(values, width if width == "median" else float(width), "the layer")
+        layer = Side.of(values, "median" if isinstance(width, str) else width, "the layer")
         flags = layer_flags(values, len(activations))
         sides = {"csx": prepared.inputs, "csy": prepared.outcome}
         return {

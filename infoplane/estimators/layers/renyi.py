@@ -152,7 +152,8 @@ class MatrixRenyi(Estimator):
         if prepared.inputs is not None:
             found["ixt"] = self._estimate(gram, used, prepared.inputs, flags, log2_n, "log2_n")
         if prepared.outcome is not None:
-            bound = (log2_n, "log2_n") if prepared.h_y is None else (prepared.h_y, "h_y")
+            h_y = prepared.h_y
+            bound: tuple[float, BoundName] = (log2_n, "log2_n") if h_y is None else (h_y, "h_y")
             found["ity"] = self._estimate(gram, used, prepared.outcome, flags, *bound)
         return found
 

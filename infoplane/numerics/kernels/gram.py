@@ -19,7 +19,7 @@ _ROUNDING = 8.0 * float(np.finfo(np.float64).eps)  # of it, in squares of the po
 
 def class_gram(labels: IntArray) -> FloatArray:
     """Return the Gram matrix (n, n) of class ids: 1 within a class, 0 between classes."""
-    return (labels[:, None] == labels[None, :]).astype(np.float64)
+    return np.asarray(labels[:, None] == labels[None, :], np.float64)
 
 
 def square_distances(points: FloatArray) -> FloatArray:
