@@ -62,10 +62,11 @@ class NeuralInformation:
     ----------
     bits : float or None
         The value on the samples that the critic was fitted to, at its best held-out epoch; of
-        classes, the mean of that and the held-out value. None with the flag ``failed``, whose reason is in ``diagnostics["reason"]``.
+        One-sided 95 % lower bound of I(X;Y): the held-out value less 1.64 standard errors.
+        None of ``smile`` and ``mine``.
     lower : float or None
-        One-sided 95 % lower bound of I(X;Y): the held-out value less 1.64 standard errors. None of
-        ``smile`` and ``mine``.
+        One-sided 95 % lower bound of I(X;Y): the held-out value less 1.64 standard errors;
+        None of ``smile`` and ``mine``.
     low, high : float or None
         95 % interval: from the held-out value to that at training, wider by 1.96 standard errors
         and by the spread of the seeds; up to 5 columns it reaches to what neighbour counts read.
@@ -319,8 +320,9 @@ def _judged(
     error_train = float(np.mean([fit.train.error for fit in fits])) * LOG2_E
     error_test = float(np.linalg.norm([fit.test.error for fit in fits])) / len(fits) * LOG2_E
     held_out = sample.n // steps.HELD_OUT
-    # They choose the epoch as well, and may flatter it by as much.
+    # Held-out rows choose the epoch as well, and may flatter it by as much.
     error_test = math.hypot(error_test, CHANCE / held_out * LOG2_E)
+    error_train = math.hypot(error_train, CHANCE / (sample.n - held_out) * LOG2_E)
     means = {
         k: np.mean([(f.train.value, f.test.value) for f in some], axis=0) * LOG2_E
         for k, some in parts.items()
