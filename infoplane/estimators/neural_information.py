@@ -62,11 +62,11 @@ class NeuralInformation:
     ----------
     bits : float or None
         The value on the samples that the critic was fitted to, at its best held-out epoch; of
-        One-sided 95 % lower bound of I(X;Y): the held-out value less 1.64 standard errors.
-        None of ``smile`` and ``mine``.
+        classes, the mean of that and the held-out value. None with the flag ``failed``, whose
+        reason is in ``diagnostics["reason"]``.
     lower : float or None
-        One-sided 95 % lower bound of I(X;Y): the held-out value less 1.64 standard errors;
-        None of ``smile`` and ``mine``.
+        One-sided 95 % lower bound of I(X;Y): the held-out value less 1.64 standard errors; None
+        of ``smile`` and ``mine``.
     low, high : float or None
         95 % interval: from the held-out value to that at training, wider by 1.96 standard errors
         and by the spread of the seeds; up to 5 columns it reaches to what neighbour counts read.
@@ -346,7 +346,7 @@ def _judged(
         "limits_disagree": bool(parts) and not steps.agree(above, below, _APART, SMALLEST_BITS),
         "estimators_disagree": counts is not None
         and counts - train > max(_UNDER * counts, SMALLEST_BITS / 2) + error_train,
-        "negative": is_negative(train),
+        "negative": is_negative(train + error_train),
         "no_bound": critic in _NO_BOUND,
     }
     found = [name for name, is_raised in raised.items() if is_raised]
