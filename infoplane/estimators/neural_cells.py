@@ -43,6 +43,7 @@ SEEDS = 2**31
 
 _CRITICS = ("infonce", "gauss", "smile", "mine")
 _LOSS = ("large_compression_loss",)
+_LESS = {"large_compression_loss", "deterministic"}  # what a critic cannot see is missing
 _FEWEST = 200
 _GRACE = 30.0  # seconds beyond the limit after which a cell is stopped from outside
 
@@ -244,6 +245,7 @@ def told_estimate(
         *["subsampled"] * (used is not None),
     )
     interval = found.bits is not None and found.low is not None
+    less = found.verdict == "reliable" and _LESS.intersection(raised)
     return Estimate(
         found.bits,
         low=found.low if interval else None,
@@ -256,7 +258,7 @@ def told_estimate(
         n=used,
         flags=tuple(dict.fromkeys(raised)),
         diagnostics={
-            "verdict": found.verdict,
+            "verdict": "lower bound only" if less else found.verdict,
             "lower": found.lower,
             "critic": found.critic,
             **found.diagnostics,

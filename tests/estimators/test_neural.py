@@ -172,6 +172,7 @@ def test_wide_inputs_are_read_as_components_which_is_told(rng):
     assert told["components"] == 64
     assert 0.3 < told["lost_variance"] < 0.7
     assert "large_compression_loss" in found.flags
+    assert found.diagnostics["verdict"] == "lower bound only"
     flat = inputs[:, 0] @ rng.normal(size=(12, 144))  # of 12 dimensions
     found = cell(QUICK, run_of(layer, inputs=flat, slots=(slot(units=2, noise=0.3),)))["ixt"]
     assert found.diagnostics["inputs"]["lost_variance"] < 1e-9
