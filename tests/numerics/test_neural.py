@@ -8,6 +8,7 @@ from infoplane.numerics.neural import protocol
 from infoplane.numerics.neural.bounds import (
     class_terms,
     infonce,
+    quick_infonce,
     read_classes,
     read_pairs,
     smile,
@@ -28,6 +29,12 @@ def true_scores(x, y, r):
 
 def test_infonce_is_at_most_log_n():
     assert float(infonce(torch.eye(7) * 1e3)) == pytest.approx(math.log(7))
+
+
+def test_quick_infonce_is_infonce():
+    x, y = normal_pair(300, 0.99, np.random.default_rng(7))
+    scores = torch.stack([true_scores(x, y, 0.99), true_scores(y, x, 0.5)]).float()
+    torch.testing.assert_close(quick_infonce(scores), infonce(scores), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("value", [infonce, smile])

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     import torch
 
+_TINY = 1e-35  # what is added to sums, whose logarithm is taken
 _CLIP = 5.0
 _JACKKNIFED = 2048  # samples of which the error is taken, and scaled to all
 
@@ -38,6 +39,18 @@ def infonce(scores: torch.Tensor) -> torch.Tensor:
     own = scores.diagonal(dim1=-2, dim2=-1)
     across = (scores.logsumexp(-1) + scores.logsumexp(-2)) / 2
     return (own - across).mean(-1) + math.log(scores.shape[-1])
+
+
+def quick_infonce(scores: torch.Tensor) -> torch.Tensor:
+    """Return `infonce` by one exponential of each score, for training.
+
+    Rows all of whose scores are 80 below the largest of all count as if they had none.
+    """
+    highest = scores.detach().amax((-2, -1), keepdim=True)
+    ratios = (scores - highest).exp()
+    across = (ratios.sum(-1) + _TINY).log() + (ratios.sum(-2) + _TINY).log()
+    own = scores.diagonal(dim1=-2, dim2=-1) - highest[..., 0]
+    return (own - across / 2).mean(-1) + math.log(scores.shape[-1])
 
 
 def read_pairs(scores: torch.Tensor) -> Reading:
@@ -132,9 +145,11 @@ class Pairs:
 
     def gain(self, scores: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
         """Return the bound itself."""
-        return infonce(scores)
+        return quick_infonce(scores)
 
-    value = gain
+    def value(self, scores: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        """Return the bound."""
+        return infonce(scores)
 
     def read(self, scores: torch.Tensor, rows: torch.Tensor) -> Reading:
         """Return the bound."""
