@@ -34,10 +34,10 @@ def folder(tmp_path):
     return tmp_path
 
 
-def analyzed(folder, *arguments, code=0):
+def analyzed(folder, *arguments):
     command = ("analyze", *arguments, "-o", "r.json", "-j", "1")
     done = infoplane(*command, cwd=folder, COLUMNS="80")
-    assert done.code == code, done.err
+    assert done.code == 0, done.err
     return done, json.loads((folder / "r.json").read_text())["rows"]
 
 
@@ -57,14 +57,16 @@ def test_layers_and_pairs_with_class_labels_and_with_real_targets(folder):
     rule = "last(itt, 'pair fc0 ~ fc1') > 0.5"
     assert infoplane("check", "r.json", "--require", rule, cwd=folder).code == 0
     for group in ("classes", "real"):
-        drawn = infoplane("plot", "r.json", "-f", "plane", "-g", group, "-o", group, cwd=folder)
+        drawn = infoplane(
+            "plot", "r.json", "-f", "plane", "--group", group, "-o", group, cwd=folder
+        )
         assert drawn.code == 0, drawn.err
         assert (folder / group / "plane.png").exists()
 
 
 def test_a_cell_beyond_its_limit_is_told_and_the_rest_goes_on(folder):
     spec = "neural:seconds=0.001,protocol=false"
-    _, rows = analyzed(folder, "classes", "-e", spec, "-e", "exact", "--steps", "last", code=6)
+    _, rows = analyzed(folder, "classes", "-e", spec, "-e", "exact", "--steps", "last")
     late = [row for row in rows if row["estimator"].startswith("neural")]
     assert all(row["value"] is None and "timeout" in row["flags"] for row in late)
     assert all(row["diag"]["reason"] for row in late)
