@@ -88,10 +88,9 @@ class NeuralOptions(Estimator):
         """Return what a cell costs: two estimates, of the whole sample and of its parts."""
         m = min(n_samples, self.max_samples)
         columns = min(n_units, WIDE)
-        seconds = 2.0 + 3e-8 * m**2 + 4e-9 * m * n_units
+        seconds = 1.0 + 1e-8 * m**2 + 4e-9 * m * n_units
         if self.critic != "gauss":
-            fits = 4.0 if self.protocol else 1.0
-            seconds += fits * 2e-3 * m * (1.0 + columns / 256)
+            seconds += (2e-3 if self.protocol else 1e-3) * m * (1.0 + columns / 512)
         if self.seconds is not None:
             seconds = min(seconds, self.seconds)
         limit = None if self.seconds is None else 2.0 * self.seconds + _GRACE
