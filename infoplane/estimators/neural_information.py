@@ -24,6 +24,7 @@ from infoplane.numerics.neural import protocol as steps
 from infoplane.numerics.neural.features import features
 from infoplane.numerics.neural.gaussian import class_codes, normal_codes
 from infoplane.numerics.neural.training import (
+    CHANCE,
     MOST_READ,
     DivergedError,
     Fit,
@@ -60,11 +61,12 @@ class NeuralInformation:
     Attributes
     ----------
     bits : float or None
-        The value on the samples that the critic was fitted to, at its best held-out epoch; None
-        with the flag ``failed``, whose reason is in ``diagnostics["reason"]``.
+        The value on the samples that the critic was fitted to, at its best held-out epoch; of
+        One-sided 95 % lower bound of I(X;Y): the held-out value less 1.64 standard errors.
+        None of ``smile`` and ``mine``.
     lower : float or None
-        One-sided 95 % lower bound of I(X;Y): the held-out value less 1.64 standard errors. None of
-        ``smile`` and ``mine``.
+        One-sided 95 % lower bound of I(X;Y): the held-out value less 1.64 standard errors;
+        None of ``smile`` and ``mine``.
     low, high : float or None
         95 % interval: from the held-out value to that at training, wider by 1.96 standard errors
         and by the spread of the seeds; up to 5 columns it reaches to what neighbour counts read.
@@ -317,18 +319,16 @@ def _judged(
     # Rows at training are the same for most seeds; held-out ones differ.
     error_train = float(np.mean([fit.train.error for fit in fits])) * LOG2_E
     error_test = float(np.linalg.norm([fit.test.error for fit in fits])) / len(fits) * LOG2_E
-    lines = [
-        steps.extrapolated(
-            {1: value}
-            | {k: float(np.mean([read(f) for f in some])) * LOG2_E for k, some in parts.items()},
-            error,
-        )
-        for value, error, read in (
-            (train, error_train, lambda fit: fit.train.value),
-            (test, error_test, lambda fit: fit.test.value),
-        )
-    ]
     held_out = sample.n // steps.HELD_OUT
+    # Held-out rows choose the epoch as well, and may flatter it by as much.
+    error_test = math.hypot(error_test, CHANCE / held_out * LOG2_E)
+    error_train = math.hypot(error_train, CHANCE / (sample.n - held_out) * LOG2_E)
+    means = {
+        k: np.mean([(f.train.value, f.test.value) for f in some], axis=0) * LOG2_E
+        for k, some in parts.items()
+    }
+    above = steps.extrapolated({1: train} | {k: float(m[0]) for k, m in means.items()}, error_train)
+    below = steps.extrapolated({1: test} | {k: float(m[1]) for k, m in means.items()}, error_test)
     ceiling = math.log2(min(MOST_READ, sample.n - held_out))
     if sample.classes is not None:
         shares = np.bincount(sample.classes) / sample.n
@@ -343,7 +343,7 @@ def _judged(
         "not_converged": any(fit.unfinished for fit in fits) and spread > unit,
         "seed_spread": spread > unit + noise,
         "train_test_gap": train - test > max(_GAP * train, SMALLEST_BITS) + noise,
-        "limits_disagree": bool(parts) and not steps.agree(*lines, _APART, SMALLEST_BITS),
+        "limits_disagree": bool(parts) and not steps.agree(above, below, _APART, SMALLEST_BITS),
         "estimators_disagree": counts is not None
         and counts - train > max(_UNDER * counts, SMALLEST_BITS / 2) + error_train,
         "negative": is_negative(train),
@@ -351,7 +351,7 @@ def _judged(
     }
     found = [name for name, is_raised in raised.items() if is_raised]
     return NeuralInformation(
-        train,
+        train if sample.classes is None else (train + test) / 2,
         None if critic in _NO_BOUND else test - _ONE_SIDED * error_test,
         test - NORMAL_QUANTILE * error_test - spread / 2,
         max(train, counts or train) + NORMAL_QUANTILE * error_train + spread / 2,
@@ -364,9 +364,9 @@ def _judged(
             "se_train": error_train,
             "spread": spread,
             "start": float(np.mean([fit.start for fit in fits])) * LOG2_E,
-            "train_limit": lines[0].value,
-            "test_limit": lines[1].value,
-            "limit_errors": [line.error for line in lines],
+            "train_limit": above.value,
+            "test_limit": below.value,
+            "limit_errors": [above.error, below.error],
             "ksg": counts,
             "best": [fit.best for fit in fits],
             "epochs": [fit.epochs for fit in fits],

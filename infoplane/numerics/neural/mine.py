@@ -57,7 +57,8 @@ def _fitted(
         return rows[torch.randperm(len(rows), generator=generator).to(rows.device)]
 
     def told(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-        return net(torch.cat([x[left], y[right]], dim=1))[:, 0]
+        out: torch.Tensor = net(torch.cat([x[left], y[right]], dim=1))
+        return out[:, 0]
 
     def read(rows: torch.Tensor) -> Reading:
         with torch.no_grad():
@@ -68,7 +69,7 @@ def _fitted(
 
     top, best, kept, mean = -math.inf, 0, _copied(net), None
     for epoch in range(1, _EPOCHS + 1):
-        for rows in shuffled(train).split(_BATCH):
+        for rows in torch.split(shuffled(train), _BATCH):
             raised = told(rows, shuffled(rows)).exp().mean()
             now = raised.detach()
             mean = now if mean is None else _KEPT * mean + (1 - _KEPT) * now
@@ -93,7 +94,7 @@ def _network(n_inputs: int, generator: torch.Generator) -> torch.nn.Sequential:
     """Return two hidden layers of rectified units; seeded, which torch's own layers are not."""
     layers: list[torch.nn.Module] = []
     for fan_in, fan_out in ((n_inputs, _HIDDEN), (_HIDDEN, _HIDDEN), (_HIDDEN, 1)):
-        layer = torch.nn.utils.skip_init(torch.nn.Linear, fan_in, fan_out)
+        layer = torch.nn.Linear(fan_in, fan_out)
         bound = math.sqrt(1 / fan_in)
         with torch.no_grad():
             layer.weight.uniform_(-bound, bound, generator=generator)

@@ -30,7 +30,7 @@ _WARM_UP = 50  # steps
 _AVERAGED = 0.98  # of the weights, from step to step: the mean of the last 50
 _EPOCHS = 70
 _PATIENCE = 8
-_CHANCE = 2.0  # nats by which the held-out samples together may gain, and nothing is learned
+CHANCE = 2.0  # nats by which the held-out samples together may gain, and nothing is learned
 _BATCHES = 12  # of an epoch, about
 MOST_READ = 4096  # rows of a matrix of scores
 _SEEN_CODES = 2.0  # standard deviation of the closed-form codes among the inputs
@@ -148,10 +148,10 @@ def trained(
         values = [program.held_out()]
         best, kept = torch.zeros(len(jobs), dtype=torch.long), program.copies()
         top, epoch = values[0].clone(), 0
-        chance = _CHANCE / program.test.shape[1]
+        chance = CHANCE / program.test.shape[1]
         for epoch in range(1, 1 + (_EPOCHS if epochs is None else epochs)):
             order = torch.stack([torch.randperm(n_train, generator=generator) for _ in jobs])
-            for batch in order[:, : n_train - n_train % size].split(size, dim=1):
+            for batch in torch.split(order[:, : n_train - n_train % size], size, dim=1):
                 program.step(batch.to(device))
             values.append(program.held_out())
             if not bool(torch.isfinite(values[-1]).all()):
