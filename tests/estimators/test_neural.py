@@ -7,12 +7,17 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from infoplane.analysis import worker
+from infoplane.analysis.selection import Part
+from infoplane.analysis.worker import FinitePart
 from infoplane.data import ProbeSet, Slot
 from infoplane.errors import InputError
 from infoplane.estimators import neural_cells
 from infoplane.estimators.neural_information import NeuralInformation
 from infoplane.estimators.registry import parse_estimator
+from infoplane.runs.run import Run
 from infoplane.validation.truths import channel_information, gaussian_information
+from tests.cli.analyses import write_run
 from tests.estimators.test_every_estimator import Memory
 
 N = 1000
@@ -172,6 +177,7 @@ def test_wide_inputs_are_read_as_components_which_is_told(rng):
     assert told["components"] == 64
     assert 0.3 < told["lost_variance"] < 0.7
     assert "large_compression_loss" in found.flags
+    assert found.diagnostics["verdict"] == "lower bound only"
     flat = inputs[:, 0] @ rng.normal(size=(12, 144))  # of 12 dimensions
     found = cell(QUICK, run_of(layer, inputs=flat, slots=(slot(units=2, noise=0.3),)))["ixt"]
     assert found.diagnostics["inputs"]["lost_variance"] < 1e-9
@@ -300,3 +306,27 @@ def test_a_pair_keeps_the_noise_that_its_layers_have(rng, asked):
     assert "deterministic" not in pair(f"{PAIRS},noise=0", run, x, y, (plain, own)).flags
     later = replace(plain, name="c", index=2)
     assert "deterministic" in pair(f"{PAIRS},noise=0", run, x, y, (own, later)).flags
+
+
+def test_what_was_left_out_for_want_of_time_is_computed_again(tmp_path, monkeypatch):
+    def late(x, y, **options):
+        return NeuralInformation(1.0, 0.9, 0.8, 1.1, "reliable", ("timeout",), {}, len(x))
+
+    write_run(tmp_path / "run", n=300, steps=(0,), layers=("fc",))
+    run, estimator = Run(tmp_path / "run"), parse_estimator(f"{QUICK},seconds=5")
+
+    def measured():
+        shared = worker.prepare_run(FinitePart.of_run(run), estimator, 0)
+        part = FinitePart.of_layer(run, run.layers[0])
+        prepared = worker.prepare_layer(part, estimator, 0, run.layers[0], shared)
+        return worker.measure(run, estimator, 0, Part(None, (run.layers[0],)), prepared, [0])[0]
+
+    assert measured().repeatable
+    monkeypatch.setattr(neural_cells, "neural_information", late)
+    assert not measured().repeatable
+
+
+def test_a_random_layer_is_not_called_an_upper_bound():
+    """Beside the recorded inputs, what is random from pass to pass is no information."""
+    found = {spec: parse_estimator(spec).counts_noise for spec in ("neural", "binning", "noisy")}
+    assert found == {"neural": False, "binning": True, "noisy": False}

@@ -87,7 +87,7 @@ class Neural(NeuralOptions):
         Noise in median distances; None as of `compressed`: 0.25 from 2000 samples on, 0.3 from
         1000, 0.35 from 250, 0.4 below.
     protocol : bool
-        Whether parts of the sample are fitted as well. Without them a cell is four times as fast,
+        Whether parts of the sample are fitted as well. Without them a cell takes half the time,
         and there is less to tell whether it can be trusted.
     seconds : float or None
         CPU time of a cell. What does not fit into it is left out, and flagged ``timeout``.
