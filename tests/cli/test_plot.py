@@ -294,3 +294,19 @@ def test_a_quantity_of_a_plugin_is_drawn_by_default_and_by_name(tmp_path, monkey
     assert done.code == 2
     assert "expected a quantity, got" in done.err
     assert max(map(len, done.err.splitlines())) < 200
+
+
+def test_of_several_groups_one_is_drawn_and_told_or_all(results):
+    for recording in results["recordings"]:
+        recording["group"] = None
+    Path("r.json").write_text(json.dumps(results))
+    done = infoplane("plot", "r.json", "-f", "heat", "--no-table")
+    assert "1 of 2 groups drawn, net-s0: --groups beside or overlay draws all" in done.err
+    for more in (["--groups", "beside"], ["--group", "net-s0", "--group", "net-s1"]):
+        done = infoplane("plot", "r.json", "-f", "heat", "--no-table", *more)
+        assert (done.code, done.err) == (0, "wrote figures/heat.png\n")
+    done = infoplane("plot", "r.json", "-f", "plane", "--groups", "overlay", "--facet", "layer")
+    assert (done.code, "--facet: expected without --groups" in done.err) == (2, True)
+    Path("infoplane.toml").write_text('[plot]\ngroup = "net-s1"\n')
+    done = infoplane("plot", "r.json", "-f", "heat", "--no-table")
+    assert "1 of 2 groups drawn, net-s1" in done.err

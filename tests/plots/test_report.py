@@ -178,7 +178,7 @@ def test_groups_stand_side_by_side_first(tmp_path: Path) -> None:
     page = render_report(both)
     headings = re.findall(r"<h2>(.*?)</h2>", page)
     assert headings[0] == "Groups of runs"
-    row = re.search(r'<tr><th scope="row">relu</th>.*?</tr>', page)
+    row = re.search(r'<tr><th scope="row"><a href="#g1">relu</a></th>.*?</tr>', page)
     assert row is not None
     cells = re.findall(r'data-value="([^"]+)"', row[0])
     verdicts = layer_verdicts([p for p in both["phases"] if p["group"] == "relu"])
@@ -186,6 +186,16 @@ def test_groups_stand_side_by_side_first(tmp_path: Path) -> None:
     assert cells[: 2 + len(VERDICTS)] == ["2", "3", *(str(words[word]) for word in VERDICTS)]
     heads = re.findall(r"<th.*?</th>", page[page.index("<table") : page.index("</thead>")])
     assert len(heads) == len(cells) + 1 == len(VERDICTS) + 4
+    # The contents have a line for each group, and each begins with a head that leads on.
+    contents = re.search(r'<nav class="chapters" id="contents">.*?</nav>', page)
+    assert contents is not None
+    lines = contents[0].split("<div>")[2:]
+    assert [re.findall(r"<b>(.*?)</b>", line) for line in lines] == [["tanh"], ["relu"]]
+    assert all("Over training</a>" in line for line in lines)
+    chapters = re.findall(r'<header class="chapter" id="(g\d)"><strong>(.*?)</strong>', page)
+    assert chapters == [("g0", "tanh"), ("g1", "relu")]
+    checker = parsed(page)
+    assert {link[1:] for link in checker.links if link.startswith("#")} <= set(checker.ids)
 
 
 def test_checks_are_listed_with_rule_status_and_source() -> None:

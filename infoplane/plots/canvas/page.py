@@ -17,8 +17,8 @@ from infoplane.plots.canvas import style as look
 from infoplane.plots.canvas.picture import Picture
 from infoplane.plots.canvas.together import Together
 
-_TAKEN: WeakKeyDictionary[Axes, SubFigure] = WeakKeyDictionary()
-"""The figures of several panels that took the place of axes."""
+_TAKEN: WeakKeyDictionary[Axes, tuple[SubFigure, float]] = WeakKeyDictionary()
+"""The figures of several panels that took the place of axes, and its width in inches."""
 
 _BARS: WeakKeyDictionary[Axes, list[Colorbar]] = WeakKeyDictionary()
 """What a figure of one panel put beside axes that were given."""
@@ -54,20 +54,21 @@ def area(ax: Axes | None, size: str | float, height: float) -> Figure | SubFigur
     if ax is None:
         return canvas(size, height)
     if ax in _TAKEN:
-        return emptied(_TAKEN[ax])
+        return emptied(_TAKEN[ax][0])
     cell = ax.get_subplotspec()
     if cell is None:
         raise InputError(
             "expected axes of a grid, as figure.subplots() makes them, got axes at a free position"
         )
-    figure, whole = ax.figure, root(ax)
+    figure, whole, wide = ax.figure, root(ax), width(ax)
     _without_bars(ax)
     ax.remove()
     if isinstance(whole, Together):
         whole.ask(cell, height * look.font_size("font.size") / 8)
     if not isinstance(whole.get_layout_engine(), ConstrainedLayoutEngine):
         whole.set_layout_engine("constrained")
-    _TAKEN[ax] = part = figure.add_subfigure(cell, facecolor=look.paper())
+    part = figure.add_subfigure(cell, facecolor=look.paper())
+    _TAKEN[ax] = part, wide
     return part
 
 
@@ -79,7 +80,7 @@ def axes(ax: Axes | None, size: str | float, height: float) -> Axes:
     if ax is None:
         return canvas(size, height).add_subplot()
     if ax in _TAKEN:
-        return emptied(_TAKEN[ax]).add_subplot()
+        return emptied(_TAKEN[ax][0]).add_subplot()
     if ax in _BARS:
         _without_bars(ax)
         ax.clear()
@@ -135,6 +136,8 @@ def width(where: Axes | Figure | SubFigure) -> float:
     """Return how wide a figure is, or the place of axes with all that stands around them."""
     if not isinstance(where, Axes):
         return float(where.bbox.width / where.dpi)
+    if where in _TAKEN:
+        return _TAKEN[where][1]
     cell, share = where.get_subplotspec(), 1.0
     if cell is None:
         return float(where.get_position().width) * width(where.figure)

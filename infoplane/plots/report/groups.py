@@ -34,7 +34,7 @@ _MANY_ROWS = 24
 """Rows of a table beside a figure; longer ones are folded away."""
 
 _VECTOR_LAYERS = 12
-"""Figures of more layers are embedded as PNG."""
+"""Figures of more layers, of all groups together, are embedded as PNG."""
 
 _WAYS = {"steps": "over training", "depth": "by depth", "heat": "by layer and step"}
 
@@ -93,6 +93,11 @@ _FURTHER = {
 }
 
 
+def chapter_anchor(number: int) -> str:
+    """Return the anchor of a group of runs by its number."""
+    return f"g{number}"
+
+
 @dataclass(frozen=True)
 class _Group:
     """One group of runs in the report: its figures, drawn once and embedded."""
@@ -105,7 +110,7 @@ class _Group:
     @property
     def mark(self) -> str:
         """What its anchors begin with."""
-        return f"g{self.number}"
+        return chapter_anchor(self.number)
 
     @cached_property
     def phases(self) -> list[Phase]:
@@ -120,7 +125,8 @@ class _Group:
 
     def embed(self, figure: Figure, name: str, title: str, text: str, caption: str = "") -> str:
         """Return a figure as markup, with its text alternative."""
-        vector = len(self.view.layers(self.name)) <= _VECTOR_LAYERS
+        layers = len(self.view.layers(self.name))
+        vector = layers * len(self.view.groups) <= _VECTOR_LAYERS
         return html.figure(figure, f"{self.mark}{name}", title, text, caption, vector=vector)
 
     def series(
@@ -194,7 +200,9 @@ def group_sections(
             options = {} if estimator is None else {"estimator": estimator}
             try:
                 figure = of.drawn(name, **options)
-            except NotFoundError:
+            except NotFoundError as error:
+                if name == "compare" and baseline is not None:
+                    figures.append(f"<p>Not compared: {escape(str(error))}.</p>")
                 continue
             figures.append(of.embed(figure, f"{name}{i}" if i else name, heading, text))
         found.append((name, heading, figures))
@@ -202,8 +210,7 @@ def group_sections(
     if found:
         verdicts = "" if found[0][0] == "compression" or sizes or spectra else _verdicts(of)
         found[0][2].append(f"{verdicts}{_curve_download(view, group)}")
-    tail = f" — {group}" if len(view.groups) > 1 else ""
-    return [(f"{of.mark}-{name}", title + tail, "".join(parts)) for name, title, parts in found]
+    return [(f"{of.mark}-{name}", title, "".join(parts)) for name, title, parts in found]
 
 
 def _headed(view: View, quantity: str) -> str:
@@ -292,11 +299,18 @@ def _outputs(of: _Group) -> list[str]:
     return [of.embed(figure, "output", "Outputs", text, text), table("Outputs", heads, rows)]
 
 
+_PLANES = {
+    "overlay": "The information planes of the groups of runs over one another: colour and line are "
+    "the group, the mark is the layer.",
+    "group": "The information plane of each group of runs, on the same axes.",
+}
+
+
 def overview(view: View) -> Section:
     """Return the groups of runs side by side: planes if there are any, and counts of verdicts."""
     rows = []
     about = judged(view)[0]
-    for group in view.groups:
+    for number, group in enumerate(view.groups):
         verdicts = judged(view, group)[1]
         words = Counter(verdicts.values())
         changes = [
@@ -309,7 +323,7 @@ def overview(view: View) -> Section:
         runs = view.n_runs(group)
         rows.append(
             [
-                Cell(group),
+                Cell(group, markup=f'<a href="#{chapter_anchor(number)}">{escape(group)}</a>'),
                 Cell(str(runs), runs, number=True),
                 Cell(str(len(verdicts)), len(verdicts), number=True),
                 *(Cell(str(words[word]), words[word], number=True) for word in VERDICTS),
@@ -324,12 +338,13 @@ def overview(view: View) -> Section:
     joint = "joint verdict" if about == view.quantity("ixt") else "verdict"
     caption = f"Groups of runs, by the {joint} of their layers; {about.unit}"
     markup = table(caption, ["Group", *heads], rows)
-    try:
-        planes = draw_once(view, "plane", facet="group")
-    except NotFoundError:
-        return "groups", "Groups of runs", markup
-    text = "The information plane of each group of runs, on the same axes."
-    return "groups", "Groups of runs", markup + html.figure(planes, "groups", "Planes", text)
+    for facet, text in _PLANES.items():
+        try:
+            planes = draw_once(view, "plane", facet=facet)
+        except NotFoundError:
+            break
+        markup += html.figure(planes, f"groups-{facet}", "Planes", text, vector=False)
+    return "groups", "Groups of runs", markup
 
 
 def one_per_name(estimators: Iterable[str]) -> list[str]:
