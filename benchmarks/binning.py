@@ -22,6 +22,7 @@ import numpy as np  # noqa: E402 - threads are limited before the first import
 from scipy.special import logsumexp  # noqa: E402
 
 from infoplane import binned_information, kde_information  # noqa: E402
+from infoplane.estimators.layers.renyi_information import renyi_information  # noqa: E402
 from infoplane.numerics.discrete.binned import (  # noqa: E402
     partition_information,
     probe_symbols,
@@ -29,7 +30,6 @@ from infoplane.numerics.discrete.binned import (  # noqa: E402
 from infoplane.numerics.discrete.edges import bin_labels  # noqa: E402
 from infoplane.numerics.discrete.partitions import partitioned  # noqa: E402
 from infoplane.numerics.discrete.symbols import row_symbols  # noqa: E402
-from infoplane.numerics.kernels.renyi import renyi_information  # noqa: E402
 
 
 def entropy(counts: np.ndarray) -> float:

@@ -36,6 +36,12 @@ from infoplane.similarity.session import similarities as similarities
 # estimate from arrays
 from infoplane.estimators.layers.binned_information import BinnedInformation as BinnedInformation
 from infoplane.estimators.layers.binned_information import binned_information as binned_information
+from infoplane.estimators.layers.cauchy_schwarz_information import (
+    CauchySchwarzInformation as CauchySchwarzInformation,
+)
+from infoplane.estimators.layers.cauchy_schwarz_information import (
+    cauchy_schwarz_information as cauchy_schwarz_information,
+)
 from infoplane.estimators.layers.collapse_measures import NeuralCollapse as NeuralCollapse
 from infoplane.estimators.layers.collapse_measures import (
     centroid_nuclear_norm as centroid_nuclear_norm,
@@ -66,6 +72,8 @@ from infoplane.estimators.layers.output_information import output_information as
 from infoplane.estimators.layers.probe_information import ProbeInformation as ProbeInformation
 from infoplane.estimators.layers.probe_information import ProbeReading as ProbeReading
 from infoplane.estimators.layers.probe_information import probe_information as probe_information
+from infoplane.estimators.layers.renyi_information import RenyiInformation as RenyiInformation
+from infoplane.estimators.layers.renyi_information import renyi_information as renyi_information
 from infoplane.estimators.neural_information import NeuralInformation as NeuralInformation
 from infoplane.estimators.neural_information import neural_information as neural_information
 from infoplane.estimators.pair_information import ksg_information as ksg_information
@@ -90,21 +98,13 @@ from infoplane.numerics.gradients import GradientAccumulator as GradientAccumula
 from infoplane.numerics.gradients import GradientStatistics as GradientStatistics
 from infoplane.numerics.gradients import gradient_transition as gradient_transition
 from infoplane.numerics.kernels.cauchy_schwarz import (
-    CauchySchwarzInformation as CauchySchwarzInformation,
-)
-from infoplane.numerics.kernels.cauchy_schwarz import (
     cauchy_schwarz_divergence as cauchy_schwarz_divergence,
-)
-from infoplane.numerics.kernels.cauchy_schwarz import (
-    cauchy_schwarz_information as cauchy_schwarz_information,
 )
 from infoplane.numerics.kernels.cauchy_schwarz import (
     conditional_cauchy_schwarz_divergence as conditional_cauchy_schwarz_divergence,
 )
 from infoplane.numerics.kernels.noisy import NoisyInformation as NoisyInformation
 from infoplane.numerics.kernels.noisy import noisy_network_information as noisy_network_information
-from infoplane.numerics.kernels.renyi import RenyiInformation as RenyiInformation
-from infoplane.numerics.kernels.renyi import renyi_information as renyi_information
 from infoplane.numerics.neighbors.estimates import intrinsic_dimension as intrinsic_dimension
 from infoplane.numerics.neighbors.estimates import (
     kozachenko_leonenko_entropy as kozachenko_leonenko_entropy,

@@ -56,6 +56,14 @@ MAY_IMPORT = {
         "layer_patterns",
         *_BASE,
     },
+    "importing": {
+        "importing",
+        "calls",
+        "patterns",
+        "recording",
+        "runs",
+        *_BASE,
+    },
     "analysis": {
         "analysis",
         "calls",
@@ -104,7 +112,7 @@ MAY_IMPORT = {
     "validation": {"validation", "estimators", "numerics", *_BASE},
 }
 HEAVY = {
-    "torch": {"nn", "recording", "sample_runs"},
+    "torch": {"nn", "recording", "importing", "sample_runs"},
     "h5py": {"runs", "recording"},
     "matplotlib": {"plots"},
     "click": {"cli"},

@@ -86,10 +86,8 @@ _BUILT_IN = (
          "upper bound",
          "record several passes (`record --passes 10`) and read `-e noisy`; `compressed` subtracts "
          "noise that the layer itself declares, not that of earlier layers"),
-    Flag("deterministic", "IP217", "the layer is a function of the input and has no noise: I(X;T) "
-         "is infinite, and a finite value only follows the sample",
-         "leave `noise=0` out, or record a network with noise of its own; for noise that infoplane "
-         "cannot see: `view=inputs`"),
+    Flag("deterministic", "IP217", "no noise: I(X;T) of a function of the input is infinite",
+         "leave `noise=0` out, or `view=inputs`"),
     Flag("noise_off", None, "earlier layers declare noise that was off when they were recorded: "
          "the value is of a network without it",
          "record with --keep-dropout, or `GaussianNoise(sigma, always=True)`"),

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 
 from infoplane.numerics.intervals import ROUNDING
-from infoplane.numerics.nulls import NULL_SHARE
 
 LEVEL = 0.95
 """Nominal coverage of every interval."""
@@ -21,6 +20,9 @@ NORMAL_QUANTILE = 1.96
 
 SATURATED = 0.98
 """Share of its bound above which a value follows the bound, not the layer."""
+
+NULL_SHARE = 0.5
+"""Share of a value that is too much for a null: shuffled labels reach half of it as well."""
 
 SMALLEST_BITS = 0.05
 """Bits that are next to nothing: a difference of values below, or all that a layer holds."""

@@ -8,9 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtrit
 
-NULL_SHARE = 0.5
-"""Share of a value that is too much for a null: permuted rows reach half of it as well."""
-
 _CHANCE = 0.975  # quantile of Student's distribution beyond which a value is none of permutations
 
 
@@ -47,11 +44,3 @@ class Null:
         n = len(self.values)
         reach = float(stdtrit(n - 1, _CHANCE)) * math.sqrt(1.0 + 1.0 / n)
         return value - self.mean <= reach * self.sd
-
-    def flags(self, value: float) -> tuple[str, ...]:
-        """Return what permutations say of a value."""
-        raised = {
-            "null_dominates": self.mean is not None and self.mean > NULL_SHARE * value,
-            "within_null": self.holds(value),
-        }
-        return tuple(flag for flag, is_raised in raised.items() if is_raised)

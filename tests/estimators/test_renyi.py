@@ -5,8 +5,8 @@ import pytest
 
 from infoplane.data import LayerInfo, ProbeSet
 from infoplane.errors import InputError
+from infoplane.estimators.layers.renyi_information import renyi_information
 from infoplane.estimators.registry import parse_estimator
-from infoplane.numerics.kernels.renyi import renyi_information
 
 
 class Memory:

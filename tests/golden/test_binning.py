@@ -14,11 +14,11 @@ import pytest
 
 from infoplane.estimators.layers.binned_information import binned_information
 from infoplane.estimators.layers.kde_information import kde_information
+from infoplane.estimators.layers.renyi_information import renyi_information
 from infoplane.numerics.kernels.renyi import (
     aligned_width,
     gram_matrix,
     matrix_entropy,
-    renyi_information,
 )
 
 FOLDER = Path(__file__).parent

@@ -33,8 +33,9 @@ from infoplane import (
     von_neumann_entropy,
     weight_measures,
 )
+from infoplane.estimators.layers.cauchy_schwarz_information import information_of
 from infoplane.numerics.collapse import scatters, simplex_deviation, simplex_distance
-from infoplane.numerics.kernels.cauchy_schwarz import Side, information_of
+from infoplane.numerics.kernels.cauchy_schwarz import Side
 from infoplane.numerics.representational_distances import label_distance_alignment
 from infoplane.numerics.spectra import moments
 from infoplane.numerics.spectral_measures import renyi_entropy

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from infoplane.errors import InputError
+from infoplane.estimators.layers.renyi_information import renyi_information
 from infoplane.numerics.kernels.renyi import (
     aligned_width,
     gram_matrix,
     matrix_entropy,
-    renyi_information,
     square_distances,
 )
 

@@ -11,6 +11,10 @@ import numpy as np
 from infoplane.data import Array, IntArray, RunData
 from infoplane.estimators.base import Cost, Estimator
 from infoplane.estimators.estimate import Estimate
+from infoplane.estimators.layers.cauchy_schwarz_information import (
+    CauchySchwarzInformation,
+    information_of,
+)
 from infoplane.estimators.layers.kernel_samples import (
     FEWEST_PERMUTATIONS,
     chosen_samples,
@@ -19,12 +23,7 @@ from infoplane.estimators.layers.kernel_samples import (
     outcome,
 )
 from infoplane.estimators.quantities import CSX, CSY, Quantity
-from infoplane.numerics.kernels.cauchy_schwarz import (
-    MOST_SAMPLES,
-    CauchySchwarzInformation,
-    Side,
-    information_of,
-)
+from infoplane.numerics.kernels.cauchy_schwarz import MOST_SAMPLES, Side
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from infoplane.estimators.layers.kernel_samples import (
     layer_flags,
     outcome,
 )
+from infoplane.estimators.layers.renyi_information import information_with
 from infoplane.estimators.quantities import ITY, IXT, Quantity
 from infoplane.numerics.discrete.symbols import row_symbols
 from infoplane.numerics.kernels.renyi import (
@@ -26,7 +27,6 @@ from infoplane.numerics.kernels.renyi import (
     Reference,
     aligned_width,
     gram_matrix,
-    information_with,
     renyi_reference,
 )
 

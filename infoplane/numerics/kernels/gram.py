@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 from scipy.spatial.distance import pdist, squareform
 
 from infoplane.data import FloatArray, IntArray
 
-FEWEST_SAMPLES = 20
-"""Samples below which permutations are too much alike for a null."""
-
-_ALIKE = 1e-3  # mean of 1 - kernel below which all samples are one to it
 _LOST = 1e-9  # error of a squared distance, in squared widths, that a kernel does not show
 _ROUNDING = 8.0 * float(np.finfo(np.float64).eps)  # of it, in squares of the point farthest out
 
@@ -65,29 +59,3 @@ def exponents(squares: FloatArray, width: float) -> FloatArray:
     """Return -d^2 / 2 width^2 of squared distances (n, n); 0 of equal rows at any width."""
     with np.errstate(over="ignore"):  # of a width far too narrow: the kernel is 0
         return np.asarray(squares * -0.5 / width / width if width > 0.0 else np.zeros_like(squares))
-
-
-def kernel_flags(
-    kernels: Iterable[tuple[FloatArray, float]], of_null: tuple[str, ...]
-) -> tuple[str, ...]:
-    """Return what to know of an information by kernels.
-
-    Parameters
-    ----------
-    kernels : iterable of (array (n_samples, n_samples), float)
-        Gram matrices with their widths, 0 of class ids and of equal rows.
-    of_null : tuple of str
-        What permutations say of the value.
-    """
-    found: dict[str, None] = {}
-    for gram, width in kernels:
-        n, level = len(gram), float(gram.mean())
-        if level == 1.0 and width == 0.0:
-            return ("constant",)
-        if 1.0 - level < _ALIKE and width > 0.0:
-            found["degenerate"] = None
-        if level < 2.0 / n:
-            found["sparse"] = None
-        if n < FEWEST_SAMPLES:
-            found["small_n"] = None
-    return (*found, *of_null)

@@ -8,14 +8,17 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from infoplane.numerics.networks.training import one_thread
 from infoplane.numerics.neural.bounds import Reading
 from infoplane.numerics.neural.protocol import Split
 from infoplane.numerics.neural.training import DivergedError, Fit, OutOfTimeError, Sides
+
+if TYPE_CHECKING:
+    import torch
 
 _HIDDEN = 128
 _RATE = 1e-3
@@ -40,6 +43,8 @@ def trained_joint(
     OutOfTimeError, DivergedError
         As `infoplane.numerics.neural.training.trained`.
     """
+    import torch
+
     x, y = (torch.from_numpy(side).float().to(device) for side in (sides.x, sides.y))
     with one_thread():
         return [_fitted(x, y, split, rng, deadline) for split in splits]
@@ -48,6 +53,8 @@ def trained_joint(
 def _fitted(
     x: torch.Tensor, y: torch.Tensor, split: Split, rng: np.random.Generator, deadline: float
 ) -> Fit:
+    import torch
+
     generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
     net = _network(x.shape[1] + y.shape[1], generator).to(x.device)
     optimizer = torch.optim.Adam(net.parameters(), lr=_RATE)
@@ -92,6 +99,8 @@ def _fitted(
 
 def _network(n_inputs: int, generator: torch.Generator) -> torch.nn.Sequential:
     """Return two hidden layers of rectified units; seeded, which torch's own layers are not."""
+    import torch
+
     layers: list[torch.nn.Module] = []
     for fan_in, fan_out in ((n_inputs, _HIDDEN), (_HIDDEN, _HIDDEN), (_HIDDEN, 1)):
         layer = torch.nn.Linear(fan_in, fan_out)
