@@ -227,7 +227,8 @@ def test_conditional_divergence_is_0_where_predictions_are_right():
     x, y = pair()
     assert conditional_cauchy_schwarz_divergence(x, y, y) == 0.0
     shifted = [conditional_cauchy_schwarz_divergence(x, y, y + by) for by in (0.1, 0.5, 1.0, 2.0)]
-    assert 0.0 < shifted[0] and shifted == sorted(shifted)
+    assert shifted[0] > 0.0
+    assert shifted == sorted(shifted)
     labels = (y[:, 0] > 0).astype(int)
     assert conditional_cauchy_schwarz_divergence(x, labels, labels) == 0.0
     assert conditional_cauchy_schwarz_divergence(x, labels, labels[::-1]) > 0.01
