@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
@@ -76,7 +77,7 @@ class KernelDensity(Estimator):
 
     name: ClassVar[str] = "kde"
     title: ClassVar[str] = "kernel density"
-    version: ClassVar[str] = "3"
+    version: ClassVar[str] = "4"
     quantities: ClassVar[tuple[Quantity, ...]] = (IXT, ITY)
     accelerated: ClassVar[bool] = True
 
@@ -130,7 +131,7 @@ class KernelDensity(Estimator):
         flags = list(info.flags)
         if prepared.noisy:
             flags.append("upper_bound")
-        if not prepared.whole and info.ixt_drift > noticeable(info.ixt.estimate):
+        if not prepared.whole and _to_come(info.ixt_drift) > noticeable(info.ixt.estimate):
             flags.append("biased")
         found = {
             "ixt": _estimate(
@@ -157,6 +158,15 @@ class KernelDensity(Estimator):
             h_y = row_symbols(prepared.labels[:, None]).entropy
             found["ity"] = _estimate(info.ity, h_y, "h_y", used, tuple(flags), diagnostics | more)
         return found
+
+
+def _to_come(drift: float) -> float:
+    """Return what more samples would still add, of bits that were gained by the last doubling.
+
+    A bias that halves with each doubling has as much to come; at the ceiling every doubling adds a
+    bit, and there is no end.
+    """
+    return drift / (1.0 - drift) if drift < 1.0 else math.inf
 
 
 def _estimate(
