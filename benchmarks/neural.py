@@ -14,8 +14,8 @@ standardised columns, batches of 256 pairs and as many shuffled ones, Adam at 0.
 corrected by a running mean of exp T, 5000 steps, read on 20 % held-out samples where these are
 best, every 250 steps. Class labels are indicator columns there.
 
-``--others`` runs torch-mist (InfoNCE, its defaults), infomeasure (KSG), ennemi and scikit-learn, where they can
-be imported, with the interpreter of an environment of their own.
+``--others`` runs torch-mist (InfoNCE, its defaults), infomeasure (KSG), ennemi and scikit-learn,
+where they can be imported, with the interpreter of an environment of their own.
 """
 
 from __future__ import annotations
