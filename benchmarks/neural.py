@@ -265,6 +265,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] != ["--alone"]:
+    if sys.argv[1:2] == ["--alone"]:
+        sys.path.pop(0)  # this folder, whose coverage.py is not the package of that name
+    else:
         sys.path.insert(0, str(Path(__file__).parents[1]))
     main()
