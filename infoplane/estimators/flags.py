@@ -90,6 +90,9 @@ _BUILT_IN = (
          "is infinite, and a finite value only follows the sample",
          "leave `noise=0` out, or record a network with noise of its own; for noise that infoplane "
          "cannot see: `view=inputs`"),
+    Flag("interval_of_tokens", "IP218", "the interval takes tokens for samples of their own; those "
+         "of one sequence are alike, so it is too narrow",
+         "read it as the least there can be; compare runs of several seeds, or other sequences"),
     Flag("noise_off", None, "earlier layers declare noise that was off when they were recorded: "
          "the value is of a network without it",
          "record with --keep-dropout, or `GaussianNoise(sigma, always=True)`"),
