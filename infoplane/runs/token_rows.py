@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +17,7 @@ from infoplane.runs.files import listed
 from infoplane.runs.run import Run
 from infoplane.target_classes import target_classes
 from infoplane.text import counted
+from infoplane.tokens import masks_of_tokens
 
 log = logging.getLogger("infoplane")
 
@@ -105,7 +104,7 @@ class TokenRun(Run):
         probe = self.whole_probe
         if probe.token_mask is not None:
             return probe.token_mask
-        masks = _masks(probe.arguments)
+        masks = masks_of_tokens(probe.arguments)
         fitting = {name: mask for name, mask in masks.items() if mask.shape[1] == self.length}
         if masks and not fitting:
             shapes = listed([f"{name} {mask.shape}" for name, mask in masks.items()])
@@ -229,19 +228,3 @@ class TokenRun(Run):
         elif self.whole_probe.labels is not None:
             log.warning("%s: the labels are of sequences: each token has that of its own",
                         self.path)  # fmt: skip
-
-
-def _masks(arguments: Mapping[str, Any]) -> dict[str, NDArray[np.bool_]]:
-    """Return the inputs that are masks of tokens: 1, or true, is a token.
-
-    Their names end as those of Hugging Face models (``attention_mask``) and of torch
-    (``key_padding_mask``, where true is padding).
-    """
-    found = {}
-    for name, array in arguments.items():
-        if array.ndim == 2 and bool(((array == 0) | (array == 1)).all()):
-            if name.endswith("attention_mask"):
-                found[name] = array != 0
-            elif name.endswith("key_padding_mask"):
-                found[name] = array == 0
-    return found

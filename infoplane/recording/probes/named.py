@@ -28,6 +28,7 @@ from infoplane.recording.probes.from_arrays import (
 )
 from infoplane.recording.probes.from_datasets import Returned, returned_by
 from infoplane.recording.probes.from_files import images_in, is_array_file, read_arrays
+from infoplane.recording.probes.next_token import NextToken
 from infoplane.seeding import generator
 from infoplane.system import split_reference
 from infoplane.target_classes import classes_of, target_classes
@@ -53,6 +54,7 @@ class Source:
     inputs: Rows | Mapping[str, Rows]
     labels: Array | None
     token_mask: Array | None = None
+    of_tokens: bool = False  # whether the labels are known to be of tokens
 
     def __len__(self) -> int:
         rows = self.inputs
@@ -81,7 +83,8 @@ def load_probe(
     seed : int
         Chooses the rows.
     labels : str, optional
-        A file with the labels alone.
+        A file with the labels alone; or ``next-token``, ``next-token:K``: the class of the token
+        after each, of K and the rest.
     x : str, optional
         Which of several inputs is X.
     label_bins : int, optional
@@ -112,6 +115,9 @@ def _labelled(
                 f"{option}: {reference} returns a ProbeSet, which says itself what that is",
                 hint="return a mapping of arrays to choose among them",
             )
+    elif labels is not None and (made := NextToken.parse(labels)) is not None:
+        of_tokens = made.labels(_arrays(source), source.token_mask, x, reference)
+        return replace(source, labels=of_tokens, of_tokens=True)
     elif labels is not None:
         return replace(source, labels=_single(read_arrays(Path(labels)), labels, LABELS))
     return source
@@ -165,7 +171,9 @@ def _loaded(
     if isinstance(source, ProbeSet):
         return _of_probe_set(source, reference, samples, seed, made)
     try:
-        of_tokens = token_labels(source.labels, _arrays(source))
+        of_tokens = source.labels
+        if not source.of_tokens:
+            of_tokens = token_labels(source.labels, _arrays(source))
         classes, targets = labels_and_targets(None if of_tokens is not None else source.labels)
         classes = classes if made is None else made
         known = classes if classes is not None and len(classes) == len(source) else None
@@ -231,6 +239,11 @@ def load_splits(
         As ``load_probe``; and ``DataError`` if the probe sets are not alike.
     """
     sources = {name: _source(where, seed, samples) for name, where in references.items()}
+    if labels is not None and NextToken.parse(labels) is not None:
+        raise InputError(
+            f"--labels {labels}: expected one probe set, got splits, whose most "
+            "frequent tokens differ"
+        )
     try:
         sources = {
             name: _labelled(source, references[name], labels, x) for name, source in sources.items()
