@@ -222,6 +222,15 @@ def test_the_cache_tells_tokens_from_samples(tmp_path, ids):
     assert of[0] != of[1]
 
 
+def test_a_token_may_learn_from_others_what_its_layer_before_had_not(tmp_path, ids):
+    poor = np.zeros((N, LENGTH, 1)) + (ids[..., None] > 3)
+    more = {"more": np.eye(7, dtype=np.float32)[ids]}
+    run = recorded(tmp_path / "r", {"input_ids": ids}, ids % 3, poor, **more)
+    rows = [row for row in analyzed(run, "exact")["rows"] if row["quantity"] == "ixt"]
+    assert rows[1]["value"] > rows[0]["value"] + 0.5
+    assert all("order" not in row["flags"] for row in rows)
+
+
 # Intervals
 
 
