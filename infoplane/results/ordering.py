@@ -37,11 +37,11 @@ def flag_rises(
     """Flag the rows whose I(X;T) or I(T;Y) is above that of an earlier layer.
 
     Compared are rows of one run, step, estimator and quantity, but of the ``estimators`` that give
-    lower bounds, and of the runs whose rows are tokens (``of_tokens``). A difference counts from 0.05 bits on, and from three standard errors on where
-    both rows have an interval; between bounds, where the two brackets are apart. Noise relative to
-    each layer is another noise in each: the inequality then says nothing, and only I(X;T) is
-    looked at, from 0.25 bits on. A constant layer tells nothing, whatever the noise: one that tells
-    more has an input of its own.
+    lower bounds, and of the runs whose rows are tokens (``of_tokens``). A difference counts from
+    0.05 bits on, and from three standard errors on where both rows have an interval; between
+    bounds, where the two brackets are apart. Noise relative to each layer is another noise in each:
+    the inequality then says nothing, and only I(X;T) is looked at, from 0.25 bits on. A constant
+    layer tells nothing, whatever the noise: one that tells more has an input of its own.
     """
     columns: dict[tuple[Any, ...], list[dict[str, Any]]] = defaultdict(list)
     bounds = {estimator.name for estimator in estimators if estimator.lower_bound}

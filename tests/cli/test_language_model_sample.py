@@ -37,7 +37,14 @@ def test_trains_records_and_analyzes_tokens(tmp_path):
     metrics = train.train(0, tmp_path / "checkpoints", steps=1)
     assert 4.0 < metrics["test_loss"] < 6.0  # about ln 97
     arguments = ["--model", f"{model.__file__}:build", "--data", f"{model.__file__}:probe"]
-    arguments += ["--checkpoints", "checkpoints/*.pt", "--labels", "next-token:4", "--samples", "20"]
+    arguments += [
+        "--checkpoints",
+        "checkpoints/*.pt",
+        "--labels",
+        "next-token:4",
+        "--samples",
+        "20",
+    ]
     arguments += ["--layers", "token", "--layers", "blocks", "-o", "run"]
     done = infoplane("record", *arguments, cwd=tmp_path)
     assert done.code == 0, done.err
