@@ -25,11 +25,11 @@ from infoplane.text import counted
 
 _UNSAID: dict[str, Any] = {
     "estimators": (), "seed": 0, "nan": "fail", "layers": (), "steps": None, "splits": (),
-    "sampling": False, "label_bins": None,
+    "sampling": False, "label_bins": None, "rows": "sample",
 }  # fmt: skip
 """What says nothing of the settings of an analysis."""
 
-_OF_CELLS = ("device", "label_bins")  # nothing that pairs of layers depend on
+_OF_CELLS = ("device", "label_bins", "rows")  # nothing that pairs of layers depend on
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,6 +85,14 @@ if TYPE_CHECKING:
     metavar="K",
     help="Take K classes of the recorded real targets for labels, as even in size as ties allow. "
     "Default: targets are read as they are.",
+)
+@click.option(
+    "--rows",
+    type=click.Choice(["sample", "token"]),
+    default="sample",
+    show_default=True,
+    help="What a row is. token: a position of a layer (n, length, units) that is no padding; "
+    "padding and labels of -100 are left out, and intervals draw whole sequences.",
 )
 @click.option("--steps", metavar="LIST", help="Steps to analyze, e.g. 0,100,last. Default: all.")
 @jobs_option
@@ -201,6 +209,8 @@ def analyze(
         **chosen,
     )
     pairs = None
+    if measures and chosen["rows"] == "token":
+        raise click.UsageError("--similarity compares samples: leave --rows token out")
     if measures:
         from infoplane.similarity.session import SimilarityAnalysis
 

@@ -33,6 +33,16 @@ def by_glob(
     return found
 
 
+def kinds_by_glob(texts: Iterable[str]) -> dict[str, str]:
+    """Return the reductions of ``GLOB=KIND`` by glob; several of one glob are all meant."""
+    found: dict[str, str] = {}
+    for text in texts:
+        for glob, kind in by_glob([text], "GLOB=KIND", "conv*=sketch:1024", str).items():
+            before = found.pop(glob, None)  # the last that matches holds
+            found[glob] = kind if before is None else f"{before},{kind}"
+    return found
+
+
 def axis(text: str) -> int:
     """Return the number of an axis, from 0."""
     if not text.isdecimal():

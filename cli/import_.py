@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from infoplane.cli.globs import by_glob
+from infoplane.cli.globs import kinds_by_glob
 from infoplane.cli.options import Location, SharedOptions, globbed, shared_options
 from infoplane.cli.progress import Stages
 from infoplane.text import counted, printable, some_of
@@ -92,7 +92,7 @@ def import_(
     """
     from infoplane.importing.session import Import
 
-    chosen["reduce"] = by_glob(reductions, "GLOB=KIND", "conv*=sketch:1024", str)
+    chosen["reduce"] = kinds_by_glob(reductions)
     found = Import(files, output, **chosen)
     if dry_run:
         click.echo("\n".join(_lines(found)))

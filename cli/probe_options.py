@@ -35,9 +35,10 @@ _OPTIONS = (
     ),
     click.option(
         "--labels",
-        type=Location(),
-        metavar="FILE",
-        help="Labels, if they are in a separate file.",
+        type=Location(word="next-token"),
+        metavar="FILE|next-token[:K]",
+        help="Labels, if they are in a separate file; or next-token: of each token the class of "
+        "the one after it, of the K most frequent (10) and the rest.",
     ),
     click.option(
         "--label-bins",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from infoplane.cli.globs import axis, by_glob, sigma
+from infoplane.cli.globs import axis, by_glob, kinds_by_glob, sigma
 from infoplane.cli.options import Location, SharedOptions, shared_options
 from infoplane.cli.probe_options import ProbeChoice, probe_options
 from infoplane.cli.progress import Stages
@@ -128,7 +128,8 @@ _OF_DATA = ("labels", "label_bins", "x", "samples", "seed")
     multiple=True,
     metavar="GLOB=KIND",
     help="Make large layers small: flatten (all units), gap, grid:K, last, mean, tokens:K, "
-    "sketch:K; repeatable, the last match counts. Required above 16,384 units.",
+    "sketch:K; repeatable, the last match counts, and of one GLOB given again all: h.0@last and "
+    "h.0@mean. Required above 16,384 units.",
 )
 @click.option(
     "--mask",
@@ -302,7 +303,7 @@ def record(
     """
     Path.cwd()  # where it was removed, importing torch would end the process
     chosen["batch_dims"] = by_glob(batch_dims, "GLOB=AXIS", "rnn=1", axis)
-    chosen["reduce"] = by_glob(reductions, "GLOB=KIND", "conv*=sketch:1024", str)
+    chosen["reduce"] = kinds_by_glob(reductions)
     chosen["mask"] = by_glob(masks, "GLOB=NAME", "decoder.*=none", str)
     chosen["noise"] = by_glob(noises, "GLOB=SIGMA", "noise*=0.1", sigma)
     if weights_only and not script:

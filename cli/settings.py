@@ -39,13 +39,15 @@ class Location(_Text):
     """A path; in the configuration file it is relative to that file.
 
     With ``reference`` also ``MODULE:CALLABLE``, which stays as it is; with ``named`` as
-    ``NAME=PATH``.
+    ``NAME=PATH``. Instead of a path, a ``word`` may stand there, alone or as ``WORD:NUMBER``.
     """
 
     name = "path"
 
-    def __init__(self, *, reference: bool = False, named: bool = False) -> None:
-        self.reference, self.named = reference, named
+    def __init__(
+        self, *, reference: bool = False, named: bool = False, word: str | None = None
+    ) -> None:
+        self.reference, self.named, self.word = reference, named, word
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Return the text of the path."""
@@ -231,6 +233,8 @@ def _scalar(
 
 
 def _located(path: str, folder: Path, kind: Location) -> str:
+    if kind.word is not None and path.partition(":")[0] == kind.word:
+        return path
     files = [folder / path, folder / split_reference(path)[0]]
     if kind.reference and not any(file.is_file() for file in files):
         return path

@@ -113,6 +113,8 @@ def _header(results: Mapping[str, Any]) -> list[str]:
         runs = counted(len(recordings), "run")
         span = f"{len(steps)} steps {steps[0]:,}..{steps[-1]:,}" if len(steps) > 1 else "1 step"
         layers = counted(len(first["layers"]), "layer")
+        if of := first.get("n_sequences"):
+            unknown = f", rows are tokens of {counted(of, 'sequence')}"
         samples = f"N = {first['n']:,}{entropy}, log₂ N = {first['log2_n']:.2f} bits{unknown}"
         about = f"{layers}, {samples}" if first["n"] else "weights alone"
         lines.append(f"{printable(group)}: {runs}, {span}, {about}")

@@ -21,6 +21,10 @@ FloatArray: TypeAlias = NDArray[np.float64]
 IntArray: TypeAlias = NDArray[np.int64]
 
 
+NO_LABEL = -100
+"""The label of a token that has none, as torch's ``ignore_index``."""
+
+
 @dataclass(frozen=True, eq=False)
 class ProbeSet:
     """The fixed samples that are recorded at every checkpoint.
@@ -45,6 +49,12 @@ class ProbeSet:
     splits : mapping of str to int, optional
         Names and lengths of the parts that the rows consist of, in their order: training samples,
         then test samples. They are recorded together and analyzed apart.
+    token_labels : array of int64 (n_samples, length), optional
+        Class ids of tokens; `NO_LABEL`, -100, of a token without one.
+    token_mask : array of bool (n_samples, length), optional
+        True where a sample has a token, false where it is padded.
+    sequences : array of int64 (n_samples,), optional
+        Of which sequence each row is, where rows are tokens.
 
     Raises
     ------
@@ -65,6 +75,9 @@ class ProbeSet:
     arguments: Mapping[str, Array] = field(default_factory=dict)
     ids: IntArray | None = None  # (n_samples,)
     splits: Mapping[str, int] = field(default_factory=dict)
+    token_labels: IntArray | None = None  # (n_samples, length)
+    token_mask: Array | None = None  # (n_samples, length)
+    sequences: IntArray | None = None  # (n_samples,), of rows that are tokens
 
     def __post_init__(self) -> None:
         n = len(self.inputs) if self.inputs.ndim else 0
@@ -88,10 +101,31 @@ class ProbeSet:
             object.__setattr__(self, "ids", np.arange(n))
         if self.ids is not None:
             object.__setattr__(self, "ids", class_ids(_numbers(self.ids, n, "sample ids")))
+        self._check_tokens(n)
         lengths = self.splits.values()
         if lengths and (min(lengths) < 2 or sum(lengths) != n):
             told = ", ".join(f"{name} {length}" for name, length in self.splits.items())
             raise InputError(f"expected splits of at least 2 samples, {n} in all, got {told}")
+
+    def _check_tokens(self, n: int) -> None:
+        """Check what is known of tokens: labels and mask, both (n_samples, length)."""
+        labels, mask = self.token_labels, self.token_mask
+        for what, array in (("labels of tokens", labels), ("mask of tokens", mask)):
+            if array is not None and (array.ndim != 2 or len(array) != n or not array.size):
+                raise InputError(f"expected {what} of shape ({n}, length), got {array.shape}")
+        if labels is not None:
+            object.__setattr__(
+                self, "token_labels", class_ids(labels.ravel()).reshape(labels.shape)
+            )
+        if mask is not None:
+            if not ((mask == 0) | (mask == 1)).all():
+                raise InputError("expected a mask of tokens of 1, a token, and 0, padding")
+            object.__setattr__(self, "token_mask", mask.astype(bool))
+            if labels is not None and labels.shape != mask.shape:
+                raise InputError(
+                    f"expected a mask of tokens of the shape of their labels, {labels.shape}, got "
+                    f"{mask.shape}"
+                )
 
     @property
     def n_samples(self) -> int:
@@ -131,6 +165,9 @@ class ProbeSet:
             taken(self.targets),
             {name: array[rows] for name, array in self.arguments.items()},
             taken(self.ids),
+            token_labels=taken(self.token_labels),
+            token_mask=taken(self.token_mask),
+            sequences=taken(self.sequences),
         )
 
 

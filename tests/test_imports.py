@@ -15,6 +15,7 @@ ROOT = Path(__file__).parent.parent
 _BASE = {
     "data",
     "target_classes",
+    "tokens",
     "step_record",
     "weights",
     "arrays",
@@ -39,6 +40,7 @@ MAY_IMPORT = {
     "weights": set(),
     "data": {"arrays", "errors", "weights"},
     "target_classes": {"arrays", "data", "errors", "text"},
+    "tokens": {"data"},
     "step_record": {"data"},
     "numerics": {"numerics", "calls", *_BASE},
     "estimators": {"estimators", "calls", "numerics", *_BASE},

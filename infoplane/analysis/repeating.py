@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -208,9 +208,7 @@ class Baseline:
         log.warning(
             "%s: N = %s of its %s samples, as in %s", run.path, f"{n:,}", f"{have:,}", self.name
         )
-        chosen = run.kept[_share(run.probe.labels, have, n)]
-        left_out = np.setdiff1d(np.arange(run.n_samples), chosen)
-        return replace(run, dropped=tuple(left_out.tolist()))
+        return run.only(run.kept[_share(run.probe.labels, have, n)])
 
     def _like(self, run: Run) -> list[Mapping[str, Any]]:
         """Return the recordings that a run is compared with: of its name, its group, or all."""

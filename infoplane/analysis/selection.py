@@ -16,6 +16,7 @@ from infoplane.errors import DataError, InputError, NotFoundError
 from infoplane.estimators.base import Estimator
 from infoplane.layer_patterns import About, chosen, hint_of_none, meant
 from infoplane.runs.run import Run
+from infoplane.runs.token_rows import TokenRun
 from infoplane.target_classes import classes_of, numbers_of
 
 log = logging.getLogger("infoplane")
@@ -169,6 +170,25 @@ def open_runs(runs: object) -> list[Run]:
             )
         by_name[run.name] = run
     return opened
+
+
+def with_rows(runs: Sequence[Run], rows: str) -> list[Run]:
+    """Return runs whose rows are samples, or tokens.
+
+    Raises
+    ------
+    DataError
+        If a run has no tokens.
+    """
+    if rows == "token":
+        return [TokenRun.of(run) for run in runs]
+    for run in runs:
+        if run.has_samples and run.whole_probe.token_labels is not None:
+            log.warning(
+                "%s: its labels are of tokens: I(T;Y) of them is estimated with --rows token",
+                run.path,
+            )
+    return list(runs)
 
 
 def with_label_bins(runs: Sequence[Run], bins: int | None) -> list[Run]:

@@ -33,6 +33,7 @@ from infoplane.analysis.selection import (
     open_runs,
     select_cells,
     with_label_bins,
+    with_rows,
 )
 from infoplane.analysis.subsamples import Sampling, steps_of_cells
 from infoplane.calls import Listener, PathLike, Progress, listener, one_of, path_of, texts, unfit
@@ -92,6 +93,7 @@ class Analysis:
         steps: Steps | None = None,
         splits: Texts = (),
         label_bins: int | None = None,
+        rows: Literal["sample", "token"] = "sample",
         nan: Literal["fail", "drop"] = "fail",
         sampling: bool | Steps = False,
         jobs: int | None = None,
@@ -105,6 +107,7 @@ class Analysis:
         baseline = None if settings_from is None else Baseline.of(settings_from)
         seed = whole_number(seed, "seed", 0)
         one_of(nan, "nan", "fail", "drop")
+        one_of(rows, "rows", "sample", "token")
         patterns, only = texts(layers, "layers"), texts(splits, "splits")
         narrowed = bool(patterns)
         if label_bins is not None:
@@ -120,6 +123,7 @@ class Analysis:
             seed = whole_number(baseline.setting("seed", seed, 0), "seed", 0)
             nan = baseline.setting("nan", nan, "fail")
             label_bins = baseline.setting("label_bins", label_bins, None)
+            rows = baseline.setting("rows", rows, "sample")
             patterns = patterns or texts(baseline.settings.get("layers", ()), "layers")
             only = only or texts(baseline.settings.get("split", ()), "splits")
             steps = baseline.settings.get("steps") if steps is None else steps
@@ -134,7 +138,7 @@ class Analysis:
         drop = one_of(nan, "nan", "fail", "drop") == "drop"
         at = None if steps is None else steps_of(steps, "steps")
         parts = _sampled(sampling)
-        opened = with_label_bins(open_runs(runs), label_bins)
+        opened = with_rows(with_label_bins(open_runs(runs), label_bins), rows)
         self.cells = select_cells(opened, patterns, at, drop_nonfinite=drop, splits=only)
         if baseline is None and _lack_one_of_targets(self.estimators, self.cells):
             self.estimators.append(parse_estimator(OF_TARGETS))
@@ -150,6 +154,7 @@ class Analysis:
             "layers": list(patterns),
             **({"split": list(only)} if only else {}),
             **({"label_bins": label_bins} if label_bins is not None else {}),
+            **({"rows": rows} if rows != "sample" else {}),
             "steps": written_steps(at),
             "seed": self.seed,
             "nan": nan,
@@ -310,6 +315,7 @@ def analyze(
     steps: Steps | None = None,
     splits: Texts = (),
     label_bins: int | None = None,
+    rows: Literal["sample", "token"] = "sample",
     nan: Literal["fail", "drop"] = "fail",
     sampling: bool | Steps = False,
     jobs: int | None = None,
@@ -339,6 +345,9 @@ def analyze(
     label_bins : int, optional
         Make so many classes of the real targets of the runs, as even in size as ties allow, and
         take them for labels. Without, real targets are read as they are.
+    rows : {"sample", "token"}, default "sample"
+        What a row is. A token is a position of a layer (n, length, units): padding and tokens of
+        the label -100 are left out, and intervals draw whole sequences.
     nan : {"fail", "drop"}, default "fail"
         Cells with NaN or inf fail, or samples that hold some are left out of all cells.
     sampling : bool or steps, default False
@@ -395,7 +404,7 @@ def analyze(
     """
     return Analysis(
         runs, estimators, layers=layers, steps=steps, splits=splits, label_bins=label_bins,
-        nan=nan, sampling=sampling, jobs=jobs, executor=executor, device=device,
+        rows=rows, nan=nan, sampling=sampling, jobs=jobs, executor=executor, device=device,
         max_memory=max_memory, cache=cache, seed=seed, settings_from=settings_from,
     ).run(progress)  # fmt: skip
 

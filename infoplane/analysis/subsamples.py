@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -160,5 +160,4 @@ def _part(run: Run, size: int, number: int, seed: int) -> Run:
     at_once = len(kept) // size
     shuffled = generator(seed, run.name, "sampling", number // at_once).permutation(kept)
     start = number % at_once * size
-    left_out = np.setdiff1d(np.arange(run.n_samples), shuffled[start : start + size])
-    return replace(run, dropped=tuple(left_out.tolist()))
+    return run.only(shuffled[start : start + size])

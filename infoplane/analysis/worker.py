@@ -27,6 +27,7 @@ from infoplane.estimators.measure_id import MeasureId
 from infoplane.estimators.quantities import IXT, IXT_FIXED, IXT_GIVEN_Y
 from infoplane.estimators.registry import estimator_id
 from infoplane.numerics import devices
+from infoplane.numerics.sequences import Sequences, in_sequences
 from infoplane.runs.run import Run
 from infoplane.seeding import generator
 
@@ -200,8 +201,10 @@ def _measure(
             cost = estimator.needs(len(run.kept), part.n_units)
             if estimator.subject == "pair":
                 prepared = estimator.prepare_pair(prepared, part.slots)
-            with at_most(cost):
+            with at_most(cost), in_sequences(run.probe.sequences) as drawn:
                 estimates = check_estimates(estimator, estimator.estimate(prepared, given, rng))
+            if drawn is not None and estimator.reads != "step":
+                estimates = _of_tokens(estimates, drawn)
             # What was left out for want of time may be there on another machine, or at night.
             repeatable = not any("timeout" in one.flags for one in estimates.values())
             if part.slots[0].random and estimator.counts_noise:
@@ -287,6 +290,20 @@ def _of_one_pass(estimates: Mapping[str, Estimate]) -> dict[str, Estimate]:
         return replace(found, flags=tuple(flags))
 
     return {key: told(key, found) for key, found in estimates.items()}
+
+
+def _of_tokens(estimates: Mapping[str, Estimate], drawn: Sequences) -> dict[str, Estimate]:
+    """Return the estimates of rows that are tokens, of which some intervals draw single ones."""
+
+    def told(found: Estimate) -> Estimate:
+        if found.low is None or found.method in ("bracket", "none"):
+            return found
+        by_sequence = found.method == "subsample" and drawn.used and not drawn.missed
+        if by_sequence or found.diagnostics.get("drawn") == "sequences":
+            return replace(found, diagnostics={**found.diagnostics, "drawn": "sequences"})
+        return replace(found, flags=tuple(dict.fromkeys((*found.flags, "interval_of_tokens"))))
+
+    return {key: told(found) for key, found in estimates.items()}
 
 
 def _noted(estimates: Mapping[str, Estimate], **notes: Any) -> dict[str, Estimate]:

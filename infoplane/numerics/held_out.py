@@ -19,6 +19,7 @@ from functools import cache
 import numpy as np
 
 from infoplane.data import Array, FloatArray, IntArray
+from infoplane.errors import EstimationError
 from infoplane.numerics.discrete.symbols import Symbols
 from infoplane.numerics.held_out_features import Features, View, pairs
 from infoplane.numerics.screening import Screening
@@ -122,6 +123,22 @@ def sample_groups(rows: Symbols, inputs: Symbols | None, n_folds: int) -> IntArr
     found = connected_components(graph, directed=False)[1][:n]
     _, groups = np.unique(found, return_inverse=True)
     return np.arange(n) if groups.max() + 1 < 2 * n_folds else groups.reshape(-1)
+
+
+def sequence_groups(sequences: IntArray, n_folds: int) -> IntArray:
+    """Return numbers of the sequences of tokens (n_samples,), none to be split between folds.
+
+    Raises
+    ------
+    EstimationError
+        If there are fewer than two of them for each fold.
+    """
+    groups = np.unique(sequences, return_inverse=True)[1].reshape(-1)
+    if (found := int(groups.max()) + 1) < 2 * n_folds:
+        raise EstimationError(
+            f"expected tokens of at least {2 * n_folds} sequences for {n_folds} folds, got {found}"
+        )
+    return groups
 
 
 def stratified_folds(

@@ -3,6 +3,7 @@
 Neighbour estimates take a duplicate for a distance of 0: a bootstrap with replacement shifts them
 by tenths of a bit and covers nothing. Both schemes here draw without replacement. They give the
 sampling uncertainty of the estimate, i.e. an interval for its expectation; bias is not included.
+Where samples are tokens, both draw whole sequences (``infoplane.numerics.sequences``).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 
 from infoplane.data import FloatArray, IntArray
 from infoplane.errors import InputError
+from infoplane.numerics.sequences import sequences_of
 
 IntervalMethod: TypeAlias = Literal[
     "bootstrap", "subsample", "jackknife", "analytic", "bracket", "none"
@@ -27,6 +29,8 @@ ROUNDING = 1e-9
 
 CHANCE = 3.0
 """Standard errors up to which a difference is chance."""
+
+_FEWEST_SEQUENCES = 4  # of which halves are drawn
 
 
 @dataclass(frozen=True)
@@ -90,9 +94,15 @@ def difference_rate(n_dims: int) -> float:
 
 
 def disjoint_folds(n: int, folds: int, rng: np.random.Generator) -> list[IntArray]:
-    """Return ``folds`` disjoint random sets of indices below ``n``, of sizes that differ by 1."""
+    """Return ``folds`` disjoint random sets of indices below ``n``, of sizes that differ by 1.
+
+    Sequences are in one of them whole; then it is the numbers of sequences that differ by 1.
+    """
     if not 2 <= folds <= n:
         raise InputError(f"expected 2 to {n} folds, got {folds}")
+    if (sequences := sequences_of(n, folds)) is not None:
+        shared_out = np.array_split(rng.permutation(len(sequences)), folds)
+        return [np.sort(np.concatenate([sequences[i] for i in part])) for part in shared_out]
     return [np.sort(part) for part in np.array_split(rng.permutation(n), folds)]
 
 
@@ -192,8 +202,13 @@ def half_sampling_interval(
 
 
 def random_halves(n: int, repeats: int, rng: np.random.Generator) -> Iterator[IntArray]:
-    """Yield so many random halves of indices below ``n``, ascending."""
+    """Yield so many random halves of indices below ``n``, or of their sequences, ascending."""
+    sequences = sequences_of(n, _FEWEST_SEQUENCES) if repeats else None
     for _ in range(repeats):
+        if sequences is not None:
+            half = rng.permutation(len(sequences))[: len(sequences) // 2]
+            yield np.sort(np.concatenate([sequences[i] for i in half]))
+            continue
         yield np.sort(rng.permutation(n)[: n // 2])
 
 

@@ -77,6 +77,7 @@ class Recorder:
     reduce : mapping of str to str, optional
         How large layers are made small, by layer glob: ``{"conv*": "sketch:1024"}``; see
         ``Reduction``. Layers of more than 16,384 units need a choice; ``flatten`` keeps all.
+        ``{"h.0": "last,mean"}`` records ``h.0@last`` and ``h.0@mean``.
     mask : mapping of str to str, optional
         Which argument of the model is the mask of a layer's tokens, by layer glob, for the
         reductions ``last``, ``mean`` and ``tokens:K``: ``NAME`` marks tokens, ``!NAME`` padding,

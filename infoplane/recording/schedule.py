@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from infoplane.errors import InputError
-from infoplane.recording.hooks.reductions import Reduction
+from infoplane.recording.hooks.reductions import several_by_glob
 
 
 @dataclass(frozen=True)
@@ -142,5 +142,4 @@ def check_options(
     if overwrite and resume:
         raise InputError("expected overwrite or resume, got both")
     as_schedule(schedule)
-    for kind in (reduce or {}).values():
-        Reduction.parse(kind)
+    several_by_glob(reduce or {})

@@ -133,7 +133,8 @@ class Document:
 
     def results(self, status: str) -> dict[str, Any]:
         """Return the document, its phases found."""
-        flag_rises(self.rows, self.estimators)
+        of_tokens = {one["run"] for one in self.recordings if one.get("n_sequences")}
+        flag_rises(self.rows, self.estimators, of_tokens)
         flag_below_bounds(self.rows, self.estimators)
         if status != "interrupted":
             self._tell_of_silence()

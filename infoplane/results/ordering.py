@@ -4,7 +4,8 @@ A layer computed from another one cannot tell more than that one about the input
 data-processing inequality, Cover and Thomas, Elements of Information Theory, 2.8). Estimates may:
 each layer is measured at a resolution of its own. Such a rise says something about the estimates,
 not about the network, unless the deeper layer has an input of its own (a skip connection). Lower
-bounds may rise: they tell what is readable.
+bounds may rise: they tell what is readable. So may layers of tokens: what attention brings to a
+token was not in the layer before, at its place.
 
 An estimate of I(T;Y) below a lower bound of it, beyond the errors of both, is too low.
 """
@@ -12,7 +13,7 @@ An estimate of I(T;Y) below a lower bound of it, beyond the errors of both, is t
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,21 +29,25 @@ _LARGE_RISE = 0.25  # bits between layers that are measured at noise of their ow
 BELOW = "below_probe"
 
 
-def flag_rises(rows: Iterable[dict[str, Any]], estimators: Sequence[Estimator] = ()) -> None:
+def flag_rises(
+    rows: Iterable[dict[str, Any]],
+    estimators: Sequence[Estimator] = (),
+    of_tokens: Collection[str] = (),
+) -> None:
     """Flag the rows whose I(X;T) or I(T;Y) is above that of an earlier layer.
 
     Compared are rows of one run, step, estimator and quantity, but of the ``estimators`` that give
-    lower bounds. A difference counts from 0.05 bits on, and from three standard errors on where
-    both rows have an interval; between bounds, where the two brackets are apart. Noise relative to
-    each layer is another noise in each: the inequality then says nothing, and only I(X;T) is
-    looked at, from 0.25 bits on. A constant layer tells nothing, whatever the noise: one that tells
-    more has an input of its own.
+    lower bounds, and of the runs whose rows are tokens (``of_tokens``). A difference counts from
+    0.05 bits on, and from three standard errors on where both rows have an interval; between
+    bounds, where the two brackets are apart. Noise relative to each layer is another noise in each:
+    the inequality then says nothing, and only I(X;T) is looked at, from 0.25 bits on. A constant
+    layer tells nothing, whatever the noise: one that tells more has an input of its own.
     """
     columns: dict[tuple[Any, ...], list[dict[str, Any]]] = defaultdict(list)
     bounds = {estimator.name for estimator in estimators if estimator.lower_bound}
     for row in rows:
         told = row["value"] is not None and "subject" not in row and _name(row) not in bounds
-        told = told and "constant" not in row["flags"]
+        told = told and "constant" not in row["flags"] and row["run"] not in of_tokens
         relative = row.get("bound_name") == "bracket"
         if row["quantity"] in (("ixt",) if relative else ("ixt", "ity")) and told:
             key = (row["run"], row["step"], row["estimator"], row["quantity"])

@@ -59,6 +59,11 @@ def _targets(probe: ProbeSet) -> int:
     return int(probe.targets[0].size)
 
 
+def _sequences(probe: ProbeSet) -> int:
+    """Return the number of sequences that the rows are tokens of; 0 if they are samples."""
+    return 0 if probe.sequences is None else len(np.unique(probe.sequences))
+
+
 def _recording(run: Run, layers: Sequence[LayerInfo], steps: Sequence[int]) -> dict[str, Any]:
     manifest, probe = run.manifest, run.probe
     infos = [run.step_info(step) for step in steps]
@@ -73,6 +78,7 @@ def _recording(run: Run, layers: Sequence[LayerInfo], steps: Sequence[int]) -> d
         "seed": manifest.get("seed"),
         "n": probe.n_samples,
         "n_dropped": len(run.dropped),
+        **({"n_sequences": n} if (n := _sequences(probe)) else {}),
         **({"inputs": False} if probe.n_samples and probe.known_inputs is None else {}),
         "n_classes": None if probe.labels is None else len(np.unique(probe.labels)),
         "h_y": label_entropy(probe.labels),

@@ -24,6 +24,7 @@ def probe_parts(probe: ProbeSet) -> dict[str, Array]:
     several = len(probe.arguments) > 1
     for index, array in enumerate(probe.arguments.values() if several else ()):
         parts[f"argument_{index:04d}"] = array
+    parts["token_labels"], parts["token_mask"] = probe.token_labels, probe.token_mask
     parts["ids"] = probe.ids
     return {name: array for name, array in parts.items() if array is not None}
 
@@ -73,6 +74,8 @@ def read_probe(
         },
         part("ids"),
         read_splits(about),
+        part("token_labels"),
+        part("token_mask"),
     )
 
 

@@ -146,6 +146,16 @@ class Run(RunFiles):
         return np.setdiff1d(np.arange(self.n_samples)[self._rows], self.dropped)
 
     @property
+    def n_rows(self) -> int:
+        """Rows that are recorded, of all splits."""
+        return self.n_samples
+
+    def only(self, rows: NDArray[np.int64]) -> Run:
+        """Return the run with these rows alone."""
+        left_out = np.setdiff1d(np.arange(self.n_rows), rows)
+        return replace(self, dropped=tuple(left_out.tolist()))
+
+    @property
     def _rows(self) -> slice:
         """Rows of the split that is seen."""
         return slice(None) if self.split is None else split_rows(self.splits)[self.split]

@@ -298,3 +298,48 @@ def test_very_wide_inputs_are_projected_and_say_so(monkeypatch):
 def test_unfit_parameters_are_refused(options):
     with pytest.raises(InputError):
         DiffusionSpectral(**options)
+
+
+def embedded(ids, **about):
+    """Return a run that reads ids (n, length), and a layer of them."""
+    slot = {"type": "Linear", "reduction": "none", "axes": ("unit",), "shape": (4,), **about}
+    arguments = {} if isinstance(ids, np.ndarray) else ids
+    x = ids if not arguments else np.hstack([one.reshape(len(one), -1) for one in ids.values()])
+    probe = ProbeSet(x, np.arange(len(x)) % 2, arguments=arguments)
+    return SimpleNamespace(probe=probe, layers=[SimpleNamespace(**slot)])
+
+
+IDS = np.random.default_rng(0).integers(0, 50, (60, 8))
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        embedded(IDS, type="Embedding"),
+        embedded(IDS, reduction="last"),
+        embedded(IDS, reduction="tokens:4"),
+        embedded(IDS.astype(np.int32), axes=("position", "unit"), shape=(8, 4)),
+        embedded({"input_ids": IDS, "attention_mask": np.ones((60, 8))}, reduction="mean"),
+    ],
+)
+def test_ids_of_tokens_are_not_clustered_as_numbers(run):
+    estimator = DiffusionSpectral()
+    found = estimator.estimate(estimator.prepare_run(run, RNG), RNG.normal(size=(60, 4)), RNG)
+    assert found["dsmi_x"].bits is None
+    assert "ids of tokens" in found["dsmi_x"].diagnostics["reason"]
+    assert found["dsmi_y"].bits is not None
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        embedded(IDS),  # numbers, as far as anyone knows
+        embedded(IDS.astype(np.uint8), type="Embedding"),  # pixels
+        embedded(IDS / 2, reduction="mean"),
+        embedded(IDS % 2, axes=("position", "unit"), shape=(8, 4)),  # bits
+    ],
+)
+def test_other_inputs_are_clustered(run):
+    estimator = DiffusionSpectral()
+    found = estimator.estimate(estimator.prepare_run(run, RNG), RNG.normal(size=(60, 4)), RNG)
+    assert "clusters_sha256" in found["dsmi_x"].diagnostics

@@ -31,6 +31,7 @@ from infoplane.numerics.diffusion.space import (
     diffusion_spaces,
     subset,
 )
+from infoplane.tokens import reads_token_ids
 
 _PAPER = {
     "sigma": 10.0,
@@ -44,6 +45,10 @@ _SHARED_KERNEL_ROWS = 2000  # up to here "auto" is exact in float64 for the set 
 _SHARED_SINGLE_ROWS = 4000  # 64 MB in float32
 _LARGEST_GRAPH = 2e12  # multiplications of the neighbour search in the inputs
 _PROJECTED = 1024
+_OF_IDS = (
+    "the inputs are ids of tokens, whose distances mean nothing: they have no clusters; record the "
+    "embeddings as X, or read I(X;T) of compressed"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +69,7 @@ class DiffusionSamples:
     labels: Clusters | None
     inputs: tuple[InputClusters, ...]
     projected_from: int | None  # features of the inputs, if they were projected first
+    no_inputs: str | None = None  # why inputs that are known have no clusters
 
 
 @dataclass(frozen=True)
@@ -111,6 +117,8 @@ class DiffusionSpectral(Estimator):
 
     Warnings
     --------
+    Inputs that are ids of tokens are not clustered: their DSMI(T;X) has no value.
+
     DSE and DSMI are no Shannon information: no data processing inequality, no H(Y) as ceiling to
     rely on. They depend on bandwidth and number of samples; at a fixed bandwidth DSE mostly
     follows the growth of the activations.
@@ -137,7 +145,7 @@ class DiffusionSpectral(Estimator):
 
     name: ClassVar[str] = "dse"
     title: ClassVar[str] = "diffusion spectral entropy"
-    version: ClassVar[str] = "3"
+    version: ClassVar[str] = "4"
     quantities: ClassVar[tuple[Quantity, ...]] = (DSE, DSMI_Y, DSMI_X)
     accelerated: ClassVar[bool] = True
 
@@ -228,6 +236,8 @@ class DiffusionSpectral(Estimator):
             )
         if probe.known_inputs is None:
             return DiffusionSamples(n, rows, labels, (), None)
+        if reads_token_ids(run):
+            return DiffusionSamples(n, rows, labels, (), None, _OF_IDS)
         inputs = inputs.reshape(len(inputs), -1)
         projected_from = None
         if float(len(inputs)) ** 2 * inputs.shape[1] > _LARGEST_GRAPH:
@@ -271,6 +281,10 @@ class DiffusionSpectral(Estimator):
         found = {"dse": self._entropy(space, common)}
         if prepared.labels is not None:
             found["dsmi_y"] = self._information(space, prepared.labels, common, {})
+        if prepared.no_inputs is not None:
+            reason = {"reason": prepared.no_inputs}
+            missing = Estimate(None, n=space.n, flags=("failed", *common), diagnostics=reason)
+            found["dsmi_x"] = [missing] * len(self.t)
         for one in prepared.inputs:
             origin = {
                 "n_clusters": one.n_clusters,

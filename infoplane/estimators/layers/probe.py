@@ -35,6 +35,7 @@ class ProbedSamples:
     targets: Array | None  # (n, n_targets), where there are no labels
     inputs: Symbols
     draws: int  # seed of folds and permutations: the same for every cell
+    sequences: IntArray | None = None  # of each row, where rows are tokens
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ class Probe(Estimator):
         """Choose the samples; None without labels."""
         probe = run.probe
         labels, targets, rows = probe.labels, probe.targets, None
-        inputs = probe.known_inputs
+        inputs, sequences = probe.known_inputs, probe.sequences
         if inputs is None:  # each sample counts as another input
             inputs = np.arange(probe.n_samples)
         if labels is None and targets is None:
@@ -120,6 +121,7 @@ class Probe(Estimator):
         if probe.n_samples > self.max_samples:
             rows = stratified(symbols, probe.n_samples, self.max_samples, rng)
             inputs = inputs[rows]
+            sequences = None if sequences is None else sequences[rows]
             symbols = None if labels is None else row_symbols(labels[rows, None])
             targets = None if targets is None else targets[rows]
         return ProbedSamples(
@@ -128,6 +130,7 @@ class Probe(Estimator):
             None if targets is None or symbols is not None else targets.reshape(len(inputs), -1),
             row_symbols(inputs.reshape(len(inputs), -1)),
             int(rng.integers(2**62)),
+            sequences,
         )
 
     def estimate(
@@ -140,7 +143,7 @@ class Probe(Estimator):
         used = n if prepared.rows is not None else None
         draws = np.random.default_rng(prepared.draws)
         values = rows_of(activations, prepared.rows)
-        options = prepared.inputs, self.folds, self.permutations, draws
+        options = prepared.inputs, self.folds, self.permutations, draws, prepared.sequences
         if prepared.labels is not None:
             found = read_labels(values, prepared.labels, *options)
             linear = None if found.linear is None else found.linear.accuracy
@@ -165,7 +168,8 @@ class Probe(Estimator):
             bound_name="none" if found.h_y is None else "h_y",
             n=used,
             flags=flags,
-            diagnostics=_diagnostics(found),
+            diagnostics=_diagnostics(found)
+            | ({} if prepared.sequences is None else {"drawn": "sequences"}),
         )
         return {ITY.name if prepared.labels is not None else ITY_NORMAL.name: bits, **others}
 

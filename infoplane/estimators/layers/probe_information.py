@@ -25,6 +25,7 @@ from infoplane.numerics.held_out import (
     Readings,
     readings,
     sample_groups,
+    sequence_groups,
     standard_error,
     stratified_folds,
 )
@@ -238,6 +239,7 @@ def read_targets(
     folds: int,
     permutations: int,
     rng: np.random.Generator,
+    sequences: IntArray | None = None,
 ) -> ProbeInformation:
     """Return `probe_information` of real targets (n_samples, n_targets)."""
     n = len(values)
@@ -249,7 +251,7 @@ def read_targets(
     y = y[:, np.ptp(y, axis=0) > 0]
     if not y.shape[1]:
         return replace(empty, reason="expected targets that vary, got constant ones")
-    groups = sample_groups(row_symbols(values), inputs, folds)
+    groups = _groups(values, inputs, folds, sequences)
     fold = stratified_folds(np.zeros(n, np.int64), groups, folds, rng)
     scores = components_without(values, fold, [(part,) for part in range(folds)], COMPONENTS, rng)
     if not any(one.shape[1] for one in scores):
@@ -292,13 +294,17 @@ def read_labels(
     folds: int,
     permutations: int,
     rng: np.random.Generator,
+    sequences: IntArray | None = None,
 ) -> ProbeInformation:
-    """Return `probe_information` of checked arrays; equal ``inputs`` are in one fold as well."""
+    """Return `probe_information` of checked arrays; equal ``inputs`` are in one fold as well.
+
+    Where samples are tokens, each of ``sequences`` is in one fold, and drawn whole.
+    """
     n, n_classes = len(values), labels.n_states
     if n < 2 * folds:
         reason = f"expected at least {2 * folds} samples for {folds} folds, got {n}"
         return _without_value(labels, n, folds, reason)
-    groups = sample_groups(row_symbols(values), inputs, folds)
+    groups = _groups(values, inputs, folds, sequences)
     classes, rare = common_classes(labels.ids, groups, folds)
     if rare > MANY_RARE * n:
         reason = f"classes of fewer than {folds} samples: {rare} of {n} samples are in such classes"
@@ -308,7 +314,7 @@ def read_labels(
     raised = {
         "constant": features is None,
         "small_n": n < max(SMALL, SMALL_CLASSES * n_classes) or n_classes == 1 or rare > 0,
-        "atoms": bool(np.mean(np.bincount(groups)[groups] > 1) > MANY_TWINS),
+        "atoms": sequences is None and bool(np.mean(np.bincount(groups)[groups] > 1) > MANY_TWINS),
     }
     if features is None or not classes.any():
         certain = ProbeReading(0.0, 0.0, float(np.bincount(classes).max()) / n, ())
@@ -349,6 +355,15 @@ def read_labels(
         null_accuracy=float(np.mean([one.linear.accuracy for one in nulls])) if nulls else None,
         null_neighbours=float(np.mean([one.neighbours for one in nulls])) if nulls else None,
     )
+
+
+def _groups(
+    values: Array, inputs: Symbols | None, folds: int, sequences: IntArray | None
+) -> IntArray:
+    """Return what must not be split between folds: sequences of tokens, or samples alike."""
+    if sequences is not None:
+        return sequence_groups(sequences, folds)
+    return sample_groups(row_symbols(values), inputs, folds)
 
 
 def _permuted(classes: IntArray, fold: IntArray, rng: np.random.Generator) -> IntArray:

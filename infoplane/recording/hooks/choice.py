@@ -21,8 +21,9 @@ from infoplane.recording.hooks.operations import (
     is_operation,
 )
 from infoplane.recording.hooks.passes import ProbePasses
-from infoplane.recording.hooks.reductions import by_glob, chosen_reductions
+from infoplane.recording.hooks.reductions import chosen_reductions, several_by_glob
 from infoplane.recording.hooks.roles import head_named
+from infoplane.recording.hooks.variants import by_variant, names_of_variants, one_each, single
 from infoplane.recording.hooks.wrappers import named_layers, unwrapped
 
 _Choice = TypeVar("_Choice")
@@ -69,7 +70,7 @@ def probe_passes(
     if asked and named is None and "head" not in named_layers(model):
         named = found_head(model, probe, batch_size)
     chosen = select_layers(model, modules, named) if modules or not functions else {}
-    dims, kinds = batch_dims or {}, by_glob(reduce or {})
+    dims, kinds = batch_dims or {}, several_by_glob(reduce or {})
     for text in (mask or {}).values():
         chosen_mask(text, probe.arguments)
     masks = _by_name(mask or {}, chosen, "whose mask is given")
@@ -78,16 +79,21 @@ def probe_passes(
     def of_modules(values: Mapping[str, _Choice]) -> dict[str, _Choice]:
         return {glob: one for glob, one in values.items() if chosen and not is_operation(glob)}
 
+    reductions = chosen_reductions(of_modules(kinds), chosen)
+    names = names_of_variants(chosen, reductions)
+    dims_of = by_variant(_sample_axes(of_modules(dims), chosen), names)
+    masks, sizes = by_variant(masks, names), by_variant(sizes, names)
+    of_functions = single(kinds) if functions else {}
     return ProbePasses(
         model,
         probe,
-        chosen,
+        by_variant(chosen, names),
         at,
         batch_size,
-        _sample_axes(of_modules(dims), chosen),
-        chosen_reductions(of_modules(kinds), chosen),
+        dims_of,
+        one_each(reductions, names),
         rows,
-        Operations(functions, dims, kinds, sizes),
+        Operations(functions, dims, of_functions, sizes),
         by_default=all(pattern.startswith("!") for pattern in layers),
         masks=masks,
         logits=logits,

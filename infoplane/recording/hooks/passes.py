@@ -36,6 +36,7 @@ from infoplane.recording.hooks.reductions import Reduction, check_units
 from infoplane.recording.hooks.roles import Roles
 from infoplane.recording.hooks.silent import silent_reasons
 from infoplane.recording.hooks.state import State, raising_hook
+from infoplane.recording.hooks.variants import module_name
 from infoplane.recording.hooks.wrappers import named_layers
 from infoplane.recording.probes.batches import Batch, batch_of
 from infoplane.runs.step_writer import StepWriter
@@ -193,10 +194,10 @@ class ProbePasses:
         if model is self.model:
             return self
         named = named_layers(model)
-        if missing := [name for name in self.layers if split_address(name)[0] not in named]:
+        if missing := [name for name in self.layers if module_name(name) not in named]:
             raise DataError(f"the model has no layer {missing[0]!r}, which another checkpoint has")
         layers = {
-            name: replace(layer, module=named[split_address(name)[0]])
+            name: replace(layer, module=named[module_name(name)])
             for name, layer in self.layers.items()
         }
         return replace(self, model=model, layers=layers)

@@ -192,7 +192,7 @@ class Reduction:
 
 
 def by_glob(values: Mapping[str, str]) -> dict[str, Reduction]:
-    """Return the reductions of globs; one with wildcards names no layer.
+    """Return the one reduction of each glob; one with wildcards names no layer.
 
     Raises
     ------
@@ -203,20 +203,35 @@ def by_glob(values: Mapping[str, str]) -> dict[str, Reduction]:
     return {glob: replace(one, named=is_literal(glob)) for glob, one in parsed.items()}
 
 
+def several_by_glob(values: Mapping[str, str]) -> dict[str, tuple[Reduction, ...]]:
+    """Return the reductions of globs, of which each may have several: ``last,mean``.
+
+    Raises
+    ------
+    InputError
+        If a reduction is unknown.
+    """
+    split = {glob: dict.fromkeys(text.split(",")) for glob, text in values.items()}
+    return {
+        glob: tuple(by_glob({glob: text.strip()})[glob] for text in texts)
+        for glob, texts in split.items()
+    }
+
+
 def chosen_reductions(
-    values: Mapping[str, Reduction], layers: Mapping[str, Any]
-) -> dict[str, Reduction]:
-    """Return the reduction of every layer for which a glob gives one; the last that matches holds.
+    values: Mapping[str, tuple[Reduction, ...]], layers: Mapping[str, Any]
+) -> dict[str, tuple[Reduction, ...]]:
+    """Return the reductions of every layer for which a glob gives some; the last match holds.
 
     Raises
     ------
     NotFoundError
         If a glob matches no chosen layer.
     """
-    chosen: dict[str, Reduction] = {}
-    for pattern, reduction in values.items():
+    chosen: dict[str, tuple[Reduction, ...]] = {}
+    for pattern, reductions in values.items():
         found = chosen_by(pattern, layers, "for which a reduction is given")
-        chosen.update(dict.fromkeys(found, reduction))
+        chosen.update(dict.fromkeys(found, reductions))
     return chosen
 
 

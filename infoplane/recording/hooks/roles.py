@@ -20,8 +20,9 @@ from torch import nn
 from torch.nn import functional
 
 from infoplane.errors import DataError, InputError, NotFoundError
-from infoplane.patterns import matches, split_address
+from infoplane.patterns import matches
 from infoplane.recording.hooks.outputs import Key, tensors_in, to_array
+from infoplane.recording.hooks.variants import module_name
 from infoplane.recording.hooks.wrappers import named_layers
 from infoplane.text import some_of
 
@@ -187,7 +188,7 @@ class RoleFinder:
 
     def _last_layer(self, key: Key) -> tuple[bool, bool, int]:
         """Rank layers of equal values: a linear one, one without sub-modules, the latest."""
-        module = self._modules.get(split_address(key[0])[0])
+        module = self._modules.get(module_name(key[0]))
         leaf = module is None or next(module.children(), None) is None
         return is_linear(module), leaf, list(self._contents).index(key)
 
@@ -199,7 +200,7 @@ class RoleFinder:
                     hint=f"linear layers that are called: {some_of(list(self._given)) or 'none'}",
                 )
             return self.head
-        name = "" if logits is None else split_address(logits[0])[0]
+        name = "" if logits is None else module_name(logits[0])
         if name in self._given:
             return name
         module = self._modules.get(name)
@@ -213,7 +214,7 @@ class RoleFinder:
         if head is None:
             return None
         calls = self._given[head]
-        own = logits is not None and split_address(logits[0])[0] == head and logits[1] < len(calls)
+        own = logits is not None and module_name(logits[0]) == head and logits[1] < len(calls)
         content = calls[logits[1] if own and logits is not None else -1]
         same = [key for key in names if content and self._contents.get(key) == content]
         return max(same, key=lambda key: list(self._contents).index(key), default=None)

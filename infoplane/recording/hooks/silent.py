@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from torch import nn
 
-from infoplane.patterns import split_address
 from infoplane.recording.hooks.capture import direct_calls
+from infoplane.recording.hooks.variants import module_name
 from infoplane.recording.hooks.wrappers import named_layers
 
 _CONTAINERS = (nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict)
@@ -21,10 +21,10 @@ def silent_reasons(
     forward: Callable[[], None],
 ) -> str:
     """Return the reasons of the ``silent`` layers that are to be ``told``, after another pass."""
-    names = {name: split_address(name)[0] for name in told}
+    names = {name: module_name(name) for name in told}
     with direct_calls({names[name]: layers[name] for name in told}) as direct:
         forward()
-    fired = [split_address(name)[0] for name in layers if name not in silent]
+    fired = [module_name(name) for name in layers if name not in silent]
     return "; ".join(f"{name} ({why_silent(model, names[name], fired, direct)})" for name in told)
 
 

@@ -7,7 +7,7 @@ import logging
 import numpy as np
 
 from infoplane.arrays import sortable
-from infoplane.data import Array, IntArray, ProbeSet
+from infoplane.data import NO_LABEL, Array, IntArray, ProbeSet
 from infoplane.target_classes import COLUMNS, FEW, UNLABELLED, stands_apart
 
 log = logging.getLogger("infoplane")
@@ -17,12 +17,26 @@ _UNNAMED = ("", "unlabeled", "unlabelled", "unknown", "none", "nan", "null", "n/
 
 def warn_of_labels(probe: ProbeSet, where: str) -> None:
     """Warn where I(T;Y) will not be estimated, or of labels that are hardly meant."""
-    if probe.labels is not None:
+    if probe.token_labels is not None:
+        warn_of_token_labels(probe.token_labels, where)
+    elif probe.labels is not None:
         warn_of_classes(probe.labels, where)
     elif probe.targets is not None:
         warn_of_targets(probe.targets, where)
     else:
         log.warning("%s: no labels: I(T;Y) will not be estimated", where)
+
+
+def warn_of_token_labels(labels: IntArray, where: str) -> None:
+    """Say that labels are of tokens, and how many have none; otherwise as `warn_of_classes`."""
+    known = labels[labels != NO_LABEL]
+    log.warning(
+        "%s: labels of tokens, %d of each sample, of which %d in all are %d, no label: infoplane "
+        "analyze --rows token reads them",
+        where, labels.shape[1], labels.size - known.size, NO_LABEL,
+    )  # fmt: skip
+    if known.size:
+        warn_of_classes(known, where)
 
 
 def warn_of_targets(targets: Array, where: str) -> None:

@@ -17,6 +17,7 @@ from infoplane.recording.probes.classes import (
     warn_of_classes,
     warn_of_names,
     warn_of_targets,
+    warn_of_token_labels,
 )
 from infoplane.target_classes import are_numbers, classes_of, numbers_of
 from infoplane.text import one_line
@@ -38,8 +39,9 @@ def as_probe(
         Rows are samples. The model is called with a mapping by name, with a tuple by position. X is
         then all of them side by side, flattened, unless ``x`` names one.
     labels : array-like, optional
-        Class ids: integers, booleans, strings or one-hot rows. Other numbers, and other rows, are
-        real targets.
+        Class ids: integers, booleans, strings or one-hot rows; of tokens, class ids of the shape
+        (n_samples, length) that an input of token ids, or of their vectors, has. Other numbers, and
+        other rows, are real targets.
     ids : array of int (n_samples,), optional
         Rows of the samples in the data that they were taken from.
     x : str, optional
@@ -62,8 +64,10 @@ def as_probe(
         seen = as_array(inputs)
         if x is not None:
             raise InputError(f"expected named inputs, among them {x!r}, got one array")
-    classes, targets = labels_and_targets(None if labels is None else as_array(labels))
-    return ProbeSet(seen, classes, targets, arguments, ids)
+    given = None if labels is None else as_array(labels)
+    of_tokens = token_labels(given, arguments or {"": seen})
+    classes, targets = labels_and_targets(given if of_tokens is None else None)
+    return ProbeSet(seen, classes, targets, arguments, ids, token_labels=of_tokens)
 
 
 def as_probe_set(given: Any) -> ProbeSet:
@@ -81,7 +85,9 @@ def as_probe_set(given: Any) -> ProbeSet:
             f"expected a ProbeSet or a pair (inputs, labels), got {type(given).__name__}"
         )
     probe = as_probe(*given)
-    if probe.labels is not None:
+    if probe.token_labels is not None:
+        warn_of_token_labels(probe.token_labels, "labels")
+    elif probe.labels is not None:
         warn_of_classes(probe.labels, "labels")
         warn_of_names(as_array(given[1]), "labels")
     elif probe.targets is not None:
@@ -139,6 +145,8 @@ def joined(parts: Mapping[str, ProbeSet]) -> ProbeSet:
         },
         together(probe.ids for probe in probes),
         {name: probe.n_samples for name, probe in parts.items()},
+        together(probe.token_labels for probe in probes),
+        together(probe.token_mask for probe in probes),
     )
 
 
@@ -148,6 +156,8 @@ def _kinds(probe: ProbeSet) -> dict[str, str]:
         "inputs": probe.inputs,
         "labels": probe.labels,
         "targets": probe.targets,
+        "labels of tokens": probe.token_labels,
+        "masks of tokens": probe.token_mask,
         **{f"inputs {name!r}": array for name, array in probe.arguments.items()},
     }
     return {
@@ -155,6 +165,31 @@ def _kinds(probe: ProbeSet) -> dict[str, str]:
         for name, array in arrays.items()
         if array is not None
     }
+
+
+def token_labels(labels: Array | None, inputs: Mapping[str, Array]) -> IntArray | None:
+    """Return class ids of tokens (n_samples, length); None if the labels are none of tokens.
+
+    They are if they have the shape of an input of token ids, or the first axes of one of vectors.
+    One-hot rows are classes of samples.
+    """
+    if labels is None or labels.ndim != 2 or labels.dtype.kind not in "iubUS":
+        return None
+    if not has_tokens(labels.shape, inputs) or (labels.dtype.kind in "iub" and _one_hot(labels)):
+        return None
+    return class_ids(labels.ravel()).reshape(labels.shape)
+
+
+def has_tokens(shape: tuple[int, ...], inputs: Mapping[str, Array]) -> bool:
+    """Tell whether an input has tokens in this shape (n_samples, length), by id or by vector."""
+    return shape[1] > 1 and any(
+        one.shape[:2] == shape and (one.ndim == 3 or (one.ndim == 2 and one.dtype.kind in "iu"))
+        for one in inputs.values()
+    )
+
+
+def _one_hot(rows: Array) -> bool:
+    return bool(((rows == 0) | (rows == 1)).all() and (rows.sum(axis=1) == 1).all())
 
 
 def labels_and_targets(labels: Array | None) -> tuple[IntArray | None, Array | None]:
@@ -183,8 +218,7 @@ def labels_and_targets(labels: Array | None) -> tuple[IntArray | None, Array | N
             f"expected labels of shape (n_samples,) or (n_samples, n_targets), got {labels.shape} "
             f"of {labels.dtype}"
         )
-    one_hot = bool(((labels == 0) | (labels == 1)).all() and (labels.sum(axis=1) == 1).all())
-    return (labels.argmax(axis=1).astype(np.int64), None) if one_hot else (None, labels)
+    return (labels.argmax(axis=1).astype(np.int64), None) if _one_hot(labels) else (None, labels)
 
 
 def as_array(values: Any) -> Array:

@@ -24,9 +24,11 @@ from infoplane.recording.probes.from_arrays import (
     as_probe,
     joined,
     labels_and_targets,
+    token_labels,
 )
 from infoplane.recording.probes.from_datasets import Returned, returned_by
 from infoplane.recording.probes.from_files import images_in, is_array_file, read_arrays
+from infoplane.recording.probes.next_token import NextToken
 from infoplane.seeding import generator
 from infoplane.system import split_reference
 from infoplane.target_classes import classes_of, target_classes
@@ -51,6 +53,8 @@ class Source:
 
     inputs: Rows | Mapping[str, Rows]
     labels: Array | None
+    token_mask: Array | None = None
+    of_tokens: bool = False  # whether the labels are known to be of tokens
 
     def __len__(self) -> int:
         rows = self.inputs
@@ -79,7 +83,8 @@ def load_probe(
     seed : int
         Chooses the rows.
     labels : str, optional
-        A file with the labels alone.
+        A file with the labels alone; or ``next-token``, ``next-token:K``: the class of the token
+        after each, of K and the rest.
     x : str, optional
         Which of several inputs is X.
     label_bins : int, optional
@@ -110,8 +115,11 @@ def _labelled(
                 f"{option}: {reference} returns a ProbeSet, which says itself what that is",
                 hint="return a mapping of arrays to choose among them",
             )
+    elif labels is not None and (made := NextToken.parse(labels)) is not None:
+        of_tokens = made.labels(_arrays(source), source.token_mask, x, reference)
+        return replace(source, labels=of_tokens, of_tokens=True)
     elif labels is not None:
-        return Source(source.inputs, _single(read_arrays(Path(labels)), labels, LABELS))
+        return replace(source, labels=_single(read_arrays(Path(labels)), labels, LABELS))
     return source
 
 
@@ -163,7 +171,10 @@ def _loaded(
     if isinstance(source, ProbeSet):
         return _of_probe_set(source, reference, samples, seed, made)
     try:
-        classes, targets = labels_and_targets(source.labels)
+        of_tokens = source.labels
+        if not source.of_tokens:
+            of_tokens = token_labels(source.labels, _arrays(source))
+        classes, targets = labels_and_targets(None if of_tokens is not None else source.labels)
         classes = classes if made is None else made
         known = classes if classes is not None and len(classes) == len(source) else None
         rows = chosen_rows(len(source), known, samples, seed)
@@ -174,6 +185,10 @@ def _loaded(
             None if targets is None else _rows_of(targets, rows, len(source)),
             probe.arguments,
             probe.ids,
+            token_labels=None if of_tokens is None else _rows_of(of_tokens, rows, len(source)),
+            token_mask=None
+            if source.token_mask is None
+            else _rows_of(source.token_mask, rows, len(source)),
         )
     except InputError as error:
         raise DataError(f"{reference}: {error}", hint=error.hint) from error
@@ -224,6 +239,11 @@ def load_splits(
         As ``load_probe``; and ``DataError`` if the probe sets are not alike.
     """
     sources = {name: _source(where, seed, samples) for name, where in references.items()}
+    if labels is not None and NextToken.parse(labels) is not None:
+        raise InputError(
+            f"--labels {labels}: expected one probe set, got splits, whose most "
+            "frequent tokens differ"
+        )
     try:
         sources = {
             name: _labelled(source, references[name], labels, x) for name, source in sources.items()
@@ -337,18 +357,40 @@ def _of_arrays(arrays: dict[str, Array], reference: str) -> Source:
     labels = arrays.pop(label) if label else None
     _check_rows(arrays, reference)
     if "inputs" in arrays:
+        mask = _mask_of(arrays)
         if label is None and len(arrays) > 1:
             raise _missing("labels", arrays, reference)
-        return Source(arrays["inputs"], labels)
+        return Source(arrays["inputs"], labels, mask)
     inner = {
         name.removeprefix("inputs/"): array
         for name, array in arrays.items()
         if name.startswith("inputs/")
     }
+    mask = arrays.pop("token_mask", None)
     named = inner or {name: array for name, array in arrays.items() if name != "ids"}
     if not named:
         raise _missing("inputs", [label] if label else [], reference)
-    return Source(named, labels)
+    return Source(named, labels, mask)
+
+
+def _mask_of(arrays: dict[str, Array]) -> Array | None:
+    """Return, and take away, the mask of tokens beside inputs of tokens."""
+    inputs, mask = arrays["inputs"], arrays.get("mask")
+    if mask is not None and mask.ndim == 2:
+        of_ids = inputs.ndim == 2 and inputs.dtype.kind in "iu"
+        if of_ids or inputs.ndim == 3:
+            arrays["token_mask"] = arrays.pop("mask")
+            if mask.shape != inputs.shape[:2]:
+                raise DataError(
+                    f"mask: expected the shape of the tokens, {inputs.shape[:2]}, got {mask.shape}"
+                )
+    return arrays.pop("token_mask", None)
+
+
+def _arrays(source: Source) -> dict[str, Array]:
+    """Return the inputs that are arrays, by name."""
+    inputs = source.inputs if isinstance(source.inputs, Mapping) else {"": source.inputs}
+    return {name: one for name, one in inputs.items() if isinstance(one, np.ndarray)}
 
 
 def _missing(name: str, found: Any, reference: str) -> DataError:

@@ -1,0 +1,1 @@
+"""A small GPT-like network on the help pages of Python."""
