@@ -28,7 +28,8 @@ _BLOCK = re.compile(r"^(.*?\d+)(?=[._/]|$)")
 def by_block(layers: Sequence[str], most: int) -> list[str]:
     """Return at most ``most`` layers, evenly spread over blocks: the same one of each block.
 
-    The first and the last are among them. Where no layer repeats, they are simply spread.
+    The first and the last are among them where they do not repeat, as an embedding or a head.
+    Where no layer repeats, they are simply spread.
 
     >>> by_block(["in", "h.0.a", "h.0.b", "h.1.a", "h.1.b", "h.2.a", "h.2.b", "out"], 4)
     ['in', 'h.0.b', 'h.2.b', 'out']
@@ -38,7 +39,7 @@ def by_block(layers: Sequence[str], most: int) -> list[str]:
     count = Counter(map(numbered, layers))
     kind = max(reversed(count), key=count.__getitem__)
     alike = [layer for layer in layers if numbered(layer) == kind]
-    ends = [layer for layer in (layers[0], layers[-1]) if layer not in alike]
+    ends = [layer for layer in (layers[0], layers[-1]) if count[numbered(layer)] == 1]
     chosen = {*ends, *evenly(alike, most - len(ends))}
     return (
         [layer for layer in layers if layer in chosen] if len(alike) > 2 else evenly(layers, most)
