@@ -22,7 +22,7 @@ MANY = 24
 TALLEST = 7.2
 """Inches that all layers together take at most, one below the other."""
 
-_BLOCK = re.compile(r"^(.*?\d+)(?=[._/]|$)")
+_NUMBER = re.compile(r"\d+(?=[._/]|$)")
 
 
 def by_block(layers: Sequence[str], most: int) -> list[str]:
@@ -59,10 +59,19 @@ def landmarks(names: Mapping[str, str], most: int) -> dict[int, str]:
     written = list(names.values())
     if len(written) <= most:
         return dict(enumerate(written))
-    blocks = [found[1] if (found := _BLOCK.match(text)) else text for text in written]
-    starts = [i for i, block in enumerate(blocks) if i == 0 or blocks[i - 1] != block]
+    for level in (2, 1, 0):  # blocks within blocks, as layer1.0
+        blocks = [_block(text, level) for text in written]
+        starts = [i for i, block in enumerate(blocks) if i == 0 or blocks[i - 1] != block]
+        if len(starts) <= most:
+            break
     stride = -(-len(starts) // most)
     return {i: f"block {b}" if (b := blocks[i]).isdigit() else b for i in starts[::stride]}
+
+
+def _block(name: str, level: int) -> str:
+    """Return the beginning of a name to one of its numbers, from 0, or to the last of them."""
+    ends = [found.end() for found in _NUMBER.finditer(name)]
+    return name[: ends[min(level, len(ends) - 1)]] if ends else name
 
 
 def by_depth(

@@ -135,3 +135,10 @@ def test_few_layers_are_the_same_of_each_block(
 @pytest.mark.parametrize("most", [1, 5, 36])
 def test_landmarks_fit(layers: list[str], most: int) -> None:
     assert 0 < len(landmarks({str(i): layer for i, layer in enumerate(layers)}, most)) <= most
+
+
+def test_blocks_within_blocks_are_named_as_far_as_there_is_room() -> None:
+    names = [f"layer{b}.{i}.conv{c}" for b in range(3) for i in range(4) for c in range(5)]
+    of = dict(zip(names, names, strict=True))
+    assert [*landmarks(of, 12).values()] == [f"layer{b}.{i}" for b in range(3) for i in range(4)]
+    assert landmarks(of, 5) == {0: "layer0", 20: "layer1", 40: "layer2"}
