@@ -10,6 +10,7 @@ from itertools import groupby
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch, Rectangle
+from numpy.typing import NDArray
 
 from infoplane.data import FloatArray
 from infoplane.layer_patterns import numbered
@@ -86,10 +87,11 @@ def by_depth(
         ax.plot(values[alone], at[alone], ".", color=colour, markersize=4, zorder=3)
 
 
-def _beside(values: FloatArray) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+def _beside(values: FloatArray) -> NDArray[np.bool_]:
     """Tell which values have one beside them, so that a line is seen."""
     there = np.concatenate([[False], np.isfinite(values), [False]])
-    return there[:-2] | there[2:]
+    beside: NDArray[np.bool_] = there[:-2] | there[2:]
+    return beside
 
 
 def verdict_bars(ax: Axes, verdicts: Sequence[str], row: float) -> list[Patch]:
