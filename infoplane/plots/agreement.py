@@ -19,6 +19,7 @@ from infoplane.plots.canvas import style as look
 from infoplane.plots.canvas.labels import Label, place
 from infoplane.plots.drawing import Drawing, Options, drawing, figure
 from infoplane.plots.labels import middle_cut, short_names
+from infoplane.plots.measures import layer_colours
 from infoplane.plots.view import SIZES, View
 from infoplane.results.generalization import spearman
 from infoplane.results.verdicts import Phase
@@ -72,7 +73,7 @@ def agreement(results: Mapping[str, Any] | View, **options: Unpack[Options]) -> 
             common = [layer for layer in order if layer in changes[a] and layer in changes[b]]
             found = [(changes[a][layer], changes[b][layer]) for layer in common]
             points = np.array([[p.change, q.change] for p, q in found])
-            _panel(panel, found, [order.index(layer) for layer in common])
+            _panel(panel, found, [order.index(layer) for layer in common], len(order))
             names = [look.drawable(middle_cut(titles[e], 30)) for e in (a, b)]
             panel.set_xlabel(f"{names[0]}  [{on.unit}]")
             panel.set_ylabel(f"{names[1]}  [{on.unit}]")
@@ -81,6 +82,9 @@ def agreement(results: Mapping[str, Any] | View, **options: Unpack[Options]) -> 
             pending.append((panel, common, points))
         notes = ["Change of I(X;T) or DSE, peak to last.", "Shaded: the estimators differ in sign.",
                  "Dashed: equal.", "Bars: 95 % intervals."]  # fmt: skip
+        if any(len(common) > _MAX_LABELS for _, common, _ in pending):
+            notes += ["Colour: depth, from dark to light.",
+                      "Named: first, last, and those furthest from equal."]  # fmt: skip
         on.finish(area, "Agreement of estimators", notes)
         for one in pending:
             page.once_laid_out(area, partial(_name, *one))
@@ -99,18 +103,19 @@ def _changes(on: Drawing) -> dict[str, dict[str, Phase]]:
     return changes
 
 
-def _panel(ax: Axes, found: Sequence[tuple[Phase, Phase]], at: Sequence[int]) -> None:
+def _panel(ax: Axes, found: Sequence[tuple[Phase, Phase]], at: Sequence[int], n: int) -> None:
+    many, colours = len(found) > _MAX_LABELS, layer_colours(n)
     for (p, q), i in zip(found, at, strict=True):
         (x, *across), (y, *upwards) = np.array(
             [[s.change, s.change_low, s.change_high] for s in (p, q)], dtype=float
         )
         for bar in ((across, [y, y]), ([x, x], upwards)):
             if np.isfinite(bar).all():
-                ax.plot(*bar, color=look.muted(), linewidth=0.8, zorder=2)
-        marker = look.LAYER_MARKERS[i % len(look.LAYER_MARKERS)]
+                ax.plot(*bar, color=look.muted(), linewidth=0.3 if many else 0.8, zorder=2)
+        marker = "o" if many else look.LAYER_MARKERS[i % len(look.LAYER_MARKERS)]
         ax.plot(
-            x, y, marker, color=IXT.colour,
-            markeredgecolor=look.ink(), markeredgewidth=0.8, markersize=6, zorder=3,
+            x, y, marker, color=colours[i] if many else IXT.colour, markersize=4 if many else 6,
+            markeredgecolor=look.ink(), markeredgewidth=0.3 if many else 0.8, zorder=3,
         )  # fmt: skip
     low = min(ax.dataLim.x0, ax.dataLim.y0, 0.0)
     high = max(ax.dataLim.x1, ax.dataLim.y1, 0.0)
@@ -128,20 +133,27 @@ def _panel(ax: Axes, found: Sequence[tuple[Phase, Phase]], at: Sequence[int]) ->
 
 
 def _name(ax: Axes, layers: Sequence[str], points: FloatArray) -> None:
-    if len(layers) > _MAX_LABELS:
-        return
     names = short_names(layers)
+    shown_points = [(layers[i], points[i]) for i in _to_name(points)]
     reach = 3.5 * ax.figure.dpi / 72
     left, right = ax.get_xlim()
     axes = [np.array([[left, 0.0], [right, 0.0]]), np.array([[0.0, left], [0.0, right]])]
     drawn = [np.column_stack(line.get_data()) for line in ax.lines]
     place(
         ax,
-        [Label(names[n], [tuple(p)], look.ink()) for n, p in zip(layers, points, strict=True)],
+        [Label(names[n], [tuple(p)], look.ink()) for n, p in shown_points],
         lines=[*axes, *(line for line in drawn if len(line) > 1)],
         boxes=[Bbox([at - reach, at + reach]) for at in ax.transData.transform(points)],
         size=look.font_size("xtick.labelsize"),
     )
+
+
+def _to_name(points: FloatArray) -> list[int]:
+    """Return which layers are named: all, or the first, the last and those least agreed on."""
+    if len(points) <= _MAX_LABELS:
+        return list(range(len(points)))
+    apart = np.argsort(-np.abs(points[:, 0] - points[:, 1]), kind="stable")
+    return list(dict.fromkeys([0, len(points) - 1, *apart[:2].tolist()]))
 
 
 def _spearman_text(points: FloatArray) -> str:

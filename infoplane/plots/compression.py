@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.lines import Line2D
@@ -17,6 +19,7 @@ from infoplane.plots.canvas import page
 from infoplane.plots.canvas import style as look
 from infoplane.plots.drawing import FAR, Drawing, Options, drawing, figure
 from infoplane.plots.labels import short_names
+from infoplane.plots.many_layers import MANY, TALLEST, by_depth, landmarks, verdict_bars
 from infoplane.plots.steps import BRACKET, bracket_notes
 from infoplane.plots.view import SIZES, View
 from infoplane.results.curves import Curves
@@ -64,27 +67,38 @@ def compression(results: Mapping[str, Any] | View, **options: Unpack[Options]) -
         present = {p.layer for p in phases}
         names = [layer for layer in on.view.layers(on.group) if layer in present]
         pairs = list(dict.fromkeys((p.estimator, p.quantity) for p in phases))[:_MAX_ESTIMATORS]
+        many = len(names) > MANY
         row = max(0.42 if len(names) <= 12 else 0.24, 0.1 * len(pairs) + 0.04)
+        row = TALLEST / len(names) if many else row
         area = on.area(1.35 + row * max(len(names), 3))
         ranges, forest = area.subplots(1, 2, sharey=True, width_ratios=[1.5, 1])
-        offsets = np.linspace(-0.26, 0.26, len(pairs)) if len(pairs) > 1 else [0.0]
+        offsets = (
+            np.linspace(-0.26, 0.26, len(pairs))
+            if len(pairs) > 1 and not many
+            else np.zeros(len(pairs))
+        )
         row_of = {layer: i for i, layer in enumerate(names)}
         looks = zip(look.ESTIMATOR_COLOURS, look.ESTIMATOR_MARKERS, strict=True)
         marks = dict(zip(pairs, looks, strict=False))
         for pair, offset in zip(pairs, offsets, strict=True):
             of_pair = [p for p in phases if (p.estimator, p.quantity) == pair]
             placed = [(row_of[p.layer] + offset, p) for p in of_pair]
-            _estimator(ranges, forest, placed, *marks[pair])
+            draw = _by_depth if many else _estimator
+            draw(ranges, forest, placed, *marks[pair])
         drawn = [on.view.curves[p.key] for p in phases if p.key in on.view.curves]
         _brackets(ranges, drawn, pairs, marks, dict(zip(pairs, offsets, strict=True)), row_of)
         _frame_ranges(ranges, on, names, drawn)
         _frame_forest(forest, on, phases)
         verdicts = layer_verdicts(phases)
-        for i, layer in enumerate(names):
+        handles: list[Artist] = [*_handles(on, marks)]
+        if many:
+            words = [verdicts[on.group, layer].verdict for layer in names]
+            handles += verdict_bars(forest, words, row)
+        for i, layer in enumerate(names if not many else ()):
             two_lines = row >= 0.34 and _wide(forest)
             _verdict(forest, i, verdicts[on.group, layer], two_lines=two_lines)
         notes = [*_notes(on, phases), *bracket_notes(drawn, "bars")[:1]]
-        on.finish(area, "Compression by layer", notes, _handles(on, marks))
+        on.finish(area, "Compression by layer", notes, handles)
         peaks: Axes = ranges
         return peaks
 
@@ -103,11 +117,15 @@ def _estimator(
     ranges: Axes, forest: Axes, found: Sequence[tuple[float, Phase]], colour: str, marker: str
 ) -> None:
     """Draw one estimator on both sides: its phases, each at its height."""
-    for y, p in found:
-        if p.saturated:
-            ranges.plot(_column([p], "last"), y, marker, color=look.SATURATED, zorder=4)
+    for full, run in groupby(found, key=lambda one: one[1].saturated):
+        if full:
+            heights, full_ones = zip(*run, strict=True)
+            ranges.plot(_column(full_ones, "last"), heights, marker, color=look.SATURATED,
+                        linestyle="none", zorder=4)  # fmt: skip
+            count = f" ({len(heights)} layers)" if len(heights) > 1 else ""
+            words = "saturated, excluded" if _wide(forest) and not count else "saturated"
             forest.annotate(
-                "saturated, excluded" if _wide(forest) else "sat.", (0, y),
+                (words if _wide(forest) else "sat.") + count, (0, heights[0]),
                 xytext=(-6, 0), textcoords="offset points",
                 ha="right", va="center", color=look.SATURATED,
                 fontsize=look.font_size("xtick.labelsize"),
@@ -133,6 +151,27 @@ def _estimator(
     forest.plot(*bars, "|-", color=colour, linewidth=1.2, markersize=4, zorder=3)
     forest.plot(change[known], at[known], **mark, zorder=4)
     forest.plot(change[~known], at[~known], **hollow, zorder=4)
+
+
+def _by_depth(
+    ranges: Axes, forest: Axes, found: Sequence[tuple[float, Phase]], colour: str, marker: str
+) -> None:
+    """Draw one estimator of many layers: what `_estimator` draws, as lines downwards."""
+    n = 1 + max(int(y) for y, _ in found)
+    names = ("first", "peak", "last", "change", "change_low", "change_high")
+    of = {name: np.full(n, np.nan) for name in names}
+    low, high, full = np.full(n, np.nan), np.full(n, np.nan), np.full(n, np.nan)
+    for y, p in found:
+        if p.saturated:
+            full[int(y)] = p.last
+            continue
+        for name, values in of.items():
+            values[int(y)] = _column([p], name)[0]
+        way = np.array([p.first, p.peak, p.last, *(v for _, v in p.turns)], dtype=float)
+        low[int(y)], high[int(y)] = way.min(), way.max()
+    by_depth(ranges, {"--": of["peak"], "-": of["last"]}, low, high, colour)
+    by_depth(forest, {"-": of["change"]}, of["change_low"], of["change_high"], colour)
+    ranges.plot(full, np.arange(n), marker, color=look.SATURATED, markersize=2.5, zorder=2.8)
 
 
 def _column(phases: Sequence[Phase], name: str) -> FloatArray:
@@ -162,7 +201,8 @@ def _brackets(
         y = row_of[curve.layer] + offsets[pair]
         ax.plot(
             [bracket[0][-1], bracket[1][-1]], [y, y], color=marks[pair][0], alpha=2 * BRACKET,
-            linewidth=7, solid_capstyle="butt", zorder=2.5, label=f"_bracket {curve.layer}",
+            linewidth=min(7, 58 * TALLEST / len(row_of)), solid_capstyle="butt",
+            zorder=2.5, label=f"_bracket {curve.layer}",
         )  # fmt: skip
 
 
@@ -171,15 +211,19 @@ def _frame_ranges(ax: Axes, on: Drawing, names: Sequence[str], drawn: Sequence[C
     width = page.width(ax.figure)
     small = look.font_size("xtick.labelsize")
     units, short = on.units, short_names(names, min(32, look.letters(0.24 * width, small)))
-    texts = [f"{short[m]} ({units[m]})" if m in units and _wide(ax) else short[m] for m in names]
-    ax.set_yticks(range(len(names)), texts)
+    told = _wide(ax) and len(names) <= MANY
+    texts = [f"{short[m]} ({units[m]})" if m in units and told else short[m] for m in names]
+    places = landmarks(
+        dict(zip(names, texts, strict=True)), len(names) if len(names) <= MANY else 36
+    )
+    ax.set_yticks([*places], [*places.values()])
     for label in ax.get_yticklabels():
         label.set_parse_math(False)
     ax.tick_params(axis="y", length=0)
     ax.set_ylim(len(names) - 0.5, -0.5)
     ax.grid(visible=False, axis="y")
     ax.set_title(
-        "Peak ○ and last checkpoint ●" if _wide(ax) else "Peak ○, last ●",
+        _title(len(names) > MANY, wide=_wide(ax)),
         fontsize=look.font_size("axes.labelsize"),
         pad=5 + 1.4 * small,  # above the name of the bound
     )  # fmt: skip
@@ -198,6 +242,12 @@ def _frame_ranges(ax: Axes, on: Drawing, names: Sequence[str], drawn: Sequence[C
             ha="right" if ceiling > (left + right) / 2 else "left",
         )  # fmt: skip
     _between_rows(ax, len(names))
+
+
+def _title(many: bool, *, wide: bool) -> str:
+    if many:
+        return "Peak (dashed) and last checkpoint" if wide else "Peak (- -), last"
+    return "Peak ○ and last checkpoint ●" if wide else "Peak ○, last ●"
 
 
 def _wide(ax: Axes) -> bool:
@@ -228,6 +278,8 @@ def _frame_forest(ax: Axes, on: Drawing, phases: Sequence[Phase]) -> None:
 
 
 def _between_rows(ax: Axes, n: int) -> None:
+    if n > MANY:
+        return
     between = [[(0.0, y), (1.0, y)] for y in np.arange(n - 1) + 0.5]
     lines = LineCollection(
         between, colors=look.hair(), linewidths=0.6, zorder=0.4, transform=ax.get_yaxis_transform()
@@ -255,7 +307,12 @@ def _notes(on: Drawing, phases: Sequence[Phase]) -> list[str]:
     origins = {p.interval for p in phases if p.change_low is not None}
     tolerance = max((p.tolerance for p in phases), default=0.25)
     notes = [f"Grey: ±{tolerance:.2f} {on.unit}, the smallest change that counts."]
-    if any(p.segments for p in phases if not p.saturated):
+    many = len({p.layer for p in phases}) > MANY
+    if many:
+        notes.append("Downwards: layers, in the order of the forward pass. Band: all values.")
+    if many and (full := len({p.layer for p in phases if p.saturated})):
+        notes.append(f"{full} layers are saturated by an estimator, and excluded there.")
+    if not many and any(p.segments for p in phases if not p.saturated):
         notes.append("Ticks: first checkpoint, and where the curve turns.")
     if not origins:
         notes.append("No intervals: too few checkpoints.")

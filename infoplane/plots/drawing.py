@@ -20,7 +20,8 @@ from infoplane.estimators.quantities import Quantity
 from infoplane.plots.canvas import clock, page
 from infoplane.plots.canvas import style as look
 from infoplane.plots.canvas.titles import figure_titled, titled
-from infoplane.plots.labels import bound_label, evenly, middle_cut
+from infoplane.plots.labels import bound_label, middle_cut
+from infoplane.plots.many_layers import by_block
 from infoplane.plots.view import SIZES, View
 from infoplane.results.curves import Curves
 from infoplane.results.verdicts import Phase
@@ -233,10 +234,10 @@ class Drawing:
         return layer_patterns.chosen(self.wanted or (), about)
 
     def few(self, layers: Sequence[str], most: int) -> list[str]:
-        """Return ``most`` of the layers, evenly taken, or those that are named one by one."""
+        """Return ``most`` of the layers, spread over blocks, or those that are named one by one."""
         chosen = self.among(layers)
         each = self.wanted and all(layer in self.wanted for layer in chosen)
-        return chosen if each else evenly(chosen, most)
+        return chosen if each else by_block(chosen, most)
 
     def abreast(self, least: float) -> int:
         """Return how many panels stand side by side, see `infoplane.plots.canvas.page.abreast`."""

@@ -19,11 +19,15 @@ from infoplane.plots.canvas import clock, page
 from infoplane.plots.canvas import style as look
 from infoplane.plots.drawing import Drawing, QuantityOptions, drawing, figure
 from infoplane.plots.labels import short_names, subject
+from infoplane.plots.many_layers import TALLEST, landmarks
 from infoplane.plots.view import SIZES, View
 from infoplane.results.curves import Curves
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+_MOST_ROWS = 66
+"""Layers with a name and numbers."""
 
 _MISSING, _DOTS = "#E6EAEE", "#59636E"
 
@@ -53,7 +57,7 @@ def heat(results: Mapping[str, Any] | View, **options: Unpack[QuantityOptions]) 
         names = on.layers(on.quantity)
         found = [on.view.curves[on.group, m, on.estimator, on.quantity] for m in names]
         every = np.unique(np.concatenate([c.steps for c in found]))
-        row = 0.26 if len(names) <= 24 else 0.17
+        row = 0.26 if len(names) <= 24 else min(0.17, TALLEST / len(names))
         area = on.area(1.35 + max(row * len(names), 1.0))
         engine = area.get_layout_engine() if on.ax is None else None
         if page.abreast(on.size, area, 2.3) == 1 and engine is not None:
@@ -74,7 +78,10 @@ def heat(results: Mapping[str, Any] | View, **options: Unpack[QuantityOptions]) 
             look.few_ticks(bar.ax.yaxis, 5)
         words = f"{on.about.symbol} by {subject(names)} and step"
         text = on.bounds(found)
-        on.finish(area, words, [f"Ceiling: {text}."] if text else [], _legend(found, on))
+        notes = [f"Ceiling: {text}."] if text else []
+        if (named := len(ax.get_yticks())) < len(names):
+            notes.append(f"Names and numbers: {named} of {len(names)} {subject(names)}s.")
+        on.finish(area, words, notes, _legend(found, on))
         return ax
 
 
@@ -131,7 +138,9 @@ def _rows(ax: Axes, names: Sequence[str], on: Drawing) -> None:
     """Name the layers, mark the onsets, write last value and change at the right."""
     small = look.font_size("xtick.labelsize") if len(names) <= 24 else 6.2
     letters = min(32, look.letters(0.3 * page.width(ax.figure), small))
-    ax.set_yticks(range(len(names)), list(short_names(names, letters).values()), fontsize=small)
+    short = short_names(names, letters)
+    places = {i: short[names[i]] for i in landmarks(short, _MOST_ROWS)}
+    ax.set_yticks([*places], [*places.values()], fontsize=small)
     for label in ax.get_yticklabels():
         label.set_parse_math(False)
     ax.tick_params(axis="y", length=0)
@@ -155,6 +164,8 @@ def _rows(ax: Axes, names: Sequence[str], on: Drawing) -> None:
         colour = on.about.colour if falls else look.muted()
         colour = look.SATURATED if phase.saturated else colour
         last = on.view.number(on.quantity, phase.last)
+        if i not in places:
+            continue
         for word, (text, ink) in {"last": (last, look.ink()), "change": (change, colour)}.items():
             ax.annotate(
                 text, (1, i), xycoords=("axes fraction", "data"), xytext=(points[word], 0),

@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from html.parser import HTMLParser
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -283,6 +284,36 @@ def test_a_browser_makes_no_request_and_reports_no_error(tab: Page, report: Path
 def test_the_page_does_not_overflow_sideways(tab: Page, report: Path, width: int) -> None:
     tab.open(report, width)
     assert tab.run("document.documentElement.scrollWidth") <= width
+
+
+BOXES = """[...document.querySelectorAll('h1, h2, nav, p, figure, details, table')]
+    .filter(e => e.offsetParent && !e.parentElement.closest('figure, details, table'))
+    .map(e => [e, e.getBoundingClientRect()]).filter(([e, r]) => r.width && r.height)
+    .map(([e, r]) => [e.tagName, r.left, r.top, r.right, r.bottom])"""
+"""What stands on the page: name, left, top, right and bottom of each."""
+
+
+def test_the_report_of_sixty_layers_is_in_order_wide_and_narrow(tab: Page, tmp_path: Path) -> None:
+    names = [f"transformer.h.{i // 2}.{('attn', 'mlp')[i % 2]}" for i in range(60)]
+    large = synthetic.results(
+        names=names, n_seeds=1, n_steps=3, saturated_layers=20, estimators=("binning", "dse")
+    )
+    path = tmp_path / "large.html"
+    path.write_text(render_report(large), encoding="utf-8")
+    for width in (1200, 390):
+        tab.open(path, width)
+        assert tab.run("document.documentElement.scrollWidth") <= width
+        boxes = tab.run(BOXES)
+        assert sum(name == "FIGURE" for name, *_ in boxes) >= 5
+        for name, left, _, right, _ in boxes:
+            wide = name == "TABLE"  # it scrolls within its frame
+            assert left >= 0, (name, width)
+            assert right <= width or wide, (name, width)
+        for (name, left, top, right, bottom), (other, *box) in combinations(boxes, 2):
+            apart = left >= box[2] or box[0] >= right or top >= box[3] or box[1] >= bottom
+            assert apart or abs(bottom - box[1]) < 1, (name, other, width)
+        height = tab.run("document.documentElement.scrollHeight")
+        assert height < 12_000, width
 
 
 def test_tables_sort_up_down_and_back(tab: Page, pages: dict[str, str], tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ from infoplane.plots.plane.paths import find_paths, time_norm
 FACETS = ("none", "layer", "estimator", "group", "overlay")
 """What small multiples differ in; "overlay" are the groups in one panel."""
 
+_TALLEST = 10.0  # inches of panels, one below the other
 MAX_PANELS = 24
 _LONG = 20  # letters beside a small panel
 _MARGIN = 0.08
@@ -111,13 +112,12 @@ def plane_by_layer(on: Drawing, *, seeds: str, bounds: bool, legend: bool) -> Ax
     The parameters are those of `infoplane.plots.plane.figure.plane`.
     """
     paths = find_paths(on)
-    kept = on.few([p.layer for p in paths], MAX_PANELS)
-    shown = [p for p in paths if p.layer in kept]
-    norm = time_norm(paths)
-    columns = 3 if len(shown) <= 6 else 4 if len(shown) <= 12 else 6
-    columns = min(len(shown), columns, on.abreast(1.15))
-    rows = -(-len(shown) // columns)
+    norm, many = time_norm(paths), len(on.few([p.layer for p in paths], MAX_PANELS))
+    columns = min(many, 3 if many <= 6 else 4 if many <= 12 else 6, on.abreast(1.15))
     height = {1: 3.2, 2: 2.6, 3: 2.0, 4: 1.7, 5: 1.5, 6: 1.35}[columns]
+    kept = on.few([p.layer for p in paths], min(MAX_PANELS, columns * int(_TALLEST / height)))
+    shown = [p for p in paths if p.layer in kept]
+    rows = -(-len(shown) // columns)
     small, bold = look.font_size("xtick.labelsize"), columns < 6
     wide = look.fits(panel_room(on.width, columns, 1.15), small, bold=bold)
     names = panel_names([p.layer for p in shown], wide)

@@ -406,13 +406,15 @@ def _compression(of: _Group) -> list[str]:
         [phase_row(view, p) for p in of.phases if p.estimator not in silent],
     )  # fmt: skip
     aside = "".join(f"<p>{escape(text[:1].upper() + text[1:])}.</p>" for text in silent.values())
+    title = f"{about.symbol}, {view.estimator_title(first.estimator)}, {about.unit}"
+    told = [table(title, heads, rows), *_sentences(view, of_main, short)]
+    if len(rows) > _MANY_ROWS:
+        whole = f"<details><summary>Each of {len(rows)} layers</summary>{''.join(told)}</details>"
+        shown = [picture, whole, _verdicts(of)]
+    else:
+        shown = [*told, _verdicts(of), picture]
     return [
-        table(
-            f"{about.symbol}, {view.estimator_title(first.estimator)}, {about.unit}", heads, rows
-        ),
-        *_sentences(view, of_main, short),
-        _verdicts(of),
-        picture,
+        *shown,
         f"<details><summary>All estimators and quantities</summary>{aside}{every}</details>"
         if len(of.phases) <= _LONGEST_TABLE
         else f"<p>All {len(of.phases):,} verdicts, of every estimator, are in the download.</p>",

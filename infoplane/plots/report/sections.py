@@ -9,6 +9,7 @@ from html import escape
 from typing import Any, TypeAlias
 
 from infoplane.estimators.quantities import Quantity
+from infoplane.plots.labels import short_names
 from infoplane.plots.report.html import Cell, table
 from infoplane.plots.view import SIZES, View
 from infoplane.results.cautions import MOST, cautions, shortest
@@ -71,7 +72,8 @@ def key_cards(view: View) -> str:
     ]  # fmt: skip
     saturated = list(dict.fromkeys(p.layer for p in judged_phases if p.saturated))
     if saturated:
-        shown = ", ".join(saturated[:3]) + (" …" if len(saturated) > 3 else "")
+        short = [*short_names(saturated).values()]
+        shown = ", ".join(short[:3]) + (" …" if len(saturated) > 3 else "")
         cards.append((f"{len(saturated)} saturated", f"{shown}: at the ceiling of an estimator"))
     else:
         cards.append(("0 saturated", "no layer is at its ceiling"))
