@@ -32,10 +32,12 @@ _UNSAID: dict[str, Any] = {
 _OF_CELLS = ("device", "label_bins", "rows")  # nothing that pairs of layers depend on
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from infoplane.analysis.session import Analysis
+    from infoplane.data import LayerInfo
     from infoplane.results.notebook import Results
+    from infoplane.runs.run import Run
 
 
 @click.command()
@@ -149,7 +151,7 @@ if TYPE_CHECKING:
 @click.option("-n", "--dry-run", is_flag=True, help="Show cells, time and memory; compute nothing.")
 @click.option("--strict", is_flag=True, help="Exit with 5 if a cell failed.")
 @click.option("--wide", is_flag=True, help="Show all columns of the table, and all warnings.")
-@click.option("--overwrite", is_flag=True, help="Replace FILE if it exists.")
+@click.option("--overwrite", is_flag=True, help="Replace FILE, whatever it holds.")
 @shared_options
 @click.pass_obj
 def analyze(
@@ -174,7 +176,8 @@ def analyze(
 
     Runs of one group (seeds of one network) are averaged in the table. Values are in bits unless
     the estimator declares another unit. If you interrupt it, the finished cells are written. The
-    same command then continues, and computes only what is new if a run has grown.
+    same command then continues, and computes only what is new if a run has grown; FILE is replaced
+    without --overwrite where it is from the same settings, and nothing in it would be lost.
 
     \b
     infoplane analyze runs/s0 -o results.json
@@ -220,7 +223,9 @@ def analyze(
         n_runs, works = len(analysis.cells), analysis.plan() + (pairs.plan() if pairs else [])
         click.echo(described(works, runs=n_runs, jobs=analysis.jobs, output=output))
         return ExitCode.OK
-    target = _target(output, overwrite or (not no_cache and _is_unfinished(output, analysis)))
+    target = _target(
+        output, overwrite or (not no_cache and _goes_on(output, analysis, pairs=pairs is not None))
+    )
     results = _run(analysis, target, output, shared)
     if pairs is not None:
         with Stages("pairs", shared) as stages:
@@ -286,17 +291,35 @@ def _target(output: str, overwrite: bool) -> Path | None:
     return new_file(output, overwrite=overwrite)
 
 
-def _is_unfinished(output: str, analysis: Analysis) -> bool:
-    """Tell whether a file is what this very analysis left when it was interrupted."""
+def _goes_on(output: str, analysis: Analysis, *, pairs: bool) -> bool:
+    """Tell whether a file is what this very analysis left, so that writing again loses nothing.
+
+    It has the same settings and runs, and each run still has what was analyzed of it.
+    """
+    from infoplane import __version__
     from infoplane.results.file import read_results
 
     try:
         found = read_results(Path(output))
     except InfoplaneError:
         return False
-    runs = {run.name for run in analysis.cells}
+    known = {recording["run"]: recording for recording in found["recordings"]}
     return (
-        found.get("status") == "interrupted"
-        and found["config"].get("analyze") == analysis.settings
-        and {recording["run"] for recording in found["recordings"]} == runs
+        found["config"].get("analyze") == analysis.settings
+        and found["tool"]["version"] == __version__
+        and (pairs or not found.get("similarities"))
+        and known.keys() == {run.name for run in analysis.cells}
+        and all(_still_has(run, *part, known[run.name]) for run, part in analysis.cells.items())
+    )
+
+
+def _still_has(
+    run: Run, layers: Sequence[LayerInfo], steps: Sequence[int], known: Mapping[str, Any]
+) -> bool:
+    """Tell whether a run is the one in results, unchanged or grown by steps."""
+    return (
+        Path(known["path"]).resolve() == run.path.resolve()
+        and {layer["name"] for layer in known["layers"]} <= {layer.name for layer in layers}
+        and set(known["steps"]) <= set(steps)
+        and (len(known["steps"]) < len(steps) or known["content_hash"] == run.content_hash())
     )

@@ -1,6 +1,7 @@
 """Finished cells are kept, and only what changed is computed again."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -191,9 +192,10 @@ def test_little_memory_changes_the_order_of_work_alone(runs):
 @pytest.mark.parametrize(
     "other", [("--seed", "1"), ("--no-cache",), ("net-s1",), ("-e", "exact")], ids=" ".join
 )
-def test_what_another_analysis_left_is_not_replaced(runs, other):
+@pytest.mark.parametrize("status", ["interrupted", "complete"])
+def test_what_another_analysis_left_is_not_replaced(runs, other, status):
     assert infoplane("analyze", "net-s0", *CHEAP, "-o", "r.json").code == 0
-    left = json.loads(Path("r.json").read_text()) | {"status": "interrupted"}
+    left = json.loads(Path("r.json").read_text()) | {"status": status}
     Path("r.json").write_text(json.dumps(left))
     done = infoplane("analyze", "net-s0", *CHEAP, *other, "-o", "r.json")
     assert done.code == 3
@@ -201,3 +203,43 @@ def test_what_another_analysis_left_is_not_replaced(runs, other):
     assert json.loads(Path("r.json").read_text()) == left
     assert infoplane("analyze", "net-s0", *CHEAP, "-o", "r.json").code == 0
     assert json.loads(Path("r.json").read_text())["status"] == "complete"
+
+
+def test_finished_analysis_goes_on_where_the_run_has_grown(runs):
+    write_run("growing", steps=(0, 1))
+    assert infoplane("analyze", "growing", *CHEAP, "-o", "r.json").code == 0
+    shutil.rmtree("growing")
+    write_run("growing", steps=(0, 1, 10))
+    done = infoplane("analyze", "growing", *CHEAP, "-o", "r.json")
+    assert done.code == 0, done.err
+    assert timing("r.json")["cached"] == timing("r.json")["cells"] * 2 // 3
+    assert {row["step"] for row in rows_of("r.json")} == {0, 1, 10}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"steps": (0, 10)}, {"layers": ("fc1",)}, {"seed": 5}, {"sharper": 2}],
+    ids=["a step less", "a layer less", "other samples", "steps recorded again"],
+)
+def test_results_of_what_a_run_no_longer_has_are_not_replaced(runs, other):
+    assert infoplane("analyze", "net-s0", *CHEAP, "-o", "r.json").code == 0
+    left = Path("r.json").read_bytes()
+    shutil.rmtree("net-s0")
+    write_run("net-s0", **other)
+    done = infoplane("analyze", "net-s0", *CHEAP, "-o", "r.json")
+    assert done.code == 3
+    assert "error[IP302]: r.json: the file exists" in done.err
+    assert Path("r.json").read_bytes() == left
+
+
+def test_results_of_a_run_of_the_same_name_elsewhere_are_not_replaced(runs):
+    assert infoplane("analyze", "net-s0", *CHEAP, "-o", "r.json").code == 0
+    shutil.copytree("net-s0", "elsewhere/net-s0")
+    assert infoplane("analyze", "elsewhere/net-s0", *CHEAP, "-o", "r.json").code == 3
+
+
+def test_pairs_in_results_are_not_lost_by_an_analysis_without_them(runs):
+    pairs = ("--similarity", "cka", "--seed", "0")
+    assert infoplane("analyze", "net-s0", *CHEAP, *pairs, "-o", "r.json").code == 0
+    assert infoplane("analyze", "net-s0", *CHEAP, "-o", "r.json").code == 3
+    assert infoplane("analyze", "net-s0", *CHEAP, *pairs, "-o", "r.json").code == 0
