@@ -35,7 +35,8 @@ class Block(nn.Module):
         later = torch.ones(length, length, dtype=torch.bool, device=stream.device).triu(1)
         x = self.norm1(stream)
         stream = stream + self.attention(x, x, x, attn_mask=later, need_weights=False)[0]
-        return stream + self.mlp(self.norm2(stream))
+        read: torch.Tensor = self.mlp(self.norm2(stream))
+        return stream + read
 
 
 class Network(nn.Module):
@@ -54,7 +55,8 @@ class Network(nn.Module):
         stream = self.token(ids) + self.place[: ids.shape[1]]
         for block in self.h:
             stream = block(stream)
-        return self.head(self.norm(stream))
+        logits: torch.Tensor = self.head(self.norm(stream))
+        return logits
 
 
 def build() -> nn.Module:
@@ -87,4 +89,5 @@ def probe() -> IntArray:
     """Return 128 sequences (128, 64) of the held-out text, evenly spaced."""
     held_out = parts()[1]
     starts = np.linspace(0, len(held_out) - CONTEXT, 128).astype(np.int64)
-    return held_out[starts[:, None] + np.arange(CONTEXT)]
+    sequences: IntArray = held_out[starts[:, None] + np.arange(CONTEXT)]
+    return sequences
