@@ -44,7 +44,8 @@ def train(seed: int, out: Path, steps: int = STEPS) -> dict[str, float]:
         if step < steps:
             batch = _windows(training, rng.integers(0, len(training) - CONTEXT - 1, _BATCH))
             optimizer.zero_grad()
-            _cross_entropy(network, batch).backward()
+            loss = _cross_entropy(network, batch)
+            loss.backward()  # type: ignore[no-untyped-call]  # torch ships no annotation of it
             optimizer.step()
     return metrics
 
