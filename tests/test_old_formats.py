@@ -136,6 +136,6 @@ def test_settings_of_old_results_are_repeated_or_named(old):
         "analyze", "new", "--settings-from", "results.json.gz", "--dry-run", "--steps", "0"
     )  # fmt: skip
     assert done.code == 0, done.err
-    assert "estimator compressed is of version 9, here of 11" in done.err
+    assert "estimator compressed is of version 9, here of 12" in done.err
     for identifier in ("binning:bins=15+30", "kde", "dse:max_samples=200"):
         assert identifier in done.out

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+import infoplane
 from tests.cli.analyses import rows_of, write_run
 from tests.cli.test_executors import mpiexec
 from tests.pages import MAY_FAIL, as_printed, in_bash
@@ -17,6 +18,7 @@ from tests.similarity import made
 
 ROOT = Path(__file__).parent.parent
 ON_ARRAYS = {
+    "neural.md",
     "python-api.md",
     *(f"estimators/{name}.md" for name in ("cauchy_schwarz", "compressed", "dse", "probe")),
 }
@@ -24,7 +26,7 @@ HERE = ON_ARRAYS | {
     "ci.md", "quick-start.md", "validate.md", "scaling.md", "figures-and-report.md",
     "similarity.md",
 }  # fmt: skip
-OF_RECORDINGS = {"estimators/attention.md", "estimators/noisy.md"}
+OF_RECORDINGS = {"estimators/attention.md", "estimators/neural.md", "estimators/noisy.md"}
 HERE |= OF_RECORDINGS
 ELSEWHERE = {
     "arrays.md": "importing/test_docs.py",
@@ -74,6 +76,16 @@ def test_noisy_page_runs_as_printed(tmp_path):
     rng = np.random.default_rng(0)
     np.savez(tmp_path / "probe.npz", inputs=rng.normal(size=(100, 12)), labels=np.arange(100) % 4)
     assert "noisy" in as_printed(commands, tmp_path)
+
+
+def test_neural_page_runs_as_printed(tmp_path):
+    """On few samples, and over one results file."""
+    x = np.random.default_rng(0).normal(size=(210, 4)).astype(np.float32)
+    with infoplane.RunWriter(tmp_path / "runs" / "s0", x, (x[:, 0] > 0).astype(int)) as writer:
+        writer.add(0, {"fc1": np.tanh(x[:, :3]), "fc2": np.tanh(x[:, :2] - x[:, 2:])})
+    [(_, commands)] = blocks("estimators/neural.md")
+    commands = re.sub(r"(analyze [^#\n]*)", r"\1 --overwrite ", commands)
+    as_printed(commands.replace("validate", "validate -n 100"), tmp_path)
 
 
 def test_attention_page_runs_as_printed(tmp_path):

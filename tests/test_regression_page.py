@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import _as_in_a_new_process, infoplane_here
+from tests.conftest import as_in_a_new_process, infoplane_here
 
 PAGE = Path(__file__).parent.parent / "docs" / "regression.md"
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
@@ -33,7 +33,7 @@ def _run(line, folder):
         done = infoplane_here(*arguments, *more, cwd=folder)
         assert done.code == 0, line + done.out + done.err
         return done
-    with _as_in_a_new_process(folder, {}):
+    with as_in_a_new_process(folder, {}):
         sys.path.insert(0, str(folder))
         runpy.run_path(arguments[0])
     return None

@@ -88,9 +88,8 @@ _BUILT_IN = (
          "noise that the layer itself declares, not that of earlier layers"),
     Flag("deterministic", "IP217", "no noise: I(X;T) of a function of the input is infinite",
          "leave `noise=0` out, or `view=inputs`"),
-    Flag("interval_of_tokens", "IP218", "the interval takes tokens for samples of their own; those "
-         "of one sequence are alike, so it is too narrow",
-         "read it as the least there can be; compare runs of several seeds, or other sequences"),
+    Flag("interval_of_tokens", "IP218", "too narrow: tokens of one sequence are alike",
+         "read it as the least there can be, or compare seeds"),
     Flag("noise_off", None, "earlier layers declare noise that was off when they were recorded: "
          "the value is of a network without it",
          "record with --keep-dropout, or `GaussianNoise(sigma, always=True)`"),

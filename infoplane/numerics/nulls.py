@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import stdtrit
+import scipy
 
 _CHANCE = 0.975  # quantile of Student's distribution beyond which a value is none of permutations
 
@@ -42,5 +42,5 @@ class Null:
         if self.mean is None or self.sd is None:
             return False
         n = len(self.values)
-        reach = float(stdtrit(n - 1, _CHANCE)) * math.sqrt(1.0 + 1.0 / n)
+        reach = float(scipy.special.stdtrit(n - 1, _CHANCE)) * math.sqrt(1.0 + 1.0 / n)
         return value - self.mean <= reach * self.sd

@@ -146,7 +146,9 @@ class RunFiles:
             return (json.dumps(self.manifest, indent=1) + "\n").encode()
         if self.packed:
             with opened(self.path, self._remedy) as file:
-                if not has_link(file, "manifest"):
+                with reading(str(self.path), self._remedy):
+                    there = has_link(file, "manifest")
+                if not there:
                     raise RunFileError(
                         f"{self.path}: an HDF5 file of other content, expected a packed run",
                         hint=_how_to_import(self.path),

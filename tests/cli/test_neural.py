@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from infoplane.data import ProbeSet
-from infoplane.runs.writer import RunWriter
+from infoplane.runs.writer import FolderWriter
 from tests.conftest import infoplane_here as infoplane
 
 N = 400
@@ -23,7 +23,7 @@ def folder(tmp_path):
     labels = (targets[:, 0] > 0).astype(np.int64)
     probes = {"classes": ProbeSet(x, labels), "real": ProbeSet(x, None, targets)}
     for name, probe in probes.items():
-        writer = RunWriter(tmp_path / name, probe, {"run": name})
+        writer = FolderWriter(tmp_path / name, probe, {"run": name})
         for step in (0, 5):
             with writer.step(step) as out:
                 values = x

@@ -144,7 +144,7 @@ def test_options_reach_the_figures_that_take_them(results):
     ("options", "code", "message"),
     [
         (["-f", "heat", "--facet", "layer"], 2, "the figure 'heat' has no such option"),
-        (["--layers", "fc9"], 4, "--layers: the results have no 'fc9'; there are fc1, fc2"),
+        (["--layers", "fc9"], 4, "no layer matches 'fc9'\n  hint: there are fc1 fc2"),
         (["-f", "plane", "--size", "huge"], 2, "--size"),
         (
             ["-f", "plane", "-e", "nothing"],

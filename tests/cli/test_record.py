@@ -267,8 +267,7 @@ def build():
     command += ["--checkpoints", "rnn/*.pt"]
     done = infoplane(*command)
     assert done.code == 0
-    told = "left out: rnn (no axis of the samples: (4, 2, 3) for 2, unless --batch-dim 'rnn=1')"
-    assert f"warning: {told}\n" in done.err
+    assert "warning: samples on axis 1, as batches of two lengths show: rnn\n" in done.err
     done = infoplane(*command, "--overwrite", "--layers", "rnn")
     assert done.code == 3
     assert "--batch-dim 'rnn=1'" in done.err

@@ -21,7 +21,7 @@ from infoplane.plots.labels import panel_names, short_names
 def square() -> Axes:
     figure = Figure(figsize=(5, 4), layout="constrained")
     ax = figure.add_subplot(xlim=(0, 1), ylim=(0, 1))
-    laid_out(figure)
+    laid_out(figure, lambda: None)
     return ax
 
 

@@ -198,7 +198,7 @@ def test_output_without_a_row_per_sample_is_refused(tmp_path, probe):
     with pytest.raises(
         DataError, match=r"layer 'act': expected an output of shape \(120, n_units\)"
     ):
-        recorded(Sum(), probe, tmp_path / "r")
+        recorded(Sum(), probe, tmp_path / "r", layers="act")
 
 
 def test_wrappers_are_looked_through(tmp_path, probe):

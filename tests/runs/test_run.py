@@ -62,7 +62,7 @@ def test_run_pickles_by_path(run):
     run.layers  # noqa: B018  - fill what is cached
     copy = pickle.loads(pickle.dumps(run))
     assert copy == run
-    assert vars(copy) == {"path": run.path, "dropped": (), "split": None}
+    assert vars(copy) == {"path": run.path, "dropped": (), "split": None, "label_bins": None}
 
 
 def test_same_content_gives_the_same_bytes_and_hash(tmp_path, probe):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
-from scipy.special import logsumexp
+import scipy
 
 from infoplane.arrays import magnitude
 from infoplane.data import Array, FloatArray, IntArray, checked_activations, class_ids
@@ -108,10 +108,10 @@ def conditional_cauchy_schwarz_divergence(
             f" {len(given)} of x, {n} of y and {len(second)} of predicted"
         )
     logs_x = _log_kernel(given, width)
-    weights = logs_x - 2.0 * logsumexp(logs_x, axis=1, keepdims=True)
+    weights = logs_x - 2.0 * scipy.special.logsumexp(logs_x, axis=1, keepdims=True)
     logs = _log_kernel(np.concatenate([first, second]), width)
     parts = (logs[:n, :n], logs[n:, n:], logs[n:, :n])
-    own, other, cross = (float(logsumexp(weights + part)) for part in parts)
+    own, other, cross = (float(scipy.special.logsumexp(weights + part)) for part in parts)
     return (own + other - 2.0 * cross) / math.log(2.0)
 
 
@@ -230,4 +230,4 @@ def _log_kernel(values: Array, width: KernelWidth) -> FloatArray:
 
 
 def _log_mean(logs: FloatArray) -> float:
-    return float(logsumexp(logs)) - math.log(logs.size)
+    return float(scipy.special.logsumexp(logs)) - math.log(logs.size)

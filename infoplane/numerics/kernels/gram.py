@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.spatial.distance import pdist, squareform
+import scipy
 
 from infoplane.data import FloatArray, IntArray
 
@@ -39,7 +39,9 @@ def resolved_distances(points: FloatArray, width: float | None) -> tuple[FloatAr
     used = median_distance(squares) if width is None else width
     farthest = float(squares.max())
     if farthest * _ROUNDING > _LOST * used**2:
-        squares = squareform(pdist(points, "sqeuclidean"))
+        squares = scipy.spatial.distance.squareform(
+            scipy.spatial.distance.pdist(points, "sqeuclidean")
+        )
         used = median_distance(squares) if width is None else width
     return squares, used
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
-from scipy.special import logsumexp
+import scipy
 
 from infoplane.arrays import magnitude
 from infoplane.data import Array, FloatArray, IntArray, checked_activations
@@ -85,7 +85,7 @@ def matrix_entropy(gram: FloatArray, alpha: float) -> float:
     if abs(alpha - 1) < _NEAR_ONE:  # what the sum of powers is beyond 1, with all its digits
         rest = np.log1p(shares / shares.sum() @ np.expm1((alpha - 1) * logs))
     else:
-        rest = logsumexp(alpha * logs)
+        rest = scipy.special.logsumexp(alpha * logs)
     return float(rest / (1 - alpha) / math.log(2))
 
 
