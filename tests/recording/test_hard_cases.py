@@ -382,31 +382,31 @@ def test_silent_modules_are_named_with_the_reason(tmp_path, probe, caplog):
     class Net(nn.Module):
         def __init__(self):
             super().__init__()
-            self.blocks = nn.ModuleList([nn.Sequential(nn.Linear(5, 5), nn.ReLU())])
+            self.stages = nn.ModuleList([nn.Sequential(nn.Linear(5, 5), nn.ReLU())])
             self.direct, self.unused = nn.Linear(5, 6), nn.Linear(5, 6)
             self.attention = nn.MultiheadAttention(6, 2, batch_first=True)
 
         def forward(self, x):
-            for layer in self.blocks[0]:
+            for layer in self.stages[0]:
                 x = layer(x)
             x = self.direct.forward(x)[:, None]
             return self.attention(x, x, x)[0]
 
     run = recorded(Net(), probe, tmp_path / "r", layers="**")
-    assert names(run) == ["blocks.0.0", "blocks.0.1", "attention"]
+    assert names(run) == ["stages.0.0", "stages.0.1", "attention"]
     (message,) = [record.getMessage() for record in caplog.records]
     for reason in (
-        "blocks (a container, which is never called; choose the layers inside it)",
-        "blocks.0 (only its sub-modules are called; choose those)",
+        "stages (a container, which is never called; choose the layers inside it)",
+        "stages.0 (only its sub-modules are called; choose those)",
         "direct (its forward() is called directly, which no hook sees; call the module itself)",
         "unused (not used on these inputs)",
         "attention.out_proj (MultiheadAttention uses its weights without calling it)",
     ):
         assert reason in message
     model = Net()
-    with Recorder(model, probe, tmp_path / "none", layers="blocks") as recorder:
+    with Recorder(model, probe, tmp_path / "none", layers="stages") as recorder:
         for step in (0, 1):
-            with pytest.raises(DataError, match=r"none of the chosen .*: blocks \(a container"):
+            with pytest.raises(DataError, match=r"none of the chosen .*: stages \(a container"):
                 recorder.snapshot(step)
     assert all("forward" not in vars(module) for module in model.modules())
 

@@ -351,12 +351,8 @@ def test_named_arrays_alone_are_read():
         load_probe("p.h5:train/z,y")
     with pytest.raises(DataError, match="'gone' is a link"):
         load_probe("p.h5:gone,y")
-    with pytest.raises(
-        DataError,
-        match="names' is|'names': expected plain|names,y: .* real",
-    ) as error:
+    with pytest.raises(InfoplaneError, match="names,y: expected probe inputs of real numbers"):
         load_probe("p.h5:names,y")
-    assert "FILE:x,y" in error.value.hint
     np.savez("p.npz", x=X, y=Y, names=np.array([{}]))
     same(load_probe("p.npz:x,y"))
     with pytest.raises(DataError, match="array 'names': expected plain"):
