@@ -172,6 +172,8 @@ _BUILT_IN = (
          "its name is in `own_derivatives` of `diag`; compare with the plain function"),
     Flag("no_bound", None, "the value is no bound: it may lie above the truth, by any amount",
          "read it beside `infonce`, or `gauss`, which are bounds"),
+    Flag("repeated_samples", None, "the same samples come again: held-out rows are not new to the "
+         "critic, and what it learned by heart counts", "leave the copies out"),
     Flag("train_test_gap", None, "the critic reads far more from samples it was fitted to than "
          "from others: it learns by heart", f"read the lower bound; {_MORE}"),
     Flag("seed_spread", None, "fits that differ in weights and held-out samples read different "

@@ -11,7 +11,15 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from infoplane.calls import one_of, truth, unfit
-from infoplane.data import Array, FloatArray, IntArray, checked_activations, class_ids, whole_number
+from infoplane.data import (
+    Array,
+    FloatArray,
+    IntArray,
+    checked_activations,
+    class_ids,
+    refuse_mask,
+    whole_number,
+)
 from infoplane.errors import InputError
 from infoplane.estimators.layers.probe_information import is_real
 from infoplane.estimators.trust import NORMAL_QUANTILE, SMALLEST_BITS, is_negative
@@ -66,14 +74,14 @@ class NeuralInformation:
         reason is in ``diagnostics["reason"]``.
     lower : float or None
         One-sided 95 % lower bound of I(X;Y): the held-out value less 1.64 standard errors; None
-        of ``smile`` and ``mine``.
+        of ``smile`` and ``mine``, and of repeated samples.
     low, high : float or None
         95 % interval: from the held-out value to that at training, wider by 1.96 standard errors
         and by the spread of the seeds; up to 5 columns it reaches to what neighbour counts read.
     verdict : str or None
         ``reliable``: ``bits`` may be read, within its interval; ``lower bound only``: nothing but
-        ``lower``; ``not converged``: fits read different values. None without a value, and of
-        ``smile`` and ``mine``, which nothing can vouch for.
+        ``lower``; ``not converged``: fits read different values. None without a value, and
+        where there is no ``lower``: nothing can vouch for these.
     flags : tuple of str
         What to know before trusting it.
     diagnostics : mapping
@@ -133,7 +141,8 @@ def neural_information(
     NeuralInformation
         Flags: ``saturated``, ``train_test_gap``, ``limits_disagree``, ``estimators_disagree``
         (neighbour counts of up to five columns read more), ``seed_spread``, ``not_converged``,
-        ``small_n``, ``no_bound``, ``negative``, ``constant``, ``timeout``, ``failed``.
+        ``small_n``, ``no_bound``, ``repeated_samples``, ``negative``, ``constant``, ``timeout``,
+        ``failed``.
 
     Raises
     ------
@@ -243,9 +252,9 @@ class _Sample:
 
 def _sample_of(x: Array, y: Array, of_columns: bool) -> _Sample:
     """Return the pair, a side of few states as classes on the right, or as indicator columns."""
-    if len(np.asarray(y)) != len(np.asarray(x)):
-        raise InputError(f"expected {len(np.asarray(x))} rows of y, got {len(np.asarray(y))}")
     (first, left), (second, right) = _side(x, "x"), _side(y, "y")
+    if len(first) != len(second):
+        raise InputError(f"expected {len(first)} rows of y, got {len(second)}")
     if left and not right:
         first, second = second, first
     elif left:
@@ -263,7 +272,12 @@ def _sample_of(x: Array, y: Array, of_columns: bool) -> _Sample:
 
 def _side(values: Array, name: str) -> tuple[Array, bool]:
     """Return a side as columns, and whether its rows are classes: labels, or of few states."""
+    refuse_mask(values, name)
     array = np.asarray(values)
+    if not array.shape or not len(array):
+        raise InputError(f"expected {name} with samples, got {type(values).__name__} without any")
+    if array.dtype == object and all(isinstance(value, str) for value in array.flat):
+        array = array.astype(str)  # as of a table of pandas
     if array.ndim == 1 and not is_real(array):
         return class_ids(array)[:, None], True
     columns = checked_activations(array[:, None] if array.ndim == 1 else array, name=name)
@@ -333,7 +347,7 @@ def _judged(
     if sample.classes is not None:
         shares = np.bincount(sample.classes) / sample.n
         ceiling = float(-(shares[shares > 0] * np.log2(shares[shares > 0])).sum())
-    counts = _counted(sample)
+    counts, no_bound = _counted(sample), critic in _NO_BOUND or _is_repeated(sample)
     unit = max(SMALLEST_BITS, _APART * abs(train))
     noise = NORMAL_QUANTILE * math.hypot(error_train, error_test)
     raised = {
@@ -347,15 +361,16 @@ def _judged(
         "estimators_disagree": counts is not None
         and counts - train > max(_UNDER * counts, SMALLEST_BITS / 2) + error_train,
         "negative": is_negative(train + error_train),
-        "no_bound": critic in _NO_BOUND,
+        "no_bound": no_bound,
+        "repeated_samples": no_bound and critic not in _NO_BOUND,
     }
     found = [name for name, is_raised in raised.items() if is_raised]
     return NeuralInformation(
         train if sample.classes is None else (train + test) / 2,
-        None if critic in _NO_BOUND else test - _ONE_SIDED * error_test,
+        None if no_bound else test - _ONE_SIDED * error_test,
         test - NORMAL_QUANTILE * error_test - spread / 2,
         max(train, counts or train) + NORMAL_QUANTILE * error_train + spread / 2,
-        _verdict(critic, found, len(parts) > 0),
+        None if no_bound else _verdict(critic, found, len(parts) > 0),
         (*flags, *found),
         {
             "test": test,
@@ -387,15 +402,33 @@ def _best(fits: Sequence[Fit]) -> list[Fit]:
     return [fit for fit in fits if best.train.value - fit.train.value <= 2 * best.train.error]
 
 
-def _verdict(critic: Critic, flags: Sequence[str], has_parts: bool) -> Verdict | None:
+def _verdict(critic: Critic, flags: Sequence[str], has_parts: bool) -> Verdict:
     """Return what may be read; a normal law, or a fit without parts, vouches for no more."""
-    if critic in _NO_BOUND:
-        return None
     if "not_converged" in flags or "seed_spread" in flags:
         return "not converged"
     if critic == "gauss" or not has_parts or not _ONLY_A_BOUND.isdisjoint(flags):
         return "lower bound only"
     return "reliable"
+
+
+def _is_repeated(sample: _Sample) -> bool:
+    """Return whether the same samples come again, so that held-out rows are not new.
+
+    These repeat both sides together, and numbers of many values: rows of few states may repeat.
+    """
+    sides = [side for side in (sample.x, sample.y) if side.shape[1]]
+    values = max(len(np.unique(column)) for side in sides for column in side.T)
+    most = (1 - _ATOMS) * sample.n
+    if values >= most:
+        return False
+    if sample.classes is not None:
+        both = np.column_stack([sample.x, sample.classes])
+    else:
+        both = np.hstack([sample.x, sample.y])
+    pairs = row_symbols(both).n_states
+    return pairs < min(most, 2 * values) and any(
+        row_symbols(side).n_states == pairs for side in sides
+    )
 
 
 def _counted(sample: _Sample) -> float | None:

@@ -171,6 +171,8 @@ def test_a_loss_that_is_no_number_is_told(monkeypatch):
         (([[1.0], [2.0]], [1.5]), "expected 2 rows of y"),
         (([[1j], [2.0]], [1.5, 2.5]), "real numbers"),
         (([[1.0], [2.0]], [None, "a"]), "got dtype object"),
+        (([[1.0], [2.0]], None), "y with samples"),
+        (([], []), "x with samples"),
     ],
 )
 def test_unfit_arrays_are_refused(arguments, message):
@@ -186,3 +188,39 @@ def test_unfit_arrays_are_refused(arguments, message):
 def test_unfit_arguments_are_refused(unfit):
     with pytest.raises(InputError):
         neural_information(np.zeros((2, 1)), np.zeros((2, 1)), **unfit)
+
+
+@pytest.mark.parametrize("side", ["x", "y"])
+def test_masked_values_are_refused(side):
+    pair = {"x": np.ones((4, 1)), "y": np.arange(4) + 0.5}
+    pair[side] = np.ma.masked_less(pair[side], 2)
+    with pytest.raises(InputError, match=f"{side} without masked"):
+        neural_information(**pair)
+
+
+def test_texts_may_be_objects():
+    rng = np.random.default_rng(31)
+    x, y = rng.standard_normal((300, 2)), rng.choice(["a", "b"], 300)
+    assert quick(x, y.astype(object)) == quick(x, y)
+
+
+REPEATED = {
+    "numbers": lambda rng: rng.standard_normal((150, 2)),
+    "zeros": lambda rng: np.maximum(rng.standard_normal((150, 8)), 0),
+    "classes": lambda rng: rng.integers(0, 3, 150),
+}
+
+
+@pytest.mark.parametrize("name", REPEATED)
+def test_nothing_vouches_for_samples_that_come_again(name):
+    rng = np.random.default_rng(32)
+    x, y = rng.standard_normal((150, 3)), REPEATED[name](rng)
+    found = quick(np.repeat(x, 4, axis=0), np.repeat(y, 4, axis=0), critic="gauss")
+    assert {"repeated_samples", "no_bound"} <= set(found.flags)
+    assert (found.lower, found.verdict) == (None, None)
+
+
+def test_rows_of_few_states_may_repeat():
+    bits = np.random.default_rng(33).integers(0, 2, (600, 8))
+    found = quick(bits, bits[:, 0] ^ bits[:, 1], critic="gauss")
+    assert "repeated_samples" not in found.flags
