@@ -365,11 +365,14 @@ def _judged(
         "repeated_samples": no_bound and critic not in _NO_BOUND,
     }
     found = [name for name, is_raised in raised.items() if is_raised]
+    sides = (test, error_test), (train, error_train)  # either may be the larger one by chance
+    reach, one_sided = NORMAL_QUANTILE, min(value - _ONE_SIDED * error for value, error in sides)
     return NeuralInformation(
         train if sample.classes is None else (train + test) / 2,
-        None if no_bound else test - _ONE_SIDED * error_test,
-        test - NORMAL_QUANTILE * error_test - spread / 2,
-        max(train, counts or train) + NORMAL_QUANTILE * error_train + spread / 2,
+        None if no_bound else one_sided,
+        min(value - reach * error for value, error in sides) - spread / 2,
+        max(value + reach * error for value, error in (*sides, (counts or train, error_train)))
+        + spread / 2,
         None if no_bound else _verdict(critic, found, len(parts) > 0),
         (*flags, *found),
         {

@@ -224,3 +224,15 @@ def test_rows_of_few_states_may_repeat():
     bits = np.random.default_rng(33).integers(0, 2, (600, 8))
     found = quick(bits, bits[:, 0] ^ bits[:, 1], critic="gauss")
     assert "repeated_samples" not in found.flags
+
+
+def test_classes_are_never_worth_more_than_their_entropy():
+    """Whatever the shares of the classes among the samples that are read."""
+    points, uneven = np.eye(4) * 9.0, np.repeat([0, 1, 2, 3], [500, 300, 150, 50])
+    order = np.random.default_rng(0).permutation(1000)
+    y = uneven[order]
+    x = points[y] + np.random.default_rng(1).normal(size=(1000, 4))
+    found = neural_information(x, y, critic="gauss")
+    assert found.bits <= found.ceiling + 1e-9
+    assert found.low <= found.bits <= found.high
+    assert found.lower <= found.bits

@@ -118,10 +118,15 @@ def class_terms(
 def read_classes(scores: torch.Tensor, classes: torch.Tensor, log_shares: torch.Tensor) -> Reading:
     """Return H(Y) - cross-entropy of scores (n, k) and its standard error.
 
-    In expectation at most I(X;Y) on samples that the scores were not fitted to.
+    In expectation at most I(X;Y) on samples that the scores were not fitted to. Each class counts
+    by its share of all samples, whatever its share of those that are read, so that the value is
+    never above H(Y) by the draw of these.
     """
     terms = class_terms(scores, classes, log_shares).double()
-    return Reading(float(terms.mean()), float(terms.std()) / math.sqrt(len(terms)))
+    counts = classes.bincount(minlength=len(log_shares))
+    weights = log_shares.double().exp() * (counts > 0)
+    value = (terms * (weights / weights.sum() / counts.clamp(min=1))[classes]).sum()
+    return Reading(float(value), float(terms.std()) / math.sqrt(len(terms)))
 
 
 class Objective(Protocol):
