@@ -5,6 +5,7 @@ import io
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -151,7 +152,8 @@ def infoplane_here(*arguments: str, cwd: Path | None = None, **env: str) -> Resu
 
 @contextlib.contextmanager
 def as_in_a_new_process(cwd: Path, env: dict[str, str]) -> Iterator[None]:
-    """Set folder and variables; leave no module of the user, such as net.py, to later commands."""
+    """Set folder and variables; take over and leave no module of a user, such as net.py."""
+    _forget_modules_of_other_tests()
     modules, path, variables = set(sys.modules), list(sys.path), dict(os.environ)
     before = Path.cwd()
     os.chdir(cwd)
@@ -170,3 +172,15 @@ def as_in_a_new_process(cwd: Path, env: dict[str, str]) -> Iterator[None]:
             if file and any(map(Path(file).is_relative_to, (Path.cwd(), *further))):
                 del sys.modules[name]
         os.chdir(before)
+
+
+def _forget_modules_of_other_tests() -> None:
+    """Drop what tests imported from their temporary folders."""
+    temporary = Path(tempfile.gettempdir()).resolve()
+    ours = (Path(__file__).resolve().parents[1], Path(sys.prefix).resolve())
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if file is None or not (found := Path(file).resolve()).is_relative_to(temporary):
+            continue
+        if not any(map(found.is_relative_to, ours)):
+            del sys.modules[name]
