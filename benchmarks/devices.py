@@ -92,7 +92,7 @@ def main() -> None:
           f"{'difference':>11}")  # fmt: skip
     for name in estimator_names():
         estimator = parse_estimator(SPECS.get(name, name))
-        if not estimator.accelerated:
+        if not estimator.accelerated or estimator.subject != "layer":
             continue
         for n in options.samples:
             run = layer(n, options.units)
