@@ -199,7 +199,7 @@ def _with_option(error: InfoplaneError, arguments: list[str]) -> str:
     text, argument, context = str(error), error.argument, click.Context(cli)
     used = [name for name in arguments if name in cli.list_commands(context)]
     command = cli.get_command(context, used[0]) if used else None
-    if argument is None or command is None:
+    if argument is None or command is None or not text.startswith(argument):
         return text
     for option in command.params:
         written = f"--{argument.replace('_', '-')}"

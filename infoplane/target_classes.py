@@ -114,7 +114,7 @@ def numbers_of(probe: ProbeSet, where: str) -> Array | None:
         classes = 0 if probe.labels is None else len(np.unique(probe.labels))
         found = f"class labels of {counted(classes, 'class')}" if classes else "no labels"
         raise InputError(
-            f"{where}: expected real targets for label_bins, found {found}",
+            f"label_bins: expected real targets, found {found} in {where}",
             argument="label_bins",
             hint="leave it out; or, if the labels are numbers, record them as real targets: "
             "infoplane.ProbeSet(inputs, targets=y)",

@@ -222,7 +222,8 @@ def _check_label_bins(run: Run, bins: int) -> None:
     try:
         classes_of(numbers, bins, str(run.path))
     except InputError as error:
-        raise InputError(f"{run.path}: {error}", argument="label_bins", hint=error.hint) from error
+        told = f"label_bins: {run.path}: {error}"
+        raise InputError(told, argument="label_bins", hint=error.hint) from error
 
 
 def select_cells(

@@ -222,7 +222,7 @@ def test_classes_of_targets_are_the_same_in_all_splits():
 
 @pytest.mark.parametrize("labels", [HALF, np.where(HALF, "a", "b"), np.arange(300) % 10, None])
 def test_a_recorder_makes_no_classes_of_classes(labels):
-    with pytest.raises(InputError, match="expected real targets for label_bins, found"):
+    with pytest.raises(InputError, match="label_bins: expected real targets, found"):
         Recorder(small_net(), (X, labels), "r", label_bins=2)
 
 
