@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from infoplane.cli.output import plain, printable, width
 from infoplane.cli.table_columns import Column, render
+from infoplane.results.reliability import RELIABLE
 
 if TYPE_CHECKING:
     from infoplane.validation.expectations import Expectation
@@ -28,6 +29,7 @@ def findings_text(
             for f in group
             if f.message and f.status in ("SILENT-FAIL", "ERROR")
         ]
+        lines += _of_verdicts(group)
         lines.append("")
 
     def count(key: str) -> list[str]:
@@ -61,10 +63,21 @@ def findings_text(
     return plain("\n".join(lines))
 
 
+def _of_verdicts(group: Sequence[Finding]) -> list[str]:
+    """Say how many values an estimator calls reliable, and how many of these are wrong."""
+    sure = [finding for finding in group if finding.verdict == RELIABLE]
+    wrong = sum(finding.status != "PASS" for finding in sure)
+    told = sum(finding.verdict is not None for finding in group)
+    return (
+        [f"{len(sure)} of {told} values called {RELIABLE}, {wrong} of them wrong"] if told else []
+    )
+
+
 def _columns(group: Sequence[Finding]) -> list[Column]:
     interval = [
         "" if f.low is None or f.high is None else f"{f.low:.3f} .. {f.high:.3f}" for f in group
     ]
+    verdicts = [f.verdict or "" for f in group]
     covers = ["" if f.covers is None else "yes" if f.covers else "no" for f in group]
     return [
         Column("case", [printable(f.case) for f in group]),
@@ -74,6 +87,7 @@ def _columns(group: Sequence[Finding]) -> list[Column]:
         Column("interval", interval, right=True, drop=3),
         Column("covers", covers, drop=2),
         Column("status", [f.status for f in group]),
+        *([Column("verdict", verdicts, drop=4)] if any(verdicts) else []),
         Column("flags", [printable(", ".join(f.flags)) for f in group], drop=1),
     ]
 

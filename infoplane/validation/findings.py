@@ -46,6 +46,8 @@ class Finding:
         What went wrong, if something did.
     seconds : float
         CPU time.
+    verdict : str or None
+        What the estimator itself says of the value, e.g. ``reliable``, if it has such a word.
     """
 
     estimator: str
@@ -61,6 +63,7 @@ class Finding:
     status: Status
     message: str = ""
     seconds: float = 0.0
+    verdict: str | None = None
 
     @property
     def error(self) -> float | None:
@@ -131,8 +134,9 @@ def judged(
     elif not right or outside:
         status = "KNOWN-LIMIT" if warned else "SILENT-FAIL"
     return Finding(
-        *name, truth, bits, low, high, allowed, covers, estimate.flags, status, outside, seconds
-    )
+        *name, truth, bits, low, high, allowed, covers, estimate.flags, status, outside, seconds,
+        estimate.diagnostics.get("verdict"),
+    )  # fmt: skip
 
 
 def refused(name: tuple[str, str, str], estimate: Estimate, seconds: float = 0.0) -> Finding:
