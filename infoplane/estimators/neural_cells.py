@@ -249,7 +249,7 @@ def told_estimate(
         found.bits,
         low=found.low if interval else None,
         high=found.high + lost if interval and found.high is not None else None,
-        method="bracket" if interval else "none",
+        method="jackknife" if interval else "none",
         level=LEVEL if interval else None,
         bound_low=0.0,
         bound_high=high,

@@ -230,7 +230,7 @@ def test_more_samples_than_asked_for_are_the_same_ones_for_both(rng, asked):
 
 def test_verdict_and_lower_bound_stand_beside_each_value(asked, rng):
     for one in cell(QUICK, run_of(rng.normal(size=(N, 2)), labels=rng.integers(0, 2, N))).values():
-        assert (one.bits, one.low, one.high, one.method) == (1.5, 0.9, 1.9, "bracket")
+        assert (one.bits, one.low, one.high, one.method) == (1.5, 0.9, 1.9, "jackknife")
         assert one.diagnostics["verdict"] == "reliable"
         assert one.diagnostics["lower"] == 1.0
         assert one.diagnostics["test"] == 1.2
