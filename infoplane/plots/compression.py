@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 _MAX_ESTIMATORS = 6
+_Pair: TypeAlias = tuple[str, str]  # an estimator and its quantity
 
 
 @figure(Options)
@@ -78,8 +79,7 @@ def compression(results: Mapping[str, Any] | View, **options: Unpack[Options]) -
             else np.zeros(len(pairs))
         )
         row_of = {layer: i for i, layer in enumerate(names)}
-        looks = zip(look.ESTIMATOR_COLOURS, look.ESTIMATOR_MARKERS, strict=True)
-        marks = dict(zip(pairs, looks, strict=False))
+        marks = _marks(on, pairs)
         for pair, offset in zip(pairs, offsets, strict=True):
             of_pair = [p for p in phases if (p.estimator, p.quantity) == pair]
             placed = [(row_of[p.layer] + offset, p) for p in of_pair]
@@ -103,6 +103,19 @@ def compression(results: Mapping[str, Any] | View, **options: Unpack[Options]) -
         return peaks
 
 
+def _marks(on: Drawing, pairs: Sequence[_Pair]) -> dict[_Pair, tuple[str, str]]:
+    """Return colour and marker of what is drawn: the same in the figures of all groups."""
+    of_all = [Phase.of_entry(entry) for entry in on.view.results["phases"]]
+    several = len({p.group for p in of_all}) > 1
+    every = [(p.estimator, p.quantity) for p in of_all if several and p.quantity in SIZES]
+    order = list(dict.fromkeys([*every, *pairs]))
+    if len(order) > _MAX_ESTIMATORS:  # more in all than there are colours
+        order = list(pairs)
+    looks = zip(look.ESTIMATOR_COLOURS, look.ESTIMATOR_MARKERS, strict=True)
+    found = dict(zip(order, looks, strict=False))
+    return {pair: found[pair] for pair in pairs}
+
+
 def _handles(on: Drawing, marks: Mapping[tuple[str, str], tuple[str, str]]) -> list[Line2D]:
     """Return the legend: colour and marker of each estimator and its quantity."""
     called = on.view.estimator_names(dict.fromkeys(estimator for estimator, _ in marks))
@@ -122,7 +135,8 @@ def _estimator(
             heights, full_ones = zip(*run, strict=True)
             ranges.plot(_column(full_ones, "last"), heights, marker, color=look.SATURATED,
                         linestyle="none", zorder=4)  # fmt: skip
-            count = f" ({len(heights)} layers)" if len(heights) > 1 else ""
+            several = f" ({len(heights)} layers)" if _wide(forest) else f" ({len(heights)})"
+            count = several if len(heights) > 1 else ""
             words = "saturated, excluded" if _wide(forest) and not count else "saturated"
             forest.annotate(
                 (words if _wide(forest) else "sat.") + count, (0, heights[0]),

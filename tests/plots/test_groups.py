@@ -236,3 +236,16 @@ def test_a_group_that_the_baseline_lacks_is_named_in_the_report() -> None:
     sections = group_sections(joined(small("b")), "b", 1, baseline=joined(small("a"), small("c")))
     markup = {anchor: text for anchor, _, text in sections}
     assert "<p>Not compared: no group &#x27;b&#x27;" in markup["g1-compare"]
+
+
+def test_an_estimator_has_one_colour_in_the_figures_of_all_groups() -> None:
+    view = joined(made("main", estimators=("binning", "dse")), made("pr", estimators=("dse",)))
+
+    def colours(group: str) -> dict[str, object]:
+        legend = draw(view, "compression", group=group).legends[0]
+        texts = [text.get_text() for text in legend.get_texts()]
+        return dict(zip(texts, [line.get_color() for line in legend.get_lines()], strict=True))
+
+    one, other = colours("main"), colours("pr")
+    assert len(set(one.values())) == 2
+    assert other.items() <= one.items()
